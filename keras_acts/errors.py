@@ -1,0 +1,25 @@
+"""The errors that keras_acts raises on bad input. Each is a `ValueError`, so `except ValueError` catches them all."""
+
+
+class KerasActsError(ValueError):
+    """Bad input to keras_acts; the message names the rule that was broken and the value received."""
+
+
+class ActivationError(KerasActsError):
+    """An unknown activation, or a parameter outside its valid range."""
+
+
+class ModelError(KerasActsError):
+    """A model whose activations cannot be searched or replaced."""
+
+
+class DataError(KerasActsError):
+    """Data that cannot be read or does not fit the model."""
+
+
+class SearchError(KerasActsError):
+    """Contradictory or impossible settings of a search, or a search in which nothing could be trained."""
+
+
+class ExportError(KerasActsError):
+    """A model that cannot be exported to the place asked for, or whose export differs from the model."""

@@ -1,0 +1,131 @@
+"""`get` and `register`: from a name to the object or the layer, and from a new spec to all of them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import keras
+
+from keras_acts import activations, layers, specs
+from keras_acts.errors import ActivationError
+from keras_acts.specs import ActivationSpec
+
+
+def get(identifier: Any) -> Callable[..., Any]:
+    """Return the activation that `identifier` names.
+
+    Args:
+        identifier: ``"mish"``; ``"trelu(theta=0.5, alpha=0.1)"``; the name of a Keras built-in such as ``"gelu"``; a
+            serialized Keras object (a dict); or a callable that Keras can serialize, which is returned as it is.
+
+    Returns:
+        A value (`Activation`), a Keras function, or, for ``"prelu"``, a new layer with one trained alpha.
+
+    Raises:
+        ActivationError: if there is no such activation, or its parameters are not valid.
+
+    Example:
+        >>> get("trelu(theta=0.5, alpha=0.1)")
+        TReLU(alpha=0.1, theta=0.5)
+    """
+    if isinstance(identifier, str):
+        return make(*parse(identifier))
+    if isinstance(identifier, dict):
+        try:
+            found = keras.saving.deserialize_keras_object(identifier)
+        except (TypeError, ValueError, KeyError) as error:
+            if isinstance(error, ActivationError):
+                raise
+            raise ActivationError(
+                f"A dict must be a serialized Keras object. Received: {identifier!r} ({error})"
+            ) from error
+        if not callable(found):
+            raise ActivationError(f"A dict must be a serialized activation. Received: {identifier!r}")
+        return found
+    if callable(identifier) and not isinstance(identifier, type):
+        if isinstance(identifier, partial) or getattr(identifier, "__name__", "") == "<lambda>":
+            raise ActivationError(
+                "A lambda or partial cannot be saved: define a function and decorate it with "
+                f"@keras.saving.register_keras_serializable(). Received: {identifier!r}"
+            )
+        return identifier
+    raise ActivationError(f"An activation must be a name, a config or a callable. Received: {identifier!r}")
+
+
+def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
+    """Return the activation `name` with these parameters; defaults fill in."""
+    if name not in specs.names():
+        builtin = _builtin(name)
+        if builtin is None:
+            raise specs.unknown(name, (*specs.names(), *builtins()))
+        if parameters:
+            raise ActivationError(f"{name}: a Keras built-in takes no parameters here. Received: {parameters}")
+        return builtin
+    spec = specs.spec(name)
+    if not spec.value:
+        return layers.make(name, **{"num_parameters": 1, **parameters})
+    return activations.make(name, parameters)
+
+
+def builtins() -> tuple[str, ...]:
+    """Return the names of Keras' own activations that are not ours."""
+    public = sorted(name for name in dir(keras.activations) if not name.startswith("_") and _builtin(name))
+    return tuple(name for name in public if name not in specs.names())
+
+
+def _builtin(name: str) -> Callable[..., Any] | None:
+    if name in ("get", "serialize", "deserialize") or not callable(getattr(keras.activations, name, None)):
+        return None
+    return keras.activations.get(name)
+
+
+def parse(text: str) -> tuple[str, dict[str, Any]]:
+    """Split ``"trelu(theta=0.5)"`` into ``("trelu", {"theta": 0.5})``."""
+    form = 'an activation is written "name" or "name(parameter=number)"'
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        raise ActivationError(f"Cannot read the activation: {form}. Received: {text!r}") from None
+    if isinstance(tree, ast.Name):
+        return tree.id, {}
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
+        raise ActivationError(f"Cannot read the activation: {form}. Received: {text!r}")
+    parameters = {}
+    for keyword in tree.keywords:
+        if keyword.arg is None:
+            raise ActivationError(f"Cannot read the activation: {form}. Received: {text!r}")
+        parameters[keyword.arg] = _number(ast.unparse(keyword.value))
+    return tree.func.id, parameters
+
+
+def _number(text: str) -> Any:
+    # float() reads nan and inf too, which the spec then refuses by its rule
+    for convert in (int, float, ast.literal_eval):
+        try:
+            return convert(text)
+        except (ValueError, SyntaxError):
+            continue
+    return text
+
+
+def register(spec: ActivationSpec) -> type[activations.Activation]:
+    """Register a new activation: it gets a serializable object, a layer if it trains parameters, and its place in searches.
+
+    Returns:
+        The class of its objects.
+
+    Raises:
+        ActivationError: if the name is taken or the spec contradicts itself.
+    """
+    specs.add(spec)
+    if spec.trained:
+        layers.make_class(spec)
+    return activations.make_class(spec)
+
+
+def PReLU(num_parameters: int = 1, **arguments: Any) -> layers.TrainedActivation:  # noqa: N802
+    """Return a *new* PReLU layer for ``activation=``: its trained alpha exists from the start, one or `num_parameters`."""
+    return layers.make("prelu", num_parameters=num_parameters, **arguments)
