@@ -1,0 +1,25 @@
+"""Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
+
+from .api import search_activations
+from .export import export
+from .hypermodel import ActivationHyperModel, activation_choice
+from .oracle import ActivationOracle
+from .result import SearchResult
+from .rewrite import Slot, slots, with_activations
+from .space import ActivationSpace, Candidate
+from .tuner import ActivationTuner
+
+__all__ = [
+    "ActivationHyperModel",
+    "ActivationOracle",
+    "ActivationSpace",
+    "ActivationTuner",
+    "Candidate",
+    "SearchResult",
+    "Slot",
+    "activation_choice",
+    "export",
+    "search_activations",
+    "slots",
+    "with_activations",
+]

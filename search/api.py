@@ -1,0 +1,222 @@
+"""`search_activations`: a whole search in one call."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import keras
+import keras_tuner
+from keras_tuner.src.engine.trial import Trial, TrialStatus
+
+from keras_acts.errors import SearchError
+
+from . import device
+from .checks import check_data
+from .hypermodel import ActivationHyperModel
+from .oracle import is_diverged
+from .progress import SearchProgress
+from .result import SearchResult, TrialResult
+from .seeding import derive, isolated_seed
+from .space import ActivationSpace, Candidate
+from .tuner import ActivationTuner
+
+
+def search_activations(
+    model: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    validation_data: Any = None,
+    validation_split: float = 0.2,
+    test_data: Any = None,
+    activations: Any = None,
+    baseline: Any = "relu",
+    objective: Any = None,
+    trials: int = 20,
+    epochs: int = 10,
+    batch_size: int | None = None,
+    executions_per_trial: int = 1,
+    seed: int = 0,
+    directory: Any = None,
+    project_name: str = "activations",
+    overwrite: bool = False,
+    verbose: int = 1,
+    **fit_options: Any,
+) -> SearchResult:
+    """Search for the activation that suits a model best, and return the ranked trials and the best model.
+
+    Args:
+        model: a compiled Keras model, whose hidden activation slots are searched, or a function
+            ``build(hp, activation)``.
+        x: training inputs, as `keras.Model.fit` takes them.
+        y: training targets.
+        validation_data: what ranks the candidates; else the last `validation_split` of the training data, as in Keras.
+        validation_split: the share of the training data that ranks the candidates, in (0, 1).
+        test_data: ``(x, y)`` that neither trains nor ranks: the best model and the baseline are scored on it, once.
+        activations: an `ActivationSpace`, or a list of names, objects and functions. By default what makes sense in a
+            hidden layer; see `keras_acts.search.space.DEFAULT_ACTIVATIONS`.
+        baseline: the activation to compare with; it is always tried, first.
+        objective: as in KerasTuner; by default the validation value of the model's accuracy, else of its loss.
+        trials: how many candidates to try.
+        epochs: how long to train each.
+        batch_size: as in `fit`.
+        executions_per_trial: how many seeds a candidate; its score is their mean.
+        seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
+        directory: where KerasTuner keeps its files, so that an interrupted search can go on; temporary by default.
+        project_name: the folder inside `directory`.
+        overwrite: whether to start again where the project exists.
+        verbose: 0 shows nothing.
+        **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`, `sample_weight`.
+
+    Returns:
+        The result. After Ctrl-C: what was found so far, if anything was.
+
+    Raises:
+        SearchError: on impossible settings, or if no candidate could be trained.
+        DataError: if the data do not fit each other or the model.
+        ModelError: if the model cannot be searched.
+    """
+    _check_budget(trials=trials, epochs=epochs, executions_per_trial=executions_per_trial)
+    space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
+    hypermodel = ActivationHyperModel(model, space.with_baseline(baseline))
+    check_data(model, x, y)
+    if validation_data is None and y is None:
+        raise SearchError(f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}")
+    if validation_data is None:
+        if not 0 < validation_split < 1:
+            raise SearchError(f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}")
+        fit_options["validation_split"] = validation_split
+    else:
+        check_data(model, *validation_data[:2])
+        fit_options["validation_data"] = validation_data
+    if test_data is not None:
+        check_data(model, *test_data[:2])
+    with ExitStack() as stack:
+        if directory is None:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
+        tuner = _Searcher(
+            hypermodel,
+            objective or _objective(hypermodel, seed),
+            trials,
+            seed=seed,
+            executions_per_trial=executions_per_trial,
+            directory=directory,
+            project_name=project_name,
+            overwrite=overwrite,
+        )
+        tuner.progress = stack.enter_context(SearchProgress(trials, tuner.oracle.objective.name, verbose))
+        where = device.describe()
+        tuner.progress.say(f"Training {trials} candidates on {where}")
+        interrupted = False
+        try:
+            tuner.search(x, y, epochs=epochs, batch_size=batch_size, verbose=0, **fit_options)
+        except KeyboardInterrupt:
+            interrupted = True
+        except RuntimeError as error:
+            # KerasTuner gives up after some failures in a row; any other RuntimeError is not ours to explain
+            if not tuner.oracle.end_order or tuner.results()[-1].status != "failed":
+                raise
+            raise SearchError(_failure(tuner.results())) from error
+        trials_done = tuner.results()
+        if not trials_done or trials_done[0].rank is None:
+            raise SearchError(_failure(trials_done))
+        base = Candidate.of(baseline)
+        best = tuner.get_best_models()[0]
+        test = baseline_test = None
+        if test_data is not None:
+            test = _score(best, test_data)
+            trial = tuner.best_of(base)
+            baseline_test = None if trial is None else _score(tuner.load_model(trial), test_data)
+    return SearchResult(
+        objective=tuner.oracle.objective.name,
+        direction=tuner.oracle.objective.direction,
+        trials=trials_done,
+        model=best,
+        baseline=base,
+        device=where,
+        test=test,
+        baseline_test=baseline_test,
+        interrupted=interrupted,
+    )
+
+
+class _Searcher(ActivationTuner):
+    """The tuner, with a clock and a progress display."""
+
+    progress: SearchProgress
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self._begun: dict[str, float] = {}
+        self._seconds: dict[str, float] = {}
+        super().__init__(*args, **kwargs)
+
+    def on_trial_begin(self, trial: Trial) -> None:
+        self._begun[trial.trial_id] = time.perf_counter()
+
+    def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: Any = None) -> None:
+        self.progress.epoch(str(self.hypermodel.candidate(trial.hyperparameters)), epoch)
+
+    def on_trial_end(self, trial: Trial) -> None:
+        self._seconds[trial.trial_id] = time.perf_counter() - self._begun[trial.trial_id]
+        super().on_trial_end(trial)
+        self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
+
+    def results(self) -> tuple[TrialResult, ...]:
+        """All ended trials, the best first, those without a score last."""
+        ranked = self._ranked()
+        # equal scores share a rank, so that a tie with the baseline shows
+        rows = [self._row(trial, 1 + [t.score for t in ranked].index(trial.score)) for trial in ranked]
+        rest = [self.oracle.trials[i] for i in self.oracle.end_order if self.oracle.trials[i] not in ranked]
+        return (*rows, *(self._row(trial, None) for trial in rest))
+
+    def best_of(self, candidate: Candidate) -> Trial | None:
+        """The best trial of one candidate."""
+        own = (t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate)
+        return next(own, None)
+
+    def _ranked(self) -> list[Trial]:
+        return list(self.oracle.get_best_trials(len(self.oracle.trials)))
+
+    def _row(self, trial: Trial, rank: int | None) -> TrialResult:
+        completed = trial.status == TrialStatus.COMPLETED
+        return TrialResult(
+            rank=rank,
+            candidate=self.hypermodel.candidate(trial.hyperparameters),
+            score=float(trial.score) if completed else None,
+            status="completed" if completed else "diverged" if is_diverged(trial) else "failed",
+            seconds=self._seconds.get(trial.trial_id),
+            hyperparameters=trial.hyperparameters.values,
+            message=trial.message or "",
+        )
+
+
+def _failure(trials: tuple[TrialResult, ...]) -> str:
+    """Why a search has no result."""
+    if not trials:
+        return "The search was interrupted before its first trial was done."
+    reason = trials[-1].message.strip().splitlines()[-1] if trials[-1].message else trials[-1].status
+    return f"No candidate could be trained. The last one, {trials[-1].candidate}: {reason}"
+
+
+def _score(model: keras.Model, test_data: Any) -> dict[str, float]:
+    values = model.evaluate(*test_data, return_dict=True, verbose=0)
+    return {name: float(value) for name, value in values.items()}
+
+
+def _check_budget(**budget: int) -> None:
+    for name, value in budget.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SearchError(f"{name} must be an integer >= 1. Received: {name}={value!r}")
+
+
+def _objective(hypermodel: ActivationHyperModel, seed: int) -> str:
+    """The validation value of the model's accuracy, if it has one; else of its loss."""
+    model = hypermodel.model
+    if not isinstance(model, keras.Model):
+        with isolated_seed(derive(seed)):
+            model = hypermodel.build(keras_tuner.HyperParameters())
+    metrics = keras.tree.flatten((model.get_compile_config() or {}).get("metrics"))
+    return next((f"val_{name}" for name in metrics if name in ("accuracy", "acc")), "val_loss")

@@ -1,0 +1,67 @@
+"""What `keras-acts search` does, once its options are parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from keras_acts.search import report, search_activations
+from keras_acts.search.export import check_target
+from keras_acts.search.space import ActivationSpace
+
+from . import data as datasets
+from . import models
+
+
+def search(
+    *,
+    data: str,
+    target: str | None,
+    model: str | None,
+    activations: str | None,
+    out: Path | None,
+    directory: Path | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    **budget: Any,
+) -> None:
+    """Load, split, search, print, export. All that can be refused is refused before the training."""
+    space = ActivationSpace(split_list(activations) if activations is not None else None)
+    dataset = datasets.load(data, target)
+    parts = dataset.split(seed)
+    built = models.build(model, dataset, parts, seed)
+    place = out or Path("saved_models") / f"{dataset.name}-{models.title(model, dataset)}"
+    check_target(place, overwrite=True)
+    if not quiet:
+        Console(stderr=True, highlight=False).print(dataset.describe(parts))
+    result = search_activations(
+        built,
+        *parts.train,
+        validation_data=parts.validation,
+        test_data=parts.test,
+        activations=space,
+        seed=seed,
+        directory=directory,
+        verbose=0 if quiet else 1,
+        **budget,
+    )
+    exported = result.export(place, overwrite=True, samples=parts.test[0])
+    if as_json:
+        written = {"path": str(place), "max_difference": exported.difference}
+        print(json.dumps({**report.data(result), "data": dataset.name, "export": written}, indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(report.table(result))
+    for line in report.summary(result):
+        console.print(line)
+    console.print(f"Exported to {place} (max difference to the Keras model {exported.difference:.1e}), with report.md.")
+
+
+def split_list(text: str) -> list[str]:
+    """Split at the commas that are not inside parentheses."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]

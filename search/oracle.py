@@ -1,0 +1,74 @@
+"""The oracle that proposes candidates: every activation once as its paper has it, then parameters at random."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras_tuner
+from keras_tuner.src.engine.trial import Trial, TrialStatus
+
+from .seeding import derive
+
+DIVERGED = "diverged"
+_TRIES = 1000
+
+
+class ActivationOracle(keras_tuner.Oracle):
+    """Proposes every activation once with its default parameters, in the order given, then samples at random.
+
+    Plain random search may never try an activation; a default is what most users would run. A trial that diverges is a
+    result, not a failure: it never counts towards `max_consecutive_failed_trials`.
+
+    Args:
+        objective: as in KerasTuner.
+        max_trials: as in KerasTuner.
+        seed: of the proposals; the same seed proposes the same trials, also after a resume. 0 is a seed like any other.
+        choice: the name of the `Choice` hyperparameter that holds the activation.
+        **kwargs: KerasTuner's arguments of an oracle.
+    """
+
+    def __init__(
+        self, objective: Any = None, max_trials: int = 20, *, seed: int = 0, choice: str = "act", **kwargs: Any
+    ):
+        super().__init__(objective=objective, max_trials=max_trials, seed=seed or 1, **kwargs)
+        self.seed, self.choice = seed, choice
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Return the hyperparameters of the next trial, or STOPPED when the space is exhausted."""
+        number = len(self.trials)
+        choices = [hp for hp in self.hyperparameters.space if hp.name == self.choice]
+        labels = list(choices[0].values) if choices else []
+        for attempt in range(_TRIES):
+            first = labels[number] if attempt == 0 and number < len(labels) else None
+            values = self._values(derive(self.seed, number, attempt), first)
+            if not self._duplicate(values):
+                return {"status": TrialStatus.RUNNING, "values": values}
+        return {"status": TrialStatus.STOPPED}
+
+    def _values(self, seed: int, label: str | None) -> dict[str, Any]:
+        """One point of the space: everything at its default under the activation `label`, or everything at random."""
+        hps = keras_tuner.HyperParameters()
+        for index, hp in enumerate(self.hyperparameters.space):
+            hps.merge([hp])
+            if not hps.is_active(hp):
+                continue
+            if label is not None:
+                hps.values[hp.name] = label if hp.name == self.choice else hp.default
+            else:
+                value = hp.random_sample(derive(seed, index))
+                # what is printed is what was trained
+                hps.values[hp.name] = float(f"{value:.3g}") if hp.name.startswith(f"{self.choice}.") else value
+        return dict(hps.values)
+
+    def _check_consecutive_failures(self) -> None:
+        ended: list[str] = self.end_order
+        self.end_order = [i for i in ended if not is_diverged(self.trials[i])]
+        try:
+            super()._check_consecutive_failures()
+        finally:
+            self.end_order = ended
+
+
+def is_diverged(trial: Trial) -> bool:
+    """Whether the trial failed because its loss was no longer finite."""
+    return trial.status == TrialStatus.FAILED and DIVERGED in (trial.message or "")

@@ -1,0 +1,104 @@
+"""The result in words: a table for the terminal, Markdown for a file, plain data for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import rich.box
+from rich.table import Table
+
+import keras_acts
+
+from .result import SearchResult, TrialResult
+
+CAUTION = (
+    "One seed a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "
+    "not prove that the first beats {baseline}."
+)
+
+
+def table(result: SearchResult) -> Table:
+    """Return the ranked table for the terminal."""
+    made = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    for column in _header(result):
+        made.add_column(column, justify="left" if column == "activation" else "right")
+    for trial in result.trials:
+        made.add_row(*_row(trial), style="bold" if trial is result.trials[0] else None)
+    return made
+
+
+def summary(result: SearchResult) -> list[str]:
+    """Return what to say below the table, a sentence a line."""
+    lines = [f"Best: {result.best}, {result.objective} {result.score:.4f} (on the data that chose it)."]
+    if result.test is not None:
+        lines.append(f"Held-out test, looked at once: {result.best} {_metrics(result.test)}.")
+        if result.baseline_test is not None and result.best != result.baseline:
+            lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
+    lines.append(CAUTION.format(baseline=result.baseline))
+    if result.interrupted:
+        lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
+    return lines
+
+
+def markdown(result: SearchResult, difference: float | None = None) -> str:
+    """Return the report as Markdown."""
+    head = _header(result)
+    rows = [head, ["---"] * len(head), *(_row(trial) for trial in result.trials)]
+    lines = [f"# Activation search: {result.best}", "", *(f"- {line}" for line in summary(result)), ""]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    if difference is not None:
+        lines += ["", f"Export checked: predictions differ from the Keras model's by at most {difference:.1e}."]
+    lines += ["", f"Trained on {result.device} with {versions()}."]
+    return "\n".join(lines) + "\n"
+
+
+def data(result: SearchResult) -> dict[str, Any]:
+    """Return the result as plain data for JSON."""
+    return {
+        "objective": result.objective,
+        "direction": result.direction,
+        "best": str(result.best),
+        "score": result.score,
+        "baseline": str(result.baseline),
+        "test": result.test,
+        "baseline_test": result.baseline_test,
+        "device": result.device,
+        "interrupted": result.interrupted,
+        "trials": [
+            {
+                "rank": trial.rank,
+                "activation": str(trial.candidate),
+                "score": trial.score,
+                "status": trial.status,
+                "seconds": trial.seconds,
+                "hyperparameters": dict(trial.hyperparameters),
+            }
+            for trial in result.trials
+        ],
+    }
+
+
+def versions() -> str:
+    """Return the versions that a result depends on."""
+    import tensorflow as tf
+
+    return f"keras_acts {keras_acts.__version__}, Keras {keras.__version__}, TensorFlow {tf.__version__}"
+
+
+def _header(result: SearchResult) -> list[str]:
+    return ["rank", "activation", result.objective, "seconds"]
+
+
+def _row(trial: TrialResult) -> list[str]:
+    score = trial.status if trial.score is None else f"{trial.score:.4f}"
+    return [
+        "" if trial.rank is None else str(trial.rank),
+        str(trial.candidate),
+        score,
+        "" if trial.seconds is None else f"{trial.seconds:.1f}",
+    ]
+
+
+def _metrics(values: Any) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())

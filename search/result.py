@@ -1,0 +1,105 @@
+"""What a search found: a ranked table, the best model, and how both did on data that the search never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from .export import Exported, export
+from .space import Candidate
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial of a search.
+
+    Attributes:
+        rank: 1 for the best, the same for equal scores; None if it diverged or failed.
+        candidate: the activation with its parameters.
+        score: the objective at the best epoch, the mean over executions; None if it diverged or failed.
+        status: ``"completed"``, ``"diverged"`` or ``"failed"``.
+        seconds: of wall time that the trial took; None if an earlier process trained it.
+        hyperparameters: all of them, the user's own too.
+        message: why it failed.
+    """
+
+    rank: int | None
+    candidate: Candidate
+    score: float | None
+    status: str
+    seconds: float | None
+    hyperparameters: Mapping[str, Any] = field(repr=False)
+    message: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The result of a search.
+
+    Attributes:
+        objective: the name of the metric that ranked the trials.
+        direction: ``"max"`` or ``"min"``.
+        trials: all trials, the best first, the failed last.
+        model: the best model, with the weights of its best epoch.
+        baseline: the activation that the others are compared with.
+        test: the metrics of the best model on the test data, if there were any.
+        baseline_test: those of the best baseline model.
+        device: where the trials were trained.
+        interrupted: whether the search was stopped before all trials were done.
+    """
+
+    objective: str
+    direction: str
+    trials: tuple[TrialResult, ...]
+    model: keras.Model = field(repr=False)
+    baseline: Candidate
+    device: str
+    test: Mapping[str, float] | None = None
+    baseline_test: Mapping[str, float] | None = None
+    interrupted: bool = False
+
+    @property
+    def best(self) -> Candidate:
+        """The candidate that ranked first."""
+        return self.trials[0].candidate
+
+    @property
+    def score(self) -> float:
+        """The objective of the best candidate, on the validation data that also chose it: expect less on new data."""
+        score = self.trials[0].score
+        assert score is not None  # a result has a completed trial
+        return score
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the trials as a table, one row each; hyperparameters as columns."""
+        import pandas
+
+        return pandas.DataFrame(
+            {
+                "rank": trial.rank,
+                "activation": str(trial.candidate),
+                self.objective: trial.score,
+                "status": trial.status,
+                "seconds": trial.seconds,
+                **trial.hyperparameters,
+            }
+            for trial in self.trials
+        )
+
+    def export(self, path: Any, *, overwrite: bool = False, samples: Any = None) -> Exported:
+        """Write the best model as a SavedModel with its `report.md`; see `keras_acts.search.export`."""
+        from .report import markdown
+
+        return export(
+            self.model,
+            path,
+            overwrite=overwrite,
+            samples=samples,
+            notes=lambda difference: {"report.md": markdown(self, difference)},
+        )

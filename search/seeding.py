@@ -1,0 +1,54 @@
+"""Seeds: a scope in which all randomness follows one seed, and after which the user's own is as it was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+
+
+def derive(seed: int, *path: int) -> int:
+    """Return a seed for one purpose; different paths give independent streams (NumPy's SeedSequence)."""
+    return int(np.random.SeedSequence((seed, *path)).generate_state(1)[0] % (2**31 - 1))
+
+
+@contextmanager
+def isolated_seed(seed: int) -> Iterator[None]:
+    """Seed Python, NumPy, Keras and TensorFlow inside the scope, and restore the state of each afterwards."""
+    python, numpy = random.getstate(), np.random.get_state()
+    # Keras and TensorFlow have no public way to read their state; what is read here is what set_random_seed writes
+    keras_state = {
+        name: global_state.get_global_attribute(name) for name in (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+    }
+    context = _tensorflow_context()
+    tensorflow_seed, stream = context._seed, _stream(context)
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        for name, value in keras_state.items():
+            global_state.set_global_attribute(name, value)
+        context._set_global_seed(tensorflow_seed)
+        if stream is not None:
+            context._rng.setstate(stream)
+
+
+def _stream(context: Any) -> Any:
+    # TensorFlow makes the stream of operation seeds only when a seed is set
+    return context._rng.getstate() if getattr(context, "_rng", None) is not None else None
+
+
+def _tensorflow_context() -> Any:
+    # set_random_seed seeds TensorFlow under every backend, because tf.data shuffles
+    from tensorflow.python.eager import context
+
+    return context.context()
