@@ -56,8 +56,8 @@ def search_activations(
         validation_data: what ranks the candidates; else the last `validation_split` of the training data, as in Keras.
         validation_split: the share of the training data that ranks the candidates, in (0, 1).
         test_data: ``(x, y)`` that neither trains nor ranks: the best model and the baseline are scored on it, once.
-        activations: an `ActivationSpace`, or a list of names, objects and functions. By default what makes sense in a
-            hidden layer; see `keras_acts.search.space.DEFAULT_ACTIVATIONS`.
+        activations: an `ActivationSpace`, or a list of names, objects and functions. By default every registered
+            activation that suits a hidden layer, and Keras' gelu and silu.
         baseline: the activation to compare with; it is always tried, first.
         objective: as in KerasTuner; by default the validation value of the model's accuracy, else of its loss.
         trials: how many candidates to try.
@@ -178,7 +178,9 @@ class _Searcher(ActivationTuner):
         return next(own, None)
 
     def _ranked(self) -> list[Trial]:
-        return list(self.oracle.get_best_trials(len(self.oracle.trials)))
+        # KerasTuner fills the list up with trials that failed
+        best = self.oracle.get_best_trials(len(self.oracle.trials))
+        return [trial for trial in best if trial.status == TrialStatus.COMPLETED]
 
     def _row(self, trial: Trial, rank: int | None) -> TrialResult:
         completed = trial.status == TrialStatus.COMPLETED

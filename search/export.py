@@ -82,7 +82,7 @@ def export(
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Return the path if an export may go there; raise `ExportError` otherwise. Cheap, so it can come before training."""
+    """Return the path if an export may go there, else raise `ExportError`. Cheap, so it can come before training."""
     target = Path(path).absolute()
     for parent in target.parents:
         if parent.exists():

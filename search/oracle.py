@@ -27,6 +27,8 @@ class ActivationOracle(keras_tuner.Oracle):
         **kwargs: KerasTuner's arguments of an oracle.
     """
 
+    end_order: list[str]
+
     def __init__(
         self, objective: Any = None, max_trials: int = 20, *, seed: int = 0, choice: str = "act", **kwargs: Any
     ):
@@ -61,7 +63,7 @@ class ActivationOracle(keras_tuner.Oracle):
         return dict(hps.values)
 
     def _check_consecutive_failures(self) -> None:
-        ended: list[str] = self.end_order
+        ended = self.end_order
         self.end_order = [i for i in ended if not is_diverged(self.trials[i])]
         try:
             super()._check_consecutive_failures()

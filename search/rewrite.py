@@ -94,11 +94,11 @@ def with_activations(model: keras.Model, activation: Any) -> keras.Model:
         chosen = {name: candidate for name, slot in available.items() if slot.role == "hidden"}
         if not chosen:
             raise ModelError(
-                "The model must have a hidden activation slot, such as Dense(..., activation='relu') before its output. "
+                "The model must have a hidden activation slot, such as Dense(..., activation='relu') inside. "
                 f"Received: a model with the slots {[(s.name, s.role) for s in available.values()]}"
             )
 
-    def replace(layer: keras.layers.Layer) -> keras.layers.Layer:
+    def replace(layer: Any) -> Any:
         if layer.name not in chosen:
             return type(layer).from_config(layer.get_config())
         new = chosen[layer.name].activation(available[layer.name].channels)

@@ -14,8 +14,13 @@ from keras_acts import layers, lookup
 from keras_acts.errors import ActivationError, SearchError
 from keras_acts.specs import Parameter, SearchRange
 
-# what makes sense in a hidden layer: ours, and the two built-ins that today's models use most
-DEFAULT_ACTIVATIONS = ("relu", "leaky_relu", "prelu", "elu", "trelu", "tanh", "mish", "gelu", "silu")
+# Keras' own that today's models use most
+_BUILTINS = ("gelu", "silu")
+
+
+def default_activations() -> tuple[str, ...]:
+    """Return what a search tries by default: every registered activation that suits a hidden layer, gelu and silu."""
+    return (*(name for name in keras_acts.names() if keras_acts.spec(name).hidden), *_BUILTINS)
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ class Candidate:
             identifier, parameters = identifier.spec.name, identifier.parameters
         if not isinstance(identifier, str):
             return cls(_registered_name(identifier))
-        if keras.saving.get_registered_object(identifier) is not None:
+        if _registered(identifier) is not None:
             return cls(identifier)
         name, written = lookup.parse(identifier)
         values = {**written, **parameters}
@@ -62,7 +67,7 @@ class Candidate:
         Args:
             channels: how many channels the slot has: a trained parameter then has one value for each, else one in all.
         """
-        registered = keras.saving.get_registered_object(self.name)
+        registered = _registered(self.name)
         if registered is not None:
             return registered
         if self.trained and channels is not None:
@@ -75,16 +80,20 @@ class Candidate:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.parameters)})"
 
 
+def _registered(name: str) -> Any:
+    """The user's own function called ``"package.function"``, or None."""
+    return keras.saving.get_registered_object(">".join(name.rsplit(".", 1))) if "." in name else None
+
+
 def _registered_name(activation: Any) -> str:
     """The name under which Keras finds a user's own function again."""
     activation = keras_acts.get(activation)
     if isinstance(activation, keras.layers.Layer):
         raise ActivationError(f"A layer with weights cannot be shared by candidates: name it. Received: {activation!r}")
-    name = keras.saving.get_registered_name(activation)
-    if keras.saving.get_registered_object(name) is activation:
-        return str(name)
-    if getattr(keras.activations, name, None) is activation:
-        return str(name)
+    # with a dot for Keras' ">", because KerasTuner would read a registered name as the object itself
+    name = ".".join(keras.saving.get_registered_name(activation).rsplit(">", 1))
+    if activation in (_registered(name), getattr(keras.activations, name, None)):
+        return name
     raise ActivationError(
         "A function of your own must be registered, or a saved model could not be loaded: decorate it with "
         f"@keras.saving.register_keras_serializable(). Received: {activation!r}"
@@ -119,7 +128,7 @@ class ActivationSpace:
     Args:
         activations: names (``"relu"``, Keras' built-ins too), activation objects, or registered functions of your own.
             Parameters that are written (``"trelu(theta=0.5)"``) are fixed, the others are searched in the range of
-            their spec. `DEFAULT_ACTIVATIONS` by default.
+            their spec. `default_activations()` by default.
         ranges: other ranges, ``{"leaky_relu.alpha": (0.01, 0.3)}``, or ``(0.01, 0.3, "log")``.
 
     Raises:
@@ -135,7 +144,7 @@ class ActivationSpace:
     def __init__(self, activations: Iterable[Any] | None = None, *, ranges: Mapping[str, Any] | None = None):
         if isinstance(activations, str):
             raise SearchError(f"activations must be a list of activations. Received: activations={activations!r}")
-        given = tuple(DEFAULT_ACTIVATIONS if activations is None else activations)
+        given = tuple(default_activations() if activations is None else activations)
         if not given:
             raise SearchError(f"A space needs at least one activation. Received: activations={activations!r}")
         overrides = dict(ranges or {})
@@ -201,8 +210,10 @@ def _entry(activation: Any, overrides: dict[str, Any]) -> _Entry:
     if name not in keras_acts.names():
         return _Entry(name, (), ())
     spec = keras_acts.spec(name)
-    if not spec.hidden:
-        raise SearchError(f"{name} makes no sense in a hidden layer. Received: {activation!r}")
+    if not spec.elementwise:
+        raise SearchError(
+            f"{name} mixes the elements of a sample: it is no hidden activation. Received: {activation!r}"
+        )
     checked = spec.check(written)
     ranges = []
     for parameter in spec.parameters:

@@ -108,6 +108,9 @@ class ActivationTuner(keras_tuner.Tuner):
             raise keras_tuner.errors.FailedTrialError(
                 f"The model must have at most {self.max_model_size} parameters. Received: {model.count_params()}"
             )
+        if model.built and model.optimizer is not None:
+            # a checkpoint holds the optimizer's variables too, and Keras warns if they have no place to go
+            model.optimizer.build(model.trainable_variables)
         return model
 
 

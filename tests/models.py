@@ -1,0 +1,27 @@
+"""Small models and data that several tests use."""
+
+import keras
+import numpy as np
+
+
+def mlp(activation="relu", features=4, classes=3):
+    """A compiled MLP with two hidden slots."""
+    model = keras.Sequential(
+        [
+            keras.Input((features,)),
+            keras.layers.Dense(8, activation=activation, name="first"),
+            keras.layers.Dense(6, name="linear"),
+            keras.layers.Activation(activation, name="second"),
+            keras.layers.Dense(classes, activation="softmax", name="output"),
+        ]
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def blobs(samples=90, features=4, classes=3, seed=0):
+    """Points around one centre a class."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, samples)
+    centres = rng.normal(size=(classes, features)) * 2
+    return (centres[y] + rng.normal(size=(samples, features))).astype("float32"), y

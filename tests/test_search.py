@@ -1,0 +1,147 @@
+"""`search_activations`: the whole search in one call, what it refuses, and what it returns."""
+
+import io
+import json
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from rich.console import Console
+
+from keras_acts.errors import DataError, KerasActsError, SearchError
+from keras_acts.search import Candidate, report, search_activations
+from tests.models import blobs, mlp
+
+X, Y = blobs(120)
+FAST = {"trials": 3, "epochs": 2, "verbose": 0}
+
+
+@pytest.fixture(scope="module")
+def result():
+    return search_activations(
+        mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=["mish", "leaky_relu(alpha=1e38)"], **FAST
+    )
+
+
+def test_the_result_ranks_the_trials(result):
+    assert [t.status for t in result.trials] == ["completed", "completed", "diverged"]
+    assert {str(t.candidate) for t in result.trials[:2]} == {"relu", "mish"}
+    assert result.trials[0].score >= result.trials[1].score
+    assert result.trials[2].rank is result.trials[2].score is None
+    assert (result.best, result.score) == (result.trials[0].candidate, result.trials[0].score)
+    assert (result.objective, result.direction, result.baseline) == ("val_accuracy", "max", Candidate.of("relu"))
+
+
+def test_the_model_has_the_best_weights(result):
+    found = result.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)
+    assert found["accuracy"] == pytest.approx(result.score, abs=1e-6)
+    found = result.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True)
+    assert dict(result.test) == pytest.approx(found, abs=1e-6)
+
+
+def test_the_result_as_a_table(result):
+    table = result.to_pandas()
+    assert list(table["activation"]) == [str(t.candidate) for t in result.trials]
+    assert table["val_accuracy"].iloc[0] == result.score
+    printed = io.StringIO()
+    Console(width=100, file=printed).print(report.table(result))
+    text = printed.getvalue()
+    assert "mish" in text
+    assert "diverged" in text
+    markdown = report.markdown(result, 1e-7)
+    assert all(str(t.candidate) in markdown for t in result.trials)
+    assert "does not prove" in markdown
+    plain = json.loads(json.dumps(report.data(result)))
+    assert plain["best"] == str(result.best)
+    assert plain["trials"][2] == {**plain["trials"][2], "status": "diverged", "score": None}
+
+
+def test_the_result_exports_with_its_report(result, tmp_path):
+    exported = result.export(tmp_path / "best")
+    assert exported.difference <= 1e-6
+    assert "# Activation search" in (tmp_path / "best" / "report.md").read_text()
+    loaded = tf.saved_model.load(str(tmp_path / "best"))
+    np.testing.assert_allclose(loaded.serve(X[:5]), result.model(X[:5]), atol=1e-6)
+
+
+def test_equal_scores_share_a_rank():
+    x, y = np.zeros((40, 4), "float32"), np.zeros(40, int)
+    found = search_activations(mlp(), x, y, activations=["mish", "tanh"], **FAST)
+    assert [(t.rank, str(t.candidate)) for t in found.trials] == [(1, "relu"), (1, "mish"), (1, "tanh")]
+
+
+def test_the_users_seed_and_settings_are_left_alone():
+    model = mlp()
+    keras.utils.set_random_seed(11)
+    expected = random.random(), float(tf.random.uniform(()))
+    keras.utils.set_random_seed(11)
+    search_activations(model, X, Y, activations=["mish"], **{**FAST, "trials": 1})
+    assert (random.random(), float(tf.random.uniform(()))) == expected
+
+
+def test_a_loss_is_minimized():
+    model = mlp()
+    model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    found = search_activations(model, X, Y, activations=["mish"], **FAST)
+    assert (found.objective, found.direction) == ("val_loss", "min")
+    assert found.trials[0].score <= found.trials[1].score
+
+
+def test_an_interrupt_keeps_what_was_found():
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            if "Mish" in repr(self.model.get_layer("first").activation):
+                raise KeyboardInterrupt
+
+    found = search_activations(mlp(), X, Y, activations=["mish"], callbacks=[Interrupt()], **FAST)
+    assert found.interrupted
+    assert [str(t.candidate) for t in found.trials] == ["relu"]
+    with pytest.raises(SearchError, match="interrupted before its first trial"):
+        search_activations(mlp(), X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trials": 0}, r"trials must be an integer >= 1\. Received: trials=0"),
+        ({"epochs": 1.5}, r"epochs must be an integer >= 1\. Received: epochs=1.5"),
+        ({"executions_per_trial": True}, "executions_per_trial must be"),
+        ({"validation_split": 1.0}, r"in \(0, 1\)\. Received: validation_split=1.0"),
+        ({"activations": ["misch"]}, "Did you mean mish"),
+        ({"y": Y[:5]}, "120 inputs and 5 labels"),
+        ({"y": Y + 1}, r"whole numbers from 0 to 2.*from 1 to 3"),
+        ({"y": Y + 0.5}, "whole numbers"),
+        ({"x": X[:, :3]}, r"shape \(4,\)\. Received: \(3,\)"),
+        ({"x": X[:0], "y": Y[:0]}, "at least one sample"),
+        ({"x": np.where(X > 2, np.nan, X)}, "must be finite"),
+        ({"test_data": (X, Y[:3])}, "120 inputs and 3 labels"),
+        ({"validation_data": (X, Y + 7)}, "whole numbers"),
+        ({"x": tf.data.Dataset.from_tensors((X, Y)), "y": None}, "validation_data is needed"),
+    ],
+)
+def test_bad_input_is_refused_before_training(arguments, message):
+    arguments = {"x": X, "y": Y, **FAST, **arguments}
+    with pytest.raises(KerasActsError, match=message):
+        search_activations(mlp(), **arguments)
+
+
+def test_no_candidate_trained_says_why():
+    with pytest.raises(SearchError, match=r"leaky_relu.*diverged: the loss is nan"):
+        search_activations(
+            mlp(), X, Y, activations=["leaky_relu(alpha=1e38)"], baseline="leaky_relu(alpha=1e38)", **FAST
+        )
+
+
+def test_errors_of_the_training_are_shown():
+    class Broken(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise OSError("the disk is gone")
+
+    with pytest.raises(SearchError, match="the disk is gone"):
+        search_activations(mlp(), X, Y, callbacks=[Broken()], **FAST)
+
+
+def test_data_errors_are_value_errors():
+    assert issubclass(DataError, ValueError)

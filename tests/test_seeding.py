@@ -1,0 +1,64 @@
+"""A seeded scope leaves the process as it was."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_acts.search.seeding import derive, isolated_seed
+from tests.models import mlp
+
+
+def draw():
+    return [
+        random.random(),
+        float(np.random.random()),
+        float(tf.random.uniform(())),
+        float(keras.random.uniform(())),
+        mlp().get_weights()[0].tolist(),
+    ]
+
+
+def test_the_users_streams_go_on_as_if_nothing_had_been():
+    keras.utils.set_random_seed(5)
+    draw()
+    undisturbed = draw()
+    keras.utils.set_random_seed(5)
+    draw()
+    with isolated_seed(1):
+        draw()
+    assert draw() == undisturbed
+
+
+def test_the_scope_repeats():
+    def inside():
+        with isolated_seed(3):
+            return draw()
+
+    first = inside()
+    assert inside() == first
+    with isolated_seed(4):
+        assert draw() != first
+
+
+def test_a_process_without_a_seed_stays_without():
+    # what a fresh process is like: no TensorFlow seed
+    tf.random.set_seed(None)
+    with isolated_seed(1):
+        pass
+    assert tf.compat.v1.random.get_seed(1)[0] == 87654321  # TensorFlow's value for "no global seed"
+
+
+def test_an_error_restores_too():
+    state = random.getstate()
+    with pytest.raises(KeyError), isolated_seed(1):
+        raise KeyError
+    assert random.getstate() == state
+
+
+def test_derived_seeds_differ_and_repeat():
+    seeds = [derive(seed, execution) for seed in range(20) for execution in range(20)]
+    assert len(set(seeds)) == 400
+    assert derive(0, 1) == derive(0, 1)
