@@ -106,7 +106,7 @@ def _npz(path: Path) -> Dataset:
     import zipfile
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"--data must be a .npz file of plain arrays. Received: {str(path)!r} ({error})") from None
@@ -159,7 +159,7 @@ def _dataset(name: str, x: np.ndarray, y: np.ndarray, class_names: Any, test: An
         return Dataset(name, x, _finite(y), (), values)
     classes, labels = np.unique(y, return_inverse=True)
     if len(classes) < 2:
-        raise DataError(f"The labels must be of at least two classes. Received: only {classes[0]!r}")
+        raise DataError(f"The labels must be of at least two classes. Received: only {classes[0]}")
     if test is not None:
         strange = np.setdiff1d(test[1], classes)
         if len(strange):

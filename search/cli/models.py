@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import keras
@@ -53,7 +54,10 @@ def _load(path: str) -> keras.Model:
     if not Path(path).is_file():
         raise ModelError(f"--model must be a file that exists. Received: {path!r}")
     try:
-        return keras.models.load_model(path)
+        with warnings.catch_warnings():
+            # the search trains from scratch: what an optimizer knew is of no use
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            return keras.models.load_model(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"--model must be a .keras file that Keras can load. Received: {path!r} ({reason})") from error
