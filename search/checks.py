@@ -29,7 +29,8 @@ def check_data(model: Any, x: Any, y: Any) -> None:
     if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
         return
     expected = tuple(model.inputs[0].shape[1:])
-    if len(expected) == x.ndim - 1 and any(e not in (None, r) for e, r in zip(expected, x.shape[1:], strict=True)):
+    wanted, given = _without_ones(expected), _without_ones(x.shape[1:])
+    if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True)):
         raise DataError(
             f"The inputs must fit the model. Expected: samples of shape {expected}. Received: {x.shape[1:]}"
         )
@@ -50,6 +51,11 @@ def _check_labels(model: keras.Model, y: np.ndarray) -> None:
         wide = y.shape[1:] or (1,)
         if wide[-1] != units and units is not None:
             raise DataError(f"The labels must fit the model's {units} outputs. Received: labels of shape {y.shape[1:]}")
+
+
+def _without_ones(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """Drop a last axis of size 1, which Keras adds and takes away by itself."""
+    return shape[:-1] if shape and shape[-1] == 1 else shape
 
 
 def _is_array(value: Any) -> bool:

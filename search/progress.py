@@ -43,7 +43,7 @@ class SearchProgress:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(text, markup=False)
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def epoch(self, candidate: str, epoch: int) -> None:
         """Show which candidate is trained, and how far it is."""

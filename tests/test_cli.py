@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+
 from keras_acts_cli import main
 from keras_acts_cli.data import load
 from keras_acts_cli.run import split_list
-
 from tests.models import blobs, mlp
 
 SMALL = ["--trials", "2", "--epochs", "1", "--activations", "relu,leaky_relu"]
@@ -114,7 +114,7 @@ def bad_files(folder):
         ("--data nothing.csv", "a file that exists. Received: 'nothing.csv'"),
         (
             "--data mnist",
-            "one of digits, breast_cancer, iris, wine, diabetes, or a .npz or .csv file. Received: 'mnist'",
+            "breast_cancer, iris, wine, diabetes, or a .npz or .csv file. Received: 'mnist'",
         ),
         ("--data empty.csv", "must not be empty. Received: 'empty.csv', 0 bytes"),
         ("--data header.csv", "needs rows"),

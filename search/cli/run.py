@@ -38,7 +38,7 @@ def search(
     place = out or Path("saved_models") / f"{dataset.name}-{models.title(model, dataset)}"
     check_target(place, overwrite=True)
     if not quiet:
-        Console(stderr=True, highlight=False).print(dataset.describe(parts))
+        Console(stderr=True, highlight=False).print(dataset.describe(parts), soft_wrap=True)
     result = search_activations(
         built,
         *parts.train,
@@ -58,8 +58,9 @@ def search(
     console = Console(highlight=False)
     console.print(report.table(result))
     for line in report.summary(result):
-        console.print(line)
-    console.print(f"Exported to {place} (max difference to the Keras model {exported.difference:.1e}), with report.md.")
+        console.print(line, soft_wrap=True)
+    difference = f"max difference to the Keras model {exported.difference:.1e}"
+    console.print(f"Exported to {place} with its report.md ({difference}).", soft_wrap=True)
 
 
 def split_list(text: str) -> list[str]:
