@@ -1,9 +1,9 @@
 """Activation functions for Keras 3, and (in `keras_acts.search`) a search for the best one.
 
-    import keras_acts as ka
-    keras.layers.Dense(64, activation=ka.Mish())
-    keras.layers.Dense(64, activation=ka.get("trelu(theta=0.5, alpha=0.1)"))
-    ka.layers.PReLU()
+import keras_acts as ka
+keras.layers.Dense(64, activation=ka.Mish())
+keras.layers.Dense(64, activation=ka.get("trelu(theta=0.5, alpha=0.1)"))
+ka.layers.PReLU()
 """
 
 from pathlib import Path
@@ -26,8 +26,8 @@ from keras_acts.activations import (
     TReLU,
 )
 from keras_acts.errors import ActivationError, KerasActsError
-from keras_acts.lookup import PReLU, get, register
-from keras_acts.specs import ActivationSpec, Parameter, names, spec
+from keras_acts.lookup import PReLU, get, register, unregister
+from keras_acts.specs import ActivationSpec, Parameter, SearchRange, names, spec
 
 __all__ = [
     "ELU",
@@ -40,6 +40,7 @@ __all__ = [
     "PReLU",
     "Parameter",
     "ReLU",
+    "SearchRange",
     "Sigmoid",
     "Softmax",
     "TReLU",
@@ -51,4 +52,5 @@ __all__ = [
     "names",
     "register",
     "spec",
+    "unregister",
 ]

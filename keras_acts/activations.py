@@ -57,8 +57,8 @@ class Activation:
         return hash((self.spec.name, *self.parameters.items()))
 
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
-        return f"{type(self).__name__}({arguments})"
+        said = (p.name for p in self.spec.parameters if p.search or self.parameters[p.name] != p.default)
+        return f"{type(self).__name__}({', '.join(f'{name}={self.parameters[name]!r}' for name in said)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.spec.name, self.parameters)
@@ -84,7 +84,7 @@ _CLASSES: dict[str, type[Activation]] = {}
 
 def make_class(spec: ActivationSpec) -> type[Activation]:
     """Make the class of the objects of a spec and register it with Keras as ``keras_acts>CLASS_NAME``."""
-    doc = f"{spec.class_name}: ``{spec.formula}``.\n\nArgs:\n" if spec.parameters else f"{spec.class_name}: ``{spec.formula}``.\n"
+    doc = f"{spec.class_name}: ``{spec.formula}``.\n" + ("\nArgs:\n" if spec.parameters else "")
     doc += "".join(f"    {p.name}: {p.valid}; {p.default!r} by default.\n" for p in spec.parameters)
     doc += f"\nSource: {spec.paper}.\n" if spec.paper else ""
     namespace = {"spec": spec, "__doc__": doc, "__module__": __name__, "__qualname__": spec.class_name}
@@ -99,10 +99,15 @@ def make(name: str, parameters: dict[str, Any]) -> Activation:
     return _CLASSES[name](**parameters)
 
 
+def forget(name: str) -> None:
+    """Undo `make_class`."""
+    del _CLASSES[name]
+
+
 def _restore(name: str, parameters: dict[str, Any]) -> Activation:
     """Unpickle; an activation of a third party must be registered first."""
     if name not in _CLASSES:
-        raise ModuleNotFoundError(f"Unpickling needs the activation {name!r}: import the module that registers it first")
+        raise ModuleNotFoundError(f"Unpickling needs the activation {name!r}: import the module that registers it")
     return make(name, parameters)
 
 

@@ -1,4 +1,4 @@
-"""Constraints on parameters as data: they validate, print themselves, and name values that break them (for the tests)."""
+"""Constraints on parameters as data: they validate, print themselves, and name values that break them, for tests."""
 
 from __future__ import annotations
 
@@ -41,20 +41,26 @@ class Real:
 
 @dataclass(frozen=True)
 class Integer:
-    """An integer."""
+    """An integer, at least `low` where that is given."""
+
+    low: int | None = None
 
     def check(self, value: Any) -> int:
         """Return the value as an int, or raise `ValueError`."""
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError(f"{self}")
-        return int(value)
+        number = int(value)
+        if self.low is not None and number < self.low:
+            raise ValueError(f"{self}")
+        return number
 
     def __str__(self) -> str:
-        return "an integer"
+        return "an integer" if self.low is None else f"an integer >= {self.low}"
 
     def invalid(self) -> tuple[Any, ...]:
         """Return values that break the constraint."""
-        return (1.5, math.nan, "a word", None, True)
+        below = () if self.low is None else (self.low - 1,)
+        return (1.5, math.nan, "a word", None, True, *below)
 
 
 @dataclass(frozen=True)

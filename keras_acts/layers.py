@@ -7,18 +7,21 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from keras_acts import sharing
+from keras_acts.constraints import Integer, Options, Real
 from keras_acts.errors import ActivationError
-from keras_acts.functions import surrogate_theta
+from keras_acts.functions import KERNELS, surrogate_theta
 from keras_acts.specs import ELU as ELU_SPEC
-from keras_acts.specs import LEAKY_RELU, PRELU, TRELU, ActivationSpec
+from keras_acts.specs import LEAKY_RELU, PRELU, TRELU, ActivationSpec, Parameter
 
 SHAPES = ("channel", "feature", "scalar")
+DATA_FORMATS = ("channels_last", "channels_first")
 
 
 class TrainedActivation(keras.layers.Layer):
     """An activation with trained parameters.
 
-    For each trained parameter of the activation (here `alpha`) it takes:
+    For each parameter of the activation it takes its value, and for each that can be trained (here `alpha`):
 
     Args:
         alpha: the start value.
@@ -28,7 +31,8 @@ class TrainedActivation(keras.layers.Layer):
         trained: the names of the parameters that are trained; the others keep their start value. All by default.
         per: ``"channel"``, one parameter for each entry of `axis` (default); ``"feature"``, one for each input of a
             sample; ``"scalar"``, one for the layer.
-        axis: the axis of the channels, -1 (channels last) by default.
+        axis: the axis of the channels; the last by default.
+        data_format: ``"channels_last"`` or ``"channels_first"``, instead of `axis`.
         num_parameters: how many channels there are. With it, as with ``per="scalar"``, the variable exists from the
             start, so that the layer can be the ``activation=`` of another layer; ``num_parameters=1`` means scalar.
 
@@ -45,12 +49,13 @@ class TrainedActivation(keras.layers.Layer):
         *,
         trained: tuple[str, ...] | list[str] | None = None,
         per: str = "channel",
-        axis: int = -1,
+        axis: int | None = None,
+        data_format: str | None = None,
         num_parameters: int | None = None,
         **kwargs: Any,
     ):
-        owner, possible = f"layers.{self.spec.class_name}", tuple(p.name for p in self.spec.trained)
-        self._given = self.spec.check({p: kwargs.pop(p) for p in possible if p in kwargs})
+        possible = tuple(p.name for p in self.spec.trained)
+        self._given = self.spec.check({p.name: kwargs.pop(p.name) for p in self.spec.parameters if p.name in kwargs})
         options = {
             name: kwargs.pop(name, None)
             for p in possible
@@ -60,20 +65,19 @@ class TrainedActivation(keras.layers.Layer):
         self.supports_masking = True
         self.trained = possible if trained is None else tuple(trained)
         if not self.trained or not set(self.trained) <= set(possible):
-            raise ActivationError(f"{owner}: trained must name some of {possible}. Received: trained={trained!r}")
-        if per not in SHAPES:
-            raise ActivationError(f"{owner}: per must be one of {SHAPES}. Received: per={per!r}")
-        if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
-            raise ActivationError(f"{owner}: axis must be an integer other than the batch axis 0. Received: axis={axis!r}")
-        if num_parameters is not None and (
-            isinstance(num_parameters, bool) or not isinstance(num_parameters, int) or num_parameters < 1
-        ):
-            raise ActivationError(
-                f"{owner}: num_parameters must be an integer >= 1. Received: num_parameters={num_parameters!r}"
-            )
+            raise ActivationError(f"{self._owner}: trained must name some of {possible}. Received: trained={trained!r}")
+        self.per = self._check("per", per, Options(SHAPES))
+        self.axis = axis if axis is None else self._check("axis", axis, Integer())
+        self.data_format = data_format and self._check("data_format", data_format, Options(DATA_FORMATS))
+        if self.axis == 0:
+            raise ActivationError(f"{self._owner}: axis must not be the batch axis 0. Received: axis=0")
+        if axis is not None and data_format is not None:
+            raise ActivationError(f"{self._owner}: give axis or data_format. Received: {axis=}, {data_format=}")
+        self.num_parameters = (
+            num_parameters if num_parameters is None else self._check("num_parameters", num_parameters, Integer(low=1))
+        )
         if num_parameters is not None and per == "feature":
-            raise ActivationError(f"{owner}: num_parameters counts channels. Received: per='feature', {num_parameters=}")
-        self.per, self.axis, self.num_parameters = per, axis, num_parameters
+            raise ActivationError(f"{self._owner}: num_parameters counts channels. Received: {per=}, {num_parameters=}")
         self._options = {
             name: getattr(keras, f"{name.rsplit('_', 1)[1]}s").get(value) for name, value in options.items()
         }
@@ -81,6 +85,13 @@ class TrainedActivation(keras.layers.Layer):
             self._add_parameters(())
         elif num_parameters is not None:
             self._add_parameters((num_parameters,))
+
+    @property
+    def _owner(self) -> str:
+        return f"layers.{self.spec.class_name}"
+
+    def _check(self, name: str, value: Any, valid: Any) -> Any:
+        return Parameter(name, None, valid).check(value, self._owner)
 
     def _add_parameters(self, shape: tuple[int, ...]) -> None:
         # theta is compared with the input, so half precision would move the threshold
@@ -97,28 +108,42 @@ class TrainedActivation(keras.layers.Layer):
                 constraint=self._options[f"{name}_constraint"],
             )
             setattr(self, name, variable)
+        if shape:
+            axis = self._channel_axis()
+            sizes = dict(enumerate(shape, 1)) if self.per == "feature" else {axis: shape[0]}
+            self.input_spec = keras.InputSpec(min_ndim=axis + 1 if axis > 0 else 1 - axis, axes=sizes)
         self.built = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the parameters that did not exist from the start."""
         if self.built:
             return
-        shape = tuple(input_shape[1:]) if self.per == "feature" else (input_shape[self._channel_axis(len(input_shape))],)
-        if None in shape:
+        owner = sharing.activation_owner(self)
+        if owner is not None:
             raise ActivationError(
-                f"layers.{self.spec.class_name}: the axes that have a parameter each must have a known size. "
-                f"Received: input_shape={tuple(input_shape)}, per={self.per!r}, axis={self.axis}"
+                f"{self._owner} as activation= needs per='scalar' or num_parameters, so that its weights exist before "
+                "the first call (Keras would miss them in set_weights and load_weights); or add it to the model as a "
+                f"layer of its own. Received: per={self.per!r}, num_parameters=None in {owner.name!r}"
+            )
+        rank = len(input_shape)
+        if self._channel_axis() not in (*range(1, rank), *range(1 - rank, 0)):
+            raise ActivationError(
+                f"{self._owner}: axis must be an axis of the input other than the batch axis 0. "
+                f"Received: axis={self._channel_axis()} for an input of rank {rank}"
+            )
+        sizes = input_shape[1:] if self.per == "feature" else (input_shape[self._channel_axis()],)
+        shape = tuple(size for size in sizes if size is not None)
+        if len(shape) < len(sizes):
+            raise ActivationError(
+                f"{self._owner}: the axes that have a parameter each must have a known size. "
+                f"Received: input_shape={tuple(input_shape)}, per={self.per!r}, axis={self._channel_axis()}"
             )
         self._add_parameters(shape)
 
-    def _channel_axis(self, rank: int) -> int:
-        axis = self.axis + rank if self.axis < 0 else self.axis
-        if not 0 < axis < rank:
-            raise ActivationError(
-                f"layers.{self.spec.class_name}: axis must be an axis of the input other than the batch axis 0. "
-                f"Received: axis={self.axis} for an input of rank {rank}"
-            )
-        return axis
+    def _channel_axis(self) -> int:
+        if self.axis is not None:
+            return self.axis
+        return 1 if self.data_format == "channels_first" else -1
 
     def call(self, x: Any) -> Any:
         """Return the activation of `x` with the parameters as they now are."""
@@ -129,11 +154,9 @@ class TrainedActivation(keras.layers.Layer):
         values: dict[str, Any] = dict(self._given)
         rank = len(x.shape)
         for name in self.trained:
-            variable = getattr(self, name)
-            value = ops.convert_to_tensor(variable)
-            if self.per == "channel" and len(variable.shape) == 1:
-                axis = self._channel_axis(rank)
-                value = ops.reshape(value, [-1 if i == axis else 1 for i in range(rank)])
+            value = ops.convert_to_tensor(getattr(self, name))
+            if self.per == "channel" and len(value.shape) == 1:
+                value = ops.reshape(value, [-1 if i == self._channel_axis() % rank else 1 for i in range(rank)])
             values[name] = value
         return values
 
@@ -147,9 +170,19 @@ class TrainedActivation(keras.layers.Layer):
             name: getattr(keras, f"{name.rsplit('_', 1)[1]}s").serialize(value) if value is not None else None
             for name, value in self._options.items()
         }
-        start = {p.name: self._given[p.name] for p in self.spec.trained}
-        shape = {"per": self.per, "axis": self.axis, "num_parameters": self.num_parameters}
-        return {**super().get_config(), **start, **options, **shape, "trained": list(self.trained)}
+        shape = {name: getattr(self, name) for name in ("per", "axis", "data_format", "num_parameters")}
+        own = {**self._given, **options, **shape, "trained": list(self.trained)}
+        return {**super().get_config(), **own, **sharing.identity_for_file(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TrainedActivation:
+        """Make the layer from its config, with the constructor's checks; within one file, a shared layer once."""
+        identity = config.get("shared_object_id")
+        layer = sharing.shared_layer(identity)
+        if layer is None:
+            layer = super().from_config({name: value for name, value in config.items() if name != "shared_object_id"})
+            sharing.share(layer, identity)
+        return layer
 
 
 _CLASSES: dict[str, type[TrainedActivation]] = {}
@@ -168,7 +201,14 @@ def make_class(spec: ActivationSpec, base: type[TrainedActivation] = TrainedActi
 
 def make(name: str, **arguments: Any) -> TrainedActivation:
     """Return a new layer that trains the parameters of the registered activation `name`."""
+    if name not in _CLASSES:
+        raise ActivationError(f"No parameters to train. Expected: one of {tuple(_CLASSES)}. Received: {name!r}")
     return _CLASSES[name](**arguments)
+
+
+def forget(name: str) -> None:
+    """Undo `make_class`."""
+    _CLASSES.pop(name, None)
 
 
 LeakyReLU = make_class(LEAKY_RELU)
@@ -177,13 +217,30 @@ ELU = make_class(ELU_SPEC)
 
 
 class _TrainedTReLU(TrainedActivation):
-    """Threshold ReLU with trained parameters: theta has no gradient of its own, so it gets a surrogate."""
+    """Threshold ReLU with trained parameters.
+
+    Where theta is trained, its gradient has the jump's share too, estimated as `functions.surrogate_theta` says:
+
+    Args:
+        bandwidth: the width of the estimate around theta, > 0, in units of the input; 0.01 to 1 is usual.
+        kernel: its shape: ``"rectangle"``, ``"triangle"`` or ``"gaussian"``.
+    """
+
+    def __init__(self, *, bandwidth: float = 0.1, kernel: str = "rectangle", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bandwidth = self._check("bandwidth", bandwidth, Real(low=1e-6))
+        self.kernel = self._check("kernel", kernel, Options(KERNELS))
 
     def call(self, x: Any) -> Any:
         values = self._values(x)
         y = self.spec.function(x, **values)
-        return surrogate_theta(y, x, **values) if "theta" in self.trained else y
+        if "theta" not in self.trained:
+            return y
+        return surrogate_theta(y, x, **values, bandwidth=self.bandwidth, kernel=self.kernel)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "bandwidth": self.bandwidth, "kernel": self.kernel}
 
 
-_TrainedTReLU.__doc__ = TrainedActivation.__doc__
+_TrainedTReLU.__doc__ = f"{_TrainedTReLU.__doc__}\n{(TrainedActivation.__doc__ or '').split(chr(10), 2)[2]}"
 TReLU = make_class(TRELU, _TrainedTReLU)

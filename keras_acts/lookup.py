@@ -112,7 +112,7 @@ def _number(text: str) -> Any:
 
 
 def register(spec: ActivationSpec) -> type[activations.Activation]:
-    """Register a new activation: it gets a serializable object, a layer if it trains parameters, and its place in searches.
+    """Register a new activation: it gets a serializable object, a layer if it trains parameters, a place in searches.
 
     Returns:
         The class of its objects.
@@ -126,6 +126,13 @@ def register(spec: ActivationSpec) -> type[activations.Activation]:
     return activations.make_class(spec)
 
 
-def PReLU(num_parameters: int = 1, **arguments: Any) -> layers.TrainedActivation:  # noqa: N802
-    """Return a *new* PReLU layer for ``activation=``: its trained alpha exists from the start, one or `num_parameters`."""
+def unregister(name: str) -> None:
+    """Undo `register`, so that a corrected spec can take the name: in a notebook, say."""
+    specs.remove(name)
+    activations.forget(name)
+    layers.forget(name)
+
+
+def PReLU(num_parameters: int = 1, **arguments: Any) -> layers.TrainedActivation:
+    """Return a *new* PReLU layer for ``activation=``: its alpha exists from the start, one or `num_parameters`."""
     return layers.make("prelu", num_parameters=num_parameters, **arguments)

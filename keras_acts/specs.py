@@ -7,12 +7,13 @@ the spec, so a new activation is complete when its spec is registered.
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from keras_acts import functions
-from keras_acts.constraints import Constraint, Integer, Real
+from keras_acts.constraints import Constraint, Integer, Options, Real
 from keras_acts.errors import ActivationError
 
 
@@ -98,12 +99,14 @@ class ActivationSpec:
         return tuple(parameter for parameter in self.parameters if parameter.trained)
 
     def check(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return all parameters, defaults filled in, in canonical types and order; raise `ActivationError` on a bad one."""
+        """Return all parameters, defaults filled in, in canonical types and order, or raise `ActivationError`."""
         known = {parameter.name for parameter in self.parameters}
         for name in values:
             if name not in known:
                 expected = ", ".join(sorted(known)) or "no parameters"
-                raise ActivationError(f"{self.name}: unknown parameter. Expected: {expected}. Received: {name}={values[name]!r}")
+                raise ActivationError(
+                    f"{self.name}: unknown parameter. Expected: {expected}. Received: {name}={values[name]!r}"
+                )
         return {p.name: p.check(values.get(p.name, p.default), self.name) for p in self.parameters}
 
 
@@ -139,10 +142,30 @@ def add(new: ActivationSpec) -> None:
     """Add a spec to the registry; `keras_acts.register` makes its object and layer too."""
     if not new.name.isidentifier() or new.name != new.name.lower():
         raise ActivationError(f"An activation's name must be a lower-case identifier. Received: name={new.name!r}")
-    if new.name in _SPECS:
-        raise ActivationError(f"An activation of this name is registered already. Received: name={new.name!r}")
-    new.check({})
+    if not new.class_name.isidentifier():
+        raise ActivationError(f"The name of an object's class must be an identifier. Received: {new.class_name=}")
+    if new.name in _SPECS or new.class_name in {known.class_name for known in _SPECS.values()}:
+        raise ActivationError(
+            f"An activation of this name is registered already. Received: {new.name=}, {new.class_name=}"
+        )
+    taken = inspect.signature(new.function).parameters
+    for parameter in new.parameters:
+        if [p.name for p in new.parameters].count(parameter.name) > 1 or parameter.name not in taken:
+            raise ActivationError(
+                f"{new.name}: parameters must be different keywords of the function. Received: {parameter.name!r} "
+                f"for a function of {tuple(taken)}"
+            )
+        tried = (parameter.search.low, parameter.search.high) if parameter.search else ()
+        for value in (parameter.default, *tried):
+            parameter.check(value, new.name)
     _SPECS[new.name] = new
+
+
+def remove(name: str) -> None:
+    """Remove a spec that `add` added after the built-in ones."""
+    if spec(name) in _OURS:
+        raise ActivationError(f"The activations of keras_acts cannot be removed. Received: {name!r}")
+    del _SPECS[name]
 
 
 SIGMOID = ActivationSpec(
@@ -206,7 +229,8 @@ ELU = ActivationSpec(
     latex=r"\begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}",
     output_range=(-1, _INF),
     limits=(-1, _INF),
-    paper="Clevert, Unterthiner & Hochreiter, Fast and Accurate Deep Network Learning by ELUs, ICLR 2016, arXiv:1511.07289",
+    paper="Clevert, Unterthiner & Hochreiter, Fast and Accurate Deep Network Learning by Exponential Linear Units, "
+    "ICLR 2016, arXiv:1511.07289",
 )
 TRELU = ActivationSpec(
     name="trelu",
@@ -216,6 +240,8 @@ TRELU = ActivationSpec(
         Parameter("alpha", 0.0, Real(), SearchRange(0.0, 0.3), trained=True),
         # a threshold of 1 silences most hidden units for good (10 % accuracy on digits): a search starts near 0
         Parameter("theta", 1.0, Real(), SearchRange(-0.5, 0.5, start=0.1), trained=True),
+        # "continuous": theta + alpha * (x - theta) at or below theta; "keras": alpha * (x - theta)
+        Parameter("mode", "threshold", Options(functions.MODES)),
     ),
     formula="x if x > theta else alpha * x",
     latex=r"\begin{cases} x & x > \theta \\ \alpha x & x \le \theta \end{cases}",
@@ -246,5 +272,6 @@ MISH = ActivationSpec(
     paper="Misra, Mish: A Self Regularized Non-Monotonic Activation Function, BMVC 2020, arXiv:1908.08681",
 )
 
-for _spec in (SIGMOID, TANH, RELU, LEAKY_RELU, PRELU, ELU, TRELU, SOFTMAX, MISH):
+_OURS = (SIGMOID, TANH, RELU, LEAKY_RELU, PRELU, ELU, TRELU, SOFTMAX, MISH)
+for _spec in _OURS:
     add(_spec)

@@ -1,0 +1,130 @@
+"""How a function with a gradient of its own reaches each backend, and what is cheapest where it runs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+Function = Callable[[Tensor], Tensor]
+
+
+def dtype_of(x: Tensor) -> str:
+    """Return the name of the dtype of `x`."""
+    return keras.backend.standardize_dtype(x.dtype)
+
+
+def is_half(x: Tensor) -> bool:
+    """Return whether `x` is in half precision."""
+    return dtype_of(x) in ("float16", "bfloat16")
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return `x` in float32 if it is in half precision."""
+    return ops.cast(x, "float32") if is_half(x) else x
+
+
+def like(y: Tensor, x: Tensor) -> Tensor:
+    """Return `y` in the dtype of `x`."""
+    return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
+
+
+def with_derivative(closed: Function, kernels: Function, derivative: Function) -> Function:
+    """Return the elementwise function `closed` with `derivative` as its derivative.
+
+    Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass.
+
+    Args:
+        closed: the function as one formula on `keras.ops`: the fastest where a compiler fuses it.
+        kernels: the same function on TensorFlow, made of few ready kernels: the fastest where no compiler does.
+        derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
+    """
+
+    def value(x: Tensor) -> Tensor:
+        return like(closed(wide(x)), x)
+
+    def product(x: Tensor, d: Tensor) -> Tensor:
+        return like(ops.multiply(wide(d), derivative(wide(x))), x)
+
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return _tensorflow(value, lambda x: like(kernels(wide(x)), x), product)
+    return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
+
+
+def _tensorflow(value: Function, kernels: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+    import tensorflow as tf
+
+    compiled_value, compiled_product = _compiled(value, 1), _compiled(product, 2)
+
+    @tf.custom_gradient
+    def function(x: Tensor) -> tuple[Tensor, Function]:
+        if in_xla():
+            return value(x), lambda dy: product(x, dy)
+        # the kernels that a graph fuses are too far off for the half precisions' one unit of the last place
+        forward = compiled_value if is_half(x) and not tf.executing_eagerly() else kernels
+        return forward(x), lambda dy: compiled_product(x, dy)
+
+    return function
+
+
+def _compiled(function: Callable[..., Tensor], arity: int) -> Callable[..., Tensor]:
+    """Return the elementwise function of `arity` TensorFlow tensors, compiled by XLA wherever it is called."""
+    import tensorflow as tf
+
+    @functools.cache
+    def compiled(dtype: str) -> Callable[..., Tensor]:
+        # flat and of unknown size: one trace serves all shapes (XLA still compiles once for each size that it meets)
+        signature = [tf.TensorSpec([None], dtype)] * arity
+        return tf.function(function, input_signature=signature, jit_compile=True, autograph=False)
+
+    def call(x: Tensor, *others: Tensor) -> Tensor:
+        y = compiled(dtype_of(x))(*(tf.reshape(tensor, [-1]) for tensor in (x, *others)))
+        return tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape)
+
+    return call
+
+
+def in_xla() -> bool:
+    """Return whether TensorFlow is tracing a function that XLA will compile."""
+    import tensorflow as tf
+    from tensorflow.python.ops import control_flow_util  # there is no public way to ask
+
+    if tf.executing_eagerly():
+        return False
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def _jax(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+    import jax
+
+    # custom_vjp and custom_gradient forbid forward over reverse, jacfwd(jacrev(f))
+    function = jax.custom_jvp(value)
+    function.defjvps(lambda dx, _, x: product(x, dx))
+    return function
+
+
+def _torch(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+    import torch
+
+    class WithDerivative(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x: Tensor) -> Tensor:
+            return value(x)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, dy: Tensor) -> Tensor:
+            (x,) = ctx.saved_tensors
+            return product(x, dy)
+
+    return WithDerivative.apply
