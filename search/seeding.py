@@ -10,8 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+
+# Keras and TensorFlow have no public way to read their random state; these are the names under which Keras keeps it
+_GENERATOR = "global_seed_generator"
+_KERAS_STATE = ("global_random_seed", _GENERATOR)
 
 
 def derive(seed: int, *path: int) -> int:
@@ -23,13 +25,11 @@ def derive(seed: int, *path: int) -> int:
 def isolated_seed(seed: int) -> Iterator[None]:
     """Seed Python, NumPy, Keras and TensorFlow inside the scope, and restore the state of each afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
-    # Keras and TensorFlow have no public way to read their state; what is read here is what set_random_seed writes
-    keras_state = {
-        name: global_state.get_global_attribute(name) for name in (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
-    }
+    keras_state = {name: global_state.get_global_attribute(name) for name in _KERAS_STATE}
     context = _tensorflow_context()
     tensorflow_seed, stream = context._seed, _stream(context)
     keras.utils.set_random_seed(seed)
+    global_state.set_global_attribute(_GENERATOR, None)  # older versions of Keras keep the generator
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.random.seed_generator import global_seed_generator
 
 from keras_acts.search.seeding import derive, isolated_seed
 from tests.models import mlp
@@ -16,7 +17,6 @@ def draw():
         random.random(),
         float(np.random.random()),
         float(tf.random.uniform(())),
-        float(keras.random.uniform(())),
         mlp().get_weights()[0].tolist(),
     ]
 
@@ -30,6 +30,18 @@ def test_the_users_streams_go_on_as_if_nothing_had_been():
     with isolated_seed(1):
         draw()
     assert draw() == undisturbed
+
+
+def test_the_global_generator_of_keras_goes_on():
+    keras.random.uniform(())
+    generator = global_seed_generator()
+    state = keras.ops.convert_to_numpy(generator.state)
+    with isolated_seed(1):
+        first = float(keras.random.uniform(()))
+    with isolated_seed(1):
+        assert float(keras.random.uniform(())) == first
+    assert global_seed_generator() is generator
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(generator.state), state)
 
 
 def test_the_scope_repeats():
