@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import keras
 import rich.box
+from rich.console import Console
 from rich.table import Table
 
 import keras_acts
@@ -39,6 +41,14 @@ def summary(result: SearchResult) -> list[str]:
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines
+
+
+def text(result: SearchResult) -> str:
+    """Return the table and the summary as plain text."""
+    console = Console(width=100, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(table(result))
+    return captured.get() + "\n".join(summary(result))
 
 
 def markdown(result: SearchResult, difference: float | None = None) -> str:

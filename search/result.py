@@ -76,6 +76,11 @@ class SearchResult:
         assert score is not None  # a result has a completed trial
         return score
 
+    def __str__(self) -> str:
+        from .report import text
+
+        return text(self)
+
     def to_pandas(self) -> pandas.DataFrame:
         """Return the trials as a table, one row each; hyperparameters as columns."""
         import pandas

@@ -57,8 +57,7 @@ def search(
         return
     console = Console(highlight=False)
     console.print(report.table(result))
-    for line in report.summary(result):
-        console.print(line, soft_wrap=True)
+    console.print("\n".join(report.summary(result)), soft_wrap=True)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
     console.print(f"Exported to {place} with its report.md ({difference}).", soft_wrap=True)
 
