@@ -70,7 +70,7 @@ def elu(x: Tensor, *, alpha: Tensor = 1.0) -> Tensor:
         y = like(ops.elu(z), x)
         if is_half(x):
             # exp(x) - 1 cancels near 0; there x itself is within half a unit of the last place
-            y = ops.where(ops.greater(x, -0.5 * float(ml_dtypes.finfo(dtype_of(x)).eps)), x, y)
+            y = ops.where(ops.greater(x, _constant(-0.5 * float(ml_dtypes.finfo(dtype_of(x)).eps), x)), x, y)
         return y
     # only what is not positive goes into the exponential: no inf * 0 in the gradient for alpha
     low = ops.where(ops.greater(z, 0), 0.0, z)
@@ -98,8 +98,10 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
     alpha, theta = _parameter(alpha, z), _parameter(theta, z)
     below = ops.less_equal(z, theta)
     # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
-    smallest = float(ml_dtypes.finfo(dtype_of(z)).min)
-    low = ops.maximum(ops.where(below, z, 0.0), ops.where(ops.equal(alpha, 0), smallest, -np.inf))
+    smallest = ops.where(
+        ops.equal(alpha, 0), _constant(float(ml_dtypes.finfo(dtype_of(z)).min), z), _constant(-np.inf, z)
+    )
+    low = ops.maximum(ops.where(below, z, _constant(0.0, z)), smallest)
     return like(ops.where(below, _below(low, alpha, theta, mode), z), x)
 
 
@@ -108,7 +110,7 @@ def _trelu_of_numbers(x: Tensor, alpha: float, theta: float, mode: str) -> Tenso
     z = x if mode == "threshold" and _survives_rounding(alpha, x) else wide(x)
     if dtype_of(x) != "float64":
         alpha, theta = float(np.float32(alpha)), float(np.float32(theta))
-    below = ops.less_equal(z, _round_down(theta, dtype_of(z)))
+    below = ops.less_equal(z, _constant(_round_down(theta, dtype_of(z)), z))
     if alpha == 0:
         return like(ops.where(below, theta if mode == "continuous" else 0.0, z), x)
     return like(ops.where(below, _below(z, alpha, theta, mode), z), x)
@@ -183,7 +185,7 @@ def mish(x: Tensor) -> Tensor:
 
 # With e = exp(x) and n = e (e + 2): tanh(softplus(x)) = n / (n + 2), with derivative 4 e (e + 1) / (n + 2)^2. From
 # x = 20 on the quotient is 1 to the last bit of a float64, and at -10000 e is 0: clipping there changes nothing but
-# overflow and inf * 0.
+# overflow and inf * 0. (Shared terms, or a reciprocal instead of a division, make XLA slower here.)
 _LOWEST, _HIGHEST = -1e4, 20.0
 
 
@@ -207,8 +209,8 @@ def _mish_derivative(x: Tensor) -> Tensor:
     e = ops.exp(x)
     n = ops.multiply(e, ops.add(e, 2.0))
     d = ops.add(n, 2.0)
-    slope = ops.divide(ops.multiply(4.0, ops.multiply(e, ops.add(e, 1.0))), ops.square(d))
-    return ops.add(ops.divide(n, d), ops.multiply(x, slope))
+    slope = ops.multiply(ops.multiply(4.0, e), ops.add(e, 1.0))
+    return ops.divide(ops.add(ops.multiply(n, d), ops.multiply(x, slope)), ops.square(d))
 
 
 _mish = with_derivative(_mish_closed, _mish_kernels, _mish_derivative)
@@ -221,6 +223,11 @@ def _is_number(parameter: Tensor) -> TypeGuard[float]:
 def _parameter(parameter: Tensor, x: Tensor) -> Tensor:
     """Return the parameter in the dtype of `x`; a Python number adapts by itself."""
     return float(parameter) if _is_number(parameter) else ops.cast(parameter, x.dtype)
+
+
+def _constant(number: float, x: Tensor) -> Tensor:
+    """Return the number in the dtype of `x`: the comparisons of Keras would take a Python float for a float32."""
+    return ops.convert_to_tensor(number, dtype=x.dtype)
 
 
 def _survives_rounding(alpha: float, x: Tensor) -> bool:

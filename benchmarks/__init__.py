@@ -1,0 +1,1 @@
+"""Benchmarks that print a table; no test asserts a time."""

@@ -1,0 +1,167 @@
+"""How fast are the activations? Ratios to Keras' own and to ReLU, side by side in one process.
+
+    python -m benchmarks.activations [--size 4194304] [--repeats 9] [--only mish trelu]
+
+Every number is the median over the repeats of a ratio of two times measured one after the other. Outputs are returned,
+so that nothing is pruned. On a shared machine, run it twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+import keras_acts as ka
+
+COLUMNS = 256
+RUNS = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+DTYPES = ("float32", "bfloat16")
+
+Function = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One of ours and its Keras counterpart."""
+
+    name: str
+    ours: Function
+    keras: Function
+
+
+def pairs() -> list[Pair]:
+    """Return what is compared."""
+    f, k = ka.functions, keras.activations
+    found = [
+        Pair(name, getattr(f, name), getattr(k, name)) for name in ("sigmoid", "tanh", "relu", "elu", "softmax", "mish")
+    ]
+    found.append(Pair("leaky_relu", lambda x: f.leaky_relu(x, alpha=0.01), lambda x: k.leaky_relu(x, 0.01)))
+    for alpha in (0.0, 0.1):
+        found += [
+            Pair(
+                f"trelu {mode} alpha={alpha}",
+                lambda x, alpha=alpha, mode=mode: f.trelu(x, alpha=alpha, theta=0.5, mode=mode),
+                lambda x, alpha=alpha: k.relu(x, negative_slope=alpha, threshold=0.5),
+            )
+            for mode in f.MODES
+        ]
+    ours, theirs = ka.layers.PReLU(dtype="mixed_bfloat16"), keras.layers.PReLU(dtype="mixed_bfloat16")
+    for layer in (ours, theirs):
+        layer.build((None, COLUMNS))
+    alpha, their_alpha = ours.alpha, theirs.alpha
+
+    def keras_prelu(x: Any) -> Any:  # keras.layers.PReLU.call
+        return k.relu(x) - tf.cast(their_alpha, x.dtype) * k.relu(-x)
+
+    found.append(Pair("prelu per channel", lambda x: f.prelu(x, alpha=tf.convert_to_tensor(alpha)), keras_prelu))
+    return found
+
+
+def with_backward(function: Function) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Return the function that gives value and gradient."""
+
+    def both(x: Any, dy: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return y, tape.gradient(y, x, dy)
+
+    return both
+
+
+def saved_for_backward(function: Function, dtype: str) -> float:
+    """Return how many bytes an element the forward pass leaves for the backward pass, the input included."""
+    shape = (64, COLUMNS)
+    graph = tf.Graph()
+    with graph.as_default():
+        x, dy = (tf.compat.v1.placeholder(dtype, shape) for _ in range(2))
+        y = function(x)
+        forward = set(graph.get_operations()) - {dy.op}
+        tf.gradients(y, x, dy)
+        backward = [op for op in graph.get_operations() if op not in forward]
+        saved = {_origin(t).name: t for op in backward for t in op.inputs if t.op in forward}
+    return sum(t.dtype.size * t.shape.num_elements() for t in saved.values() if t.shape.rank) / (shape[0] * shape[1])
+
+
+def _origin(tensor: Any) -> Any:
+    while tensor.op.type in ("Identity", "IdentityN"):
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor
+
+
+def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repeats: int) -> tuple[float, float, float]:
+    """Return the first function's time in ms and the median ratios of it to the second and to the third."""
+    for _ in range(2):  # trace, compile, warm up
+        for function in functions:
+            function(*arguments)
+    times = []
+    for _ in range(repeats):
+        row = []
+        for function in functions:
+            start = time.perf_counter()
+            function(*arguments)
+            row.append(time.perf_counter() - start)
+        times.append(row)
+    ours = statistics.median(row[0] for row in times)
+    return 1e3 * ours, *(statistics.median(row[0] / row[i] for row in times) for i in (1, 2))
+
+
+def measure(pair: Pair, run: str, dtype: str, size: int, repeats: int) -> Iterator[tuple[str, float, float, float]]:
+    """Yield (direction, ms, ratio to Keras' counterpart, ratio to ReLU)."""
+    x = tf.cast(2 * tf.random.normal([size // COLUMNS, COLUMNS], seed=1), dtype)
+    functions = [pair.ours, pair.keras, keras.activations.relu]
+    yield "forward", *ratios([RUNS[run](f) for f in functions], (x,), repeats)
+    yield "forward+backward", *ratios([RUNS[run](with_backward(f)) for f in functions], (x, tf.ones_like(x)), repeats)
+
+
+def environment() -> str:
+    """Return one line about the machine, the versions and the day."""
+    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    return (
+        f"{datetime.date.today()}: {platform.machine()}, {os.cpu_count()} cores, on {device}; Python "
+        f"{platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}, ours {ka.__version__}"
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=2**22, help="number of elements (default: %(default)s)")
+    parser.add_argument("--repeats", type=int, default=9, help="interleaved repeats, at least 7 (default: %(default)s)")
+    parser.add_argument("--only", nargs="*", default=(), help="only the activations whose name starts so")
+    arguments = parser.parse_args()
+    if arguments.repeats < 7 or arguments.size < COLUMNS:
+        parser.error(f"needs --repeats >= 7 and --size >= {COLUMNS}")
+    console = Console(width=120)
+    console.print(f"{environment()}; {arguments.size} elements, {arguments.repeats} repeats")
+    table = Table("activation", "run", "dtype", "direction", "ms", "/ Keras", "/ ReLU", "saved B/el.", "Keras'")
+    for pair in pairs():
+        if arguments.only and not pair.name.startswith(tuple(arguments.only)):
+            continue
+        for dtype in DTYPES:
+            saved = [f"{saved_for_backward(f, dtype):.2f}" for f in (pair.ours, pair.keras)]
+            for run in RUNS:
+                for direction, ms, to_keras, to_relu in measure(pair, run, dtype, arguments.size, arguments.repeats):
+                    memory = saved if run == "graph" and direction == "forward+backward" else ("", "")
+                    numbers = (f"{ms:.2f}", f"{to_keras:.2f}", f"{to_relu:.2f}")
+                    table.add_row(pair.name, run, dtype, direction, *numbers, *memory)
+        table.add_section()
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
