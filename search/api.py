@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from typing import Any
 
 import keras
@@ -94,19 +95,20 @@ def search_activations(
         fit_options["validation_data"] = validation_data
     if test_data is not None:
         check_data(model, *test_data[:2])
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
-        tuner = _Searcher(
-            hypermodel,
-            objective or _objective(hypermodel, seed),
-            trials,
-            seed=seed,
-            executions_per_trial=executions_per_trial,
-            directory=directory,
-            project_name=project_name,
-            overwrite=overwrite,
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints that it resumes
+            tuner = _Searcher(
+                hypermodel,
+                objective or _objective(hypermodel, seed),
+                trials,
+                seed=seed,
+                executions_per_trial=executions_per_trial,
+                directory=directory,
+                project_name=project_name,
+                overwrite=overwrite,
+            )
         tuner.progress = stack.enter_context(SearchProgress(trials, tuner.oracle.objective.name, verbose))
         where = device.describe()
         tuner.progress.say(f"Training {trials} candidates on {where}")

@@ -14,6 +14,7 @@ from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from keras_acts.errors import SearchError
 
+from . import device
 from .hypermodel import ActivationHyperModel, takes_activation
 from .oracle import DIVERGED, ActivationOracle
 from .seeding import derive, isolated_seed
@@ -66,6 +67,11 @@ class ActivationTuner(keras_tuner.Tuner):
                 hypermodel=_hypermodel(hypermodel, activations),
                 **kwargs,
             )
+
+    def on_search_begin(self) -> None:
+        """Say what trains."""
+        if self.oracle.verbose:
+            print(f"Training on {device.describe()}")
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Train the trial's candidate `executions_per_trial` times and return the histories."""

@@ -58,6 +58,17 @@ def test_json_is_all_there_is_on_standard_output(tmp_path):
     assert {t["activation"] for t in plain["trials"]} == {"relu", "leaky_relu(alpha=0.01)"}
 
 
+def test_a_search_goes_on_in_its_directory(tmp_path):
+    def search(*budget):
+        options = ["--data", "iris", "--json", "--directory", "project", "--activations", "relu,mish,elu"]
+        return json.loads(run(tmp_path, *options, "--epochs", "1", *budget).stdout)["trials"]
+
+    search("--trials", "2")
+    trials = search("--trials", "3")
+    assert sorted(t["activation"] for t in trials) == ["elu(alpha=1.0)", "mish", "relu"]
+    assert sum(t["seconds"] is None for t in trials) == 2  # the first two were not trained again
+
+
 def test_a_csv_with_word_labels_and_the_users_own_model(tmp_path):
     x, y = blobs()
     words = np.array(["ant", "bee", "cat"])[y]
