@@ -180,7 +180,8 @@ class TrainedActivation(keras.layers.Layer):
         identity = config.get("shared_object_id")
         layer = sharing.shared_layer(identity)
         if layer is None:
-            layer = super().from_config({name: value for name, value in config.items() if name != "shared_object_id"})
+            # not super().from_config: it hides which rule was broken in a TypeError
+            layer = cls(**{name: value for name, value in config.items() if name != "shared_object_id"})
             sharing.share(layer, identity)
         return layer
 
