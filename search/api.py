@@ -109,7 +109,7 @@ def search_activations(
                 project_name=project_name,
                 overwrite=overwrite,
             )
-        tuner.progress = stack.enter_context(SearchProgress(trials, tuner.oracle.objective.name, verbose))
+        tuner.progress = stack.enter_context(SearchProgress(trials, epochs, tuner.oracle.objective.name, verbose))
         where = device.describe()
         tuner.progress.say(f"Training {trials} candidates on {where}")
         interrupted = False

@@ -15,13 +15,14 @@ class SearchProgress:
 
     Args:
         trials: how many there will be at most.
+        epochs: how many each has at most.
         objective: the name of the metric.
         verbose: 0 shows nothing.
     """
 
-    def __init__(self, trials: int, objective: str, verbose: int = 1):
+    def __init__(self, trials: int, epochs: int, objective: str, verbose: int = 1):
         self._console = Console(stderr=True, quiet=not verbose, highlight=False)
-        self._objective = objective
+        self._objective, self._epochs = objective, epochs
         columns = (
             TextColumn("trial"),
             MofNCompleteColumn(),
@@ -47,7 +48,7 @@ class SearchProgress:
 
     def epoch(self, candidate: str, epoch: int) -> None:
         """Show which candidate is trained, and how far it is."""
-        self._bar.update(self._task, description=f"{candidate}, epoch {epoch + 1}")
+        self._bar.update(self._task, description=f"{candidate}, epoch {epoch + 1}/{self._epochs}")
 
     def trial(self, trial: TrialResult) -> None:
         """Record a finished trial."""

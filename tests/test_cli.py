@@ -86,9 +86,10 @@ def test_a_regression_from_npz(tmp_path):
     assert done.stderr == ""
 
 
-def test_the_same_seed_gives_the_same_table_twice(tmp_path):
+@pytest.mark.parametrize("data", ["wine", "digits"])
+def test_the_same_seed_gives_the_same_table_twice(tmp_path, data):
     def table():
-        found = json.loads(run(tmp_path, "--data", "wine", "--json", "--seed", "3", *SMALL[:-1], "elu,mish").stdout)
+        found = json.loads(run(tmp_path, "--data", data, "--json", "--seed", "3", *SMALL[:-1], "elu,mish").stdout)
         return [(t["rank"], t["activation"], t["score"]) for t in found["trials"]], found["test"]
 
     assert table() == table()
