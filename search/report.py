@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import rich.box
@@ -12,7 +12,8 @@ from rich.table import Table
 
 import keras_acts
 
-from .result import SearchResult, TrialResult
+if TYPE_CHECKING:
+    from .result import SearchResult, TrialResult
 
 CAUTION = (
     "One seed a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "

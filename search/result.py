@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from . import report
 from .export import Exported, export
 from .space import Candidate
 
@@ -77,9 +78,7 @@ class SearchResult:
         return score
 
     def __str__(self) -> str:
-        from .report import text
-
-        return text(self)
+        return report.text(self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the trials as a table, one row each; hyperparameters as columns."""
@@ -99,12 +98,10 @@ class SearchResult:
 
     def export(self, path: Any, *, overwrite: bool = False, samples: Any = None) -> Exported:
         """Write the best model as a SavedModel with its `report.md`; see `keras_acts.search.export`."""
-        from .report import markdown
-
         return export(
             self.model,
             path,
             overwrite=overwrite,
             samples=samples,
-            notes=lambda difference: {"report.md": markdown(self, difference)},
+            notes=lambda difference: {"report.md": report.markdown(self, difference)},
         )
