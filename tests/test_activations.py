@@ -163,7 +163,10 @@ def test_a_fresh_process_loads_with_the_import_and_says_what_is_missing_without(
     model = keras.Model(inputs, ka.layers.TReLU()(keras.layers.Dense(2, activation=ka.PReLU())(x)))
     model.save(tmp_path / "m.keras")
     expected = model.predict(np.ones((1, 4)), verbose=0)
-    load = "import sys, numpy, keras; print(keras.models.load_model(sys.argv[1]).predict(numpy.ones((1, 4)), verbose=0).tolist())"
+    load = (
+        "import sys, numpy, keras; model = keras.models.load_model(sys.argv[1]);"
+        "print(model.predict(numpy.ones((1, 4)), verbose=0).tolist())"
+    )
     found = python("import keras_acts;" + load, tmp_path / "m.keras")
     np.testing.assert_allclose(json.loads(found.strip().splitlines()[-1]), expected, rtol=1e-6)
     with pytest.raises(AssertionError, match="Could not locate class 'Sigmoid'"):
@@ -209,7 +212,8 @@ for name in ka.names():
     expected = VALUES[name](z, **spec.defaults)
     for dtype, rtol in (("float32", 1e-6), ("bfloat16", 2**-7)):
         y = spec.function(keras.ops.convert_to_tensor(z, dtype), **spec.defaults)
-        np.testing.assert_allclose(keras.ops.convert_to_numpy(keras.ops.cast(y, "float32")), expected, rtol=rtol, atol=4e-7)
+        y = keras.ops.convert_to_numpy(keras.ops.cast(y, "float32"))
+        np.testing.assert_allclose(y, expected, rtol=rtol, atol=4e-7)
     if spec.limits:
         y = spec.function(np.array([-np.inf, np.inf, np.nan], "float32"), **spec.defaults)
         np.testing.assert_allclose(keras.ops.convert_to_numpy(y), [*spec.limits, np.nan])
@@ -225,7 +229,8 @@ SECOND = {
 import jax, jax.numpy as jnp
 z = jnp.array([-np.inf, -1.0, 0.0, 2.0, np.inf])
 first = jax.vmap(jax.grad(ka.functions.mish))(z)
-second = [jax.vmap(f)(z) for f in (jax.jacfwd(jax.jacrev(ka.functions.mish)), jax.jacrev(jax.jacfwd(ka.functions.mish)))]
+mish = ka.functions.mish
+second = [jax.vmap(f)(z) for f in (jax.jacfwd(jax.jacrev(mish)), jax.jacrev(jax.jacfwd(mish)))]
 """,
     "torch": """
 import torch

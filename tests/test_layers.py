@@ -280,3 +280,20 @@ def test_an_input_that_does_not_fit():
 def test_no_layer_for_an_activation_without_trained_parameters():
     with pytest.raises(ka.ActivationError, match="No parameters to train"):
         layers.make("mish")
+
+
+@pytest.mark.slow
+def test_keras_tuner_gets_its_best_models_back(tmp_path):
+    import keras_tuner
+
+    def build(hp):
+        hidden = keras.layers.Dense(hp.Int("units", 3, 6), activation=ka.PReLU())
+        model = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(1, activation=ka.TReLU(theta=-9.0))])
+        model.compile("sgd", "mse")
+        return model
+
+    tuner = keras_tuner.RandomSearch(build, "val_loss", max_trials=2, directory=tmp_path, project_name="p")
+    x, y = _input(32, 4), np.ones((32, 1))
+    tuner.search(x, y, validation_data=(x, y), epochs=1, verbose=0)
+    best, second = tuner.get_best_models(2)
+    assert best.evaluate(x, y, verbose=0) <= second.evaluate(x, y, verbose=0)
