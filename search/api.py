@@ -138,6 +138,7 @@ def search_activations(
         trials=trials_done,
         model=best,
         baseline=base,
+        executions_per_trial=executions_per_trial,
         device=where,
         test=test,
         baseline_test=baseline_test,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .result import SearchResult, TrialResult
 
 CAUTION = (
-    "One seed a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "
+    "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "
     "not prove that the first beats {baseline}."
 )
 
@@ -38,7 +38,8 @@ def summary(result: SearchResult) -> list[str]:
         lines.append(f"Held-out test, looked at once: {result.best} {_metrics(result.test)}.")
         if result.baseline_test is not None and result.best != result.baseline:
             lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
-    lines.append(CAUTION.format(baseline=result.baseline))
+    seeds = "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
+    lines.append(CAUTION.format(seeds=seeds, baseline=result.baseline))
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines
@@ -74,6 +75,7 @@ def data(result: SearchResult) -> dict[str, Any]:
         "baseline": str(result.baseline),
         "test": result.test,
         "baseline_test": result.baseline_test,
+        "executions_per_trial": result.executions_per_trial,
         "device": result.device,
         "interrupted": result.interrupted,
         "trials": [

@@ -51,6 +51,7 @@ class SearchResult:
         baseline: the activation that the others are compared with.
         test: the metrics of the best model on the test data, if there were any.
         baseline_test: those of the best baseline model.
+        executions_per_trial: how many seeds each score is the mean of.
         device: where the trials were trained.
         interrupted: whether the search was stopped before all trials were done.
     """
@@ -60,6 +61,7 @@ class SearchResult:
     trials: tuple[TrialResult, ...]
     model: keras.Model = field(repr=False)
     baseline: Candidate
+    executions_per_trial: int
     device: str
     test: Mapping[str, float] | None = None
     baseline_test: Mapping[str, float] | None = None

@@ -56,6 +56,9 @@ def main() -> None:
 @click.option("--activations", default=None, help='The candidates, such as "relu,mish,trelu(theta=0.5)".')
 @click.option("--trials", default=16, type=click.IntRange(min=1), help="How many candidates to train.")
 @click.option("--epochs", default=10, type=click.IntRange(min=1), help="How long to train each.")
+@click.option(
+    "--executions", "executions_per_trial", default=1, type=click.IntRange(min=1), help="How many seeds a candidate."
+)
 @click.option("--batch-size", default=32, type=click.IntRange(min=1), help="Samples a training step.")
 @click.option("--seed", default=0, type=click.IntRange(min=0), help="Of the split, the candidates and the training.")
 @click.option(
@@ -79,6 +82,7 @@ def search(
     activations: str | None,
     trials: int,
     epochs: int,
+    executions_per_trial: int,
     batch_size: int,
     seed: int,
     out: Path | None,
@@ -102,6 +106,7 @@ def search(
             activations=activations,
             trials=trials,
             epochs=epochs,
+            executions_per_trial=executions_per_trial,
             batch_size=batch_size,
             seed=seed,
             out=out,
