@@ -1,21 +1,33 @@
-"""What is searched: candidates, and the space of them as KerasTuner hyperparameters."""
+"""What is searched: activations and ranges of their parameters, as KerasTuner hyperparameters, samples and grids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import hashlib
+import itertools
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import keras_tuner
+import numpy as np
 
 import keras_acts
-from keras_acts import layers, lookup
-from keras_acts.errors import ActivationError, SearchError
-from keras_acts.specs import Parameter, SearchRange
+from keras_acts import lookup
+from keras_acts.errors import KerasActsError, SearchError
+from keras_acts.specs import SearchRange
+
+from .candidate import Candidate, checked
+from .ranges import fraction_of, grid, override, start_of, value_at
+
+__all__ = ["ActivationSpace", "Candidate", "default_activations"]
 
 # Keras' own that today's models use most
 _BUILTINS = ("gelu", "silu")
+_PER = ("model", "block", "layer")
+_FORMAT = 1
 
 
 def default_activations() -> tuple[str, ...]:
@@ -24,116 +36,48 @@ def default_activations() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """An activation to try: a name and its fixed parameters, in canonical form.
-
-    Two candidates that are the same function are equal: ``leaky_relu(alpha=0)`` *is* ``relu``. Make one with
-    `Candidate.of`.
-    """
-
-    name: str
-    parameters: tuple[tuple[str, Any], ...] = ()
-
-    @classmethod
-    def of(cls, identifier: Any, **parameters: Any) -> Candidate:
-        """Return the candidate for a name (``"trelu(theta=0.5)"``), an activation object or a registered function.
-
-        Raises:
-            ActivationError: if there is no such activation, a parameter is invalid, or Keras could not load it again.
-        """
-        if isinstance(identifier, Candidate):
-            return identifier
-        if isinstance(identifier, keras_acts.Activation):
-            identifier, parameters = identifier.spec.name, identifier.parameters
-        if not isinstance(identifier, str):
-            return cls(_registered_name(identifier))
-        if _registered(identifier) is not None:
-            return cls(identifier)
-        name, written = lookup.parse(identifier)
-        values = {**written, **parameters}
-        activation = lookup.make(name, values)
-        if isinstance(activation, keras_acts.Activation):
-            return cls(*_canonical(name, activation.parameters))
-        return cls(name, tuple(sorted(values.items())))
-
-    @property
-    def trained(self) -> bool:
-        """Whether the model trains its parameters, so that each slot needs a layer of its own."""
-        return self.name in keras_acts.names() and not keras_acts.spec(self.name).value
-
-    def activation(self, channels: int | None = None) -> Callable[..., Any]:
-        """Return the activation for ``activation=``: a value, a Keras function, or a new layer with trained parameters.
-
-        Args:
-            channels: how many channels the slot has: a trained parameter then has one value for each, else one in all.
-        """
-        registered = _registered(self.name)
-        if registered is not None:
-            return registered
-        if self.trained and channels is not None:
-            return layers.make(self.name, **{"num_parameters": channels, **dict(self.parameters)})
-        return lookup.make(self.name, dict(self.parameters))
-
-    def __str__(self) -> str:
-        if not self.parameters:
-            return self.name
-        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.parameters)})"
-
-
-def _registered(name: str) -> Any:
-    """The user's own function called ``"package.function"``, or None."""
-    return keras.saving.get_registered_object(">".join(name.rsplit(".", 1))) if "." in name else None
-
-
-def _registered_name(activation: Any) -> str:
-    """The name under which Keras finds a user's own function again."""
-    activation = keras_acts.get(activation)
-    if isinstance(activation, keras.layers.Layer):
-        raise ActivationError(f"A layer with weights cannot be shared by candidates: name it. Received: {activation!r}")
-    # with a dot for Keras' ">", because KerasTuner would read a registered name as the object itself
-    name = ".".join(keras.saving.get_registered_name(activation).rsplit(">", 1))
-    if activation in (_registered(name), getattr(keras.activations, name, None)):
-        return name
-    raise ActivationError(
-        "A function of your own must be registered, or a saved model could not be loaded: decorate it with "
-        f"@keras.saving.register_keras_serializable(). Received: {activation!r}"
-    )
-
-
-def _canonical(name: str, parameters: dict[str, Any]) -> tuple[str, tuple[tuple[str, Any], ...]]:
-    """Reduce an activation to the simplest one that is the same function."""
-    if name == "trelu" and parameters["theta"] == 0:
-        name, parameters = "leaky_relu", {"alpha": parameters["alpha"]}
-    if name in ("leaky_relu", "elu") and parameters["alpha"] == 0:
-        name, parameters = "relu", {}
-    return name, tuple(parameters.items())
-
-
-@dataclass(frozen=True)
 class _Entry:
-    """One activation of a space: its fixed parameters, and the ranges of the searched ones."""
+    """One activation of a space: its fixed parameters, and the ranges of the searched ones, each with a start."""
 
     name: str
-    fixed: tuple[tuple[str, Any], ...]
-    ranges: tuple[tuple[Parameter, SearchRange], ...]
+    fixed: tuple[tuple[str, Any], ...] = ()
+    ranges: tuple[tuple[str, SearchRange], ...] = ()
 
     @property
     def label(self) -> str:
         return str(Candidate(self.name, self.fixed))
 
+    def candidate(self, values: Iterable[float]) -> Candidate:
+        """The candidate whose searched parameters have these values."""
+        if self.name not in keras_acts.names():
+            return Candidate(self.name)
+        return Candidate.of(self.name, **dict(self.fixed), **dict(zip(dict(self.ranges), values, strict=True)))
+
+    def values(self, candidate: Candidate) -> list[float] | None:
+        """The values of the searched parameters that make `candidate`; None if none do."""
+        given = dict(candidate.parameters)
+        values = [given.get(name, math.nan) for name, _ in self.ranges]
+        inside = all(r.low <= value <= r.high for value, (_, r) in zip(values, self.ranges, strict=True))
+        return values if inside and self.candidate(values) == candidate else None
+
 
 class ActivationSpace:
-    """The activations to choose from, and the ranges of their parameters.
+    """The activations to choose from, the ranges of their parameters, and for what each choice is made.
 
     Args:
         activations: names (``"relu"``, Keras' built-ins too), activation objects, or registered functions of your own.
-            Parameters that are written (``"trelu(theta=0.5)"``) are fixed, the others are searched in the range of
-            their spec. `default_activations()` by default.
-        ranges: other ranges, ``{"leaky_relu.alpha": (0.01, 0.3)}``, or ``(0.01, 0.3, "log")``.
+            Parameters that are written (``"trelu(theta=0.5)"``, ``"trelu(alpha=trained)"``) are fixed, the others are
+            searched in the range of their spec. `default_activations()` by default.
+        ranges: what to search instead of the spec's range: ``{"leaky_relu.alpha": (0.01, 0.3)}``, linear unless it
+            says ``(0.01, 0.3, "log")``; a number, which fixes the parameter; or ``"trained"``.
+        per: ``"model"``: one activation for all hidden slots. ``"layer"``: one for each. ``"block"``: one for each
+            block, as the slots' names show it (see `keras_acts.search.groups.block`). Your own groups: a mapping from
+            names to a regular expression that the whole name of a hidden slot must match, or to a list of names of any
+            slots; a slot goes to the first group that takes it, and one that no group takes keeps its activation.
 
     Raises:
         ActivationError: on an unknown activation or an invalid parameter.
-        SearchError: on an empty space, an activation given twice, or a range that is none.
+        SearchError: on an empty space, an activation given twice, a range or a group that is none.
 
     Example:
         >>> space = ActivationSpace(["relu", "mish", "trelu(theta=0.5)"])
@@ -141,22 +85,35 @@ class ActivationSpace:
         ('relu', 'mish', 'trelu(theta=0.5)')
     """
 
-    def __init__(self, activations: Iterable[Any] | None = None, *, ranges: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        activations: Iterable[Any] | None = None,
+        *,
+        ranges: Mapping[str, Any] | None = None,
+        per: str | Mapping[str, Any] = "model",
+    ):
         if isinstance(activations, str):
             raise SearchError(f"activations must be a list of activations. Received: activations={activations!r}")
         given = tuple(default_activations() if activations is None else activations)
         if not given:
             raise SearchError(f"A space needs at least one activation. Received: activations={activations!r}")
-        overrides = dict(ranges or {})
+        overrides, used = dict(ranges or {}), set[str]()
+        self.per = _checked_per(per)
         self._entries: dict[str, _Entry] = {}
         for activation in given:
-            entry = _entry(activation, overrides)
-            if entry.label in self._entries:
-                raise SearchError(f"Each activation may be given once. Received: {entry.label!r} twice")
+            entry = _entry(activation, overrides, used)
+            alike = [e.label for e in self._entries.values() if _same(e, entry)]
+            if alike:
+                raise SearchError(
+                    f"Each activation may be given once. Received: {entry.label!r} twice, first as {alike[0]!r}"
+                )
             self._entries[entry.label] = entry
-        if overrides:
-            searched = [f"{e.name}.{p.name}" for e in self._entries.values() for p, _ in e.ranges]
-            raise SearchError(f"ranges must name searched parameters {searched}. Received: {sorted(overrides)}")
+        if overrides.keys() - used:
+            searched = [f"{e.name}.{name}" for e in self._entries.values() for name, _ in e.ranges]
+            raise SearchError(
+                "ranges must name parameters of the space's activations that are not written already. "
+                f"The searched parameters are {searched}. Received: {sorted(overrides.keys() - used)}"
+            )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -165,79 +122,204 @@ class ActivationSpace:
 
     def with_baseline(self, baseline: str = "relu") -> ActivationSpace:
         """Return the space with `baseline` in it, first: every search must say whether it beats ReLU."""
-        if any(Candidate(e.name, e.fixed) == Candidate.of(baseline) and not e.ranges for e in self._entries.values()):
-            first = {label: entry for label, entry in self._entries.items() if label == baseline}
-        else:
-            first = {baseline: _entry(baseline, {})}
-        space = ActivationSpace.__new__(ActivationSpace)
-        space._entries = {**first, **self._entries}
-        return space
+        first = _entry(baseline, {}, set())
+        found = [label for label, entry in self._entries.items() if _same(entry, first)]
+        order = {found[0]: self._entries[found[0]]} if found else {first.label: first}
+        return _made({**order, **self._entries}, self.per)
 
     def choose(self, hp: keras_tuner.HyperParameters, name: str = "act") -> Candidate:
         """Return the candidate that `hp` holds, declaring its hyperparameters.
 
         They are a `Choice` called `name` and, active only under their activation, a `Float` ``name.trelu.alpha`` each.
+
+        Raises:
+            SearchError: if `hp` holds an activation that the space has not.
         """
         label = hp.Choice(name, list(self.labels))
-        chosen: Candidate | None = None
         for entry in self._entries.values():
-            values = dict(entry.fixed)
             with hp.conditional_scope(name, [entry.label]):
-                for parameter, searched in entry.ranges:
-                    values[parameter.name] = hp.Float(
-                        f"{name}.{entry.name}.{parameter.name}",
+                values = [
+                    hp.Float(
+                        f"{name}.{entry.name}.{parameter}",
                         searched.low,
                         searched.high,
                         sampling="log" if searched.log else "linear",
-                        default=_start(parameter, searched),
+                        default=searched.start,
                     )
+                    for parameter, searched in entry.ranges
+                ]
             if entry.label == label:
-                chosen = Candidate.of(entry.name, **values)
-        if chosen is None:
+                chosen = entry.candidate(values)
+        if label not in self._entries:
             raise SearchError(f"The hyperparameter {name!r} must be one of {self.labels}. Received: {label!r}")
         return chosen
 
+    @property
+    def size(self) -> float:
+        """How many candidates a choice has; infinity if a range is searched."""
+        return math.inf if any(entry.ranges for entry in self._entries.values()) else len(self.grid())
 
-def _entry(activation: Any, overrides: dict[str, Any]) -> _Entry:
-    """Make the entry; ranges that it uses are taken out of `overrides`."""
-    if not isinstance(activation, str) or activation not in keras_acts.names():
-        candidate = Candidate.of(activation)
-        name, written = candidate.name, dict(candidate.parameters)
-        if isinstance(activation, str) and name in keras_acts.names():
-            name, written = lookup.parse(activation)
-    else:
-        name, written = activation, {}
-    if name not in keras_acts.names():
-        return _Entry(name, (), ())
-    spec = keras_acts.spec(name)
-    if not spec.elementwise:
+    def grid(self, points: int = 5) -> tuple[Candidate, ...]:
+        """Return all candidates, each once, with `points` values, ends included, of every searched range."""
+        if isinstance(points, bool) or not isinstance(points, int) or points < 1:
+            raise SearchError(f"points must be an integer >= 1. Received: points={points!r}")
+        found = [
+            entry.candidate(values)
+            for entry in self._entries.values()
+            for values in itertools.product(*(grid(searched, points) for _, searched in entry.ranges))
+        ]
+        return tuple(dict.fromkeys(found))
+
+    def sample(self, count: int, seed: int = 0) -> tuple[Candidate, ...]:
+        """Return `count` random candidates: an activation, then its parameters, uniformly on their scales."""
+        rng = np.random.default_rng(seed)
+        entries = list(self._entries.values())
+        drawn = [entries[rng.integers(len(entries))] for _ in range(count)]
+        return tuple(e.candidate([value_at(searched, rng.random()) for _, searched in e.ranges]) for e in drawn)
+
+    def neighbours(self, candidate: Any, step: float = 0.1) -> tuple[Candidate, ...]:
+        """Return the candidates one step away: a parameter moved by `step` of its range, or another activation's start.
+
+        Raises:
+            SearchError: if `candidate` is not in the space.
+        """
+        centre = Candidate.of(candidate)
+        places = [(entry, entry.values(centre)) for entry in self._entries.values()]
+        own = next(((entry, values) for entry, values in places if values is not None), None)
+        if own is None:
+            raise SearchError(f"The candidate must be in the space {self.labels}. Received: {centre}")
+        entry, values = own
+        found = []
+        for index, (_, searched) in enumerate(entry.ranges):
+            for move in (-step, step):
+                moved = value_at(searched, fraction_of(searched, values[index]) + move)
+                found.append(entry.candidate([*values[:index], moved, *values[index + 1 :]]))
+        found += [
+            e.candidate([r.start for _, r in e.ranges if r.start is not None]) for e, _ in places if e is not entry
+        ]
+        return tuple(c for c in dict.fromkeys(found) if c != centre)
+
+    def to_json(self) -> str:
+        """Return the space as JSON text, with its fingerprint."""
+        return json.dumps({**self._data(), "fingerprint": self.fingerprint}, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> ActivationSpace:
+        """Return the space that `to_json` wrote; functions of your own must be registered again first.
+
+        Raises:
+            SearchError: if the text is no space, or was changed.
+            ActivationError: if an activation is not known here.
+        """
+        try:
+            data = json.loads(text)
+            entries = [
+                _Entry(*_read(given["activation"]), tuple((k, SearchRange(*r)) for k, r in given["ranges"].items()))
+                for given in data["activations"]
+            ]
+            space = _made({entry.label: entry for entry in entries}, _checked_per(data["per"]))
+            written = data["fingerprint"]
+        except KerasActsError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SearchError(f"The text must be a space that to_json wrote. Received: {text[:80]!r}") from error
+        if space.fingerprint != written:
+            raise SearchError(
+                f"The space was changed. Expected: fingerprint {space.fingerprint}. Received: {written!r}"
+            )
+        return space
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen characters that are the same for the same space only: its activations in order, ranges and groups."""
+        return hashlib.sha256(json.dumps(self._data()).encode()).hexdigest()[:16]
+
+    def _data(self) -> dict[str, Any]:
+        entries = [
+            {"activation": e.label, "ranges": {name: [r.low, r.high, r.log, r.start] for name, r in e.ranges}}
+            for e in self._entries.values()
+        ]
+        return {"format": _FORMAT, "activations": entries, "per": self.per}
+
+    def __eq__(self, other: object) -> bool:
+        return self._data() == other._data() if isinstance(other, ActivationSpace) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.fingerprint)
+
+    def __repr__(self) -> str:
+        return f"ActivationSpace({list(self.labels)}, per={self.per!r})"
+
+
+def _made(entries: dict[str, _Entry], per: Any) -> ActivationSpace:
+    space = ActivationSpace.__new__(ActivationSpace)
+    space._entries, space.per = entries, per
+    return space
+
+
+def _same(first: _Entry, second: _Entry) -> bool:
+    """Whether two entries are the same choice: of one label, or the same function with nothing to search."""
+    if first.ranges or second.ranges:
+        return first.label == second.label
+    return first.candidate(()) == second.candidate(())
+
+
+def _entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) -> _Entry:
+    """Make the entry; the names of the overrides that it uses are added to `used`."""
+    name, written = _read(activation)
+    if not Candidate(name).elementwise:
         raise SearchError(
             f"{name} mixes the elements of a sample: it is no hidden activation. Received: {activation!r}"
         )
-    checked = spec.check(written)
-    ranges = []
-    for parameter in spec.parameters:
-        searched = _range(f"{name}.{parameter.name}", parameter, overrides)
-        if searched is not None and parameter.name not in written:
-            ranges.append((parameter, searched))
-    return _Entry(name, tuple((key, checked[key]) for key in checked if key in written), tuple(ranges))
+    if name not in keras_acts.names():
+        return _Entry(name)
+    fixed, ranges = dict(written), []
+    for parameter in keras_acts.spec(name).parameters:
+        key = f"{name}.{parameter.name}"
+        searched: Any = parameter.search
+        if parameter.name in fixed:
+            continue
+        if key in overrides:
+            used.add(key)
+            searched = override(key, parameter, overrides[key])
+        if isinstance(searched, SearchRange):
+            ranges.append((parameter.name, start_of(parameter, searched)))
+        elif searched is not None:
+            fixed |= {parameter.name: checked(name, {parameter.name: searched})[parameter.name]}
+    order = [parameter.name for parameter in keras_acts.spec(name).parameters if parameter.name in fixed]
+    return _Entry(name, tuple((key, fixed[key]) for key in order), tuple(ranges))
 
 
-def _start(parameter: Parameter, searched: SearchRange) -> float:
-    """The value that a search tries first."""
-    start = parameter.default if searched.start is None else searched.start
-    return float(min(max(start, searched.low), searched.high))
+def _read(activation: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    """The name of an activation and the parameters that were written, checked."""
+    candidate = Candidate.of(activation)
+    if isinstance(activation, str) and "." not in activation.partition("(")[0]:
+        name, written = lookup.parse(activation)
+        if name in keras_acts.names():
+            values = checked(name, written)
+            return name, tuple((key, values[key]) for key in values if key in written)
+    return candidate.name, candidate.parameters
 
 
-def _range(key: str, parameter: Parameter, overrides: dict[str, Any]) -> SearchRange | None:
-    if key not in overrides or parameter.search is None:
-        return parameter.search
-    given = overrides.pop(key)
-    rule = f'{key}: a range is (low, high) or (low, high, "log"), low < high, 0 < low if "log". Received: {given!r}'
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3) or given[2:] not in ((), ("log",), [], ["log"]):
-        raise SearchError(rule)
-    log = len(given) == 3
-    low, high = parameter.check(given[0], key), parameter.check(given[1], key)
-    if not low < high or (log and low <= 0):
-        raise SearchError(rule)
-    return SearchRange(low, high, log)
+def _checked_per(per: Any) -> Any:
+    if isinstance(per, str) and per in _PER:
+        return per
+    if not isinstance(per, Mapping) or not per:
+        raise SearchError(
+            f"per must be one of {_PER} or a mapping from group names to a regular expression or a list of slot names. "
+            f"Received: per={per!r}"
+        )
+    for group, members in per.items():
+        names = isinstance(members, list | tuple) and members and all(isinstance(name, str) for name in members)
+        if not isinstance(group, str) or not group or not (isinstance(members, str) or names):
+            raise SearchError(
+                "A group has a name, and a regular expression or a list of slot names. "
+                f"Received: per={{{group!r}: {members!r}}}"
+            )
+        try:
+            re.compile(members if isinstance(members, str) else "")
+        except re.error as error:
+            raise SearchError(
+                f"A group's regular expression must be valid: {error}. Received: per={{{group!r}: {members!r}}}"
+            ) from error
+    return {group: members if isinstance(members, str) else list(members) for group, members in per.items()}
