@@ -2,6 +2,7 @@
 
 from .api import search_activations
 from .export import export
+from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
 from .oracle import ActivationOracle
 from .result import SearchResult
@@ -14,6 +15,7 @@ __all__ = [
     "ActivationOracle",
     "ActivationSpace",
     "ActivationTuner",
+    "Assignment",
     "Candidate",
     "SearchResult",
     "Slot",

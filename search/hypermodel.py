@@ -11,6 +11,7 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
+from .groups import Assignment, Group, groups
 from .rewrite import slots, with_activations
 from .space import ActivationSpace, Candidate
 
@@ -54,45 +55,80 @@ class ActivationHyperModel(keras_tuner.HyperModel):
     """A hypermodel that searches the activation of a model, for any KerasTuner tuner.
 
     Args:
-        model: a compiled Sequential or Functional model, whose hidden activation slots are searched; or a function
-            ``build(hp, activation)`` that returns a compiled model and may declare hyperparameters of its own.
+        model: a compiled Sequential or Functional model, whose hidden activation slots are searched; a function
+            ``build(hp)`` that returns one and declares hyperparameters of its own; or a function
+            ``build(hp, activation)`` that returns any compiled model, also a subclassed one.
         activations: an `ActivationSpace`, or what it is made of. The default activations by default.
-        choice: the name of the `Choice` hyperparameter.
+        choice: the name of the `Choice` hyperparameter; with groups there is one for each, ``act.GROUP``.
+        rescale_init: as in `with_activations`; the baseline's initializers are rescaled too.
 
     Raises:
-        ModelError: if the model is not compiled, cannot be rewritten, or has no hidden activation slot.
+        ModelError: if the model is not compiled, cannot be rewritten, or has no hidden slot (for a group).
+        SearchError: on a model that is none, or options that do not go with a function.
     """
 
     def __init__(
-        self, model: keras.Model | Callable[..., keras.Model], activations: Any = None, *, choice: str = "act"
+        self,
+        model: keras.Model | Callable[..., keras.Model],
+        activations: Any = None,
+        *,
+        choice: str = "act",
+        rescale_init: bool = False,
     ):
         super().__init__()
-        self.model, self.space, self.choice = model, _space(activations), choice
+        self.model, self.space, self.choice, self.rescale_init = model, _space(activations), choice, rescale_init
+        per = self.space.per
         if isinstance(model, keras.Model):
-            if not any(slot.role == "hidden" for slot in slots(model)):
-                with_activations(model, "relu")  # raises the error that lists the slots
-            if not model.compiled:
-                raise ModelError(
-                    f"The model must be compiled: every candidate trains like it. Received: {model.name!r}"
-                )
-        elif not callable(model) or not takes_activation(model):
+            self._groups = _checked_groups(model, per)
+        elif not callable(model):
             raise SearchError(
-                "model must be a Keras model or a function build(hp, activation); a function build(hp) that calls "
-                f"activation_choice(hp) goes to the tuner as it is. Received: {model!r}"
+                f"model must be a Keras model, a function build(hp) or build(hp, activation). Received: {model!r}"
             )
+        elif takes_activation(model) and (per != "model" or rescale_init):
+            raise SearchError(
+                "build(hp, activation) has one activation and its own initializers; for groups write build(hp) that "
+                f"calls activation_choice(hp, name) for each. Received: {per=}, {rescale_init=}"
+            )
+        elif isinstance(per, str) and per != "model":
+            raise SearchError(
+                f"A function build(hp) may return models of different slots: name the groups. Received: {per=}"
+            )
+        else:
+            self._groups = tuple(Group(name, ()) for name in (["model"] if per == "model" else per))
 
-    def candidate(self, hp: keras_tuner.HyperParameters) -> Candidate:
-        """Return the candidate that `hp` holds."""
-        return self.space.choose(hp, self.choice)
+    @property
+    def size(self) -> float:
+        """How many models the search could build from one of the user's; infinity if a range is searched."""
+        return self.space.size ** len(self._groups)
+
+    def candidate(self, hp: keras_tuner.HyperParameters) -> Candidate | Assignment:
+        """Return the candidate that `hp` holds: one for all groups, or an `Assignment` where they differ."""
+        assignment = self._assignment(hp, self._groups)
+        return assignment.only or assignment
+
+    def _assignment(self, hp: keras_tuner.HyperParameters, chosen_for: tuple[Group, ...]) -> Assignment:
+        if self.space.per == "model":
+            return Assignment(((chosen_for[0], self.space.choose(hp, self.choice)),))
+        return Assignment(tuple((group, self.space.choose(hp, f"{self.choice}.{group.name}")) for group in chosen_for))
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Return the compiled, freshly initialized model with the activation that `hp` holds."""
-        candidate = self.candidate(hp)
-        if not isinstance(self.model, keras.Model):
-            return self.model(hp, for_layers(candidate))
-        model = with_activations(self.model, candidate)
-        model.compile_from_config(self.model.get_compile_config())
-        return model
+        chosen_for, model = self._groups, self.model
+        if not isinstance(model, keras.Model):
+            if takes_activation(model):
+                return model(hp, for_layers(self.space.choose(hp, self.choice)))
+            model = model(hp)
+            chosen_for = _checked_groups(model, self.space.per)
+        return with_activations(model, self._assignment(hp, chosen_for), rescale_init=self.rescale_init)
+
+
+def _checked_groups(model: keras.Model, per: Any) -> tuple[Group, ...]:
+    table = slots(model)
+    if not table.hidden:
+        with_activations(model, "relu")  # raises the error that lists the slots
+    if not model.compiled:
+        raise ModelError(f"The model must be compiled: every candidate trains like it. Received: {model.name!r}")
+    return groups(table, per)
 
 
 def takes_activation(build: Callable[..., Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras_tuner
+from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from .seeding import derive
@@ -16,6 +17,7 @@ _TRIES = 1000
 class ActivationOracle(keras_tuner.Oracle):
     """Proposes every activation once with its default parameters, in the order given, then samples at random.
 
+    With groups of slots, the first trials give all of them the same activation.
     Plain random search may never try an activation; a default is what most users would run. A trial that diverges is a
     result, not a failure: it never counts towards `max_consecutive_failed_trials`.
 
@@ -23,7 +25,7 @@ class ActivationOracle(keras_tuner.Oracle):
         objective: as in KerasTuner.
         max_trials: as in KerasTuner.
         seed: of the proposals; the same seed proposes the same trials, also after a resume. 0 is a seed like any other.
-        choice: the name of the `Choice` hyperparameter that holds the activation.
+        choice: the name of the `Choice` hyperparameter that holds the activation; what the names begin with for groups.
         **kwargs: KerasTuner's arguments of an oracle.
     """
 
@@ -38,7 +40,7 @@ class ActivationOracle(keras_tuner.Oracle):
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the hyperparameters of the next trial, or STOPPED when the space is exhausted."""
         number = len(self.trials)
-        choices = [hp for hp in self.hyperparameters.space if hp.name == self.choice]
+        choices = [hp for hp in self.hyperparameters.space if self._is_choice(hp)]
         labels = list(choices[0].values) if choices else []
         for attempt in range(_TRIES):
             first = labels[number] if attempt == 0 and number < len(labels) else None
@@ -55,12 +57,17 @@ class ActivationOracle(keras_tuner.Oracle):
             if not hps.is_active(hp):
                 continue
             if label is not None:
-                hps.values[hp.name] = label if hp.name == self.choice else hp.default
+                hps.values[hp.name] = label if self._is_choice(hp) else hp.default
             else:
                 value = hp.random_sample(derive(seed, index))
                 # what is printed is what was trained
-                hps.values[hp.name] = float(f"{value:.3g}") if hp.name.startswith(f"{self.choice}.") else value
+                printed = isinstance(value, float) and hp.name.startswith(f"{self.choice}.")
+                hps.values[hp.name] = float(f"{value:.3g}") if printed else value
         return dict(hps.values)
+
+    def _is_choice(self, hp: HyperParameter) -> bool:
+        """Whether it holds an activation: that of the model, or of a group of its slots."""
+        return isinstance(hp, Choice) and (hp.name == self.choice or hp.name.startswith(f"{self.choice}."))
 
     def _check_consecutive_failures(self) -> None:
         ended = self.end_order

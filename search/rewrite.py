@@ -1,141 +1,171 @@
-"""The places of a Keras model where an activation sits, and the same model with other activations there."""
+"""The same model with other activations."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional  # Keras exports no name for it
 
-from keras_acts import Activation
 from keras_acts.errors import ModelError
-from keras_acts.layers import TrainedActivation
 
-from .space import Candidate
+from .candidate import Candidate
+from .gain import rescaled
+from .graph import MODELS, parts_of
+from .slots import Place, Slot, SlotTable, is_activation, places, slots
 
-# layers that are nothing but an activation, and how it is called; Activation tells its own
-_ACTIVATION_LAYERS = {
-    keras.layers.Activation: "",
-    keras.layers.ReLU: "relu",
-    keras.layers.LeakyReLU: "leaky_relu",
-    keras.layers.ELU: "elu",
-    keras.layers.PReLU: "prelu",
-    keras.layers.Softmax: "softmax",
-}
-_SLOT_LAYERS: tuple[type, ...] = (TrainedActivation, *_ACTIVATION_LAYERS)
-# in the middle of a model these are gates: another function there would change the architecture
-_GATES = {"sigmoid", "softmax", "hard_sigmoid", "log_softmax"}
+__all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 
 
-@dataclass(frozen=True)
-class Slot:
-    """A place of a model where an activation sits.
+def with_activations(
+    model: keras.Model, activation: Any, *, weights: bool = False, rescale_init: bool = False
+) -> keras.Model:
+    """Return a new model with other activations in its hidden slots: same names, shapes, dtype policies, `trainable`.
 
-    Attributes:
-        name: the name of the layer.
-        layer: the class of the layer.
-        current: the activation that is there now.
-        role: ``"hidden"``, or ``"output"`` or ``"gate"``, which are left alone.
-        channels: the size of the last axis (or of the channel axis) of its output.
-    """
-
-    name: str
-    layer: str
-    current: str
-    role: str
-    channels: int | None
-
-
-def slots(model: keras.Model) -> tuple[Slot, ...]:
-    """Return the slots of a Sequential or Functional model, in the order of its layers.
-
-    Raises:
-        ModelError: if the model is subclassed, or not built.
-    """
-    _check(model)
-    outputs = {id(tensor) for tensor in keras.tree.flatten(model.outputs)}
-    found = []
-    for layer in model.layers:
-        current = _current(layer)
-        if current is None:
-            continue
-        produced = keras.tree.flatten([node.output_tensors for node in layer._inbound_nodes])
-        role = "hidden"
-        if any(id(tensor) in outputs for tensor in produced):
-            role = "output"
-        elif current.partition("(")[0] in _GATES:
-            role = "gate"
-        found.append(Slot(layer.name, type(layer).__name__, current, role, _channels(layer)))
-    return tuple(found)
-
-
-def with_activations(model: keras.Model, activation: Any) -> keras.Model:
-    """Return a new model, freshly initialized and not compiled, with other activations in its hidden slots.
+    It is freshly initialized, but for the weights of layers that are not trained (a frozen pretrained part, an adapted
+    `Normalization`): they are part of the model. If `model` is compiled, the new one is too, with its own optimizer.
 
     Args:
         model: a Sequential or Functional model. It is not changed.
         activation: a candidate, name, object or registered function for all hidden slots; or a mapping from slot
             names to such, which may name slots of any role. A trained activation (``"prelu"``) has one alpha a channel.
+            What is written as the slot's `current` changes nothing there.
+        weights: whether to copy all weights; a new trained activation starts afresh.
+        rescale_init: whether a kernel that feeds a slot is initialized as the slot's activation needs it, with variance
+            ``gain**2 / fan_in``; see `keras_acts.search.gain`.
 
     Raises:
-        ModelError: if the model has no hidden slot, or none of a name in the mapping.
+        ModelError: if the model has no hidden slot, or none of a name in the mapping; if an activation that mixes the
+            elements of a sample is meant for a hidden slot; or if a layer cannot be made again from its config.
         ActivationError: if there is no such activation.
+
+    Example:
+        >>> with_activations(model, "mish")
+        >>> with_activations(model, {"encoder/conv1": "trelu(theta=0.5)", "lstm.recurrent_activation": "hard_sigmoid"})
     """
-    available = {slot.name: slot for slot in slots(model)}
+    found = places(model)
+    new = {place: candidate for place, candidate in zip(found, _chosen(found, activation), strict=True) if candidate}
+    changed: dict[int, dict[str, Any]] = {}
+    for place, candidate in new.items():
+        made = candidate.activation(place.slot.channels, place.axis)
+        changed.setdefault(id(place.layer), {})[place.argument] = made
+    if rescale_init:
+        for layer, initializer in rescaled(new):
+            changed.setdefault(id(layer), {})["kernel_initializer"] = initializer
+    copy = _Copy(changed)
+    result = copy.model(model)
+    copy.restore(model, result, weights)
+    return result
+
+
+def _chosen(found: tuple[Place, ...], activation: Any) -> list[Candidate | None]:
+    """The candidate for each place; None where nothing changes."""
+    table = SlotTable(place.slot for place in found)
     if isinstance(activation, Mapping):
+        names = {slot.name: slot for slot in table}
         for name in activation:
-            if name not in available:
-                raise ModelError(f"The mapping must name slots of the model: {sorted(available)}. Received: {name!r}")
-        chosen = {name: Candidate.of(value) for name, value in activation.items()}
+            if name not in names:
+                raise ModelError(f"The mapping must name slots of the model: {sorted(names)}. Received: {name!r}")
+        wanted = {name: value for name, value in activation.items() if value != names[name].current}
     else:
-        candidate = Candidate.of(activation)
-        chosen = {name: candidate for name, slot in available.items() if slot.role == "hidden"}
-        if not chosen:
+        wanted = {slot.name: activation for slot in table.hidden}
+        if not wanted:
             raise ModelError(
                 "The model must have a hidden activation slot, such as Dense(..., activation='relu') inside. "
-                f"Received: a model with the slots {[(s.name, s.role) for s in available.values()]}"
+                f"Received: a model with the slots {[(slot.name, slot.role) for slot in table]}"
             )
-
-    def replace(layer: Any) -> Any:
-        if layer.name not in chosen:
-            return type(layer).from_config(layer.get_config())
-        new = chosen[layer.name].activation(available[layer.name].channels)
-        if isinstance(layer, _SLOT_LAYERS):
-            return keras.layers.Activation(new, name=layer.name, dtype=layer.dtype_policy)
-        return type(layer).from_config({**layer.get_config(), "activation": new})
-
-    return keras.models.clone_model(model, clone_function=replace)
+    candidates = {name: Candidate.of(value) for name, value in wanted.items()}
+    for slot in table:
+        if slot.role == "hidden" and slot.name in candidates and not candidates[slot.name].elementwise:
+            raise ModelError(
+                "A hidden slot needs an activation of each element by itself. "
+                f"Received: {candidates[slot.name]} for the slot {slot.name!r}"
+            )
+    return [candidates.get(slot.name) for slot in table]
 
 
-def _check(model: Any) -> None:
-    if not isinstance(model, keras.Sequential | Functional):
-        raise ModelError(
-            "Only Sequential and Functional models can be rewritten; for a subclassed model give a function "
-            f"build(hp, activation) instead. Received: {type(model).__name__}"
-        )
-    if not model.built:
-        raise ModelError(f"The model must know its input shape: start it with keras.Input. Received: {model.name!r}")
+class _Copy:
+    """Makes a model again, layer by layer, each once: shared layers stay shared, also between nested models.
+
+    Args:
+        changed: for the identity of a layer, the arguments of its constructor that are new.
+    """
+
+    def __init__(self, changed: dict[int, dict[str, Any]]):
+        self._changed = changed
+        self._made: dict[int, Any] = {}
+        self._replaced: set[int] = set()
+
+    def model(self, model: Any) -> Any:
+        """Return the copy of a model."""
+        # a function that is not registered can be compiled with, so it can be compiled with again
+        used = keras.tree.flatten(model._compile_config.config) if model.compiled else []
+        functions = {f.__name__: f for f in used if hasattr(f, "__name__")}
+        if "<lambda>" in functions:
+            raise ModelError(
+                "A model that is compiled with a lambda cannot be copied: define a function instead. "
+                f"Received: {model.name!r}"
+            )
+        with keras.saving.custom_object_scope(functions):
+            # clone_model's own way into nested models differs between versions, and leads into no wrapper
+            return keras.models.clone_model(model, clone_function=self.layer)
+
+    def layer(self, layer: Any) -> Any:
+        """Return the copy of a layer or operation, with its new arguments."""
+        if id(layer) not in self._made:
+            try:
+                self._made[id(layer)] = self._make(layer)
+            except (TypeError, NotImplementedError) as error:
+                raise ModelError(
+                    "Every layer must be made again from its config: give it a get_config() that returns the arguments "
+                    f"of its constructor. Received: {layer.name!r} of class {type(layer).__name__} ({error})"
+                ) from error
+        return self._made[id(layer)]
+
+    def _make(self, layer: Any) -> Any:
+        if isinstance(layer, MODELS):
+            return self.model(layer)
+        new = self._changed.get(id(layer), {})
+        if new and is_activation(layer):
+            # an operation has no policy of its own: it computes in what it is given
+            policy = layer.dtype_policy if isinstance(layer, keras.layers.Layer) else layer.output.dtype
+            return keras.layers.Activation(new["activation"], name=layer.name, dtype=policy)
+        config = {**layer.get_config(), **new}
+        parts = parts_of(layer)
+        if not parts:
+            return type(layer).from_config(config)
+        copies = {
+            argument: [self.layer(one) for one in part] if isinstance(part, list) else self.layer(part)
+            for argument, part in parts.items()
+        }
+        return type(layer)(**{**config, **copies})
+
+    def restore(self, old: Any, new: Any, weights: bool) -> None:
+        """Give a copy its `trainable`, and the weights of what is not trained, or of all."""
+        if new.trainable != old.trainable:
+            new.trainable = old.trainable
+        if isinstance(old, MODELS):
+            pairs = [(layer, self._made[id(layer)]) for layer in old.layers if id(layer) in self._made]
+        else:
+            # a recurrent layer's activation belongs to its cell, one level down
+            self._replaced |= {
+                id(getattr(layer, argument, None))
+                for layer in (old, new)
+                for argument in self._changed.get(id(old), {})
+            }
+            if weights or not old.trainable or isinstance(old, keras.layers.Normalization):
+                _copy_own_weights(old, new)
+            kept = [[part for part in layer._layers if id(part) not in self._replaced] for layer in (old, new)]
+            pairs = list(zip(*kept, strict=True))
+        for pair in pairs:
+            self.restore(*pair, weights)
 
 
-def _current(layer: keras.layers.Layer) -> str | None:
-    """The activation of a layer, as it prints; None if it has none, or the identity."""
-    if isinstance(layer, TrainedActivation):
-        return layer.spec.name
-    if _ACTIVATION_LAYERS.get(type(layer)):
-        return _ACTIVATION_LAYERS[type(layer)]
-    activation = getattr(layer, "activation", None)
-    if not callable(activation) or activation is keras.activations.linear:
-        return None
-    if isinstance(activation, TrainedActivation):
-        return activation.spec.name
-    if isinstance(activation, Activation):
-        return str(Candidate.of(activation))
-    return getattr(activation, "__name__", type(activation).__name__)
-
-
-def _channels(layer: keras.layers.Layer) -> int | None:
-    shape = keras.tree.flatten(layer.output)[0].shape
-    axis = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
-    return shape[axis] if len(shape) > 1 else None
+def _copy_own_weights(old: Any, new: Any) -> None:
+    """Copy the weights of a layer itself, not of layers inside; an activation that became another has none to copy."""
+    values, places = (layer._trainable_variables + layer._non_trainable_variables for layer in (old, new))
+    if [v.shape for v in values] == [v.shape for v in places]:
+        for value, place in zip(values, places, strict=True):
+            place.assign(value)
+    if isinstance(new, keras.layers.Normalization):
+        new.finalize_state()
