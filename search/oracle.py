@@ -49,6 +49,14 @@ class ActivationOracle(keras_tuner.Oracle):
                 return {"status": TrialStatus.RUNNING, "values": values}
         return {"status": TrialStatus.STOPPED}
 
+    def reload(self) -> None:
+        """Read the trials of an earlier process back, in the order in which they began.
+
+        KerasTuner takes them as the file system lists them, and equal scores would then rank by chance.
+        """
+        super().reload()
+        self.trials = {trial_id: self.trials[trial_id] for trial_id in self.start_order}
+
     def _values(self, seed: int, label: str | None) -> dict[str, Any]:
         """One point of the space: everything at its default under the activation `label`, or everything at random."""
         hps = keras_tuner.HyperParameters()

@@ -80,6 +80,7 @@ def test_an_interrupted_search_goes_on(tmp_path):
     whole = run(tuner(tmp_path / "whole", activations=["relu", "elu"], max_trials=4))
     run(tuner(tmp_path / "parts", activations=["relu", "elu"], max_trials=2))
     parts = run(tuner(tmp_path / "parts", activations=["relu", "elu"], max_trials=4))
+    assert [t.trial_id for t in parts.oracle.trials.values()] == ["0", "1", "2", "3"]
     assert [t.score for t in parts.oracle.trials.values()] == [t.score for t in whole.oracle.trials.values()]
 
 
