@@ -22,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import tensorflow as tf
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -49,26 +50,29 @@ def pairs() -> list[Pair]:
     found = [
         Pair(name, getattr(f, name), getattr(k, name)) for name in ("sigmoid", "tanh", "relu", "elu", "softmax", "mish")
     ]
-    found.append(Pair("leaky_relu", lambda x: f.leaky_relu(x, alpha=0.01), lambda x: k.leaky_relu(x, 0.01)))
-    for alpha in (0.0, 0.1):
-        found += [
-            Pair(
-                f"trelu {mode} alpha={alpha}",
-                lambda x, alpha=alpha, mode=mode: f.trelu(x, alpha=alpha, theta=0.5, mode=mode),
-                lambda x, alpha=alpha: k.relu(x, negative_slope=alpha, threshold=0.5),
-            )
-            for mode in f.MODES
-        ]
-    ours, theirs = ka.layers.PReLU(dtype="mixed_bfloat16"), keras.layers.PReLU(dtype="mixed_bfloat16")
-    for layer in (ours, theirs):
-        layer.build((None, COLUMNS))
-    alpha, their_alpha = ours.alpha, theirs.alpha
 
-    def keras_prelu(x: Any) -> Any:  # keras.layers.PReLU.call
-        return k.relu(x) - tf.cast(their_alpha, x.dtype) * k.relu(-x)
+    def keras_leaky_relu(x: Any) -> Any:
+        return k.leaky_relu(x, negative_slope=0.01)
 
-    found.append(Pair("prelu per channel", lambda x: f.prelu(x, alpha=tf.convert_to_tensor(alpha)), keras_prelu))
+    found.append(Pair("leaky_relu", f.leaky_relu, keras_leaky_relu))
+    found += [_trelu(alpha, mode) for alpha in (0.0, 0.1) for mode in f.MODES]
+    alphas = [0.25] * COLUMNS
+
+    def keras_prelu(x: Any) -> Any:  # what keras.layers.PReLU does
+        return k.relu(x) - tf.constant(alphas, x.dtype) * k.relu(-x)
+
+    found.append(Pair("prelu per channel", lambda x: f.prelu(x, alpha=tf.constant(alphas)), keras_prelu))
     return found
+
+
+def _trelu(alpha: float, mode: str) -> Pair:
+    def ours(x: Any) -> Any:
+        return ka.functions.trelu(x, alpha=alpha, theta=0.5, mode=mode)
+
+    def theirs(x: Any) -> Any:  # a function of its own: ours only in the mode "keras"
+        return keras.activations.relu(x, negative_slope=alpha, threshold=0.5)
+
+    return Pair(f"trelu {mode} alpha={alpha}", ours, theirs)
 
 
 def with_backward(function: Function) -> Callable[[Any, Any], tuple[Any, Any]]:
@@ -109,15 +113,20 @@ def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repe
         for function in functions:
             function(*arguments)
     times = []
-    for _ in range(repeats):
-        row = []
-        for function in functions:
+    for repeat in range(repeats):
+        row = [0.0] * len(functions)
+        for i in range(len(functions)):
+            turn = (i + repeat) % len(functions)  # none is always first
             start = time.perf_counter()
-            function(*arguments)
-            row.append(time.perf_counter() - start)
+            functions[turn](*arguments)
+            row[turn] = time.perf_counter() - start
         times.append(row)
-    ours = statistics.median(row[0] for row in times)
-    return 1e3 * ours, *(statistics.median(row[0] / row[i] for row in times) for i in (1, 2))
+    ours = 1e3 * statistics.median(row[0] for row in times)
+    return (
+        ours,
+        statistics.median(row[0] / row[1] for row in times),
+        statistics.median(row[0] / row[2] for row in times),
+    )
 
 
 def measure(pair: Pair, run: str, dtype: str, size: int, repeats: int) -> Iterator[tuple[str, float, float, float]]:
@@ -147,8 +156,10 @@ def main() -> None:
     if arguments.repeats < 7 or arguments.size < COLUMNS:
         parser.error(f"needs --repeats >= 7 and --size >= {COLUMNS}")
     console = Console(width=120)
-    console.print(f"{environment()}; {arguments.size} elements, {arguments.repeats} repeats")
-    table = Table("activation", "run", "dtype", "direction", "ms", "/ Keras", "/ ReLU", "saved B/el.", "Keras'")
+    console.print(f"{environment()}; {arguments.size} elements, {arguments.repeats} repeats", soft_wrap=True)
+    table = Table(
+        "activation", "run", "dtype", "direction", "ms", "/ Keras", "/ ReLU", "saved B/el.", "Keras'", box=MARKDOWN
+    )
     for pair in pairs():
         if arguments.only and not pair.name.startswith(tuple(arguments.only)):
             continue
@@ -159,7 +170,6 @@ def main() -> None:
                     memory = saved if run == "graph" and direction == "forward+backward" else ("", "")
                     numbers = (f"{ms:.2f}", f"{to_keras:.2f}", f"{to_relu:.2f}")
                     table.add_row(pair.name, run, dtype, direction, *numbers, *memory)
-        table.add_section()
     console.print(table)
 
 

@@ -14,6 +14,7 @@ import contextlib
 import numbers
 from typing import Any, TypeGuard
 
+import keras
 import ml_dtypes
 import numpy as np
 from keras import ops
@@ -65,17 +66,21 @@ def prelu(x: Tensor, *, alpha: Tensor = 0.25) -> Tensor:
 @activation
 def elu(x: Tensor, *, alpha: Tensor = 1.0) -> Tensor:
     """Exponential linear unit, ``x if x > 0 else alpha * (exp(x) - 1)``; its derivative at 0 is alpha."""
-    z = wide(x)
     if _is_number(alpha) and alpha == 1:
-        y = like(ops.elu(z), x)
-        if is_half(x):
-            # exp(x) - 1 cancels near 0; there x itself is within half a unit of the last place
-            y = ops.where(ops.greater(x, _constant(-0.5 * float(ml_dtypes.finfo(dtype_of(x)).eps), x)), x, y)
-        return y
+        # the kernel's exp(x) - 1 cancels near 0: too far off for one unit of the last place in half precision
+        return _elu_of_half(x) if is_half(x) else ops.elu(x)
+    z = wide(x)
     # only what is not positive goes into the exponential: no inf * 0 in the gradient for alpha
     low = ops.where(ops.greater(z, 0), 0.0, z)
     negative = ops.expm1(low) if is_half(x) else ops.elu(low)
     return like(ops.where(ops.greater(z, 0), z, ops.multiply(_parameter(alpha, z), negative)), x)
+
+
+def _elu_closed(x: Tensor) -> Tensor:
+    return ops.where(ops.greater(x, 0), x, ops.expm1(ops.minimum(x, 0)))
+
+
+_elu_of_half = with_derivative(_elu_closed, lambda x: ops.exp(ops.minimum(x, 0)))
 
 
 @activation
@@ -95,19 +100,31 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
     if _is_number(alpha) and _is_number(theta):
         return _trelu_of_numbers(x, float(alpha), float(theta), mode)
     z = wide(x)
+    if mode == "threshold" and _is_number(theta) and theta == 0 and keras.backend.backend() == "tensorflow":
+        return like(_prelu_kernels(z, ops.cast(alpha, z.dtype)), x)
     alpha, theta = _parameter(alpha, z), _parameter(theta, z)
     below = ops.less_equal(z, theta)
     # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
-    smallest = ops.where(
-        ops.equal(alpha, 0), _constant(float(ml_dtypes.finfo(dtype_of(z)).min), z), _constant(-np.inf, z)
-    )
-    low = ops.maximum(ops.where(below, z, _constant(0.0, z)), smallest)
+    low = ops.maximum(ops.where(below, z, _constant(0.0, z)), _smallest(alpha, z))
     return like(ops.where(below, _below(low, alpha, theta, mode), z), x)
 
 
+def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    # TensorFlow gives a tie's gradient to the first argument: at 0 it is alpha. Where alpha is 0, so is 0 * -inf.
+    return ops.add(ops.relu(x), tf.math.multiply_no_nan(ops.minimum(x, 0), alpha))
+
+
+def _smallest(alpha: Tensor, x: Tensor) -> Tensor:
+    """Return a lower bound for `x` that changes nothing, but where alpha is 0 is finite: ``0 * -inf`` is NaN."""
+    lowest = float(ml_dtypes.finfo(dtype_of(x)).min)
+    return ops.where(ops.equal(alpha, 0), _constant(lowest, x), _constant(-np.inf, x))
+
+
 def _trelu_of_numbers(x: Tensor, alpha: float, theta: float, mode: str) -> Tensor:
-    # the threshold form has no constant but alpha to round: it can stay in half precision
-    z = x if mode == "threshold" and _survives_rounding(alpha, x) else wide(x)
+    # nothing is rounded twice here: it can stay in half precision
+    z = x if alpha == 0 or (mode == "threshold" and _survives_rounding(alpha, x)) else wide(x)
     if dtype_of(x) != "float64":
         alpha, theta = float(np.float32(alpha)), float(np.float32(theta))
     below = ops.less_equal(z, _constant(_round_down(theta, dtype_of(z)), z))
@@ -213,7 +230,7 @@ def _mish_derivative(x: Tensor) -> Tensor:
     return ops.divide(ops.add(ops.multiply(n, d), ops.multiply(x, slope)), ops.square(d))
 
 
-_mish = with_derivative(_mish_closed, _mish_kernels, _mish_derivative)
+_mish = with_derivative(_mish_closed, _mish_derivative, _mish_kernels)
 
 
 def _is_number(parameter: Tensor) -> TypeGuard[float]:

@@ -33,15 +33,17 @@ def like(y: Tensor, x: Tensor) -> Tensor:
     return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
 
 
-def with_derivative(closed: Function, kernels: Function, derivative: Function) -> Function:
+def with_derivative(closed: Function, derivative: Function, kernels: Function | None = None) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
     Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass.
 
     Args:
         closed: the function as one formula on `keras.ops`: the fastest where a compiler fuses it.
-        kernels: the same function on TensorFlow, made of few ready kernels: the fastest where no compiler does.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
+        kernels: the same function on TensorFlow, made of few ready kernels: the fastest where no compiler fuses.
+            Without it, and in a graph for half precision, `closed` is compiled there as well: the kernels that a graph
+            fuses are too far off for one unit of the last place.
     """
 
     def value(x: Tensor) -> Tensor:
@@ -52,11 +54,11 @@ def with_derivative(closed: Function, kernels: Function, derivative: Function) -
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow(value, lambda x: like(kernels(wide(x)), x), product)
+        return _tensorflow(value, product, kernels)
     return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
 
 
-def _tensorflow(value: Function, kernels: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+def _tensorflow(value: Function, product: Callable[[Tensor, Tensor], Tensor], kernels: Function | None) -> Function:
     import tensorflow as tf
 
     compiled_value, compiled_product = _compiled(value, 1), _compiled(product, 2)
@@ -65,9 +67,11 @@ def _tensorflow(value: Function, kernels: Function, product: Callable[[Tensor, T
     def function(x: Tensor) -> tuple[Tensor, Function]:
         if in_xla():
             return value(x), lambda dy: product(x, dy)
-        # the kernels that a graph fuses are too far off for the half precisions' one unit of the last place
-        forward = compiled_value if is_half(x) and not tf.executing_eagerly() else kernels
-        return forward(x), lambda dy: compiled_product(x, dy)
+        if kernels is None or (is_half(x) and not tf.executing_eagerly()):
+            y = compiled_value(x)
+        else:
+            y = like(kernels(wide(x)), x)
+        return y, lambda dy: compiled_product(x, dy)
 
     return function
 

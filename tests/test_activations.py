@@ -176,7 +176,8 @@ def test_a_fresh_process_loads_with_the_import_and_says_what_is_missing_without(
 @pytest.mark.slow
 def test_savedmodel_runs_without_the_package_and_in_litert(tmp_path):
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, ka.layers.TReLU(theta=0.2)(keras.layers.Dense(3, activation=ka.Mish())(inputs)))
+    hidden = ka.layers.PReLU()(keras.layers.Dense(3, activation=ka.Mish())(inputs))
+    model = keras.Model(inputs, ka.layers.TReLU(theta=0.2)(keras.layers.Dense(3, activation=ka.ELU(alpha=0.5))(hidden)))
     x = np.linspace(-3, 3, 8, dtype="float32").reshape(2, 4)
     expected = model.predict(x, verbose=0)
     model.export(tmp_path / "m", verbose=False)
