@@ -108,7 +108,8 @@ class _Copy:
             )
         with keras.saving.custom_object_scope(functions):
             # clone_model's own way into nested models differs between versions, and leads into no wrapper
-            return keras.models.clone_model(model, clone_function=self.layer)
+            call = None if isinstance(model, keras.Sequential) else _call
+            return keras.models.clone_model(model, clone_function=self.layer, call_function=call)
 
     def layer(self, layer: Any) -> Any:
         """Return the copy of a layer or operation, with its new arguments."""
@@ -159,6 +160,16 @@ class _Copy:
             pairs = list(zip(*kept, strict=True))
         for pair in pairs:
             self.restore(*pair, weights)
+
+
+def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a copy as its original was called. Only Keras' Softmax, of the layers that are activations, takes a mask."""
+    if type(layer) is keras.layers.Activation and kwargs.pop("mask", None) is not None:
+        raise ModelError(
+            "Only a softmax can take a mask: leave its slot as it is. "
+            f"Received: another activation for {layer.name!r}, where {layer.name!r} is called with a mask"
+        )
+    return layer(*args, **kwargs)
 
 
 def _copy_own_weights(old: Any, new: Any) -> None:
