@@ -166,7 +166,8 @@ def test_keras_applications(build, listed):
         assert [(slot.current, slot.role) for slot in found] == listed
     x = np.random.default_rng(0).uniform(0, 255, size=(1, 32, 32, 3)).astype("float32")
     again = with_activations(model, {slot.name: slot.current for slot in found}, weights=True)
-    np.testing.assert_array_equal(again(x), model(x))
+    # large convolutions split over threads may add in another order from call to call
+    np.testing.assert_allclose(again(x), model(x), rtol=1e-4, atol=1e-6)
     mish = with_activations(model, "mish")
     assert mish.count_params() == model.count_params()
     assert [slot.current for slot in slots(mish)] == [
