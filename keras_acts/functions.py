@@ -101,6 +101,7 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
         return _trelu_of_numbers(x, float(alpha), float(theta), mode)
     z = wide(x)
     if mode == "threshold" and _is_number(theta) and theta == 0 and keras.backend.backend() == "tensorflow":
+        # no compiler fuses these passes in eager mode and graphs: the fewest that will do
         return like(_prelu_kernels(z, ops.cast(alpha, z.dtype)), x)
     alpha, theta = _parameter(alpha, z), _parameter(theta, z)
     below = ops.less_equal(z, theta)
@@ -167,6 +168,8 @@ def surrogate_theta(
         kernel: ``"rectangle"``, 1 where ``|u| < 1/2``; ``"triangle"``, ``max(1 - |u|, 0)``; or ``"gaussian"``, the
             normal density. Each integrates to 1.
     """
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {KERNELS}. Received: kernel={kernel!r}")
     if mode == "continuous":
         return y
     z = wide(x)

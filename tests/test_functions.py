@@ -258,9 +258,21 @@ def test_surrogate_is_the_gradient_of_the_expected_value(mode, kernel, dtype):
     np.testing.assert_allclose(tape.gradient(mean, theta), exact[mode], rtol=0.02 if "loat16" in dtype else 1e-3)
 
 
-def test_an_unknown_mode_is_refused():
+def test_unknown_modes_and_kernels_are_refused():
+    x = tf.constant([1.0])
     with pytest.raises(ValueError, match="mode must be one of"):
-        ka.functions.trelu(tf.constant([1.0]), mode="hinge")
+        ka.functions.trelu(x, mode="hinge")
+    with pytest.raises(ValueError, match="kernel must be one of"):
+        ka.functions.surrogate_theta(x, x, alpha=0.0, theta=x, kernel="box")
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("name", ["leaky_relu", "prelu", "trelu", "elu"])
+def test_gradient_at_the_kink_with_tensor_parameters(name, run):
+    parameters = {p.name: tf.constant(0.5 if p.name == "alpha" else 0.25) for p in ka.spec(name).trained}
+    x = tf.constant([0.25 if "theta" in parameters else 0.0])
+    first, _ = RUNS[run](lambda x: _gradients(_function(name, parameters), x))(x)
+    np.testing.assert_allclose(first, [0.5])
 
 
 @pytest.mark.parametrize("case", CASES, ids=_label)
