@@ -80,7 +80,7 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         per = self.space.per
         if isinstance(model, keras.Model):
             self._groups = _checked_groups(model, per)
-        elif not callable(model):
+        elif not callable(model) or len(_required(model)) not in (1, 2):
             raise SearchError(
                 f"model must be a Keras model, a function build(hp) or build(hp, activation). Received: {model!r}"
             )
@@ -133,9 +133,13 @@ def _checked_groups(model: keras.Model, per: Any) -> tuple[Group, ...]:
 
 def takes_activation(build: Callable[..., Any]) -> bool:
     """Whether a function is ``build(hp, activation)`` rather than ``build(hp)``."""
-    required = [
-        p
+    return len(_required(build)) == 2
+
+
+def _required(build: Callable[..., Any]) -> list[str]:
+    """The names of the positional arguments that a function cannot do without."""
+    return [
+        p.name
         for p in inspect.signature(build).parameters.values()
         if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]
-    return len(required) == 2

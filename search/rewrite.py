@@ -98,15 +98,15 @@ class _Copy:
 
     def model(self, model: Any) -> Any:
         """Return the copy of a model."""
-        # a function that is not registered can be compiled with, so it can be compiled with again
+        # what is not registered can be compiled with, so it can be compiled with again
         used = keras.tree.flatten(model._compile_config.config) if model.compiled else []
-        functions = {f.__name__: f for f in used if hasattr(f, "__name__")}
-        if "<lambda>" in functions:
+        known = {kind.__name__: kind for kind in (f if hasattr(f, "__name__") else type(f) for f in used)}
+        if "<lambda>" in known:
             raise ModelError(
                 "A model that is compiled with a lambda cannot be copied: define a function instead. "
                 f"Received: {model.name!r}"
             )
-        with keras.saving.custom_object_scope(functions):
+        with keras.saving.custom_object_scope(known):
             # clone_model's own way into nested models differs between versions, and leads into no wrapper
             call = None if isinstance(model, keras.Sequential) else _call
             return keras.models.clone_model(model, clone_function=self.layer, call_function=call)
@@ -166,8 +166,8 @@ def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
     """Call a copy as its original was called. Only Keras' Softmax, of the layers that are activations, takes a mask."""
     if type(layer) is keras.layers.Activation and kwargs.pop("mask", None) is not None:
         raise ModelError(
-            "Only a softmax can take a mask: leave its slot as it is. "
-            f"Received: another activation for {layer.name!r}, where {layer.name!r} is called with a mask"
+            "A softmax that is called with a mask cannot be replaced: leave its slot as it is. "
+            f"Received: another activation for {layer.name!r}"
         )
     return layer(*args, **kwargs)
 

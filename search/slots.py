@@ -80,17 +80,14 @@ class Place:
         layer: the layer.
         argument: the argument of its constructor that is the activation.
         source: the layer that makes what the activation is applied to, itself if it is more than an activation.
+        axis: of the channels, where it is not the last.
     """
 
     slot: Slot
     layer: Any
     argument: str
     source: Any
-
-    @property
-    def axis(self) -> int | None:
-        """The axis of the channels, where it is not the last."""
-        return _channel_axis(self.layer)
+    axis: int | None
 
 
 def slots(model: keras.Model) -> SlotTable:
@@ -118,9 +115,10 @@ def places(model: keras.Model) -> tuple[Place, ...]:
 def _places(graph: Graph, calls: list[Call]) -> list[Place]:
     """The slots of one layer, which may be called several times."""
     path, layer, shape = calls[0].path, calls[0].layer, calls[0].shape
-    axis = _channel_axis(layer)
-    channels = shape[-1 if axis is None else axis] if len(shape) > 1 else None
     before = graph.source(calls[0]) if is_activation(layer) else calls[0]
+    source = before and before.layer
+    axis = 1 if _channels_first(source) and len(shape) > 2 else None
+    channels = shape[-1 if axis is None else axis] if len(shape) > 1 else None
     found = []
     for argument in ("activation", RECURRENT):
         current = _current(layer, argument)
@@ -128,7 +126,7 @@ def _places(graph: Graph, calls: list[Call]) -> list[Place]:
             role = "gate" if argument == RECURRENT else _role(graph, calls, current)
             name = path if argument == "activation" else f"{path}.{argument}"
             slot = Slot(name, type(layer).__name__, current, role, channels, shape)
-            found.append(Place(slot, layer, argument, before and before.layer))
+            found.append(Place(slot, layer, argument, source, axis))
     return found
 
 
@@ -166,8 +164,11 @@ def _current(layer: Any, argument: str) -> str | None:
     activation = getattr(layer, argument, None)
     if not callable(activation) or activation is keras.activations.linear:
         return None
-    # a layer that does not take the activation as an argument cannot be made again with another
-    return _printed(activation) if argument in layer.get_config() else None
+    try:
+        # a layer that does not take the activation as an argument cannot be made again with another
+        return _printed(activation) if argument in layer.get_config() else None
+    except NotImplementedError:
+        return None
 
 
 def _printed(activation: Any) -> str:
@@ -213,5 +214,6 @@ def _printed_operation(operation: Any) -> str | None:
     return _printed_layer(operation) if known else None
 
 
-def _channel_axis(layer: Any) -> int | None:
-    return 1 if getattr(layer, "data_format", None) == "channels_first" else None
+def _channels_first(layer: Any) -> bool:
+    normalized = isinstance(layer, keras.layers.BatchNormalization) and layer.axis == 1
+    return normalized or getattr(layer, "data_format", None) == "channels_first"

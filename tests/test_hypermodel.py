@@ -192,6 +192,7 @@ def two(hp, activation):
     ("arguments", "error", "message"),
     [
         ({"model": 3}, SearchError, "must be a Keras model, a function"),
+        ({"model": lambda: None}, SearchError, "must be a Keras model, a function"),
         ({"model": two, "activations": ActivationSpace(["relu"], per="layer")}, SearchError, "activation_choice"),
         ({"model": two, "rescale_init": True}, SearchError, "rescale_init=True"),
         ({"model": build, "activations": ActivationSpace(["relu"], per="block")}, SearchError, "name the groups"),

@@ -72,12 +72,26 @@ def test_only_what_is_trained_is_a_layer_of_its_own():
 
 
 def test_channels_first():
-    layer = keras.layers.Conv2D(4, 3, activation="relu", data_format="channels_first", name="conv")
-    model = keras.Sequential([keras.Input((2, 8, 7)), layer, keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(1)])
-    (slot,) = slots(model)
-    assert (slot.channels, slot.shape) == (4, (None, 4, 6, 5))
-    activation = with_activations(model, "prelu").get_layer("conv").activation
-    assert (activation.alpha.shape, activation.axis) == ((4,), 1)
+    def layer(name, **arguments):
+        return keras.layers.Conv2D(4, 3, data_format="channels_first", name=name, **arguments)
+
+    model = keras.Sequential(
+        [
+            keras.Input((2, 8, 7)),
+            layer("fused", activation="relu"),
+            layer("plain"),
+            keras.layers.ReLU(name="after"),
+            keras.layers.BatchNormalization(axis=1),
+            keras.layers.ReLU(name="normalized"),
+            keras.layers.GlobalMaxPooling2D(data_format="channels_first"),
+            keras.layers.Dense(1),
+        ]
+    )
+    assert [(slot.channels, slot.shape) for slot in slots(model)][:2] == [(4, (None, 4, 6, 5)), (4, (None, 4, 4, 3))]
+    prelu = with_activations(model, "prelu")
+    for name in ("fused", "after", "normalized"):
+        activation = prelu.get_layer(name).activation
+        assert (activation.alpha.shape, activation.axis) == ((4,), 1)
 
 
 def test_dtype_policies_survive():
@@ -86,6 +100,16 @@ def test_dtype_policies_survive():
     assert [layer.compute_dtype for layer in other.layers] == [layer.compute_dtype for layer in model.layers]
     assert other.get_layer("each").layer.compute_dtype == "bfloat16"
     assert other.get_layer("act").compute_dtype == "bfloat16"
+
+
+class Halved(keras.losses.Loss):
+    def call(self, y, p):
+        return absolute(y, p) / 2
+
+
+class Largest(keras.metrics.Mean):
+    def update_state(self, y, p, sample_weight=None):
+        return super().update_state(keras.ops.max(p))
 
 
 def absolute(y, p):
@@ -106,6 +130,10 @@ def test_it_compiles_like_the_model_with_an_optimizer_of_its_own():
     assert set(other.evaluate(x, y, verbose=0, return_dict=True)) == {"loss", "absolute", "mae"}
     other.fit(x, y, verbose=0)
     assert int(optimizer.iterations) == 0
+    model.compile(loss=Halved(), metrics=[Largest(name="largest")])  # classes that are not registered
+    again = with_activations(model, "mish")
+    assert type(again.loss) is Halved
+    assert set(again.evaluate(x, y, verbose=0, return_dict=True)) == {"loss", "largest"}
     assert not with_activations(keras.Sequential([keras.Input((2,)), *mlp_layers()]), "mish").compiled
 
 
@@ -200,7 +228,7 @@ def test_a_masked_softmax_needs_its_mask():
     h = keras.layers.Dot(axes=(2, 1))([keras.layers.Softmax(name="weights")(x, mask=mask), x])
     model = keras.Model([x, mask], keras.layers.Dense(1)(keras.layers.Dense(2, "relu", name="dense")(h)))
     assert slots(with_activations(model, "mish"))[0].current == "softmax"
-    with pytest.raises(ModelError, match="'weights' is called with a mask"):
+    with pytest.raises(ModelError, match=r"mask.*Received: another activation for 'weights'"):
         with_activations(model, {"weights": "sparsemax"})
 
 
