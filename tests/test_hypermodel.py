@@ -1,5 +1,7 @@
 """The hypermodel in KerasTuner's own tuners, with the user's own hyperparameters, and with groups of slots."""
 
+import json
+
 import keras
 import keras_tuner
 import pytest
@@ -12,6 +14,8 @@ from keras_acts.search import (
     Assignment,
     Candidate,
     activation_choice,
+    report,
+    search_activations,
     slots,
 )
 from keras_acts.search.groups import block, groups
@@ -34,8 +38,8 @@ def build(hp):
     return model
 
 
-def run(tuner, epochs=1):
-    tuner.search(X[:SPLIT], Y[:SPLIT], epochs=epochs, validation_data=(X[SPLIT:], Y[SPLIT:]), verbose=0)
+def run(tuner, **options):
+    tuner.search(X[:SPLIT], Y[:SPLIT], epochs=1, validation_data=(X[SPLIT:], Y[SPLIT:]), verbose=0, **options)
     return tuner
 
 
@@ -56,6 +60,7 @@ TUNERS = {
 
 
 FAST = [("RandomSearch", "model"), ("BayesianOptimization", "function")]
+LATER = ["BayesianOptimization", "Hyperband"]
 SLOW = [(name, made_of) for made_of in ("model", "function") for name in TUNERS if (name, made_of) not in FAST]
 
 
@@ -80,18 +85,29 @@ def test_keras_tuners_tuners_finish_and_report_what_the_best_model_scores(tmp_pa
 
 
 # GridSearch is not here: KerasTuner 1.4 cannot resume it, with any hypermodel
-@pytest.mark.parametrize("name", ["RandomSearch", pytest.param("BayesianOptimization", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["RandomSearch", *(pytest.param(n, marks=pytest.mark.slow) for n in LATER)])
 def test_keras_tuners_tuners_resume(tmp_path, name):
-    def tuner(max_trials):
-        options = {**TUNERS[name], "max_trials": max_trials}
-        return getattr(keras_tuner, name)(
-            ActivationHyperModel(mlp(), ACTIVATIONS), "val_accuracy", directory=tmp_path, **options
-        )
+    begun = []
 
-    first = run(tuner(2)).oracle.trials
-    resumed = run(tuner(3)).oracle.trials
-    assert len(resumed) == 3
-    assert {i: resumed[i].score for i in first} == {i: trial.score for i, trial in first.items()}
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            begun.append(1)
+            if len(begun) == 3:
+                raise KeyboardInterrupt
+
+    def tuner():
+        hypermodel = ActivationHyperModel(mlp(), ACTIVATIONS)
+        return getattr(keras_tuner, name)(hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name])
+
+    first = tuner()
+    with pytest.raises(KeyboardInterrupt):
+        run(first, callbacks=[Interrupt()])
+    scores = {i: trial.score for i, trial in first.oracle.trials.items() if trial.score is not None}
+    resumed = run(tuner()).oracle.trials
+    assert len(scores) == 2
+    assert {i: resumed[i].score for i in scores} == scores
+    assert len(resumed) >= 3
+    assert {trial.status for trial in resumed.values()} == {"COMPLETED"}
 
 
 def test_the_users_function_is_rewritten():
@@ -176,6 +192,17 @@ def test_our_tuner_begins_with_the_same_activation_everywhere(tmp_path):
     assert any(v["act.first"] != v["act.second"] for v in values[3:])
     found = tuner.get_best_models()[0].evaluate(X[SPLIT:], Y[SPLIT:], verbose=0, return_dict=True)
     assert found["accuracy"] == pytest.approx(tuner.oracle.get_best_trials()[0].score, abs=1e-6)
+
+
+def test_a_whole_search_by_layer_finds_its_baseline_again():
+    space = ActivationSpace(["mish", "tanh"], per="layer")
+    data = {"validation_data": (X[SPLIT:], Y[SPLIT:]), "test_data": (X[SPLIT:], Y[SPLIT:])}
+    result = search_activations(mlp(), X[:SPLIT], Y[:SPLIT], activations=space, trials=4, epochs=1, verbose=0, **data)
+    named = [str(trial.candidate) for trial in result.trials]
+    assert {"relu", "mish", "tanh"} < set(named)
+    assert [name for name in named if "first: " in name and ", second: " in name]
+    assert result.baseline_test is not None
+    assert json.loads(json.dumps(report.data(result)))["best"] == str(result.best)
 
 
 def test_rescaled_initializers_reach_the_model():

@@ -1,5 +1,7 @@
 """Finding the activations of a model, and the same model with others: what the zoo does not show."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -18,6 +20,19 @@ def test_slots_print_as_a_table():
     assert lines[1].split(maxsplit=4) == ["conv", "Conv2D", "silu", "hidden", "(8, 8, 4)"]
     assert lines[3].split(maxsplit=4) == ["excite", "Dense", "sigmoid", "gate", "(4)"]
     assert len(lines) == 6
+
+
+def test_the_table_in_the_documentation_is_what_prints():
+    x = keras.Input((8, 8, 1))
+    h = keras.layers.Conv2D(4, 3, padding="same", activation="silu", name="conv")(x)
+    s = keras.layers.Dense(2, "relu", name="squeeze")(keras.layers.GlobalAveragePooling2D()(h))
+    s = keras.layers.Reshape((1, 1, 4))(keras.layers.Dense(4, "sigmoid", name="excite")(s))
+    encoder = keras.Model(x, keras.layers.Multiply()([h, s]), name="encoder")
+    y = keras.Input((8, 8, 1))
+    h = keras.layers.LSTM(5, name="lstm")(keras.layers.Reshape((8, 32))(encoder(y)))
+    model = keras.Model(y, keras.layers.Dense(3, "softmax", name="out")(h))
+    document = Path(__file__).parent.parent / "docs" / "search_space.md"
+    assert f"```\n{slots(model)}\n```" in document.read_text(encoding="utf-8")
 
 
 def test_a_mapping_names_its_slots():
