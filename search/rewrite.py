@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -53,9 +54,21 @@ def with_activations(
         for layer, initializer in rescaled(new):
             changed.setdefault(id(layer), {})["kernel_initializer"] = initializer
     copy = _Copy(changed)
-    result = copy.model(model)
+    with _dtype_policy(model.dtype_policy):
+        result = copy.model(model)
     copy.restore(model, result, weights)
     return result
+
+
+@contextmanager
+def _dtype_policy(policy: Any) -> Iterator[None]:
+    """Keras' global policy is a model's own, and with it compile decides on loss scaling; KerasTuner resets it."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _chosen(found: tuple[Place, ...], activation: Any) -> list[Candidate | None]:
@@ -131,6 +144,10 @@ class _Copy:
             # an operation has no policy of its own: it computes in what it is given
             policy = layer.dtype_policy if isinstance(layer, keras.layers.Layer) else layer.output.dtype
             return keras.layers.Activation(new["activation"], name=layer.name, dtype=policy)
+        if isinstance(layer, keras.layers.Lambda):
+            # its config is made for files: it loses a lambda's globals, and cannot be read back
+            config = super(keras.layers.Lambda, layer).get_config()
+            return type(layer)(layer.function, layer._output_shape, layer.mask, layer.arguments, **config)
         config = {**layer.get_config(), **new}
         parts = parts_of(layer)
         if not parts:

@@ -127,6 +127,16 @@ class Largest(keras.metrics.Mean):
         return super().update_state(keras.ops.max(p))
 
 
+def test_loss_scaling_survives():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = mlp()
+    finally:
+        keras.config.set_dtype_policy("float32")  # as KerasTuner does before it builds
+    assert isinstance(with_activations(model, "mish").optimizer, keras.optimizers.LossScaleOptimizer)
+    assert keras.config.dtype_policy().name == "float32"
+
+
 def absolute(y, p):
     return keras.ops.mean(keras.ops.abs(y - p), axis=-1)
 
@@ -258,6 +268,16 @@ def test_a_layer_that_cannot_be_made_again_is_named():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu"), NoConfig(3), keras.layers.Dense(1)])
     with pytest.raises(ModelError, match=r"get_config\(\).*Received: 'odd' of class NoConfig"):
         with_activations(model, "mish")
+
+
+def test_a_lambda_layer_is_kept():
+    factor = 3.0
+    x = keras.Input((2,))
+    model = keras.Model(
+        x, keras.layers.Dense(1)(keras.layers.Dense(2, "relu")(keras.layers.Lambda(lambda t: t * factor)(x)))
+    )
+    again = with_activations(model, "relu", weights=True)
+    np.testing.assert_array_equal(again(np.ones((1, 2))), model(np.ones((1, 2))))
 
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")

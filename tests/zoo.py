@@ -350,9 +350,15 @@ def squash(x):
     return x / (1 + keras.ops.abs(x))
 
 
+@keras.saving.register_keras_serializable(package="zoo")
+def scaled(x, factor):
+    return x * factor
+
+
 @listed("own relu", "function zoo.squash", "spectral/conv relu", "out softmax output", alphas=3 + 4 + 5)
 def users_own():
     x = keras.Input((6, 2))
     h = layers.Dense(4, squash, name="function")(Scaled(3, "relu", name="own")(x))
+    h = layers.Lambda(scaled, arguments={"factor": 3.0}, name="scaled")(h)
     h = layers.SpectralNormalization(layers.Conv1D(5, 2, activation="relu", name="conv"), name="spectral")(h)
     return keras.Model(x, layers.Dense(2, "softmax", name="out")(layers.GlobalMaxPooling1D(name="pool")(h)))
