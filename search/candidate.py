@@ -41,7 +41,7 @@ class Candidate:
 
     @classmethod
     def of(cls, identifier: Any, **parameters: Any) -> Candidate:
-        """Return the candidate for a name, an activation object, a trained layer of ours or a registered function.
+        """Return the candidate for a name, an activation object or a registered function.
 
         A parameter is a number, ``"trained"`` or ``"trained(0.1)"``, trained from its default or from 0.1:
         ``"trelu(alpha=trained, theta=0.5)"``.

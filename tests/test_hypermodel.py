@@ -224,6 +224,7 @@ def two(hp, activation):
         ({"model": two, "rescale_init": True}, SearchError, "rescale_init=True"),
         ({"model": build, "activations": ActivationSpace(["relu"], per="block")}, SearchError, "name the groups"),
         ({"per": {"a": "conv.*"}}, ModelError, r"hidden slot.*\['first', 'second'\]\. Received: 'conv\.\*'"),
+        ({"per": {"a": "fir"}}, ModelError, "'a' must match the whole name"),
         ({"per": {"a": "output"}}, ModelError, "'a' must match"),  # by its name only
         ({"per": {"a": ".*", "b": "first"}}, ModelError, r"'b' must match.*\[\]"),
         ({"per": {"a": ["first"], "b": ["first"]}}, ModelError, r"'b' must name slots.*Received: \['first'\]"),

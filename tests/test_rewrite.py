@@ -62,6 +62,14 @@ def test_frozen_layers_keep_weights_and_flags_and_the_others_start_afresh():
     assert not np.array_equal(model.get_layer("head").kernel, other.get_layer("head").kernel)
 
 
+def test_a_frozen_functional_part_is_frozen_as_a_whole():
+    x = keras.Input((4,))
+    base = keras.Model(x, keras.layers.Dense(3, "relu", name="inner")(x), name="base")
+    base.trainable = False
+    model = keras.Sequential([keras.Input((4,)), base, keras.layers.Dense(2, "relu"), keras.layers.Dense(1)])
+    assert with_activations(model, "mish").get_layer("base").trainable is False
+
+
 def test_an_adapted_normalization_keeps_what_it_learned():
     model = ZOO["actor"].build()
     other = with_activations(model, "mish")
