@@ -146,7 +146,7 @@ class _Copy:
             return keras.layers.Activation(new["activation"], name=layer.name, dtype=policy)
         if isinstance(layer, keras.layers.Lambda):
             # its config is made for files: it loses a lambda's globals, and cannot be read back
-            config = super(keras.layers.Lambda, layer).get_config()
+            config = keras.layers.Layer.get_config(layer)
             return type(layer)(layer.function, layer._output_shape, layer.mask, layer.arguments, **config)
         config = {**layer.get_config(), **new}
         parts = parts_of(layer)

@@ -8,19 +8,18 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras_tuner
 import numpy as np
 
 import keras_acts
-from keras_acts import lookup
 from keras_acts.errors import KerasActsError, SearchError
 from keras_acts.specs import SearchRange
 
-from .candidate import Candidate, checked
-from .ranges import fraction_of, grid, override, start_of, value_at
+from .candidate import Candidate
+from .entries import Entry, make_entry, read_activation, same_choice
+from .ranges import fraction_of, grid, value_at
 
 __all__ = ["ActivationSpace", "Candidate", "default_activations"]
 
@@ -33,32 +32,6 @@ _FORMAT = 1
 def default_activations() -> tuple[str, ...]:
     """Return what a search tries by default: every registered activation that suits a hidden layer, gelu and silu."""
     return (*(name for name in keras_acts.names() if keras_acts.spec(name).hidden), *_BUILTINS)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One activation of a space: its fixed parameters, and the ranges of the searched ones, each with a start."""
-
-    name: str
-    fixed: tuple[tuple[str, Any], ...] = ()
-    ranges: tuple[tuple[str, SearchRange], ...] = ()
-
-    @property
-    def label(self) -> str:
-        return str(Candidate(self.name, self.fixed))
-
-    def candidate(self, values: Iterable[float]) -> Candidate:
-        """The candidate whose searched parameters have these values."""
-        if self.name not in keras_acts.names():
-            return Candidate(self.name)
-        return Candidate.of(self.name, **dict(self.fixed), **dict(zip(dict(self.ranges), values, strict=True)))
-
-    def values(self, candidate: Candidate) -> list[float] | None:
-        """The values of the searched parameters that make `candidate`; None if none do."""
-        given = dict(candidate.parameters)
-        values = [given.get(name, math.nan) for name, _ in self.ranges]
-        inside = all(r.low <= value <= r.high for value, (_, r) in zip(values, self.ranges, strict=True))
-        return values if inside and self.candidate(values) == candidate else None
 
 
 class ActivationSpace:
@@ -99,10 +72,10 @@ class ActivationSpace:
             raise SearchError(f"A space needs at least one activation. Received: activations={activations!r}")
         overrides, used = dict(ranges or {}), set[str]()
         self.per = _checked_per(per)
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         for activation in given:
-            entry = _entry(activation, overrides, used)
-            alike = [e.label for e in self._entries.values() if _same(e, entry)]
+            entry = make_entry(activation, overrides, used)
+            alike = [e.label for e in self._entries.values() if same_choice(e, entry)]
             if alike:
                 raise SearchError(
                     f"Each activation may be given once. Received: {entry.label!r} twice, first as {alike[0]!r}"
@@ -122,8 +95,8 @@ class ActivationSpace:
 
     def with_baseline(self, baseline: str = "relu") -> ActivationSpace:
         """Return the space with `baseline` in it, first: every search must say whether it beats ReLU."""
-        first = _entry(baseline, {}, set())
-        found = [label for label, entry in self._entries.items() if _same(entry, first)]
+        first = make_entry(baseline, {}, set())
+        found = [label for label, entry in self._entries.items() if same_choice(entry, first)]
         order = {found[0]: self._entries[found[0]]} if found else {first.label: first}
         return _made({**order, **self._entries}, self.per)
 
@@ -214,7 +187,10 @@ class ActivationSpace:
         try:
             data = json.loads(text)
             entries = [
-                _Entry(*_read(given["activation"]), tuple((k, SearchRange(*r)) for k, r in given["ranges"].items()))
+                Entry(
+                    *read_activation(given["activation"]),
+                    tuple((k, SearchRange(*r)) for k, r in given["ranges"].items()),
+                )
                 for given in data["activations"]
             ]
             space = _made({entry.label: entry for entry in entries}, _checked_per(data["per"]))
@@ -251,54 +227,10 @@ class ActivationSpace:
         return f"ActivationSpace({list(self.labels)}, per={self.per!r})"
 
 
-def _made(entries: dict[str, _Entry], per: Any) -> ActivationSpace:
+def _made(entries: dict[str, Entry], per: Any) -> ActivationSpace:
     space = ActivationSpace.__new__(ActivationSpace)
     space._entries, space.per = entries, per
     return space
-
-
-def _same(first: _Entry, second: _Entry) -> bool:
-    """Whether two entries are the same choice: of one label, or the same function with nothing to search."""
-    if first.ranges or second.ranges:
-        return first.label == second.label
-    return first.candidate(()) == second.candidate(())
-
-
-def _entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) -> _Entry:
-    """Make the entry; the names of the overrides that it uses are added to `used`."""
-    name, written = _read(activation)
-    if not Candidate(name).elementwise:
-        raise SearchError(
-            f"{name} mixes the elements of a sample: it is no hidden activation. Received: {activation!r}"
-        )
-    if name not in keras_acts.names():
-        return _Entry(name)
-    fixed, ranges = dict(written), []
-    for parameter in keras_acts.spec(name).parameters:
-        key = f"{name}.{parameter.name}"
-        searched: Any = parameter.search
-        if parameter.name in fixed:
-            continue
-        if key in overrides:
-            used.add(key)
-            searched = override(key, parameter, overrides[key])
-        if isinstance(searched, SearchRange):
-            ranges.append((parameter.name, start_of(parameter, searched)))
-        elif searched is not None:
-            fixed |= {parameter.name: checked(name, {parameter.name: searched})[parameter.name]}
-    order = [parameter.name for parameter in keras_acts.spec(name).parameters if parameter.name in fixed]
-    return _Entry(name, tuple((key, fixed[key]) for key in order), tuple(ranges))
-
-
-def _read(activation: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
-    """The name of an activation and the parameters that were written, checked."""
-    candidate = Candidate.of(activation)
-    if isinstance(activation, str) and "." not in activation.partition("(")[0]:
-        name, written = lookup.parse(activation)
-        if name in keras_acts.names():
-            values = checked(name, written)
-            return name, tuple((key, values[key]) for key in values if key in written)
-    return candidate.name, candidate.parameters
 
 
 def _checked_per(per: Any) -> Any:
