@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,6 +24,7 @@ from .oracle import is_diverged
 from .progress import SearchProgress
 from .result import SearchResult, TrialResult
 from .seeding import derive, isolated_seed
+from .settings import check_resume, describe_data, describe_model
 from .space import ActivationSpace, Candidate
 from .tuner import ActivationTuner
 
@@ -82,8 +86,12 @@ def search_activations(
     """
     _check_budget(trials=trials, epochs=epochs, executions_per_trial=executions_per_trial)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
-    hypermodel = ActivationHyperModel(model, space.with_baseline(baseline))
+    base = Candidate.of(baseline)
+    hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
     check_data(model, x, y)
+    for part in (validation_data, test_data):
+        if isinstance(part, tuple | list):
+            check_data(model, *part[:2])
     if validation_data is None and y is None:
         raise SearchError(f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}")
     if validation_data is None:
@@ -91,41 +99,54 @@ def search_activations(
             raise SearchError(f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}")
         fit_options["validation_split"] = validation_split
     else:
-        check_data(model, *validation_data[:2])
         fit_options["validation_data"] = validation_data
-    if test_data is not None:
-        check_data(model, *test_data[:2])
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
-        with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints that it resumes
-            tuner = _Searcher(
-                hypermodel,
-                objective or _objective(hypermodel, seed),
-                trials,
-                seed=seed,
-                executions_per_trial=executions_per_trial,
-                directory=directory,
-                project_name=project_name,
-                overwrite=overwrite,
-            )
+        else:
+            settings = {
+                "model": describe_model(model),
+                "data": describe_data(x, y, validation_data),
+                "activations": hypermodel.space.fingerprint,
+                "objective": str(objective),
+                "epochs": epochs,
+                "batch_size": batch_size,
+                "executions_per_trial": executions_per_trial,
+                "seed": seed,
+            }
+            project = Path(directory) / project_name
+            if overwrite:
+                shutil.rmtree(project, ignore_errors=True)
+            check_resume(project, settings)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints that it resumes
+                tuner = _Searcher(
+                    hypermodel,
+                    objective or _objective(hypermodel, seed),
+                    trials,
+                    seed=seed,
+                    executions_per_trial=executions_per_trial,
+                    directory=directory,
+                    project_name=project_name,
+                    # one that fails says nothing about the next
+                    max_consecutive_failed_trials=trials + 1,
+                )
+        except json.JSONDecodeError as error:
+            raise SearchError(
+                "The files of the project are torn; overwrite=True begins again. "
+                f"Received: directory={str(directory)!r} ({error})"
+            ) from error
         tuner.progress = stack.enter_context(SearchProgress(trials, epochs, tuner.oracle.objective.name, verbose))
         where = device.describe()
-        tuner.progress.say(f"Training {trials} candidates on {where}")
+        tuner.progress.say(f"Training up to {trials} candidates on {where}")
         interrupted = False
         try:
             tuner.search(x, y, epochs=epochs, batch_size=batch_size, verbose=0, **fit_options)
         except KeyboardInterrupt:
             interrupted = True
-        except RuntimeError as error:
-            # KerasTuner gives up after some failures in a row; any other RuntimeError is not ours to explain
-            if not tuner.oracle.end_order or tuner.results()[-1].status != "failed":
-                raise
-            raise SearchError(_failure(tuner.results())) from error
         trials_done = tuner.results()
         if not trials_done or trials_done[0].rank is None:
             raise SearchError(_failure(trials_done))
-        base = Candidate.of(baseline)
         best = tuner.get_best_models()[0]
         test = baseline_test = None
         if test_data is not None:
@@ -202,12 +223,13 @@ def _failure(trials: tuple[TrialResult, ...]) -> str:
     """Why a search has no result."""
     if not trials:
         return "The search was interrupted before its first trial was done."
-    reason = trials[-1].message.strip().splitlines()[-1] if trials[-1].message else trials[-1].status
+    reason = trials[-1].message.partition("\n")[0]
     return f"No candidate could be trained. The last one, {trials[-1].candidate}: {reason}"
 
 
 def _score(model: keras.Model, test_data: Any) -> dict[str, float]:
-    values = model.evaluate(*test_data, return_dict=True, verbose=0)
+    parts = test_data if isinstance(test_data, tuple | list) else (test_data,)
+    values = model.evaluate(*parts, return_dict=True, verbose=0)
     return {name: float(value) for name, value in values.items()}
 
 
@@ -224,4 +246,6 @@ def _objective(hypermodel: ActivationHyperModel, seed: int) -> str:
         with isolated_seed(derive(seed)):
             model = hypermodel.build(keras_tuner.HyperParameters())
     metrics = keras.tree.flatten((model.get_compile_config() or {}).get("metrics"))
-    return next((f"val_{name}" for name in metrics if name in ("accuracy", "acc")), "val_loss")
+    accuracies = [name for name in metrics if isinstance(name, str) and (name == "acc" or name.endswith("accuracy"))]
+    # with several outputs a metric's name holds the output's too
+    return f"val_{accuracies[0]}" if accuracies and len(model.outputs) == 1 else "val_loss"

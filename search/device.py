@@ -12,7 +12,7 @@ def describe() -> str:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        found = tf.config.list_physical_devices("GPU")
+        found = tf.config.get_visible_devices("GPU")
         details = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
     else:
         details = [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]

@@ -29,7 +29,10 @@ class ActivationOracle(keras_tuner.Oracle):
         **kwargs: KerasTuner's arguments of an oracle.
     """
 
+    # of KerasTuner
     end_order: list[str]
+    start_order: list[str]
+    trials: dict[str, Trial]
 
     def __init__(
         self, objective: Any = None, max_trials: int = 20, *, seed: int = 0, choice: str = "act", **kwargs: Any

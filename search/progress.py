@@ -30,7 +30,10 @@ class SearchProgress:
             TimeElapsedColumn(),
             TextColumn("{task.description}", markup=False),
         )
-        self._bar = Progress(*columns, console=self._console, transient=True, disable=not verbose)
+        # what a user's callback prints stays on standard output
+        self._bar = Progress(
+            *columns, console=self._console, transient=True, disable=not verbose, redirect_stdout=False
+        )
         self._task = self._bar.add_task("", total=trials)
 
     def __enter__(self) -> SearchProgress:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .result import SearchResult, TrialResult
 
 CAUTION = (
-    "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "
-    "not prove that the first beats {baseline}."
+    "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it proves "
+    "nothing."
 )
 
 
@@ -39,7 +39,8 @@ def summary(result: SearchResult) -> list[str]:
         if result.baseline_test is not None and result.best != result.baseline:
             lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
     seeds = "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
-    lines.append(CAUTION.format(seeds=seeds, baseline=result.baseline))
+    lines.append(CAUTION.format(seeds=seeds))
+    lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines
@@ -84,6 +85,7 @@ def data(result: SearchResult) -> dict[str, Any]:
                 "activation": str(trial.candidate),
                 "score": trial.score,
                 "status": trial.status,
+                "message": trial.message.partition("\n")[0],
                 "seconds": trial.seconds,
                 "hyperparameters": dict(trial.hyperparameters),
             }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import re
 import traceback
 from typing import Any
 
@@ -33,6 +34,7 @@ class ActivationTuner(keras_tuner.Tuner):
         objective: as in KerasTuner, ``"val_loss"`` by default.
         max_trials: as in KerasTuner.
         activations: an `ActivationSpace`, or what it is made of, for a model or ``build(hp, activation)``.
+        choice: the name of the `Choice` hyperparameter that holds the activation, as `activation_choice` was given it.
         seed: of proposals, initialization and batch order; execution e of every trial has the same derived seed.
         oracle: another oracle; then `objective`, `max_trials` and `oracle_options` are its own.
         **kwargs: KerasTuner's arguments (`executions_per_trial`, `directory`, `project_name`, `overwrite`, …), and
@@ -49,6 +51,7 @@ class ActivationTuner(keras_tuner.Tuner):
         max_trials: int = 20,
         *,
         activations: Any = None,
+        choice: str = "act",
         seed: int = 0,
         oracle: keras_tuner.Oracle | None = None,
         **kwargs: Any,
@@ -63,8 +66,8 @@ class ActivationTuner(keras_tuner.Tuner):
         # KerasTuner builds the model several times to find the hyperparameters
         with isolated_seed(derive(seed)):
             super().__init__(
-                oracle or ActivationOracle(objective, max_trials, seed=seed, **options),
-                hypermodel=_hypermodel(hypermodel, activations),
+                oracle or ActivationOracle(objective, max_trials, seed=seed, choice=choice, **options),
+                hypermodel=_hypermodel(hypermodel, activations, choice),
                 **kwargs,
             )
 
@@ -76,7 +79,7 @@ class ActivationTuner(keras_tuner.Tuner):
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Train the trial's candidate `executions_per_trial` times and return the histories."""
         self._executions = itertools.count()
-        callbacks = [*(kwargs.pop("callbacks", None) or []), _StopDiverged()]
+        callbacks = [*(kwargs.pop("callbacks", None) or []), _StopDiverged(self._watched)]
         return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
@@ -88,16 +91,23 @@ class ActivationTuner(keras_tuner.Tuner):
             raise
         except keras_tuner.errors.FailedTrialError as error:
             trial.status, trial.message = TrialStatus.FAILED, str(error)
-        except Exception:
-            trial.status, trial.message = TrialStatus.INVALID, traceback.format_exc()
+        except Exception as error:
+            trial.status, trial.message = TrialStatus.INVALID, f"{_first_line(error)}\n{traceback.format_exc()}"
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         with isolated_seed(derive(self.seed, next(self._executions))):
             history = super()._build_and_fit_model(trial, *args, **kwargs)
-        losses = getattr(history, "history", {}).get("loss", [])
-        if not np.all(np.isfinite(losses)):
-            raise keras_tuner.errors.FailedTrialError(f"{DIVERGED}: the loss is {losses[-1]} after epoch {len(losses)}")
+        # an infinite score would be the best one, or one without a checkpoint
+        for name in self._watched:
+            for epoch, value in enumerate(getattr(history, "history", {}).get(name, []), start=1):
+                if not np.isfinite(value):
+                    raise keras_tuner.errors.FailedTrialError(f"{DIVERGED}: {name} is {value} after epoch {epoch}")
         return history
+
+    @property
+    def _watched(self) -> tuple[str, ...]:
+        """What must stay finite."""
+        return ("loss", self.oracle.objective.name)
 
     def load_model(self, trial: Trial) -> keras.Model:
         """Return the trial's model with the weights of its best epoch."""
@@ -129,11 +139,11 @@ _ORACLE_OPTIONS = (
 )
 
 
-def _hypermodel(hypermodel: Any, activations: Any) -> Any:
+def _hypermodel(hypermodel: Any, activations: Any, choice: str) -> Any:
     if isinstance(hypermodel, keras.Model) or (
         callable(hypermodel) and not isinstance(hypermodel, keras_tuner.HyperModel) and takes_activation(hypermodel)
     ):
-        return ActivationHyperModel(hypermodel, activations)
+        return ActivationHyperModel(hypermodel, activations, choice=choice)
     if activations is not None:
         raise SearchError(
             "activations goes with a model or a function build(hp, activation); anything else holds its own. "
@@ -143,8 +153,19 @@ def _hypermodel(hypermodel: Any, activations: Any) -> Any:
 
 
 class _StopDiverged(keras.callbacks.Callback):
-    """Ends the training when the loss of an epoch is not finite: no later epoch can help."""
+    """Ends the training when the loss or the objective is not finite: no later epoch can help."""
+
+    def __init__(self, watched: tuple[str, ...]):
+        super().__init__()
+        self._watched = watched
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not np.isfinite((logs or {}).get("loss", 0.0)):
+        if not all(np.isfinite((logs or {}).get(name, 0.0)) for name in self._watched):
             self.model.stop_training = True
+
+
+def _first_line(error: Exception) -> str:
+    # Keras puts the name of the layer before what went wrong, and colours it
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("Exception encountered")]
+    return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}"

@@ -112,7 +112,9 @@ def test_an_interrupt_keeps_what_was_found():
         ({"y": Y + 0.5}, "whole numbers"),
         ({"x": X[:, :3]}, r"shape \(4,\)\. Received: \(3,\)"),
         ({"x": X[:0], "y": Y[:0]}, "at least one sample"),
-        ({"x": np.where(X > 2, np.nan, X)}, "must be finite"),
+        ({"x": np.where(X > 2, np.nan, X)}, "inputs must be finite"),
+        ({"y": np.where(Y > 1, np.nan, Y)}, "labels must be finite"),
+        ({"y": np.array(["a", "b", "c"])[Y]}, "labels must be numbers"),
         ({"test_data": (X, Y[:3])}, "120 inputs and 3 labels"),
         ({"validation_data": (X, Y + 7)}, "whole numbers"),
         ({"x": tf.data.Dataset.from_tensors((X, Y)), "y": None}, "validation_data is needed"),
@@ -124,8 +126,77 @@ def test_bad_input_is_refused_before_training(arguments, message):
         search_activations(mlp(), **arguments)
 
 
+@keras.saving.register_keras_serializable(package="test_search")
+def broken(x):
+    raise OSError("no such kernel")
+
+
+def test_failures_leave_the_others_their_result():
+    activations = ["mish", broken]
+    found = search_activations(mlp(), X, Y, activations=activations, **{**FAST, "trials": 3})
+    assert [t.status for t in found.trials] == ["completed", "completed", "failed"]
+    assert "Failed: test_search.broken: OSError: no such kernel" in str(found)
+
+
+def test_an_infinite_objective_is_divergence():
+    class Infinite(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if "ReLU" in repr(self.model.get_layer("first").activation):
+                logs["val_loss"] = float("inf")
+
+    arguments = {"objective": "val_loss", "test_data": (X, Y), "callbacks": [Infinite()], **FAST}
+    found = search_activations(mlp(), X, Y, activations=["mish"], **arguments)
+    assert [(str(t.candidate), t.status) for t in found.trials] == [("mish", "completed"), ("relu", "diverged")]
+    assert found.baseline_test is None
+    with pytest.raises(SearchError, match="diverged: val_loss is inf after epoch 1"):
+        search_activations(mlp(), X, Y, activations=["relu"], **arguments)
+
+
+def test_the_baselines_score_is_the_baselines():
+    found = search_activations(mlp(), X, Y, test_data=(X, Y), activations=["softsign", "elu"], **FAST)
+    models = {str(t.candidate): t for t in found.trials}
+    alone = search_activations(mlp(), X, Y, test_data=(X, Y), activations=["relu"], **FAST)
+    assert models["relu"].score == alone.score
+    assert found.baseline_test == pytest.approx(alone.test)
+
+
+def test_datasets_validate_and_test():
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(32)
+    found = search_activations(
+        mlp(), data, validation_data=data, test_data=data, activations=["mish"], shuffle=False, **FAST
+    )
+    assert found.test["accuracy"] == pytest.approx(found.score, abs=1e-6)
+
+
+def test_several_outputs_are_ranked_by_their_loss():
+    x = keras.Input((4,))
+    h = keras.layers.Dense(4, activation="relu")(x)
+    outputs = [keras.layers.Dense(3, activation="softmax", name=name)(h) for name in "ab"]
+    model = keras.Model(x, outputs)
+    model.compile(optimizer="sgd", loss=["sparse_categorical_crossentropy"] * 2, metrics=[["accuracy"], ["accuracy"]])
+    found = search_activations(model, X, [Y, Y], activations=["mish"], **FAST)
+    assert found.objective == "val_loss"
+
+
+def test_a_kept_search_goes_on_only_as_what_it_was(tmp_path):
+    def search(**changed):
+        arguments = {"activations": ["mish"], **FAST, "directory": tmp_path, **changed}
+        return search_activations(mlp(), arguments.pop("x", X), Y, **arguments)
+
+    first = search(trials=1)
+    assert len(search(trials=2).trials) == 2
+    for changed in ({"epochs": 3}, {"seed": 5}, {"activations": ["mish", "elu"]}, {"x": X + 1}, {"batch_size": 7}):
+        name = "data" if "x" in changed else next(iter(changed))
+        with pytest.raises(SearchError, match=f"goes on with the settings it began with.*Received: {name}="):
+            search(**changed)
+    assert search(epochs=3, overwrite=True, trials=1).trials[0].candidate == first.best
+    (tmp_path / "activations" / "oracle.json").write_text("")
+    with pytest.raises(SearchError, match="torn"):
+        search(epochs=3)
+
+
 def test_no_candidate_trained_says_why():
-    with pytest.raises(SearchError, match=r"leaky_relu.*diverged: the loss is nan"):
+    with pytest.raises(SearchError, match=r"leaky_relu.*diverged: loss is nan"):
         search_activations(
             mlp(), X, Y, activations=["leaky_relu(alpha=1e38)"], baseline="leaky_relu(alpha=1e38)", **FAST
         )

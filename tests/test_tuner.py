@@ -31,6 +31,16 @@ def test_every_activation_comes_once_and_then_random_parameters(tmp_path):
     assert len({v["act.leaky_relu.alpha"] for v in values if v["act"] == "leaky_relu"}) == 3
 
 
+def test_the_choice_may_have_another_name(tmp_path):
+    def build(hp):
+        return mlp(activation_choice(hp, "inner", ["relu", "leaky_relu", "mish"]))
+
+    searched = run(tuner(tmp_path, build, choice="inner"))
+    values = [trial.hyperparameters.values for trial in searched.oracle.trials.values()]
+    assert [v["inner"] for v in values] == ["relu", "leaky_relu", "mish"]
+    assert values[1]["inner.leaky_relu.alpha"] == 0.01
+
+
 def test_the_search_ends_when_the_space_does(tmp_path):
     searched = run(tuner(tmp_path, activations=["relu", "mish"], max_trials=9))
     assert len(searched.oracle.trials) == 2

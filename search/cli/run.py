@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from keras_acts.errors import ExportError
 from keras_acts.search import report, search_activations
 from keras_acts.search.export import check_target
 from keras_acts.search.space import ActivationSpace
@@ -50,10 +51,17 @@ def search(
         verbose=0 if quiet else 1,
         **budget,
     )
-    exported = result.export(place, overwrite=True, samples=parts.test[0])
+    plain = {**report.data(result), "data": dataset.name}
+    try:
+        # a few samples tell whether an export is the model
+        exported = result.export(place, overwrite=True, samples=parts.test[0][:256])
+    except ExportError:
+        # the search was the work: it is shown also where its model cannot be kept
+        print(json.dumps({**plain, "export": None}, indent=2) if as_json else str(result))
+        raise
     if as_json:
         written = {"path": str(place), "max_difference": exported.difference}
-        print(json.dumps({**report.data(result), "data": dataset.name, "export": written}, indent=2))
+        print(json.dumps({**plain, "export": written}, indent=2))
         return
     console = Console(highlight=False)
     console.print(report.table(result))
