@@ -1,0 +1,134 @@
+"""Slots of a population carried on: into an ordinary model, or into a smaller population."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from .blueprint import layers_of, variables_of
+
+Values = Callable[[Any], Any]
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """Return what `compile` was called with, for another model: with an optimizer and metrics of its own."""
+
+    def fresh(value: Any) -> Any:
+        again = isinstance(value, keras.optimizers.Optimizer | keras.metrics.Metric)
+        return type(value).from_config(value.get_config()) if again else value
+
+    return keras.tree.map_structure(fresh, dict(model._compile_config.config))
+
+
+def to_model(population: Any, slot: int, model: keras.Model) -> None:
+    """Give an ordinary model an inside slot's weights, compile it alike, and give its optimizer the slot's state."""
+    places = _places(population)
+    found = {
+        id(variable): (path, key) for path, layer in layers_of(model) for key, variable in variables_of(layer).items()
+    }
+    variables = {id(v): v for _, layer in layers_of(model) for v in variables_of(layer).values()}
+    for identity, (path, key) in found.items():
+        block, row = places[path, key, slot]
+        variables[identity].assign(keras.ops.convert_to_numpy(block.variable)[row])
+    if not population.compiled:
+        return
+    model.compile(**compile_arguments(population))
+    if not population.optimizer.built:
+        return
+    model.optimizer.build(model.trainable_variables)
+
+    def moved(values: Values) -> list[Any]:
+        rows = [places[*found[id(v)], slot] for v in model.trainable_variables]
+        return [values(block)[row] for block, row in rows]
+
+    _move_optimizer(population, model, moved)
+
+
+def to_population(population: Any, slots: list[int], target: Any) -> None:
+    """Give another population the state of these inside slots of one; ``slots[i]`` becomes its inside slot i."""
+    places = _places(population)
+
+    def gathered(block: Any, path: str, values: Values) -> np.ndarray:
+        found = [places[path, block.key, slot] for slot in slots[block.start : block.stop]]
+        return np.stack([values(source)[row] for source, row in found])
+
+    blocks = [(layer.plan.path, block) for layer in target.stacked for block in layer.plan.blocks]
+    weights = _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
+    for path, block in blocks:
+        block.variable.assign(gathered(block, path, weights))
+    target.healthy.assign(keras.ops.convert_to_numpy(population.healthy)[slots])
+    if not population.compiled:
+        return
+    target.compile(**compile_arguments(population))
+    if not population.optimizer.built:
+        return
+    target.optimizer.build(target.trainable_variables)
+    known = {id(block.variable): (path, block) for path, block in blocks}
+
+    def moved(values: Values) -> list[Any]:
+        found = [known[id(v)] for v in target.trainable_variables]
+        return [gathered(block, path, values) for path, block in found]
+
+    _move_optimizer(population, target, moved)
+
+
+def _places(population: Any) -> dict[tuple[str, str, int], tuple[Any, int]]:
+    """Where a variable of a layer lies for an inside slot: the block and the row."""
+    return {
+        (layer.plan.path, block.key, slot): (block, slot - block.start)
+        for layer in population.stacked
+        for block in layer.plan.blocks
+        for slot in range(block.start, block.stop)
+    }
+
+
+def _move_optimizer(population: Any, target: keras.Model, moved: Callable[[Values], list[Any]]) -> None:
+    """Fill an optimizer's state; `moved` returns one value for each trained variable of the target."""
+    source = population.optimizer
+    positions = {id(v): i for i, v in enumerate(population.trainable_variables)}
+    theirs, ours = (
+        _per_variable(source, len(positions)),
+        _per_variable(target.optimizer, len(target.trainable_variables)),
+    )
+    for name, states in ours.items():
+
+        def values(block: Any, states: list[Any] = theirs[name]) -> Any:
+            return keras.ops.convert_to_numpy(states[positions[id(block.variable)]])
+
+        for state, value in zip(states, moved(_cached(values)), strict=True):
+            state.assign(value)
+    for state, value in zip(_of_all(target.optimizer, ours), _of_all(source, theirs), strict=True):
+        state.assign(keras.ops.convert_to_numpy(value))
+
+
+def _per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:
+    """The optimizer's lists that hold one state for each trained variable, by attribute: momentums, velocities, …."""
+    mine = {id(v) for v in optimizer.variables}
+    return {
+        name: list(states)
+        for name, states in vars(optimizer).items()
+        if name != "_variables"
+        and isinstance(states, list)
+        and len(states) == count
+        and all(id(state) in mine for state in states)
+    }
+
+
+def _of_all(optimizer: Any, states: dict[str, list[Any]]) -> list[Any]:
+    """The optimizer's other variables: iterations, learning rate."""
+    apart = {id(state) for found in states.values() for state in found}
+    return [v for v in optimizer.variables if id(v) not in apart]
+
+
+def _cached(values: Values) -> Values:
+    known: dict[int, Any] = {}
+
+    def once(block: Any) -> Any:
+        if id(block) not in known:
+            known[id(block)] = values(block)
+        return known[id(block)]
+
+    return once

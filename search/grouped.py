@@ -1,0 +1,116 @@
+"""Activations of a population: each group of slots pays for its own function only, its parameters are data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+import keras_acts
+from keras_acts.functions import surrogate_theta
+from keras_acts.layers import TrainedActivation
+
+from .layout import FOLDED, SHARED, STACKED, Batch, from_merged
+from .members import Group
+
+Tensor = Any
+
+# what Keras' own functions mix; a function in neither list runs slot after slot
+_ELEMENTWISE = frozenset(
+    getattr(keras.activations, name)
+    for name in (
+        *("celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu"),
+        *("linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softplus"),
+        *("softsign", "sparse_plus", "sparse_sigmoid", "squareplus", "tanh", "tanh_shrink", "threshold"),
+    )
+)
+_PER_SAMPLE = frozenset(getattr(keras.activations, name) for name in ("softmax", "log_softmax", "sparsemax", "glu"))
+
+
+def everywhere(activation: Callable[..., Any] | None, x: Batch) -> Batch:
+    """Return one activation without variables, applied for all slots."""
+    if activation is None or activation is keras.activations.linear:
+        return x
+    if is_elementwise(activation):
+        return x.mapped(activation)
+    if x.layout == SHARED:
+        return Batch(activation(x.value), SHARED, x.slots)
+    if _is_per_sample(activation):
+        return from_merged(activation(x.merged()), x.slots)
+    return Batch(ops.stack([activation(x.slot(i)) for i in range(x.slots)]), STACKED, x.slots)
+
+
+def by_group(groups: tuple[Group, ...], variables: list[dict[str, Any]], x: Batch) -> Batch:
+    """Return the groups' activations of their slots.
+
+    Args:
+        groups: the groups in inside order, which cover all slots.
+        variables: of each group, the trained parameters by name, (n,) or (n, C).
+        x: the batch.
+    """
+    folded = x.layout == FOLDED and all(is_elementwise(group.activation) for group in groups)
+    value, layout = (x.value, FOLDED) if folded else (x.stacked(), STACKED)
+    axis, unit = (-1, x.channels) if folded else (0, 1)
+    parts = [value]
+    if len(groups) > 1:
+        # not slices: the gradient of a split is one concatenation
+        parts = ops.split(value, [group.stop * unit for group in groups[:-1]], axis=axis)
+    made = [
+        _apply(group, own, Batch(part, layout, group.size))
+        for group, own, part in zip(groups, variables, parts, strict=True)
+    ]
+    return Batch(made[0] if len(made) == 1 else ops.concatenate(made, axis=axis), layout, x.slots)
+
+
+def _apply(group: Group, variables: dict[str, Any], x: Batch) -> Tensor:
+    activation = group.activation
+    if isinstance(activation, TrainedActivation):
+        return _trained(activation, _values(group, variables, x), x.value)
+    if not isinstance(activation, keras_acts.Activation) or all(_same(values) for values in group.numbers.values()):
+        return everywhere(activation, x).value
+    return activation.spec.function(x.value, **{**activation.parameters, **_values(group, {}, x)})
+
+
+def _trained(activation: Any, values: dict[str, Tensor], x: Tensor) -> Tensor:
+    """What the layer's `call` computes, with the parameters of several layers."""
+    fixed = {p.name: activation.get_config()[p.name] for p in activation.spec.parameters}
+    values = {**fixed, **values}
+    y = activation.spec.function(x, **values)
+    if "theta" not in activation.trained:
+        return y
+    return surrogate_theta(y, x, **values, bandwidth=activation.bandwidth, kernel=activation.kernel)
+
+
+def _values(group: Group, variables: dict[str, Any], x: Batch) -> dict[str, Tensor]:
+    """The parameters, one or one a channel for each slot of the group, shaped to broadcast against the batch."""
+    dtype = "float64" if keras.backend.standardize_dtype(x.value.dtype) == "float64" else "float32"
+    given: dict[str, Any] = {name: ops.convert_to_tensor(column, dtype) for name, column in group.numbers.items()}
+    values = {}
+    for name, value in {**given, **variables}.items():
+        if x.layout == FOLDED:
+            values[name] = ops.repeat(value, x.channels) if len(value.shape) == 1 else ops.reshape(value, (-1,))
+        else:
+            values[name] = ops.reshape(value, (x.slots, *(1,) * (x.rank - 1), *(tuple(value.shape[1:]) or (1,))))
+    return values
+
+
+def _same(values: np.ndarray) -> bool:
+    return bool((values == values[0]).all())
+
+
+def is_elementwise(activation: Any) -> bool:
+    """Whether each output depends on its own input only, for certain."""
+    if isinstance(activation, keras_acts.Activation | TrainedActivation):
+        return activation.spec.elementwise
+    return _hashable(activation) and activation in _ELEMENTWISE
+
+
+def _is_per_sample(activation: Any) -> bool:
+    return isinstance(activation, keras_acts.Activation) or (_hashable(activation) and activation in _PER_SAMPLE)
+
+
+def _hashable(activation: Any) -> bool:
+    return type(activation).__hash__ is not None

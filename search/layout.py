@@ -1,0 +1,98 @@
+"""The values that flow through a population: one tensor for every slot, and how it holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+SHARED, STACKED, FOLDED = "shared", "stacked", "folded"
+
+
+class Batch:
+    """A batch of samples as every slot of a population sees it. To Keras' graph walk it is one tensor.
+
+    Args:
+        value: the tensor.
+        layout: ``"shared"``, (B, ...): all slots see the same; ``"stacked"``, (P, B, ...); ``"folded"``, (B, ..., P*C):
+            slot after slot in the channels, so that a grouped convolution or a pooling runs all of them at once.
+        slots: how many slots there are, P.
+    """
+
+    def __init__(self, value: Tensor, layout: str, slots: int):
+        self.value, self.layout, self.slots = value, layout, slots
+
+    @property
+    def channels(self) -> int:
+        """The size of a slot's last axis."""
+        return self.value.shape[-1] // (self.slots if self.layout == FOLDED else 1)
+
+    @property
+    def rank(self) -> int:
+        """The rank of what one slot sees, (B, ...)."""
+        return len(self.value.shape) - (self.layout == STACKED)
+
+    def stacked(self) -> Tensor:
+        """Return it as (P, B, ...)."""
+        if self.layout == STACKED:
+            return self.value
+        sizes = ops.shape(self.value)
+        if self.layout == SHARED:
+            return ops.broadcast_to(ops.expand_dims(self.value, 0), (self.slots, *sizes))
+        apart = ops.reshape(self.value, (*_with_free_batch(sizes[:-1]), self.slots, self.channels))
+        last = len(sizes)
+        return ops.transpose(apart, (last - 1, *range(last - 1), last))
+
+    def folded(self) -> Tensor:
+        """Return it as (B, ..., P*C)."""
+        if self.layout == FOLDED:
+            return self.value
+        x = self.stacked()
+        sizes, last = ops.shape(x), len(x.shape) - 1
+        x = ops.transpose(x, (*range(1, last), 0, last))
+        return ops.reshape(x, (*_with_free_batch(sizes[1:-1]), self.slots * self.channels))
+
+    def merged(self) -> Tensor:
+        """Return it as (P*B, ...), as if each slot's samples were samples of their own."""
+        x = self.stacked()
+        return ops.reshape(x, (-1, *ops.shape(x)[2:]))
+
+    def slot(self, index: int) -> Tensor:
+        """Return what one slot sees, (B, ...)."""
+        if self.layout == SHARED:
+            return self.value
+        if self.layout == STACKED:
+            return self.value[index]
+        return self.value[..., index * self.channels : (index + 1) * self.channels]
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Return the batch of `function` of the tensor as it lies; for what acts on each value alone."""
+        return Batch(function(self.value), self.layout, self.slots)
+
+
+def from_merged(x: Tensor, slots: int) -> Batch:
+    """Return the batch that (P*B, ...) holds; the logits that a softmax left on it go along."""
+
+    def apart(tensor: Tensor) -> Tensor:
+        return ops.reshape(tensor, (slots, -1, *ops.shape(tensor)[1:]))
+
+    return Batch(with_logits(apart, x), STACKED, slots)
+
+
+def with_logits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return ``function(x)``, where `function` only moves values, with the logits of `x` moved along.
+
+    Keras' cross-entropies look for them: without, the gradient of a saturated softmax or sigmoid is 0.
+    """
+    y = function(x)
+    if hasattr(x, "_keras_logits"):
+        y._keras_logits = function(x._keras_logits)
+    return y
+
+
+def _with_free_batch(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The sizes with -1 for the batch, so that the others stay known to the graph."""
+    return (-1, *sizes[1:])

@@ -1,0 +1,108 @@
+"""A layer of a population that no rule covers: slot after slot, in the same program. Always right, just not faster."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from .blueprint import Blueprint, variables_of
+from .layout import SHARED, STACKED, Batch
+from .members import Group
+from .space import Candidate
+
+Tensor = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One variable of one layer, stacked over slots that lie next to each other inside.
+
+    Attributes:
+        variable: (n, ...), for the n slots from `start` on.
+        start: the first slot.
+        key: which of the layer's variables it is, as `variables_of` says.
+        name: of the layer's variable.
+        regularizer: of one slot's variable.
+    """
+
+    variable: Any
+    start: int
+    key: str
+    name: str
+    regularizer: Any
+
+    @property
+    def stop(self) -> int:
+        """The slot after the last."""
+        return self.start + self.variable.shape[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a layer of a population is made from. A plain object, so that Keras tracks none of it.
+
+    Attributes:
+        path: of the layer, in the model.
+        blueprint: the ordinary models.
+        candidates: of each slot, in inside order.
+        groups: the groups whose activations this layer has; none if it has the same for all slots.
+        rule: how it runs; None for slot after slot.
+        blocks: its variables.
+    """
+
+    path: str
+    blueprint: Blueprint
+    candidates: tuple[Candidate, ...]
+    groups: tuple[Group, ...]
+    rule: Callable[..., Any] | None
+    blocks: list[Block]
+
+    @property
+    def layer(self) -> Any:
+        """The first slot's layer, for its settings."""
+        return self.blueprint.layer(self.candidates[0], self.path)
+
+
+def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: Any, options: Any) -> Any:
+    """Return what a layer or operation makes of its arguments, each tensor a `Batch`; see `StackedLayer.run`."""
+    slots = len(plan.candidates)
+
+    def arguments(i: int) -> tuple[Any, Any]:
+        return keras.tree.map_structure(lambda x: x.slot(i) if isinstance(x, Batch) else x, (inputs, options))
+
+    if not isinstance(plan.layer, keras.layers.Layer):  # an operation: a pure function
+        found = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
+        shared = all(x.layout == SHARED for x in found)
+        made = [plan.layer(*args, **kwargs) for args, kwargs in map(arguments, range(1 if shared else slots))]
+        if shared:
+            return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), made[0])
+        return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *made)
+
+    runs = [_run(plan, i, training, *arguments(i)) for i in range(slots)]
+    for block in plan.blocks:
+        states = [state[block.key] for _, state, _ in runs[block.start : block.stop] if block.key in state]
+        if states:
+            block.variable.assign(ops.stack(states))
+    if any(added for _, _, added in runs):
+        losses.append(ops.stack([sum((ops.sum(loss) for loss in added), ops.zeros(())) for _, _, added in runs]))
+    return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *(y for y, _, _ in runs))
+
+
+def _run(plan: Plan, i: int, training: bool, args: Any, kwargs: Any) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
+    """One slot's output, the new values of its variables that are not trained, and what it adds to the loss."""
+    layer = plan.blueprint.layer(plan.candidates[i], plan.path) if plan.groups else plan.layer
+    if "training" in inspect.signature(layer.call).parameters:
+        kwargs = {**kwargs, "training": training}
+    own = {b.key: ops.convert_to_tensor(b.variable)[i - b.start] for b in plan.blocks if b.start <= i < b.stop}
+    keys = {id(variable): key for key, variable in variables_of(layer).items()}
+    trained, others = (
+        [own[keys[id(v)]] for v in kind] for kind in (layer.trainable_variables, layer.non_trainable_variables)
+    )
+    y, state, added = layer.stateless_call(trained, others, *args, return_losses=True, **kwargs)
+    changed = {keys[id(v)]: new for v, new in zip(layer.non_trainable_variables, state, strict=True)}
+    return y, changed, added

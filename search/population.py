@@ -1,0 +1,275 @@
+"""`PopulationModel`: many candidates and seeds as one Keras model, each trained exactly as it would be alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.utils.tracking import no_automatic_dependency_tracking
+
+from keras_acts.errors import ModelError
+
+from . import carry, steps
+from .blueprint import Blueprint, graph_of, is_graph, layers_of
+from .layout import SHARED, Batch, with_logits
+from .members import Member, arrange, members
+from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
+from .stacking import StackedLayer
+
+Tensor = Any
+
+# every value is updated from its own gradient alone
+_OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
+
+
+class PopulationModel(keras.Model):
+    """K candidates x S seeds of a model as one Keras model: slot ``k * S + s`` is candidate k with seed s.
+
+    ``fit`` trains all of them on the same batches in one program. Each slot starts as the ordinary model
+    ``with_activations(model, candidate)`` made under its seed, and gets exactly its own gradient. A slot whose loss is
+    no longer finite is frozen (`diverged`); the others never notice.
+
+    Calls and `predict` return one axis more than the model, the slots', in front: (P, B, ...). The logs hold, for each
+    name that an ordinary model would log, the mean over the finite slots, and under ``slots/`` the array of all:
+    ``loss`` and ``slots/loss``, ``val_loss`` and ``val_slots/loss``.
+
+    Args:
+        model: a Sequential or Functional model. It is not changed. If it is compiled, the population is compiled alike.
+        candidates: names, activation objects or candidates; or members of another population.
+        seeds: how many, from 0 on, or a list of them.
+        name: of the model.
+
+    Raises:
+        ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly: masks, half
+            precision, activity regularizers.
+        ActivationError: if there is no such activation.
+
+    Example:
+        >>> population = PopulationModel(model, ["relu", "mish", "leaky_relu(alpha=0.2)"], seeds=8)
+        >>> population.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> history = population.fit(x, y, epochs=5, validation_data=(x_val, y_val))
+        >>> best = population.model(int(np.nanargmin(history.history["val_slots/loss"][-1])))
+    """
+
+    def __init__(
+        self, model: keras.Model, candidates: Iterable[Any], seeds: int | Iterable[int] = 1, *, name: str = "population"
+    ):
+        super().__init__(name=name, autocast=False)
+        blueprint = Blueprint(model)
+        found = members(candidates, seeds)
+        order, groups = arrange(found)
+        inside = tuple(found[p] for p in order)
+        self._state = _State(blueprint, found, order)
+        self.random = keras.random.SeedGenerator(found[0].seed)
+        weights = blueprint.initial(inside, groups)
+        chosen = tuple(member.candidate for member in inside)
+        self.stacked = [
+            StackedLayer(path, blueprint, groups, chosen, weights, self.random)
+            for path, layer in layers_of(blueprint.made(chosen[0]))
+            if not isinstance(layer, keras.layers.InputLayer)
+        ]
+        self._state.stacked = {layer.plan.path: layer for layer in self.stacked}
+        self.healthy = self.add_weight(
+            name="healthy", shape=(len(found),), initializer="ones", trainable=False, autocast=False
+        )
+        self.built = True
+        if model.compiled:
+            self.compile(**carry.compile_arguments(model))
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Candidate and seed of each slot."""
+        return self._state.members
+
+    @property
+    def diverged(self) -> tuple[int, ...]:
+        """The slots that are frozen, because their loss was not finite."""
+        healthy = ops.convert_to_numpy(self.healthy)
+        return tuple(sorted(self._state.order[i] for i in np.flatnonzero(healthy == 0)))
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of the model's outputs."""
+        return self._state.graph.output_names
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the outputs of all slots, (P, B, ...) each."""
+        state = self._state
+        state.losses = []
+        batches = [Batch(x, SHARED, len(self.members)) for x in state.graph._standardize_inputs(inputs)]
+        outputs = self._through(state.graph, batches, "", training)
+        return keras.tree.map_structure(lambda y: with_logits(self._public, y.stacked()), outputs)
+
+    def _through(self, graph: Any, batches: list[Batch], prefix: str, training: bool | None) -> Any:
+        def operation(op: Any) -> Any:
+            path = f"{prefix}{op.name}"
+
+            def nested(*args: Any, **options: Any) -> Any:
+                return self._through(graph_of(op), keras.tree.flatten(args), f"{path}/", training)
+
+            def layer(*args: Any, **options: Any) -> Any:
+                return self._state.stacked[path].run(training, self._state.losses, args, options)
+
+            return nested if is_graph(op) else layer
+
+        return graph._run_through_graph(batches, operation_fn=operation)
+
+    def _public(self, x: Tensor) -> Tensor:
+        """From inside order to public order, along the first axis."""
+        positions = self._state.positions
+        return x if positions == self._state.order == tuple(range(len(positions))) else ops.take(x, positions, axis=0)
+
+    @no_automatic_dependency_tracking
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        **options: Any,
+    ) -> None:
+        """Compile as every Keras model; each slot has the loss and the metrics for itself.
+
+        Raises:
+            ModelError: if the optimizer mixes the values of a variable, which would mix slots.
+        """
+        optimizer = keras.optimizers.get(optimizer)
+        _check_optimizer(optimizer)
+        _check_embeddings(optimizer, self.stacked)
+        options = {**options, "auto_scale_loss": False}
+        super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
+        slots = len(self.members)
+        self._loss_tracker = SlotLossMean(slots, name="loss")
+        if loss is not None:
+            self._compile_loss = SlotLosses(slots, loss, loss_weights, output_names=self.output_names)
+        if metrics is not None or weighted_metrics is not None:
+            self._compile_metrics = SlotMetrics(slots, metrics, weighted_metrics, output_names=self.output_names)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Tensor:
+        """Return the sum of the slots' losses, so that each slot gets its own gradient."""
+        added = self._state.losses
+        if self._compile_loss is None and not added:
+            raise ModelError("There is no loss to train on. Expected: compile(loss=...). Received: loss=None")
+        losses = ops.zeros((len(self.members),), self.healthy.dtype)
+        if self._compile_loss is not None:
+            losses = ops.take(self._compile_loss(y, y_pred, sample_weight), self._state.order, axis=0)
+        for loss in added:
+            losses = losses + ops.cast(loss, losses.dtype)
+        samples = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
+        self._loss_tracker.update_state(self._public(ops.stop_gradient(losses)), sample_weight=samples)
+        if training:
+            self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
+        return ops.sum(losses)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Return the mean over the finite slots under each name, and the slots' values under ``slots/``."""
+        found: dict[str, Any] = {}
+        for metric in self.metrics:
+            result = metric.result()
+            found.update(result if isinstance(result, dict) else {metric.name: result})
+        healthy = ops.not_equal(self._public(ops.convert_to_tensor(self.healthy)), 0)
+        means = {}
+        for name, values in found.items():
+            kept = ops.reshape(healthy, (-1, *(1,) * (len(values.shape) - 1)))
+            kept = ops.logical_and(kept, ops.isfinite(values))
+            total = ops.sum(ops.where(kept, values, ops.zeros_like(values)), axis=0)
+            means[name] = total / ops.sum(ops.cast(kept, values.dtype), axis=0)
+        return {**means, **{f"slots/{name}": values for name, values in found.items()}}
+
+    def train_step(self, *arguments: Any) -> Any:
+        """Train all slots on one batch; those whose loss is not finite stay as they are."""
+        step = steps.jax_train_step if keras.backend.backend() == "jax" else steps.tensorflow_train_step
+        return step(self, super().train_step, *arguments)
+
+    def predict_step(self, *arguments: Any) -> Any:
+        """Return the outputs with the batch in front, which is the axis that Keras concatenates."""
+        made = super().predict_step(*arguments)
+        if keras.backend.backend() == "jax":
+            return keras.tree.map_structure(_swapped, made[0]), made[1]
+        return keras.tree.map_structure(_swapped, made)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the outputs of all slots for all samples, (P, N, ...)."""
+        return keras.tree.map_structure(lambda y: np.swapaxes(y, 0, 1), super().predict(*args, **kwargs))
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return the outputs of all slots, (P, B, ...)."""
+        return keras.tree.map_structure(lambda y: np.swapaxes(y, 0, 1), super().predict_on_batch(x))
+
+    def model(self, slot: int) -> keras.Model:
+        """Return one slot as an ordinary Keras model: same weights; compiled, if the population is, with its state.
+
+        Raises:
+            ModelError: if there is no such slot.
+        """
+        self._check_slots([slot])
+        made = self._state.blueprint.build(self.members[slot])
+        carry.to_model(self, self._state.positions[slot], made)
+        return made
+
+    def select(self, slots: Iterable[int]) -> PopulationModel:
+        """Return a population of some slots, in this order, as they are: weights, optimizer, normalization, divergence.
+
+        Raises:
+            ModelError: if there is none, no such one, or one twice.
+        """
+        chosen = list(slots)
+        self._check_slots(chosen)
+        made = PopulationModel(self._state.blueprint.model, [self.members[slot] for slot in chosen], name=self.name)
+        carry.to_population(self, [self._state.positions[chosen[p]] for p in made._state.order], made)
+        return made
+
+    def _check_slots(self, chosen: list[int]) -> None:
+        known = range(len(self.members))
+        if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
+            raise ModelError(f"Slots must be different ones from 0 to {known[-1]}. Received: {chosen}")
+
+    def get_config(self) -> dict[str, Any]:
+        """Raise: a population is saved slot by slot, ``population.model(slot).save(path)``."""
+        raise ModelError(f"A population has no config: save population.model(slot). Received: {self.name!r}")
+
+
+class _State:
+    """What Keras must not track."""
+
+    def __init__(self, blueprint: Blueprint, found: tuple[Member, ...], order: tuple[int, ...]):
+        self.blueprint, self.members, self.order = blueprint, found, order
+        self.positions = tuple(int(i) for i in np.argsort(order))
+        self.graph = graph_of(blueprint.made(found[order[0]].candidate))
+        self.stacked: dict[str, StackedLayer] = {}
+        self.losses: list[Tensor] = []
+
+
+def _swapped(y: Tensor) -> Tensor:
+    return ops.transpose(y, (1, 0, *range(2, len(y.shape))))
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    name = type(optimizer).__name__
+    if optimizer is None or type(optimizer) is not getattr(keras.optimizers, name, None) or name not in _OPTIMIZERS:
+        raise ModelError(f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}")
+    for option in ("clipnorm", "global_clipnorm"):
+        if getattr(optimizer, option) is not None:
+            raise ModelError(
+                f"{option} is a norm over all slots of a population; clipvalue is not. "
+                f"Received: {option}={getattr(optimizer, option)}"
+            )
+
+
+def _check_embeddings(optimizer: Any, stacked: list[StackedLayer]) -> None:
+    """Keras squares and clips the gradient of each occurrence of a token before adding them; stacked, they are one."""
+    if keras.backend.backend() == "tensorflow" and (
+        not isinstance(optimizer, keras.optimizers.SGD) or optimizer.clipvalue
+    ):
+        for layer in stacked:
+            if isinstance(layer.plan.layer, keras.layers.Embedding) and layer.trainable_variables:
+                raise ModelError(
+                    "A trained Embedding needs SGD without clipvalue: with others, Keras treats each occurrence of a "
+                    f"token apart. Received: {type(optimizer).__name__}, {layer.plan.path!r}"
+                )

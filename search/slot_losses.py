@@ -1,0 +1,209 @@
+"""Keras' losses and metrics, one result for each slot of a population: (P,) where an ordinary model has a scalar."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import losses, ops
+from keras.src.losses.loss import squeeze_or_expand_to_same_rank
+from keras.src.losses.losses import LossFunctionWrapper
+from keras.src.metrics.reduction_metrics import reduce_to_samplewise_values
+from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
+
+from keras_acts.errors import ModelError
+
+from .layout import with_logits
+
+Tensor = Any
+
+# they reduce the last axis and nothing else, so that the slots may be one more axis in front
+_LAST_AXIS_LOSSES = (
+    *(losses.mean_squared_error, losses.mean_absolute_error, losses.mean_absolute_percentage_error),
+    *(losses.mean_squared_logarithmic_error, losses.huber, losses.log_cosh, losses.poisson, losses.kl_divergence),
+    *(losses.hinge, losses.squared_hinge, losses.categorical_hinge),
+    *(losses.binary_crossentropy, losses.categorical_crossentropy, losses.sparse_categorical_crossentropy),
+)
+_LAST_AXIS_METRICS = (
+    *_LAST_AXIS_LOSSES,
+    *(keras.metrics.binary_accuracy, keras.metrics.categorical_accuracy, keras.metrics.sparse_categorical_accuracy),
+)
+
+# the labels of these have one axis less
+_OF_CLASSES = (losses.sparse_categorical_crossentropy, keras.metrics.sparse_categorical_accuracy)
+
+
+class SlotLosses(CompileLoss):
+    """What `compile(loss=…, loss_weights=…)` means, (P,): Keras resolves names and structures from one slot."""
+
+    def __init__(self, slots: int, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.slots = slots
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Resolve the losses, then make each one of all slots."""
+        super().build(y_true, _first_slot(y_pred))
+        self._flat_losses: list[Any] = [found._replace(loss=_SlotLoss(found.loss)) for found in self._flat_losses]
+        self._metrics[:] = [SlotMean(self.slots, name=metric.name) for metric in self._metrics]
+
+
+class SlotMetrics(CompileMetrics):
+    """What `compile(metrics=…, weighted_metrics=…)` means, (P,) each."""
+
+    def __init__(self, slots: int, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.slots = slots
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Resolve the metrics, then make each one of all slots."""
+        super().build(y_true, _first_slot(y_pred))
+        for metrics in (*self._flat_metrics, *self._flat_weighted_metrics):
+            if metrics:
+                metrics.metrics = [_slot_metric(metric, self.slots) for metric in metrics.metrics]
+
+
+class SlotMean(keras.metrics.Metric):
+    """A mean for each slot, all with the same weights."""
+
+    def __init__(self, slots: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.total = self.add_variable((slots,), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, values: Tensor, sample_weight: Any = None) -> None:
+        """Add (P,) with a weight."""
+        weight = ops.cast(1 if sample_weight is None else sample_weight, self.dtype)
+        self.total.assign_add(ops.cast(values, self.dtype) * weight)
+        self.count.assign_add(weight)
+
+    def result(self) -> Tensor:
+        """Return (P,)."""
+        return ops.divide_no_nan(self.total.value, self.count.value)
+
+
+class SlotLossMean(SlotMean):
+    """The mean loss of each slot. Keras' training steps hand over the sum over slots: that is left out."""
+
+    def update_state(self, values: Tensor, sample_weight: Any = None) -> None:
+        """Add (P,) with a weight; a scalar is left out."""
+        if len(values.shape):
+            super().update_state(values, sample_weight)
+
+
+class _SlotFunctionMean(SlotMean):
+    """A `MeanMetricWrapper` of a function that reduces the last axis."""
+
+    def __init__(self, metric: keras.metrics.MeanMetricWrapper, slots: int):
+        super().__init__(slots, name=metric.name, dtype=metric.dtype)
+        self.function, self.options = metric._fn, metric._fn_kwargs
+
+    def update_state(  # type: ignore[override]
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None
+    ) -> None:
+        if self.function not in _OF_CLASSES:
+            y_true, y_pred = _same_rank(ops.convert_to_tensor(y_true), y_pred)
+        values = ops.cast(self.function(_for_slots(y_true, y_pred), y_pred, **self.options), self.dtype)  # (P, B, ...)
+        if sample_weight is not None and len(sample_weight.shape) > 1:
+            reduced = [reduce_to_samplewise_values(v, sample_weight, ops.mean, self.dtype) for v in ops.unstack(values)]
+            values, weight = ops.stack([v for v, _ in reduced]), reduced[0][1]
+        else:
+            values = ops.mean(values, axis=tuple(range(2, len(values.shape)))) if len(values.shape) > 2 else values
+            weight = ops.ones_like(values[0]) if sample_weight is None else ops.cast(sample_weight, self.dtype)
+            values = values * weight
+        self.total.assign_add(ops.sum(values, axis=1))
+        self.count.assign_add(ops.sum(weight))
+
+
+class _SlotCopies(keras.metrics.Metric):
+    """Any other metric: a copy of it for each slot."""
+
+    def __init__(self, metric: keras.metrics.Metric, slots: int):
+        super().__init__(name=metric.name, dtype=metric.dtype)
+        self.copies = [type(metric).from_config(metric.get_config()) for _ in range(slots)]
+
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
+        y_true, y_pred, *weight = args
+        for i, metric in enumerate(self.copies):
+            metric.update_state(y_true, _slot(y_pred, i), *weight, **kwargs)
+
+    def reset_state(self) -> None:
+        for metric in self.copies:
+            metric.reset_state()
+
+    def result(self) -> Tensor:
+        return ops.stack([metric.result() for metric in self.copies])
+
+
+def _slot_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
+    wraps = isinstance(metric, keras.metrics.MeanMetricWrapper)
+    plain = wraps and type(metric).update_state is keras.metrics.MeanMetricWrapper.update_state
+    if plain and metric._fn in _LAST_AXIS_METRICS and _on_last_axis(metric._fn_kwargs):
+        return _SlotFunctionMean(metric, slots)
+    return _SlotCopies(metric, slots)
+
+
+class _SlotLoss:
+    """A Keras loss of all slots: called with (P, B, ...), it returns (P,)."""
+
+    def __init__(self, loss: Any):
+        if getattr(loss, "reduction", None) in (None, "none"):
+            raise ModelError(f"Each loss must reduce to one number a slot. Received: {loss.name!r}, reduction=None")
+        self.loss, self.name = loss, loss.name
+        plain = isinstance(loss, LossFunctionWrapper) and type(loss).call is LossFunctionWrapper.call
+        plain = plain and type(loss).__call__ is losses.Loss.__call__
+        self.at_once = plain and loss.fn in _LAST_AXIS_LOSSES and _on_last_axis(loss._fn_kwargs)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+        if not self.at_once:
+            slots = range(y_pred.shape[0])
+            return ops.stack([self.loss(y_true, _slot(y_pred, i), sample_weight) for i in slots])
+        dtype = self.loss.dtype
+        y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
+        y_true = ops.convert_to_tensor(y_true, dtype=dtype)
+        y_true, y_pred = _same_rank(y_true, y_pred)
+        values = self.loss.fn(_for_slots(y_true, y_pred), y_pred, **self.loss._fn_kwargs)  # (P, B, ...)
+        return _reduced(values, sample_weight, self.loss.reduction, dtype)
+
+
+def _reduced(values: Tensor, sample_weight: Any, reduction: str, dtype: Any) -> Tensor:
+    """Keras' `reduce_weighted_values` over all axes but the slots'."""
+    weight = None
+    if sample_weight is not None:
+        weight = ops.convert_to_tensor(sample_weight, dtype=dtype)
+        squeezed, weight = squeeze_or_expand_to_same_rank(values[0], weight)
+        values = ops.reshape(values, (values.shape[0], *ops.shape(squeezed)))
+        values = values * weight
+    total = ops.sum(values, axis=tuple(range(1, len(values.shape))))
+    if reduction == "sum":
+        return total
+    if reduction == "mean_with_sample_weight" and weight is not None:
+        return ops.divide_no_nan(total, ops.cast(ops.sum(weight), total.dtype))
+    count = ops.prod(ops.convert_to_tensor(ops.shape(values)[1:], dtype="int32"))
+    return ops.divide_no_nan(total, ops.cast(count, total.dtype))
+
+
+def _same_rank(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
+    """What Keras does to the ranks of one slot's labels and predictions, done to all slots' predictions."""
+    y_true, one = squeeze_or_expand_to_same_rank(y_true, y_pred[0])
+    difference = len(one.shape) - (len(y_pred.shape) - 1)
+    if difference:
+        y_pred = with_logits(lambda t: ops.squeeze(t, -1) if difference < 0 else ops.expand_dims(t, -1), y_pred)
+    return y_true, y_pred
+
+
+def _for_slots(y_true: Tensor, y_pred: Tensor) -> Tensor:
+    """Return the labels as (P, B, ...)."""
+    y_true = ops.convert_to_tensor(y_true)
+    return ops.broadcast_to(ops.expand_dims(y_true, 0), (y_pred.shape[0], *ops.shape(y_true)))
+
+
+def _on_last_axis(options: dict[str, Any]) -> bool:
+    return options.get("axis", -1) == -1 and options.get("ignore_class") is None
+
+
+def _slot(y_pred: Tensor, index: int) -> Tensor:
+    return with_logits(lambda tensor: tensor[index], y_pred)
+
+
+def _first_slot(y_pred: Any) -> Any:
+    return keras.tree.map_structure(lambda y: y[0], y_pred)

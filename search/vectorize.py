@@ -1,0 +1,88 @@
+"""One rule per layer type: how it runs for all slots of a population at once. Users register rules of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_acts.errors import ModelError
+
+from .layout import Batch
+
+Rule = Callable[..., Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """What a rule gets to know of the layer that it runs.
+
+    Attributes:
+        layer: one slot's layer, for its settings; its weights are not the slots'.
+        weights: by name, the stacked weights, (P, ...), inside order.
+        activate: applies the slots' activations to a `Batch`, which must be elementwise if it is folded.
+        assign: ``assign(name, value)`` sets a stacked weight.
+        training: whether the model trains.
+        random: a seed generator of the population's own.
+    """
+
+    layer: keras.layers.Layer
+    weights: dict[str, Any]
+    activate: Callable[[Batch], Batch]
+    assign: Callable[[str, Any], None]
+    training: bool
+    random: keras.random.SeedGenerator
+
+
+@dataclass(frozen=True)
+class _Entry:
+    rule: Rule
+    accepts: Callable[[Any], bool]
+
+
+_RULES: dict[type, _Entry] = {}
+
+
+def vectorizes(*layers: type, accepts: Callable[[Any], bool] = lambda layer: True) -> Callable[[Rule], Rule]:
+    """Decorate ``rule(call, *inputs)`` as the way in which layers of these very classes run for a whole population.
+
+    A rule gets a `Call` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A class without a
+    rule, a subclass too, runs slot after slot: always right, just not faster.
+
+    Args:
+        layers: the classes.
+        accepts: tells from a layer whether the rule covers its settings.
+
+    Raises:
+        ModelError: if one is no layer class, or has a rule.
+
+    Example:
+        >>> @vectorizes(Scale)
+        ... def scale(call, x):
+        ...     factors = call.weights["factor"]  # (P, 1) here
+        ...     return Batch(x.stacked() * factors[:, None], "stacked", x.slots)
+    """
+    for layer in layers:
+        if not isinstance(layer, type) or not issubclass(layer, keras.Operation):
+            raise ModelError(f"A rule is for classes of layers. Received: {layer!r}")
+        if layer in _RULES:
+            raise ModelError(f"A class may have one rule. Received: {layer.__name__}, which has one")
+
+    def register(rule: Rule) -> Rule:
+        _RULES.update({layer: _Entry(rule, accepts) for layer in layers})
+        return rule
+
+    return register
+
+
+def forget(layer: type) -> None:
+    """Undo `vectorizes` for one class."""
+    del _RULES[layer]
+
+
+def rule_for(layer: Any) -> Rule | None:
+    """Return the rule that covers this layer with its settings, or None."""
+    entry = _RULES.get(type(layer))
+    return entry.rule if entry is not None and entry.accepts(layer) else None

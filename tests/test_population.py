@@ -1,0 +1,514 @@
+"""A slot of a population is the ordinary model of its candidate and seed: the tests that hold population training."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_acts as ka
+from keras_acts.errors import ModelError
+from keras_acts.search import with_activations
+from keras_acts.search.layout import Batch
+from keras_acts.search.population import PopulationModel
+from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.vectorize import forget, vectorizes
+
+ACTIVATIONS = (
+    *("relu", "mish", "tanh", "sigmoid", "elu", "elu(alpha=0.5)", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)"),
+    *("trelu(alpha=0.1, theta=0.5)", "trelu(alpha=0.1, theta=-0.3)", "prelu", "prelu(alpha=0.1)", "gelu", "silu"),
+)
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    "adam": lambda: keras.optimizers.Adam(0.01, amsgrad=True, clipvalue=0.05),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
+    "rmsprop": lambda: keras.optimizers.RMSprop(0.01, centered=True, use_ema=True, ema_overwrite_frequency=3),
+    "adagrad": lambda: keras.optimizers.Adagrad(0.05),
+    "adadelta": lambda: keras.optimizers.Adadelta(0.5),
+    "adamax": lambda: keras.optimizers.Adamax(keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.8)),
+    "nadam": lambda: keras.optimizers.Nadam(0.01, gradient_accumulation_steps=2),
+    "lion": lambda: keras.optimizers.Lion(0.003),
+}
+
+
+@pytest.fixture
+def float64():
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx("float32")
+
+
+def data(shape=(4,), classes=3, samples=80, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(samples, *shape)).astype(keras.config.floatx()), rng.integers(0, classes, samples)
+
+
+def mlp(**options):
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, activation="relu", name="first", **options),
+            layers.BatchNormalization(),
+            layers.Dense(6, use_bias=False),
+            layers.Activation("relu", name="second"),
+            layers.Dense(3, activation="softmax", name="output"),
+        ]
+    )
+
+
+def cnn():
+    return keras.Sequential(
+        [
+            keras.Input((7, 6, 2)),
+            layers.Conv2D(4, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.DepthwiseConv2D(2, depth_multiplier=2, activation="relu"),
+            layers.BatchNormalization(momentum=0.8),
+            layers.Conv2D(3, 2, strides=1, use_bias=False, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def branches():
+    """Merges of shared, stacked and folded values, operations, a layer used twice, a nested model, a gate."""
+    x = keras.Input((6, 6, 2))
+    h = layers.Conv2D(4, 3, activation="relu")(x)
+    gate = layers.Dense(4, activation="sigmoid", name="gate")(layers.GlobalAveragePooling2D()(h))
+    h = layers.Multiply()([h, layers.Reshape((1, 1, 4))(gate)])
+    h = layers.Add()([h, layers.Cropping2D(1)(layers.Conv2D(4, 1)(x))])
+    inner = keras.Input((4,))
+    nested = keras.Model(inner, layers.Dense(4, activation="relu")(inner), name="nested")
+    twice = layers.Dense(4, activation="relu", name="twice")
+    h = twice(nested(layers.GlobalMaxPooling2D()(h)))
+    h = layers.Concatenate()([twice(h), layers.Flatten()(x)])
+    return keras.Model(x, layers.Dense(3, activation="softmax")(h * 0.5))
+
+
+def tokens():
+    return keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            layers.Embedding(7, 4),
+            layers.LayerNormalization(),
+            layers.Dense(6, activation="relu"),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling1D(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def without_rules():
+    """Layers that run slot after slot: with a slot inside, with random numbers, with a regularizer."""
+    return keras.Sequential(
+        [
+            keras.Input((5, 3)),
+            layers.Conv1D(4, 2, activation="relu"),
+            layers.LSTM(4, activation="relu", kernel_regularizer="l2"),
+            layers.GaussianNoise(0.1, seed=3),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+MODELS = {
+    "mlp": (mlp, (4,)),
+    "regularized": (
+        lambda: mlp(
+            kernel_regularizer="l2", bias_regularizer=keras.regularizers.L1L2(0.01, 0.02), kernel_constraint="max_norm"
+        ),
+        (4,),
+    ),
+    "cnn": (cnn, (7, 6, 2)),
+    "branches": (branches, (6, 6, 2)),
+    "tokens": (tokens, (5,)),
+    "without_rules": (without_rules, (5, 3)),
+}
+
+
+def ordinary(model, member, compiled, fitted):
+    """What the user would do for one candidate."""
+    with isolated_seed(member.seed):
+        alone = with_activations(model, member.candidate)
+    alone.compile(**compiled())
+    return alone, alone.fit(**fitted, shuffle=False, verbose=0).history
+
+
+def settings(optimizer="adam", **options):
+    def compiled():
+        made = OPTIMIZERS[optimizer]()
+        return {"optimizer": made, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **options}
+
+    return compiled
+
+
+def check(model, candidates, compiled, fitted, *, seeds=1, slots=None, rtol=1e-8):
+    """Train a population and its slots one by one, and compare weights, logs and optimizers; 20 steps by default."""
+    fitted = {"batch_size": 8, "epochs": 2, **fitted}
+    population = PopulationModel(model, candidates, seeds)
+    population.compile(**compiled())
+    history = population.fit(**fitted, shuffle=False, verbose=0).history
+    tolerance = {"rtol": rtol, "atol": rtol * 1e-2}
+    for p in range(len(population.members)) if slots is None else slots:
+        alone, log = ordinary(model, population.members[p], compiled, fitted)
+        same = population.model(p)
+        for expected, weights in zip(alone.weights, same.weights, strict=True):
+            np.testing.assert_allclose(
+                weights, expected, **tolerance, err_msg=f"{population.members[p]} {expected.path}"
+            )
+        for expected, state in zip(alone.optimizer.variables, same.optimizer.variables, strict=True):
+            np.testing.assert_allclose(state, expected, **tolerance, err_msg=f"{population.members[p]} {expected.path}")
+        for name, expected in log.items():
+            slot = f"val_slots/{name[4:]}" if name.startswith("val_") else f"slots/{name}"
+            values = np.stack([np.atleast_1d(epoch) for epoch in history[slot]])[:, p]
+            np.testing.assert_allclose(values, expected, rtol=max(rtol, 1e-6), err_msg=slot)
+    return population
+
+
+@pytest.mark.parametrize("name", ["mlp", "regularized", "tokens", "without_rules", "branches"])
+def test_a_slot_is_its_ordinary_model(name, float64):
+    make, shape = MODELS[name]
+    x, y = data(shape)
+    x = np.minimum(np.abs(x * 2), 6).astype("int32") if name == "tokens" else x
+    compiled = settings("sgd" if name == "tokens" else "adam")
+    check(make(), ["prelu", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.4)"], compiled, {"x": x, "y": y}, slots=(0, 2))
+
+
+@pytest.mark.parametrize("name", ["cnn", "branches"])
+def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
+    make, shape = MODELS[name]
+    x, y = data(shape)
+    candidates = ["prelu", "trelu(theta=0.5)", "elu(alpha=0.5)", "trelu(theta=0.1)", "gelu"]
+    check(make(), candidates, settings("sgd"), {"x": x, "y": y}, seeds=[3, 4], slots=(1, 6), rtol=2e-4)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [o if o in ("adam", "adamw", "sgd") else pytest.param(o, marks=pytest.mark.slow) for o in OPTIMIZERS]
+)
+def test_every_optimizer(optimizer, float64):
+    x, y = data()
+    check(mlp(), ["relu", "prelu"], settings(optimizer), {"x": x, "y": y}, slots=(1,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", [False, True])
+def test_every_activation(trained, float64):
+    x, y = data()
+    candidates = ("trelu(alpha=trained, theta=trained)", "elu(alpha=trained)") if trained else ACTIVATIONS
+    check(mlp(), candidates, settings(), {"x": x, "y": y}, seeds=[5, 1])
+
+
+def test_weights_of_samples_and_classes(float64):
+    x, y = data()
+    weight = np.random.default_rng(1).uniform(size=80)
+
+    def compiled():
+        weighted = ["sparse_categorical_crossentropy", keras.metrics.SparseCategoricalAccuracy(name="a")]
+        return settings()() | {"weighted_metrics": weighted}
+
+    fitted = {"x": x, "y": y, "validation_data": (x[:33], y[:33], weight[:33])}
+    check(mlp(), ["relu", "mish"], compiled, {**fitted, "sample_weight": weight}, slots=(1,))
+    check(mlp(), ["relu", "mish"], compiled, {**fitted, "class_weight": {0: 1.0, 1: 3.0, 2: 0.5}}, slots=(1,))
+
+
+def two_headed():
+    x = keras.Input((4,), name="in")
+    h = layers.Dense(6, activation="relu")(x)
+    return keras.Model(
+        {"in": x}, {"value": layers.Dense(1, name="value")(h), "kind": layers.Dense(1, "sigmoid", name="kind")(h)}
+    )
+
+
+def test_several_outputs_and_any_metric(float64):
+    x, y = data(classes=2)
+    targets = {"value": x.sum(axis=1), "kind": y}
+
+    def compiled():
+        return {
+            "optimizer": "sgd",
+            "loss": {"value": keras.losses.Huber(reduction="sum"), "kind": "binary_crossentropy"},
+            "loss_weights": {"value": 0.1, "kind": 2.0},
+            "metrics": {"value": ["mae"], "kind": ["accuracy", keras.metrics.AUC(name="auc")]},
+        }
+
+    check(two_headed(), ["tanh", "relu"], compiled, {"x": {"in": x}, "y": targets}, slots=(0, 1))
+
+
+@pytest.mark.slow
+def test_any_loss(float64):
+    """One of which a rule knows nothing runs slot after slot."""
+    x, y = data()
+    onehot = keras.ops.convert_to_numpy(keras.ops.one_hot(y, 3))
+
+    def own(y_true, y_pred):
+        return keras.ops.max(keras.ops.abs(y_true - y_pred), axis=-1)
+
+    for loss in (
+        own,
+        keras.losses.Dice(),
+        "categorical_crossentropy",
+        keras.losses.MeanSquaredError("mean_with_sample_weight"),
+    ):
+        fitted = {"x": x, "y": onehot, "epochs": 1, "sample_weight": np.linspace(0, 1, 80)}
+        check(mlp(), ["relu", "tanh"], settings(loss=loss), fitted, slots=(1,))
+
+
+def test_steps_per_execution_and_datasets():
+    import tensorflow as tf
+
+    x, y = data()
+    population = PopulationModel(mlp(), ["relu", "mish", "relu"])
+    population.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=4)
+    population.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    again = PopulationModel(mlp(), ["relu", "mish", "relu"])
+    again.compile("sgd", "sparse_categorical_crossentropy")
+    again.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(8), epochs=2, shuffle=False, verbose=0)
+    one, two = population.predict(x, verbose=0), again.predict(x, verbose=0)
+    np.testing.assert_allclose(one[0], one[2], rtol=1e-5)
+    assert np.abs(one[0] - one[1]).max() > 1e-3
+    assert one.shape == two.shape == (3, 80, 3)
+
+
+def test_dropout_differs_between_slots_and_drops_its_share():
+    model = keras.Sequential([keras.Input((1000,)), layers.Dropout(0.3), layers.Activation("relu"), layers.Dense(1)])
+    values = []
+    with vectorized_probe(values):
+        population = PopulationModel(model, ["relu", "leaky_relu(alpha=0.5)"])
+        population(np.ones((8, 1000), "float32"), training=True)
+        population(np.ones((8, 1000), "float32"), training=False)
+    trained, tested = values
+    assert trained.shape == (2, 8, 1000)
+    assert 0.27 < np.mean(trained == 0) < 0.33
+    assert np.mean(trained[0] != trained[1]) > 0.3
+    np.testing.assert_allclose(trained[trained > 0], 1 / 0.7, rtol=1e-6)
+    np.testing.assert_array_equal(tested, np.ones_like(tested))
+
+
+class vectorized_probe:
+    """Records what reaches Dense layers."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __enter__(self):
+        from keras_acts.search.vectorize import _RULES
+
+        self.rules, self.entry = _RULES, _RULES.pop(layers.Dense)
+
+        @vectorizes(layers.Dense)
+        def dense(call, x):
+            self.values.append(keras.ops.convert_to_numpy(x.stacked()))
+            return self.entry.rule(call, x)
+
+    def __exit__(self, *error):
+        self.rules[layers.Dense] = self.entry
+
+
+def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice():
+    x, y = data()
+
+    def train(poison):
+        population = PopulationModel(cnn_of_features(), ["relu", "prelu", "mish", "leaky_relu(alpha=0.1)"])
+        population.compile("adam", "sparse_categorical_crossentropy")
+        population.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+        if poison:
+            broken = population.model(1)
+            broken.layers[-1].kernel.assign(np.full(broken.layers[-1].kernel.shape, 1e38))
+            carry_into(population, 1, broken)
+        before = [np.copy(w) for w in population.model(1).get_weights()]
+        logs = population.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history
+        return population, before, logs
+
+    healthy, _, _ = train(False)
+    poisoned, before, logs = train(True)
+    assert healthy.diverged == ()
+    assert poisoned.diverged == (1,)
+    for slot in (0, 2, 3):
+        for a, b in zip(healthy.model(slot).get_weights(), poisoned.model(slot).get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    for a, b in zip(poisoned.model(1).get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    losses = logs["slots/loss"][-1]
+    np.testing.assert_allclose(logs["loss"][-1], np.mean(losses[[0, 2, 3]]), rtol=1e-5)
+    assert poisoned.select([3, 1]).diverged == (1,)
+
+
+def cnn_of_features():
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Reshape((2, 2, 1)),
+            layers.Conv2D(3, 2, padding="same", activation="relu"),
+            layers.BatchNormalization(),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+
+
+def carry_into(population, slot, model):
+    """Set one slot's weights."""
+    from keras_acts.search.blueprint import layers_of, variables_of
+
+    inside = population._state.positions[slot]
+    for path, layer in layers_of(model):
+        for key, variable in variables_of(layer).items():
+            for block in population._state.stacked[path].plan.blocks:
+                if block.key == key and block.start <= inside < block.stop:
+                    values = np.array(block.variable)
+                    values[inside - block.start] = variable
+                    block.variable.assign(values)
+
+
+def test_saturated_outputs_keep_their_gradient():
+    """Without its logits a softmax at ±200 has a gradient of 0, and a loss of 16 instead of 400."""
+    model = keras.Sequential(
+        [
+            keras.Input((1,)),
+            layers.Dense(1, activation="relu", kernel_initializer="ones"),
+            layers.Dense(2, activation="softmax"),
+        ]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    population = PopulationModel(model, ["relu", "mish", "relu"])
+    for slot in range(3):
+        alone = population.model(slot)
+        alone.layers[-1].kernel.assign([[200.0, -200.0]])
+        carry_into(population, slot, alone)
+    x, y = np.ones((4, 1), "float32"), np.ones(4, "int32")
+    np.testing.assert_allclose(population.evaluate(x, y, verbose=0, return_dict=True)["slots/loss"][0], 400)
+    before = population.model(0).layers[-1].bias.numpy()
+    population.fit(x, y, verbose=0)
+    np.testing.assert_allclose(population.model(0).layers[-1].bias - before, [-0.01, 0.01], rtol=1e-5)
+
+
+def test_a_selection_trains_on_as_its_slots_would_have(float64):
+    x, y = data()
+    candidates = ["relu", "prelu", "leaky_relu(alpha=0.2)", "prelu(alpha=0.1)", "leaky_relu(alpha=0.4)"]
+
+    def train(population):
+        population.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+
+    whole = PopulationModel(mlp(), candidates, seeds=2)
+    whole.compile("nadam", "sparse_categorical_crossentropy")
+    train(whole)
+    part = whole.select([8, 3, 7, 0])
+    assert part.members == tuple(whole.members[slot] for slot in (8, 3, 7, 0))
+    single = whole.model(3)
+    train(whole), train(part), train(single)
+    np.testing.assert_allclose(part.predict(x, verbose=0), whole.predict(x, verbose=0)[[8, 3, 7, 0]], rtol=1e-8)
+    np.testing.assert_allclose(single.predict(x, verbose=0), whole.predict(x, verbose=0)[3], rtol=1e-8)
+
+
+def test_a_compiled_model_makes_a_compiled_population_in_public_order():
+    model = mlp()
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    before = model.get_weights()
+    population = PopulationModel(model, ["mish", "relu", "mish"], seeds=[4, 9])
+    x, y = data()
+    logs = population.evaluate(x, y, verbose=0, return_dict=True)
+    predicted = population.predict(x, verbose=0)
+    np.testing.assert_allclose(predicted, population(x), rtol=1e-5)
+    np.testing.assert_allclose(predicted, population.predict_on_batch(x), rtol=1e-5)
+    for p, member in enumerate(population.members):
+        with isolated_seed(member.seed):
+            alone = with_activations(model, member.candidate)
+        alone.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        expected = alone.evaluate(x, y, verbose=0, return_dict=True)
+        np.testing.assert_allclose(
+            [logs["slots/loss"][p], logs["slots/accuracy"][p]], [expected["loss"], expected["accuracy"]], rtol=1e-5
+        )
+        np.testing.assert_allclose(predicted[p], alone.predict(x, verbose=0), rtol=1e-4, atol=1e-6)
+    assert [m.seed for m in population.members] == [4, 9, 4, 9, 4, 9]
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_rule_of_ones_own():
+    @keras.saving.register_keras_serializable("tests")
+    class Scale(layers.Layer):
+        def build(self, shape):
+            self.factor = self.add_weight(shape=(), initializer="ones", name="factor")
+
+        def call(self, x):
+            return x * self.factor
+
+    calls = []
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, "relu"), Scale(), layers.Dense(3, "softmax")])
+    x, y = data()
+    compiled, fitted = settings("sgd"), {"x": x, "y": y, "epochs": 1}
+    check(model, ["relu", "mish"], compiled, fitted, slots=(1,), rtol=1e-4)  # slot after slot
+
+    @vectorizes(Scale)
+    def scale(call, x):
+        calls.append(x.slots)
+        return Batch(x.stacked() * call.weights["factor"][:, None, None], "stacked", x.slots)
+
+    try:
+        check(model, ["relu", "mish"], compiled, fitted, slots=(1,), rtol=1e-4)
+        assert set(calls) == {2}
+        with pytest.raises(ModelError, match=r"one rule. Received: Scale"):
+            vectorizes(Scale)
+    finally:
+        forget(Scale)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        (([],), "at least one candidate.*Received: 0 candidates"),
+        (("relu",), "a list of activations. Received: candidates='relu'"),
+        ((["relu"], 0), "one seed.*seeds=0"),
+        ((["relu"], [-1]), r"integers from 0.*seeds=\[-1\]"),
+        ((["relu"], 1.5), "one seed.*seeds=1.5"),
+    ],
+)
+def test_bad_members_are_refused(arguments, rule):
+    with pytest.raises(ModelError, match=rule):
+        PopulationModel(mlp(), *arguments)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rule"),
+    [
+        (lambda: keras.optimizers.Adam(clipnorm=1.0), "clipnorm=1.0"),
+        (lambda: keras.optimizers.SGD(global_clipnorm=2.0), "global_clipnorm=2.0"),
+        (lambda: keras.optimizers.Adafactor(), "Received: Adafactor"),
+        (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), "Received: LossScaleOptimizer"),
+        (lambda: type("Mine", (keras.optimizers.SGD,), {})(), "Received: Mine"),
+    ],
+)
+def test_optimizers_that_mix_slots_are_refused(optimizer, rule):
+    population = PopulationModel(mlp(), ["relu"])
+    with pytest.raises(ModelError, match=rule):
+        population.compile(optimizer(), "mse")
+
+
+def test_what_cannot_be_exact_is_refused():
+    masks = keras.Sequential(
+        [keras.Input((3,)), layers.Embedding(4, 2, mask_zero=True), layers.Dense(2, "relu"), layers.Dense(1)]
+    )
+    with pytest.raises(ModelError, match=r"masks. Received: 'embedding"):
+        PopulationModel(masks, ["relu"])
+    with pytest.raises(ModelError, match=r"float32 or float64.*mixed_bfloat16"):
+        PopulationModel(mlp(dtype="mixed_bfloat16"), ["relu"])
+    with pytest.raises(ModelError, match=r"not activities. Received: 'first'"):
+        PopulationModel(mlp(activity_regularizer="l2"), ["relu"])
+    with pytest.raises(ModelError, match=r"SGD without clipvalue.*Received: Adam"):
+        PopulationModel(tokens(), ["relu"]).compile("adam", "mse")
+    population = PopulationModel(mlp(), ["relu", "mish"])
+    with pytest.raises(ModelError, match=r"from 0 to 1. Received: \[2\]"):
+        population.model(2)
+    with pytest.raises(ModelError, match=r"Received: \[1, 1\]"):
+        population.select([1, 1])
+    with pytest.raises(ModelError, match=r"save population.model\(slot\)"):
+        population.get_config()
+    population.compile("sgd", keras.losses.MeanSquaredError(reduction=None))
+    with pytest.raises(ModelError, match="reduction=None"):
+        population.train_on_batch(*data())
+
+
+def test_members_read_as_they_are_written():
+    population = PopulationModel(mlp(), [ka.Mish(), "trelu(theta=0.5)"], seeds=[7])
+    assert [(str(m.candidate), m.seed) for m in population.members] == [("mish", 7), ("trelu(alpha=0.0, theta=0.5)", 7)]
