@@ -12,10 +12,13 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras.src.models.functional import Functional  # Keras exports no name for it
 
 from keras_acts.errors import ExportError
 
 TOLERANCE = 1e-6
+# what an export of ours holds; a folder with anything else in it is not only ours
+_OURS = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "report.md"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def export(
     samples: Any = None,
     notes: Callable[[float], Mapping[str, str]] | None = None,
 ) -> Exported:
-    """Write `model` as a TensorFlow SavedModel that loads without this package.
+    """Write `model` as a TensorFlow SavedModel in float32 that loads without this package.
 
     It is written into a temporary folder beside `path`, loaded back, compared with the model, and only then renamed: a
     failure leaves nothing behind and does not touch what was there.
@@ -65,6 +68,7 @@ def export(
         raise ExportError(f"The export must be writable: {error.strerror}. Received: path={str(path)!r}") from error
     try:
         work = folder / "export"
+        model = _float32(model)
         model.export(work, format="tf_saved_model", verbose=False)
         difference = _difference(model, work, _samples(model) if samples is None else samples)
         if not difference <= TOLERANCE:
@@ -91,13 +95,42 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
                     f"The export needs a writable folder, which {parent} is not. Received: path={str(path)!r}"
                 )
             break
-    if not target.exists():
+    if not os.path.lexists(target):
         return target
     if not (target / "saved_model.pb").is_file():
         raise ExportError(f"The export must not replace anything but a SavedModel. Received: path={str(path)!r}")
+    if others := sorted({entry.name for entry in target.iterdir()} - _OURS):
+        raise ExportError(f"The export must not replace files of yours. Received: path={str(path)!r} with {others}")
     if not overwrite:
         raise ExportError(f"The export's place is taken; overwrite=True replaces it. Received: path={str(path)!r}")
     return target
+
+
+def _float32(model: keras.Model) -> keras.Model:
+    """Return the model in float32: most clients of a SavedModel cannot run half precision."""
+    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
+        return model
+    if not isinstance(model, keras.Sequential | Functional):
+        raise ExportError(
+            f"A subclassed model must be built in float32 to be exported. Received: {type(model).__name__} "
+            f"with the dtype policy {model.dtype_policy.name}"
+        )
+    known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    with keras.saving.custom_object_scope(known):
+        same = type(model).from_config(_with_policy(model.get_config(), "float32"))
+    same.set_weights(model.get_weights())
+    return same
+
+
+def _with_policy(config: Any, policy: str) -> Any:
+    """Return the config of a model with another dtype policy wherever it holds one."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": policy}}
+        return {key: _with_policy(value, policy) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_with_policy(value, policy) for value in config)
+    return config
 
 
 def _replace(target: Path, new: Path, aside: Path) -> None:

@@ -25,6 +25,20 @@ def test_every_activation_exports(tmp_path, name):
         np.testing.assert_allclose(loaded.serve(x), model(x), atol=1e-6)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64"])
+def test_exports_are_in_float32(tmp_path, policy):
+    dense = keras.layers.Dense(8, activation=ka.PReLU(dtype=policy), dtype=policy)
+    model = keras.Sequential([keras.Input((2, 2)), keras.layers.TimeDistributed(dense, dtype=policy)])
+    x = X.reshape(5, 2, 2)
+    exported = export(model, tmp_path / "model", samples=x)
+    assert exported.difference <= 1e-6
+    loaded = tf.saved_model.load(str(exported.path))
+    graph = str(loaded.signatures["serving_default"].graph.as_graph_def())
+    assert "DT_FLOAT" in graph
+    assert not any(dtype in graph for dtype in ("DT_HALF", "DT_BFLOAT16", "DT_DOUBLE"))
+    np.testing.assert_allclose(loaded.serve(x), keras.ops.cast(model.predict(x, verbose=0), "float32"), atol=0.02)
+
+
 def test_several_inputs(tmp_path):
     a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
     model = keras.Model([a, b], keras.layers.Dense(1)(keras.layers.Concatenate()([a, b])))
@@ -40,6 +54,9 @@ def test_what_is_there_is_only_replaced_if_it_is_a_savedmodel_and_asked_for(tmp_
     assert (path / "saved_model.pb").read_bytes() == before
     export(mlp("mish"), path, overwrite=True)
     assert (path / "saved_model.pb").read_bytes() != before
+    (path / "notes.txt").write_text("mine")
+    with pytest.raises(ExportError, match=r"files of yours.*\['notes.txt'\]"):
+        export(mlp(), path, overwrite=True)
     other = tmp_path / "thesis"
     other.mkdir()
     with pytest.raises(ExportError, match="anything but a SavedModel"):
@@ -59,6 +76,24 @@ def test_a_failure_leaves_nothing_and_touches_nothing(tmp_path):
     with pytest.raises(ExportError, match="No space left"):
         export(mlp(), path, overwrite=True, notes=broken)
     assert sorted((p, p.stat().st_mtime_ns) for p in path.rglob("*")) == before
+    assert os.listdir(tmp_path) == ["model"]
+
+
+def test_what_was_there_comes_back_if_the_last_step_fails(tmp_path, monkeypatch):
+    path = tmp_path / "model"
+    export(mlp(), path)
+    before = (path / "saved_model.pb").read_bytes()
+    rename = os.rename
+
+    def fails(source, target):
+        if str(source).endswith("export"):
+            raise OSError("the network drive is gone")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", fails)
+    with pytest.raises(ExportError, match="network drive"):
+        export(mlp("mish"), path, overwrite=True)
+    assert (path / "saved_model.pb").read_bytes() == before
     assert os.listdir(tmp_path) == ["model"]
 
 

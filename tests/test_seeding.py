@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
+from tensorflow.python.framework import config
 
 from keras_acts.search.seeding import derive, isolated_seed
 from tests.models import mlp
@@ -61,6 +62,17 @@ def test_a_process_without_a_seed_stays_without():
     with isolated_seed(1):
         pass
     assert tf.compat.v1.random.get_seed(1)[0] == 87654321  # TensorFlow's value for "no global seed"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_determinism_is_left_as_it_was(enabled):
+    (config.enable_op_determinism if enabled else config.disable_op_determinism)()
+    try:
+        with isolated_seed(1):
+            draw()
+        assert config.is_op_determinism_enabled() is enabled
+    finally:
+        config.disable_op_determinism()
 
 
 def test_an_error_restores_too():
