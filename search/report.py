@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from .result import SearchResult, TrialResult
 
 CAUTION = (
-    "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it proves "
-    "nothing."
+    "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "
+    "not prove."
 )
 
 
