@@ -5,10 +5,12 @@ from .export import export
 from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
 from .oracle import ActivationOracle
+from .population import PopulationModel
 from .result import SearchResult
 from .rewrite import Slot, slots, with_activations
 from .space import ActivationSpace, Candidate
 from .tuner import ActivationTuner
+from .vectorize import vectorizes
 
 __all__ = [
     "ActivationHyperModel",
@@ -17,11 +19,13 @@ __all__ = [
     "ActivationTuner",
     "Assignment",
     "Candidate",
+    "PopulationModel",
     "SearchResult",
     "Slot",
     "activation_choice",
     "export",
     "search_activations",
     "slots",
+    "vectorizes",
     "with_activations",
 ]
