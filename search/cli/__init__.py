@@ -52,6 +52,12 @@ def main() -> None:
 @main.command(context_settings={"show_default": True})
 @click.option("--data", default="digits", help="digits, breast_cancer, iris, wine, diabetes; or a .npz or .csv file.")
 @click.option("--target", default=None, help="The column of a .csv that is predicted.  [default: the last]")
+@click.option(
+    "--task",
+    default="auto",
+    type=click.Choice(["auto", "classes", "regression"]),
+    help="What the target is; auto takes fractions and many different numbers for a regression.",
+)
 @click.option("--model", default=None, help="cnn, mlp, or a .keras file.  [default: cnn for images, else mlp]")
 @click.option("--activations", default=None, help='The candidates, such as "relu,mish,trelu(theta=0.5)".')
 @click.option("--trials", default=16, type=click.IntRange(min=1), help="How many candidates to train.")
@@ -60,7 +66,9 @@ def main() -> None:
     "--executions", "executions_per_trial", default=1, type=click.IntRange(min=1), help="How many seeds a candidate."
 )
 @click.option("--batch-size", default=32, type=click.IntRange(min=1), help="Samples a training step.")
-@click.option("--seed", default=0, type=click.IntRange(min=0), help="Of the split, the candidates and the training.")
+@click.option(
+    "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Of the split, the candidates and the training."
+)
 @click.option(
     "--out",
     default=None,
@@ -78,6 +86,7 @@ def main() -> None:
 def search(
     data: str,
     target: str | None,
+    task: str,
     model: str | None,
     activations: str | None,
     trials: int,
@@ -102,6 +111,7 @@ def search(
         run.search(
             data=data,
             target=target,
+            task=task,
             model=model,
             activations=activations,
             trials=trials,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import numpy as np
 
 from keras_acts.errors import DataError
 
+from .files import Pair, read_csv, read_npz
+
 BUNDLED = ("digits", "breast_cancer", "iris", "wine", "diabetes")
+TASKS = ("auto", "classes", "regression")
 _SHARES = "60 % train, 20 % choose, 20 % test"
 
 
@@ -18,9 +22,9 @@ _SHARES = "60 % train, 20 % choose, 20 % test"
 class Parts:
     """The three parts, each ``(x, y)``: one trains, one ranks the candidates, one is looked at once."""
 
-    train: tuple[np.ndarray, np.ndarray]
-    validation: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
+    train: Pair
+    validation: Pair
+    test: Pair
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Dataset:
     x: np.ndarray
     y: np.ndarray
     classes: tuple[str, ...]
-    given_test: tuple[np.ndarray, np.ndarray] | None = None
+    given_test: Pair | None = None
 
     @property
     def images(self) -> bool:
@@ -51,16 +55,15 @@ class Dataset:
         from sklearn.model_selection import train_test_split
 
         def cut(x: np.ndarray, y: np.ndarray, share: float) -> Any:
-            # a class with one sample cannot lie in both parts
-            stratify = y if self.classes and np.bincount(y).min() >= 2 else None
-            try:
-                return train_test_split(x, y, test_size=share, random_state=seed, stratify=stratify)
-            except ValueError as error:
-                raise DataError(
-                    f"The data must be enough for three parts ({_SHARES}). Received: {len(self.x)} samples of "
-                    f"{len(self.classes) or 'no'} classes ({error})"
-                ) from None
+            second = math.ceil(share * len(x))
+            # each class in both parts, if it and they are large enough
+            room = len(self.classes) <= min(second, len(x) - second)
+            shares = self.classes and room and np.bincount(y, minlength=len(self.classes)).min() >= 2
+            return train_test_split(x, y, test_size=share, random_state=seed, stratify=y if shares else None)
 
+        least = 3 if self.given_test is None else 2
+        if len(self.x) < least:
+            raise DataError(f"The data must be enough for three parts ({_SHARES}). Received: {len(self.x)} samples")
         x, y, test = self.x, self.y, self.given_test
         if test is None:
             x, x_test, y, y_test = cut(x, y, 0.2)
@@ -75,88 +78,57 @@ class Dataset:
         return f"{self.name}: samples of shape {self.x.shape[1:]}, {what}; {sizes} to train / choose / test"
 
 
-def load(source: str, target: str | None = None) -> Dataset:
+def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
     """Load a bundled set by name, or a .npz or .csv file by path.
+
+    Args:
+        source: the name or path.
+        target: the column of a .csv that is predicted; the last by default.
+        task: ``"classes"``, ``"regression"``, or ``"auto"``: a target of fractions, or of more than 20 different
+            numbers that are also more than 10 % of the rows, is a regression.
 
     Raises:
         DataError: if there is no such data, or they are empty, not numbers, not finite, or without matching labels.
     """
-    if source in BUNDLED:
-        return _bundled(source)
+    if task not in TASKS:
+        raise DataError(f"task must be one of {', '.join(TASKS)}. Received: task={task!r}")
     path = Path(source)
-    if path.suffix not in (".npz", ".csv"):
+    kind = path.suffix.lower()
+    if source not in BUNDLED and kind not in (".npz", ".csv"):
         raise DataError(f"--data must be one of {', '.join(BUNDLED)}, or a .npz or .csv file. Received: {source!r}")
-    if not path.is_file():
+    if target is not None and kind != ".csv":
+        raise DataError(f"--target names a column of a .csv file. Received: --target {target!r}, --data {source!r}")
+    if source in BUNDLED:
+        return _bundled(source, task)
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise DataError(f"--data must be a file that can be read. Received: {source!r} ({error})") from None
+    if size is None:
         raise DataError(f"--data must be a file that exists. Received: {source!r}")
-    if path.stat().st_size == 0:
+    if size == 0:
         raise DataError(f"--data must not be empty. Received: {source!r}, 0 bytes")
-    return _npz(path) if path.suffix == ".npz" else _csv(path, target)
+    given, test = read_npz(path) if kind == ".npz" else (read_csv(path, target), None)
+    return _dataset(path.stem, given, task, test=test)
 
 
-def _bundled(name: str) -> Dataset:
+def _bundled(name: str, task: str) -> Dataset:
     from sklearn import datasets
 
     found = getattr(datasets, f"load_{name}")()
-    if name == "digits":
-        return _dataset(name, found.images[..., None], found.target, found.target_names)
-    return _dataset(name, found.data, found.target, getattr(found, "target_names", ()))
+    x = found.images[..., None] if name == "digits" else found.data
+    if name == "diabetes" and task == "auto":
+        task = "regression"
+    return _dataset(name, (x, found.target), task, getattr(found, "target_names", ()))
 
 
-def _npz(path: Path) -> Dataset:
-    import zipfile
-
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"--data must be a .npz file of plain arrays. Received: {str(path)!r} ({error})") from None
-    if "x" not in arrays or "y" not in arrays:
-        raise DataError(f"A .npz must hold the arrays x and y (and x_test, y_test). Received: {sorted(arrays)}")
-    test = (arrays["x_test"], arrays["y_test"]) if {"x_test", "y_test"} <= set(arrays) else None
-    x = arrays["x"][..., None] if arrays["x"].ndim == 3 else arrays["x"]
-    if test is not None and arrays["x"].ndim == 3:
-        test = (test[0][..., None], test[1])
-    return _dataset(path.stem, x, arrays["y"], (), test)
-
-
-def _csv(path: Path, target: str | None) -> Dataset:
-    import pandas
-
-    try:
-        table = pandas.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"--data must be a .csv with a header line. Received: {str(path)!r} ({error})") from None
-    if len(table.columns) < 2 or len(table) == 0:
-        raise DataError(
-            f"A .csv needs rows, features and a target column. Received: {str(path)!r}, shape {table.shape}"
-        )
-    target = table.columns[-1] if target is None else target
-    if target not in table.columns:
-        raise DataError(f"--target must be a column: {', '.join(map(str, table.columns))}. Received: {target!r}")
-    features = table.drop(columns=target)
-    words = [str(name) for name in features.columns if not pandas.api.types.is_numeric_dtype(features[name])]
-    if words:
-        raise DataError(f"The features must be numbers. Received: other values in the columns {', '.join(words[:5])}")
-    if table[target].isna().any():
-        raise DataError(
-            f"Every row needs a label. Received: {int(table[target].isna().sum())} empty ones in {target!r}"
-        )
-    return _dataset(path.stem, features.to_numpy(), table[target].to_numpy(), ())
-
-
-def _dataset(name: str, x: np.ndarray, y: np.ndarray, class_names: Any, test: Any = None) -> Dataset:
-    if len(x) == 0:
-        raise DataError(f"--data must not be empty. Received: {name}, x of shape {x.shape}")
-    if len(x) != len(y) or (test is not None and len(test[0]) != len(test[1])):
-        raise DataError(f"Samples and labels must be as many. Received: {len(x)} samples and {len(y)} labels in {name}")
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1:
-        raise DataError(f"The labels must be one a sample. Received: labels of shape {y.shape}")
-    x = _finite(x)
-    if (np.issubdtype(y.dtype, np.floating) and (y != np.floor(y)).any()) or name == "diabetes":
-        values = None if test is None else (_finite(test[0]), _finite(test[1]))
-        return Dataset(name, x, _finite(y), (), values)
+def _dataset(name: str, given: Pair, task: str, class_names: Any = (), test: Pair | None = None) -> Dataset:
+    x, y = _checked(name, "x", "y", *given)
+    if test is not None:
+        test = _checked(name, "x_test", "y_test", *test)
+    if task == "regression" or (task == "auto" and _is_regression(y)):
+        values = None if test is None else (test[0], _finite("labels", test[1]))
+        return Dataset(name, x, _finite("labels", y), (), values)
     classes, labels = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"The labels must be of at least two classes. Received: only {classes[0]}")
@@ -164,17 +136,46 @@ def _dataset(name: str, x: np.ndarray, y: np.ndarray, class_names: Any, test: An
         strange = np.setdiff1d(test[1], classes)
         if len(strange):
             raise DataError(f"The test labels must occur in the training labels. Received: {strange[:5].tolist()}")
-        test = (_finite(test[0]), np.searchsorted(classes, test[1]).astype("int64"))
+        test = (test[0], np.searchsorted(classes, test[1]).astype("int64"))
     names = class_names if len(class_names) == len(classes) else classes
     return Dataset(name, x, labels.astype("int64"), tuple(str(c) for c in names), test)
 
 
-def _finite(values: np.ndarray) -> np.ndarray:
-    if not np.issubdtype(values.dtype, np.number):
-        raise DataError(f"The data must be numbers. Received: dtype {values.dtype}")
-    values = values.astype("float32")
+def _checked(name: str, x_name: str, y_name: str, x: np.ndarray, y: np.ndarray) -> Pair:
+    """Return samples and labels that fit each other, all finite; the labels as they are."""
+    if x.size == 0:
+        raise DataError(f"--data must not be empty. Received: {name}, {x_name} of shape {x.shape}")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise DataError(f"The labels must be one a sample. Received: {y_name} of shape {y.shape}")
+    if len(x) != len(y):
+        raise DataError(
+            f"Samples and labels must be as many. Received: {len(x)} samples and {len(y)} labels "
+            f"in {x_name} and {y_name} of {name}"
+        )
+    if y.dtype.kind not in "fiubUS":
+        raise DataError(f"The labels must be numbers or words. Received: {y_name} of dtype {y.dtype}")
+    if y.dtype.kind == "f":
+        _finite("labels", y)
+    return _finite("data", x), y
+
+
+def _is_regression(y: np.ndarray) -> bool:
+    """Whether numbers are values rather than classes."""
+    if y.dtype.kind not in "fiu":
+        return False
+    different = len(np.unique(y))
+    return bool((y != np.floor(y)).any()) or different > max(20, 0.1 * len(y))
+
+
+def _finite(what: str, values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"The {what} must be numbers. Received: dtype {values.dtype}")
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+        values = values.astype("float32")
     if not np.isfinite(values).all():
         raise DataError(
-            f"The data must be finite. Received: {int((~np.isfinite(values)).sum())} NaN or infinite values"
+            f"The {what} must be finite. Received: {int((~np.isfinite(values)).sum())} NaN or infinite values"
         )
     return values

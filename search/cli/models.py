@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_acts.errors import DataError, ModelError
+from keras_acts.search import slots
 from keras_acts.search.seeding import isolated_seed
 
 from .data import Dataset, Parts
@@ -25,7 +27,7 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
     """Return a compiled model for the data.
 
     Raises:
-        ModelError: if there is no such model, or it cannot be read.
+        ModelError: if there is no such model, it cannot be read, or its output or loss does not suit the data.
         DataError: if the data do not suit it.
     """
     model = model or _default(dataset)
@@ -39,8 +41,10 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
         else:
             made = _small(model, dataset, parts)
         if not made.compiled:
-            loss, metrics = ("sparse_categorical_crossentropy", ["accuracy"]) if dataset.classes else ("mse", ["mae"])
-            made.compile(optimizer="adam", loss=loss, metrics=metrics)
+            loss, metric = _loss(made, dataset)
+            made.compile(optimizer="adam", loss=loss, metrics=[metric])
+        elif dataset.classes:
+            _check_loss(made)
     return made
 
 
@@ -61,6 +65,43 @@ def _load(path: str) -> keras.Model:
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"--model must be a .keras file that Keras can load. Received: {path!r} ({reason})") from error
+
+
+def _loss(model: keras.Model, dataset: Dataset) -> tuple[Any, Any]:
+    """Return the loss and the metric that suit the model's output and the data."""
+    ends = [slot.current for slot in slots(model) if slot.role == "output"]
+    shapes = [tuple(output.shape) for output in model.outputs]
+    classes = len(dataset.classes)
+    if len(shapes) == 1 and len(shapes[0]) == 2 and len(ends) <= 1:
+        units, end = shapes[0][1], ends[0].partition("(")[0] if ends else "linear"
+        if not classes and units == 1 and end != "softmax":
+            return "mse", "mae"
+        if classes and units > 1 and end == "softmax":
+            return "sparse_categorical_crossentropy", "accuracy"
+        if classes and units > 1 and end == "linear":
+            return keras.losses.SparseCategoricalCrossentropy(from_logits=True), "accuracy"
+        if classes == 2 and units == 1 and end == "sigmoid":
+            return keras.losses.BinaryCrossentropy(), "accuracy"
+        if classes == 2 and units == 1 and end == "linear":
+            # Keras wants a threshold above 0
+            metric = keras.metrics.BinaryAccuracy(threshold=1e-7, name="accuracy")
+            return keras.losses.BinaryCrossentropy(from_logits=True), metric
+    raise ModelError(
+        f"The output of a model that is not compiled must suit {f'{classes} classes' if classes else 'a regression'}: "
+        f"{'softmax or no activation, one unit a class' if classes else 'one unit'}"
+        f"{', or one unit with sigmoid or no activation' if classes == 2 else ''}. "
+        f"Received: {', '.join(ends) or 'no activation'}, output shape {', '.join(map(str, shapes))}"
+    )
+
+
+def _check_loss(model: keras.Model) -> None:
+    for loss in keras.tree.flatten(model.loss):
+        name = getattr(loss, "name", None) or getattr(loss, "__name__", loss)
+        if str(name).startswith("categorical_"):
+            raise ModelError(
+                "The model must be compiled with sparse_categorical_crossentropy: labels are whole numbers here. "
+                f"Received: loss={str(name)!r}"
+            )
 
 
 def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
@@ -85,4 +126,8 @@ def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
     made.add(layers.Dense(64, activation="relu", name="dense2"))
     units, output = (len(dataset.classes), "softmax") if dataset.classes else (1, None)
     made.add(layers.Dense(units, activation=output, name="output"))
+    if not dataset.classes:
+        # so that the layers need not learn how large the targets are
+        y = parts.train[1].astype("float64")
+        made.add(layers.Rescaling(float(y.std()) or 1.0, offset=float(y.mean()), name="unscale"))
     return made

@@ -1,0 +1,111 @@
+"""Reading .npz and .csv files into plain arrays."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_acts.errors import DataError
+
+Pair = tuple[np.ndarray, np.ndarray]
+_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def read_npz(path: Path) -> tuple[Pair, Pair | None]:
+    """Return ``(x, y)`` and, if the file has them, ``(x_test, y_test)``.
+
+    Raises:
+        DataError: if the file is no .npz, or its arrays are missing or of too few axes.
+    """
+    arrays: dict[str, Any] = {}
+    try:
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            names = sorted(file.files) if isinstance(file, np.lib.npyio.NpzFile) else None
+            for name in {"x", "y", "x_test", "y_test"} & set(names or ()):
+                arrays[name] = file[name]
+    except _UNREADABLE as error:
+        raise DataError(f"--data must be a .npz file of plain arrays. Received: {str(path)!r} ({error})") from None
+    if names is None:
+        raise DataError(f"--data must be a .npz file of plain arrays. Received: {str(path)!r}, a single array")
+    if not {"x", "y"} <= set(names) or ("x_test" in names) != ("y_test" in names):
+        raise DataError(f"A .npz must hold the arrays x and y (and x_test with y_test). Received: {names}")
+    for name, array in sorted(arrays.items()):
+        least = 2 if name.startswith("x") else 1
+        if not isinstance(array, np.ndarray):
+            raise DataError(f"The members of a .npz must be arrays. Received: {name}, {len(array)} bytes that are none")
+        if array.ndim < least:
+            raise DataError(f"{name} must have at least {least} axes, samples first. Received: shape {array.shape}")
+    if "x_test" not in arrays:
+        return (_image(arrays["x"]), arrays["y"]), None
+    if arrays["x_test"].shape[1:] != arrays["x"].shape[1:]:
+        raise DataError(
+            f"Samples of x and x_test must have one shape. Received: {arrays['x'].shape[1:]} and "
+            f"{arrays['x_test'].shape[1:]}"
+        )
+    return (_image(arrays["x"]), arrays["y"]), (_image(arrays["x_test"]), arrays["y_test"])
+
+
+def _image(x: np.ndarray) -> np.ndarray:
+    return x[..., None] if x.ndim == 3 else x
+
+
+def read_csv(path: Path, target: str | None) -> Pair:
+    """Return the features and the target column, by default the last.
+
+    Raises:
+        DataError: if the file is no table with a header line, or has features that are not numbers or rows without a
+            label.
+    """
+    import pandas
+
+    try:
+        with warnings.catch_warnings():
+            # more cells in a line than names in the header
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            table = pandas.read_csv(path, low_memory=False, index_col=False)
+    except (ValueError, OSError, pandas.errors.ParserWarning) as error:
+        raise DataError(f"--data must be a .csv with a header line. Received: {str(path)!r} ({error})") from None
+    if len(table.columns) < 2 or len(table) == 0:
+        raise DataError(
+            f"A .csv needs rows, features and a target column. Received: {str(path)!r}, shape {table.shape}"
+        )
+    names = [str(name) for name in table.columns]
+    label = names[-1] if target is None else target
+    if label not in names:
+        raise DataError(f"--target must be a column: {', '.join(names)}. Received: {label!r}")
+    _check_header(names, label, table[label])
+    features = table.drop(columns=label)
+    words = [str(name) for name in features.columns if not pandas.api.types.is_numeric_dtype(features[name])]
+    if words:
+        raise DataError(f"The features must be numbers. Received: other values in the columns {', '.join(words[:5])}")
+    if table[label].isna().any():
+        raise DataError(f"Every row needs a label. Received: {int(table[label].isna().sum())} empty ones in {label!r}")
+    labels = table[label].to_numpy()
+    # truth values beside floats would make an array of objects; labels of several types cannot be sorted
+    return features.to_numpy("float64"), labels if labels.dtype.kind in "fiub" else labels.astype(str)
+
+
+def _check_header(names: list[str], label: str, labels: Any) -> None:
+    """Refuse a first line that is a sample; 0, 1, 2, … are names that pandas gives."""
+    samples = all(_number(name) for name in names if name != label)
+    if samples and names != [str(i) for i in range(len(names))] and (_number(label) or label in set(labels)):
+        raise DataError(
+            f"A .csv needs a header line that names its columns. Received: a first line of values, {', '.join(names)}"
+        )
+
+
+def _number(name: str) -> bool:
+    # pandas writes .1, .2, … behind names that occur again
+    for text in (name, name.rpartition(".")[0]):
+        try:
+            float(text)
+        except ValueError:
+            continue
+        return True
+    return False
