@@ -22,6 +22,7 @@ def search(
     *,
     data: str,
     target: str | None,
+    task: str,
     model: str | None,
     activations: str | None,
     out: Path | None,
@@ -33,7 +34,7 @@ def search(
 ) -> None:
     """Load, split, search, print, export. All that can be refused is refused before the training."""
     space = ActivationSpace(split_list(activations) if activations is not None else None)
-    dataset = datasets.load(data, target)
+    dataset = datasets.load(data, target, task)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
     place = out or Path("saved_models") / f"{dataset.name}-{models.title(model, dataset)}"
