@@ -32,9 +32,12 @@ OPTIMIZERS = {
 
 @pytest.fixture
 def float64():
+    # Keras keeps the first default policy that was asked for
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
     keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 def data(shape=(4,), classes=3, samples=80, seed=0):
