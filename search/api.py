@@ -114,6 +114,9 @@ def search_activations(
                 "executions_per_trial": executions_per_trial,
                 "seed": seed,
             }
+            if Path(project_name).name != project_name:
+                # KerasTuner would leave the directory, and overwrite would delete what is there
+                raise SearchError(f"project_name must be a plain name. Received: project_name={project_name!r}")
             project = Path(directory) / project_name
             if overwrite:
                 shutil.rmtree(project, ignore_errors=True)

@@ -36,7 +36,7 @@ class ActivationTuner(keras_tuner.Tuner):
         activations: an `ActivationSpace`, or what it is made of, for a model or ``build(hp, activation)``.
         choice: the name of the `Choice` hyperparameter that holds the activation, as `activation_choice` was given it.
         seed: of proposals, initialization and batch order; execution e of every trial has the same derived seed.
-        oracle: another oracle; then `objective`, `max_trials` and `oracle_options` are its own.
+        oracle: another oracle; then `objective`, `max_trials` and the arguments of an oracle are its own.
         **kwargs: KerasTuner's arguments (`executions_per_trial`, `directory`, `project_name`, `overwrite`, …), and
             those of an oracle (`max_retries_per_trial`, `hyperparameters`, …).
 

@@ -102,6 +102,7 @@ def test_an_interrupt_keeps_what_was_found():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"directory": "here", "project_name": "../there", "overwrite": True}, r"plain name.*'\.\./there'"),
         ({"trials": 0}, r"trials must be an integer >= 1\. Received: trials=0"),
         ({"epochs": 1.5}, r"epochs must be an integer >= 1\. Received: epochs=1.5"),
         ({"executions_per_trial": True}, "executions_per_trial must be"),

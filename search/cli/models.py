@@ -63,7 +63,7 @@ def _load(path: str) -> keras.Model:
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
             return keras.models.load_model(path)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"--model must be a .keras file that Keras can load. Received: {path!r} ({reason})") from error
 
 
@@ -118,11 +118,10 @@ def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
         made.add(layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"))
         made.add(layers.MaxPooling2D(padding="same", name="pool"))
         made.add(layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"))
+        made.add(layers.Flatten(name="flatten"))
     else:
         made.add(layers.Flatten(name="flatten"))
         made.add(layers.Dense(64, activation="relu", name="dense1"))
-    if model == "cnn":
-        made.add(layers.Flatten(name="flatten"))
     made.add(layers.Dense(64, activation="relu", name="dense2"))
     units, output = (len(dataset.classes), "softmax") if dataset.classes else (1, None)
     made.add(layers.Dense(units, activation=output, name="output"))
