@@ -15,7 +15,6 @@ import functools
 import numbers
 from typing import Any, TypeGuard
 
-import keras
 import ml_dtypes
 import numpy as np
 from keras import ops

@@ -33,7 +33,7 @@ def like(y: Tensor, x: Tensor) -> Tensor:
     return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
 
 
-def with_derivative(closed: Function, derivative: Function, kernels: Function | None = None) -> Function:
+def with_derivative(closed: Function, derivative: Function, kernels: Function) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
     Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass.
@@ -42,8 +42,8 @@ def with_derivative(closed: Function, derivative: Function, kernels: Function | 
         closed: the function as one formula on `keras.ops`: the fastest where a compiler fuses it.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
         kernels: the same function on TensorFlow, made of few ready kernels: the fastest where no compiler fuses.
-            Without it, and in a graph for half precision, `closed` is compiled there as well: the kernels that a graph
-            fuses are too far off for one unit of the last place.
+            In a graph, half precision has `closed` compiled instead: the kernels that a graph fuses are too far off for
+            one unit of the last place.
     """
 
     def value(x: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def recomputed(closed: Function, kernels: Function | None = None) -> Function:
     return function
 
 
-def _tensorflow(value: Function, product: Callable[[Tensor, Tensor], Tensor], kernels: Function | None) -> Function:
+def _tensorflow(value: Function, product: Function, kernels: Function) -> Function:
     import tensorflow as tf
 
     compiled_value, compiled_product = (_flat(_compiled(function)) for function in (value, product))
@@ -119,10 +119,7 @@ def _tensorflow(value: Function, product: Callable[[Tensor, Tensor], Tensor], ke
         if in_xla():
             return value(x), lambda dy: product(x, dy)
         z = _off_tape(x)
-        if kernels is None or (is_half(x) and not tf.executing_eagerly()):
-            y = compiled_value(z)
-        else:
-            y = like(kernels(wide(z)), x)
+        y = compiled_value(z) if is_half(x) and not tf.executing_eagerly() else like(kernels(wide(z)), x)
         return y, lambda dy: compiled_product(x, dy)
 
     return function
@@ -169,7 +166,7 @@ def in_xla() -> bool:
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
-def _jax(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+def _jax(value: Function, product: Function) -> Function:
     import jax
 
     # custom_vjp and custom_gradient forbid forward over reverse, jacfwd(jacrev(f))
@@ -178,7 +175,7 @@ def _jax(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Functi
     return function
 
 
-def _torch(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+def _torch(value: Function, product: Function) -> Function:
     import torch
 
     class WithDerivative(torch.autograd.Function):
