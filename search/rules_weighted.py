@@ -63,7 +63,7 @@ def grouped_convolution() -> bool:
     return True
 
 
-@vectorizes(layers.Conv2D, accepts=_convolves)
+@vectorizes(layers.Conv2D, accepts=_convolves, xla=False)
 def conv2d(call: Call, x: Batch) -> Batch:
     """A convolution of the shared batch with all kernels side by side, then grouped ones on folded channels."""
     import tensorflow as tf
@@ -79,7 +79,9 @@ def conv2d(call: Call, x: Batch) -> Batch:
 
 
 @vectorizes(
-    layers.DepthwiseConv2D, accepts=lambda layer: layer.data_format == "channels_last" and layer.dilation_rate == (1, 1)
+    layers.DepthwiseConv2D,
+    accepts=lambda layer: layer.data_format == "channels_last" and layer.dilation_rate == (1, 1),
+    xla=False,
 )
 def depthwise_conv2d(call: Call, x: Batch) -> Batch:
     """A depthwise convolution with more channels."""
