@@ -27,9 +27,6 @@ Tensor = Any
 # every value is updated from its own gradient alone
 _OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
 
-# an XLA compilation costs as much as it saves 32 slots in some 400 steps; a few slots it does not save enough
-_XLA_STEPS, _XLA_SLOTS = 200, 8
-
 
 class PopulationModel(keras.Model):
     """K candidates x S seeds of a model as one Keras model: slot ``k * S + s`` is candidate k with seed s.
@@ -108,12 +105,9 @@ class PopulationModel(keras.Model):
         graph = self._state.graph
         return keras.tree.map_structure(lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), graph._outputs_struct)
 
-    def _training_step(self, jit_compile: bool | str) -> TrainingStep:
+    def _faster_under_xla(self) -> bool:
         plans = [layer.plan for layer in self.stacked]
-        faster = bool(gpus()) or all(plan.rule is not None and compiles(plan.layer) for plan in plans)
-        auto = jit_compile == "auto" and len(self.members) >= _XLA_SLOTS
-        after = 0 if jit_compile is True else _XLA_STEPS if auto and faster else None
-        return TrainingStep(self, xla_after=after, compile_update=auto and not faster)
+        return bool(gpus()) or all(plan.rule is not None and compiles(plan.layer) for plan in plans)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs of all slots, (P, B, ...) each."""
@@ -163,7 +157,7 @@ class PopulationModel(keras.Model):
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
             jit = options.pop("jit_compile", "auto")
-            self._state.step = self._training_step(jit)
+            self._state.step = TrainingStep(self, jit, self._faster_under_xla())
             # Keras itself compiles nothing: validation runs too rarely for that
             options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
@@ -175,6 +169,21 @@ class PopulationModel(keras.Model):
             self._compile_loss = SlotLosses(slots, loss, loss_weights, output_names=self.output_names)
         if metrics is not None or weighted_metrics is not None:
             self._compile_metrics = SlotMetrics(slots, metrics, weighted_metrics, output_names=self.output_names)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **options: Any,
+    ) -> keras.callbacks.History:
+        """Train all slots on the same batches, as every Keras model."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [_Announcement(), *keras.tree.flatten(callbacks or [])]
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -274,6 +283,15 @@ class _State:
         self.stacked: dict[str, StackedLayer] = {}
         self.losses: list[Tensor] = []
         self.step: TrainingStep | None = None
+
+
+class _Announcement(keras.callbacks.Callback):
+    """Tells the training step how many steps are about to come."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        step = self.model._state.step
+        if step is not None:
+            step.expect(self.params["epochs"] * (self.params["steps"] or np.inf))
 
 
 def _swapped(y: Tensor) -> Tensor:

@@ -183,12 +183,31 @@ def test_a_slot_is_its_ordinary_model_under_xla_and_for_batches_of_another_size(
     check(mlp(), ["prelu", "mish", "relu"], settings(jit_compile=True), {"x": x, "y": y}, slots=(0, 1))
 
 
-def test_xla_is_left_out_where_it_is_slow():
-    for make, slots, whole, update in ((mlp, 8, 200, False), (cnn, 8, None, True), (mlp, 7, None, False)):
-        population = PopulationModel(make(), ["relu"], seeds=slots)
-        population.compile("sgd", "sparse_categorical_crossentropy")
-        step = population._state.step
-        assert (step._xla_after, step._compile_update) == (whole, update)
+def test_data_of_another_shape_is_traced_anew():
+    x, y = data()
+    population = PopulationModel(mlp(), ["relu", "mish"])
+    population.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
+    population.fit(x[:8], y[:8], batch_size=8, verbose=0)
+    population.fit(x, y, batch_size=16, sample_weight=np.ones(80), verbose=0)
+    assert population.optimizer.iterations == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "slots", "epochs", "whole", "update"),
+    [(mlp, 8, 60, True, False), (cnn, 8, 60, False, True), (mlp, 8, 10, False, False), (mlp, 7, 60, False, False)],
+)
+def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = True
+
+    x, y = data(MODELS[make.__name__][1], samples=160)
+    population = PopulationModel(make(), ["relu"], seeds=slots)
+    population.compile("sgd", "sparse_categorical_crossentropy")
+    population.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=Stop())
+    step = population._state.step
+    assert (step._whole, step._update_too) == (whole, update)
+    assert population.optimizer.iterations == 1
 
 
 @pytest.mark.parametrize("name", ["cnn", "branches"])
