@@ -107,9 +107,8 @@ def without_rules():
     return keras.Sequential(
         [
             keras.Input((5, 3)),
-            layers.Conv1D(4, 2, activation="relu"),
-            layers.LSTM(4, activation="relu", kernel_regularizer="l2"),
-            layers.GaussianNoise(0.1, seed=3),
+            layers.Conv1DTranspose(4, 2, activation="relu"),
+            layers.LSTM(4, activation="relu", kernel_regularizer="l2", dropout=0.1, seed=3),
             layers.Dense(3, activation="softmax"),
         ]
     )
