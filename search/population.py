@@ -162,9 +162,10 @@ class PopulationModel(keras.Model):
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
         samples = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
-        self._loss_tracker.update_state(self._public(ops.stop_gradient(losses)), sample_weight=samples)
         if training:
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
+        shown, healthy = (self._public(ops.convert_to_tensor(x)) for x in (ops.stop_gradient(losses), self.healthy))
+        self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
         return ops.sum(losses)
 
     def get_metrics_result(self) -> dict[str, Any]:
@@ -173,7 +174,7 @@ class PopulationModel(keras.Model):
         for metric in self.metrics:
             result = metric.result()
             found.update(result if isinstance(result, dict) else {metric.name: result})
-        healthy = ops.not_equal(self._public(ops.convert_to_tensor(self.healthy)), 0)
+        healthy = ops.not_equal(self._loss_tracker.healthy, 0)
         means = {}
         for name, values in found.items():
             kept = ops.reshape(healthy, (-1, *(1,) * (len(values.shape) - 1)))

@@ -237,6 +237,15 @@ def test_several_outputs_and_any_metric(float64):
     check(two_headed(), ["tanh", "relu"], compiled, {"x": {"in": x}, "y": targets}, slots=(0, 1))
 
 
+def test_a_batch_may_be_one_sample():
+    x, y = data()
+    population = PopulationModel(mlp(), ["relu", "mish"])
+    population.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    logs = population.test_on_batch(x[:1], y[:1], return_dict=True)
+    expected = population.predict_on_batch(x[:1]).argmax(axis=-1)[:, 0] == y[0]
+    np.testing.assert_array_equal(logs["slots/accuracy"], expected)
+
+
 @pytest.mark.slow
 def test_any_loss(float64):
     """One of which a rule knows nothing runs slot after slot."""
