@@ -44,7 +44,7 @@ CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
     "SeparableConv1D": (SERIES, lambda: layers.SeparableConv1D(16, 3)),
     "SeparableConv2D": (IMAGE, lambda: layers.SeparableConv2D(16, 3)),
     "Dense": (TOKENS, lambda: layers.Dense(32)),
-    "EinsumDense": (TOKENS, lambda: layers.EinsumDense("abc,cde->abde", (None, 4, 8), bias_axes="de")),
+    "EinsumDense": (TOKENS, lambda: layers.EinsumDense("abc,cde->abde", (16, 4, 8), bias_axes="de")),
     "BatchNormalization": (IMAGE, layers.BatchNormalization),
     "LayerNormalization": (TOKENS, layers.LayerNormalization),
     "GroupNormalization": (IMAGE, lambda: layers.GroupNormalization(4)),
