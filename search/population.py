@@ -14,15 +14,21 @@ from keras_acts.errors import ModelError
 
 from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
+from .device import gpus
 from .layout import SHARED, Batch, with_logits
 from .members import Member, arrange, members
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
+from .steps_tensorflow import TrainingStep
+from .vectorize import compiles
 
 Tensor = Any
 
 # every value is updated from its own gradient alone
 _OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
+
+# steps; an XLA compilation costs as much as it saves in 400 to 800 steps
+_XLA_AFTER = 200
 
 
 class PopulationModel(keras.Model):
@@ -95,6 +101,18 @@ class PopulationModel(keras.Model):
         """The names of the model's outputs."""
         return self._state.graph.output_names
 
+    @property
+    def output_spec(self) -> Any:
+        """The outputs of all slots without their values, (P, B, ...) each."""
+        slots = len(self.members)
+        graph = self._state.graph
+        return keras.tree.map_structure(lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), graph._outputs_struct)
+
+    def _compiles(self) -> bool:
+        """Whether XLA makes the training step faster."""
+        plans = [layer.plan for layer in self.stacked]
+        return bool(gpus()) or all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs of all slots, (P, B, ...) each."""
         state = self._state
@@ -141,7 +159,15 @@ class PopulationModel(keras.Model):
         _check_optimizer(optimizer)
         _check_embeddings(optimizer, self.stacked)
         options = {**options, "auto_scale_loss": False}
+        if keras.backend.backend() == "tensorflow":
+            # the training step sees to it itself; validation runs too rarely to be worth the compilation
+            jit = options.pop("jit_compile", "auto")
+            after = _XLA_AFTER if jit == "auto" and self._compiles() else 0 if jit is True else None
+            self._state.step = TrainingStep(self, after)
+            options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
+        if keras.backend.backend() == "tensorflow":
+            self._compile_config.config["jit_compile"] = jit
         slots = len(self.members)
         self._loss_tracker = SlotLossMean(slots, name="loss")
         if loss is not None:
@@ -185,8 +211,10 @@ class PopulationModel(keras.Model):
 
     def train_step(self, *arguments: Any) -> Any:
         """Train all slots on one batch; those whose loss is not finite stay as they are."""
-        step = steps.jax_train_step if keras.backend.backend() == "jax" else steps.tensorflow_train_step
-        return step(self, super().train_step, *arguments)
+        if keras.backend.backend() == "jax":
+            return steps.jax_train_step(self, super().train_step, *arguments)
+        assert self._state.step is not None  # there is one since compile
+        return self._state.step(*arguments)
 
     def predict_step(self, *arguments: Any) -> Any:
         """Return the outputs with the batch in front, which is the axis that Keras concatenates."""
@@ -245,6 +273,7 @@ class _State:
         self.graph = graph_of(blueprint.made(found[order[0]].candidate))
         self.stacked: dict[str, StackedLayer] = {}
         self.losses: list[Tensor] = []
+        self.step: TrainingStep | None = None
 
 
 def _swapped(y: Tensor) -> Tensor:

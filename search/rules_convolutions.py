@@ -49,7 +49,7 @@ def _pads_by_name(layer: Any) -> bool:
     return layer.data_format == "channels_last" and isinstance(layer.padding, str)
 
 
-@vectorizes(layers.Conv1D, layers.Conv2D, accepts=_convolves)
+@vectorizes(layers.Conv1D, layers.Conv2D, accepts=_convolves, xla=False)
 def convolution(call: Call, x: Batch) -> Batch:
     """A convolution of the shared batch with all kernels side by side, then grouped ones on folded channels."""
     layer = call.layer
@@ -57,14 +57,14 @@ def convolution(call: Call, x: Batch) -> Batch:
     return _finish(call, y)
 
 
-@vectorizes(layers.DepthwiseConv1D, layers.DepthwiseConv2D, accepts=_pads_by_name)
+@vectorizes(layers.DepthwiseConv1D, layers.DepthwiseConv2D, accepts=_pads_by_name, xla=False)
 def depthwise_convolution(call: Call, x: Batch) -> Batch:
     """A depthwise convolution with more channels."""
     layer = call.layer
     return _finish(call, _depthwise(x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate))
 
 
-@vectorizes(layers.SeparableConv1D, layers.SeparableConv2D, accepts=_convolves)
+@vectorizes(layers.SeparableConv1D, layers.SeparableConv2D, accepts=_convolves, xla=False)
 def separable_convolution(call: Call, x: Batch) -> Batch:
     """A depthwise convolution, then a grouped one of one pixel."""
     layer = call.layer

@@ -177,6 +177,18 @@ def test_a_slot_is_its_ordinary_model(name, float64):
     check(make(), ["prelu", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.4)"], compiled, {"x": x, "y": y}, slots=(0, 2))
 
 
+def test_a_slot_is_its_ordinary_model_under_xla_and_for_batches_of_another_size(float64):
+    x, y = data(samples=76)
+    check(mlp(), ["prelu", "mish", "relu"], settings(jit_compile=True), {"x": x, "y": y}, slots=(0, 1))
+
+
+def test_xla_is_left_out_where_it_is_slow():
+    for make, after in ((mlp, 200), (cnn, None), (without_rules, None)):
+        population = PopulationModel(make(), ["relu", "mish"])
+        population.compile("sgd", "sparse_categorical_crossentropy")
+        assert population._state.step._xla_after == after
+
+
 @pytest.mark.parametrize("name", ["cnn", "branches"])
 def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
     make, shape = MODELS[name]
