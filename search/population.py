@@ -14,6 +14,7 @@ from keras_acts.errors import ModelError
 
 from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
+from .clipping import clip_per_slot
 from .device import gpus
 from .layout import SHARED, Batch, with_logits
 from .members import Member, arrange, members
@@ -158,6 +159,7 @@ class PopulationModel(keras.Model):
         optimizer = keras.optimizers.get(optimizer)
         _check_optimizer(optimizer)
         _check_embeddings(optimizer, self.stacked)
+        clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
             # the training step sees to it itself; validation runs too rarely to be worth the compilation
@@ -284,22 +286,19 @@ def _check_optimizer(optimizer: Any) -> None:
     name = type(optimizer).__name__
     if optimizer is None or type(optimizer) is not getattr(keras.optimizers, name, None) or name not in _OPTIMIZERS:
         raise ModelError(f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}")
-    for option in ("clipnorm", "global_clipnorm"):
-        if getattr(optimizer, option) is not None:
-            raise ModelError(
-                f"{option} is a norm over all slots of a population; clipvalue is not. "
-                f"Received: {option}={getattr(optimizer, option)}"
-            )
 
 
 def _check_embeddings(optimizer: Any, stacked: list[StackedLayer]) -> None:
     """Keras squares and clips the gradient of each occurrence of a token before adding them; stacked, they are one."""
     if keras.backend.backend() == "tensorflow" and (
-        not isinstance(optimizer, keras.optimizers.SGD) or optimizer.clipvalue
+        not isinstance(optimizer, keras.optimizers.SGD)
+        or optimizer.clipvalue
+        or optimizer.clipnorm
+        or optimizer.global_clipnorm
     ):
         for layer in stacked:
             if isinstance(layer.plan.layer, keras.layers.Embedding) and layer.trainable_variables:
                 raise ModelError(
-                    "A trained Embedding needs SGD without clipvalue: with others, Keras treats each occurrence of a "
+                    "A trained Embedding needs SGD without clipping: with others, Keras treats each occurrence of a "
                     f"token apart. Received: {type(optimizer).__name__}, {layer.plan.path!r}"
                 )
