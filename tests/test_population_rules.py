@@ -108,19 +108,6 @@ OTHERS = {
     ),
     "rms": ((5, 4), layers.RMSNormalization, relu, layers.RMSNormalization),
     "unit": ((5, 4), relu, layers.UnitNormalization, lambda: layers.UnitNormalization((1, 2))),
-    "trained": (
-        (5, 4, 2),
-        lambda: layers.Dense(4, activation="relu"),
-        lambda: ka.layers.PReLU(name="prelu"),
-        lambda: layers.DepthwiseConv2D(2),
-        lambda: ka.layers.TReLU(name="trelu", theta=0.2, trained=["theta"]),
-        lambda: layers.PReLU(name="each"),
-        lambda: layers.PReLU(name="shared", shared_axes=[1, 2]),
-        lambda: ka.layers.ELU(name="elu", per="scalar"),
-        lambda: ka.layers.LeakyReLU(name="leaky"),
-        lambda: layers.PReLU(name="one", shared_axes=[1, 2, 3]),
-        lambda: layers.Dense(3, activation=ka.layers.PReLU(num_parameters=3), name="holds"),
-    ),
 }
 
 
@@ -131,6 +118,40 @@ def test_other_layers(name, float64):  # noqa: F811
     x, y = data(shape, samples=40)
     population = check(model, ["relu", "prelu", "tanh"], settings(), {"x": x, "y": y}, slots=(0, 1))
     assert all(rules_of(population).values())
+
+
+@pytest.mark.slow
+def test_trained_activations_that_are_not_searched(float64):  # noqa: F811
+    """As outputs: a search leaves those alone."""
+    x = keras.Input((4, 3, 2))
+    stacked = layers.Dense(4, activation="relu", name="searched")(x)
+    folded = layers.DepthwiseConv2D(2, depth_multiplier=2, activation="relu", name="folded")(stacked)
+    outputs = {
+        "prelu": ka.layers.PReLU(name="prelu")(stacked),
+        "prelu_folded": ka.layers.PReLU(name="prelu_folded")(folded),
+        "trelu": ka.layers.TReLU(name="trelu", theta=0.2, trained=["theta"], bandwidth=0.5)(folded),
+        "elu": ka.layers.ELU(name="elu", per="scalar")(folded),
+        "leaky": ka.layers.LeakyReLU(name="leaky")(stacked),
+        "each": layers.PReLU(name="each")(folded),
+        "shared": layers.PReLU(name="shared", shared_axes=[1, 2])(stacked),
+        "one": layers.PReLU(name="one", shared_axes=[1, 2, 3])(folded),
+        "holds": layers.Dense(3, activation=ka.layers.PReLU(num_parameters=3), name="holds")(folded),
+    }
+    model = keras.Model(x, outputs)
+    rng = np.random.default_rng(0)
+    targets = {name: rng.normal(size=(40, *y.shape[1:])) for name, y in outputs.items()}
+    fitted = {"x": data((4, 3, 2), samples=40)[0] * 2 - 0.5, "y": targets}
+
+    def compiled():
+        return {"optimizer": keras.optimizers.SGD(0.1), "loss": "mse"}
+
+    population = check(model, ["tanh", "elu", "elu(alpha=0.5)"], compiled, fitted, slots=(0, 2))
+    rules = rules_of(population)
+    assert all(rules[name] for name in outputs)
+    trained = population.model(2)
+    for name, parameter, start in (("prelu_folded", "alpha", 0.25), ("trelu", "theta", 0.2), ("elu", "alpha", 1.0)):
+        value = keras.ops.convert_to_numpy(getattr(trained.get_layer(name), parameter))
+        assert np.abs(value - start).max() > 1e-4, name
 
 
 def noise_of(layer, shape=(40, 6)):
