@@ -28,8 +28,8 @@ Tensor = Any
 # every value is updated from its own gradient alone
 _OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
 
-# steps; an XLA compilation costs as much as it saves in 400 to 800 steps
-_XLA_AFTER = 200
+# an XLA compilation costs as much as it saves 32 slots in some 400 steps; a few slots it does not save enough
+_XLA_STEPS, _XLA_SLOTS = 200, 8
 
 
 class PopulationModel(keras.Model):
@@ -109,10 +109,12 @@ class PopulationModel(keras.Model):
         graph = self._state.graph
         return keras.tree.map_structure(lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), graph._outputs_struct)
 
-    def _compiles(self) -> bool:
-        """Whether XLA makes the training step faster."""
+    def _training_step(self, jit_compile: bool | str) -> TrainingStep:
         plans = [layer.plan for layer in self.stacked]
-        return bool(gpus()) or all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+        faster = bool(gpus()) or all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+        auto = jit_compile == "auto" and len(self.members) >= _XLA_SLOTS
+        after = 0 if jit_compile is True else _XLA_STEPS if auto and faster else None
+        return TrainingStep(self, xla_after=after, compile_update=auto and not faster)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs of all slots, (P, B, ...) each."""
@@ -162,10 +164,9 @@ class PopulationModel(keras.Model):
         clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
-            # the training step sees to it itself; validation runs too rarely to be worth the compilation
             jit = options.pop("jit_compile", "auto")
-            after = _XLA_AFTER if jit == "auto" and self._compiles() else 0 if jit is True else None
-            self._state.step = TrainingStep(self, after)
+            self._state.step = self._training_step(jit)
+            # Keras itself compiles nothing: validation runs too rarely for that
             options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
         if keras.backend.backend() == "tensorflow":

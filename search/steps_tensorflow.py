@@ -19,16 +19,17 @@ class TrainingStep:
 
     XLA compiles it when a training has gone on for so long that this will pay, for batches of the size that came first.
     Any other size, as the last one of an epoch often is, takes the same step in a graph: another compilation would not
-    pay. Without XLA the update of the weights alone is compiled: it depends on no batch, and in a graph an optimizer is
-    a dozen passes over each variable.
+    pay. Else the update of the weights alone can be compiled: it depends on no batch, and in a graph an optimizer is a
+    dozen passes over each variable.
 
     Args:
         population: the population.
         xla_after: the number of steps after which XLA compiles the whole step; None for never.
+        compile_update: whether XLA compiles the update of the weights, from the first step on.
     """
 
-    def __init__(self, population: Any, xla_after: int | None):
-        self._population, self._xla_after = population, xla_after
+    def __init__(self, population: Any, *, xla_after: int | None, compile_update: bool):
+        self._population, self._xla_after, self._compile_update = population, xla_after, compile_update
         self._traced: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, data: Any) -> dict[str, Tensor]:
@@ -80,7 +81,7 @@ class TrainingStep:
         variables = self._population.trainable_variables
         constrained = any(variable.constraint is not None for variable in variables)  # slot after slot: slow to compile
         update = functools.partial(_update, self._population)
-        function = tf.function(update, jit_compile=self._xla_after is None and not constrained, autograph=False)
+        function = tf.function(update, jit_compile=self._compile_update and not constrained, autograph=False)
         return lambda gradients: function(gradients)
 
 

@@ -183,10 +183,11 @@ def test_a_slot_is_its_ordinary_model_under_xla_and_for_batches_of_another_size(
 
 
 def test_xla_is_left_out_where_it_is_slow():
-    for make, after in ((mlp, 200), (cnn, None), (without_rules, None)):
-        population = PopulationModel(make(), ["relu", "mish"])
+    for make, slots, whole, update in ((mlp, 8, 200, False), (cnn, 8, None, True), (mlp, 7, None, False)):
+        population = PopulationModel(make(), ["relu"], seeds=slots)
         population.compile("sgd", "sparse_categorical_crossentropy")
-        assert population._state.step._xla_after == after
+        step = population._state.step
+        assert (step._xla_after, step._compile_update) == (whole, update)
 
 
 @pytest.mark.parametrize("name", ["cnn", "branches"])
@@ -346,33 +347,37 @@ class vectorized_probe:
         self.rules[layers.Dense] = self.entry
 
 
-def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice():
+@pytest.mark.parametrize(("model", "seeds", "jit_compile"), [("cnn", 1, "auto"), ("cnn", 2, "auto"), ("mlp", 1, True)])
+def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(model, seeds, jit_compile):
+    """In a graph, with a compiled update (8 slots), and under XLA."""
     x, y = data()
+    made = {"cnn": cnn_of_features, "mlp": mlp}[model]()
 
     def train(poison):
-        population = PopulationModel(cnn_of_features(), ["relu", "prelu", "mish", "leaky_relu(alpha=0.1)"])
-        population.compile("adam", "sparse_categorical_crossentropy")
+        population = PopulationModel(made, ["relu", "prelu", "mish", "leaky_relu(alpha=0.1)"], seeds)
+        population.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
         population.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
         if poison:
-            broken = population.model(1)
-            broken.layers[-1].kernel.assign(np.full(broken.layers[-1].kernel.shape, 1e38))
-            carry_into(population, 1, broken)
-        before = [np.copy(w) for w in population.model(1).get_weights()]
+            broken = population.model(seeds)
+            broken.layers[-1].kernel.assign(np.full(broken.layers[-1].kernel.shape, 3e38))
+            carry_into(population, seeds, broken)
+        before = [np.copy(w) for w in population.model(seeds).get_weights()]
         logs = population.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history
         return population, before, logs
 
     healthy, _, _ = train(False)
     poisoned, before, logs = train(True)
+    others = [slot for slot in range(len(healthy.members)) if slot != seeds]
     assert healthy.diverged == ()
-    assert poisoned.diverged == (1,)
-    for slot in (0, 2, 3):
+    assert poisoned.diverged == (seeds,)
+    for slot in others:
         for a, b in zip(healthy.model(slot).get_weights(), poisoned.model(slot).get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
-    for a, b in zip(poisoned.model(1).get_weights(), before, strict=True):
+    for a, b in zip(poisoned.model(seeds).get_weights(), before, strict=True):
         np.testing.assert_array_equal(a, b)
     losses = logs["slots/loss"][-1]
-    np.testing.assert_allclose(logs["loss"][-1], np.mean(losses[[0, 2, 3]]), rtol=1e-5)
-    assert poisoned.select([3, 1]).diverged == (1,)
+    np.testing.assert_allclose(logs["loss"][-1], np.mean(losses[others]), rtol=1e-5)
+    assert poisoned.select([len(others), seeds]).diverged == (1,)
 
 
 def cnn_of_features():
