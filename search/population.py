@@ -14,6 +14,7 @@ from keras_acts.errors import ModelError
 
 from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
+from .clipping import clip_per_slot
 from .device import gpus
 from .layout import SHARED, Batch, with_logits
 from .members import Member, arrange, members
@@ -154,6 +155,7 @@ class PopulationModel(keras.Model):
         optimizer = keras.optimizers.get(optimizer)
         _check_optimizer(optimizer)
         _check_embeddings(optimizer, self.stacked)
+        clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
             jit = options.pop("jit_compile", "auto")
@@ -198,9 +200,10 @@ class PopulationModel(keras.Model):
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
         samples = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
-        self._loss_tracker.update_state(self._public(ops.stop_gradient(losses)), sample_weight=samples)
         if training:
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
+        shown, healthy = (self._public(ops.convert_to_tensor(x)) for x in (ops.stop_gradient(losses), self.healthy))
+        self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
         return ops.sum(losses)
 
     def get_metrics_result(self) -> dict[str, Any]:
@@ -209,7 +212,7 @@ class PopulationModel(keras.Model):
         for metric in self.metrics:
             result = metric.result()
             found.update(result if isinstance(result, dict) else {metric.name: result})
-        healthy = ops.not_equal(self._public(ops.convert_to_tensor(self.healthy)), 0)
+        healthy = ops.not_equal(self._loss_tracker.healthy, 0)
         means = {}
         for name, values in found.items():
             kept = ops.reshape(healthy, (-1, *(1,) * (len(values.shape) - 1)))
@@ -302,22 +305,19 @@ def _check_optimizer(optimizer: Any) -> None:
     name = type(optimizer).__name__
     if optimizer is None or type(optimizer) is not getattr(keras.optimizers, name, None) or name not in _OPTIMIZERS:
         raise ModelError(f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}")
-    for option in ("clipnorm", "global_clipnorm"):
-        if getattr(optimizer, option) is not None:
-            raise ModelError(
-                f"{option} is a norm over all slots of a population; clipvalue is not. "
-                f"Received: {option}={getattr(optimizer, option)}"
-            )
 
 
 def _check_embeddings(optimizer: Any, stacked: list[StackedLayer]) -> None:
     """Keras squares and clips the gradient of each occurrence of a token before adding them; stacked, they are one."""
     if keras.backend.backend() == "tensorflow" and (
-        not isinstance(optimizer, keras.optimizers.SGD) or optimizer.clipvalue
+        not isinstance(optimizer, keras.optimizers.SGD)
+        or optimizer.clipvalue
+        or optimizer.clipnorm
+        or optimizer.global_clipnorm
     ):
         for layer in stacked:
             if isinstance(layer.plan.layer, keras.layers.Embedding) and layer.trainable_variables:
                 raise ModelError(
-                    "A trained Embedding needs SGD without clipvalue: with others, Keras treats each occurrence of a "
+                    "A trained Embedding needs SGD without clipping: with others, Keras treats each occurrence of a "
                     f"token apart. Received: {type(optimizer).__name__}, {layer.plan.path!r}"
                 )
