@@ -119,7 +119,7 @@ class StepTimer(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stop it."""
-        count = batch - self.first + 1
+        count = min(batch + 1, self.params["steps"]) - self.first  # Keras counts a block as if it were full
         self.seconds.append((time.perf_counter() - self.start) / count)
         self.steps += count
 

@@ -14,9 +14,9 @@ from .steps import rows_of, where_healthy
 Tensor = Any
 
 
-# XLA takes some 2.5 s to compile a step of 8 activations and then saves 2.3 ms and 0.023 ms a slot of each step; the
-# update alone, 0.5 s (MLP 64-64 and a small CNN on 2 cores)
-_WHOLE, _UPDATE, _SLOTS = 2500 / 0.023, 400, 8
+# Beyond compiling the update alone, which takes 0.5 s and saves 2.7 ms a step of 32 slots, XLA takes 1.6 s to compile
+# a whole step of 8 activations, and then saves 1.1 ms and 0.015 ms a slot of each (MLP 64-64 on letters, 2 cores).
+_WHOLE, _UPDATE, _SLOTS = 1600 / 0.015, 200, 8
 
 
 class TrainingStep:
@@ -48,7 +48,7 @@ class TrainingStep:
         slots = len(self._population.members)
         if self._jit_compile != "auto" or slots < _SLOTS:
             return
-        whole = self._faster and self._steps * (slots + 100) >= _WHOLE
+        whole = self._faster and self._steps * (slots + 75) >= _WHOLE
         update = not whole and self._steps >= _UPDATE
         if (whole, update) != (self._whole, self._update_too):
             self._whole, self._update_too = whole, update

@@ -193,7 +193,7 @@ def test_data_of_another_shape_is_traced_anew():
 
 @pytest.mark.parametrize(
     ("make", "slots", "epochs", "whole", "update"),
-    [(mlp, 8, 60, True, False), (cnn, 8, 60, False, True), (mlp, 8, 10, False, False), (mlp, 7, 60, False, False)],
+    [(mlp, 8, 70, True, False), (cnn, 8, 70, False, True), (mlp, 8, 9, False, False), (mlp, 7, 70, False, False)],
 )
 def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
     class Stop(keras.callbacks.Callback):
