@@ -1,6 +1,7 @@
 """Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
 
 from .api import search_activations
+from .compare import compare_activations
 from .export import export
 from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
@@ -11,6 +12,7 @@ from .rewrite import Slot, slots, with_activations
 from .space import ActivationSpace, Candidate
 from .tuner import ActivationTuner
 from .vectorize import vectorizes
+from .verdict import Verdict
 
 __all__ = [
     "ActivationHyperModel",
@@ -22,7 +24,9 @@ __all__ = [
     "PopulationModel",
     "SearchResult",
     "Slot",
+    "Verdict",
     "activation_choice",
+    "compare_activations",
     "export",
     "search_activations",
     "slots",

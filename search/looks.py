@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from .paired import ALPHA, POWER, Comparison, compare
+from .paired import ALPHA, POWER, Comparison, compare, p_text, power
 
 _FUTILE = 0.1
+# else looks would end so early that the test scores, which are others, could not confirm what they saw
+_CONFIRMED = 0.99
 _GRID = 800
 
 
@@ -27,11 +29,12 @@ class Look:
     Attributes:
         seeds: how many were trained.
         level: the p-value, adjusted by Holm, below which the look calls a difference clear.
-        leader: the candidate with the best mean so far; the baseline's name where no candidate is left.
+        leader: the candidate with the best mean so far; the baseline's name where diverged runs leave no pair.
         difference: its mean difference to the baseline; positive is better.
         p: of this difference, adjusted by Holm.
-        decision: ``"clear"``: the leader beats the baseline; ``"futile"``: with the seeds left, a candidate that is
-            better by what all of them would detect is found in less than 10 %; ``"more seeds"``; ``"last"``.
+        decision: ``"clear"``: the leader beats the baseline, and as many test scores with this difference show it with
+            99 %; ``"futile"``: with the seeds left, a candidate that is better by what all of them would detect is
+            found in less than 10 %; ``"more seeds"``; ``"last"``.
     """
 
     seeds: int
@@ -40,6 +43,12 @@ class Look:
     difference: float
     p: float
     decision: str
+
+    def __str__(self) -> str:
+        ahead = (
+            "nothing to compare" if math.isnan(self.p) else f"{self.leader} {self.difference:+.2g}, {p_text(self.p)}"
+        )
+        return f"{self.seeds} seeds: {ahead} (clear below {self.level:.2g}): {self.decision}"
 
     @property
     def stop(self) -> bool:
@@ -101,19 +110,20 @@ def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...])
     """Look at the scores so far, higher is better, and decide whether more seeds are needed.
 
     Args:
-        scores: of each candidate that has not diverged, and of the baseline.
+        scores: of each candidate and the baseline, one a seed; nan where it diverged.
         baseline: its name.
         plan: the number of seeds at each look; as many as are there must be one of them.
     """
     n = len(scores[baseline])
     level = levels(plan)[plan.index(n)]
-    found = compare(scores, [(name, baseline) for name in scores if name != baseline])
+    healthy = {name: values for name, values in scores.items() if np.isfinite(values).all()}
+    found = compare(healthy, [(name, baseline) for name in healthy if name != baseline]) if baseline in healthy else ()
     if not found:
         return Look(n, level, baseline, 0.0, math.nan, "futile")
     best = max(found, key=lambda c: c.difference)
     if n == plan[-1]:
         decision = "last"
-    elif best.difference > 0 and best.p < level:
+    elif best.difference > 0 and best.p < level and power(best.effect, 1, n, ALPHA / len(found)) >= _CONFIRMED:
         decision = "clear"
     else:
         futile = all(_chance(c, n / plan[-1], ALPHA / len(found)) < _FUTILE for c in found)

@@ -119,6 +119,11 @@ def _detectable_effect(n: int, alpha: float) -> float:
     return float(optimize.brentq(lambda effect: power(effect, 1, n, alpha) - POWER, 0, top))
 
 
+def p_text(p: float) -> str:
+    """Return a p-value as one writes it."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
 def _p_value(differences: np.ndarray, size: float) -> float:
     """Two-sided; nan where there is no spread to measure a difference by."""
     n = len(differences)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .looks import Look
-from .paired import Comparison, compare
+from .paired import Comparison, compare, p_text
 from .runs import Runs
 
 if TYPE_CHECKING:
@@ -73,6 +73,11 @@ class Verdict:
     withheld: str = ""
     looks: tuple[Look, ...] = ()
     runs: Runs | None = field(default=None, repr=False, compare=False)
+
+    def __str__(self) -> str:
+        from .verdict_report import text
+
+        return text(self)
 
     @property
     def seeds(self) -> int:
@@ -246,7 +251,8 @@ def judge(
     healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
     others = [s.activation for s in candidates if s.activation in healthy and s.activation != baseline]
     withheld = withheld or _no_verdict(given, healthy, baseline)
-    against = among = ()
+    against: tuple[Comparison, ...] = ()
+    among: tuple[Comparison, ...] = ()
     if not withheld:
         against = compare(healthy, [(name, baseline) for name in others])
         among = compare(healthy, list(itertools.combinations(others, 2)))
@@ -256,11 +262,6 @@ def judge(
                 f"{_listed(others)}, so that nothing can be said about noise"
             )
     return Verdict(metric, maximize, part, baseline, tuple(candidates), against, among, withheld, tuple(looks), runs)
-
-
-def p_text(p: float) -> str:
-    """Return a p-value as one writes it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 _NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}

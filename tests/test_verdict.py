@@ -11,7 +11,7 @@ from scipy import stats
 
 from keras_acts.search import looks, paired
 from keras_acts.search.runs import Runs
-from keras_acts.search.verdict import judge, p_text
+from keras_acts.search.verdict import judge
 
 SEARCH = Path(__file__).parents[1] / "search"
 
@@ -38,8 +38,8 @@ def test_the_arithmetic_imports_no_tensorflow():
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
                 for package in (name.partition(".")[0] for name in names):
-                    assert package in {"numpy", "scipy", "pandas"} | set(sys.stdlib_module_names)
-    assert seen == {"verdict", "looks", "paired", "runs"}
+                    assert package in {"numpy", "scipy", "pandas", "rich"} | set(sys.stdlib_module_names)
+    assert seen == {"verdict", "verdict_report", "looks", "paired", "runs"}
 
 
 def test_holm_is_that_of_r():
@@ -230,7 +230,7 @@ def test_bad_scores_are_refused():
 
 
 def test_p_values_are_written_with_the_digits_they_have():
-    assert [p_text(p) for p in (0, 0.00099, 0.0123, 0.25)] == ["p < 0.001", "p < 0.001", "p = 0.012", "p = 0.25"]
+    assert [paired.p_text(p) for p in (0, 0.00099, 0.0123, 0.25)] == ["p < 0.001", "p < 0.001", "p = 0.012", "p = 0.25"]
 
 
 def test_runs_are_a_tidy_table():
