@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,16 +27,20 @@ from scipy import stats
 
 from benchmarks.population import environment
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
-from keras_acts.search import search_activations
+from keras_acts.search import Candidate, search_activations
+from keras_acts.search.judge import judge
 from keras_acts.search.looks import look, planned
+from keras_acts.search.members import Member
 from keras_acts.search.paired import ALPHA, detectable, power
-from keras_acts.search.verdict import Verdict, judge
+from keras_acts.search.replicate import PopulationTrainer
+from keras_acts.search.verdict import Verdict
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 
 SEEDS = 16
 EQUAL = ("relu", "a", "b", "c")
 Scores = dict[str, np.ndarray]
+Drawn = tuple[Scores, Scores]  # validation and test
 
 
 def resampled(validation: Scores, test: Scores, plan: tuple[int, ...]) -> Verdict:
@@ -49,26 +54,27 @@ def resampled(validation: Scores, test: Scores, plan: tuple[int, ...]) -> Verdic
     return judge({name: values[:seeds] for name, values in test.items()}, looks=looked)
 
 
-def draw_equal(bank: Bank, rng: np.random.Generator, planted: float = 0.0) -> tuple[Scores, Scores]:
+def draw_equal(bank: Bank, rng: np.random.Generator, planted: float = 0.0) -> Drawn:
     """Equal candidates: in each drawn seed the relus take the names at random; `planted` is added to one of them."""
     validation, test = bank.equal
     rows = rng.integers(len(test), size=SEEDS)
     columns = np.argsort(rng.random((SEEDS, test.shape[1])), axis=1)[:, : len(EQUAL)]
     extra = planted * np.array([0, 1, 0, 0])
-    return tuple(  # type: ignore[return-value]
-        dict(zip(EQUAL, (np.take_along_axis(scores[rows], columns, axis=1) + extra).T, strict=True))
-        for scores in (validation, test)
-    )
+
+    def named(scores: np.ndarray) -> Scores:
+        return dict(zip(EQUAL, (np.take_along_axis(scores[rows], columns, axis=1) + extra).T, strict=True))
+
+    return named(validation), named(test)
 
 
-def draw_unpaired(bank: Bank, rng: np.random.Generator) -> tuple[Scores, Scores]:
+def draw_unpaired(bank: Bank, rng: np.random.Generator) -> Drawn:
     """Equal candidates that share nothing: each has runs of its own."""
     validation, test = (scores.ravel() for scores in bank.equal)
     rows = {name: rng.integers(len(test), size=SEEDS) for name in EQUAL}
     return {n: validation[r] for n, r in rows.items()}, {n: test[r] for n, r in rows.items()}
 
 
-def draw_paired(bank: Bank, rng: np.random.Generator, names: tuple[str, ...]) -> tuple[Scores, Scores]:
+def draw_paired(bank: Bank, rng: np.random.Generator, names: tuple[str, ...]) -> Drawn:
     """Real activations, with their real differences."""
     rows = rng.integers(len(bank.test), size=SEEDS)
     return {n: bank.paired[n][0][rows] for n in names}, {n: bank.paired[n][1][rows] for n in names}
@@ -80,7 +86,7 @@ def share(count: int, of: int) -> str:
     return f"{100 * count / of:5.1f} %  [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def simulate(searches: int, plan: tuple[int, ...], draw: Callable[[np.random.Generator], tuple[Scores, Scores]]):
+def simulate(searches: int, plan: tuple[int, ...], draw: Callable[[np.random.Generator], Drawn]) -> list[Verdict]:
     """Return the verdicts of many resampled searches."""
     rng = np.random.default_rng(0)
     return [resampled(*draw(rng), plan) for _ in range(searches)]
@@ -147,6 +153,27 @@ def coverage(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> 
     row("", "mish, gelu, tanh", simulate(searches, plan, lambda rng: draw_paired(bank, rng, PAIRED)), real)
     row("", "equal, paired", simulate(searches, plan, lambda rng: draw_equal(bank, rng)), lambda name: 0.0)
     row("", "the same, all seeds", simulate(searches, (SEEDS,), lambda rng: draw_equal(bank, rng)), lambda name: 0.0)
+
+
+def cost(data: str, target: str | None, batch_size: int, console: Console) -> None:
+    """What it costs that each seed has a batch order of its own: 8 populations of 4, beside one of 32."""
+    dataset = datasets.load(data, target)
+    parts = dataset.split(0)
+    model = models.build("mlp", dataset, parts, 0)
+    candidates = [Candidate.of(name) for name in PAIRED]
+    fit = {"x": parts.train[0], "y": parts.train[1], "epochs": 5, "batch_size": batch_size}
+    seconds = {}
+    for label, seeds, times in (("each seed by itself", 1, 8), ("all at once", 8, 1)):
+        trainer = PopulationTrainer(
+            model, candidates, lambda seed, n=seeds: [Member(c, seed + s) for c in candidates for s in range(n)]
+        )
+        trainer.train(0, fit)  # traces
+        start = time.perf_counter()
+        for seed in range(times):
+            trainer.train(seed, fit)
+        seconds[label] = time.perf_counter() - start
+    words = ", ".join(f"{label} {value:.1f} s" for label, value in seconds.items())
+    console.print(f"cost: 4 candidates x 8 seeds x 5 epochs, traced before: {words}", soft_wrap=True)
 
 
 def luck(bank: Bank, searches: int, table: Table) -> None:
@@ -217,6 +244,7 @@ def main() -> None:
         measure(bank, arguments.searches, plan, table)
     luck(bank, arguments.searches, table)
     console.print(table)
+    cost(arguments.data, arguments.target, arguments.batch_size, console)
     if not arguments.skip_end_to_end:
         end_to_end(arguments.data, arguments.target, console)
 

@@ -162,17 +162,18 @@ def search_activations(
             baseline_test = None if trial is None else _score(tuner.load_model(trial), test_data)
         judged = None
         if verdict and not interrupted:
-            judged = fresh.verdict(
-                model,
-                _leaders(tuner, base),
-                str(base),
-                {**fit_options, "x": x, "y": y, "epochs": epochs, "batch_size": batch_size},
-                tuner.oracle.objective,
-                seeds=verdict,
-                seed=seed,
-                test_data=test_data,
-                progress=tuner.progress,
-            )
+            with contextlib.suppress(KeyboardInterrupt):
+                judged = fresh.verdict(
+                    model,
+                    _leaders(tuner, base),
+                    str(base),
+                    {**fit_options, "x": x, "y": y, "epochs": epochs, "batch_size": batch_size},
+                    tuner.oracle.objective,
+                    seeds=verdict,
+                    seed=seed,
+                    test_data=test_data,
+                    progress=tuner.progress,
+                )
     return SearchResult(
         objective=tuner.oracle.objective.name,
         direction=tuner.oracle.objective.direction,

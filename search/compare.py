@@ -14,6 +14,7 @@ from keras_acts.errors import DataError, ModelError, SearchError
 
 from . import device
 from .checks import check_budget, check_data, validation_options
+from .judge import judge
 from .looks import look, planned
 from .objective import default_objective
 from .progress import Progress
@@ -22,7 +23,7 @@ from .rewrite import slots, with_activations
 from .seeding import derive, isolated_seed
 from .space import Candidate
 from .timing import inference_seconds
-from .verdict import Verdict, judge
+from .verdict import Verdict
 
 # so that the verdict's seeds are none of those of a search
 _FRESH = 8

@@ -9,12 +9,13 @@ import keras
 import keras_tuner
 
 from .compare import decide, too_small
+from .judge import judge
 from .looks import planned
 from .progress import Progress
 from .replicate import OneByOneTrainer, Replicates, trainer_for
 from .seeding import isolated_seed
 from .space import Candidate
-from .verdict import Verdict, judge
+from .verdict import Verdict
 
 # what adapts a model to a search; the others steer or watch a single training, and a population is many
 _KEPT = keras.callbacks.LearningRateScheduler

@@ -117,7 +117,7 @@ class PopulationTrainer:
         _assign(_state(population), _values(_state(self._fresh(seed))))
         with isolated_seed(seed):
             logs = population.fit(**fit, verbose=0).history
-        diverged = np.isin(np.arange(len(self._candidates)), population.diverged)
+        diverged = np.isin(np.arange(len(population.members)), population.diverged)
         history = {name.replace("slots/", ""): np.stack(v) for name, v in logs.items() if "slots/" in name}
         return history, diverged, _values(_state(population))
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError, KerasActsError, SearchError
-from keras_acts.search import Candidate, report, search_activations
+from keras_acts.search import ActivationSpace, Candidate, report, search_activations
 from tests.models import blobs, mlp
 
 X, Y = blobs(120)
@@ -270,6 +270,14 @@ def test_models_of_a_function_are_judged_one_by_one():
     found = search_activations(build, X, Y, activations=["mish"], **options)
     assert {s.activation for s in found.verdict.candidates} == {"relu", "mish"}
     assert found.verdict.part == "validation"
+
+
+@pytest.mark.slow
+def test_choices_for_each_layer_are_judged_too():
+    space = ActivationSpace(["mish", "tanh"], per="layer")
+    found = search_activations(mlp(), X, Y, activations=space, **{**FAST, "trials": 4, "epochs": 1, "verdict": 2})
+    assert {s.activation for s in found.verdict.candidates} == {str(trial.candidate) for trial in found.trials}
+    assert any("first: " in s.activation for s in found.verdict.candidates)
 
 
 @pytest.mark.slow

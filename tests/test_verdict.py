@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from keras_acts.search import looks, paired
+from keras_acts.search.judge import judge
 from keras_acts.search.runs import Runs
-from keras_acts.search.verdict import judge
 
 SEARCH = Path(__file__).parents[1] / "search"
 
@@ -27,7 +27,7 @@ def scores(*means, n=16, sd=0.003, seed=0, names=("relu", "mish", "gelu", "silu"
 
 
 def test_the_arithmetic_imports_no_tensorflow():
-    seen, waiting = set(), ["verdict"]
+    seen, waiting = set(), ["judge"]
     while waiting:
         name = waiting.pop()
         seen.add(name)
@@ -39,7 +39,7 @@ def test_the_arithmetic_imports_no_tensorflow():
                 names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
                 for package in (name.partition(".")[0] for name in names):
                     assert package in {"numpy", "scipy", "pandas", "rich"} | set(sys.stdlib_module_names)
-    assert seen == {"verdict", "verdict_report", "looks", "paired", "runs"}
+    assert seen == {"judge", "verdict", "verdict_report", "looks", "paired", "runs"}
 
 
 def test_holm_is_that_of_r():
