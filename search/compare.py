@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-from keras_tuner.src.engine.objective import create_objective
 
 from keras_acts.errors import DataError, ModelError, SearchError
 
@@ -16,7 +15,7 @@ from . import device
 from .checks import check_budget, check_data, validation_options
 from .judge import judge
 from .looks import look, planned
-from .objective import default_objective
+from .objective import checked_objective, default_objective
 from .progress import Progress
 from .replicate import Replicates, trainer_for
 from .rewrite import slots, with_activations
@@ -93,6 +92,7 @@ def compare_activations(
         )
     if not isinstance(model, keras.Model) or not model.compiled:
         raise ModelError(f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}")
+    goal = checked_objective(objective or default_objective(model))
     base, candidates = checked_candidates(model, activations, baseline)
     check_data(model, x, y)
     for part in (validation_data, test_data):
@@ -113,7 +113,7 @@ def compare_activations(
             replicates,
             builds,
             str(base),
-            create_objective(objective or default_objective(model)),
+            goal,
             planned(seeds, looks if test_data is not None else 1),
             seed=seed,
             test_data=test_data,

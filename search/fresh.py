@@ -61,7 +61,7 @@ def verdict(
         return without(f"{baseline} was not trained to its end in the search")
     if reason := too_small(model, test_data):
         return without(f"the test data are fewer than the classes, {reason}")
-    if not isinstance(objective, keras_tuner.Objective):
+    if type(objective) is not keras_tuner.Objective:
         return without(f"it needs one metric, and the objective is {objective!r}")
     callbacks = [callback for callback in fit.get("callbacks") or [] if isinstance(callback, _KEPT)]
     options = {**fit, "callbacks": callbacks or None}

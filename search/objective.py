@@ -2,7 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
+import keras_tuner
+from keras_tuner.src.engine.objective import create_objective
+
+from keras_acts.errors import SearchError
+
+
+def checked_objective(objective: Any) -> keras_tuner.Objective:
+    """Return the metric and its direction.
+
+    Raises:
+        SearchError: if it is no single metric, or one whose direction KerasTuner does not know.
+    """
+    try:
+        made = create_objective(objective)
+    except (ValueError, TypeError) as error:
+        raise SearchError(
+            "objective must be a metric that KerasTuner knows, or a keras_tuner.Objective with a direction. "
+            f"Received: objective={objective!r}"
+        ) from error
+    if type(made) is not keras_tuner.Objective:
+        raise SearchError(f"objective must be one metric. Received: objective={objective!r}")
+    return made
 
 
 def default_objective(model: keras.Model) -> str:

@@ -43,6 +43,9 @@ def summary(result: SearchResult) -> list[str]:
     seeds = "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
     lines.append(CAUTION.format(seeds=seeds))
     lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
+    if result.verdict is not None and not result.verdict.withheld and result.verdict.suggested != str(result.best):
+        suggested = result.verdict.suggested
+        lines.append(f"The model kept is the ranking's best, {result.best}; the verdict suggests {suggested}.")
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines

@@ -42,7 +42,7 @@ class Runs:
         """
         import pandas
 
-        shape = next(iter(self.history.values())).shape
+        shape = next(iter(self.history.values()), np.empty((0, 0, len(self.activations)))).shape
         seeds, epochs, names = np.meshgrid(self.seeds, np.arange(1, shape[1] + 1), self.activations, indexing="ij")
         table = pandas.DataFrame({"activation": names.ravel(), "seed": seeds.ravel(), "epoch": epochs.ravel()})
         for name, values in self.history.items():

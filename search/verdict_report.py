@@ -24,7 +24,7 @@ _WHY = {
 
 def table(verdict: Verdict) -> Table:
     """Return the table for the terminal."""
-    made = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for column in _header(verdict):
         made.add_column(column, justify="left" if column == "activation" else "right")
     for row in _rows(verdict):

@@ -179,16 +179,23 @@ def test_what_never_varies_or_diverges_gets_no_numbers():
 @pytest.mark.slow
 def test_an_interrupt_keeps_the_seeds_so_far():
     class Interrupt(keras.callbacks.Callback):
-        left = 2
+        def __init__(self, seeds):
+            super().__init__()
+            self.left = seeds
 
-        def on_train_end(self, logs=None):
-            Interrupt.left -= 1
-            if not Interrupt.left:
+        def on_train_begin(self, logs=None):
+            if not self.left:
                 raise KeyboardInterrupt
+            self.left -= 1
 
-    found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], callbacks=[Interrupt()], **DATA, **FAST)
-    assert found.seeds == 1
-    assert found.sentence == "no verdict: one seed says nothing about the noise between seeds"
+    for seeds, sentence in (
+        (1, "no verdict: one seed says nothing about the noise between seeds"),
+        (0, "no verdict: no seed was trained to its end"),
+    ):
+        found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], callbacks=[Interrupt(seeds)], **DATA, **FAST)
+        assert (found.seeds, found.sentence) == (seeds, sentence)
+        assert len(found.to_pandas()) == seeds * 2 * 2
+        assert sentence in str(found)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +215,8 @@ def test_an_interrupt_keeps_the_seeds_so_far():
         ({"test_data": (X, Y[:3])}, "150 inputs and 3 labels"),
         ({"y": Y[:5]}, "60 inputs and 5 labels"),
         ({"validation_data": None, "validation_split": 0}, "validation_split must lie in"),
+        ({"objective": "val_foo"}, "metric that KerasTuner knows.*Received: objective='val_foo'"),
+        ({"objective": ["val_loss", "val_accuracy"]}, "one metric"),
         ({"objective": "val_auc"}, r"one of \['accuracy', 'loss', .*Received: 'val_auc'"),
     ],
 )

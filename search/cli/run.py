@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,8 @@ def compare(
 ) -> None:
     """Load, split, train on many seeds, print the verdict, and write its runs."""
     candidates = split_list(activations)
-    if csv is not None and not csv.absolute().parent.is_dir():
-        raise DataError(f"--csv must lie in a folder that exists. Received: {str(csv)!r}")
+    if csv is not None and not os.access(csv.absolute().parent, os.W_OK):
+        raise DataError(f"--csv must lie in a folder that exists and can be written. Received: {str(csv)!r}")
     dataset = datasets.load(data, target, task)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
