@@ -187,6 +187,22 @@ def cost(data: str, target: str | None, batch_size: int, console: Console) -> No
     console.print(f"cost: 4 candidates x 8 seeds x 5 epochs, traced before: {words}", soft_wrap=True)
 
 
+def correlations(bank: Bank, table: Table) -> None:
+    """How much the scores of a seed have in common."""
+
+    def correlation(x: np.ndarray, y: np.ndarray) -> float:
+        return float(np.corrcoef(x, y)[0, 1])
+
+    relu, own = bank.paired["relu"], bank.equal[1]
+    others = [bank.paired[name] for name in PAIRED[1:]]
+    for label, found in (
+        ("test scores of relu and another, within pairs", [correlation(o[1], relu[1]) for o in others]),
+        ("the same batches, but other initializations", [correlation(own[:, k], relu[1]) for k in range(own.shape[1])]),
+        ("differences to relu, validation and test", [correlation(o[0] - relu[0], o[1] - relu[1]) for o in others]),
+    ):
+        table.add_row("", f"correlation: {label}", "", ", ".join(f"{r:.2f}" for r in found))
+
+
 def luck(bank: Bank, searches: int, table: Table) -> None:
     """What a search without a verdict says: the best of 30 equal candidates, one seed each."""
     rng = np.random.default_rng(0)
@@ -253,6 +269,7 @@ def main() -> None:
     table = Table("", "what", "claimed", f"found in {arguments.searches} searches [exact 95 %]", box=None)
     for measure in (null, powers, coverage):
         measure(bank, arguments.searches, plan, table)
+    correlations(bank, table)
     luck(bank, arguments.searches, table)
     console.print(table)
     cost(arguments.data, arguments.target, arguments.batch_size, console)
