@@ -2,6 +2,7 @@
 
 from .api import search_activations
 from .best import BestWeights
+from .compare import compare_activations
 from .export import export
 from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
@@ -12,6 +13,7 @@ from .rewrite import Slot, slots, with_activations
 from .space import ActivationSpace, Candidate
 from .tuner import ActivationTuner
 from .vectorize import vectorizes
+from .verdict import Verdict
 
 __all__ = [
     "ActivationHyperModel",
@@ -24,7 +26,9 @@ __all__ = [
     "PopulationModel",
     "SearchResult",
     "Slot",
+    "Verdict",
     "activation_choice",
+    "compare_activations",
     "export",
     "search_activations",
     "slots",

@@ -8,6 +8,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from keras_acts.errors import SearchError
 
-from . import device
-from .checks import check_data
+from . import device, fresh
+from .checks import check_budget, check_data, check_verdict, validation_options
 from .hypermodel import ActivationHyperModel
+from .objective import default_objective
 from .oracle import is_diverged
 from .progress import SearchProgress
 from .result import SearchResult, TrialResult
@@ -27,6 +30,9 @@ from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .space import ActivationSpace, Candidate
 from .tuner import ActivationTuner
+
+# the verdict judges so many besides the baseline: each more makes all intervals wider
+_LEADERS = 3
 
 
 def search_activations(
@@ -44,6 +50,7 @@ def search_activations(
     epochs: int = 10,
     batch_size: int | None = None,
     executions_per_trial: int = 1,
+    verdict: int = 8,
     seed: int = 0,
     directory: Any = None,
     project_name: str = "activations",
@@ -60,7 +67,8 @@ def search_activations(
         y: training targets.
         validation_data: what ranks the candidates; else the last `validation_split` of the training data, as in Keras.
         validation_split: the share of the training data that ranks the candidates, in (0, 1).
-        test_data: ``(x, y)`` that neither trains nor ranks: the best model and the baseline are scored on it, once.
+        test_data: ``(x, y)`` that neither trains nor ranks: the best model, the baseline and the models of the verdict
+            are scored on it, once.
         activations: an `ActivationSpace`, or a list of names, objects and functions. By default every registered
             activation that suits a hidden layer, and Keras' gelu and silu.
         baseline: the activation to compare with; it is always tried, first.
@@ -69,6 +77,8 @@ def search_activations(
         epochs: how long to train each.
         batch_size: as in `fit`.
         executions_per_trial: how many seeds a candidate; its score is their mean.
+        verdict: on how many fresh seeds, at most, the three best candidates and the baseline are trained again, to say
+            whether one of them is really better; 0 leaves that out. See `compare_activations`.
         seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
         directory: where KerasTuner keeps its files, so that an interrupted search can go on; temporary by default.
         project_name: the folder inside `directory`.
@@ -84,7 +94,8 @@ def search_activations(
         DataError: if the data do not fit each other or the model.
         ModelError: if the model cannot be searched.
     """
-    _check_budget(trials=trials, epochs=epochs, executions_per_trial=executions_per_trial)
+    check_budget(trials=trials, epochs=epochs, executions_per_trial=executions_per_trial)
+    check_verdict(verdict)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
@@ -92,14 +103,7 @@ def search_activations(
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):
             check_data(model, *part[:2])
-    if validation_data is None and y is None:
-        raise SearchError(f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}")
-    if validation_data is None:
-        if not 0 < validation_split < 1:
-            raise SearchError(f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}")
-        fit_options["validation_split"] = validation_split
-    else:
-        fit_options["validation_data"] = validation_data
+    fit_options.update(validation_options(x, y, validation_data, validation_split))
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
@@ -156,6 +160,20 @@ def search_activations(
             test = _score(best, test_data)
             trial = tuner.best_of(base)
             baseline_test = None if trial is None else _score(tuner.load_model(trial), test_data)
+        judged = None
+        if verdict and not interrupted:
+            with contextlib.suppress(KeyboardInterrupt):
+                judged = fresh.verdict(
+                    model,
+                    _leaders(tuner, base),
+                    str(base),
+                    {**fit_options, "x": x, "y": y, "epochs": epochs, "batch_size": batch_size},
+                    tuner.oracle.objective,
+                    seeds=verdict,
+                    seed=seed,
+                    test_data=test_data,
+                    progress=tuner.progress,
+                )
     return SearchResult(
         objective=tuner.oracle.objective.name,
         direction=tuner.oracle.objective.direction,
@@ -167,6 +185,7 @@ def search_activations(
         test=test,
         baseline_test=baseline_test,
         interrupted=interrupted,
+        verdict=judged,
     )
 
 
@@ -222,6 +241,18 @@ class _Searcher(ActivationTuner):
         )
 
 
+def _leaders(tuner: _Searcher, baseline: Candidate) -> dict[Any, Callable[[], keras.Model]]:
+    """The best candidates and the baseline, each with what builds its model as in its best trial."""
+    ranked = [trial.candidate for trial in tuner.results() if trial.rank is not None and trial.candidate != baseline]
+    chosen = [*list(dict.fromkeys(ranked))[:_LEADERS], baseline]
+    trials = {candidate: tuner.best_of(candidate) for candidate in chosen}
+    return {
+        candidate: partial(tuner.hypermodel.build, trial.hyperparameters)
+        for candidate, trial in trials.items()
+        if trial
+    }
+
+
 def _failure(trials: tuple[TrialResult, ...]) -> str:
     """Why a search has no result."""
     if not trials:
@@ -236,19 +267,10 @@ def _score(model: keras.Model, test_data: Any) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def _check_budget(**budget: int) -> None:
-    for name, value in budget.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SearchError(f"{name} must be an integer >= 1. Received: {name}={value!r}")
-
-
 def _objective(hypermodel: ActivationHyperModel, seed: int) -> str:
-    """The validation value of the model's accuracy, if it has one; else of its loss."""
+    """The default objective of the model that the search trains."""
     model = hypermodel.model
     if not isinstance(model, keras.Model):
         with isolated_seed(derive(seed)):
             model = hypermodel.build(keras_tuner.HyperParameters())
-    metrics = keras.tree.flatten((model.get_compile_config() or {}).get("metrics"))
-    accuracies = [name for name in metrics if isinstance(name, str) and (name == "acc" or name.endswith("accuracy"))]
-    # with several outputs a metric's name holds the output's too
-    return f"val_{accuracies[0]}" if accuracies and len(model.outputs) == 1 else "val_loss"
+    return default_objective(model)

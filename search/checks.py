@@ -1,4 +1,4 @@
-"""Whether data fit each other and the model, before anything is trained."""
+"""Whether settings make sense, and data fit each other and the model, before anything is trained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,46 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_acts.errors import DataError
+from keras_acts.errors import DataError, SearchError
+
+
+def check_budget(**budget: int) -> None:
+    """Check that each is an integer of at least 1.
+
+    Raises:
+        SearchError: naming the one that is not.
+    """
+    for name, value in budget.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SearchError(f"{name} must be an integer >= 1. Received: {name}={value!r}")
+
+
+def check_verdict(seeds: int) -> None:
+    """Check a number of fresh seeds: 0 for no verdict, else at least 2.
+
+    Raises:
+        SearchError: if it is none.
+    """
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 0 or seeds == 1:
+        raise SearchError(
+            "verdict must be 0 or an integer >= 2, a number of seeds: one says nothing about the noise between seeds. "
+            f"Received: verdict={seeds!r}"
+        )
+
+
+def validation_options(x: Any, y: Any, validation_data: Any, validation_split: float) -> dict[str, Any]:
+    """Return the argument of `fit` that says what validates.
+
+    Raises:
+        SearchError: if there is none, or the split is no share.
+    """
+    if validation_data is not None:
+        return {"validation_data": validation_data}
+    if y is None:
+        raise SearchError(f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}")
+    if not 0 < validation_split < 1:
+        raise SearchError(f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}")
+    return {"validation_split": validation_split}
 
 
 def check_data(model: Any, x: Any, y: Any = None) -> None:

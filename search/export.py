@@ -18,7 +18,7 @@ from keras_acts.errors import ExportError
 
 TOLERANCE = 1e-6
 # what an export of ours holds; a folder with anything else in it is not only ours
-_OURS = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "report.md"}
+_OURS = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "report.md", "verdict.csv"}
 
 
 @dataclass(frozen=True)

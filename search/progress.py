@@ -1,17 +1,70 @@
-"""Progress of a search in the terminal: a bar where there is one, and a line a finished trial everywhere."""
+"""Progress in the terminal: a bar where there is one, and a line for what is finished everywhere."""
 
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 
-from .result import TrialResult
+if TYPE_CHECKING:
+    from .result import TrialResult
+
+Self = TypeVar("Self", bound="Progress")
 
 
-class SearchProgress:
-    """Shows a search while it works, on standard error.
+class Progress:
+    """Shows what is done of a number of things, on standard error.
+
+    Args:
+        total: how many there will be at most.
+        verbose: 0 shows nothing.
+        unit: what they are called.
+    """
+
+    def __init__(self, total: int, verbose: int = 1, unit: str = "trial"):
+        self._console = Console(stderr=True, quiet=not verbose, highlight=False)
+        columns = (
+            TextColumn("{task.fields[unit]}"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        # what a user's callback prints stays on standard output
+        self._bar = Bar(*columns, console=self._console, transient=True, disable=not verbose, redirect_stdout=False)
+        self._task = self._bar.add_task("", total=total, unit=unit)
+
+    def __enter__(self: Self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, total: int, unit: str) -> None:
+        """Begin with other things."""
+        self._bar.reset(self._task, total=total, description="", unit=unit)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def show(self, text: str) -> None:
+        """Show what is worked on, beside the bar."""
+        self._bar.update(self._task, description=text)
+
+    def advance(self) -> None:
+        """Count one more as done."""
+        self._bar.advance(self._task)
+
+
+class SearchProgress(Progress):
+    """Shows a search while it works.
 
     Args:
         trials: how many there will be at most.
@@ -21,40 +74,15 @@ class SearchProgress:
     """
 
     def __init__(self, trials: int, epochs: int, objective: str, verbose: int = 1):
-        self._console = Console(stderr=True, quiet=not verbose, highlight=False)
+        super().__init__(trials, verbose)
         self._objective, self._epochs = objective, epochs
-        columns = (
-            TextColumn("trial"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
-        # what a user's callback prints stays on standard output
-        self._bar = Progress(
-            *columns, console=self._console, transient=True, disable=not verbose, redirect_stdout=False
-        )
-        self._task = self._bar.add_task("", total=trials)
-
-    def __enter__(self) -> SearchProgress:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(text, markup=False, soft_wrap=True)
 
     def epoch(self, candidate: str, epoch: int) -> None:
         """Show which candidate is trained, and how far it is."""
-        self._bar.update(self._task, description=f"{candidate}, epoch {epoch + 1}/{self._epochs}")
+        self.show(f"{candidate}, epoch {epoch + 1}/{self._epochs}")
 
     def trial(self, trial: TrialResult) -> None:
         """Record a finished trial."""
         score = trial.status if trial.score is None else f"{self._objective} {trial.score:.4f}"
         self.say(f"{trial.candidate!s:<36} {score}  {trial.seconds or 0:5.1f} s")
-        self._bar.advance(self._task)
+        self.advance()

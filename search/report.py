@@ -12,6 +12,8 @@ from rich.table import Table
 
 import keras_acts
 
+from . import verdict_report
+
 if TYPE_CHECKING:
     from .result import SearchResult, TrialResult
 
@@ -41,6 +43,9 @@ def summary(result: SearchResult) -> list[str]:
     seeds = "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
     lines.append(CAUTION.format(seeds=seeds))
     lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
+    if result.verdict is not None and not result.verdict.withheld and result.verdict.suggested != str(result.best):
+        suggested = result.verdict.suggested
+        lines.append(f"The model kept is the ranking's best, {result.best}; the verdict suggests {suggested}.")
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines
@@ -51,7 +56,8 @@ def text(result: SearchResult) -> str:
     console = Console(width=100, file=io.StringIO())
     with console.capture() as captured:
         console.print(table(result))
-    return captured.get() + "\n".join(summary(result))
+    words = captured.get() + "\n".join(summary(result))
+    return words if result.verdict is None else f"{words}\n{verdict_report.text(result.verdict)}"
 
 
 def markdown(result: SearchResult, difference: float | None = None) -> str:
@@ -60,6 +66,9 @@ def markdown(result: SearchResult, difference: float | None = None) -> str:
     rows = [head, ["---"] * len(head), *(_row(trial) for trial in result.trials)]
     lines = [f"# Activation search: {result.best}", "", *(f"- {line}" for line in summary(result)), ""]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
+    if result.verdict is not None:
+        again = "The leaders and the baseline, trained again on fresh seeds"
+        lines += ["", "## Verdict", "", f"{again}.", "", *verdict_report.markdown(result.verdict)]
     if difference is not None:
         lines += ["", f"Export checked: predictions differ from the Keras model's by at most {difference:.1e}."]
     lines += ["", f"Trained on {result.device} with {versions()}."]
@@ -79,6 +88,7 @@ def data(result: SearchResult) -> dict[str, Any]:
         "executions_per_trial": result.executions_per_trial,
         "device": result.device,
         "interrupted": result.interrupted,
+        "verdict": None if result.verdict is None else verdict_report.data(result.verdict),
         "trials": [
             {
                 "rank": trial.rank,

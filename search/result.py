@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_acts.errors import SearchError
+
 from . import report
 from .export import Exported, export
 from .space import Candidate
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
@@ -54,6 +57,7 @@ class SearchResult:
         executions_per_trial: how many seeds each score is the mean of.
         device: where the trials were trained.
         interrupted: whether the search was stopped before all trials were done.
+        verdict: whether one of the leaders is really better than the baseline; None if that was not asked.
     """
 
     objective: str
@@ -66,6 +70,7 @@ class SearchResult:
     test: Mapping[str, float] | None = None
     baseline_test: Mapping[str, float] | None = None
     interrupted: bool = False
+    verdict: Verdict | None = None
 
     @property
     def best(self) -> Candidate:
@@ -82,9 +87,21 @@ class SearchResult:
     def __str__(self) -> str:
         return report.text(self)
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return the trials as a table, one row each; hyperparameters as columns."""
+    def to_pandas(self, *, epochs: bool = False) -> pandas.DataFrame:
+        """Return the trials as a table, one row each; hyperparameters as columns.
+
+        Args:
+            epochs: whether to return, instead, every epoch x seed x activation of the verdict.
+
+        Raises:
+            SearchError: if there is no verdict to return the epochs of.
+        """
         import pandas
+
+        if epochs:
+            if self.verdict is None or self.verdict.runs is None:
+                raise SearchError(f"epochs=True needs a verdict. Received: verdict={self.verdict!r}")
+            return self.verdict.to_pandas()
 
         return pandas.DataFrame(
             {
@@ -99,11 +116,21 @@ class SearchResult:
         )
 
     def export(self, path: Any, *, overwrite: bool = False, samples: Any = None) -> Exported:
-        """Write the best model as a SavedModel with its `report.md`; see `keras_acts.search.export`."""
+        """Write the best model as a SavedModel with its `report.md`; see `keras_acts.search.export`.
+
+        `verdict.csv` beside it holds every epoch x seed x activation of the verdict.
+        """
+
+        def notes(difference: float) -> dict[str, str]:
+            written = {"report.md": report.markdown(self, difference)}
+            if self.verdict is not None and self.verdict.runs is not None:
+                written["verdict.csv"] = self.verdict.to_pandas().to_csv(index=False)
+            return written
+
         return export(
             self.model,
             path,
             overwrite=overwrite,
             samples=samples,
-            notes=lambda difference: {"report.md": report.markdown(self, difference)},
+            notes=notes,
         )

@@ -20,15 +20,15 @@ from keras_acts_cli.models import build
 from keras_acts_cli.run import split_list
 from tests.models import blobs, mlp
 
-SMALL = ["--trials", "2", "--epochs", "1", "--activations", "relu,leaky_relu"]
+SMALL = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
 
 
-def run(tmp_path, *arguments):
-    """Run `keras-acts search` inside `tmp_path`."""
+def run(tmp_path, *arguments, command="search"):
+    """Run `keras-acts search` or another command inside `tmp_path`."""
     before = os.getcwd()
     os.chdir(tmp_path)
     try:
-        return CliRunner().invoke(main, ["search", *arguments])
+        return CliRunner().invoke(main, [command, *arguments])
     finally:
         os.chdir(before)
 
@@ -75,7 +75,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     monkeypatch.setattr("keras_acts_cli.run.search", lambda **options: given.update(options))
     options = {
         **{"data": "a.csv", "target": "price", "task": "regression", "model": "mlp", "activations": "elu"},
-        **{"trials": 3, "epochs": 4, "executions_per_trial": 5, "batch_size": 6, "seed": 2**32 - 1},
+        **{"trials": 3, "epochs": 4, "executions_per_trial": 5, "batch_size": 6, "seed": 2**32 - 1, "verdict": 7},
     }
     names = {"executions_per_trial": "executions", "batch_size": "batch-size"}
     arguments = [text for name, value in options.items() for text in (f"--{names.get(name, name)}", str(value))]
@@ -93,7 +93,8 @@ def test_executions_and_batch_size_are_used(tmp_path):
 
 def test_a_search_goes_on_in_its_directory(tmp_path):
     def search(*budget):
-        options = ["--data", "iris", "--json", "--directory", "project", "--activations", "relu,mish,elu"]
+        options = ["--data", "iris", "--json", "--directory", "project", "--verdict", "0"]
+        options += ["--activations", "relu,mish,elu"]
         return json.loads(run(tmp_path, *options, "--epochs", "1", *budget).stdout)["trials"]
 
     search("--trials", "2")
@@ -330,7 +331,9 @@ def test_a_regression_is_scaled_to_its_targets(kind):
 
 
 def test_diabetes_beats_the_mean(tmp_path):
-    found = json.loads(run(tmp_path, "--data", "diabetes", "--json", *SMALL[:2], "--activations", "relu,elu").stdout)
+    found = json.loads(
+        run(tmp_path, "--data", "diabetes", "--json", *SMALL[:2], "--verdict", "0", "--activations", "relu,elu").stdout
+    )
     assert found["score"] < load("diabetes").split(0).validation[1].var()
 
 
@@ -383,3 +386,34 @@ def test_help_does_not_wait_for_tensorflow():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "--activations" in done.stdout
+
+
+def test_compare_says_a_sentence(tmp_path):
+    options = ["--data", "iris", "--activations", "relu,trelu(theta=0.5, alpha=0.1)", "--seeds", "2", "--epochs", "1"]
+    done = run(tmp_path, *options, "--csv", "runs.csv", command="compare")
+    assert done.exit_code == 0, done.output
+    for text in ("Verdict: ", "trelu(alpha=0.1, theta=0.5)", "Every epoch x seed x activation: runs.csv"):
+        assert text in done.output
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 2 * 2
+    again = run(tmp_path, *options, "--json", "--quiet", command="compare")
+    assert again.stderr == ""
+    plain = json.loads(again.stdout)
+    assert plain["sentence"] in done.output
+    assert (plain["baseline"], plain["part"], plain["seeds"]) == ("relu", "test", 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--activations", "relu"], "another one than the baseline relu"),
+        (["--activations", "relu,misch"], "Did you mean mish"),
+        (["--activations", "relu,mish", "--seeds", "1"], "--seeds"),
+        (["--activations", "relu,mish", "--csv", "no/where.csv"], "--csv must lie in a folder that exists"),
+        ([], "--activations"),
+    ],
+)
+def test_compare_refuses_in_one_line(tmp_path, options, message):
+    done = run(tmp_path, "--data", "iris", "--quiet", *options, command="compare")
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output

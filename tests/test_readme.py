@@ -15,9 +15,9 @@ def test_the_code_in_readme_runs(tmp_path, monkeypatch):
     x, y = load_digits(return_X_y=True)
     names = {"x_train": x[:300], "y_train": y[:300], "x_test": x[300:400], "y_test": y[300:400]}
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
-        code, _ = re.subn(r"(trials|epochs)=\d+", r"\1=2", block)
+        code, _ = re.subn(r"(trials|epochs|seeds)=\d+", r"\1=2", block)
         if "digits-cnn" in code:  # what the command line wrote
             code, names["images"] = code.replace("digits-cnn", "best"), x[:3].astype("float32")
         exec(code, names)

@@ -4,16 +4,17 @@ import json
 import random
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError, KerasActsError, SearchError
-from keras_acts.search import Candidate, report, search_activations
+from keras_acts.search import ActivationSpace, Candidate, report, search_activations
 from tests.models import blobs, mlp
 
 X, Y = blobs(120)
-FAST = {"trials": 3, "epochs": 2, "verbose": 0}
+FAST = {"trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,7 @@ def test_an_interrupt_keeps_what_was_found():
         ({"trials": 0}, r"trials must be an integer >= 1\. Received: trials=0"),
         ({"epochs": 1.5}, r"epochs must be an integer >= 1\. Received: epochs=1.5"),
         ({"executions_per_trial": True}, "executions_per_trial must be"),
+        ({"verdict": 1}, r"0 or an integer >= 2.*one says nothing.*Received: verdict=1"),
         ({"validation_split": 1.0}, r"in \(0, 1\)\. Received: validation_split=1.0"),
         ({"activations": ["misch"]}, "Did you mean mish"),
         ({"y": Y[:5]}, "120 inputs and 5 labels"),
@@ -214,3 +216,86 @@ def test_errors_of_the_training_are_shown():
 
 def test_data_errors_are_value_errors():
     assert issubclass(DataError, ValueError)
+
+
+@pytest.fixture(scope="module")
+def judged():
+    options = {**FAST, "trials": 5, "epochs": 1, "verdict": 2, "test_data": (X[90:], Y[90:])}
+    return search_activations(mlp(), X[:90], Y[:90], activations=["mish", "tanh", "silu", "sigmoid"], **options)
+
+
+def test_the_leaders_and_the_baseline_are_judged_on_fresh_seeds(judged):
+    found = judged.verdict
+    ranked = [str(t.candidate) for t in judged.trials if str(t.candidate) != "relu"]
+    assert {s.activation for s in found.candidates} == {*ranked[:3], "relu"}
+    assert (found.baseline, found.metric, found.part, found.seeds) == ("relu", "accuracy", "test", 2)
+    assert found.significant == (found.winner is not None or bool(found.beat))
+    table = judged.to_pandas(epochs=True)
+    assert len(table) == 4 * 2
+    assert set(table.seed) == set(found.runs.seeds)
+
+
+def test_the_verdict_is_in_every_report(judged, tmp_path):
+    assert f"Verdict: {judged.verdict.sentence}." in str(judged)
+    plain = json.loads(json.dumps(report.data(judged), allow_nan=False))["verdict"]
+    assert plain["sentence"] == judged.verdict.sentence
+    assert len(plain["candidates"]) == 4
+    judged.export(tmp_path / "best")
+    assert "## Verdict\n\nThe leaders and the baseline" in (tmp_path / "best" / "report.md").read_text()
+    kept = (tmp_path / "best" / "verdict.csv").read_text().splitlines()
+    assert kept[0].startswith("activation,seed,epoch,")
+    assert len(kept) == 1 + 4 * 2
+    judged.export(tmp_path / "best", overwrite=True)
+
+
+def test_a_search_without_a_verdict_has_none(result):
+    assert result.verdict is None
+    assert report.data(result)["verdict"] is None
+    with pytest.raises(SearchError, match="needs a verdict"):
+        result.to_pandas(epochs=True)
+    alone = search_activations(mlp(), X, Y, activations=["relu"], **{**FAST, "trials": 1, "epochs": 1, "verdict": 2})
+    assert alone.verdict is None
+
+
+@pytest.mark.slow
+def test_models_of_a_function_are_judged_one_by_one():
+    def build(hp, activation):
+        units = hp.Int("units", 4, 8, 4)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
+        model.add(keras.layers.Dense(3, activation="softmax"))
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    options = {**FAST, "trials": 2, "epochs": 1, "verdict": 2}
+    found = search_activations(build, X, Y, activations=["mish"], **options)
+    assert {s.activation for s in found.verdict.candidates} == {"relu", "mish"}
+    assert found.verdict.part == "validation"
+
+
+@pytest.mark.slow
+def test_choices_for_each_layer_are_judged_too():
+    space = ActivationSpace(["mish", "tanh"], per="layer")
+    found = search_activations(mlp(), X, Y, activations=space, **{**FAST, "trials": 4, "epochs": 1, "verdict": 2})
+    assert {s.activation for s in found.verdict.candidates} == {str(trial.candidate) for trial in found.trials}
+    assert any("first: " in s.activation for s in found.verdict.candidates)
+
+
+@pytest.mark.slow
+def test_no_verdict_is_said_and_the_search_is_kept():
+    def sentence(**changed):
+        options = {**FAST, "trials": 2, "epochs": 1, "verdict": 2, "activations": ["mish"], **changed}
+        found = search_activations(mlp(), X, Y, **options)
+        assert found.trials[0].rank == 1
+        return found.verdict.sentence
+
+    few = sentence(test_data=(X[:2], Y[:2]))
+    assert few == "no verdict: the test data are fewer than the classes, 2 samples for 3 classes"
+    diverged = sentence(baseline="leaky_relu(alpha=1e38)")
+    assert diverged == "no verdict: leaky_relu(alpha=1e+38) was not trained to its end in the search"
+
+    class Score(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_own"] = 1.0
+
+    own = sentence(objective=keras_tuner.Objective("val_own", "max"), callbacks=[Score()])
+    assert own.startswith("no verdict: training again failed, SearchError: The objective must be one of")

@@ -1,16 +1,17 @@
-"""What `keras-acts search` does, once its options are parsed."""
+"""What `keras-acts search` and `keras-acts compare` do, once their options are parsed."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from keras_acts.errors import ExportError
-from keras_acts.search import report, search_activations
+from keras_acts.errors import DataError, ExportError
+from keras_acts.search import Verdict, compare_activations, report, search_activations, verdict_report
 from keras_acts.search.export import check_target
 from keras_acts.search.space import ActivationSpace
 
@@ -67,8 +68,58 @@ def search(
     console = Console(highlight=False)
     console.print(report.table(result))
     console.print("\n".join(report.summary(result)), soft_wrap=True)
+    if result.verdict is not None:
+        _print(result.verdict, console)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
     console.print(f"Exported to {place} with its report.md ({difference}).", soft_wrap=True)
+
+
+def compare(
+    *,
+    data: str,
+    target: str | None,
+    task: str,
+    model: str | None,
+    activations: str,
+    csv: Path | None,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    **budget: Any,
+) -> None:
+    """Load, split, train on many seeds, print the verdict, and write its runs."""
+    candidates = split_list(activations)
+    if csv is not None and not os.access(csv.absolute().parent, os.W_OK):
+        raise DataError(f"--csv must lie in a folder that exists and can be written. Received: {str(csv)!r}")
+    dataset = datasets.load(data, target, task)
+    parts = dataset.split(seed)
+    built = models.build(model, dataset, parts, seed)
+    if not quiet:
+        Console(stderr=True, highlight=False).print(dataset.describe(parts), soft_wrap=True)
+    verdict = compare_activations(
+        built,
+        *parts.train,
+        candidates,
+        validation_data=parts.validation,
+        test_data=parts.test,
+        seed=seed,
+        verbose=0 if quiet else 1,
+        **budget,
+    )
+    console = Console(highlight=False)
+    if as_json:
+        print(json.dumps({**verdict_report.data(verdict), "data": dataset.name}, indent=2))
+    else:
+        _print(verdict, console)
+    if csv is not None:
+        verdict.to_pandas().to_csv(csv, index=False)
+        if not as_json:
+            console.print(f"Every epoch x seed x activation: {csv}", soft_wrap=True)
+
+
+def _print(verdict: Verdict, console: Console) -> None:
+    console.print(verdict_report.table(verdict))
+    console.print("\n".join(verdict_report.summary(verdict)), soft_wrap=True)
 
 
 def split_list(text: str) -> list[str]:

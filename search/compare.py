@@ -1,0 +1,232 @@
+"""`compare_activations`: whether one of a few activations is really better than the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_acts.errors import DataError, ModelError, SearchError
+
+from . import device
+from .checks import check_budget, check_data, validation_options
+from .judge import judge
+from .looks import look, planned
+from .objective import checked_objective, default_objective
+from .progress import Progress
+from .replicate import Replicates, trainer_for
+from .rewrite import slots, with_activations
+from .seeding import derive, isolated_seed
+from .space import Candidate
+from .timing import inference_seconds
+from .verdict import Verdict
+
+# so that the verdict's seeds are none of those of a search
+_FRESH = 8
+
+
+def compare_activations(
+    model: keras.Model,
+    x: Any,
+    y: Any,
+    activations: Iterable[Any],
+    *,
+    baseline: Any = None,
+    validation_data: Any = None,
+    validation_split: float = 0.2,
+    test_data: Any = None,
+    objective: Any = None,
+    seeds: int = 16,
+    looks: int = 3,
+    epochs: int = 10,
+    batch_size: int | None = None,
+    seed: int = 0,
+    verbose: int = 1,
+    **fit_options: Any,
+) -> Verdict:
+    """Train a model with a few activations on many seeds, and say whether one really beats the baseline.
+
+    A seed changes initialization, batch order and Dropout; initialization and batch order are the same for all
+    activations of the seed. Planned looks at the validation scores end the training when the leader is clear, or when
+    more seeds are hopeless; then the test data are scored, once. Scores are those after the last epoch.
+
+    Args:
+        model: a compiled Sequential or Functional model, whose hidden activation slots are changed.
+        x: training inputs, as `keras.Model.fit` takes them; a dataset keeps the batch order that it has.
+        y: training targets; None with a dataset.
+        activations: names, activation objects or registered functions; parameters not written have their defaults.
+        baseline: what the others have to beat; by default relu, if it is among `activations`, else the model's own.
+        validation_data: what the looks see; else the last `validation_split` of the training data, as in Keras.
+        validation_split: the share of the training data for the looks, in (0, 1).
+        test_data: ``(x, y)`` that the verdict is about. Without, it is about the validation data, and all seeds are
+            trained: what a look has seen cannot be judged as if it had not.
+        objective: as in KerasTuner, such as ``"val_accuracy"``; by default the model's accuracy, else its loss.
+        seeds: the most seeds, at least 2.
+        looks: how many planned looks, the last one at the end; 1 trains all seeds.
+        epochs: how long to train each.
+        batch_size: as in `fit`.
+        seed: that the seeds are derived from. The user's own global seed is left as it was.
+        verbose: 0 shows nothing.
+        **fit_options: further arguments of `fit`. A callback sees all activations as one model.
+
+    Returns:
+        The verdict, with every epoch x seed x activation. After Ctrl-C: of the seeds that were trained.
+
+    Raises:
+        SearchError: on impossible settings.
+        DataError: if the data do not fit each other or the model, or the test data are fewer than the classes.
+        ModelError: if the model cannot be rewritten, or is not compiled.
+
+    Example:
+        >>> verdict = compare_activations(model, x, y, ["mish", "relu"], test_data=(x_test, y_test))
+        >>> print(verdict.sentence)
+        mish beats relu by 0.98 ± 0.15 points (16 seeds, p < 0.001)
+    """
+    check_budget(epochs=epochs, looks=looks, seeds=seeds)
+    if seeds < 2:
+        raise SearchError(
+            f"seeds must be at least 2: one seed says nothing about the noise between seeds. Received: seeds={seeds!r}"
+        )
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise ModelError(f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}")
+    goal = checked_objective(objective or default_objective(model))
+    base, candidates = checked_candidates(model, activations, baseline)
+    check_data(model, x, y)
+    for part in (validation_data, test_data):
+        if isinstance(part, tuple | list):
+            check_data(model, *part[:2])
+    if reason := too_small(model, test_data):
+        raise DataError(f"The test data must be at least as many as the classes. Received: {reason}")
+    fit = {
+        **validation_options(x, y, validation_data, validation_split),
+        **{"x": x, "y": y, "epochs": epochs, "batch_size": batch_size, **fit_options},
+    }
+    builds = [lambda c=candidate: with_activations(model, c) for candidate in candidates]
+    names = [str(candidate) for candidate in candidates]
+    trainer = trainer_for(model, candidates, builds)
+    with Progress(seeds, verbose, "seed") as progress, Replicates(trainer, names, fit) as replicates:
+        progress.say(f"Training {', '.join(names)} on up to {seeds} seeds each on {device.describe()}")
+        return decide(
+            replicates,
+            builds,
+            str(base),
+            goal,
+            planned(seeds, looks if test_data is not None else 1),
+            seed=seed,
+            test_data=test_data,
+            progress=progress,
+        )
+
+
+def decide(
+    replicates: Replicates,
+    builds: Sequence[Callable[[], keras.Model]],
+    baseline: str,
+    objective: keras_tuner.Objective,
+    plan: tuple[int, ...],
+    *,
+    seed: int,
+    test_data: Any,
+    progress: Progress,
+) -> Verdict:
+    """Train seed after seed until a planned look ends it, then score the test data, and judge.
+
+    Args:
+        replicates: what trains the candidates.
+        builds: what makes each candidate's single model, to measure its inference.
+        baseline: the name of the candidate that the others have to beat.
+        objective: the metric and its direction.
+        plan: after how many seeds to look.
+        seed: that the seeds are derived from.
+        test_data: what to score at the end; None for the validation scores.
+        progress: shows what happens.
+
+    Raises:
+        SearchError: if the objective is no metric of the models.
+    """
+    metric, maximize = objective.name.removeprefix("val_"), objective.direction == "max"
+    looked = []
+    try:
+        for index in range(plan[-1]):
+            replicates.train(derive(seed, _FRESH, index))
+            progress.advance()
+            if f"val_{metric}" not in replicates.runs.history:
+                raise SearchError(
+                    f"The objective must be one of {sorted(replicates.runs.history)}. Received: {objective.name!r}"
+                )
+            if index + 1 in plan and len(plan) > 1:
+                scores = (1 if maximize else -1) * replicates.runs.scores(metric, "validation")
+                looked.append(look(dict(zip(replicates.names, scores.T, strict=True)), baseline, plan))
+                progress.say(str(looked[-1]))
+                if looked[-1].stop:
+                    break
+    except KeyboardInterrupt:
+        progress.say("Interrupted: the verdict is of the seeds that were trained")
+    if test_data is not None:
+        replicates.test(test_data)
+    runs, part = replicates.runs, "validation" if test_data is None else "test"
+    scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
+    with isolated_seed(seed):
+        models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
+    return judge(
+        dict(zip(replicates.names, scores.T, strict=True)),
+        baseline=baseline,
+        metric=metric,
+        maximize=maximize,
+        part=part,
+        seconds=inference_seconds(models, replicates.inputs),
+        looks=looked,
+        runs=runs,
+    )
+
+
+def too_small(model: Any, test_data: Any) -> str:
+    """Return what is wrong with test data of fewer samples than the model has classes; empty if nothing is."""
+    if not isinstance(test_data, tuple | list) or not hasattr(test_data[0], "shape") or not _classifies(model):
+        return ""
+    samples, classes = test_data[0].shape[0], model.outputs[0].shape[-1]
+    return f"{samples} samples for {classes} classes" if samples < classes else ""
+
+
+def _classifies(model: Any) -> bool:
+    if not isinstance(model, keras.Model) or len(model.outputs) != 1:
+        return False
+    loss = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", model.loss)
+    return "categorical_crossentropy" in str(loss)
+
+
+def checked_candidates(
+    model: keras.Model, activations: Iterable[Any], baseline: Any
+) -> tuple[Candidate, list[Candidate]]:
+    """Return the baseline and all candidates, the baseline among them.
+
+    Raises:
+        SearchError: if there is nothing to compare, or no one baseline.
+        ModelError: if a candidate does not suit the model.
+    """
+    if isinstance(activations, str) or not isinstance(activations, Iterable):
+        raise SearchError(f"activations must be a list of activations. Received: activations={activations!r}")
+    given = [Candidate.of(activation) for activation in activations]
+    twice = sorted({str(c) for c in given if given.count(c) > 1})
+    if twice:
+        raise SearchError(f"Each activation may be given once. Received: {', '.join(twice)} more than once")
+    base = Candidate.of("relu")
+    if baseline is not None:
+        base = Candidate.of(baseline)
+    elif base not in given:
+        own = sorted({slot.current for slot in slots(model).hidden})
+        if len(own) != 1:
+            raise SearchError(f"baseline must be given where the model's own activations are {own}. Received: None")
+        base = Candidate.of(own[0])
+    candidates = list(dict.fromkeys([*given, base]))
+    if len(candidates) < 2:
+        raise SearchError(
+            f"activations must hold another one than the baseline {base}. Received: {list(map(str, given))}"
+        )
+    with isolated_seed(0):
+        for candidate in candidates:
+            with_activations(model, candidate)  # raises what is wrong with it
+    return base, candidates

@@ -1,0 +1,88 @@
+"""The end of a search: its leaders and the baseline, trained again on fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+
+from .compare import decide, too_small
+from .judge import judge
+from .looks import planned
+from .progress import Progress
+from .replicate import OneByOneTrainer, Replicates, trainer_for
+from .seeding import isolated_seed
+from .space import Candidate
+from .verdict import Verdict
+
+# what adapts a model to a search; the others steer or watch a single training, and a population is many
+_KEPT = keras.callbacks.LearningRateScheduler
+
+
+def verdict(
+    model: Any,
+    builds: Mapping[Any, Callable[[], keras.Model]],
+    baseline: str,
+    fit: Mapping[str, Any],
+    objective: Any,
+    *,
+    seeds: int,
+    seed: int,
+    test_data: Any,
+    progress: Progress,
+) -> Verdict | None:
+    """Return the verdict on the leaders of a search; None if there is nothing to compare the baseline with.
+
+    The search is not lost where the training fails: then the verdict says why there is none.
+
+    Args:
+        model: that was searched: a compiled Keras model, or a function that builds one.
+        builds: for each leader and the baseline what builds its model.
+        baseline: its name.
+        fit: the arguments of `fit`. Of the callbacks, those of learning rates are kept: early stopping and checkpoints
+            belong to a single model.
+        objective: of the search.
+        seeds: how many at most.
+        seed: of the search.
+        test_data: of the search.
+        progress: shows what happens.
+    """
+    names = [str(candidate) for candidate in builds]
+    if len(names) < 2 and baseline in names:
+        return None
+
+    def without(reason: str) -> Verdict:
+        scores: dict[str, list[float]] = {name: [] for name in dict.fromkeys([*names, baseline])}
+        return judge(scores, baseline=baseline, withheld=f"no verdict: {reason}")
+
+    if baseline not in names:
+        return without(f"{baseline} was not trained to its end in the search")
+    if reason := too_small(model, test_data):
+        return without(f"the test data are fewer than the classes, {reason}")
+    if type(objective) is not keras_tuner.Objective:
+        return without(f"it needs one metric, and the objective is {objective!r}")
+    callbacks = [callback for callback in fit.get("callbacks") or [] if isinstance(callback, _KEPT)]
+    options = {**fit, "callbacks": callbacks or None}
+    progress.begin(seeds, "seed")
+    progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")
+    try:
+        with isolated_seed(seed):
+            together = isinstance(model, keras.Model) and all(isinstance(c, Candidate) for c in builds)
+            models = list(builds.values())
+            trainer = trainer_for(model, list(builds), models) if together else OneByOneTrainer(models)
+        with Replicates(trainer, names, options) as replicates:
+            return decide(
+                replicates,
+                models,
+                baseline,
+                objective,
+                # without test data all seeds: what a look has seen cannot be judged as if it had not
+                planned(seeds, 3 if test_data is not None else 1),
+                seed=seed,
+                test_data=test_data,
+                progress=progress,
+            )
+    except Exception as error:
+        return without(f"training again failed, {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")

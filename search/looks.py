@@ -1,0 +1,144 @@
+"""How many seeds: planned looks at the validation scores, with alpha spending and futility. NumPy and SciPy only.
+
+Looks only decide how many seeds are trained. What is claimed comes from the test scores of the seeds that were trained,
+with the plain paired t test: `python -m benchmarks.verdict` measures that its error rates hold nevertheless.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from .paired import ALPHA, POWER, Comparison, compare, p_text, power
+
+_FUTILE = 0.1
+# else looks would end so early that the test scores, which are others, could not confirm what they saw
+_CONFIRMED = 0.99
+_GRID = 800
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at the validation scores.
+
+    Attributes:
+        seeds: how many were trained.
+        level: the p-value, adjusted by Holm, below which the look calls a difference clear.
+        leader: the candidate with the best mean so far; the baseline's name where diverged runs leave no pair.
+        difference: its mean difference to the baseline; positive is better.
+        p: of this difference, adjusted by Holm.
+        decision: ``"clear"``: the leader beats the baseline, and as many test scores with this difference show it with
+            99 %; ``"futile"``: with the seeds left, a candidate that is better by what all of them would detect is
+            found in less than 10 %; ``"more seeds"``; ``"last"``.
+    """
+
+    seeds: int
+    level: float
+    leader: str
+    difference: float
+    p: float
+    decision: str
+
+    def __str__(self) -> str:
+        ahead = (
+            "nothing to compare" if math.isnan(self.p) else f"{self.leader} {self.difference:+.2g}, {p_text(self.p)}"
+        )
+        return f"{self.seeds} seeds: {ahead} (clear below {self.level:.2g}): {self.decision}"
+
+    @property
+    def stop(self) -> bool:
+        """Whether no more seeds are trained."""
+        return self.decision != "more seeds"
+
+
+def planned(seeds: int, looks: int) -> tuple[int, ...]:
+    """Return after how many seeds to look: at the end, and `looks` - 1 times from the middle on.
+
+    Earlier looks could hardly end anything: after a quarter of the seeds the spending allows p < 0.00002.
+
+    Example:
+        >>> planned(16, 3)
+        (8, 12, 16)
+    """
+    steps = np.linspace(0.5, 1, looks) if looks > 1 else [1.0]
+    return tuple(sorted({max(2, math.ceil(seeds * step)) for step in steps[:-1]} | {seeds}))
+
+
+def spent(fraction: float, alpha: float = ALPHA) -> float:
+    """Return how much of the two-sided alpha may be spent when this share of the seeds is trained.
+
+    O'Brien–Fleming-like, for each side ``2 - 2 Phi(z(alpha / 4) / sqrt(fraction))`` (Lan and DeMets, Biometrika 70,
+    1983).
+    """
+    return float(4 * stats.norm.sf(stats.norm.isf(alpha / 4) / math.sqrt(fraction)))
+
+
+@functools.lru_cache(maxsize=64)
+def levels(plan: tuple[int, ...], alpha: float = ALPHA) -> tuple[float, ...]:
+    """Return the nominal two-sided level of each look, so that all looks together err with `alpha`.
+
+    The boundaries of the Brownian motion are found by numerical integration (Armitage, McPherson and Rowe 1969), and
+    used for the p-values of the t test (the significance level approach of Jennison and Turnbull, 2000).
+
+    Args:
+        plan: the number of seeds at each look, rising.
+        alpha: of all looks together.
+    """
+    found, already = [], 0.0
+    grid, mass, before = np.zeros(1), np.ones(1), 0.0  # where the motion is, and how likely, if it has not crossed
+    for fraction in np.asarray(plan) / plan[-1]:
+        spread, spend = math.sqrt(fraction - before), spent(fraction, alpha) - already
+
+        def crossing(b: float, spread: float = spread, grid: np.ndarray = grid, mass: np.ndarray = mass) -> float:
+            return float(mass @ (stats.norm.sf((b - grid) / spread) + stats.norm.sf((b + grid) / spread)))
+
+        bound = optimize.brentq(lambda b, spend=spend, crossing=crossing: crossing(b) - spend, 0, 12)
+        edges = np.linspace(-bound, bound, _GRID + 1)
+        middle = (edges[1:] + edges[:-1]) / 2
+        mass = stats.norm.pdf((middle[:, None] - grid) / spread) @ mass / spread * (edges[1] - edges[0])
+        grid, before, already = middle, fraction, already + spend
+        found.append(float(2 * stats.norm.sf(bound / math.sqrt(fraction))))
+    return tuple(found)
+
+
+def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...]) -> Look:
+    """Look at the scores so far, higher is better, and decide whether more seeds are needed.
+
+    Args:
+        scores: of each candidate and the baseline, one a seed; nan where it diverged.
+        baseline: its name.
+        plan: the number of seeds at each look; as many as are there must be one of them.
+    """
+    n = len(scores[baseline])
+    level = levels(plan)[plan.index(n)]
+    healthy = {name: values for name, values in scores.items() if np.isfinite(values).all()}
+    found = compare(healthy, [(name, baseline) for name in healthy if name != baseline]) if baseline in healthy else ()
+    if not found:
+        return Look(n, level, baseline, 0.0, math.nan, "futile")
+    best = max(found, key=lambda c: c.difference)
+    if n == plan[-1]:
+        decision = "last"
+    elif best.difference > 0 and best.p < level and power(best.effect, 1, n, ALPHA / len(found)) >= _CONFIRMED:
+        decision = "clear"
+    else:
+        futile = all(_chance(c, n / plan[-1], ALPHA / len(found)) < _FUTILE for c in found)
+        decision = "futile" if futile else "more seeds"
+    return Look(n, level, best.first, best.difference, best.p, decision)
+
+
+def _chance(comparison: Comparison, fraction: float, alpha: float) -> float:
+    """The conditional power, if the true difference is what all seeds would detect (Lan, Simon and Halperin 1982)."""
+    if math.isnan(comparison.effect):  # the same on every seed so far
+        return 0.0
+    critical = float(stats.norm.isf(alpha / 2))
+    drift = critical + float(stats.norm.ppf(POWER))
+    t = comparison.effect * math.sqrt(comparison.n)
+    tail = float(stats.t.sf(abs(t), comparison.n - 1))
+    z = math.copysign(float(stats.norm.isf(max(tail, 1e-300))), t)
+    ahead = critical - z * math.sqrt(fraction) - drift * (1 - fraction)
+    return float(stats.norm.sf(ahead / math.sqrt(1 - fraction)))

@@ -1,0 +1,251 @@
+"""`compare_activations`: what is trained is what ordinary models would be, and bad input gets clear words."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_acts.errors import KerasActsError, SearchError
+from keras_acts.search import Candidate, compare_activations, with_activations
+from keras_acts.search.compare import checked_candidates
+from keras_acts.search.replicate import OneByOneTrainer, PopulationTrainer, Replicates
+from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.timing import inference_seconds
+from tests.models import blobs, mlp
+
+X, Y = blobs(150)
+DATA = {"validation_data": (X[60:90], Y[60:90]), "test_data": (X[90:], Y[90:])}
+TRAIN = X[:60], Y[:60]
+FAST = {"epochs": 2, "seeds": 3, "looks": 1, "batch_size": 20, "verbose": 0}
+FIT = {"x": X[:60], "y": Y[:60], "validation_data": DATA["validation_data"], "epochs": 2, "batch_size": 20}
+
+
+def plain(loss="sparse_categorical_crossentropy", **options):
+    model = mlp()
+    model.compile(keras.optimizers.SGD(0.1, **options), loss, metrics=["accuracy"])
+    return model
+
+
+@pytest.fixture(scope="module")
+def verdict():
+    return compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **FAST)
+
+
+def test_every_run_is_that_of_an_ordinary_model(verdict):
+    base, runs = mlp(), verdict.runs
+    for s, seed in enumerate(runs.seeds):
+        for k, name in enumerate(runs.activations):
+            with isolated_seed(seed):
+                model = with_activations(base, name)
+                history = model.fit(**FIT, verbose=0).history
+            for metric, values in history.items():
+                np.testing.assert_allclose(runs.history[metric][s, :, k], values, rtol=1e-4, atol=1e-6)
+            tested = model.evaluate(*DATA["test_data"], verbose=0, return_dict=True)
+            for metric, value in tested.items():
+                assert runs.test[metric][s, k] == pytest.approx(value, rel=1e-4)
+
+
+def test_the_verdict_keeps_everything(verdict):
+    assert (verdict.baseline, verdict.metric, verdict.maximize, verdict.part) == ("relu", "accuracy", True, "test")
+    assert (verdict.seeds, len(set(verdict.runs.seeds))) == (3, 3)
+    table = verdict.to_pandas()
+    assert len(table) == 2 * 3 * 2
+    assert list(table.groupby(["seed", "activation", "epoch"]).size().unique()) == [1]
+    tested = table.dropna(subset="test_accuracy").groupby("activation").test_accuracy.mean()
+    assert {s.activation: s.mean for s in verdict.candidates} == pytest.approx(dict(tested))
+    assert all(s.seconds > 0 for s in verdict.candidates)
+    text = str(verdict)
+    assert verdict.sentence in text
+    assert "conditional on this split" in text
+
+
+@pytest.mark.slow
+def test_one_by_one_is_the_same():
+    candidates = [Candidate.of(name) for name in ("relu", "mish", "prelu")]
+    model = plain()
+    together = PopulationTrainer(model, candidates)
+    alone = OneByOneTrainer([lambda c=c: with_activations(model, c) for c in candidates])
+    found = []
+    for trainer in (together, alone):
+        with Replicates(trainer, list(map(str, candidates)), FIT) as replicates:
+            replicates.train(5)
+            replicates.train(6)
+            replicates.test(DATA["test_data"])
+            found.append(replicates.runs)
+    for name, values in found[1].history.items():
+        np.testing.assert_allclose(found[0].history[name], values, rtol=1e-3, atol=1e-5)
+    for name, values in found[1].test.items():
+        np.testing.assert_allclose(found[0].test[name], values, rtol=1e-3, atol=1e-5)
+
+
+def test_a_seed_leaves_nothing_for_the_next():
+    candidates = [Candidate.of("relu"), Candidate.of("leaky_relu(alpha=1e38)")]
+    trainer = PopulationTrainer(mlp(), candidates)
+    first = trainer.train(5, FIT)
+    assert list(first[1]) == [False, True]
+    trainer.train(6, FIT)
+    again = trainer.train(5, FIT)
+    for name in first[0]:
+        np.testing.assert_array_equal(first[0][name], again[0][name])
+    for before, after in zip(first[2], again[2], strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.slow
+def test_what_no_population_trains_is_trained_one_by_one(verdict):
+    model = plain(clipnorm=1.0)
+    found = compare_activations(model, *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 2})
+    assert found.seeds == 2
+    with isolated_seed(found.runs.seeds[1]):
+        model = with_activations(model, "mish")
+        history = model.fit(**FIT, verbose=0).history
+    np.testing.assert_allclose(found.runs.history["loss"][1, :, 0], history["loss"], rtol=1e-5)
+
+
+def test_a_clear_difference_ends_at_the_first_look():
+    found = compare_activations(
+        *(plain(), *TRAIN, ["elu"]),
+        baseline="sigmoid",
+        objective="val_loss",
+        **DATA,
+        **{**FAST, "epochs": 4, "seeds": 12, "looks": 3},
+    )
+    assert [(look.seeds, look.decision) for look in found.looks] == [(6, "clear")]
+    assert found.winner == "elu(alpha=1.0)"
+    assert found.sentence.startswith("elu(alpha=1.0) beats sigmoid by ")
+    assert found.sentence.endswith("of loss (6 seeds, p < 0.001)")
+    assert "Looked at the validation scores after 6 seeds; the leader was clear." in str(found)
+
+
+@pytest.mark.slow
+def test_without_test_data_no_look_is_taken():
+    found = compare_activations(mlp(), X, Y, ["mish", "relu"], **FAST)
+    assert (found.part, found.looks, found.seeds) == ("validation", (), 3)
+    assert "There were no test data" in str(found)
+    assert not found.runs.test
+
+
+def test_the_baseline_is_relu_or_the_models_own():
+    def names(*arguments):
+        base, candidates = checked_candidates(mlp("tanh"), *arguments)
+        return str(base), [str(candidate) for candidate in candidates]
+
+    assert names(["mish"], None) == ("tanh", ["mish", "tanh"])
+    assert names(["mish", "relu"], None) == ("relu", ["mish", "relu"])
+    assert names(["mish"], "elu") == ("elu(alpha=1.0)", ["mish", "elu(alpha=1.0)"])
+    with pytest.raises(SearchError, match="another one than the baseline tanh"):
+        names(["tanh"], None)
+
+
+@pytest.mark.slow
+def test_a_dataset_trains_too():
+    data = tf.data.Dataset.from_tensor_slices(TRAIN).batch(20)
+    options = {**FAST, "seeds": 2, "batch_size": None}
+    parts = {"validation_data": data, "test_data": data}
+    found = compare_activations(mlp(), data, None, ["mish", "relu"], shuffle=False, **parts, **options)
+    assert found.part == "test"
+    assert all(np.isnan(s.seconds) for s in found.candidates)
+
+
+@pytest.mark.slow
+def test_the_users_seed_is_left_alone():
+    model = mlp()
+    keras.utils.set_random_seed(11)
+    expected = random.random(), float(tf.random.uniform(()))
+    keras.utils.set_random_seed(11)
+    compare_activations(model, *TRAIN, ["mish"], **DATA, **{**FAST, "seeds": 2, "epochs": 1})
+    assert (random.random(), float(tf.random.uniform(()))) == expected
+
+
+@pytest.mark.slow
+def test_what_never_varies_or_diverges_gets_no_numbers():
+    options = {**DATA, **FAST, "seeds": 2, "epochs": 1}
+    constant = np.zeros(60, int)
+    same = compare_activations(
+        *(plain(), X[:60], constant, ["mish", "relu"]),
+        **{**options, "epochs": 5, "test_data": (X[:60], constant + 2)},
+    )
+    assert same.sentence.startswith("no verdict: from seed to seed the accuracy differs by nothing at all")
+    broken = ["leaky_relu(alpha=1e38)", "leaky_relu(alpha=1e37)"]
+    all_of_them = compare_activations(mlp(), *TRAIN, broken, baseline=broken[0], **options)
+    assert all_of_them.sentence.startswith("no verdict: every candidate diverged (leaky_relu(alpha=1e+38) on 2")
+    others = compare_activations(mlp(), *TRAIN, broken[:1], **options)
+    assert others.sentence == "keep relu: all others diverged (leaky_relu(alpha=1e+38) on 2 of 2 seeds)"
+    assert "±" not in str(others) + str(same) + str(all_of_them)
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_the_seeds_so_far():
+    class Interrupt(keras.callbacks.Callback):
+        def __init__(self, seeds):
+            super().__init__()
+            self.left = seeds
+
+        def on_train_begin(self, logs=None):
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+
+    for seeds, sentence in (
+        (1, "no verdict: one seed says nothing about the noise between seeds"),
+        (0, "no verdict: no seed was trained to its end"),
+    ):
+        found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], callbacks=[Interrupt(seeds)], **DATA, **FAST)
+        assert (found.seeds, found.sentence) == (seeds, sentence)
+        assert len(found.to_pandas()) == seeds * 2 * 2
+        assert sentence in str(found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seeds": 1}, r"at least 2: one seed says nothing.*Received: seeds=1"),
+        ({"seeds": 2.5}, r"seeds must be an integer >= 1\. Received: seeds=2.5"),
+        ({"looks": 0}, "looks must be an integer >= 1"),
+        ({"epochs": 0}, "epochs must be"),
+        ({"activations": "mish"}, "list of activations. Received: activations='mish'"),
+        ({"activations": ["relu"]}, r"another one than the baseline relu. Received: \['relu'\]"),
+        ({"activations": ["swish", "silu"]}, "silu more than once"),
+        ({"activations": ["misch"]}, "Did you mean mish"),
+        ({"activations": ["softmax"]}, "each element by itself"),
+        ({"model": keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])}, "compiled"),
+        ({"test_data": (X[:2], Y[:2])}, "as many as the classes. Received: 2 samples for 3 classes"),
+        ({"test_data": (X, Y[:3])}, "150 inputs and 3 labels"),
+        ({"y": Y[:5]}, "60 inputs and 5 labels"),
+        ({"validation_data": None, "validation_split": 0}, "validation_split must lie in"),
+        ({"objective": "val_foo"}, "metric that KerasTuner knows.*Received: objective='val_foo'"),
+        ({"objective": ["val_loss", "val_accuracy"]}, "one metric"),
+        ({"objective": "val_auc"}, r"one of \['accuracy', 'loss', .*Received: 'val_auc'"),
+    ],
+)
+def test_bad_input_gets_clear_words(changed, message):
+    arguments = {
+        "model": mlp(),
+        "x": TRAIN[0],
+        "y": TRAIN[1],
+        "activations": ["mish", "relu"],
+        **DATA,
+        **FAST,
+        **changed,
+    }
+    with pytest.raises(KerasActsError, match=message):
+        compare_activations(**arguments)
+
+
+def test_a_model_of_two_activations_needs_a_baseline():
+    model = keras.Sequential(
+        [keras.Input((4,)), *(keras.layers.Dense(4, activation=a) for a in ("tanh", "elu", "softmax"))]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(SearchError, match=r"baseline must be given .*elu.*tanh"):
+        compare_activations(model, *TRAIN, ["mish"], **DATA, **FAST)
+
+
+def test_inference_is_timed_on_arrays_only():
+    models = {"small": mlp(), "large": mlp()}
+    found = inference_seconds(models, X)
+    assert set(found) == set(models)
+    assert all(0 < value < 10 for value in found.values())
+    assert inference_seconds(models, tf.data.Dataset.from_tensors(X)) == {}
