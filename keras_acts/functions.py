@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.lowering import dtype_of, is_half, like, wide, with_derivative
+from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
 Tensor = Any
@@ -113,6 +114,8 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
 def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
     import tensorflow as tf
 
+    if is_serving():  # clients fuse this form, and do not know multiply_no_nan; where alpha is 0, -inf gives NaN
+        return ops.subtract(ops.relu(x), ops.multiply(alpha, ops.relu(ops.negative(x))))
     # TensorFlow gives a tie's gradient to the first argument: at 0 it is alpha. Where alpha is 0, so is 0 * -inf.
     return ops.add(ops.relu(x), tf.math.multiply_no_nan(ops.minimum(x, 0), alpha))
 
