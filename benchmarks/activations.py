@@ -32,16 +32,17 @@ COLUMNS = 256
 RUNS = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
 DTYPES = ("float32", "bfloat16")
 
-Function = Callable[[Any], Any]
+Function = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One of ours and its Keras counterpart."""
+    """One of ours and its Keras counterpart; both take the input and the trained parameters."""
 
     name: str
     ours: Function
     keras: Function
+    trained: tuple[Any, ...] = ()
 
 
 def pairs() -> list[Pair]:
@@ -51,17 +52,16 @@ def pairs() -> list[Pair]:
         Pair(name, getattr(f, name), getattr(k, name)) for name in ("sigmoid", "tanh", "relu", "elu", "softmax", "mish")
     ]
 
-    def keras_leaky_relu(x: Any) -> Any:
-        return k.leaky_relu(x, negative_slope=0.01)
-
-    found.append(Pair("leaky_relu", f.leaky_relu, keras_leaky_relu))
+    found.append(Pair("elu alpha=0.5", lambda x: f.elu(x, alpha=0.5), lambda x: k.elu(x, alpha=0.5)))
+    found.append(Pair("leaky_relu", f.leaky_relu, lambda x: k.leaky_relu(x, negative_slope=0.01)))
     found += [_trelu(alpha, mode) for alpha in (0.0, 0.1) for mode in f.MODES]
-    alphas = [0.25] * COLUMNS
 
-    def keras_prelu(x: Any) -> Any:  # what keras.layers.PReLU does
-        return k.relu(x) - tf.constant(alphas, x.dtype) * k.relu(-x)
+    def keras_prelu(x: Any, alpha: Any) -> Any:  # what keras.layers.PReLU does
+        return k.relu(x) - tf.cast(alpha, x.dtype) * k.relu(-x)
 
-    found.append(Pair("prelu per channel", lambda x: f.prelu(x, alpha=tf.constant(alphas)), keras_prelu))
+    found.append(
+        Pair("prelu per channel", lambda x, alpha: f.prelu(x, alpha=alpha), keras_prelu, (tf.fill([COLUMNS], 0.25),))
+    )
     return found
 
 
@@ -75,27 +75,28 @@ def _trelu(alpha: float, mode: str) -> Pair:
     return Pair(f"trelu {mode} alpha={alpha}", ours, theirs)
 
 
-def with_backward(function: Function) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """Return the function that gives value and gradient."""
+def with_backward(function: Function) -> Function:
+    """Return the function that gives value and gradients, of the trained parameters too."""
 
-    def both(x: Any, dy: Any) -> tuple[Any, Any]:
+    def both(dy: Any, *arguments: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = function(x)
-        return y, tape.gradient(y, x, dy)
+            tape.watch(arguments)
+            y = function(*arguments)
+        return y, tape.gradient(y, arguments, dy)
 
     return both
 
 
-def saved_for_backward(function: Function, dtype: str) -> float:
+def saved_for_backward(function: Function, dtype: str, trained: tuple[Any, ...] = ()) -> float:
     """Return how many bytes an element the forward pass leaves for the backward pass, the input included."""
     shape = (64, COLUMNS)
     graph = tf.Graph()
     with graph.as_default():
         x, dy = (tf.compat.v1.placeholder(dtype, shape) for _ in range(2))
-        y = function(x)
+        parameters = [tf.compat.v1.placeholder(value.dtype, value.shape) for value in trained]
+        y = function(x, *parameters)
         forward = set(graph.get_operations()) - {dy.op}
-        tf.gradients(y, x, dy)
+        tf.gradients(y, [x, *parameters], dy)
         backward = [op for op in graph.get_operations() if op not in forward]
         saved = {_origin(t).name: t for op in backward for t in op.inputs if t.op in forward}
     return sum(t.dtype.size * t.shape.num_elements() for t in saved.values() if t.shape.rank) / (shape[0] * shape[1])
@@ -132,9 +133,10 @@ def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repe
 def measure(pair: Pair, run: str, dtype: str, size: int, repeats: int) -> Iterator[tuple[str, float, float, float]]:
     """Yield (direction, ms, ratio to Keras' counterpart, ratio to ReLU)."""
     x = tf.cast(2 * tf.random.normal([size // COLUMNS, COLUMNS], seed=1), dtype)
-    functions = [pair.ours, pair.keras, keras.activations.relu]
-    yield "forward", *ratios([RUNS[run](f) for f in functions], (x,), repeats)
-    yield "forward+backward", *ratios([RUNS[run](with_backward(f)) for f in functions], (x, tf.ones_like(x)), repeats)
+    functions = [pair.ours, pair.keras, lambda x, *_: keras.activations.relu(x)]
+    backward = [RUNS[run](with_backward(f)) for f in functions]
+    yield "forward", *ratios([RUNS[run](f) for f in functions], (x, *pair.trained), repeats)
+    yield "forward+backward", *ratios(backward, (tf.ones_like(x), x, *pair.trained), repeats)
 
 
 def environment() -> str:
@@ -164,7 +166,7 @@ def main() -> None:
         if arguments.only and not pair.name.startswith(tuple(arguments.only)):
             continue
         for dtype in DTYPES:
-            saved = [f"{saved_for_backward(f, dtype):.2f}" for f in (pair.ours, pair.keras)]
+            saved = [f"{saved_for_backward(f, dtype, pair.trained):.2f}" for f in (pair.ours, pair.keras)]
             for run in RUNS:
                 for direction, ms, to_keras, to_relu in measure(pair, run, dtype, arguments.size, arguments.repeats):
                     memory = saved if run == "graph" and direction == "forward+backward" else ("", "")

@@ -11,15 +11,15 @@ NaN stays NaN, and the values at ±inf are the limits.
 from __future__ import annotations
 
 import contextlib
+import functools
 import numbers
 from typing import Any, TypeGuard
 
-import keras
 import ml_dtypes
 import numpy as np
 from keras import ops
 
-from keras_acts.lowering import dtype_of, is_half, like, wide, with_derivative
+from keras_acts.lowering import dtype_of, is_half, like, recomputed, wide, with_derivative
 from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
@@ -67,21 +67,24 @@ def prelu(x: Tensor, *, alpha: Tensor = 0.25) -> Tensor:
 @activation
 def elu(x: Tensor, *, alpha: Tensor = 1.0) -> Tensor:
     """Exponential linear unit, ``x if x > 0 else alpha * (exp(x) - 1)``; its derivative at 0 is alpha."""
-    if _is_number(alpha) and alpha == 1:
-        # the kernel's exp(x) - 1 cancels near 0: too far off for one unit of the last place in half precision
-        return _elu_of_half(x) if is_half(x) else ops.elu(x)
-    z = wide(x)
+    # the kernel's exp(x) - 1 cancels near 0: too far off for one unit of the last place in half precision
+    if _is_number(alpha) and alpha == 1 and not is_half(x):
+        return ops.elu(x)
+    return _elu(x, float(alpha) if _is_number(alpha) else _parameter(alpha, wide(x)))
+
+
+def _elu_closed(x: Tensor, alpha: Tensor) -> Tensor:
     # only what is not positive goes into the exponential: no inf * 0 in the gradient for alpha
-    low = ops.where(ops.greater(z, 0), 0.0, z)
-    negative = ops.expm1(low) if is_half(x) else ops.elu(low)
-    return like(ops.where(ops.greater(z, 0), z, ops.multiply(_parameter(alpha, z), negative)), x)
+    negative = ops.expm1(ops.where(ops.greater(x, 0), _constant(0.0, x), x))
+    return ops.where(ops.greater(x, 0), x, ops.multiply(alpha, negative))
 
 
-def _elu_closed(x: Tensor) -> Tensor:
-    return ops.where(ops.greater(x, 0), x, ops.expm1(ops.minimum(x, 0)))
+def _elu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
+    y = ops.elu(x)
+    return ops.where(ops.greater(x, 0), y, ops.multiply(alpha, y))
 
 
-_elu_of_half = with_derivative(_elu_closed, lambda x: ops.exp(ops.minimum(x, 0)))
+_elu = recomputed(_elu_closed, _elu_kernels)
 
 
 @activation
@@ -101,14 +104,17 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
     if _is_number(alpha) and _is_number(theta):
         return _trelu_of_numbers(x, float(alpha), float(theta), mode)
     z = wide(x)
-    if mode == "threshold" and _is_number(theta) and theta == 0 and keras.backend.backend() == "tensorflow":
-        # no compiler fuses these passes in eager mode and graphs: the fewest that will do
-        return like(_prelu_kernels(z, ops.cast(alpha, z.dtype)), x)
     alpha, theta = _parameter(alpha, z), _parameter(theta, z)
-    below = ops.less_equal(z, theta)
+    if mode == "threshold" and _is_number(theta) and theta == 0:
+        return _leaky_relu(x, alpha)
+    return _TRELUS[mode](x, alpha, theta)
+
+
+def _trelu_closed(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
+    below = ops.less_equal(x, theta)
     # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
-    low = ops.maximum(ops.where(below, z, _constant(0.0, z)), _smallest(alpha, z))
-    return like(ops.where(below, _below(low, alpha, theta, mode), z), x)
+    low = ops.maximum(ops.where(below, x, _constant(0.0, x)), _smallest(alpha, x))
+    return ops.where(below, _below(low, alpha, theta, mode), x)
 
 
 def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
@@ -120,6 +126,10 @@ def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
     return ops.add(ops.relu(x), tf.math.multiply_no_nan(ops.minimum(x, 0), alpha))
 
 
+_leaky_relu = recomputed(lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_kernels)
+_TRELUS = {mode: recomputed(functools.partial(_trelu_closed, mode=mode)) for mode in MODES}
+
+
 def _smallest(alpha: Tensor, x: Tensor) -> Tensor:
     """Return a lower bound for `x` that changes nothing, but where alpha is 0 is finite: ``0 * -inf`` is NaN."""
     lowest = float(ml_dtypes.finfo(dtype_of(x)).min)
@@ -127,14 +137,15 @@ def _smallest(alpha: Tensor, x: Tensor) -> Tensor:
 
 
 def _trelu_of_numbers(x: Tensor, alpha: float, theta: float, mode: str) -> Tensor:
-    # nothing is rounded twice here: it can stay in half precision
-    z = x if alpha == 0 or (mode == "threshold" and _survives_rounding(alpha, x)) else wide(x)
     if dtype_of(x) != "float64":
         alpha, theta = float(np.float32(alpha)), float(np.float32(theta))
-    below = ops.less_equal(z, _constant(_round_down(theta, dtype_of(z)), z))
+    rounded_once = alpha == 0 or (mode == "threshold" and _survives_rounding(alpha, x))
+    if is_half(x) and not rounded_once:
+        return _TRELUS[mode](x, alpha, theta)
+    below = ops.less_equal(x, _constant(_round_down(theta, dtype_of(x)), x))
     if alpha == 0:
-        return like(ops.where(below, theta if mode == "continuous" else 0.0, z), x)
-    return like(ops.where(below, _below(z, alpha, theta, mode), z), x)
+        return ops.where(below, _constant(theta if mode == "continuous" else 0.0, x), x)
+    return ops.where(below, _below(x, alpha, theta, mode), x)
 
 
 def _below(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
@@ -206,7 +217,7 @@ def mish(x: Tensor) -> Tensor:
     return _mish(x)
 
 
-# With e = exp(x) and n = e (e + 2): tanh(softplus(x)) = n / (n + 2), with derivative 4 e (e + 1) / (n + 2)^2. From
+# With e = exp(x) and n = e (e + 2): tanh(softplus(x)) = n / (n + 2), with derivative 4 (n - e) / (n + 2)^2. From
 # x = 20 on the quotient is 1 to the last bit of a float64, and at -10000 e is 0: clipping there changes nothing but
 # overflow and inf * 0. (Shared terms, or a reciprocal instead of a division, make XLA slower here.)
 _LOWEST, _HIGHEST = -1e4, 20.0
@@ -232,8 +243,8 @@ def _mish_derivative(x: Tensor) -> Tensor:
     e = ops.exp(x)
     n = ops.multiply(e, ops.add(e, 2.0))
     d = ops.add(n, 2.0)
-    slope = ops.multiply(ops.multiply(4.0, e), ops.add(e, 1.0))
-    return ops.divide(ops.add(ops.multiply(n, d), ops.multiply(x, slope)), ops.square(d))
+    slope = ops.multiply(ops.multiply(4.0, x), ops.subtract(n, e))
+    return ops.divide(ops.add(ops.multiply(n, d), slope), ops.multiply(d, d))
 
 
 _mish = with_derivative(_mish_closed, _mish_derivative, _mish_kernels)

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 Tensor = Any
-Function = Callable[[Tensor], Tensor]
+Function = Callable[..., Tensor]
 
 
 def dtype_of(x: Tensor) -> str:
@@ -33,7 +33,7 @@ def like(y: Tensor, x: Tensor) -> Tensor:
     return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
 
 
-def with_derivative(closed: Function, derivative: Function, kernels: Function | None = None) -> Function:
+def with_derivative(closed: Function, derivative: Function, kernels: Function) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
     Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass.
@@ -42,8 +42,8 @@ def with_derivative(closed: Function, derivative: Function, kernels: Function | 
         closed: the function as one formula on `keras.ops`: the fastest where a compiler fuses it.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
         kernels: the same function on TensorFlow, made of few ready kernels: the fastest where no compiler fuses.
-            Without it, and in a graph for half precision, `closed` is compiled there as well: the kernels that a graph
-            fuses are too far off for one unit of the last place.
+            In a graph, half precision has `closed` compiled instead: the kernels that a graph fuses are too far off for
+            one unit of the last place.
     """
 
     def value(x: Tensor) -> Tensor:
@@ -58,36 +58,99 @@ def with_derivative(closed: Function, derivative: Function, kernels: Function | 
     return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
 
 
-def _tensorflow(value: Function, product: Callable[[Tensor, Tensor], Tensor], kernels: Function | None) -> Function:
+def recomputed(closed: Function, kernels: Function | None = None) -> Function:
+    """Return ``closed(x, *parameters)`` with a backward pass that keeps nothing but these, and is compiled.
+
+    Half precision is computed in float32. On TensorFlow without XLA the value is `kernels`, or compiled too in half
+    precision; on other backends and under XLA this is `closed` itself, which is fused there anyway.
+
+    Args:
+        closed: the function on `keras.ops`, of `x` and of numbers or tensors that broadcast against it.
+        kernels: the same function, made of few ready TensorFlow kernels; `closed` itself by default.
+    """
+
+    def value(x: Tensor, *parameters: Any) -> Tensor:
+        return like(closed(wide(x), *parameters), x)
+
+    if keras.backend.backend() != "tensorflow":
+        return value
     import tensorflow as tf
 
-    compiled_value, compiled_product = _compiled(value, 1), _compiled(product, 2)
+    def slope(argument: int, dy: Tensor, *arguments: Tensor) -> Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(arguments[argument])
+            y = value(*arguments)
+        return tape.gradient(y, arguments[argument], dy)
+
+    compiled_value = _compiled(value)
+    compiled_slope = functools.cache(lambda argument: _compiled(functools.partial(slope, argument)))
+
+    def function(x: Tensor, *parameters: Any) -> Tensor:
+        if in_xla() or x.shape.rank is None:
+            return value(x, *parameters)
+        numbers = [False, *(isinstance(parameter, float) for parameter in parameters)]
+        dtype = wide(x).dtype
+
+        @tf.custom_gradient
+        def call(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Function]:
+            forward = compiled_value if is_half(x) else kernels or closed
+            y = forward(*map(_off_tape, (x, *tensors)))
+
+            def gradient(dy: Tensor) -> list[Tensor | None]:
+                # one program for each: a graph prunes those that nobody asks for
+                slopes = [None if fixed else compiled_slope(i)(dy, x, *tensors) for i, fixed in enumerate(numbers)]
+                shapes = (argument.shape for argument in (x, *tensors))
+                return [d if d is None else tf.ensure_shape(d, shape) for d, shape in zip(slopes, shapes, strict=True)]
+
+            return tf.ensure_shape(y, x.shape), gradient
+
+        return call(x, *(tf.convert_to_tensor(parameter, dtype) for parameter in parameters))
+
+    return function
+
+
+def _tensorflow(value: Function, product: Function, kernels: Function) -> Function:
+    import tensorflow as tf
+
+    compiled_value, compiled_product = (_flat(_compiled(function)) for function in (value, product))
 
     @tf.custom_gradient
     def function(x: Tensor) -> tuple[Tensor, Function]:
         if in_xla():
             return value(x), lambda dy: product(x, dy)
-        if kernels is None or (is_half(x) and not tf.executing_eagerly()):
-            y = compiled_value(x)
-        else:
-            y = like(kernels(wide(x)), x)
+        z = _off_tape(x)
+        y = compiled_value(z) if is_half(x) and not tf.executing_eagerly() else like(kernels(wide(z)), x)
         return y, lambda dy: compiled_product(x, dy)
 
     return function
 
 
-def _compiled(function: Callable[..., Tensor], arity: int) -> Callable[..., Tensor]:
-    """Return the elementwise function of `arity` TensorFlow tensors, compiled by XLA wherever it is called."""
+def _off_tape(x: Tensor) -> Tensor:
+    """Return `x`, but in eager mode no tape keeps what is made of it; the gradient is the caller's own."""
+    import tensorflow as tf
+
+    return tf.stop_gradient(x) if tf.executing_eagerly() else x
+
+
+def _compiled(function: Function) -> Function:
+    """Return the function of TensorFlow tensors, compiled by XLA wherever it is called."""
     import tensorflow as tf
 
     @functools.cache
-    def compiled(dtype: str) -> Callable[..., Tensor]:
-        # flat and of unknown size: one trace serves all shapes (XLA still compiles once for each size that it meets)
-        signature = [tf.TensorSpec([None], dtype)] * arity
+    def compiled(*kinds: tuple[str, int]) -> Function:
+        # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
+        signature = [tf.TensorSpec([None] * rank, dtype) for dtype, rank in kinds]
         return tf.function(function, input_signature=signature, jit_compile=True, autograph=False)
 
+    return lambda *tensors: compiled(*((dtype_of(x), len(x.shape)) for x in tensors))(*tensors)
+
+
+def _flat(elementwise: Function) -> Function:
+    """Return the elementwise function, which meets its tensors as vectors: those of one size share a program."""
+    import tensorflow as tf
+
     def call(x: Tensor, *others: Tensor) -> Tensor:
-        y = compiled(dtype_of(x))(*(tf.reshape(tensor, [-1]) for tensor in (x, *others)))
+        y = elementwise(*(tf.reshape(tensor, [-1]) for tensor in (x, *others)))
         return tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape)
 
     return call
@@ -103,7 +166,7 @@ def in_xla() -> bool:
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
-def _jax(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+def _jax(value: Function, product: Function) -> Function:
     import jax
 
     # custom_vjp and custom_gradient forbid forward over reverse, jacfwd(jacrev(f))
@@ -112,7 +175,7 @@ def _jax(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Functi
     return function
 
 
-def _torch(value: Function, product: Callable[[Tensor, Tensor], Tensor]) -> Function:
+def _torch(value: Function, product: Function) -> Function:
     import torch
 
     class WithDerivative(torch.autograd.Function):

@@ -177,6 +177,32 @@ def test_mish_keeps_only_its_input_for_the_backward_pass():
     assert saved_for_backward(keras.activations.mish, "float32") > 4
 
 
+@pytest.mark.parametrize("name", ["prelu", "trelu", "elu"])
+def test_trained_parameters_keep_only_the_input_for_the_backward_pass(name):
+    function = ka.spec(name).function
+    alpha = (tf.fill([256], 0.25),)
+    for dtype, size in (("float32", 4), ("bfloat16", 2)):
+        kept = saved_for_backward(lambda x, a: function(x, alpha=a), dtype, alpha)
+        assert size <= kept < size + 0.1  # alpha itself, shared by 64 rows
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_second_derivatives_with_trained_parameters(run):
+    """Of ELU: alpha * exp(x) for x, exp(x) for x and alpha, at and below 0; and 0 above."""
+    x, alpha = tf.constant([[-2.0, 0.5], [-0.5, -3.0]]), tf.constant([0.3, 2.0])
+
+    def second(x, alpha):
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch((x, alpha))
+            first, _ = _gradients(lambda z: ka.functions.elu(z, alpha=alpha), x)
+        return outer.gradient(first, x), outer.gradient(first, alpha)
+
+    by_x, by_alpha = RUNS[run](second)(x, alpha)
+    slope = np.where(x > 0, 0, np.exp(x))
+    np.testing.assert_allclose(by_x, alpha * slope, rtol=1e-6)
+    np.testing.assert_allclose(by_alpha, slope.sum(axis=0), rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("name", "extra"),
