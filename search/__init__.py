@@ -4,6 +4,7 @@ from .api import search_activations
 from .export import export
 from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
+from .load import LoadedModel, load
 from .oracle import ActivationOracle
 from .population import PopulationModel
 from .result import SearchResult
@@ -19,11 +20,13 @@ __all__ = [
     "ActivationTuner",
     "Assignment",
     "Candidate",
+    "LoadedModel",
     "PopulationModel",
     "SearchResult",
     "Slot",
     "activation_choice",
     "export",
+    "load",
     "search_activations",
     "slots",
     "vectorizes",

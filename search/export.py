@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,7 @@ def export(
     _check_formats(formats)
     if not isinstance(model, keras.Model) or not model.built:
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
+    extra = model_card.check_extra(card or {})
     names = savedmodel.output_names(model)
     cut = _check_classes(model, class_names)
     whole = savedmodel.in_float32(savedmodel.with_preprocessing(model, preprocessing))
@@ -121,7 +123,7 @@ def export(
             "preprocessing": _layers(preprocessing),
             "files": [FORMATS[name] for name in formats],
         }
-        made = _card(model, stage, checked, len(next(iter(x.values()))), facts, card or {})
+        made = _card(model, stage, checked, len(next(iter(x.values()))), facts, extra)
         for name, text in (notes(difference) if notes else {}).items():
             (stage.made / name).write_text(text, encoding="utf-8")
         return Exported(stage.publish(), difference, made)
@@ -243,5 +245,10 @@ def _clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         ours = isinstance(error, ExportError)
         if ours or not (isinstance(error, OSError) or type(error).__module__.startswith("tensorflow.")):
             raise
-        reason = str(error).partition("\n")[0]
+        # TensorFlow says where in its graph, and where on the disk, before it says what
+        reason = (
+            re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[Errno \d+\]", "", str(error).partition("\n")[0])
+            .rpartition("; ")[2]
+            .strip()
+        )
         raise ExportError(f"The export must be writable: {reason}. Received: path={str(path)!r}") from error

@@ -19,6 +19,10 @@ from .slots import is_activation, places
 
 FILE, TEXT = Path("assets", "model_card.json"), Path("assets", "MODEL_CARD.md")
 FORMAT = 1
+_OWN = {
+    *("format", "created", "parameters", "signatures", "class_names", "preprocessing", "files", "activations"),
+    *("verification", "versions"),
+}
 _FEW = 64  # trained values that are listed one by one
 
 
@@ -70,15 +74,16 @@ def card(
         model: what was given to export, before preprocessing.
         signature: ``signatures``, ``class_names``, ``preprocessing``, ``files``.
         verification: how the export was compared with the model.
-        extra: what the exporter knows more: ``data``, ``metrics``, ``seed``, …; it adds, it does not replace.
+        extra: what the exporter knows more: ``data``, ``metrics``, ``seed``, …; see `check_extra`.
     """
-    made = {
+    return {
         "format": FORMAT,
         "name": model.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "parameters": int(model.count_params()),
         **signature,
         "activations": activations(model),
+        **extra,
         "verification": dict(verification),
         "versions": {
             "keras_acts": keras_acts.__version__,
@@ -87,20 +92,27 @@ def card(
             "backend": keras.backend.backend(),
         },
     }
-    if taken := sorted(made.keys() & extra.keys() - {"name"}):
+
+
+def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts for a card as plain data.
+
+    Raises:
+        ExportError: if they are none, or would replace what the export itself writes.
+    """
+    if taken := sorted(_OWN & extra.keys()):
         raise ExportError(f"card must add to what the export writes itself. Received: card with {taken}")
-    return {**made, **extra}
+    try:
+        return json.loads(json.dumps(extra, default=_plain))
+    except (TypeError, ValueError) as error:
+        raise ExportError(f"card must be of plain data that JSON can hold. Received: {error}") from error
 
 
 def write(folder: Path, data: Mapping[str, Any]) -> None:
     """Write both files into the export in `folder`."""
-    try:
-        text = json.dumps(data, indent=2, ensure_ascii=False, default=_plain) + "\n"
-    except (TypeError, ValueError) as error:
-        raise ExportError(f"card must be of plain data that JSON can hold. Received: {error}") from error
     (folder / FILE).parent.mkdir(exist_ok=True)
-    (folder / FILE).write_text(text, encoding="utf-8")
-    (folder / TEXT).write_text(markdown(json.loads(text)), encoding="utf-8")
+    (folder / FILE).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / TEXT).write_text(markdown(data), encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
@@ -167,10 +179,8 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     if data.get("metrics"):
         rows = [(part, *_metric(name, m)) for part, metrics in data["metrics"].items() for name, m in metrics.items()]
         yield from _table("Metrics", ("data", "metric", "value", "interval", "samples"), rows)
-    known = {"format", "name", "created", "parameters", "signatures", "class_names", "files"}
-    known |= {"preprocessing", "activations", "metrics", "verification"}
     for key, value in data.items():
-        if key not in known:
+        if key == "versions" or key not in _OWN | {"name", "metrics"}:
             yield from ("", f"## {key.replace('_', ' ').capitalize()}", "", *_list(value))
     yield ""
     checked = data["verification"]

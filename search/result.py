@@ -54,6 +54,10 @@ class SearchResult:
         executions_per_trial: how many seeds each score is the mean of.
         device: where the trials were trained.
         interrupted: whether the search was stopped before all trials were done.
+        seed: of candidates, initialization and batch order.
+        data: fingerprints of the arrays that trained, ranked and tested.
+        intervals: the metrics on the test data with their intervals; see `keras_acts.search.intervals`.
+        samples: a few inputs, with which an export is compared.
     """
 
     objective: str
@@ -66,6 +70,10 @@ class SearchResult:
     test: Mapping[str, float] | None = None
     baseline_test: Mapping[str, float] | None = None
     interrupted: bool = False
+    seed: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    intervals: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    samples: Any = field(default=None, repr=False)
 
     @property
     def best(self) -> Candidate:
@@ -98,12 +106,19 @@ class SearchResult:
             for trial in self.trials
         )
 
-    def export(self, path: Any, *, overwrite: bool = False, samples: Any = None) -> Exported:
-        """Write the best model as a SavedModel with its `report.md`; see `keras_acts.search.export`."""
+    def export(self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any) -> Exported:
+        """Write the best model as a SavedModel with its model card and `report.md`.
+
+        Args:
+            path: the folder to make.
+            card: more facts for the model card.
+            **options: those of `keras_acts.search.export`: `overwrite`, `versioned`, `class_names`, `formats`, ….
+        """
+        options.setdefault("samples", self.samples if options.get("preprocessing") is None else None)
         return export(
             self.model,
             path,
-            overwrite=overwrite,
-            samples=samples,
+            card={**report.card(self), **(card or {})},
             notes=lambda difference: {"report.md": report.markdown(self, difference)},
+            **options,
         )
