@@ -42,7 +42,7 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
         struct = get_input_signature(preprocessing if own else model)
         inputs = keras.tree.map_structure(raw, struct[0] if len(struct) == 1 else struct)
         return keras.Model(inputs, model(preprocessing(inputs)), name=model.name)
-    except (ValueError, TypeError) as error:
+    except Exception as error:  # each backend and layer has its own for shapes that do not fit
         reason = str(error).strip().partition("\n")[0]
         raise ExportError(
             f"preprocessing must make the model's inputs from raw ones. Received: {preprocessing.name!r} ({reason})"

@@ -23,14 +23,19 @@ from tests.models import blobs, mlp
 SMALL = ["--trials", "2", "--epochs", "1", "--activations", "relu,leaky_relu"]
 
 
-def run(tmp_path, *arguments):
-    """Run `keras-acts search` inside `tmp_path`."""
+def command(tmp_path, *arguments):
+    """Run `keras-acts` inside `tmp_path`."""
     before = os.getcwd()
     os.chdir(tmp_path)
     try:
-        return CliRunner().invoke(main, ["search", *arguments])
+        return CliRunner().invoke(main, list(arguments))
     finally:
         os.chdir(before)
+
+
+def run(tmp_path, *arguments):
+    """Run `keras-acts search` inside `tmp_path`."""
+    return command(tmp_path, "search", *arguments)
 
 
 def csv(path, x, y):

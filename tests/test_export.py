@@ -281,7 +281,7 @@ def test_only_built_models_and_plain_cards_are_exported(tmp_path):
         export(keras.Sequential([keras.layers.Dense(3)]), tmp_path / "model")
     with pytest.raises(ExportError, match=r"must add.*\['verification'\]"):
         export(mlp(), tmp_path / "model", card={"verification": {}})
-    with pytest.raises(ExportError, match="plain data.*a set"):
+    with pytest.raises(ExportError, match=r"plain data.*a set"):
         export(mlp(), tmp_path / "model", card={"tags": {"a"}})
     assert os.listdir(tmp_path) == []
 

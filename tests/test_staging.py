@@ -1,4 +1,4 @@
-"""Exports are whole or not there, whatever happens: killed processes, full and read-only disks, what is there already."""
+"""Exports are whole or not there, whatever happens: kills, full and read-only disks, what is there already."""
 
 import os
 import random
