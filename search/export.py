@@ -28,6 +28,8 @@ __all__ = ["Exported", "check_target", "export"]
 LIMITS, OTHER_BACKENDS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "onnx": 1e-5}, 1e-3
 FORMATS = {"keras": "model.keras", "litert": "model.tflite", "onnx": "model.onnx"}
 SAMPLES = 256  # a few tell whether an export is the model
+# of TensorFlow's error codes: UNKNOWN, NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, DATA_LOSS
+_OF_DISKS = {2, 5, 7, 8, 15}
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,12 @@ def _write(
 
 
 def _write_keras(model: keras.Model, file: Path, x: dict[str, np.ndarray]) -> float:
-    model.save(file)
-    loaded = keras.models.load_model(file, compile=False, safe_mode=False)
+    try:
+        model.save(file)
+        loaded = keras.models.load_model(file, compile=False, safe_mode=False)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"A .keras file needs a model that Keras can load again. Received: {reason}") from error
     names = savedmodel.output_names(model)
     return compare(savedmodel.predict(model, x, names), savedmodel.predict(loaded, x, names))
 
@@ -242,13 +248,12 @@ def _clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        ours = isinstance(error, ExportError)
-        if ours or not (isinstance(error, OSError) or type(error).__module__.startswith("tensorflow.")):
+        in_tensorflow = (
+            type(error).__module__.startswith("tensorflow.") and getattr(error, "error_code", 0) in _OF_DISKS
+        )
+        if not isinstance(error, OSError) and not in_tensorflow:
             raise
         # TensorFlow says where in its graph, and where on the disk, before it says what
-        reason = (
-            re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[Errno \d+\]", "", str(error).partition("\n")[0])
-            .rpartition("; ")[2]
-            .strip()
-        )
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[Errno \d+\]", "", str(error).partition("\n")[0])
+        reason = reason.rpartition("; ")[2].strip()
         raise ExportError(f"The export must be writable: {reason}. Received: path={str(path)!r}") from error

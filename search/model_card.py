@@ -167,7 +167,8 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     for side, tensors in {"input": inputs, "output": outputs}.items():
         for name, tensor in tensors.items():
             yield f"| {side} | {name} | {_shape(tensor)} | {tensor['dtype']} |"
-    yield ""
+    if data.get("preprocessing") or data.get("class_names"):
+        yield ""
     if data.get("preprocessing"):
         yield f"The inputs are raw; inside the graph come first: {', '.join(data['preprocessing'])}."
     if data.get("class_names"):

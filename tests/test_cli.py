@@ -124,7 +124,7 @@ def test_a_regression_from_npz(tmp_path):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("data", ["wine", "digits"])
+@pytest.mark.parametrize("data", ["wine", pytest.param("digits", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_table_twice(tmp_path, data):
     def table():
         found = json.loads(run(tmp_path, "--data", data, "--json", "--seed", "3", *SMALL[:-1], "elu,mish").stdout)
