@@ -1,11 +1,15 @@
 """A population against training its models one after the other, in one process.
 
-    python -m benchmarks.population --mlp letters.csv letter --cnn optdigits.csv digit [--repeats 3]
+    python -m benchmarks.population --mlp letters.csv letter --cnn optdigits.csv digit [--repeats 3] [--plot growth.png]
 
 The features are all numbers of the .csv but the target. The same candidates, epochs and batch size, ``verbose=0``,
 against (a) KerasTuner's GridSearch as users write it, (b) the same with ``steps_per_execution`` tuned, (c) a plain loop
 of `fit`. The peers train one model after the other, so their time is measured at ``--peers`` models and scaled; ours is
 measured whole, building and tracing included. More than 8 slots are 8 activations with several seeds each.
+
+"in steps" is the share of the seconds that the steps take at their median speed; the rest is building, tracing,
+compiling and Keras. "floor" is the time of the model's multiplications alone at the machine's own measured rate
+(`benchmarks.floor`), "of floor" its share of the time in steps.
 """
 
 from __future__ import annotations
@@ -31,10 +35,12 @@ import keras_tuner
 import numpy as np
 import pandas
 import tensorflow as tf
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
+from benchmarks.floor import floor
 from keras_acts.search import with_activations
 from keras_acts.search.population import PopulationModel
 
@@ -99,13 +105,38 @@ def compiled(model: keras.Model, **options: Any) -> keras.Model:
     return model
 
 
-def population(task: Task, count: int, jit_compile: bool) -> float:
-    """Return the seconds that a population takes, building and tracing included."""
+class StepTimer(keras.callbacks.Callback):
+    """Measures the seconds of a step in each block that Keras runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self.steps = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Start the clock."""
+        self.start, self.first = time.perf_counter(), batch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop it."""
+        count = batch - self.first + 1
+        self.seconds.append((time.perf_counter() - self.start) / count)
+        self.steps += count
+
+    @property
+    def total(self) -> float:
+        """The seconds of all steps at their median speed."""
+        return self.steps * statistics.median(self.seconds)
+
+
+def population(task: Task, count: int, jit_compile: bool | str) -> tuple[float, float]:
+    """Return the seconds that a population takes, building and tracing included, and those of its steps."""
     keras.backend.clear_session()
+    timer = StepTimer()
     start = time.perf_counter()
     made = PopulationModel(task.model(), ACTIVATIONS[:count], seeds=max(1, count // len(ACTIVATIONS)))
-    compiled(made, steps_per_execution=STEPS, jit_compile=jit_compile).fit(**task.fitted)
-    return time.perf_counter() - start
+    compiled(made, steps_per_execution=STEPS, jit_compile=jit_compile).fit(**task.fitted, callbacks=[timer])
+    return time.perf_counter() - start, timer.total
 
 
 def tuner(task: Task, count: int, **options: Any) -> float:
@@ -175,6 +206,23 @@ def environment() -> str:
     )
 
 
+def draw(growth: dict[str, list[tuple[int, float, float]]], path: str) -> None:
+    """Draw the seconds of populations and of KerasTuner against the number of models."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for name, rows in growth.items():
+        counts, seconds, theirs = zip(*rows, strict=True)
+        (line,) = axes.plot(counts, seconds, "o-", label=f"{name}: population")
+        axes.plot(counts, theirs, ":", color=line.get_color(), label=f"{name}: KerasTuner")
+    axes.set(xscale="log", yscale="log", xlabel="models", ylabel="seconds, building and tracing included")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -184,30 +232,39 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs="+", default=[5], help="(default: %(default)s)")
     parser.add_argument("--peers", type=int, default=4, help="models that the peers train (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="of everything (default: %(default)s)")
-    parser.add_argument("--xla", action="store_true", help="compile ours with XLA")
+    parser.add_argument("--jit", choices=("auto", "yes", "no"), default="auto", help="XLA for ours (default: auto)")
+    parser.add_argument("--plot", metavar="PNG", help="draw the seconds against the slots (needs matplotlib)")
     arguments = parser.parse_args()
     if arguments.peers > len(ACTIVATIONS) or any(n > 8 and n % 8 for n in arguments.slots):
         parser.error("--slots must be at most 8 or multiples of 8 (activations x seeds), --peers at most 8")
     if not (arguments.mlp or arguments.cnn):
         parser.error("give --mlp or --cnn")
-    console = Console(width=120)
+    console = Console(width=160)
     console.print(
         f"{environment()}; {arguments.repeats} repeats, peers measured at {arguments.peers} models and scaled"
     )
-    table = Table("task", "models", "seconds", "ms/model/epoch", *(f"x {peer}" for peer in PEERS), "peak MB")
+    jit = {"auto": "auto", "yes": True, "no": False}[arguments.jit]
+    columns = ("ms/model/epoch", *(f"x {peer}" for peer in PEERS), "in steps", "floor s", "of floor", "peak MB")
+    table = Table("task", "models", "seconds", *columns, box=MARKDOWN)
+    growth: dict[str, list[tuple[int, float, float]]] = {}
     for task in tasks(arguments):
         times = {
             name: statistics.median(peer(task, arguments.peers) for _ in range(arguments.repeats)) / arguments.peers
             for name, peer in PEERS.items()
         }
+        alone = floor(task.model(), len(task.x) * task.epochs)
         for count in arguments.slots:
-            seconds = statistics.median(population(task, count, arguments.xla) for _ in range(arguments.repeats))
+            found = sorted(population(task, count, jit) for _ in range(arguments.repeats))
+            seconds, in_steps = found[len(found) // 2]
             ratios = (f"{times[name] * count / seconds:.1f}" for name in PEERS)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            each = 1e3 * seconds / count / task.epochs
-            table.add_row(task.name, str(count), f"{seconds:.1f}", f"{each:.1f}", *ratios, f"{peak:.0f}")
-        table.add_section()
+            shares = (f"{in_steps / seconds:.0%}", f"{alone * count:.1f}", f"{alone * count / in_steps:.0%}")
+            each = f"{1e3 * seconds / count / task.epochs:.1f}"
+            table.add_row(task.name, str(count), f"{seconds:.1f}", each, *ratios, *shares, f"{peak:.0f}")
+            growth.setdefault(task.name, []).append((count, seconds, times["a: KerasTuner"] * count))
     console.print(table)
+    if arguments.plot:
+        draw(growth, arguments.plot)
 
 
 if __name__ == "__main__":

@@ -123,6 +123,8 @@ def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
     import tensorflow as tf
 
     if is_serving():  # clients make this form one PReLU, and do not know multiply_no_nan; 0 * -inf is NaN
+        if len(alpha.shape) == len(x.shape) > 1 and alpha.shape[0] == 1:
+            alpha = ops.squeeze(alpha, 0)  # LiteRT's has no batch axis
         return ops.add(ops.relu(x), ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x))))
     # TensorFlow gives a tie's gradient to the first argument: at 0 it is alpha. Where alpha is 0, so is 0 * -inf.
     return ops.add(ops.relu(x), tf.math.multiply_no_nan(ops.minimum(x, 0), alpha))

@@ -1,6 +1,7 @@
 """Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
 
 from .api import search_activations
+from .best import BestWeights
 from .export import export
 from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
@@ -19,6 +20,7 @@ __all__ = [
     "ActivationSpace",
     "ActivationTuner",
     "Assignment",
+    "BestWeights",
     "Candidate",
     "LoadedModel",
     "PopulationModel",

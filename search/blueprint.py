@@ -60,13 +60,14 @@ class Blueprint:
 
         Members of one seed whose activations have no variables share them: they have the same random numbers.
         """
-        known: dict[Any, Weights] = {}
+        known: dict[Member, Weights] = {}
         weights = []
+        alike = next((group.candidate for group in groups if not group.trained), None)
         for group in groups:
             for member in found[group.start : group.stop]:
-                key = (member.candidate if group.trained else group.candidate, member.seed)
+                key = member if group.trained or alike is None else Member(alike, member.seed)
                 if key not in known:
-                    ordinary = self.build(Member(*key))
+                    ordinary = self.build(key)
                     known[key] = {path: weights_of(layer) for path, layer in layers_of(ordinary)}
                 weights.append(known[key])
         return weights

@@ -13,7 +13,7 @@ import keras_acts
 from keras_acts.functions import surrogate_theta
 from keras_acts.layers import TrainedActivation
 
-from .layout import FOLDED, SHARED, STACKED, Batch, from_merged
+from .layout import FOLDED, SHARED, STACKED, Batch, beside, from_merged
 from .members import Group
 
 Tensor = Any
@@ -40,7 +40,7 @@ def everywhere(activation: Callable[..., Any] | None, x: Batch) -> Batch:
         return Batch(activation(x.value), SHARED, x.slots)
     if _is_per_sample(activation):
         return from_merged(activation(x.merged()), x.slots)
-    return Batch(ops.stack([activation(x.slot(i)) for i in range(x.slots)]), STACKED, x.slots)
+    return Batch(ops.stack([activation(value) for value in x.apart()]), STACKED, x.slots)
 
 
 def by_group(groups: tuple[Group, ...], variables: list[dict[str, Any]], x: Batch) -> Batch:
@@ -63,6 +63,13 @@ def by_group(groups: tuple[Group, ...], variables: list[dict[str, Any]], x: Batc
         for group, own, part in zip(groups, variables, parts, strict=True)
     ]
     return Batch(made[0] if len(made) == 1 else ops.concatenate(made, axis=axis), layout, x.slots)
+
+
+def with_variables(activation: TrainedActivation, variables: dict[str, Any], x: Batch) -> Batch:
+    """Return an activation that all slots have, each with trained parameters of its own: (P,) or (P, C) by name."""
+    x = x if x.layout == FOLDED and is_elementwise(activation) else Batch(x.stacked(), STACKED, x.slots)
+    values = {name: beside(value, x) for name, value in variables.items()}
+    return x.mapped(lambda value: _trained(activation, values, value))
 
 
 def _apply(group: Group, variables: dict[str, Any], x: Batch) -> Tensor:
@@ -88,13 +95,7 @@ def _values(group: Group, variables: dict[str, Any], x: Batch) -> dict[str, Tens
     """The parameters, one or one a channel for each slot of the group, shaped to broadcast against the batch."""
     dtype = "float64" if keras.backend.standardize_dtype(x.value.dtype) == "float64" else "float32"
     given: dict[str, Any] = {name: ops.convert_to_tensor(column, dtype) for name, column in group.numbers.items()}
-    values = {}
-    for name, value in {**given, **variables}.items():
-        if x.layout == FOLDED:
-            values[name] = ops.repeat(value, x.channels) if len(value.shape) == 1 else ops.reshape(value, (-1,))
-        else:
-            values[name] = ops.reshape(value, (x.slots, *(1,) * (x.rank - 1), *(tuple(value.shape[1:]) or (1,))))
-    return values
+    return {name: beside(value, x) for name, value in {**given, **variables}.items()}
 
 
 def _same(values: np.ndarray) -> bool:
@@ -106,6 +107,11 @@ def is_elementwise(activation: Any) -> bool:
     if isinstance(activation, keras_acts.Activation | TrainedActivation):
         return activation.spec.elementwise
     return _hashable(activation) and activation in _ELEMENTWISE
+
+
+def last_axis(activation: TrainedActivation) -> bool:
+    """Return whether the trained parameters belong to the last axis, or to all of the layer."""
+    return activation.per != "feature" and activation.data_format != "channels_first" and activation.axis in (None, -1)
 
 
 def _is_per_sample(activation: Any) -> bool:

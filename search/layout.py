@@ -60,17 +60,34 @@ class Batch:
         x = self.stacked()
         return ops.reshape(x, (-1, *ops.shape(x)[2:]))
 
-    def slot(self, index: int) -> Tensor:
-        """Return what one slot sees, (B, ...)."""
+    def apart(self) -> list[Tensor]:
+        """Return what each slot sees, (B, ...). Not slices: their gradients would each be as large as all slots'."""
         if self.layout == SHARED:
-            return self.value
+            return [self.value] * self.slots
         if self.layout == STACKED:
-            return self.value[index]
-        return self.value[..., index * self.channels : (index + 1) * self.channels]
+            return ops.unstack(self.value, self.slots)
+        return ops.split(self.value, self.slots, axis=-1)
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch of `function` of the tensor as it lies; for what acts on each value alone."""
         return Batch(function(self.value), self.layout, self.slots)
+
+
+def beside(value: Tensor, x: Batch) -> Tensor:
+    """Return the slots' parameters, shaped to broadcast against a batch that is not shared.
+
+    Args:
+        value: (P, ...), what follows P broadcasts against one slot's sample from the last axis on, as in NumPy.
+        x: the batch.
+    """
+    slots, *own = value.shape
+    own = own or [1]
+    if x.layout == STACKED:
+        return ops.reshape(value, (slots, *(1,) * (x.rank - len(own)), *own))
+    value = ops.moveaxis(ops.reshape(value, (slots, *own)), 0, -2)
+    if own[-1] == 1:
+        value = ops.repeat(value, x.channels, axis=-1)
+    return ops.reshape(value, (*own[:-1], -1))
 
 
 def from_merged(x: Tensor, slots: int) -> Batch:

@@ -72,18 +72,25 @@ def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: An
     """Return what a layer or operation makes of its arguments, each tensor a `Batch`; see `StackedLayer.run`."""
     slots = len(plan.candidates)
 
+    given = keras.tree.flatten((inputs, options))
+    apart = [x.apart() if isinstance(x, Batch) else [x] * slots for x in given]
+
     def arguments(i: int) -> tuple[Any, Any]:
-        return keras.tree.map_structure(lambda x: x.slot(i) if isinstance(x, Batch) else x, (inputs, options))
+        return keras.tree.pack_sequence_as((inputs, options), [values[i] for values in apart])
 
     if not isinstance(plan.layer, keras.layers.Layer):  # an operation: a pure function
-        found = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
-        shared = all(x.layout == SHARED for x in found)
+        shared = all(x.layout == SHARED for x in given if isinstance(x, Batch))
         made = [plan.layer(*args, **kwargs) for args, kwargs in map(arguments, range(1 if shared else slots))]
         if shared:
             return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), made[0])
         return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *made)
 
-    runs = [_run(plan, i, training, *arguments(i)) for i in range(slots)]
+    weights: list[dict[str, Tensor]] = [{} for _ in range(slots)]
+    for block in plan.blocks:
+        values = ops.unstack(ops.convert_to_tensor(block.variable), block.stop - block.start)
+        for i, value in enumerate(values, block.start):
+            weights[i][block.key] = value
+    runs = [_run(plan, i, weights[i], training, *arguments(i)) for i in range(slots)]
     for block in plan.blocks:
         states = [state[block.key] for _, state, _ in runs[block.start : block.stop] if block.key in state]
         if states:
@@ -93,12 +100,13 @@ def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: An
     return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *(y for y, _, _ in runs))
 
 
-def _run(plan: Plan, i: int, training: bool, args: Any, kwargs: Any) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
+def _run(
+    plan: Plan, i: int, own: dict[str, Tensor], training: bool, args: Any, kwargs: Any
+) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
     """One slot's output, the new values of its variables that are not trained, and what it adds to the loss."""
     layer = plan.blueprint.layer(plan.candidates[i], plan.path) if plan.groups else plan.layer
     if "training" in inspect.signature(layer.call).parameters:
         kwargs = {**kwargs, "training": training}
-    own = {b.key: ops.convert_to_tensor(b.variable)[i - b.start] for b in plan.blocks if b.start <= i < b.stop}
     keys = {id(variable): key for key, variable in variables_of(layer).items()}
     trained, others = (
         [own[keys[id(v)]] for v in kind] for kind in (layer.trainable_variables, layer.non_trainable_variables)

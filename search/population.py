@@ -14,10 +14,14 @@ from keras_acts.errors import ModelError
 
 from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
+from .clipping import clip_per_slot
+from .device import gpus
 from .layout import SHARED, Batch, with_logits
 from .members import Member, arrange, members
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
+from .steps_tensorflow import TrainingStep
+from .vectorize import compiles
 
 Tensor = Any
 
@@ -95,6 +99,17 @@ class PopulationModel(keras.Model):
         """The names of the model's outputs."""
         return self._state.graph.output_names
 
+    @property
+    def output_spec(self) -> Any:
+        """The outputs of all slots without their values, (P, B, ...) each."""
+        slots = len(self.members)
+        graph = self._state.graph
+        return keras.tree.map_structure(lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), graph._outputs_struct)
+
+    def _faster_under_xla(self) -> bool:
+        plans = [layer.plan for layer in self.stacked]
+        return bool(gpus()) or all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the outputs of all slots, (P, B, ...) each."""
         state = self._state
@@ -140,14 +155,37 @@ class PopulationModel(keras.Model):
         optimizer = keras.optimizers.get(optimizer)
         _check_optimizer(optimizer)
         _check_embeddings(optimizer, self.stacked)
+        clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
+        if keras.backend.backend() == "tensorflow":
+            jit = options.pop("jit_compile", "auto")
+            self._state.step = TrainingStep(self, jit, self._faster_under_xla())
+            # Keras itself compiles nothing: validation runs too rarely for that
+            options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
+        if keras.backend.backend() == "tensorflow":
+            self._compile_config.config["jit_compile"] = jit
         slots = len(self.members)
         self._loss_tracker = SlotLossMean(slots, name="loss")
         if loss is not None:
             self._compile_loss = SlotLosses(slots, loss, loss_weights, output_names=self.output_names)
         if metrics is not None or weighted_metrics is not None:
             self._compile_metrics = SlotMetrics(slots, metrics, weighted_metrics, output_names=self.output_names)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **options: Any,
+    ) -> keras.callbacks.History:
+        """Train all slots on the same batches, as every Keras model."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [_Announcement(), *keras.tree.flatten(callbacks or [])]
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -162,9 +200,10 @@ class PopulationModel(keras.Model):
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
         samples = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
-        self._loss_tracker.update_state(self._public(ops.stop_gradient(losses)), sample_weight=samples)
         if training:
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
+        shown, healthy = (self._public(ops.convert_to_tensor(x)) for x in (ops.stop_gradient(losses), self.healthy))
+        self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
         return ops.sum(losses)
 
     def get_metrics_result(self) -> dict[str, Any]:
@@ -173,7 +212,7 @@ class PopulationModel(keras.Model):
         for metric in self.metrics:
             result = metric.result()
             found.update(result if isinstance(result, dict) else {metric.name: result})
-        healthy = ops.not_equal(self._public(ops.convert_to_tensor(self.healthy)), 0)
+        healthy = ops.not_equal(self._loss_tracker.healthy, 0)
         means = {}
         for name, values in found.items():
             kept = ops.reshape(healthy, (-1, *(1,) * (len(values.shape) - 1)))
@@ -184,8 +223,10 @@ class PopulationModel(keras.Model):
 
     def train_step(self, *arguments: Any) -> Any:
         """Train all slots on one batch; those whose loss is not finite stay as they are."""
-        step = steps.jax_train_step if keras.backend.backend() == "jax" else steps.tensorflow_train_step
-        return step(self, super().train_step, *arguments)
+        if keras.backend.backend() == "jax":
+            return steps.jax_train_step(self, super().train_step, *arguments)
+        assert self._state.step is not None  # there is one since compile
+        return self._state.step(*arguments)
 
     def predict_step(self, *arguments: Any) -> Any:
         """Return the outputs with the batch in front, which is the axis that Keras concatenates."""
@@ -244,6 +285,16 @@ class _State:
         self.graph = graph_of(blueprint.made(found[order[0]].candidate))
         self.stacked: dict[str, StackedLayer] = {}
         self.losses: list[Tensor] = []
+        self.step: TrainingStep | None = None
+
+
+class _Announcement(keras.callbacks.Callback):
+    """Tells the training step how many steps are about to come."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        step = self.model._state.step
+        if step is not None:
+            step.expect(self.params["epochs"] * (self.params["steps"] or np.inf))
 
 
 def _swapped(y: Tensor) -> Tensor:
@@ -254,22 +305,19 @@ def _check_optimizer(optimizer: Any) -> None:
     name = type(optimizer).__name__
     if optimizer is None or type(optimizer) is not getattr(keras.optimizers, name, None) or name not in _OPTIMIZERS:
         raise ModelError(f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}")
-    for option in ("clipnorm", "global_clipnorm"):
-        if getattr(optimizer, option) is not None:
-            raise ModelError(
-                f"{option} is a norm over all slots of a population; clipvalue is not. "
-                f"Received: {option}={getattr(optimizer, option)}"
-            )
 
 
 def _check_embeddings(optimizer: Any, stacked: list[StackedLayer]) -> None:
     """Keras squares and clips the gradient of each occurrence of a token before adding them; stacked, they are one."""
     if keras.backend.backend() == "tensorflow" and (
-        not isinstance(optimizer, keras.optimizers.SGD) or optimizer.clipvalue
+        not isinstance(optimizer, keras.optimizers.SGD)
+        or optimizer.clipvalue
+        or optimizer.clipnorm
+        or optimizer.global_clipnorm
     ):
         for layer in stacked:
             if isinstance(layer.plan.layer, keras.layers.Embedding) and layer.trainable_variables:
                 raise ModelError(
-                    "A trained Embedding needs SGD without clipvalue: with others, Keras treats each occurrence of a "
+                    "A trained Embedding needs SGD without clipping: with others, Keras treats each occurrence of a "
                     f"token apart. Received: {type(optimizer).__name__}, {layer.plan.path!r}"
                 )

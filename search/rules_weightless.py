@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layout import FOLDED, SHARED, STACKED, Batch, from_merged
+from .layout import FOLDED, SHARED, Batch, from_merged
 from .vectorize import Call, vectorizes
 
 # each acts on every channel alone, so that the slots' channels may lie side by side
@@ -47,6 +47,14 @@ def _once(call: Call, *inputs: Any, **options: Any) -> Any:
 vectorizes(*_PER_SAMPLE)(_once)
 
 
+def _within_a_sample(layer: Any) -> bool:
+    axes = layer.axis if isinstance(layer.axis, list | tuple) else (layer.axis,)
+    return all(axis % len(layer.input.shape) for axis in axes)
+
+
+vectorizes(layers.UnitNormalization, accepts=_within_a_sample)(_once)
+
+
 def _channels_last(layer: Any) -> bool:
     return getattr(layer, "data_format", "channels_last") == "channels_last"
 
@@ -81,15 +89,6 @@ def merge(call: Call, inputs: list[Batch]) -> Batch:
 def activation(call: Call, x: Batch) -> Batch:
     """The slots' own activations, or the model's."""
     return call.activate(x)
-
-
-@vectorizes(layers.Dropout, accepts=lambda layer: layer.noise_shape is None)
-def dropout(call: Call, x: Batch) -> Batch:
-    """Each value of each slot by itself: slots share no mask."""
-    if not call.training or call.layer.rate == 0:
-        return x
-    x = Batch(x.stacked(), STACKED, x.slots) if x.layout == SHARED else x
-    return x.mapped(lambda value: keras.random.dropout(value, call.layer.rate, seed=call.random))
 
 
 @vectorizes(layers.Normalization, accepts=lambda layer: not layer.invert)

@@ -82,12 +82,20 @@ class SlotMean(keras.metrics.Metric):
 
 
 class SlotLossMean(SlotMean):
-    """The mean loss of each slot. Keras' training steps hand over the sum over slots: that is left out."""
+    """The mean loss of each slot. Keras' training steps hand over the sum over slots: that is left out.
 
-    def update_state(self, values: Tensor, sample_weight: Any = None) -> None:
+    `healthy`, (P,), tells which slots had not diverged: on JAX metrics see no variables but their own.
+    """
+
+    def __init__(self, slots: int, **kwargs: Any):
+        super().__init__(slots, **kwargs)
+        self.healthy = self.add_variable((slots,), "ones", name="healthy")
+
+    def update_state(self, values: Tensor, sample_weight: Any = None, healthy: Any = None) -> None:
         """Add (P,) with a weight; a scalar is left out."""
         if len(values.shape):
             super().update_state(values, sample_weight)
+            self.healthy.assign(healthy)
 
 
 class _SlotFunctionMean(SlotMean):
@@ -103,6 +111,8 @@ class _SlotFunctionMean(SlotMean):
         if self.function not in _OF_CLASSES:
             y_true, y_pred = _same_rank(ops.convert_to_tensor(y_true), y_pred)
         values = ops.cast(self.function(_for_slots(y_true, y_pred), y_pred, **self.options), self.dtype)  # (P, B, ...)
+        if len(values.shape) == 1:  # Keras' accuracies drop a last axis of size 1, which the batch may be
+            values = ops.expand_dims(values, 1)
         if sample_weight is not None and len(sample_weight.shape) > 1:
             reduced = [reduce_to_samplewise_values(v, sample_weight, ops.mean, self.dtype) for v in ops.unstack(values)]
             values, weight = ops.stack([v for v, _ in reduced]), reduced[0][1]
@@ -137,9 +147,10 @@ class _SlotCopies(keras.metrics.Metric):
 def _slot_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
     wraps = isinstance(metric, keras.metrics.MeanMetricWrapper)
     plain = wraps and type(metric).update_state is keras.metrics.MeanMetricWrapper.update_state
-    if plain and metric._fn in _LAST_AXIS_METRICS and _on_last_axis(metric._fn_kwargs):
-        return _SlotFunctionMean(metric, slots)
-    return _SlotCopies(metric, slots)
+    at_once = plain and metric._fn in _LAST_AXIS_METRICS and _on_last_axis(metric._fn_kwargs)
+    made = (_SlotFunctionMean if at_once else _SlotCopies)(metric, slots)
+    made._direction = getattr(metric, "_direction", None)  # "up" or "down": what is better
+    return made
 
 
 class _SlotLoss:

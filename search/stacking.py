@@ -12,9 +12,9 @@ from keras import ops
 
 from keras_acts.layers import TrainedActivation
 
-from . import rules_weighted, rules_weightless  # noqa: F401  (they register the rules)
+from . import rules  # noqa: F401  (it registers them)
 from .blueprint import OF_ACTIVATION, Blueprint, Weights, variables_of
-from .grouped import by_group, everywhere
+from .grouped import by_group, everywhere, last_axis, with_variables
 from .layout import Batch
 from .loop import Block, Plan, slot_after_slot
 from .members import Group
@@ -48,9 +48,8 @@ class StackedLayer(keras.layers.Layer):
         super().__init__(name=path.replace("/", "_"), autocast=False)
         mine = groups if blueprint.changes(path) else ()
         made = [blueprint.layer(group.candidate, path) for group in mine]
-        rule = rule_for(blueprint.layer(candidates[0], path))
-        if not all(map(_runs_by_group, made)) or (not mine and _has_variables(blueprint.layer(candidates[0], path))):
-            rule = None
+        first = blueprint.layer(candidates[0], path)
+        rule = rule_for(first) if all(map(_runs_by_group, made or (first,))) else None
         self.plan = Plan(path, blueprint, candidates, mine, rule, [])
         self.random = random
         everyone = Group(0, len(candidates), candidates[0], str, {})
@@ -120,14 +119,15 @@ class StackedLayer(keras.layers.Layer):
 
     def _activate(self, x: Batch) -> Batch:
         plan = self.plan
-        if not plan.groups:
-            return everywhere(plan.layer.activation, x)
-        variables: list[dict[str, Any]] = [{} for _ in plan.groups]
+        starts = [group.start for group in plan.groups] or [0]
+        variables: list[dict[str, Any]] = [{} for _ in starts]
         for block in plan.blocks:
             if block.key.startswith(OF_ACTIVATION):
-                index = next(i for i, group in enumerate(plan.groups) if group.start == block.start)
-                variables[index][block.name] = ops.convert_to_tensor(block.variable)
-        return by_group(plan.groups, variables, x)
+                variables[starts.index(block.start)][block.name] = ops.convert_to_tensor(block.variable)
+        if plan.groups:
+            return by_group(plan.groups, variables, x)
+        activation = plan.layer.activation
+        return with_variables(activation, variables[0], x) if variables[0] else everywhere(activation, x)
 
 
 def _as_they_are(values: np.ndarray, shape: Any, dtype: Any = None) -> Tensor:
@@ -161,13 +161,4 @@ def _runs_by_group(layer: Any) -> bool:
     activation = getattr(layer, "activation", None)
     if not isinstance(activation, keras.layers.Layer):
         return True
-    return (
-        isinstance(activation, TrainedActivation)
-        and activation.per != "feature"
-        and activation.data_format != "channels_first"
-        and activation.axis in (None, -1)
-    )
-
-
-def _has_variables(layer: Any) -> bool:
-    return isinstance(getattr(layer, "activation", None), keras.layers.Layer)
+    return isinstance(activation, TrainedActivation) and last_axis(activation)

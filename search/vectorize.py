@@ -40,12 +40,15 @@ class Call:
 class _Entry:
     rule: Rule
     accepts: Callable[[Any], bool]
+    xla: bool
 
 
 _RULES: dict[type, _Entry] = {}
 
 
-def vectorizes(*layers: type, accepts: Callable[[Any], bool] = lambda layer: True) -> Callable[[Rule], Rule]:
+def vectorizes(
+    *layers: type, accepts: Callable[[Any], bool] = lambda layer: True, xla: bool = True
+) -> Callable[[Rule], Rule]:
     """Decorate ``rule(call, *inputs)`` as the way in which layers of these very classes run for a whole population.
 
     A rule gets a `Call` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A class without a
@@ -54,6 +57,7 @@ def vectorizes(*layers: type, accepts: Callable[[Any], bool] = lambda layer: Tru
     Args:
         layers: the classes.
         accepts: tells from a layer whether the rule covers its settings.
+        xla: whether XLA makes the rule faster on a CPU. Grouped convolutions are 100 times slower there.
 
     Raises:
         ModelError: if one is no layer class, or has a rule.
@@ -71,7 +75,7 @@ def vectorizes(*layers: type, accepts: Callable[[Any], bool] = lambda layer: Tru
             raise ModelError(f"A class may have one rule. Received: {layer.__name__}, which has one")
 
     def register(rule: Rule) -> Rule:
-        _RULES.update({layer: _Entry(rule, accepts) for layer in layers})
+        _RULES.update({layer: _Entry(rule, accepts, xla) for layer in layers})
         return rule
 
     return register
@@ -86,3 +90,8 @@ def rule_for(layer: Any) -> Rule | None:
     """Return the rule that covers this layer with its settings, or None."""
     entry = _RULES.get(type(layer))
     return entry.rule if entry is not None and entry.accepts(layer) else None
+
+
+def compiles(layer: Any) -> bool:
+    """Return whether a layer that a rule covers is faster under XLA, on a CPU."""
+    return _RULES[type(layer)].xla

@@ -1,0 +1,117 @@
+"""Each rule of a population against the loop over its slots: one step forward and backward, in one process.
+
+    python -m benchmarks.rules [--slots 8 32] [--only Conv1D Depthwise] [--repeats 15]
+
+A model is a layer with a searched activation, the layer measured, and a dense one, on batches of 32. A row shows the
+milliseconds of a step with the layer's rule, slot after slot, and their ratio; building and tracing are left out. For
+JAX set KERAS_BACKEND.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from keras import layers
+from rich.console import Console
+from rich.table import Table
+
+import keras_acts as ka
+from keras_acts.search import PopulationModel, vectorize
+
+Layer = Callable[[], Any]
+IMAGE, SERIES, TOKENS = (8, 8, 16), (64, 8), (16, 32)
+# by name: the shape of a sample, and the layer
+CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
+    "Conv1D": (SERIES, lambda: layers.Conv1D(16, 3)),
+    "Conv1D causal, dilated": (SERIES, lambda: layers.Conv1D(16, 3, padding="causal", dilation_rate=2)),
+    "Conv2D": (IMAGE, lambda: layers.Conv2D(16, 3)),
+    "Conv2D dilated": (IMAGE, lambda: layers.Conv2D(16, 3, dilation_rate=2)),
+    "Conv2D 2 groups": (IMAGE, lambda: layers.Conv2D(16, 3, groups=2)),
+    "DepthwiseConv1D": (SERIES, lambda: layers.DepthwiseConv1D(3)),
+    "DepthwiseConv1D dilated": (SERIES, lambda: layers.DepthwiseConv1D(3, dilation_rate=2)),
+    "DepthwiseConv2D": (IMAGE, lambda: layers.DepthwiseConv2D(3)),
+    "DepthwiseConv2D strides": (IMAGE, lambda: layers.DepthwiseConv2D(3, strides=2)),
+    "DepthwiseConv2D dilated": (IMAGE, lambda: layers.DepthwiseConv2D(3, dilation_rate=2)),
+    "SeparableConv1D": (SERIES, lambda: layers.SeparableConv1D(16, 3)),
+    "SeparableConv2D": (IMAGE, lambda: layers.SeparableConv2D(16, 3)),
+    "Dense": (TOKENS, lambda: layers.Dense(32)),
+    "EinsumDense": (TOKENS, lambda: layers.EinsumDense("abc,cde->abde", (16, 4, 8), bias_axes="de")),
+    "BatchNormalization": (IMAGE, layers.BatchNormalization),
+    "LayerNormalization": (TOKENS, layers.LayerNormalization),
+    "GroupNormalization": (IMAGE, lambda: layers.GroupNormalization(4)),
+    "RMSNormalization": (TOKENS, layers.RMSNormalization),
+    "UnitNormalization": (TOKENS, layers.UnitNormalization),
+    # frozen, so that the search leaves them as they are
+    "keras_acts PReLU": (IMAGE, lambda: ka.layers.PReLU(trainable=False)),
+    "keras_acts TReLU": (IMAGE, lambda: ka.layers.TReLU(trainable=False)),
+    "PReLU": (IMAGE, lambda: layers.PReLU(trainable=False)),
+    "Dropout": (TOKENS, lambda: layers.Dropout(0.5)),
+    "SpatialDropout2D": (IMAGE, lambda: layers.SpatialDropout2D(0.5)),
+    "GaussianNoise": (TOKENS, lambda: layers.GaussianNoise(0.5)),
+    "GaussianDropout": (TOKENS, lambda: layers.GaussianDropout(0.5)),
+    "AlphaDropout": (TOKENS, lambda: layers.AlphaDropout(0.5)),
+}
+
+
+def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
+    """Return what trains a population on one batch; the model ends with the layer."""
+    rank = len(shape) - 1
+    before = getattr(layers, f"Conv{rank}D") if shape in (IMAGE, SERIES) else layers.Dense
+    arguments = {"filters": shape[-1], "kernel_size": 1} if before is not layers.Dense else {"units": shape[-1]}
+    made = layer()
+    first = before(**arguments, activation="relu")
+    model = keras.Sequential([keras.Input(shape), first, made, layers.Flatten(), layers.Dense(1)])
+    population = PopulationModel(model, ["relu", "tanh"], seeds=slots // 2)
+    population.compile("sgd", "mse", jit_compile="auto" if keras.backend.backend() == "jax" else False)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(32, *shape)).astype("float32"), rng.normal(size=(32, 1)).astype("float32")
+    return lambda: population.train_on_batch(x, y)
+
+
+def measured(shape: tuple[int, ...], layer: Layer, slots: int, repeats: int) -> tuple[float, float]:
+    """Return the median milliseconds of a step with the rule and slot after slot, which take turns."""
+    keras.backend.clear_session()
+    kind = type(layer())
+    with_rule = step(shape, layer, slots)
+    entry = vectorize._RULES.pop(kind)
+    try:
+        steps = (with_rule, step(shape, layer, slots))
+    finally:
+        vectorize._RULES[kind] = entry
+    times: tuple[list[float], list[float]] = ([], [])
+    for repeat in range(repeats + 2):
+        for function, found in zip(steps, times, strict=True):
+            start = time.perf_counter()
+            function()
+            if repeat > 1:  # the first two are for warming up
+                found.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slots", type=int, nargs="+", default=[8, 32], help="even (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", default=[""], help="the rows whose names begin with one of these")
+    parser.add_argument("--repeats", type=int, default=15, help="of a step (default: %(default)s)")
+    arguments = parser.parse_args()
+    table = Table("layer", "slots", "ms, rule", "ms, loop", "times faster")
+    for name, (shape, layer) in CASES.items():
+        if name.startswith(tuple(arguments.only)):
+            for slots in arguments.slots:
+                rule, loop = measured(shape, layer, slots, arguments.repeats)
+                table.add_row(name, str(slots), f"{rule:.1f}", f"{loop:.1f}", f"{loop / rule:.1f}")
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,9 @@
+"""Registers the rules of all layers that have one."""
+
+from . import (  # noqa: F401
+    rules_convolutions,
+    rules_normalizations,
+    rules_random,
+    rules_weighted,
+    rules_weightless,
+)

@@ -1,0 +1,121 @@
+"""Rules for convolutions: the slots folded into the channels of one grouped convolution."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from .layout import FOLDED, SHARED, Batch, beside
+from .rules_weighted import plain
+from .vectorize import Call, vectorizes
+
+Tensor = Any
+
+
+@functools.cache
+def grouped_convolution() -> bool:
+    """Whether grouped convolutions and their gradients run as one TensorFlow kernel here, outside of XLA.
+
+    `keras.ops.conv` would send them through XLA, 100 times slower on a CPU. Without oneDNN a CPU has no gradient.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    @tf.function
+    def gradient(x: Tensor, kernel: Tensor) -> Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            y = tf.nn.conv2d(x, kernel, 1, "SAME")
+        return tape.gradient(y, kernel)
+
+    try:
+        gradient(tf.ones((1, 2, 2, 2)), tf.ones((1, 1, 1, 2)))
+    except tf.errors.OpError:
+        return False
+    return True
+
+
+def _convolves(layer: Any) -> bool:
+    fits = plain(layer) and _pads_by_name(layer)
+    return fits and layer.compute_dtype == "float32" and grouped_convolution()  # the kernel has no float64
+
+
+def _pads_by_name(layer: Any) -> bool:
+    return layer.data_format == "channels_last" and isinstance(layer.padding, str)
+
+
+@vectorizes(layers.Conv1D, layers.Conv2D, accepts=_convolves, xla=False)
+def convolution(call: Call, x: Batch) -> Batch:
+    """A convolution of the shared batch with all kernels side by side, then grouped ones on folded channels."""
+    layer = call.layer
+    y = _convolve(x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate, layer.groups)
+    return _finish(call, y)
+
+
+@vectorizes(layers.DepthwiseConv1D, layers.DepthwiseConv2D, accepts=_pads_by_name, xla=False)
+def depthwise_convolution(call: Call, x: Batch) -> Batch:
+    """A depthwise convolution with more channels."""
+    layer = call.layer
+    return _finish(call, _depthwise(x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate))
+
+
+@vectorizes(layers.SeparableConv1D, layers.SeparableConv2D, accepts=_convolves, xla=False)
+def separable_convolution(call: Call, x: Batch) -> Batch:
+    """A depthwise convolution, then a grouped one of one pixel."""
+    layer = call.layer
+    y = _depthwise(x, call.weights["depthwise_kernel"], layer.strides, layer.padding, layer.dilation_rate)
+    one = (1,) * layer.rank
+    return _finish(call, _convolve(y, call.weights["pointwise_kernel"], one, "valid", one, 1))
+
+
+def _convolve(
+    x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int], groups: int
+) -> Batch:
+    """Convolve in one or two dimensions, with kernels (P, ..., C, F)."""
+    import tensorflow as tf
+
+    value = x.value if x.layout == SHARED and groups == 1 else x.folded()
+    kernel = _side_by_side(kernel)
+    value, padding = _causal(value, padding, kernel.shape[0], dilations[0])
+    one_dimension = len(strides) == 1
+    if one_dimension:
+        value, kernel = tf.expand_dims(value, 1), tf.expand_dims(kernel, 0)
+        strides, dilations = (1, *strides), (1, *dilations)
+    y = tf.nn.conv2d(value, kernel, strides, padding.upper(), dilations=dilations)
+    return Batch(tf.squeeze(y, 1) if one_dimension else y, FOLDED, x.slots)
+
+
+def _depthwise(x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int]) -> Batch:
+    """Convolve each channel, with kernels (P, ..., C, M)."""
+    slots, *window, channels, multiplier = kernel.shape
+    rank = len(window)
+    kernel = ops.transpose(kernel, (*range(1, rank + 1), 0, rank + 1, rank + 2))
+    kernel = ops.reshape(kernel, (*window, slots * channels, multiplier))
+    value, padding = _causal(x.folded(), padding, window[0], dilations[0])
+    return Batch(ops.depthwise_conv(value, kernel, strides, padding, "channels_last", dilations), FOLDED, slots)
+
+
+def _side_by_side(kernel: Tensor) -> Tensor:
+    """(P, ..., C, F) as (..., C, P*F)."""
+    slots, *window, filters = kernel.shape
+    kernel = ops.moveaxis(kernel, 0, -2)
+    return ops.reshape(kernel, (*window, slots * filters))
+
+
+def _causal(value: Tensor, padding: str, size: int, dilation: int) -> tuple[Tensor, str]:
+    """Pad the past, as layers of one dimension can."""
+    if padding != "causal":
+        return value, padding
+    return ops.pad(value, [(0, 0), ((size - 1) * dilation, 0), (0, 0)]), "valid"
+
+
+def _finish(call: Call, y: Batch) -> Batch:
+    """Add the bias, and activate."""
+    if "bias" in call.weights:
+        y = y.mapped(lambda value: ops.add(value, beside(call.weights["bias"], y)))
+    return call.activate(y)
