@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.lowering import dtype_of, is_half, like, recomputed, wide, with_derivative
+from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
 Tensor = Any
@@ -111,6 +112,8 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
 
 def _trelu_closed(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
     below = ops.less_equal(x, theta)
+    if is_serving():
+        return ops.where(below, _below(x, alpha, theta, mode), x)
     # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
     low = ops.maximum(ops.where(below, x, _constant(0.0, x)), _smallest(alpha, x))
     return ops.where(below, _below(low, alpha, theta, mode), x)
@@ -119,6 +122,10 @@ def _trelu_closed(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
 def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
     import tensorflow as tf
 
+    if is_serving():  # clients make this form one PReLU, and do not know multiply_no_nan; 0 * -inf is NaN
+        if len(alpha.shape) == len(x.shape) > 1 and alpha.shape[0] == 1:
+            alpha = ops.squeeze(alpha, 0)  # LiteRT's has no batch axis
+        return ops.add(ops.relu(x), ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x))))
     # TensorFlow gives a tie's gradient to the first argument: at 0 it is alpha. Where alpha is 0, so is 0 * -inf.
     return ops.add(ops.relu(x), tf.math.multiply_no_nan(ops.minimum(x, 0), alpha))
 
@@ -181,7 +188,7 @@ def surrogate_theta(
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel must be one of {KERNELS}. Received: kernel={kernel!r}")
-    if mode == "continuous":
+    if mode == "continuous" or is_serving():
         return y
     z = wide(x)
     theta = _parameter(theta, z)
@@ -231,7 +238,8 @@ def _mish_kernels(x: Tensor) -> Tensor:
 
     if tf.executing_eagerly():
         return tf.math.multiply_no_nan(x, ops.tanh(ops.softplus(x)))  # 0 where tanh is 0, at -inf too
-    x = ops.maximum(x, _LOWEST)
+    if not is_serving():  # at -inf alone the graph of an export is NaN, for one pass less
+        x = ops.maximum(x, _LOWEST)
     return ops.multiply(x, ops.tanh(ops.softplus(x)))  # the pattern that becomes one oneDNN kernel on a CPU
 
 

@@ -6,6 +6,7 @@ from .compare import compare_activations
 from .export import export
 from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
+from .load import LoadedModel, load
 from .oracle import ActivationOracle
 from .population import PopulationModel
 from .result import SearchResult
@@ -23,6 +24,7 @@ __all__ = [
     "Assignment",
     "BestWeights",
     "Candidate",
+    "LoadedModel",
     "PopulationModel",
     "SearchResult",
     "Slot",
@@ -30,6 +32,7 @@ __all__ = [
     "activation_choice",
     "compare_activations",
     "export",
+    "load",
     "search_activations",
     "slots",
     "vectorizes",

@@ -15,13 +15,16 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from keras_acts.errors import SearchError
 
 from . import device, fresh
 from .checks import check_budget, check_data, check_verdict, validation_options
+from .export import SAMPLES
 from .hypermodel import ActivationHyperModel
+from .intervals import with_intervals
 from .objective import default_objective
 from .oracle import is_diverged
 from .progress import SearchProgress
@@ -156,8 +159,10 @@ def search_activations(
             raise SearchError(_failure(trials_done))
         best = tuner.get_best_models()[0]
         test = baseline_test = None
+        intervals = {}
         if test_data is not None:
             test = _score(best, test_data)
+            intervals = with_intervals(best, test_data, test)
             trial = tuner.best_of(base)
             baseline_test = None if trial is None else _score(tuner.load_model(trial), test_data)
         judged = None
@@ -186,6 +191,16 @@ def search_activations(
         baseline_test=baseline_test,
         interrupted=interrupted,
         verdict=judged,
+        seed=seed,
+        data={
+            "training": describe_data(x, y),
+            "validation": f"the last {validation_split:g} of training"
+            if validation_data is None
+            else describe_data(validation_data),
+            "test": None if test_data is None else describe_data(test_data),
+        },
+        intervals=intervals,
+        samples=_few(x),
     )
 
 
@@ -251,6 +266,13 @@ def _leaders(tuner: _Searcher, baseline: Candidate) -> dict[Any, Callable[[], ke
         for candidate, trial in trials.items()
         if trial
     }
+
+
+def _few(x: Any) -> Any:
+    """The first inputs, if they are arrays."""
+    parts = keras.tree.flatten(x)
+    arrays = all(isinstance(part, np.ndarray) and part.dtype != object for part in parts)
+    return keras.tree.map_structure(lambda part: part[:SAMPLES].copy(), x) if parts and arrays else None
 
 
 def _failure(trials: tuple[TrialResult, ...]) -> str:

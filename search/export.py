@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.models.functional import Functional  # Keras exports no name for it
 
 from keras_acts.errors import ExportError
 
-TOLERANCE = 1e-6
-# what an export of ours holds; a folder with anything else in it is not only ours
-_OURS = {"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "report.md", "verdict.csv"}
+from . import elsewhere, model_card, savedmodel
+from .checking import Checker
+from .plain import compare
+from .slots import slots
+from .staging import Staging, check_target, staged
+
+__all__ = ["Exported", "check_target", "export"]
+
+# other runtimes, and still more other backends, multiply and add in another order
+LIMITS, OTHER_BACKENDS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "onnx": 1e-5}, 1e-3
+FORMATS = {"keras": "model.keras", "litert": "model.tflite", "onnx": "model.onnx"}
+SAMPLES = 256  # a few tell whether an export is the model
+# of TensorFlow's error codes: UNKNOWN, NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, DATA_LOSS
+_OF_DISKS = {2, 5, 7, 8, 15}
 
 
 @dataclass(frozen=True)
@@ -27,11 +38,13 @@ class Exported:
 
     Attributes:
         path: its folder.
-        difference: the largest difference between its predictions and the model's, relative to max(1, prediction).
+        difference: the largest difference between its predictions and the model's, relative to max(1, |prediction|).
+        card: its model card, as in ``assets/model_card.json``.
     """
 
     path: Path
     difference: float
+    card: Mapping[str, Any] = field(repr=False)
 
 
 def export(
@@ -39,135 +52,208 @@ def export(
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    versioned: bool = False,
     samples: Any = None,
+    preprocessing: keras.layers.Layer | None = None,
+    class_names: Sequence[str] = (),
+    formats: Sequence[str] = (),
+    card: Mapping[str, Any] | None = None,
     notes: Callable[[float], Mapping[str, str]] | None = None,
 ) -> Exported:
     """Write `model` as a TensorFlow SavedModel in float32 that loads without this package.
 
-    It is written into a temporary folder beside `path`, loaded back, compared with the model, and only then renamed: a
-    failure leaves nothing behind and does not touch what was there.
+    It is written into a temporary folder beside `path`, loaded by another process that has neither Keras nor
+    keras_acts, compared with the model, and only then renamed: a failure leaves nothing behind and does not touch what
+    was there. The signatures are ``serving_default`` and ``serve``, from inputs by name to outputs by name, for any
+    batch size; ``assets/`` holds a model card for programs (``model_card.json``) and for people (``MODEL_CARD.md``).
+    A model of the JAX or PyTorch backend goes through a ``.keras`` file and a process where Keras runs on TensorFlow.
 
     Args:
         model: a built Keras model.
         path: the folder to make. Its parents are made too.
         overwrite: whether to replace a SavedModel that is there. Anything else that is there is never replaced.
-        samples: inputs to compare with, in the structure of the model's input; random numbers by default.
+        versioned: whether to write ``path/1``, or the next number, as TensorFlow Serving wants it.
+        samples: inputs to compare with, in the structure of the model's input (or by the names of the inputs); the
+            first 256 are used. Random numbers by default.
+        preprocessing: a Keras layer or model that comes first inside the graph, so that it takes raw input: an adapted
+            `keras.layers.Normalization`, say. `samples` are raw then.
+        class_names: of the classes in the order of the model's one output. They add the signature ``classify``, which
+            returns the name of the likeliest class, ``label``, beside the outputs.
+        formats: what to write into the folder too: ``"keras"`` (model.keras), ``"litert"`` (model.tflite, of built-in
+            operations only), ``"onnx"`` (model.onnx); the last needs ``pip install "keras-acts[onnx]"``.
+        card: facts for the model card that only you know, as plain data: ``{"license": "CC-BY-4.0"}``.
         notes: files to write beside the model: a function of the measured difference that returns {name: text}.
 
     Returns:
-        The path and the measured difference.
+        The path, the measured difference and the card.
 
     Raises:
-        ExportError: if `path` is taken, cannot be written, or the export differs from the model by more than 1e-6.
+        ExportError: if `path` is taken or cannot be written, if the model cannot be exported so, or if the export
+            differs from it by more than 1e-6 (LiteRT and ONNX: 1e-5), relative to max(1, |prediction|).
+
+    Example:
+        >>> exported = export(model, "saved_models/mine", samples=x_test)
+        >>> tf.saved_model.load("saved_models/mine").serve(x)
     """
-    target = check_target(path, overwrite=overwrite)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise ExportError(f"The export must be writable: {error.strerror}. Received: path={str(path)!r}") from error
-    try:
-        work = folder / "export"
-        model = _float32(model)
-        model.export(work, format="tf_saved_model", verbose=False)
-        difference = _difference(model, work, _samples(model) if samples is None else samples)
-        if not difference <= TOLERANCE:
-            raise ExportError(
-                f"The export must agree with the model to {TOLERANCE:g}. Received: a difference of {difference:g}"
-            )
-        for name, text in (notes(difference) if notes else {}).items():
-            (work / name).write_text(text, encoding="utf-8")
-        _replace(target, work, folder / "previous")
-    except OSError as error:
-        raise ExportError(f"The export must be writable: {error}. Received: path={str(path)!r}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return Exported(target, difference)
-
-
-def check_target(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Return the path if an export may go there, else raise `ExportError`. Cheap, so it can come before training."""
-    target = Path(path).absolute()
-    for parent in target.parents:
-        if parent.exists():
-            if not parent.is_dir() or not os.access(parent, os.W_OK):
-                raise ExportError(
-                    f"The export needs a writable folder, which {parent} is not. Received: path={str(path)!r}"
-                )
-            break
-    if not os.path.lexists(target):
-        return target
-    if not (target / "saved_model.pb").is_file():
-        raise ExportError(f"The export must not replace anything but a SavedModel. Received: path={str(path)!r}")
-    if others := sorted({entry.name for entry in target.iterdir()} - _OURS):
-        raise ExportError(f"The export must not replace files of yours. Received: path={str(path)!r} with {others}")
-    if not overwrite:
-        raise ExportError(f"The export's place is taken; overwrite=True replaces it. Received: path={str(path)!r}")
-    return target
-
-
-def _float32(model: keras.Model) -> keras.Model:
-    """Return the model in float32: most clients of a SavedModel cannot run half precision."""
-    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
-        return model
-    if not isinstance(model, keras.Sequential | Functional):
-        raise ExportError(
-            f"A subclassed model must be built in float32 to be exported. Received: {type(model).__name__} "
-            f"with the dtype policy {model.dtype_policy.name}"
+    target = check_target(path, overwrite=overwrite, versioned=versioned)
+    _check_formats(formats)
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
+    extra = model_card.check_extra(card or {})
+    names = savedmodel.output_names(model)
+    cut = _check_classes(model, class_names)
+    whole = savedmodel.in_float32(savedmodel.with_preprocessing(model, preprocessing))
+    x = _named(whole, samples)
+    with _clear_errors(path), Checker() as checker, staged(target, versioned=versioned) as stage:
+        options = {"names": names, "classes": [str(name) for name in class_names], "cut": cut}
+        y, other = _write(whole, stage, x, options)
+        checked = checker.check(
+            stage.made, stage.scratch / "samples.npz", x, y, [f for f in formats if f in ("litert", "onnx")]
         )
-    known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
-    with keras.saving.custom_object_scope(known):
-        same = type(model).from_config(_with_policy(model.get_config(), "float32"))
-    same.set_weights(model.get_weights())
-    return same
+        differences = checked["differences"]
+        if "keras" in formats:
+            differences["keras"] = _write_keras(whole, stage.made / FORMATS["keras"], x)
+        differences |= other
+        for kind, found in differences.items():
+            if not found <= (limit := LIMITS.get(kind, OTHER_BACKENDS)):
+                raise ExportError(
+                    f"The export must agree with the model to {limit:g}. Received: a difference of {found:g} ({kind})"
+                )
+        difference = differences["SavedModel"]
+        facts = {
+            "class_names": options["classes"],
+            "preprocessing": _layers(preprocessing),
+            "files": [FORMATS[name] for name in formats],
+        }
+        made = _card(model, stage, checked, len(next(iter(x.values()))), facts, extra)
+        for name, text in (notes(difference) if notes else {}).items():
+            (stage.made / name).write_text(text, encoding="utf-8")
+        return Exported(stage.publish(), difference, made)
 
 
-def _with_policy(config: Any, policy: str) -> Any:
-    """Return the config of a model with another dtype policy wherever it holds one."""
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
-            return {**config, "config": {"name": policy}}
-        return {key: _with_policy(value, policy) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(_with_policy(value, policy) for value in config)
-    return config
+def _write(
+    model: keras.Model, stage: Staging, x: dict[str, np.ndarray], options: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """Write the SavedModel; return the model's predictions on TensorFlow, and how far those of its own backend are."""
+    if keras.backend.backend() == "tensorflow":
+        outputs = savedmodel.write(model, stage.made, **options)
+        return savedmodel.predict(model, x, outputs), {}
+    y = elsewhere.write(model, stage.made, stage.scratch, x, **options)
+    own = savedmodel.predict(model, x, list(y))
+    return y, {f"{keras.backend.backend()}'s predictions": compare(own, y)}
 
 
-def _replace(target: Path, new: Path, aside: Path) -> None:
-    """Put `new` at `target`; should that fail, put back what was there."""
-    if not target.exists():
-        os.rename(new, target)
-        return
-    os.rename(target, aside)
+def _write_keras(model: keras.Model, file: Path, x: dict[str, np.ndarray]) -> float:
     try:
-        os.rename(new, target)
-    except OSError:
-        os.rename(aside, target)
-        raise
+        model.save(file)
+        loaded = keras.models.load_model(file, compile=False, safe_mode=False)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(f"A .keras file needs a model that Keras can load again. Received: {reason}") from error
+    names = savedmodel.output_names(model)
+    return compare(savedmodel.predict(model, x, names), savedmodel.predict(loaded, x, names))
 
 
-def _difference(model: keras.Model, folder: Path, samples: Any) -> float:
-    """The largest difference of predictions between the model and its export."""
-    import tensorflow as tf
+def _card(
+    model: keras.Model,
+    stage: Staging,
+    checked: Mapping[str, Any],
+    samples: int,
+    options: Mapping[str, Any],
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    signature = {"signatures": savedmodel.signatures(stage.made), **options}
+    made = model_card.card(model, signature=signature, verification={**checked, "samples": samples}, extra=extra)
+    model_card.write(stage.made, made)
+    return made
 
-    samples = keras.tree.map_structure(lambda x: np.asarray(x), samples)
-    # predict runs in a graph, as the export does: another lowering would round differently
-    expected = keras.tree.flatten(model.predict(samples, verbose=0))
-    loaded = tf.saved_model.load(str(folder))
-    found = keras.tree.flatten(loaded.serve(samples))
-    return max(_relative(a, b.numpy()) for a, b in zip(expected, found, strict=True))
+
+def _layers(model: keras.layers.Layer | None) -> list[str]:
+    """The layers that are run, in order, as their classes are called."""
+    if model is None:
+        return []
+    layers = model.layers if isinstance(model, keras.Model) else [model]
+    return [type(layer).__name__ for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
 
 
-def _relative(expected: np.ndarray, found: np.ndarray) -> float:
-    difference = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-    return float(
-        np.where((found == expected) | (np.isnan(found) & np.isnan(expected)), 0.0, difference).max(initial=0.0)
+def _check_formats(formats: Sequence[str]) -> None:
+    if isinstance(formats, str) or not set(formats) <= set(FORMATS):
+        raise ExportError(f"formats must be a list of some of {list(FORMATS)}. Received: formats={formats!r}")
+    needed = {"onnx": ("tf2onnx", "onnxruntime")}
+    for name in formats:
+        missing = [module for module in needed.get(name, ()) if importlib.util.find_spec(module) is None]
+        if missing:
+            raise ExportError(
+                f'The format {name!r} needs {" and ".join(missing)}: pip install "keras-acts[{name}]". '
+                f"Received: formats={list(formats)!r}"
+            )
+
+
+def _check_classes(model: keras.Model, class_names: Sequence[str]) -> float:
+    """Return the output of one unit above which it is the second class."""
+    if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
+        raise ExportError(f"class_names must be a list of different names. Received: class_names={class_names!r}")
+    if not len(class_names):
+        return 0.0
+    shapes = [tuple(output.shape) for output in getattr(model, "outputs", None) or ()]
+    units = shapes[0][-1] if len(shapes) == 1 and len(shapes[0]) > 1 else None
+    if units is None or len(class_names) != max(units, 2):
+        raise ExportError(
+            "class_names must be one for each unit of the model's one output (two for one unit). "
+            f"Received: {len(class_names)} names for outputs of shape {shapes}"
+        )
+    ends = [slot.current for slot in slots(model) if slot.role == "output"]
+    return 0.5 if any("sigmoid" in end for end in ends) else 0.0
+
+
+def _named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
+    """Return the samples by name, in the dtype of the inputs; random ones if there are none."""
+    specs = savedmodel.input_specs(model)
+    if samples is None:
+        rng = np.random.default_rng(0)
+        return {name: _random(rng, spec) for name, spec in specs.items()}
+    by_name = isinstance(samples, Mapping) and samples.keys() == specs.keys()
+    given = [samples[name] for name in specs] if by_name else keras.tree.flatten(samples)
+    arrays = [np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)[:SAMPLES] for x in given]
+    shapes = [x.shape for x in arrays]
+    if len(arrays) != len(specs) or any(not _fits(x, s) for x, s in zip(arrays, specs.values(), strict=True)):
+        wanted = {name: tuple(spec.shape) for name, spec in specs.items()}
+        raise ExportError(f"samples must be what the model takes. Expected: {wanted}. Received: shapes {shapes}")
+    return {name: x.astype(_dtype(spec)) for x, (name, spec) in zip(arrays, specs.items(), strict=True)}
+
+
+def _fits(x: np.ndarray, spec: Any) -> bool:
+    return (
+        x.ndim == len(spec.shape)
+        and len(x) > 0
+        and all(size in (None, given) for size, given in zip(spec.shape[1:], x.shape[1:], strict=True))
     )
 
 
-def _samples(model: keras.Model) -> Any:
-    rng = np.random.default_rng(0)
-    return keras.tree.map_structure(
-        lambda x: rng.normal(size=[2 if size is None else size for size in x.shape]).astype(x.dtype),
-        model.inputs if len(model.inputs) > 1 else model.inputs[0],
-    )
+def _dtype(spec: Any) -> Any:
+    return str if spec.dtype == "string" else spec.dtype
+
+
+def _random(rng: np.random.Generator, spec: Any) -> np.ndarray:
+    shape = [32 if size is None else size for size in spec.shape]
+    if spec.dtype == "string":
+        return np.full(shape, "word")
+    # whole numbers are often indices: 0 and 1 are valid ones
+    return (rng.integers(0, 2, shape) if "int" in spec.dtype else rng.normal(size=shape)).astype(spec.dtype)
+
+
+@contextlib.contextmanager
+def _clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what a full or vanished disk makes Python and TensorFlow raise into one error."""
+    try:
+        yield
+    except Exception as error:
+        in_tensorflow = (
+            type(error).__module__.startswith("tensorflow.") and getattr(error, "error_code", 0) in _OF_DISKS
+        )
+        if not isinstance(error, OSError) and not in_tensorflow:
+            raise
+        # TensorFlow says where in its graph, and where on the disk, before it says what
+        reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[Errno \d+\]", "", str(error).partition("\n")[0])
+        reason = reason.rpartition("; ")[2].strip()
+        raise ExportError(f"The export must be writable: {reason}. Received: path={str(path)!r}") from error

@@ -104,6 +104,22 @@ def data(result: SearchResult) -> dict[str, Any]:
     }
 
 
+def card(result: SearchResult) -> dict[str, Any]:
+    """Return what the search knows for the model card of its best model."""
+    chose = {result.objective: {"value": result.score}}
+    metrics: dict[str, Any] = {"validation (it chose the model)": chose}
+    if result.intervals:
+        metrics["test (looked at once)"] = dict(result.intervals)
+    found = {
+        "best": str(result.best),
+        "baseline": str(result.baseline),
+        "trials": len(result.trials),
+        "executions_per_trial": result.executions_per_trial,
+        "device": result.device,
+    }
+    return {"metrics": metrics, "data": dict(result.data), "seed": result.seed, "search": found}
+
+
 def versions() -> str:
     """Return the versions that a result depends on."""
     import tensorflow as tf

@@ -58,6 +58,10 @@ class SearchResult:
         device: where the trials were trained.
         interrupted: whether the search was stopped before all trials were done.
         verdict: whether one of the leaders is really better than the baseline; None if that was not asked.
+        seed: of candidates, initialization and batch order.
+        data: fingerprints of the arrays that trained, ranked and tested.
+        intervals: the metrics on the test data with their intervals; see `keras_acts.search.intervals`.
+        samples: a few inputs, with which an export is compared.
     """
 
     objective: str
@@ -71,6 +75,10 @@ class SearchResult:
     baseline_test: Mapping[str, float] | None = None
     interrupted: bool = False
     verdict: Verdict | None = None
+    seed: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    intervals: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    samples: Any = field(default=None, repr=False)
 
     @property
     def best(self) -> Candidate:
@@ -115,10 +123,15 @@ class SearchResult:
             for trial in self.trials
         )
 
-    def export(self, path: Any, *, overwrite: bool = False, samples: Any = None) -> Exported:
-        """Write the best model as a SavedModel with its `report.md`; see `keras_acts.search.export`.
+    def export(self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any) -> Exported:
+        """Write the best model as a SavedModel with its model card and `report.md`.
 
-        `verdict.csv` beside it holds every epoch x seed x activation of the verdict.
+        `verdict.csv` beside them holds every epoch x seed x activation of the verdict.
+
+        Args:
+            path: the folder to make.
+            card: more facts for the model card.
+            **options: those of `keras_acts.search.export`: `overwrite`, `versioned`, `class_names`, `formats`, ….
         """
 
         def notes(difference: float) -> dict[str, str]:
@@ -127,10 +140,11 @@ class SearchResult:
                 written["verdict.csv"] = self.verdict.to_pandas().to_csv(index=False)
             return written
 
+        options.setdefault("samples", self.samples if options.get("preprocessing") is None else None)
         return export(
             self.model,
             path,
-            overwrite=overwrite,
-            samples=samples,
+            card={**report.card(self), **(card or {})},
             notes=notes,
+            **options,
         )

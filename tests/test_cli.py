@@ -23,14 +23,19 @@ from tests.models import blobs, mlp
 SMALL = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
 
 
-def run(tmp_path, *arguments, command="search"):
-    """Run `keras-acts search` or another command inside `tmp_path`."""
+def command(tmp_path, *arguments):
+    """Run `keras-acts` inside `tmp_path`."""
     before = os.getcwd()
     os.chdir(tmp_path)
     try:
-        return CliRunner().invoke(main, [command, *arguments])
+        return CliRunner().invoke(main, list(arguments))
     finally:
         os.chdir(before)
+
+
+def run(tmp_path, *arguments):
+    """Run `keras-acts search` inside `tmp_path`."""
+    return command(tmp_path, "search", *arguments)
 
 
 def csv(path, x, y):
@@ -120,7 +125,7 @@ def test_a_regression_from_npz(tmp_path):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("data", ["wine", "digits"])
+@pytest.mark.parametrize("data", ["wine", pytest.param("digits", marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_table_twice(tmp_path, data):
     def table():
         found = json.loads(run(tmp_path, "--data", data, "--json", "--seed", "3", *SMALL[:-1], "elu,mish").stdout)
@@ -390,12 +395,12 @@ def test_help_does_not_wait_for_tensorflow():
 
 def test_compare_says_a_sentence(tmp_path):
     options = ["--data", "iris", "--activations", "relu,trelu(theta=0.5, alpha=0.1)", "--seeds", "2", "--epochs", "1"]
-    done = run(tmp_path, *options, "--csv", "runs.csv", command="compare")
+    done = command(tmp_path, "compare", *options, "--csv", "runs.csv")
     assert done.exit_code == 0, done.output
     for text in ("Verdict: ", "trelu(alpha=0.1, theta=0.5)", "Every epoch x seed x activation: runs.csv"):
         assert text in done.output
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 2 * 2
-    again = run(tmp_path, *options, "--json", "--quiet", command="compare")
+    again = command(tmp_path, "compare", *options, "--json", "--quiet")
     assert again.stderr == ""
     plain = json.loads(again.stdout)
     assert plain["sentence"] in done.output
@@ -413,7 +418,7 @@ def test_compare_says_a_sentence(tmp_path):
     ],
 )
 def test_compare_refuses_in_one_line(tmp_path, options, message):
-    done = run(tmp_path, "--data", "iris", "--quiet", *options, command="compare")
+    done = command(tmp_path, "compare", "--data", "iris", "--quiet", *options)
     assert done.exit_code == 2
     assert message in done.output
     assert "Traceback" not in done.output

@@ -50,6 +50,54 @@ def main() -> None:
     """Find the activation function that suits a Keras model best."""
 
 
+@main.command()
+@click.argument("model")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace the SavedModel that is there.")
+@click.option("--versioned", is_flag=True, help="Write OUT/1, OUT/2, …, as TensorFlow Serving wants it.")
+@click.option(
+    "--normalize",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Put a normalization into the graph, with the mean and variance of each column of this .csv or .npz.",
+)
+@click.option("--classes", default="", help='The names of the classes, in order, such as "ant,bee".')
+@click.option("--formats", default="", help="What to write into OUT too: some of keras,litert,onnx.")
+@click.option(
+    "--samples", default=None, type=click.Path(path_type=Path), help="A .csv or .npz with inputs to compare with."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print path, difference and model card as JSON.")
+def export(model: str, out: Path, classes: str, formats: str, **options: Any) -> None:
+    """Export a .keras file MODEL as a SavedModel in the folder OUT.
+
+    It is compared with the model in another process, without Keras, before it appears in its place.
+    """
+    with _quiet():
+        from . import exports
+    with _one_line_errors():
+        exports.export(model, out, classes=_split(classes), formats=_split(formats), **options)
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--out", default=None, type=click.Path(path_type=Path), help="A file instead of standard output.")
+def predict(path: Path, data: Path, out: Path | None) -> None:
+    """Print the predictions of the export in the folder PATH for each row of DATA, as CSV.
+
+    DATA is a .csv with a header line, of which the columns that the model was trained with are taken, or a .npz with an
+    array x. Of a folder of versions the newest is used.
+    """
+    with _quiet():
+        from . import exports
+    with _one_line_errors():
+        exports.predict(path, data, out=out)
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 _SHARED = (
     click.option(
         "--data", default="digits", help="digits, breast_cancer, iris, wine, diabetes; or a .npz or .csv file."

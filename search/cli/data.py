@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ class Dataset:
         y: int64 classes from 0, or float32 values for a regression.
         classes: the names of the classes; empty for a regression.
         given_test: the file's own test part.
+        features: the names of a table's columns.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Dataset:
     y: np.ndarray
     classes: tuple[str, ...]
     given_test: Pair | None = None
+    features: tuple[str, ...] = ()
 
     @property
     def images(self) -> bool:
@@ -108,8 +111,11 @@ def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
         raise DataError(f"--data must be a file that exists. Received: {source!r}")
     if size == 0:
         raise DataError(f"--data must not be empty. Received: {source!r}, 0 bytes")
-    given, test = read_npz(path) if kind == ".npz" else (read_csv(path, target), None)
-    return _dataset(path.stem, given, task, test=test)
+    if kind == ".npz":
+        given, test = read_npz(path)
+        return _dataset(path.stem, given, task, test=test)
+    given, features = read_csv(path, target)
+    return dataclasses.replace(_dataset(path.stem, given, task), features=features)
 
 
 def _bundled(name: str, task: str) -> Dataset:

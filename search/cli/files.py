@@ -55,22 +55,14 @@ def _image(x: np.ndarray) -> np.ndarray:
     return x[..., None] if x.ndim == 3 else x
 
 
-def read_csv(path: Path, target: str | None) -> Pair:
-    """Return the features and the target column, by default the last.
+def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...]]:
+    """Return the features and the target column, by default the last; and the names of the features.
 
     Raises:
         DataError: if the file is no table with a header line, or has features that are not numbers or rows without a
             label.
     """
-    import pandas
-
-    try:
-        with warnings.catch_warnings():
-            # more cells in a line than names in the header
-            warnings.simplefilter("error", pandas.errors.ParserWarning)
-            table = pandas.read_csv(path, low_memory=False, index_col=False)
-    except (ValueError, OSError, pandas.errors.ParserWarning) as error:
-        raise DataError(f"--data must be a .csv with a header line. Received: {str(path)!r} ({error})") from None
+    table = _table(path, "--data")
     if len(table.columns) < 2 or len(table) == 0:
         raise DataError(
             f"A .csv needs rows, features and a target column. Received: {str(path)!r}, shape {table.shape}"
@@ -81,14 +73,65 @@ def read_csv(path: Path, target: str | None) -> Pair:
         raise DataError(f"--target must be a column: {', '.join(names)}. Received: {label!r}")
     _check_header(names, label, table[label])
     features = table.drop(columns=label)
-    words = [str(name) for name in features.columns if not pandas.api.types.is_numeric_dtype(features[name])]
-    if words:
-        raise DataError(f"The features must be numbers. Received: other values in the columns {', '.join(words[:5])}")
+    values = _numbers(features)
     if table[label].isna().any():
         raise DataError(f"Every row needs a label. Received: {int(table[label].isna().sum())} empty ones in {label!r}")
     labels = table[label].to_numpy()
     # truth values beside floats would make an array of objects; labels of several types cannot be sorted
-    return features.to_numpy("float64"), labels if labels.dtype.kind in "fiub" else labels.astype(str)
+    labels = labels if labels.dtype.kind in "fiub" else labels.astype(str)
+    return (values, labels), tuple(map(str, features.columns))
+
+
+def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the inputs in a file without labels, and the names of its columns: a .csv, or the array x of a .npz.
+
+    Args:
+        path: the file.
+        names: the columns that the model takes; others are left out. All by default.
+
+    Raises:
+        DataError: if the file cannot be read, is empty, lacks a column, or holds what is no number.
+    """
+    if not path.is_file():
+        raise DataError(f"The data must be a file that exists. Received: {str(path)!r}")
+    if path.suffix.lower() == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return _image(file["x"]), ()
+        except (*_UNREADABLE, KeyError, AttributeError) as error:
+            raise DataError(f"The data must be a .npz with an array x. Received: {str(path)!r} ({error})") from None
+    if path.suffix.lower() != ".csv":
+        raise DataError(f"The data must be a .csv or .npz file. Received: {str(path)!r}")
+    table = _table(path, "The data")
+    if len(table) == 0:
+        raise DataError(f"The data must have rows. Received: {str(path)!r}, shape {table.shape}")
+    columns = [str(name) for name in table.columns]
+    table.columns = columns
+    if missing := [name for name in names or () if name not in columns]:
+        raise DataError(f"The data must have the columns {names}. Received: {columns}, without {missing}")
+    table = table[names] if names else table
+    return _numbers(table), tuple(table.columns)
+
+
+def _table(path: Path, what: str) -> Any:
+    import pandas
+
+    try:
+        with warnings.catch_warnings():
+            # more cells in a line than names in the header
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            return pandas.read_csv(path, low_memory=False, index_col=False)
+    except (ValueError, OSError, pandas.errors.ParserWarning) as error:
+        raise DataError(f"{what} must be a .csv with a header line. Received: {str(path)!r} ({error})") from None
+
+
+def _numbers(features: Any) -> np.ndarray:
+    import pandas
+
+    words = [str(name) for name in features.columns if not pandas.api.types.is_numeric_dtype(features[name])]
+    if words:
+        raise DataError(f"The features must be numbers. Received: other values in the columns {', '.join(words[:5])}")
+    return features.to_numpy("float64")
 
 
 def _check_header(names: list[str], label: str, labels: Any) -> None:

@@ -55,8 +55,13 @@ def search(
     )
     plain = {**report.data(result), "data": dataset.name}
     try:
-        # a few samples tell whether an export is the model
-        exported = result.export(place, overwrite=True, samples=parts.test[0][:256])
+        exported = result.export(
+            place,
+            overwrite=True,
+            samples=parts.test[0],
+            class_names=_class_names(built, dataset),
+            card={"features": list(dataset.features)} if dataset.features else None,
+        )
     except ExportError:
         # the search was the work: it is shown also where its model cannot be kept
         print(json.dumps({**plain, "export": None}, indent=2) if as_json else str(result))
@@ -71,7 +76,13 @@ def search(
     if result.verdict is not None:
         _print(result.verdict, console)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
-    console.print(f"Exported to {place} with its report.md ({difference}).", soft_wrap=True)
+    console.print(f"Exported to {place} with its model card and report.md ({difference}).", soft_wrap=True)
+
+
+def _class_names(model: Any, dataset: datasets.Dataset) -> tuple[str, ...]:
+    """The classes of the data, if the model's output has one unit for each (two for one)."""
+    units = model.outputs[0].shape[-1] if len(model.outputs) == 1 else None
+    return dataset.classes if units is not None and len(dataset.classes) == max(units, 2) else ()
 
 
 def compare(

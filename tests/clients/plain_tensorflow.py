@@ -1,24 +1,27 @@
-"""Load a SavedModel with plain TensorFlow and compare it with recorded predictions: no keras_acts, no Keras.
-
-python plain_tensorflow.py EXPORT SAMPLES.npz     # arrays x and y
-"""
+"""Plain TensorFlow: the signatures, the attribute `serve`, any batch size, and no Keras."""
 
 import sys
 
+import compare
 import numpy as np
-import tensorflow as tf
 
 
-def main(folder: str, samples: str) -> None:
-    with np.load(samples) as file:
-        x, y = file["x"], file["y"]
+def predict(folder, x):
+    sys.modules["keras"] = None  # importing it is an error from here on
+    import tensorflow as tf
+
     loaded = tf.saved_model.load(folder)
-    difference = float(np.abs(loaded.serve(x).numpy() - y).max())
-    print(f"TensorFlow {tf.__version__}: max difference {difference:.1e}")
-    assert "keras_acts" not in sys.modules
-    if not difference < 1e-6:
-        sys.exit(f"{folder} differs from the model by {difference}")
+    found = {name: value.numpy() for name, value in loaded.signatures["serving_default"](**x).items()}
+    first = {name: value[:1] for name, value in x.items()}
+    for name, one in loaded.signatures["serve"](**first).items():
+        assert one.shape == (1, *found[name].shape[1:])
+    (given,) = x.values()
+    served = loaded.serve(given)
+    served = served if isinstance(served, dict) else dict.fromkeys(found, served)
+    for name, value in found.items():
+        np.testing.assert_allclose(served[name], value, rtol=1e-6, atol=1e-6)
+    return found
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    compare.main("TensorFlow", predict, 1e-6)

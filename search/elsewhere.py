@@ -1,0 +1,95 @@
+"""The way from JAX and PyTorch: a ``.keras`` file, and a process in which Keras runs on TensorFlow.
+
+    python -m keras_acts.search.elsewhere
+
+reads a request as JSON from its standard input, writes the SavedModel, and answers as JSON on its standard output.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_acts.errors import ExportError
+
+from . import savedmodel
+from .checking import environment, last_json, last_line, save_arrays
+
+
+def write(
+    model: keras.Model, folder: Path, scratch: Path, x: dict[str, np.ndarray], **options: Any
+) -> dict[str, np.ndarray]:
+    """Write the model as `savedmodel.write` does, in a TensorFlow process.
+
+    Returns:
+        The Keras model's predictions for `x` on TensorFlow.
+
+    Raises:
+        ExportError: if the model cannot be saved or loaded there.
+    """
+    file, samples, predicted = (scratch / name for name in ("model.keras", "inputs.npz", "predicted.npz"))
+    try:
+        model.save(file)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ExportError(f"The model must be one that Keras can save. Received: {model.name!r} ({error})") from error
+    save_arrays(samples, x)
+    request = {
+        "model": str(file),
+        "folder": str(folder),
+        "samples": str(samples),
+        "predicted": str(predicted),
+        "modules": _modules(model),
+        "options": options,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", __name__],
+        input=json.dumps(request).encode(),
+        capture_output=True,
+        check=False,
+        env=environment(KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"),
+    )
+    reply = last_json(done.stdout)
+    if reply is None or "error" in reply:
+        reason = last_line(done.stderr) if reply is None else reply["error"]
+        raise ExportError(
+            "The model must load where Keras runs on TensorFlow; layers and functions of your own must be in modules "
+            f"that can be imported. Received: {model.name!r} ({reason})"
+        )
+    with np.load(predicted) as found:
+        return dict(found)
+
+
+def _modules(model: keras.Model) -> Sequence[str]:
+    """The modules that the user's own objects come from."""
+    objects = [*map(type, model._flatten_layers()), *keras.saving.get_custom_objects().values()]
+    names = {getattr(found, "__module__", None) or "" for found in objects}
+    ours = ("", "__main__", "builtins")
+    return sorted(name for name in names if name.partition(".")[0] not in (*ours, "keras", "keras_acts"))
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    for module in request["modules"]:
+        importlib.import_module(module)
+    # not safe_mode: the file was written by the process that asks
+    model = keras.models.load_model(request["model"], compile=False, safe_mode=False)
+    with np.load(request["samples"]) as file:
+        x = dict(file)
+    outputs = savedmodel.write(model, Path(request["folder"]), **request["options"])
+    save_arrays(Path(request["predicted"]), savedmodel.predict(model, x, outputs))
+    return {"outputs": outputs}
+
+
+if __name__ == "__main__":
+    try:
+        reply = _answer(json.load(sys.stdin))
+    except Exception as error:
+        reply = {"error": f"{type(error).__name__}: {str(error).strip()}"}
+    print("\n" + json.dumps(reply), flush=True)

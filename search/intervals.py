@@ -1,0 +1,66 @@
+"""How far the metrics of one test set can be trusted: intervals that cover the sampling of its rows, not the seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+LEVEL = 0.95
+_PARTS = 10
+
+
+def with_intervals(model: keras.Model, test_data: Any, values: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+    """Return each metric with its 95 % interval, where the data are arrays of enough samples.
+
+    An accuracy gets Wilson's score interval. Any other metric is evaluated on ten parts of the data, whose scatter
+    gives Student's interval around the value.
+
+    Args:
+        model: the model that was evaluated.
+        test_data: the arrays ``(x, y)``, with one of a kind each; else there are no intervals.
+        values: what `evaluate` returned.
+    """
+    x, y = (*test_data, None)[:2] if isinstance(test_data, tuple | list) else (None, None)
+    count = len(x) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else 0
+    found: dict[str, dict[str, Any]] = {name: {"value": float(value)} for name, value in values.items()}
+    shares = [name for name in values if name == "acc" or name.endswith("accuracy")]
+    for name in shares if count else ():
+        found[name] |= _entry(wilson(values[name], count), "Wilson", count)
+    others = [name for name in values if name not in shares]
+    if count >= 2 * _PARTS and others:
+        cuts = np.array_split(np.random.default_rng(0).permutation(count), _PARTS)
+        parts = [model.evaluate(x[rows], y[rows], return_dict=True, verbose=0) for rows in cuts]
+        for name in others:
+            interval = _student(float(values[name]), [float(part[name]) for part in parts])
+            if all(map(math.isfinite, interval)):
+                found[name] |= _entry(interval, f"t of {_PARTS} parts", count)
+    return found
+
+
+def wilson(share: float, count: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return Wilson's score interval of a share of `count` independent trials (Wilson 1927).
+
+    Example:
+        >>> wilson(0.5, 100)  # (0.404, 0.596)
+    """
+    from scipy.stats import norm
+
+    z = float(norm.ppf(0.5 + level / 2))
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def _student(value: float, parts: list[float]) -> tuple[float, float]:
+    from scipy.stats import t
+
+    half = float(t.ppf(0.5 + LEVEL / 2, len(parts) - 1)) * float(np.std(parts, ddof=1)) / math.sqrt(len(parts))
+    return value - half, value + half
+
+
+def _entry(interval: tuple[float, float], method: str, count: int) -> dict[str, Any]:
+    return {"interval": list(interval), "level": LEVEL, "method": method, "samples": count}

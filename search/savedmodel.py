@@ -1,0 +1,225 @@
+"""A Keras model as a TensorFlow SavedModel: float32, any batch size, inputs and outputs called by their names."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.export.export_utils import get_input_signature  # knows the inputs of every kind of model
+from keras.src.models.functional import Functional  # Keras exports no name for it
+from keras.src.utils.naming import to_snake_case
+
+from keras_acts.errors import ExportError
+from keras_acts.serving import serving
+
+_SIDES = ("inputs", "outputs")
+# the names that Keras gives to inputs without one
+_UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")
+
+
+def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
+    """Return a model that takes what `preprocessing`, a Keras layer or model, takes.
+
+    Raises:
+        ExportError: if it is no layer, or does not fit.
+    """
+    if preprocessing is None:
+        return model
+    if not isinstance(preprocessing, keras.layers.Layer):
+        raise ExportError(f"preprocessing must be a Keras layer or model. Received: {preprocessing!r}")
+    own = isinstance(preprocessing, keras.Model)
+
+    def raw(spec: Any) -> Any:
+        named = None if _UNNAMED.fullmatch(spec.name or "input") else spec.name
+        return keras.Input(spec.shape[1:], dtype=spec.dtype if own else "float32", name=named or "input")
+
+    try:
+        struct = get_input_signature(preprocessing if own else model)
+        inputs = keras.tree.map_structure(raw, struct[0] if len(struct) == 1 else struct)
+        return keras.Model(inputs, model(preprocessing(inputs)), name=model.name)
+    except Exception as error:  # each backend and layer has its own for shapes that do not fit
+        reason = str(error).strip().partition("\n")[0]
+        raise ExportError(
+            f"preprocessing must make the model's inputs from raw ones. Received: {preprocessing.name!r} ({reason})"
+        ) from error
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Return the model in float32: most clients of a SavedModel cannot run half precision."""
+    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
+        return model
+    if not isinstance(model, keras.Sequential | Functional):
+        raise ExportError(
+            f"A subclassed model must be built in float32 to be exported. Received: {type(model).__name__} "
+            f"with the dtype policy {model.dtype_policy.name}"
+        )
+    known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    with keras.saving.custom_object_scope(known):
+        same = type(model).from_config(_with_policy(model.get_config(), "float32"))
+    same.set_weights(model.get_weights())
+    for layer in same._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()  # it reads its weights only now
+    return same
+
+
+def _with_policy(config: Any, policy: str) -> Any:
+    """Return the config of a model with another dtype policy wherever it holds one."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            return {**config, "config": {"name": policy}}
+        return {key: _with_policy(value, policy) for key, value in config.items()}
+    if isinstance(config, list | tuple):
+        return type(config)(_with_policy(value, policy) for value in config)
+    return config
+
+
+def input_specs(model: keras.Model) -> dict[str, Any]:
+    """Return the specs of the inputs by name: the keys of a dict, the names given to `keras.Input`, else ``input``."""
+    leaves = keras.tree.flatten_with_path(get_input_signature(model))
+    names = _unique([_key(path) or _given(spec.name, _UNNAMED) for path, spec in leaves], "input")
+    return dict(zip(names, (spec for _, spec in leaves), strict=True))
+
+
+def output_names(model: keras.Model) -> list[str] | None:
+    """Return the names of the outputs: the keys of a dict, the names given to the last layers, else ``output``.
+
+    None for a subclassed model, whose outputs are known only when it is called.
+    """
+    if not isinstance(model, keras.Sequential | Functional):
+        return None
+    outputs = getattr(model, "_functional", model)._outputs_struct
+    return _names_of(outputs)
+
+
+def _names_of(outputs: Any) -> list[str]:
+    leaves = keras.tree.flatten_with_path(outputs)
+    return _unique([_key(path) or _layer_name(tensor) for path, tensor in leaves], "output")
+
+
+def _key(path: tuple[Any, ...]) -> str | None:
+    return path[-1] if path and isinstance(path[-1], str) else None
+
+
+def _layer_name(tensor: Any) -> str | None:
+    operation = getattr(getattr(tensor, "_keras_history", None), "operation", None)
+    if operation is None:
+        return None
+    # without a name Keras counts: dense, dense_1, …, which would differ from process to process
+    automatic = rf"{re.escape(to_snake_case(type(operation).__name__))}(_\d+)?"
+    return _given(operation.name, re.compile(automatic))
+
+
+def _given(name: str | None, automatic: re.Pattern[str]) -> str | None:
+    return None if name is None or automatic.fullmatch(name) else name
+
+
+def _unique(names: Sequence[str | None], default: str) -> list[str]:
+    """Return names that programs in any language can write; one that is missing is the default, with a number."""
+    found: list[str] = []
+    for index, name in enumerate(names):
+        base = re.sub(r"\W", "_", name or (default if len(names) == 1 else f"{default}_{index}"), flags=re.ASCII)
+        base = f"_{base}" if base[:1].isdigit() or keyword.iskeyword(base) else base
+        found.append(base if base not in found else f"{base}_{index}")
+    return found
+
+
+def write(
+    model: keras.Model, folder: Path, names: Sequence[str] | None = None, classes: Sequence[str] = (), cut: float = 0.5
+) -> list[str]:
+    """Write the model, which must be in float32, on the TensorFlow backend.
+
+    The signatures are
+
+    - ``serving_default`` and ``serve``: inputs by name -> outputs by name;
+    - ``classify``, if there are class names: inputs by name -> the outputs and ``label``, the name of the class.
+
+    The attribute `serve` of the loaded object takes and returns what the model does.
+
+    Args:
+        model: a built model.
+        folder: where.
+        names: of the outputs, flat; those of `output_names` by default.
+        classes: names of the classes, in the order of the last axis of the model's one output; two for one unit.
+        cut: the output of one unit above which it is the second class.
+
+    Returns:
+        The names of the outputs.
+    """
+    import tensorflow as tf
+
+    struct = get_input_signature(model)
+    specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in input_specs(model).items()}
+    outputs = list(names or output_names(model) or ())
+
+    def serve(*args: Any) -> Any:
+        return model(*args)
+
+    def named(given: dict[str, Any]) -> dict[str, Any]:
+        found = model(*keras.tree.pack_sequence_as(struct, [given[name] for name in specs]))
+        if not outputs:
+            outputs.extend(_names_of(found))
+        return dict(zip(outputs, (tf.identity(y) for y in keras.tree.flatten(found)), strict=True))
+
+    def classify(given: dict[str, Any]) -> dict[str, Any]:
+        found = named(given)
+        scores = found[outputs[0]]
+        index = tf.argmax(scores, axis=-1) if scores.shape[-1] != 1 else tf.cast(scores[..., 0] > cut, "int64")
+        return {**found, "label": tf.gather(tf.constant(list(classes)), index)}
+
+    archive = keras.export.ExportArchive()  # finds variables and lookup tables
+    archive.track(model)
+    archive.add_endpoint("serve", serving()(serve), keras.tree.pack_sequence_as(struct, list(specs.values())))
+    archive._filter_and_track_resources()
+    call = tf.function(serving()(named), input_signature=[specs], autograph=False)
+    signatures = {"serving_default": call, "serve": call}
+    if classes:
+        signatures["classify"] = tf.function(serving()(classify), input_signature=[specs], autograph=False)
+    # not write_out: it would call the outputs output_0, output_1, …
+    tf.saved_model.save(archive._tf_trackable, str(folder), signatures=signatures)
+    return outputs
+
+
+def predict(model: keras.Model, x: dict[str, Any], names: Sequence[str] | None) -> dict[str, np.ndarray]:
+    """Return the model's predictions by name, of all samples at once: other batches would round differently."""
+    args = keras.tree.pack_sequence_as(get_input_signature(model), [x[name] for name in input_specs(model)])
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # in a graph, as the export is; on the CPU, as the process that compares
+        with tf.device("CPU:0"):
+            found = tf.function(model, autograph=False)(*keras.tree.map_structure(tf.constant, args))
+    else:
+        found = model(*args)
+    values = [np.asarray(keras.ops.convert_to_numpy(y)) for y in keras.tree.flatten(found)]
+    # words come as objects, which no file of plain arrays can hold
+    plain = (value.astype("S") if value.dtype == object else value for value in values)
+    return dict(zip(names or _names_of(found), plain, strict=True))
+
+
+def signatures(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return signature -> ``"inputs"`` or ``"outputs"`` -> name -> ``shape``, ``dtype`` and ``tensor``.
+
+    The last is the name in the graph, which the C API needs.
+    """
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    file = saved_model_pb2.SavedModel()
+    file.ParseFromString((folder / "saved_model.pb").read_bytes())
+
+    def described(info: Any) -> dict[str, Any]:
+        shape = tf.TensorShape(info.tensor_shape)
+        sizes = None if shape.rank is None else shape.as_list()
+        return {"shape": sizes, "dtype": tf.as_dtype(info.dtype).name, "tensor": info.name}
+
+    return {
+        key: {side: {name: described(t) for name, t in sorted(getattr(found, side).items())} for side in _SIDES}
+        for key, found in sorted(file.meta_graphs[0].signature_def.items())
+        if not key.startswith("__")
+    }

@@ -1,0 +1,214 @@
+"""Folders that appear whole or not at all: made beside their place, and moved there in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from keras_acts.errors import ExportError
+
+# what an export of ours holds; a folder with anything else in it is not only ours
+_OURS = {
+    *("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "report.md", "verdict.csv"),
+    *("model.keras", "model.tflite", "model.onnx"),
+}
+_LOCK, _MADE, _PREVIOUS = "lock", "export", "previous"
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bool = False) -> Path:
+    """Return the path if an export may go there, else raise `ExportError`. Cheap, so it can come before training."""
+    target = Path(path).absolute()
+    for parent in target.parents:
+        if parent.exists():
+            if not parent.is_dir() or not os.access(parent, os.W_OK):
+                raise ExportError(
+                    f"The export needs a writable folder, which {parent} is not. Received: path={str(path)!r}"
+                )
+            break
+    if not os.path.lexists(target):
+        return target
+    if versioned:
+        if others := sorted(entry.name for entry in _entries(target) if not entry.name.isdecimal()):
+            raise ExportError(
+                f"A versioned export needs a folder with nothing but versions (1, 2, …). "
+                f"Received: path={str(path)!r} with {others[:5]}"
+            )
+        return target
+    if not (target / "saved_model.pb").is_file():
+        raise ExportError(f"The export must not replace anything but a SavedModel. Received: path={str(path)!r}")
+    if others := sorted({entry.name for entry in _entries(target)} - _OURS):
+        raise ExportError(f"The export must not replace files of yours. Received: path={str(path)!r} with {others}")
+    if not overwrite:
+        raise ExportError(f"The export's place is taken; overwrite=True replaces it. Received: path={str(path)!r}")
+    return target
+
+
+def _entries(target: Path) -> list[Path]:
+    if not target.is_dir():
+        raise ExportError(f"The export's place must be a folder. Received: path={str(target)!r}")
+    return [entry for entry in target.iterdir() if not entry.name.startswith(".")]
+
+
+@contextlib.contextmanager
+def staged(target: Path, *, versioned: bool = False) -> Iterator[Staging]:
+    """Give a place to make a folder in; `Staging.publish` moves it to `target`. Whatever happens, no other trace stays.
+
+    What a killed process left behind is removed by the next export to the same place.
+    """
+    made = [folder for folder in (*([target] if versioned else []), *target.parents) if not folder.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # versions may lie on a volume of their own, and a folder moves in one step only inside a volume
+        beside = target if versioned and target.is_dir() else target.parent
+        for folder in {beside, target.parent}:
+            _sweep(folder, target)
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
+    except OSError as error:
+        _remove_empty(made)
+        raise ExportError(f"The export must be writable: {error.strerror}. Received: path={str(target)!r}") from error
+    try:
+        with _locked(folder):
+            yield Staging(folder, target, versioned)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _remove_empty(made)
+
+
+class Staging:
+    """Where one export is made.
+
+    Attributes:
+        made: the folder that will move to the target.
+        scratch: a folder for files that will not.
+    """
+
+    def __init__(self, folder: Path, target: Path, versioned: bool):
+        self.made, self.scratch = folder / _MADE, folder / "scratch"
+        self.scratch.mkdir()
+        self._folder, self._target, self._versioned = folder, target, versioned
+
+    def publish(self) -> Path:
+        """Move what was made to its place, and return the place."""
+        _flush(self.made)
+        if self._versioned:
+            return self._publish_version()
+        _replace(self._target, self.made, self._folder / _PREVIOUS)
+        _flush_folder(self._target.parent)
+        return self._target
+
+    def _publish_version(self) -> Path:
+        self._target.mkdir(exist_ok=True)
+        while True:
+            taken = [int(entry.name) for entry in self._target.iterdir() if entry.name.isdecimal()]
+            place = self._target / str(max(taken, default=0) + 1)
+            try:
+                os.rename(self.made, place)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
+                    continue
+                raise
+            _flush_folder(self._target)
+            return place
+
+
+def _prefix(target: Path) -> str:
+    return f".{target.name}.exporting-"
+
+
+def _replace(target: Path, new: Path, aside: Path) -> None:
+    """Put `new` at `target`, in one step where the system can; else, should that fail, put back what was there."""
+    if not target.exists():
+        os.rename(new, target)
+        return
+    if _exchange(new, target):
+        return
+    os.rename(target, aside)
+    try:
+        os.rename(new, target)
+    except OSError:
+        os.rename(aside, target)
+        raise
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step; False where the system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux' renameat2(2)
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):  # an old C library
+        return False
+    return call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a lock for as long as this process lives, so that others know that the folder is in use."""
+    with open(folder / _LOCK, "w") as file:
+        _try_lock(file)
+        yield
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows: nothing is taken for abandoned
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(beside: Path, target: Path) -> None:
+    """Remove what exports that were killed left behind; should one have been between two steps, undo the first."""
+    for folder in beside.iterdir():
+        if not folder.name.startswith(_prefix(target)):
+            continue
+        # without a lock it is a moment old, or from a process that was killed in that moment
+        with contextlib.suppress(OSError), open(folder / _LOCK) as file:
+            if _try_lock(file):
+                if (folder / _PREVIOUS).is_dir() and not os.path.lexists(target):
+                    os.rename(folder / _PREVIOUS, target)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove the parents that were made for nothing, the innermost first."""
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _flush(folder: Path) -> None:
+    """Have everything on the disk before it is moved: a power failure must not leave names without contents."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+        else:
+            _flush_folder(path)
+    _flush_folder(folder)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems know no flush of folders
+            raise
+    finally:
+        os.close(handle)
