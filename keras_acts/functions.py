@@ -125,9 +125,10 @@ def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
     if is_serving():  # clients make this form one PReLU, and do not know multiply_no_nan; 0 * -inf is NaN
         if len(alpha.shape) == len(x.shape) > 1 and alpha.shape[0] == 1:
             alpha = ops.squeeze(alpha, 0)  # LiteRT's has no batch axis
-        return ops.add(ops.relu(x), ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x))))
+        return ops.relu(x) + ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x)))
     # TensorFlow gives a tie's gradient to the first argument: at 0 it is alpha. Where alpha is 0, so is 0 * -inf.
-    return ops.add(ops.relu(x), tf.math.multiply_no_nan(ops.minimum(x, 0), alpha))
+    # (`ops.add` takes a parameter for a bias where the batch is empty.)
+    return ops.relu(x) + tf.math.multiply_no_nan(ops.minimum(x, 0), alpha)
 
 
 _leaky_relu = recomputed(lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_kernels)
@@ -156,7 +157,7 @@ def _below(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
     if mode == "threshold":
         return ops.multiply(alpha, x)
     y = ops.multiply(alpha, ops.subtract(x, theta))
-    return y if mode == "keras" else ops.add(theta, y)
+    return y if mode == "keras" else theta + y
 
 
 def surrogate_theta(
@@ -202,7 +203,7 @@ def surrogate_theta(
     jump = theta if mode == "keras" else ops.multiply(ops.subtract(1.0, _parameter(alpha, z)), theta)
     slope = ops.stop_gradient(ops.multiply(density, ops.divide(jump, -bandwidth)))
     nothing = ops.subtract(theta, ops.stop_gradient(theta))  # 0, with derivative 1
-    return ops.add(y, like(ops.multiply(slope, nothing), y))
+    return y + like(ops.multiply(slope, nothing), y)
 
 
 @activation

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_acts.serving import is_serving
+
 Tensor = Any
 Function = Callable[..., Tensor]
 
@@ -86,7 +88,8 @@ def recomputed(closed: Function, kernels: Function | None = None) -> Function:
     compiled_slope = functools.cache(lambda argument: _compiled(functools.partial(slope, argument)))
 
     def function(x: Tensor, *parameters: Any) -> Tensor:
-        if in_xla() or x.shape.rank is None:
+        unknown = any(hasattr(tensor, "shape") and tensor.shape.rank is None for tensor in (x, *parameters))
+        if in_xla() or unknown:
             return value(x, *parameters)
         numbers = [False, *(isinstance(parameter, float) for parameter in parameters)]
         dtype = wide(x).dtype
@@ -137,12 +140,13 @@ def _compiled(function: Function) -> Function:
     import tensorflow as tf
 
     @functools.cache
-    def compiled(*kinds: tuple[str, int]) -> Function:
+    def compiled(_: bool, *kinds: tuple[str, int]) -> Function:
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
         signature = [tf.TensorSpec([None] * rank, dtype) for dtype, rank in kinds]
-        return tf.function(function, input_signature=signature, jit_compile=True, autograph=False)
+        # a function of its own for each kind: else TensorFlow warns of retracing
+        return tf.function(lambda *x: function(*x), input_signature=signature, jit_compile=True, autograph=False)
 
-    return lambda *tensors: compiled(*((dtype_of(x), len(x.shape)) for x in tensors))(*tensors)
+    return lambda *tensors: compiled(is_serving(), *((dtype_of(x), len(x.shape)) for x in tensors))(*tensors)
 
 
 def _flat(elementwise: Function) -> Function:

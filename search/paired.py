@@ -102,8 +102,9 @@ def power(difference: float, sd: float, n: int, alpha: float) -> float:
         alpha: the level of the test.
     """
     critical, shift = stats.t.isf(alpha / 2, n - 1), abs(difference) / sd * math.sqrt(n)
-    # the other tail has no say where the power is worth a number
-    return float(stats.nct.sf(critical, n - 1, shift))
+    # the other tail has no say where the power is worth a number; older SciPy takes the logarithm of a shift of 0
+    with np.errstate(divide="ignore"):
+        return float(stats.nct.sf(critical, n - 1, shift))
 
 
 def detectable(sd: float, n: int, alpha: float) -> float:

@@ -184,7 +184,8 @@ class PopulationModel(keras.Model):
     ) -> keras.callbacks.History:
         """Train all slots on the same batches, as every Keras model."""
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [_Announcement(), *keras.tree.flatten(callbacks or [])]
+            epochs_to_come = epochs - options.get("initial_epoch", 0)
+            callbacks = [_Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
@@ -291,10 +292,14 @@ class _State:
 class _Announcement(keras.callbacks.Callback):
     """Tells the training step how many steps are about to come."""
 
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+
     def on_train_begin(self, logs: Any = None) -> None:
         step = self.model._state.step
-        if step is not None:
-            step.expect(self.params["epochs"] * (self.params["steps"] or np.inf))
+        if step is not None and self.epochs > 0:
+            step.expect(self.epochs * (self.params["steps"] or np.inf))
 
 
 def _swapped(y: Tensor) -> Tensor:

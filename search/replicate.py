@@ -77,7 +77,7 @@ class Replicates:
         return Runs(
             self.names,
             tuple(self._seeds),
-            {name: np.stack([h[name] for h in self._histories]) for name in (self._histories or [{}])[0]},
+            {name: _stacked([h[name] for h in self._histories]) for name in (self._histories or [{}])[0]},
             {name: np.stack([t[name] for t in self._tested]) for name in (self._tested or [{}])[0]},
             np.array(self._diverged, bool).reshape(-1, len(self.names)),
         )
@@ -149,7 +149,7 @@ class OneByOneTrainer:
                 model = build()
                 logs.append(model.fit(**fit, verbose=0).history)
             weights += model.get_weights()
-        history = {name: np.stack([one[name] for one in logs], axis=-1) for name in logs[0]}
+        history = {name: _stacked([np.asarray(one[name]) for one in logs], axis=-1) for name in logs[0]}
         return history, ~np.isfinite(history["loss"]).all(axis=0), weights
 
     def test(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
@@ -182,6 +182,13 @@ def _steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     if model.steps_per_execution > 1 or fit.get("callbacks") or not hasattr(fit["x"], "shape"):
         return {}
     return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}
+
+
+def _stacked(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
+    """Stack arrays (E, ...); where a callback ended a training early, its last epoch stands for those that follow."""
+    epochs = max(len(history) for history in histories)
+    rest = [[(0, epochs - len(history)), *[(0, 0)] * (history.ndim - 1)] for history in histories]
+    return np.stack([np.pad(h, width, mode="edge") for h, width in zip(histories, rest, strict=True)], axis=axis)
 
 
 def _state(population: PopulationModel) -> list[Any]:

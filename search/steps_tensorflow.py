@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from .steps import rows_of, where_healthy
@@ -43,13 +44,15 @@ class TrainingStep:
         self._usual = tf.Variable(0, trainable=False)  # made now: once Keras has traced a function, it may make none
 
     def expect(self, steps: float) -> None:
-        """Hear how many steps are about to come, and choose what is compiled."""
-        self._steps += steps
+        """Hear how many steps are about to come, infinity if that is unknown, and choose what is compiled."""
+        self._usual.assign(0)
+        total = self._steps + steps
+        self._steps += steps if np.isfinite(steps) else 0
         slots = len(self._population.members)
         if self._jit_compile != "auto" or slots < _SLOTS:
             return
-        whole = self._faster and self._steps * (slots + 75) >= _WHOLE
-        update = not whole and self._steps >= _UPDATE
+        whole = self._whole or (self._faster and total * (slots + 75) >= _WHOLE)
+        update = not whole and (self._update_too or total >= _UPDATE)
         if (whole, update) != (self._whole, self._update_too):
             self._whole, self._update_too = whole, update
             self._traced.clear()
@@ -61,20 +64,20 @@ class TrainingStep:
 
         if tf.executing_eagerly():
             return _step(self._population, data, functools.partial(_update, self._population))
-        leaves = keras.tree.flatten(data)
-        given = [leaf is not None for leaf in leaves]
-        tensors = [leaf for leaf in leaves if leaf is not None]
-        key = (*given, *map(tf.type_spec_from_value, tensors))
-        if key not in self._traced:
-            self._traced[key] = self._trace(data, given, list(key[len(given) :]))
-        return self._traced[key](*tensors)
+        tensors = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+        specs = keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.type_spec_from_value(leaf), data)
+        if repr(specs) not in self._traced:
+            self._traced[repr(specs)] = self._trace(data, specs)
+        return self._traced[repr(specs)](*tensors)
 
-    def _trace(self, data: Any, given: list[bool], specs: list[Any]) -> Callable[..., Any]:
+    def _trace(self, data: Any, specs: Any) -> Callable[..., Any]:
         import tensorflow as tf
+
+        leaves = keras.tree.flatten(specs)
 
         def step(*tensors: Tensor) -> dict[str, Tensor]:
             values = iter(tensors)
-            structured = keras.tree.pack_sequence_as(data, [next(values) if there else None for there in given])
+            structured = keras.tree.pack_sequence_as(specs, [leaf if leaf is None else next(values) for leaf in leaves])
             return _step(self._population, structured, update)
 
         with tf.init_scope():  # outside of Keras' own trace
@@ -87,7 +90,8 @@ class TrainingStep:
         )
 
         def traced(jit_compile: bool) -> Callable[..., Any]:
-            return tf.function(step, jit_compile=jit_compile, autograph=False).get_concrete_function(*specs)
+            function = tf.function(step, jit_compile=jit_compile, autograph=False)
+            return function.get_concrete_function(*(leaf for leaf in leaves if leaf is not None))
 
         plain = traced(False)
         if not self._whole:
@@ -129,9 +133,13 @@ def _update(population: Any, gradients: list[Tensor | None]) -> None:
     kept = [
         g if g is None else where_healthy(healthy, rows[id(v)], g, 0) for v, g in zip(variables, gradients, strict=True)
     ]
-    population.optimizer.apply(kept, variables)
+    optimizer = population.optimizer
+    optimizer.apply(kept, variables)
     for variable, value in zip(variables, before, strict=True):
         variable.assign(where_healthy(healthy, rows[id(variable)], variable, value))
+    if optimizer.use_ema:  # when training ends, Keras gives each variable its average
+        for variable, average in zip(variables, optimizer._model_variables_moving_average, strict=True):
+            average.assign(where_healthy(healthy, rows[id(variable)], average, variable))
 
 
 def _build(population: Any, data: Any) -> None:

@@ -249,3 +249,25 @@ def test_inference_is_timed_on_arrays_only():
     assert set(found) == set(models)
     assert all(0 < value < 10 for value in found.values())
     assert inference_seconds(models, tf.data.Dataset.from_tensors(X)) == {}
+
+
+@pytest.mark.parametrize("trainer", ["population", "one by one"])
+def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, monkeypatch):
+    class After(keras.callbacks.Callback):
+        """Ends each training one epoch later than the one before."""
+
+        trained = 0
+
+        def on_train_end(self, logs=None):
+            type(self).trained += 1
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch >= self.trained
+
+    if trainer == "one by one":
+        monkeypatch.setattr("keras_acts.search.compare.trainer_for", lambda model, _, builds: OneByOneTrainer(builds))
+    options = {**FAST, "epochs": 7, "callbacks": [After()]}
+    history = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **options).runs.history["val_loss"]
+    assert history.shape == (3, 3 if trainer == "population" else 6, 2)
+    np.testing.assert_array_equal(history[0, 1, 0], history[0, 0, 0])
+    assert len(set(history[2, :, 1])) == history.shape[1]

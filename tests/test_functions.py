@@ -313,6 +313,13 @@ def test_symbolic_inputs_make_a_functional_model_that_saves(case, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["prelu", "leaky_relu", "elu", "trelu"])
+def test_empty_batches(name):
+    x, alpha = tf.zeros((0, 4)), tf.fill([4], 0.5)
+    for run in RUNS.values():
+        assert run(lambda x, alpha: ka.spec(name).function(x, alpha=alpha))(x, alpha).shape == (0, 4)
+
+
 def test_arrays_lists_and_integers():
     for x in (np.array([-1, 2]), [-1, 2], [-1.0, 2.0], np.array([-1.0, 2.0])):
         np.testing.assert_allclose(ka.functions.mish(x), VALUES["mish"](np.array([-1.0, 2.0])), rtol=1e-6)

@@ -191,6 +191,31 @@ def test_data_of_another_shape_is_traced_anew():
     assert population.optimizer.iterations == 6
 
 
+def test_inputs_keep_their_names_whatever_came_before():
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    model = keras.Model([b, a], layers.Dense(1)(layers.Dense(4, "relu")(layers.Subtract()([2 * a, b]))))
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    population = PopulationModel(model, ["relu", "tanh"])
+    rng = np.random.default_rng(0)
+    x, y = {"a": rng.normal(size=(8, 3)), "b": rng.normal(size=(8, 3))}, rng.normal(size=8)
+    expected = population.evaluate(x, y, verbose=0, return_dict=True)["loss"]
+    for inputs in ([x["b"], x["a"]], x):
+        assert population.fit(inputs, y, verbose=0).history["loss"] == pytest.approx([expected], rel=1e-5)
+
+
+def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
+    x, y = data()
+    population = PopulationModel(mlp(), ["relu", "mish"])
+    population.compile(keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9), "sparse_categorical_crossentropy")
+    population.fit(x, y, batch_size=8, verbose=0)
+    population.healthy.assign([1, 0])
+    before = [population.model(slot).get_weights() for slot in (0, 1)]
+    population.fit(x, y, batch_size=8, verbose=0)
+    for old, new in zip(before[1], population.model(1).get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert np.abs(before[0][0] - population.model(0).get_weights()[0]).max() > 0
+
+
 @pytest.mark.parametrize(
     ("make", "slots", "epochs", "whole", "update"),
     [(mlp, 8, 70, True, False), (cnn, 8, 70, False, True), (mlp, 8, 9, False, False), (mlp, 7, 70, False, False)],
