@@ -140,7 +140,7 @@ def _compiled(function: Function) -> Function:
     import tensorflow as tf
 
     @functools.cache
-    def compiled(_: bool, *kinds: tuple[str, int]) -> Function:
+    def compiled(serving: bool, *kinds: tuple[str, int]) -> Function:  # what is traced for an export serves only there
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
         signature = [tf.TensorSpec([None] * rank, dtype) for dtype, rank in kinds]
         # a function of its own for each kind: else TensorFlow warns of retracing
