@@ -16,6 +16,7 @@ from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
 from .clipping import clip_per_slot
 from .device import gpus
+from .feed import without_waits
 from .layout import SHARED, Batch, with_logits
 from .members import Member, arrange, members
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
@@ -186,6 +187,8 @@ class PopulationModel(keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             epochs_to_come = epochs - options.get("initial_epoch", 0)
             callbacks = [_Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
+        if keras.backend.backend() == "tensorflow":
+            x, y, options = without_waits(x, y, batch_size, options)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
