@@ -1,5 +1,8 @@
 """The contract of every registered activation: values, limits and gradients, in each dtype and way to run."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -184,6 +187,27 @@ def test_trained_parameters_keep_only_the_input_for_the_backward_pass(name):
     for dtype, size in (("float32", 4), ("bfloat16", 2)):
         kept = saved_for_backward(lambda x, a: function(x, alpha=a), dtype, alpha)
         assert size <= kept < size + 0.1  # alpha itself, shared by 64 rows
+
+
+@pytest.mark.parametrize("run", ["graph", "xla"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["mish", "prelu", "elu", "trelu"])
+def test_traced_graphs_are_let_go(name, dtype, run):
+    """TensorFlow keeps the gradients of `tf.custom_gradient` for ever, and what they were traced in."""
+    parameters = {p.name: tf.constant(0.3) for p in ka.spec(name).trained}
+    arguments = (tf.ones([2, 3], dtype), parameters)
+
+    def trace():
+        def step(x, parameters):
+            return _gradients(lambda z: ka.spec(name).function(z, **parameters), x)
+
+        function = RUNS[run](step)
+        function(*arguments)
+        return weakref.ref(function.get_concrete_function(*arguments).graph)
+
+    graphs = [trace() for _ in range(3)]
+    gc.collect()
+    assert [graph() for graph in graphs] == [None] * 3
 
 
 @pytest.mark.parametrize("run", RUNS)
