@@ -1,5 +1,8 @@
 """The contract of every registered activation: values, limits and gradients, in each dtype and way to run."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -171,6 +174,12 @@ def test_mish_gradient_is_as_exact_as_its_value(dtype):
         assert np.all(error <= np.maximum(units * ulp(dtype, expected), absolute))
 
 
+def test_mish_in_a_graph_is_the_kernel_that_keras_gets():
+    x = tf.linspace(-20.0, 20.0, 4001)  # the fused kernel shows below -15: elsewhere both are the same operations
+    ours, theirs = (tf.function(function)(x) for function in (ka.functions.mish, keras.activations.mish))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_mish_keeps_only_its_input_for_the_backward_pass():
     assert saved_for_backward(ka.functions.mish, "float32") == 4
     assert saved_for_backward(ka.functions.mish, "bfloat16") == 2
@@ -184,6 +193,27 @@ def test_trained_parameters_keep_only_the_input_for_the_backward_pass(name):
     for dtype, size in (("float32", 4), ("bfloat16", 2)):
         kept = saved_for_backward(lambda x, a: function(x, alpha=a), dtype, alpha)
         assert size <= kept < size + 0.1  # alpha itself, shared by 64 rows
+
+
+@pytest.mark.parametrize("run", ["graph", "xla"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["mish", "prelu", "elu", "trelu"])
+def test_traced_graphs_are_let_go(name, dtype, run):
+    """TensorFlow keeps the gradients of `tf.custom_gradient` for ever, and what they were traced in."""
+    parameters = {p.name: tf.constant(0.3) for p in ka.spec(name).trained}
+    arguments = (tf.ones([2, 3], dtype), parameters)
+
+    def trace():
+        def step(x, parameters):
+            return _gradients(lambda z: ka.spec(name).function(z, **parameters), x)
+
+        function = RUNS[run](step)
+        function(*arguments)
+        return weakref.ref(function.get_concrete_function(*arguments).graph)
+
+    graphs = [trace() for _ in range(3)]
+    gc.collect()
+    assert [graph() for graph in graphs] == [None] * 3
 
 
 @pytest.mark.parametrize("run", RUNS)
