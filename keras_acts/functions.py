@@ -123,7 +123,7 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
 def _trelu_closed(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
     below = ops.less_equal(x, theta)
     if is_serving():
-        return ops.where(below, _below(x, alpha, theta, mode), x)
+        return _factored(x, alpha, theta) if mode == "threshold" else ops.where(below, _below(x, alpha, theta, mode), x)
     # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
     low = ops.maximum(ops.where(below, x, _constant(0.0, x)), _smallest(alpha, x))
     return ops.where(below, _below(low, alpha, theta, mode), x)
@@ -155,7 +155,18 @@ def _trelu_of_numbers(x: Tensor, alpha: float, theta: float, mode: str) -> Tenso
     below = ops.less_equal(x, _constant(_round_down(theta, dtype_of(x)), x))
     if alpha == 0:
         return ops.where(below, _constant(theta if mode == "continuous" else 0.0, x), x)
+    if is_serving() and mode == "threshold" and 0 < alpha < 1:
+        return _factored(x, alpha, theta)
     return ops.where(below, _below(x, alpha, theta, mode), x)
+
+
+def _factored(x: Tensor, alpha: Tensor, theta: Tensor) -> Tensor:
+    """Threshold ReLU as a product, for clients: converters to ONNX turn a selection into six passes and more layouts.
+
+    The factor above theta, ``alpha + (1 - alpha)``, rounds to 1 for each alpha in [0, 1], else to within one unit.
+    """
+    above = ops.cast(ops.greater(x, theta), x.dtype)
+    return ops.multiply(x, ops.add(ops.multiply(above, 1 - alpha), alpha))
 
 
 def _below(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:

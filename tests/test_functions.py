@@ -10,6 +10,8 @@ import tensorflow as tf
 
 import keras_acts as ka
 from benchmarks.activations import saved_for_backward
+from keras_acts import functions
+from keras_acts.serving import serving
 from tests.references import KINKS, VALUES, array, rounded, ulp
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -364,3 +366,19 @@ def test_mish_works_with_jacobian_and_unknown_shapes():
     f = tf.function(lambda x: _gradients(ka.functions.mish, x)[0], input_signature=[tf.TensorSpec([None, None])])
     assert f(x).shape == (1, 2)
     assert f(tf.zeros([3, 4])).shape == (3, 4)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.25, 0.3, 1 / 3, 0.999, -0.7, 1.9])
+def test_threshold_relu_of_an_export_is_the_identity_above_theta(alpha):
+    x = np.concatenate([np.linspace(-90, 90, 4001), [0.5, -1000, 1000, 1e30, -1e30, np.nan]]).astype("float32")
+    with serving():
+        values = [functions.trelu(keras.ops.convert_to_tensor(x), alpha=a, theta=0.5) for a in (alpha, _tensor(alpha))]
+    expected = np.where(x > np.float32(0.5), x, np.float32(alpha) * x)
+    for value in map(keras.ops.convert_to_numpy, values):
+        if 0 <= alpha <= 1:
+            np.testing.assert_array_equal(value, expected)
+        np.testing.assert_allclose(value, expected, rtol=2.4e-7)
+
+
+def _tensor(value):
+    return keras.ops.convert_to_tensor(np.float32(value))
