@@ -44,6 +44,8 @@ def filler(population: Any) -> Callable[[int, keras.Model], None]:
         found = {}
         for path, layer in layers_of(model):
             for key, variable in variables_of(layer).items():
+                if (path, key, slot) not in places:  # of a frozen prefix: the model has these weights already
+                    continue
                 block, row = found[id(variable)] = places[path, key, slot]
                 variable.assign(values(block)[row])
         if model.optimizer is None or not model.optimizer.built:

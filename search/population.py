@@ -18,6 +18,7 @@ from .clipping import clip_per_slot
 from .device import gpus
 from .layout import SHARED, Batch, with_logits
 from .members import Member, arrange, members
+from .prefix import frozen_prefix
 from .rates import rate_per_slot
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
@@ -78,8 +79,9 @@ class PopulationModel(keras.Model):
         self.random = keras.random.SeedGenerator(found[0].seed)
         weights = blueprint.initial(inside, groups)
         chosen = tuple(member.candidate for member in inside)
+        shared = frozen_prefix(blueprint)
         self.stacked = [
-            StackedLayer(path, blueprint, groups, chosen, weights, self.random)
+            StackedLayer(path, blueprint, groups, chosen, weights, self.random, path in shared)
             for path, layer in layers_of(blueprint.made(chosen[0]))
             if not isinstance(layer, keras.layers.InputLayer)
         ]

@@ -15,7 +15,7 @@ from keras_acts.errors import ModelError
 
 from . import carry, planner
 from .alike import Made, check_training, searched, seen
-from .blueprint import layers_of, variables_of
+from .blueprint import layers_of, variables_of, weights_of
 from .candidate import Candidate
 from .epochs import BestEpochs, SlotEpochs
 from .members import Member, arrange
@@ -216,16 +216,18 @@ class Together:
     def _save(self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any) -> None:
         """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
         _, groups = arrange(population.members)
-        fill, models = carry.filler(population), {}
+        fill = carry.filler(population)
+        models: dict[int, keras.Model] = {}
         for slot in chosen:
             job, inside = jobs[slot], population._state.positions[slot]
             group = next(g for g in groups if g.start <= inside < g.stop)
-            if group.start not in models:
-                made = population._state.blueprint.build(Member(group.candidate, 0))
-                made.compile(**carry.compile_arguments(job.model))
-                made.optimizer.build(made.trainable_variables)
-                models[group.start] = made
-            model = models[group.start]
+            # without trained activations all files look alike
+            model = models.get(group.start if group.trained else -1)
+            if model is None:
+                model = population._state.blueprint.made(group.candidate)
+                model.compile(**carry.compile_arguments(job.model))
+                model.optimizer.build(model.trainable_variables)
+                models[group.start if group.trained else -1] = model
             fill(inside, model)
             steps = int(keras.ops.convert_to_numpy(population.optimizer.iterations))
             model.optimizer.iterations.assign(round(steps * share[slot]))
@@ -242,9 +244,17 @@ def _start_from(models: list[keras.Model], population: PopulationModel) -> None:
     paths = [path for path, _ in layers_of(population._state.blueprint.model)]
     for layer in population.stacked:
         position = paths.index(layer.plan.path)
+        if layer.plan.shared:
+            same = weights_of(layer.plan.layer)
+            if any(not np.array_equal(v, same[key]) for own in values for key, v in _numpy(own[position]).items()):
+                raise ModelError("frozen layers differ from trial to trial")
         for block in layer.plan.blocks:
             own = [values[order[i]][position][block.key] for i in range(block.start, block.stop)]
             block.variable.assign(np.stack([keras.ops.convert_to_numpy(v) for v in own]))
+
+
+def _numpy(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
 
 
 def _length(history: Mapping[str, list[float]]) -> int:

@@ -59,6 +59,7 @@ class ActivationTuner(keras_tuner.Tuner):
         SearchError: on contradictory arguments.
     """
 
+    hypermodel: Any  # of KerasTuner
     memory: int | None = None
     """The bytes that a population may use; None for half of what is free."""
 
@@ -98,6 +99,17 @@ class ActivationTuner(keras_tuner.Tuner):
         """Say what trains."""
         if self.oracle.verbose:
             print(f"Training on {device.describe()}")
+
+    def _populate_initial_space(self) -> None:
+        # KerasTuner builds a model for each activation, to find its parameters; one shows that it can be built
+        whole = self.hypermodel
+        if isinstance(whole, ActivationHyperModel) and isinstance(whole.model, keras.Model):
+            whole.build(self.oracle.get_space())
+            self.hypermodel = _Space(whole)
+        try:
+            super()._populate_initial_space()
+        finally:
+            self.hypermodel = whole
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Search; the arguments are those of `keras.Model.fit`."""
@@ -284,6 +296,14 @@ def _hypermodel(hypermodel: Any, activations: Any, choice: str) -> Any:
             f"Received: activations={activations!r} with {hypermodel!r}"
         )
     return hypermodel
+
+
+class _Space(keras_tuner.HyperModel):
+    """Declares what a hypermodel searches, and builds nothing."""
+
+    def __init__(self, whole: ActivationHyperModel):
+        super().__init__()
+        self.build, self.declare_hyperparameters = whole.candidate, whole.declare_hyperparameters
 
 
 class _StopDiverged(keras.callbacks.Callback):

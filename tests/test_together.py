@@ -292,3 +292,32 @@ def test_a_failing_build_fails_alone(tmp_path):
     searched.search(X, Y, **{**FIT, "epochs": 1})
     for trial in searched.oracle.trials.values():
         assert trial.status == ("FAILED" if trial.hyperparameters.values["broken"] else "COMPLETED")
+
+
+def frozen(activation="relu"):
+    """A frozen part with all that it may hold, and a trained head."""
+    base = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(6, activation="tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(5),
+        ]
+    )
+    base.trainable = False
+    x = keras.Input((4,))
+    y = keras.layers.Dense(8, activation=activation)(keras.layers.ReLU(trainable=False)(base(x)))
+    model = keras.Model(x, keras.layers.Dense(3, activation="softmax")(y))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_a_frozen_prefix_runs_once_and_changes_nothing(tmp_path):
+    population = PopulationModel(frozen(), ["relu", "mish", "tanh"])
+    assert [layer.plan.path for layer in population.stacked if layer.plan.shared][-1].startswith("re_lu")
+    assert sum(v.shape[0] == 3 for v in population.weights) == 1 + 4  # health and the head
+    together, alone = both(tmp_path, frozen(), activations=["relu", "mish", "tanh"], max_trials=3)
+    assert_same(together, alone)
+    for one, other in zip(together.get_best_models(3), alone.get_best_models(3), strict=True):
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-4)
