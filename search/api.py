@@ -32,7 +32,7 @@ from .result import SearchResult, TrialResult
 from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .space import ActivationSpace, Candidate
-from .tuner import ActivationTuner
+from .tuner import ActivationTuner, check_population
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
 _LEADERS = 3
@@ -55,6 +55,7 @@ def search_activations(
     executions_per_trial: int = 1,
     verdict: int = 8,
     seed: int = 0,
+    population: int | str = "auto",
     directory: Any = None,
     project_name: str = "activations",
     overwrite: bool = False,
@@ -83,6 +84,8 @@ def search_activations(
         verdict: on how many fresh seeds, at most, the three best candidates and the baseline are trained again, to say
             whether one of them is really better; 0 leaves that out. See `compare_activations`.
         seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
+        population: how many trials train together at most: ``"auto"`` for as many as can and fit into memory, 1 for one
+            by one. The scores are the same; see `ActivationTuner`.
         directory: where KerasTuner keeps its files, so that an interrupted search can go on; temporary by default.
         project_name: the folder inside `directory`.
         overwrite: whether to start again where the project exists.
@@ -99,6 +102,7 @@ def search_activations(
     """
     check_budget(trials=trials, epochs=epochs, executions_per_trial=executions_per_trial)
     check_verdict(verdict)
+    check_population(population)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
@@ -135,6 +139,7 @@ def search_activations(
                     objective or _objective(hypermodel, seed),
                     trials,
                     seed=seed,
+                    population=population,
                     executions_per_trial=executions_per_trial,
                     directory=directory,
                     project_name=project_name,
@@ -214,6 +219,9 @@ class _Searcher(ActivationTuner):
         self._seconds: dict[str, float] = {}
         super().__init__(*args, **kwargs)
 
+    def say(self, text: str) -> None:
+        self.progress.say(text)
+
     def on_trial_begin(self, trial: Trial) -> None:
         self._begun[trial.trial_id] = time.perf_counter()
 
@@ -221,7 +229,7 @@ class _Searcher(ActivationTuner):
         self.progress.epoch(str(self.hypermodel.candidate(trial.hyperparameters)), epoch)
 
     def on_trial_end(self, trial: Trial) -> None:
-        self._seconds[trial.trial_id] = time.perf_counter() - self._begun[trial.trial_id]
+        self._seconds[trial.trial_id] = (time.perf_counter() - self._begun[trial.trial_id]) / self._sharing
         super().on_trial_end(trial)
         self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
 
