@@ -49,6 +49,8 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
         return str(error)
     if hasattr(fit["x"], "__next__"):
         return "the data can be read once only"
+    if fit.get("validation_freq", 1) != 1:
+        return "not every epoch is validated"
     single = [c for c in keras.tree.flatten(fit.get("callbacks") or []) if not isinstance(c, KEPT)]
     if single:
         return f"the callback {type(single[0]).__name__} belongs to a single model"
@@ -139,9 +141,11 @@ class RaceSearch:
 
     def model(self, candidate: Candidate) -> keras.Model | None:
         """Return the candidate's best model; None if it left the race, or diverged."""
-        found = {m: self._sign * r.best for m, r in self._runs_of(candidate).items() if not r.diverged and r.epochs}
-        alive = ((score, self._cohorts.model(member)) for member, score in found.items())
-        return max((one for one in alive if one[1] is not None), key=lambda one: one[0], default=(0, None))[1]
+        runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
+        if any(self._cohorts.runs[member].diverged for _, member in runs):
+            return None
+        models = (self._cohorts.model(member) for _, member in sorted(runs, key=lambda one: -one[0]))
+        return next((model for model in models if model is not None), None)
 
     def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
