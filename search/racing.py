@@ -74,7 +74,7 @@ def schedule(trials: int, epochs: int, total: int | None = None, starts: int = 1
 
     Example:
         >>> [(r.epochs, r.seeds, r.keep, r.enter) for r in schedule(20, 10, starts=9)]
-        [(3, 1, 0, 9), (3, 1, 9, 10), (5, 2, 7, 0), (10, 4, 2, 0)]
+        [(3, 1, 0, 9), (3, 1, 9, 10), (5, 2, 9, 0), (10, 3, 2, 0)]
     """
     left = trials * epochs if total is None else total
     ends = sorted({max(1, math.ceil(epochs * share)) for share in _SHARES})
