@@ -21,6 +21,10 @@ CAUTION = (
     "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "
     "not prove."
 )
+RACED = (
+    "A race: who went further ranks first, and scores of other epochs or seeds are not comparable. This ranking "
+    "suggests; it does not prove."
+)
 
 
 def table(result: SearchResult) -> Table:
@@ -40,8 +44,7 @@ def summary(result: SearchResult) -> list[str]:
         lines.append(f"Held-out test, looked at once: {result.best} {_metrics(result.test)}.")
         if result.baseline_test is not None and result.best != result.baseline:
             lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
-    seeds = "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
-    lines.append(CAUTION.format(seeds=seeds))
+    lines.append(RACED if _raced(result) else CAUTION.format(seeds=_seeds(result)))
     lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
     if result.verdict is not None and not result.verdict.withheld and result.verdict.suggested != str(result.best):
         suggested = result.verdict.suggested
@@ -97,6 +100,8 @@ def data(result: SearchResult) -> dict[str, Any]:
                 "status": trial.status,
                 "message": trial.message.partition("\n")[0],
                 "seconds": trial.seconds,
+                "epochs": trial.epochs,
+                "seeds": trial.seeds,
                 "hyperparameters": dict(trial.hyperparameters),
             }
             for trial in result.trials
@@ -128,7 +133,8 @@ def versions() -> str:
 
 
 def _header(result: SearchResult) -> list[str]:
-    return ["rank", "activation", result.objective, "seconds"]
+    raced = ["epochs", "seeds"] if _raced(result) else []
+    return ["rank", "activation", result.objective, *raced, "seconds"]
 
 
 def _row(trial: TrialResult) -> list[str]:
@@ -137,8 +143,17 @@ def _row(trial: TrialResult) -> list[str]:
         "" if trial.rank is None else str(trial.rank),
         str(trial.candidate),
         score,
+        *([] if trial.epochs is None else [str(trial.epochs), str(trial.seeds)]),
         "" if trial.seconds is None else f"{trial.seconds:.1f}",
     ]
+
+
+def _raced(result: SearchResult) -> bool:
+    return any(trial.epochs is not None for trial in result.trials)
+
+
+def _seeds(result: SearchResult) -> str:
+    return "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
 
 
 def _metrics(values: Any) -> str:

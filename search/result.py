@@ -24,13 +24,16 @@ class TrialResult:
     """One trial of a search.
 
     Attributes:
-        rank: 1 for the best, the same for equal scores; None if it diverged or failed.
+        rank: 1 for the best, the same for equal scores; None if it diverged or failed. In a race who went further ranks
+            before who left.
         candidate: the activation with its parameters.
         score: the objective at the best epoch, the mean over executions; None if it diverged or failed.
-        status: ``"completed"``, ``"diverged"`` or ``"failed"``.
+        status: ``"completed"``, ``"diverged"`` or ``"failed"``; ``"stopped"`` if it left a race before its end.
         seconds: of wall time that the trial took; None if an earlier process trained it.
         hyperparameters: all of them, the user's own too.
         message: why it failed.
+        epochs: how far it trained, in a race.
+        seeds: how many runs the score is the mean of, in a race.
     """
 
     rank: int | None
@@ -40,6 +43,8 @@ class TrialResult:
     seconds: float | None
     hyperparameters: Mapping[str, Any] = field(repr=False)
     message: str = field(default="", repr=False)
+    epochs: int | None = None
+    seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,7 @@ class SearchResult:
                 self.objective: trial.score,
                 "status": trial.status,
                 "seconds": trial.seconds,
+                **({} if trial.epochs is None else {"epochs": trial.epochs, "seeds": trial.seeds}),
                 **trial.hyperparameters,
             }
             for trial in self.trials

@@ -14,7 +14,7 @@ from keras_acts.search import ActivationSpace, Candidate, report, search_activat
 from tests.models import blobs, mlp
 
 X, Y = blobs(120)
-FAST = {"trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}
+FAST = {"strategy": "random", "trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}
 
 
 @pytest.fixture(scope="module")
