@@ -139,7 +139,7 @@ def test_what_is_no_race_says_why(capsys):
 
     options = {**RACE, "strategy": "auto", "trials": 1, "epochs": 1, "verbose": 1}
     search_activations(mlp(), X, Y, activations=["relu"], callbacks=[Watching()], **options)
-    assert "not as a race: the callback Watching belongs to a single model" in capsys.readouterr().err
+    assert "Not as a race: the callback Watching belongs to a single model" in capsys.readouterr().err
     with pytest.raises(SearchError, match=r"A race is not possible here.*Watching"):
         raced(callbacks=[Watching()])
     with pytest.raises(SearchError, match="strategy is 'random'"):

@@ -138,7 +138,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     "--strategy",
     default="auto",
     type=click.Choice(["auto", "race", "random"]),
-    help="race: all at once, who falls behind leaves; random: one after the other; auto: a race where possible.",
+    help="race: all at once, who falls behind leaves; random: each to its end; auto: a race where possible.",
 )
 @click.option(
     "--max-epochs", default=None, type=click.IntRange(min=1), help="Of all runs of a race.  [default: trials x epochs]"
