@@ -90,7 +90,7 @@ def search_activations(
             end, those that can together. ``"auto"``: a race where the model can be a population, else random.
         max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
         max_seconds: after which a race ends with what it has; the verdict's time is its own.
-        verdict: on how many fresh seeds, at most, the three best candidates and the baseline are trained again, to say
+        verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
             whether one of them is really better; 0 leaves that out. See `compare_activations`.
         seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
         population: for ``strategy="random"``, how many trials train together at most: ``"auto"`` for as many as can and
@@ -325,9 +325,14 @@ class _Searcher(ActivationTuner):
 
 
 def _leaders(found: RaceSearch | _Searcher, baseline: Candidate) -> dict[Any, Callable[[], keras.Model]]:
-    """The best candidates and the baseline, each with what builds its model as in its best trial."""
+    """The best of each activation and the baseline, each with what builds its model as in its best trial.
+
+    Two alphas of one activation are hardly ever told apart; another activation may be.
+    """
     ranked = [trial.candidate for trial in found.results() if trial.rank is not None and trial.candidate != baseline]
-    chosen = [*list(dict.fromkeys(ranked))[:_LEADERS], baseline]
+    best = {getattr(candidate, "name", candidate): candidate for candidate in reversed(ranked)}
+    leaders = [candidate for candidate in dict.fromkeys(ranked) if candidate in best.values()]
+    chosen = [*leaders[:_LEADERS], baseline]
     builds = {candidate: found.builder(candidate) for candidate in chosen}
     return {candidate: build for candidate, build in builds.items() if build}
 
