@@ -165,7 +165,8 @@ def _factored(x: Tensor, alpha: Tensor, theta: Tensor) -> Tensor:
 
     The factor above theta, ``alpha + (1 - alpha)``, rounds to 1 for each alpha in [0, 1], else to within one unit.
     """
-    above = ops.cast(ops.greater(x, theta), x.dtype)
+    # not greater(x, theta): with alpha 0, tf2onnx takes that for ONNX's ThresholdedRelu, which has one theta only
+    above = ops.cast(ops.less(theta, x), x.dtype)
     return ops.multiply(x, ops.add(ops.multiply(above, 1 - alpha), alpha))
 
 
