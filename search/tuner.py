@@ -21,6 +21,7 @@ from keras_acts.errors import ModelError, SearchError
 
 from . import device
 from .asking import ask
+from .carry import compile_arguments
 from .hypermodel import ActivationHyperModel, takes_activation
 from .oracle import DIVERGED, ActivationOracle
 from .seeding import derive, isolated_seed
@@ -238,6 +239,8 @@ class ActivationTuner(keras_tuner.Tuner):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it starts afresh
                 model.load_weights(self._get_checkpoint_fname(hp.values["tuner/trial_id"]))
+            if model.optimizer is not None and model.optimizer.built:  # then its state was loaded
+                model.compile(**compile_arguments(model))
         return model
 
     def _try_build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
