@@ -46,7 +46,7 @@ class RacingOracle(ActivationOracle):
 
     Args:
         objective: one metric, as in KerasTuner.
-        trials: how many candidates start, diverged ones that are replaced not counted; there are more KerasTuner trials.
+        trials: how many candidates start, replaced ones not counted; KerasTuner counts more trials than that.
         max_epochs: of a whole training.
         seed: of the proposals; the same seed and scores propose the same trials, also after a resume.
         choice: the name of the `Choice` hyperparameter that holds the activation; relu must be in it.

@@ -137,8 +137,8 @@ def test_bad_arguments_are_refused(tmp_path):
             RacingOracle(**arguments)
     with pytest.raises(SearchError, match="relu"):
         ActivationTuner(mlp(), activations=["mish", "elu"], oracle=RacingOracle(), directory=tmp_path)
+    space = ActivationSpace(NAMES, per="layer")
     with pytest.raises(SearchError, match="one activation"):
-        space = ActivationSpace(NAMES, per="layer")
         ActivationTuner(mlp(), activations=space, oracle=RacingOracle(), directory=tmp_path)
 
 
