@@ -23,6 +23,7 @@ from keras_acts.errors import SearchError
 from . import device, fresh
 from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
 from .export import SAMPLES
+from .groups import Assignment
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import default_objective
@@ -32,6 +33,7 @@ from .race import RaceSearch, hindrance
 from .result import SearchResult, TrialResult
 from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
+from .slotwise import SlotwiseSearch
 from .space import ActivationSpace, Candidate
 from .tuner import ActivationTuner, check_population
 
@@ -87,8 +89,10 @@ def search_activations(
         executions_per_trial: how many seeds a candidate; its score is their mean. A race trains so many times longer.
         strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves, who stays trains
             longer and on more seeds, about ``trials * epochs`` epochs in all. ``"random"``: each trial trains to its
-            end, those that can together. ``"auto"``: a race where the model can be a population, else random.
-        max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
+            end, those that can together. ``"auto"``: a race where the model can be a population, else random. With an
+            `ActivationSpace` that chooses for layers, blocks or groups, a race finds the best choice for all of them,
+            which is then improved group by group; each takes ``trials * epochs`` epochs too.
+        max_epochs: how many epochs all runs of a race, and of its groups, may take together, instead.
         max_seconds: after which a race ends with what it has; the verdict's time is its own.
         verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
             whether one of them is really better; 0 leaves that out. See `compare_activations`.
@@ -153,8 +157,24 @@ def search_activations(
                 shutil.rmtree(project, ignore_errors=True)
             check_resume(project, settings)
         where = device.describe()
-        found: RaceSearch | _Searcher
-        if raced:
+        found: RaceSearch | SlotwiseSearch | _Searcher
+        share = trials * epochs * executions_per_trial
+        if raced and hypermodel.space.per != "model":
+            found = SlotwiseSearch(
+                model,
+                hypermodel.space,
+                goal,
+                fit,
+                trials=trials,
+                epochs=epochs,
+                share=share,
+                total=max_epochs,
+                seconds=max_seconds,
+                seed=seed,
+                project=project,
+                verbose=verbose,
+            )
+        elif raced:
             found = RaceSearch(
                 model,
                 hypermodel.space,
@@ -162,7 +182,7 @@ def search_activations(
                 fit,
                 trials=trials,
                 epochs=epochs,
-                total=max_epochs or trials * epochs * executions_per_trial,
+                total=max_epochs or share,
                 seconds=max_seconds,
                 seed=seed,
                 project=project,
@@ -221,6 +241,7 @@ def search_activations(
                     seed=seed,
                     test_data=test_data,
                     progress=progress,
+                    together=hypermodel.space.per == "model",
                 )
     return SearchResult(
         objective=found.objective.name,
@@ -292,7 +313,7 @@ class _Searcher(ActivationTuner):
         rest = [self.oracle.trials[i] for i in self.oracle.end_order if self.oracle.trials[i] not in ranked]
         return (*rows, *(self._row(trial, None) for trial in rest))
 
-    def model(self, candidate: Candidate) -> keras.Model | None:
+    def model(self, candidate: Candidate | Assignment) -> keras.Model | None:
         """Return the best model of a candidate; None if it has none."""
         trial = self._best_of(candidate)
         return None if trial is None else self.load_model(trial)
@@ -302,7 +323,7 @@ class _Searcher(ActivationTuner):
         trial = self._best_of(candidate)
         return None if trial is None else partial(self.hypermodel.build, trial.hyperparameters)
 
-    def _best_of(self, candidate: Candidate) -> Trial | None:
+    def _best_of(self, candidate: Candidate | Assignment) -> Trial | None:
         own = (t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate)
         return next(own, None)
 
@@ -324,12 +345,18 @@ class _Searcher(ActivationTuner):
         )
 
 
-def _leaders(found: RaceSearch | _Searcher, baseline: Candidate) -> dict[Any, Callable[[], keras.Model]]:
+def _leaders(
+    found: RaceSearch | SlotwiseSearch | _Searcher, baseline: Candidate
+) -> dict[Any, Callable[[], keras.Model]]:
     """The best of each activation and the baseline, each with what builds its model as in its best trial.
 
     Two alphas of one activation are hardly ever told apart; another activation may be.
     """
-    ranked = [trial.candidate for trial in found.results() if trial.rank is not None and trial.candidate != baseline]
+    if isinstance(found, SlotwiseSearch):
+        ranked = list(found.leaders())
+    else:
+        ranked = [trial.candidate for trial in found.results() if trial.rank is not None]
+    ranked = [candidate for candidate in ranked if candidate != baseline]
     best = {getattr(candidate, "name", candidate): candidate for candidate in reversed(ranked)}
     leaders = [candidate for candidate in dict.fromkeys(ranked) if candidate in best.values()]
     chosen = [*leaders[:_LEADERS], baseline]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ class Cohorts:
         ends: the epochs where stretches of training end, rising. Each stretch has its own batch order.
         seed: of the batch orders.
         watch: called after each epoch of a population with the number of its slots.
+        slots: the names of the activation slots that the candidates go to; by default all hidden ones.
     """
 
     def __init__(
@@ -71,10 +72,13 @@ class Cohorts:
         ends: Sequence[int],
         seed: int,
         watch: Callable[[int], None],
+        *,
+        slots: Iterable[str] | None = None,
     ):
         self.runs: dict[Member, Run] = {}
         self.objective, self.watch = objective, watch
         self._model, self._fit, self._ends, self._seed = model, dict(fit), list(ends), seed
+        self._slots = None if slots is None else tuple(slots)
         self._cohorts: list[_Cohort] = []
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
@@ -103,7 +107,7 @@ class Cohorts:
         return None
 
     def _begun(self, members: list[Member]) -> _Cohort:
-        population = PopulationModel(self._model, members)
+        population = PopulationModel(self._model, members, slots=self._slots)
         population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, self._fit)})
         return _Cohort(population)
 

@@ -32,6 +32,7 @@ def verdict(
     seed: int,
     test_data: Any,
     progress: Progress,
+    together: bool = True,
 ) -> Verdict | None:
     """Return the verdict on the leaders of a search; None if there is nothing to compare the baseline with.
 
@@ -48,6 +49,7 @@ def verdict(
         seed: of the search.
         test_data: of the search.
         progress: shows what happens.
+        together: whether the candidates may be trained as a population: they go to all hidden slots.
     """
     names = [str(candidate) for candidate in builds]
     if len(names) < 2 and baseline in names:
@@ -69,9 +71,9 @@ def verdict(
     progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")
     try:
         with isolated_seed(seed):
-            together = isinstance(model, keras.Model) and all(isinstance(c, Candidate) for c in builds)
+            alike = together and isinstance(model, keras.Model) and all(isinstance(c, Candidate) for c in builds)
             models = list(builds.values())
-            trainer = trainer_for(model, list(builds), models) if together else OneByOneTrainer(models)
+            trainer = trainer_for(model, list(builds), models) if alike else OneByOneTrainer(models)
         with Replicates(trainer, names, options) as replicates:
             return decide(
                 replicates,

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,14 @@ from keras_acts.errors import ModelError, SearchError
 
 from .cohorts import Cohorts, Run
 from .fresh import KEPT
+from .groups import Assignment, groups
 from .members import Member
 from .objective import checked_objective
 from .population import PopulationModel
 from .progress import RaceProgress
 from .racing import Heat, Race, cost, schedule
 from .result import TrialResult
-from .rewrite import with_activations
+from .rewrite import slots, with_activations
 from .seeding import derive
 from .shapes import shapes
 from .space import ActivationSpace, Candidate
@@ -41,8 +42,6 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
     """Return why a search cannot be a race; empty if it can."""
     if not isinstance(model, keras.Model):
         return "the model is made by a function"
-    if space.per != "model":
-        return "slots have activations of their own"
     try:
         checked_objective(objective)
     except SearchError as error:
@@ -55,13 +54,15 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
     if single:
         return f"the callback {type(single[0]).__name__} belongs to a single model"
     try:
-        PopulationModel(model, ["relu"])
+        PopulationModel(
+            model, ["relu"], slots=[slot for group in groups(slots(model), space.per) for slot in group.slots]
+        )
     except ModelError as error:
         return str(error)
     return ""
 
 
-class _Over(Exception):
+class Over(Exception):
     """The time is over, which is no error."""
 
 
@@ -80,6 +81,7 @@ class RaceSearch:
         seed: of candidates, initialization and batch order.
         project: a folder that keeps the scores of finished rungs.
         verbose: 0 shows nothing.
+        slots: the names of the slots that the candidates go to; by default all hidden ones.
     """
 
     def __init__(
@@ -96,7 +98,9 @@ class RaceSearch:
         seed: int = 0,
         project: Path | None = None,
         verbose: int = 1,
+        slots: Iterable[str] | None = None,
     ):
+        self._slots = None if slots is None else tuple(slots)
         self.objective, self.interrupted = checked_objective(objective), False
         self._model, self._space, self._seed, self._limit = model, space, seed, seconds
         starts = space.grid(1)
@@ -104,7 +108,7 @@ class RaceSearch:
         pool = [*space.grid(5), *space.sample(_POOL, derive(seed))]
         self._race = Race(starts, self._rungs, ShapeProposer(pool, shapes))
         ends = sorted({rung.epochs for rung in self._rungs})
-        self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch)
+        self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch, slots=self._slots)
         self._journal = None if project is None else project / _FILE
         self._deadline = math.inf
         self.progress = RaceProgress(cost(self._rungs), verbose)
@@ -127,7 +131,7 @@ class RaceSearch:
                 self.progress.say(self._line(heat))
         except KeyboardInterrupt:
             self.interrupted = True
-        except _Over:
+        except Over:
             self.progress.say("The time is over: the best so far")
 
     def results(self) -> tuple[TrialResult, ...]:
@@ -139,7 +143,7 @@ class RaceSearch:
         ranked = [replace(row, rank=1 + orders.index(self._order(row))) for row in ranked]
         return (*ranked, *(row for row in rows if row.score is None))
 
-    def model(self, candidate: Candidate) -> keras.Model | None:
+    def model(self, candidate: Candidate | Assignment) -> keras.Model | None:
         """Return the candidate's best model; None if it left the race, or diverged."""
         runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
         if any(self._cohorts.runs[member].diverged for _, member in runs):
@@ -149,7 +153,13 @@ class RaceSearch:
 
     def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
-        return partial(with_activations, self._model, candidate)
+        chosen = candidate if self._slots is None else dict.fromkeys(self._slots, candidate)
+        return partial(with_activations, self._model, chosen)
+
+    @property
+    def spent(self) -> int:
+        """How many epochs all runs have together."""
+        return sum(run.epochs for run in self._cohorts.runs.values())
 
     @property
     def _sign(self) -> int:
@@ -158,7 +168,7 @@ class RaceSearch:
     def _order(self, row: TrialResult) -> tuple[float, ...]:
         return (-(row.epochs or 0), -(row.seeds or 0), -self._sign * (row.score or 0.0))
 
-    def _runs_of(self, candidate: Candidate) -> dict[Member, Run]:
+    def _runs_of(self, candidate: Candidate | Assignment) -> dict[Member, Run]:
         return {member: run for member, run in self._cohorts.runs.items() if member.candidate == candidate}
 
     def _row(self, candidate: Candidate) -> TrialResult:
@@ -194,7 +204,7 @@ class RaceSearch:
         text = f"rung {len(self._race.rounds) + 1}/{len(self._rungs)}, {len(heat.candidates)} alive"
         self.progress.epoch(f"{text}, {best}" if (best := self._best()) else text, slots)
         if time.monotonic() > self._deadline:
-            raise _Over
+            raise Over
 
     def _best(self) -> str:
         """The best of the last round, with the 95 % interval of its mean over the seeds."""

@@ -12,6 +12,7 @@ from keras_acts.errors import SearchError
 
 from . import report
 from .export import Exported, export
+from .groups import Assignment
 from .space import Candidate
 from .verdict import Verdict
 
@@ -25,8 +26,8 @@ class TrialResult:
 
     Attributes:
         rank: 1 for the best, the same for equal scores; None if it diverged or failed. In a race who went further ranks
-            before who left.
-        candidate: the activation with its parameters.
+            before who left; in a search group by group what was chosen last ranks first.
+        candidate: the activation with its parameters; a mapping from slots to such, where groups differ.
         score: the objective at the best epoch, the mean over executions; None if it diverged or failed.
         status: ``"completed"``, ``"diverged"`` or ``"failed"``; ``"stopped"`` if it left a race before its end.
         seconds: of wall time that the trial took; None if an earlier process trained it.
@@ -37,7 +38,7 @@ class TrialResult:
     """
 
     rank: int | None
-    candidate: Candidate
+    candidate: Candidate | Assignment
     score: float | None
     status: str
     seconds: float | None
@@ -86,7 +87,7 @@ class SearchResult:
     samples: Any = field(default=None, repr=False)
 
     @property
-    def best(self) -> Candidate:
+    def best(self) -> Candidate | Assignment:
         """The candidate that ranked first."""
         return self.trials[0].candidate
 
