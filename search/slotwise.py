@@ -141,7 +141,7 @@ class SlotwiseSearch:
             return
         self._chosen = [self._assignment(first.candidate)]
         self._models[self._chosen[0]] = self._race.model(first.candidate)
-        if self.interrupted or len(self._groups) < 2:
+        if self.interrupted or len(self._groups) < 2 or len(self._ranked()) < 2:
             return
         self.progress.say(f"Best for all {len(self._groups)} groups: {first.candidate}. Now group by group")
         self._left = self._total - self._race.spent
@@ -260,7 +260,8 @@ class SlotwiseSearch:
             raise Over
 
     def _order(self, choice: Assignment, row: TrialResult) -> tuple[float, ...]:
-        place = self._chosen.index(choice) if choice in self._chosen else -1
+        # a later round may come back to what was chosen before
+        place = max((i for i, chosen in enumerate(self._chosen) if chosen == choice), default=-1)
         return (-place, -(row.epochs or 0), row.status != "completed", -self._sign * (row.score or 0.0))
 
     def _row(self, choice: Assignment, raced: TrialResult | None) -> TrialResult:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from keras_acts.search import ActivationSpace, Candidate, search_activations, slots
 from keras_acts.search import slotwise as slotwise_search
@@ -74,6 +75,13 @@ def test_same_seed_same_table(found):
 
 
 @pytest.mark.slow
+def test_one_activation_or_one_epoch_is_enough():
+    alone = searched(activations=ActivationSpace(["relu"], per="layer"))
+    assert [str(t.candidate) for t in alone.trials] == ["relu"]
+    assert str(searched(max_epochs=1).trials[0].candidate) in ("relu", "tanh")
+
+
+@pytest.mark.slow
 def test_the_budget_holds(capsys):
     found = searched(max_epochs=60, verbose=1)
     assert sum(t.epochs * t.seeds for t in found.trials) <= 60
@@ -82,19 +90,35 @@ def test_the_budget_holds(capsys):
     assert "The budget is spent before" in said
 
 
-def test_an_interrupt_gives_the_best_so_far(monkeypatch):
-    improve = slotwise_search.SlotwiseSearch._improve
+def interrupt_in(monkeypatch, group):
+    """Have the user press Ctrl-C while a group trains."""
+    watch = slotwise_search.SlotwiseSearch._epoch
 
-    def interrupting(self, group, tried, seeds, step):
-        if step == 1:
+    def interrupting(self, runs):
+        watch(self, runs)
+        if self._shown.startswith(group):
             raise KeyboardInterrupt
-        return improve(self, group, tried, seeds, step)
 
-    monkeypatch.setattr(slotwise_search.SlotwiseSearch, "_improve", interrupting)
+    monkeypatch.setattr(slotwise_search.SlotwiseSearch, "_epoch", interrupting)
+
+
+def test_an_interrupt_gives_the_best_so_far(monkeypatch):
+    interrupt_in(monkeypatch, "second")
     found = searched(epochs=2)
     assert found.interrupted
     assert found.trials[0].status == "completed"
     assert found.model.predict(X[:2], verbose=0).shape == (2, 1)
+    # the first group was done, the second is not in the table
+    mixed = [t.candidate for t in found.trials if isinstance(t.candidate, Assignment)]
+    assert len(mixed) == 1
+
+
+@pytest.mark.slow
+def test_an_interrupted_search_goes_on(tmp_path, monkeypatch, found):
+    with monkeypatch.context() as patched:
+        interrupt_in(patched, "second")
+        assert searched(directory=tmp_path).interrupted
+    assert table(searched(directory=tmp_path)) == table(found)
 
 
 def test_the_time_may_end_it():
@@ -134,3 +158,39 @@ def test_who_diverged_is_never_chosen():
     assert better(scores[[1, 0, 2]]) == 2
     assert better(scores[[1, 1]]) == 0
     assert better(np.array([[0.5, 0.5], [0.6, 0.6]])) == 0  # no spread
+
+
+def cnn():
+    """A CNN for images of 8 x 8 pixels, with six hidden slots."""
+    layers = [keras.Input((8, 8, 1))]
+    for index, channels in enumerate((8, 8, 16, 16), start=1):
+        layers.append(keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{index}"))
+        if index % 2 == 0:
+            layers.append(keras.layers.MaxPooling2D())
+    layers.append(keras.layers.Flatten())
+    layers += [keras.layers.Dense(32, activation="relu", name=f"dense{index}") for index in (1, 2)]
+    model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax", name="output")])
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+@pytest.mark.slow
+def test_six_slots_beat_or_tie_the_best_uniform_choice():
+    x, y = load_digits(return_X_y=True)
+    x = (x / 16).reshape(-1, 8, 8, 1).astype("float32")
+    space = ActivationSpace(["relu", "tanh", "mish"], per="layer")
+    data = {"x": x[:1200], "y": y[:1200], "test_data": (x[1200:], y[1200:])}
+    found = search_activations(cnn(), **data, activations=space, trials=12, epochs=4, verdict=4, verbose=0)
+    judged = {s.activation for s in found.verdict.candidates}
+    assert {str(found.best), "relu"} <= judged
+    tried = [t.candidate for t in found.trials if isinstance(t.candidate, Assignment)]
+    for name in (f"conv{index}" for index in (1, 2, 3, 4)):
+        assert len({candidate[name] for candidate in tried}) > 1
+    # a tie: nothing that was judged is significantly better than what was chosen
+    pairs = [
+        c for c in (*found.verdict.against_baseline, *found.verdict.among) if str(found.best) in (c.first, c.second)
+    ]
+    assert pairs
+    for pair in pairs:
+        gain = pair.difference if pair.first == str(found.best) else -pair.difference
+        assert not (pair.significant and gain < 0)
