@@ -179,7 +179,7 @@ def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:
 
 def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
-    if model.steps_per_execution > 1 or fit.get("callbacks") or not hasattr(fit["x"], "shape"):
+    if model.steps_per_execution > 1 or fit.get("callbacks") or not hasattr(fit.get("x"), "shape"):
         return {}
     return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}
 
