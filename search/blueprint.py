@@ -11,7 +11,7 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 
 from keras_acts.errors import ModelError
 
-from .members import Group, Member
+from .members import Choice, Group, Member
 from .rewrite import slots, with_activations
 from .seeding import isolated_seed
 from .space import Candidate
@@ -35,30 +35,35 @@ class Blueprint:
         self.model, self.chosen = model, chosen
         self.hidden = chosen or tuple(slot.name for slot in slots(model) if slot.role == "hidden")
         _refuse(model)
-        self._made: dict[Candidate, dict[str, Any]] = {}
-        self._models: dict[Candidate, keras.Model] = {}
+        self._made: dict[Choice, dict[str, Any]] = {}
+        self._models: dict[Choice, keras.Model] = {}
 
     def build(self, member: Member) -> keras.Model:
         """Return the member's ordinary model, freshly initialized: what its slot starts as."""
         with isolated_seed(member.seed):
-            wanted = member.candidate if self.chosen is None else dict.fromkeys(self.chosen, member.candidate)
+            everywhere = self.chosen is None or not isinstance(member.candidate, Candidate)
+            wanted = member.candidate if everywhere else dict.fromkeys(self.hidden, member.candidate)
             return with_activations(self.model, wanted)
 
-    def made(self, candidate: Candidate) -> keras.Model:
+    def made(self, candidate: Choice) -> keras.Model:
         """Return some model with the candidate, the same one each time."""
         if candidate not in self._models:
             self._models[candidate] = self.build(Member(candidate, 0))
         return self._models[candidate]
 
-    def layer(self, candidate: Candidate, path: str) -> Any:
+    def layer(self, candidate: Choice, path: str) -> Any:
         """Return the layer at a path in `made`."""
         if candidate not in self._made:
             self._made[candidate] = dict(layers_of(self.made(candidate)))
         return self._made[candidate][path]
 
+    def slots(self, path: str) -> tuple[str, ...]:
+        """Return the slots of the layer at this path, its own and those it holds, that candidates go to."""
+        return tuple(name for name in self.hidden if name == path or name.startswith((f"{path}/", f"{path}.")))
+
     def changes(self, path: str) -> bool:
         """Whether the layer at this path has, or holds, an activation that differs from candidate to candidate."""
-        return any(name == path or name.startswith((f"{path}/", f"{path}.")) for name in self.hidden)
+        return bool(self.slots(path))
 
     def initial(self, found: tuple[Member, ...], groups: tuple[Group, ...]) -> list[Weights]:
         """Return each member's initial weights by layer; `found` and `groups` are in inside order.

@@ -30,6 +30,22 @@ class Assignment(Mapping[str, Candidate]):
 
     groups: tuple[tuple[Group, Candidate], ...]
 
+    @classmethod
+    def of(cls, chosen: Mapping[str, Any]) -> Assignment:
+        """Return the assignment of a mapping from slot names to activations, each slot a group.
+
+        Raises:
+            ActivationError: if there is no such activation.
+
+        Example:
+            >>> PopulationModel(model, [Assignment.of({"conv1": "mish", "conv2": "relu"}), "relu"])
+        """
+        return cls(tuple((Group(slot, (slot,)), Candidate.of(own)) for slot, own in chosen.items()))
+
+    def with_choice(self, group: Group, candidate: Candidate) -> Assignment:
+        """Return the assignment with another candidate for one group."""
+        return Assignment(tuple((own, candidate if own == group else old) for own, old in self.groups))
+
     def __getitem__(self, slot: str) -> Candidate:
         return {name: candidate for group, candidate in self.groups for name in group.slots}[slot]
 

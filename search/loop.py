@@ -12,8 +12,7 @@ from keras import ops
 
 from .blueprint import Blueprint, variables_of
 from .layout import SHARED, STACKED, Batch
-from .members import Group
-from .space import Candidate
+from .members import Choice, Group
 
 Tensor = Any
 
@@ -58,7 +57,7 @@ class Plan:
 
     path: str
     blueprint: Blueprint
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Choice, ...]
     groups: tuple[Group, ...]
     rule: Callable[..., Any] | None
     blocks: list[Block]

@@ -18,7 +18,7 @@ from .clipping import clip_per_slot
 from .device import gpus
 from .feed import without_waits
 from .layout import SHARED, Batch, with_logits
-from .members import Member, arrange, members
+from .members import Member, activation_slots, arrange, members
 from .prefix import frozen_prefix
 from .rates import rate_per_slot
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
@@ -45,10 +45,12 @@ class PopulationModel(keras.Model):
 
     Args:
         model: a Sequential or Functional model. It is not changed. If it is compiled, the population is compiled alike.
-        candidates: names, activation objects or candidates; or members of another population.
+        candidates: names, activation objects or candidates; an `Assignment` to have another in each activation slot; or
+            members of another population.
         seeds: how many, from 0 on, or a list of them.
         name: of the model.
-        slots: the names of the activation slots that the candidates go to; by default all hidden ones.
+        slots: the names of the activation slots that the candidates go to; by default those of the assignments, else
+            all hidden ones.
 
     Raises:
         ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly: masks, half
@@ -72,8 +74,8 @@ class PopulationModel(keras.Model):
         slots: Iterable[str] | None = None,
     ):
         super().__init__(name=name, autocast=False)
-        blueprint = Blueprint(model, None if slots is None else tuple(slots))
         found = members(candidates, seeds)
+        blueprint = Blueprint(model, activation_slots(found, slots))
         order, groups = arrange(found)
         inside = tuple(found[p] for p in order)
         self._state = _State(blueprint, found, order)

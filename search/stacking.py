@@ -15,10 +15,10 @@ from keras_acts.layers import TrainedActivation
 from . import rules  # noqa: F401  (it registers them)
 from .blueprint import OF_ACTIVATION, Blueprint, Weights, variables_of
 from .grouped import by_group, everywhere, last_axis, with_variables
+from .groups import Assignment
 from .layout import Batch
 from .loop import Block, Plan, once, slot_after_slot
-from .members import Group
-from .space import Candidate
+from .members import Choice, Group, in_groups
 from .vectorize import Call, rule_for
 
 Tensor = Any
@@ -42,19 +42,21 @@ class StackedLayer(keras.layers.Layer):
         path: str,
         blueprint: Blueprint,
         groups: tuple[Group, ...],
-        candidates: tuple[Candidate, ...],
+        candidates: tuple[Choice, ...],
         weights: list[Weights],
         random: keras.random.SeedGenerator,
         shared: bool = False,
     ):
         super().__init__(name=path.replace("/", "_"), autocast=False)
-        mine = groups if blueprint.changes(path) else ()
+        own = blueprint.slots(path)
+        apart = any(isinstance(candidate, Assignment) for candidate in candidates)
+        mine = in_groups(candidates, own) if own and apart else groups if own else ()
         made = [blueprint.layer(group.candidate, path) for group in mine]
         first = blueprint.layer(candidates[0], path)
         rule = rule_for(first) if all(map(_runs_by_group, made or (first,))) else None
         self.plan = Plan(path, blueprint, candidates, mine, rule, [], shared)
         self.random = random
-        everyone = Group(0, len(candidates), candidates[0], str, {})
+        everyone = Group(0, len(candidates), candidates[0], (), {})
         for group in () if shared else mine or (everyone,):
             keys = variables_of(blueprint.layer(group.candidate, path))
             if rule is None or not mine:

@@ -7,8 +7,8 @@ from keras import layers
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
+from keras_acts.search import Assignment, with_activations
 from keras_acts.search import population as population_module
-from keras_acts.search import with_activations
 from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
 from keras_acts.search.seeding import isolated_seed
@@ -108,8 +108,8 @@ def without_rules():
     return keras.Sequential(
         [
             keras.Input((5, 3)),
-            layers.Conv1DTranspose(4, 2, activation="relu"),
-            layers.LSTM(4, activation="relu", kernel_regularizer="l2", dropout=0.1, seed=3),
+            layers.Conv1DTranspose(4, 2, activation="relu", name="conv"),
+            layers.LSTM(4, name="lstm", activation="relu", kernel_regularizer="l2", dropout=0.1, seed=3),
             layers.Dense(3, activation="softmax"),
         ]
     )
@@ -472,6 +472,39 @@ def test_saturated_outputs_keep_their_gradient():
     before = population.model(0).layers[-1].bias.numpy()
     population.fit(x, y, verbose=0)
     np.testing.assert_allclose(population.model(0).layers[-1].bias - before, [-0.01, 0.01], rtol=1e-5)
+
+
+CHOICES = {
+    # the same function for neighbours, for others, for none; trained and fixed parameters; what is for all slots
+    "mlp": [
+        Assignment.of({"first": "leaky_relu(alpha=0.2)", "second": "prelu"}),
+        Assignment.of({"first": "prelu", "second": "tanh"}),
+        "relu",
+        Assignment.of({"first": "leaky_relu(alpha=0.4)", "second": "tanh"}),
+        Assignment.of({"second": "leaky_relu(alpha=0.1)", "first": "tanh"}),
+    ],
+    "without_rules": [
+        Assignment.of({"conv": "prelu", "lstm": "tanh", "lstm.recurrent_activation": "sigmoid"}),
+        Assignment.of({"conv": "relu", "lstm": "mish", "lstm.recurrent_activation": "hard_sigmoid"}),
+        Assignment.of({"conv": "relu", "lstm": "tanh", "lstm.recurrent_activation": "hard_sigmoid"}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", sorted(CHOICES))
+def test_each_layer_may_have_a_choice_of_its_own(name, float64):
+    make, shape = MODELS[name]
+    x, y = data(shape)
+    population = check(make(), CHOICES[name], settings(), {"x": x, "y": y})
+    part = population.select([1, 0])
+    for one in (population, part):
+        one.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    np.testing.assert_allclose(part.predict(x, verbose=0), population.predict(x, verbose=0)[[1, 0]], rtol=1e-8)
+
+
+def test_choices_for_layers_are_for_the_same_ones():
+    with pytest.raises(ModelError, match=r"must be for the same slots, \['first', 'second'\]. Received: \['first'\]"):
+        PopulationModel(mlp(), [CHOICES["mlp"][0], Assignment.of({"first": "relu"})])
 
 
 def test_a_selection_trains_on_as_its_slots_would_have(float64):
