@@ -23,14 +23,16 @@ from keras_acts.errors import SearchError
 from . import device, fresh
 from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
 from .export import SAMPLES
-from .groups import Assignment
+from .groups import Assignment, groups
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import default_objective
 from .oracle import is_diverged
-from .progress import SearchProgress
-from .race import RaceSearch, hindrance
+from .progress import RaceProgress, SearchProgress
+from .race import RaceSearch, hindrance, race_in
+from .racing import cost
 from .result import SearchResult, TrialResult
+from .rewrite import slots
 from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .slotwise import SlotwiseSearch
@@ -91,8 +93,8 @@ def search_activations(
             longer and on more seeds, about ``trials * epochs`` epochs in all. ``"random"``: each trial trains to its
             end, those that can together. ``"auto"``: a race where the model can be a population, else random. With an
             `ActivationSpace` that chooses for layers, blocks or groups, a race finds the best choice for all of them,
-            which is then improved group by group; each takes ``trials * epochs`` epochs too.
-        max_epochs: how many epochs all runs of a race, and of its groups, may take together, instead.
+            and goes on among changes of it, within the same epochs.
+        max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
         max_seconds: after which a race ends with what it has; the verdict's time is its own.
         verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
             whether one of them is really better; 0 leaves that out. See `compare_activations`.
@@ -163,7 +165,7 @@ def search_activations(
             check_resume(project, settings)
         where = device.describe()
         found: RaceSearch | SlotwiseSearch | _Searcher
-        share = trials * epochs * executions_per_trial
+        total = max_epochs or trials * epochs * executions_per_trial
         if raced and hypermodel.space.per != "model":
             found = SlotwiseSearch(
                 model,
@@ -172,26 +174,24 @@ def search_activations(
                 fit,
                 trials=trials,
                 epochs=epochs,
-                share=share,
-                total=max_epochs,
+                total=total,
                 seconds=max_seconds,
                 seed=seed,
                 project=project,
                 verbose=verbose,
             )
         elif raced:
+            race = race_in(hypermodel.space, trials, epochs, total, seed)
             found = RaceSearch(
                 model,
-                hypermodel.space,
+                race,
                 goal,
                 fit,
-                trials=trials,
-                epochs=epochs,
-                total=max_epochs or share,
+                hyperparameters=hypermodel.space.hyperparameters,
                 seconds=max_seconds,
                 seed=seed,
-                project=project,
-                verbose=verbose,
+                journal=None if project is None else project / "race.json",
+                progress=RaceProgress(cost(race.rungs), verbose),
             )
         else:
             try:
@@ -246,7 +246,7 @@ def search_activations(
                     seed=seed,
                     test_data=test_data,
                     progress=progress,
-                    together=hypermodel.space.per == "model",
+                    slots=_slots(model, hypermodel.space),
                 )
     return SearchResult(
         objective=found.objective.name,
@@ -367,6 +367,13 @@ def _leaders(
     chosen = [*leaders[:_LEADERS], baseline]
     builds = {candidate: found.builder(candidate) for candidate in chosen}
     return {candidate: build for candidate, build in builds.items() if build}
+
+
+def _slots(model: Any, space: ActivationSpace) -> tuple[str, ...] | None:
+    """The names of the activation slots that candidates go to; None for all hidden ones."""
+    if space.per == "model" or not isinstance(model, keras.Model):
+        return None
+    return tuple(name for group in groups(slots(model), space.per) for name in group.slots)
 
 
 def _few(x: Any) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 import keras_tuner
 
 from .compare import decide, too_small
+from .groups import Assignment
 from .judge import judge
 from .looks import planned
 from .progress import Progress
@@ -32,7 +33,7 @@ def verdict(
     seed: int,
     test_data: Any,
     progress: Progress,
-    together: bool = True,
+    slots: Iterable[str] | None = None,
 ) -> Verdict | None:
     """Return the verdict on the leaders of a search; None if there is nothing to compare the baseline with.
 
@@ -49,7 +50,7 @@ def verdict(
         seed: of the search.
         test_data: of the search.
         progress: shows what happens.
-        together: whether the candidates may be trained as a population: they go to all hidden slots.
+        slots: the names of the slots that the candidates go to; by default all hidden ones.
     """
     names = [str(candidate) for candidate in builds]
     if len(names) < 2 and baseline in names:
@@ -71,9 +72,9 @@ def verdict(
     progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")
     try:
         with isolated_seed(seed):
-            alike = together and isinstance(model, keras.Model) and all(isinstance(c, Candidate) for c in builds)
+            alike = isinstance(model, keras.Model) and all(isinstance(c, Candidate | Assignment) for c in builds)
             models = list(builds.values())
-            trainer = trainer_for(model, list(builds), models) if alike else OneByOneTrainer(models)
+            trainer = trainer_for(model, list(builds), models, slots) if alike else OneByOneTrainer(models)
         with Replicates(trainer, names, options) as replicates:
             return decide(
                 replicates,

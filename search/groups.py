@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +63,12 @@ class Assignment(Mapping[str, Candidate]):
         return candidates.pop() if len(candidates) == 1 else None
 
     def __str__(self) -> str:
-        return ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups)
+        """What most groups have, if more than half do, and where others differ; else all."""
+        common, count = Counter(candidate for _, candidate in self.groups).most_common(1)[0]
+        if 2 * count <= len(self.groups):
+            return ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups)
+        others = ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups if candidate != common)
+        return f"{common}, but {others}" if others else str(common)
 
 
 def block(name: str) -> str:

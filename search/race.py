@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -20,12 +18,13 @@ from keras_acts.errors import ModelError, SearchError
 
 from .cohorts import Cohorts, Run
 from .fresh import KEPT
-from .groups import Assignment, groups
-from .members import Member
+from .groups import groups
+from .journal import Journal
+from .members import Choice, Member
 from .objective import checked_objective
 from .population import PopulationModel
 from .progress import RaceProgress
-from .racing import Heat, Race, cost, schedule
+from .racing import Heat, Race, Round, cost, schedule
 from .result import TrialResult
 from .rewrite import slots, with_activations
 from .seeding import derive
@@ -35,7 +34,6 @@ from .surrogate import ShapeProposer
 
 _POOL = 256  # candidates with random parameters, to propose from
 _INITIAL = 12  # a stream of seeds
-_FILE = "race.json"
 
 
 def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[str, Any]) -> str:
@@ -66,73 +64,82 @@ class Over(Exception):
     """The time is over, which is no error."""
 
 
+def race_in(space: ActivationSpace, trials: int, epochs: int, total: int, seed: int) -> Race:
+    """Return a race of the candidates of a space, the baseline first.
+
+    Args:
+        space: what is searched.
+        trials: how many candidates start at most.
+        epochs: of a whole training.
+        total: how many epochs all runs together may take.
+        seed: of random candidates.
+    """
+    starts = space.grid(1)
+    pool = [*space.grid(5), *space.sample(_POOL, derive(seed))]
+    return Race(starts, schedule(trials, epochs, total, len(starts)), ShapeProposer(pool, shapes))
+
+
 class RaceSearch:
     """Searches by racing. `run` does it; the rest tells what was found.
 
     Args:
         model: that `hindrance` has nothing against.
-        space: what is searched, the baseline first.
+        race: who starts, and who goes on.
         objective: what ranks the candidates, one metric.
         fit: the arguments of `fit`, data included, without epochs.
-        trials: how many candidates start at most.
-        epochs: of a whole training.
-        total: how many epochs all runs together may take.
+        hyperparameters: returns those of a candidate, for the table.
         seconds: after which the race ends with what it has.
-        seed: of candidates, initialization and batch order.
-        project: a folder that keeps the scores of finished rungs.
-        verbose: 0 shows nothing.
+        seed: of initialization and batch order.
+        journal: a file that keeps the scores of finished rungs.
+        progress: shows how it goes; by default nothing.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
+        models: whether the last rung's are wanted: then a race that goes on after an interrupt trains it again.
+        label: what the race is called where it shows how it goes.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        space: ActivationSpace,
+        race: Race,
         objective: Any,
         fit: Mapping[str, Any],
         *,
-        trials: int,
-        epochs: int,
-        total: int,
+        hyperparameters: Callable[[Any], dict[str, Any]],
         seconds: float | None = None,
         seed: int = 0,
-        project: Path | None = None,
-        verbose: int = 1,
+        journal: Path | None = None,
+        progress: RaceProgress | None = None,
         slots: Iterable[str] | None = None,
+        models: bool = True,
+        label: str = "",
     ):
         self._slots = None if slots is None else tuple(slots)
         self.objective, self.interrupted = checked_objective(objective), False
-        self._model, self._space, self._seed, self._limit = model, space, seed, seconds
-        starts = space.grid(1)
-        self._rungs = schedule(trials, epochs, total, len(starts))
-        pool = [*space.grid(5), *space.sample(_POOL, derive(seed))]
-        self._race = Race(starts, self._rungs, ShapeProposer(pool, shapes))
+        self._model, self._hyperparameters, self._seed, self.seconds = model, hyperparameters, seed, seconds
+        self._race, self._rungs, self._models, self._label = race, race.rungs, models, label
         ends = sorted({rung.epochs for rung in self._rungs})
         self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch, slots=self._slots)
-        self._journal = None if project is None else project / _FILE
+        self._journal = Journal(journal)
         self._deadline = math.inf
-        self.progress = RaceProgress(cost(self._rungs), verbose)
+        self.progress = progress or RaceProgress(cost(self._rungs), verbose=0)
 
     def run(self) -> None:
         """Train, rung after rung, until the race is over, the time is, or the user ends it."""
-        if self._limit is not None:
-            self._deadline = time.monotonic() + self._limit
-        kept = self._kept()
+        if self.seconds is not None:
+            self._deadline = time.monotonic() + self.seconds
         try:
             while (heat := self._race.ask()) is not None:
-                number = len(self._race.rounds)
-                # only scores are kept: who is alive trains again, on the same batches from the same weights
-                if number < len(kept) and number + 1 < len(self._rungs):
-                    self._recall(heat, kept[number])
-                else:
+                recalled = self._recalled(heat)
+                if not recalled:
                     self._cohorts.train(self._members(heat), heat.epochs)
                 self._race.tell(self._scores(heat))
-                self._keep()
+                if not recalled:
+                    self._keep()
                 self.progress.say(self._line(heat))
         except KeyboardInterrupt:
             self.interrupted = True
         except Over:
-            self.progress.say("The time is over: the best so far")
+            self.progress.say(f"{self._label}the time is over" if self._label else "The time is over: the best so far")
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""
@@ -143,7 +150,7 @@ class RaceSearch:
         ranked = [replace(row, rank=1 + orders.index(self._order(row))) for row in ranked]
         return (*ranked, *(row for row in rows if row.score is None))
 
-    def model(self, candidate: Candidate | Assignment) -> keras.Model | None:
+    def model(self, candidate: Choice) -> keras.Model | None:
         """Return the candidate's best model; None if it left the race, or diverged."""
         runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
         if any(self._cohorts.runs[member].diverged for _, member in runs):
@@ -153,8 +160,12 @@ class RaceSearch:
 
     def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
-        chosen = candidate if self._slots is None else dict.fromkeys(self._slots, candidate)
-        return partial(with_activations, self._model, chosen)
+        return partial(with_activations, self._model, candidate)
+
+    @property
+    def rounds(self) -> list[Round]:
+        """The heats that ended, with their scores."""
+        return self._race.rounds
 
     @property
     def spent(self) -> int:
@@ -168,10 +179,10 @@ class RaceSearch:
     def _order(self, row: TrialResult) -> tuple[float, ...]:
         return (-(row.epochs or 0), -(row.seeds or 0), -self._sign * (row.score or 0.0))
 
-    def _runs_of(self, candidate: Candidate | Assignment) -> dict[Member, Run]:
+    def _runs_of(self, candidate: Choice) -> dict[Member, Run]:
         return {member: run for member, run in self._cohorts.runs.items() if member.candidate == candidate}
 
-    def _row(self, candidate: Candidate) -> TrialResult:
+    def _row(self, candidate: Choice) -> TrialResult:
         runs = list(self._runs_of(candidate).values())
         epochs = max(run.epochs for run in runs)
         furthest = [run for run in runs if run.epochs == epochs]
@@ -183,7 +194,7 @@ class RaceSearch:
             score=float(np.mean([run.best for run in furthest])) if healthy else None,
             status=("completed" if done else "stopped") if healthy else "diverged",
             seconds=sum(run.seconds for run in runs),
-            hyperparameters=self._space.hyperparameters(candidate),
+            hyperparameters=self._hyperparameters(candidate),
             message="" if healthy else f"diverged: the loss or {self.objective.name} is not finite",
             epochs=epochs,
             seeds=len(furthest),
@@ -201,7 +212,7 @@ class RaceSearch:
     def _epoch(self, slots: int) -> None:
         heat = self._race.ask()
         assert heat is not None  # one trains
-        text = f"rung {len(self._race.rounds) + 1}/{len(self._rungs)}, {len(heat.candidates)} alive"
+        text = f"{self._label}rung {len(self._race.rounds) + 1}/{len(self._rungs)}, {len(heat.candidates)} alive"
         self.progress.epoch(f"{text}, {best}" if (best := self._best()) else text, slots)
         if time.monotonic() > self._deadline:
             raise Over
@@ -219,41 +230,28 @@ class RaceSearch:
     def _line(self, heat: Heat) -> str:
         diverged = int(np.isnan(self._race.rounds[-1].means).sum())
         text = (
-            f"rung {len(self._race.rounds)}/{len(self._rungs)}: {len(heat.candidates)} candidates, "
+            f"{self._label}rung {len(self._race.rounds)}/{len(self._rungs)}: {len(heat.candidates)} candidates, "
             f"{heat.epochs} epochs, {heat.seeds} seed{'s' * (heat.seeds > 1)}"
         )
         return ", ".join([text, *([f"{diverged} diverged"] if diverged else []), *filter(None, [self._best()])])
 
     def _keep(self) -> None:
-        """Write the scores of all finished rungs, in one step."""
-        if self._journal is None:
-            return
-        runs = [
-            [str(member.candidate), member.seed, run.epochs, repr(run.best), run.diverged]
-            for done in self._race.rounds[-1:]
-            for member in self._members(done.heat)
-            for run in [self._cohorts.runs[member]]
-        ]
-        rounds = [*self._kept()[: len(self._race.rounds) - 1], runs]
-        self._journal.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._journal.with_suffix(".partial")
-        partial.write_text(json.dumps(rounds), encoding="utf-8")
-        os.replace(partial, self._journal)
+        done = self._race.rounds[-1]
+        runs = [(member, self._cohorts.runs[member]) for member in self._members(done.heat)]
+        self._journal.keep(
+            len(self._race.rounds) - 1,
+            [[str(m.candidate), m.seed, run.epochs, repr(run.best), run.diverged] for m, run in runs],
+        )
 
-    def _kept(self) -> list[Any]:
-        if self._journal is None or not self._journal.is_file():
-            return []
-        try:
-            return list(json.loads(self._journal.read_text(encoding="utf-8")))
-        except ValueError:
-            raise SearchError(
-                f"The race cannot be read; overwrite=True begins again. Received: {self._journal}"
-            ) from None
+    def _recalled(self, heat: Heat) -> bool:
+        """Take the scores of a rung that the journal has; return whether it has them.
 
-    def _recall(self, heat: Heat, kept: list[Any]) -> None:
-        members = self._members(heat)
-        if [[str(member.candidate), member.seed] for member in members] != [run[:2] for run in kept]:
-            rule = "The race must be one of these settings and versions; overwrite=True begins again"
-            raise SearchError(f"{rule}. Received: {self._journal}")
-        for member, (_, _, epochs, best, diverged) in zip(members, kept, strict=True):
+        Only scores are kept: who is alive in the end trains again, on the same batches from the same weights.
+        """
+        number, members = len(self._race.rounds), self._members(heat)
+        if self._models and number + 1 == len(self._rungs):
+            return False
+        kept = self._journal.kept(number, [[str(member.candidate), member.seed] for member in members])
+        for member, (_, _, epochs, best, diverged) in zip(members, kept or [], strict=kept is not None):
             self._cohorts.runs[member] = Run(epochs, float(best), diverged)
+        return kept is not None

@@ -93,14 +93,20 @@ class PopulationTrainer:
         model: compiled.
         candidates: activations.
         members: the members for a seed; by default all candidates start from the seed itself.
+        slots: the names of the slots that the candidates go to; by default all hidden ones.
 
     Raises:
         ModelError: if the model cannot be a population.
     """
 
     def __init__(
-        self, model: keras.Model, candidates: Iterable[Any], members: Callable[[int], list[Member]] | None = None
+        self,
+        model: keras.Model,
+        candidates: Iterable[Any],
+        members: Callable[[int], list[Member]] | None = None,
+        slots: Iterable[str] | None = None,
     ):
+        self._slots = None if slots is None else tuple(slots)
         self._model, self._candidates = model, list(candidates)
         self._members = members or (lambda seed: [Member(candidate, seed) for candidate in self._candidates])
         self._population = self._fresh(0)
@@ -128,7 +134,7 @@ class PopulationTrainer:
         return {name[6:]: np.asarray(value) for name, value in found.items() if name.startswith("slots/")}
 
     def _fresh(self, seed: int) -> PopulationModel:
-        return PopulationModel(self._model, self._members(seed))
+        return PopulationModel(self._model, self._members(seed), slots=self._slots)
 
 
 class OneByOneTrainer:
@@ -164,10 +170,15 @@ class OneByOneTrainer:
         return {name: np.array([one[name] for one in found]) for name in found[0]}
 
 
-def trainer_for(model: keras.Model, candidates: Sequence[Any], builds: Sequence[Callable[[], keras.Model]]) -> Any:
+def trainer_for(
+    model: keras.Model,
+    candidates: Sequence[Any],
+    builds: Sequence[Callable[[], keras.Model]],
+    slots: Iterable[str] | None = None,
+) -> Any:
     """Return a population's trainer, or, where the model cannot be one, that of the single models."""
     try:
-        return PopulationTrainer(model, candidates)
+        return PopulationTrainer(model, candidates, slots=slots)
     except ModelError:
         return OneByOneTrainer(builds)
 

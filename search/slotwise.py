@@ -1,90 +1,46 @@
-"""A search for each layer or group: from the best uniform choice on, group by group, in populations."""
+"""A search for each layer or group: from the best uniform choice on, changes of it race, in populations."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from scipy import stats
 
-from .cohorts import Cohorts
-from .groups import Assignment, Group, groups
-from .members import Member
-from .paired import ALPHA
+from . import changes
+from .groups import Assignment, groups
+from .members import Choice
 from .progress import RaceProgress
-from .race import Over, RaceSearch
+from .race import RaceSearch, race_in
+from .racing import Race, Rung, cost, schedule
 from .result import TrialResult
 from .rewrite import slots, with_activations
 from .seeding import derive
+from .shapes import shapes
 from .space import ActivationSpace, Candidate
 
-_SEEDS = (3, 8)  # of a population: at least, and at most
-_STEPS = 14  # a stream of seeds
-
-
-def better(scores: np.ndarray, level: float = ALPHA) -> int:
-    """Return which candidate a group gets: the best, if it is better than the current one (row 0) by a test; else 0.
-
-    The candidates share their seeds. A t test on three differences has hardly any power, so the noise is estimated
-    from all candidates, as what their means and the seeds' means do not explain, with (K - 1)(S - 1) degrees of
-    freedom. The test is one-sided at ``level / (K - 1)``: where all are equal, a group changes with a probability of
-    about `level` at most. To take the best mean in any case would collect luck, group after group.
-
-    Args:
-        scores: (K, S), higher is better, not finite where a run diverged. Who diverged is not chosen; if the current
-            one did, the best of the others is.
-        level: of the test.
-
-    Example:
-        >>> better(np.array([[0.90, 0.91, 0.90], [0.95, 0.96, 0.96], [0.80, 0.81, 0.80]]))
-        1
-    """
-    healthy = [int(k) for k in np.flatnonzero(np.isfinite(scores).all(axis=1))]
-    means = {k: float(scores[k].mean()) for k in healthy}
-    best = max(healthy, key=lambda k: means[k], default=0)
-    if best == 0 or 0 not in healthy:
-        return best
-    kept = scores[healthy]
-    rest = kept - kept.mean(axis=1, keepdims=True) - kept.mean(axis=0) + kept.mean()
-    freedom = (kept.shape[0] - 1) * (kept.shape[1] - 1)
-    spread = math.sqrt(float((rest**2).sum()) / freedom) if freedom else 0.0
-    # without a spread there is nothing to measure a difference by
-    if spread <= 1e-9 * float(np.abs(kept).max()):
-        return 0
-    t = (means[best] - means[0]) / (spread * math.sqrt(2 / kept.shape[1]))
-    return best if float(stats.t.sf(t, freedom)) < level / (len(healthy) - 1) else 0
-
-
-@dataclass
-class _Tried:
-    """All whole trainings of one assignment."""
-
-    scores: list[float] = field(default_factory=list)
-    seconds: float = 0.0
+_STAGES = 14  # a stream of seeds
 
 
 class SlotwiseSearch:
-    """Races for the best uniform choice, then improves it group by group. `run` does it; the rest tells what was found.
+    """Races for the best uniform choice, then among changes of it. `run` does it; the rest tells what was found.
 
     Args:
         model: that `hindrance` has nothing against.
         space: what is searched, the baseline first, with its groups.
         objective: what ranks, one metric.
         fit: the arguments of `fit`, data included, without epochs.
-        trials: how many candidates start in the race.
+        trials: how many candidates start in the race for the uniform choice, at most.
         epochs: of a whole training.
-        share: how many epochs the race takes, and by default each group; of a smaller `total`, the race gets half.
-        total: how many epochs all runs together may take; by default `share` for the race and for each group.
-        seconds: after which the search ends with what it has; the race gets half of them.
+        total: how many epochs all runs together may take.
+        seconds: after which the search ends with what it has.
         seed: of candidates, initialization and batch order.
-        project: a folder that keeps the scores of the race's finished rungs.
+        project: a folder that keeps the scores of finished rungs.
         verbose: 0 shows nothing.
     """
 
@@ -97,192 +53,179 @@ class SlotwiseSearch:
         *,
         trials: int,
         epochs: int,
-        share: int,
-        total: int | None = None,
+        total: int,
         seconds: float | None = None,
         seed: int = 0,
         project: Path | None = None,
         verbose: int = 1,
     ):
-        self._model, self._space, self._fit = model, space, fit
+        self._model, self._space, self._objective, self._fit = model, space, objective, fit
+        self._epochs, self._total, self._seconds, self._seed, self._project = epochs, total, seconds, seed, project
         self._groups = groups(slots(model), space.per)
-        self._epochs, self._seed, self._limit = epochs, seed, seconds
-        steps = len(self._groups) if len(self._groups) > 1 else 0  # one group is the uniform choice
-        self._total = total or share * (1 + steps)
-        self._race = RaceSearch(
-            model,
-            space,
-            objective,
-            fit,
-            trials=trials,
-            epochs=epochs,
-            total=min(share, self._total // 2) if steps else self._total,
-            seconds=seconds / 2 if seconds is not None and steps else seconds,
+        self._alone = len(self._groups) < 2 or len(space.grid(1)) < 2
+        self._budget = None if self._alone else changes.budget(total, epochs)
+        self.progress, self.interrupted = RaceProgress(total, verbose), False
+        share = self._budget.race if self._budget else total
+        if self._budget:
+            fitting = (n for n in range(2, trials + 1) if cost(schedule(n, epochs, share, len(space.grid(1)))) <= share)
+            trials = max(fitting, default=trials)
+        self._race = self._stage("race", race_in(space, trials, epochs, share, seed), seed)
+        self.objective = self._race.objective
+        self._screening: RaceSearch | None = None
+        self._final: RaceSearch | None = None
+        self._uniform: Assignment | None = None
+        self._chosen: Assignment | None = None
+
+    def _stage(self, name: str, race: Race, seed: int, *, models: bool = True) -> RaceSearch:
+        return RaceSearch(
+            self._model,
+            race,
+            self._objective,
+            self._fit,
+            hyperparameters=self._hyperparameters,
             seed=seed,
-            project=project,
-            verbose=verbose,
+            journal=None if self._project is None else self._project / f"{name}.json",
+            progress=self.progress,
             slots=[name for group in self._groups for name in group.slots],
+            models=models,
+            label="" if self._budget is None else f"{name}, ",
         )
-        self.objective, self.interrupted = self._race.objective, False
-        self.progress = self._race.progress = RaceProgress(self._total, verbose)
-        self._deadline, self._shown = math.inf, ""
-        self._tried: dict[Assignment, _Tried] = {}
-        self._chosen: list[Assignment] = []  # the uniform choice, then each that was better than the one before
-        self._models: dict[Assignment, keras.Model | None] = {}  # of the chosen
 
     def run(self) -> None:
-        """Race, then improve group by group, until nothing changes, the budget is spent, or the user ends it."""
-        if self._limit is not None:
-            self._deadline = time.monotonic() + self._limit
-        self._race.run()
-        self.interrupted = self._race.interrupted
+        """Race, screen changes, and decide, until the budget is spent, or the user ends it."""
+        self._begun = time.monotonic()
+        if not self._train(self._race, 0.5 if self._budget else 1):
+            return
         first = next(iter(self._race.results()), None)
         if first is None or first.rank is None:
             return
-        self._chosen = [self._assignment(first.candidate)]
-        self._models[self._chosen[0]] = self._race.model(first.candidate)
-        if self.interrupted or len(self._groups) < 2 or len(self._ranked()) < 2:
+        self._uniform = self._chosen = self._assignment(first.candidate)
+        if self._alone:
             return
-        self.progress.say(f"Best for all {len(self._groups)} groups: {first.candidate}. Now group by group")
-        self._left = self._total - self._race.spent
-        try:
-            step, changed = 0, True
-            while changed:
-                changed = False
-                for index, group in enumerate(self._groups):
-                    self._check_time()
-                    plan = self._plan(group, self._left // (len(self._groups) - index))
-                    if plan is None:
-                        self.progress.say(f"The budget is spent before {group.name}: max_epochs allows more")
-                        return
-                    changed |= self._improve(group, *plan, step)
-                    step += 1
-        except KeyboardInterrupt:
-            self.interrupted = True
-        except Over:
-            self.progress.say("The time is over: the best so far")
+        if self._budget is None:
+            enough = changes.least(self._epochs)
+            self.progress.say(
+                f"{self._total} epochs are too few to improve {len(self._groups)} groups: that takes {enough} at least"
+            )
+            return
+        self.progress.say(f"Best for all {len(self._groups)} groups: {first.candidate}. Now its changes")
+        if best := self._screened(self._budget):
+            self._decide(best)
+
+    def _train(self, stage: RaceSearch, share: float) -> bool:
+        """Run a stage, in a share of the seconds that are left; return whether the user lets the search go on."""
+        if self._seconds is not None:
+            stage.seconds = share * max(self._begun + self._seconds - time.monotonic(), 0.0)
+        stage.run()
+        self.interrupted = stage.interrupted
+        return not stage.interrupted
+
+    def _screened(self, budget: changes.Budget) -> list[Assignment]:
+        """Train changes of the uniform choice for a short while; return them, the best first."""
+        assert self._uniform is not None  # there is one when the race is over
+        ranked = [row.candidate for row in self._race.results() if row.rank is not None]
+        # two alphas of one activation are hardly ever told apart
+        best = {c.name: c for c in reversed(ranked) if isinstance(c, Candidate)}
+        others = [c for c in ranked if c in best.values() and c != self._uniform.only]
+        seed = derive(self._seed, _STAGES, 0)
+        left = self._left() * budget.screening // (budget.screening + budget.final)
+        made = changes.screening(self._uniform, others, self._epochs, left, shapes, seed) if others else None
+        if made is None:
+            self.progress.say("Nothing is left to improve single groups with")
+            return []
+        race, proposer = made
+        self._screening = self._stage("changes", race, seed, models=False)
+        if not self._train(self._screening, 0.4):
+            return []
+        believed = proposer.believed(self._screening.rounds)
+        believed.pop(self._uniform, None)
+        return sorted(believed, key=lambda choice: -believed[choice])
+
+    def _decide(self, best: Sequence[Assignment]) -> None:
+        """Train the best changes and the uniform choice to the end on fresh seeds; take one if there is a reason."""
+        assert self._uniform is not None
+        plan = changes.final(self._left(), self._epochs)
+        if plan is None:
+            self.progress.say("Nothing is left to train a change to the end")
+            return
+        starts = [self._uniform, *best[: plan[0]]]
+        race = Race(starts, [Rung(self._epochs, plan[1], 0, len(starts) - 1)], lambda rounds, known, count: [])
+        self._final = self._stage("final", race, derive(self._seed, _STAGES, 1))
+        if not self._train(self._final, 1) or not self._final.rounds:
+            return
+        index = changes.better(self._final.rounds[0].scores)
+        self._chosen = starts[index]
+        known = "is better, it is kept" if index else "is not surely better: the uniform choice is kept"
+        self.progress.say(f"{starts[index or 1]} {known}")
+
+    def _left(self) -> int:
+        """How many epochs there are left, and time for."""
+        left = self._total - self._spent
+        if self._seconds is None:
+            return left
+        gone = time.monotonic() - self._begun
+        return min(left, int(self._spent * max(self._seconds - gone, 0.0) / gone))
+
+    @property
+    def _stages(self) -> list[RaceSearch]:
+        return [stage for stage in (self._race, self._screening, self._final) if stage is not None]
+
+    @property
+    def _spent(self) -> int:
+        return sum(stage.spent for stage in self._stages)
 
     def results(self) -> tuple[TrialResult, ...]:
-        """All choices: the one chosen last first, then those before it, then who went further, the diverged last."""
-        rows = {self._assignment(row.candidate): row for row in self._race.results()}
-        rows |= {choice: self._row(choice, rows.get(choice)) for choice in self._tried}
-        ranked = sorted((c for c, row in rows.items() if row.score is not None), key=lambda c: self._order(c, rows[c]))
-        orders = [self._order(choice, rows[choice]) for choice in ranked]
-        places = {choice: 1 + orders.index(order) for choice, order in zip(ranked, orders, strict=True)}
-        return tuple(
-            replace(rows[choice], rank=places.get(choice), hyperparameters=self._hyperparameters(choice))
-            for choice in (*ranked, *(c for c in rows if c not in places))
+        """All choices: the one that is kept first, then who went further, the diverged last."""
+        rows: dict[Assignment, TrialResult] = {}
+        for row in (row for stage in self._stages for row in stage.results()):
+            choice = self._assignment(row.candidate)
+            before = rows.get(choice, row)
+            # what several stages trained has the score of the one that went furthest, the latest of such
+            further = row if (row.epochs or 0) >= (before.epochs or 0) else before
+            seconds = sum(r.seconds or 0.0 for r in ([row] if before is row else [before, row]))
+            whole = further.status != "completed" or further.epochs == self._epochs
+            status = further.status if whole else "stopped"
+            rows[choice] = replace(further, candidate=choice.only or choice, status=status, seconds=seconds)
+        order = {choice: self._order(choice, row) for choice, row in rows.items() if row.score is not None}
+        places = sorted(order.values())
+        ranked = sorted(order, key=order.__getitem__)
+        return (
+            *(replace(rows[choice], rank=1 + places.index(order[choice])) for choice in ranked),
+            *(replace(row, rank=None) for row in rows.values() if row.score is None),
         )
 
-    def leaders(self) -> tuple[Candidate | Assignment, ...]:
-        """What the verdict judges: the choice and the best uniform one; the race's ranking, if no group changed."""
-        if len(self._chosen) > 1:
-            return tuple(choice.only or choice for choice in (self._chosen[-1], self._chosen[0]))
-        return self._ranked()
+    def leaders(self) -> tuple[Choice, ...]:
+        """What the verdict judges: the best change and the best uniform choice; if no change is ahead, the race's."""
+        if self._final is not None and self._final.rounds and self._uniform is not None:
+            done = self._final.rounds[0]
+            best = done.heat.candidates[int(np.argmax(np.nan_to_num(done.means, nan=-np.inf)))]
+            if best != self._uniform:
+                return (best.only or best, self._uniform.only or self._uniform)
+        return tuple(row.candidate for row in self._race.results() if row.rank is not None)
 
-    def model(self, candidate: Candidate | Assignment) -> keras.Model | None:
-        """Return the best model of the choice, or of a uniform one; None if it is not kept."""
+    def model(self, candidate: Choice) -> keras.Model | None:
+        """Return the best model of a choice; None if it is not kept."""
         choice = self._assignment(candidate)
-        if choice in self._models:
-            return self._models[choice]
-        return self._race.model(candidate) if isinstance(candidate, Candidate) else None
+        ended = self._final is not None and self._final.rounds
+        model = self._final.model(choice) if self._final is not None and ended else None
+        return self._race.model(choice.only) if model is None and choice.only else model
 
-    def builder(self, candidate: Candidate | Assignment) -> Callable[[], keras.Model] | None:
+    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a choice."""
         return partial(with_activations, self._model, self._assignment(candidate))
 
-    def _ranked(self) -> tuple[Candidate | Assignment, ...]:
-        return tuple(row.candidate for row in self._race.results() if row.rank is not None)
-
-    @property
-    def _sign(self) -> int:
-        return 1 if self.objective.direction == "max" else -1
-
-    def _assignment(self, candidate: Candidate | Assignment) -> Assignment:
+    def _assignment(self, candidate: Choice) -> Assignment:
         if isinstance(candidate, Assignment):
             return candidate
         return Assignment(tuple((group, candidate) for group in self._groups))
 
-    def _plan(self, group: Group, share: int) -> tuple[list[Candidate], int] | None:
-        """Return the candidates of a group, the current one first, and how many seeds; None if that is too much."""
-        runs = min(max(share // self._epochs, 2 * _SEEDS[0]), self._left // self._epochs)
-        if runs < 2 * _SEEDS[0]:
-            return None
-        ranked = [c for c in self._ranked() if isinstance(c, Candidate)]
-        # two alphas of one activation are hardly ever told apart on few seeds
-        best = {candidate.name: candidate for candidate in reversed(ranked)}
-        own = dict(self._chosen[-1].groups)[group]
-        baseline = self._space.grid(1)[0]
-        # the baseline keeps a place where there are three
-        others = [c for c in ranked if c in best.values() and c not in (own, baseline)]
-        places = runs // _SEEDS[0]
-        tried = list(dict.fromkeys([own, *others[: max(1, places - 2)], baseline, *others]))[:places]
-        return tried, min(runs // len(tried), _SEEDS[1])
-
-    def _improve(self, group: Group, tried: Sequence[Candidate], seeds: int, step: int) -> bool:
-        """Train the candidates of one group, and take the best if it is better; return whether it was."""
-        self._shown = f"{group.name}, {len(tried)} candidates, {seeds} seeds"
-        now = self._chosen[-1]
-        seed = derive(self._seed, _STEPS, step)
-        model = with_activations(self._model, now)
-        cohorts = Cohorts(model, self.objective, self._fit, [self._epochs], seed, self._epoch, slots=group.slots)
-        members = [[Member(candidate, derive(seed, index)) for index in range(seeds)] for candidate in tried]
-        cohorts.train([member for row in members for member in row], self._epochs)
-        runs = [[cohorts.runs[member] for member in row] for row in members]
-        scores = np.array([[np.nan if run.diverged else self._sign * run.best for run in row] for row in runs])
-        choices = [
-            Assignment(tuple((g, candidate if g == group else old) for g, old in now.groups)) for candidate in tried
-        ]
-        for choice, row, own in zip(choices, runs, scores, strict=True):
-            record = self._tried.setdefault(choice, _Tried())
-            record.scores += [self._sign * float(score) for score in own]
-            record.seconds += sum(run.seconds for run in row)
-        self._left -= sum(run.epochs for row in runs for run in row)
-        index = better(scores)
-        if np.isfinite(scores[index]).all():
-            self._models[choices[index]] = cohorts.model(members[index][int(np.argmax(scores[index]))])
-        if index:
-            self._chosen.append(choices[index])
-        self.progress.say(self._line(group, tried, scores, index))
-        return index > 0
-
-    def _line(self, group: Group, tried: Sequence[Candidate], scores: np.ndarray, index: int) -> str:
-        text = f"{group.name}: {len(tried)} candidates, {self._epochs} epochs, {scores.shape[1]} seeds"
-        gain = f"{self._sign * float(scores[index].mean() - scores[0].mean()):+.4f}"
-        return f"{text}, {tried[0]} -> {tried[index]} {gain}" if index else f"{text}, keeps {tried[0]}"
-
-    def _epoch(self, runs: int) -> None:
-        self.progress.epoch(self._shown, runs)
-        self._check_time()
-
-    def _check_time(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise Over
-
     def _order(self, choice: Assignment, row: TrialResult) -> tuple[float, ...]:
-        # a later round may come back to what was chosen before
-        place = max((i for i, chosen in enumerate(self._chosen) if chosen == choice), default=-1)
-        return (-place, -(row.epochs or 0), row.status != "completed", -self._sign * (row.score or 0.0))
+        sign = 1 if self.objective.direction == "max" else -1
+        return (choice != self._chosen, -(row.epochs or 0), row.status != "completed", -sign * (row.score or 0.0))
 
-    def _row(self, choice: Assignment, raced: TrialResult | None) -> TrialResult:
-        """All whole trainings of a choice; those of the race, if it was one of its candidates, were others."""
-        record = self._tried[choice]
-        healthy = bool(np.isfinite(record.scores).all())
-        return TrialResult(
-            rank=None,
-            candidate=choice.only or choice,
-            score=float(np.mean(record.scores)) if healthy else None,
-            status="completed" if healthy else "diverged",
-            seconds=record.seconds + (raced.seconds or 0.0 if raced else 0.0),
-            hyperparameters={},
-            message="" if healthy else f"diverged: the loss or {self.objective.name} is not finite",
-            epochs=self._epochs,
-            seeds=len(record.scores),
-        )
-
-    def _hyperparameters(self, choice: Assignment) -> dict[str, Any]:
+    def _hyperparameters(self, candidate: Choice) -> dict[str, Any]:
         return {
             name: value
-            for group, candidate in choice.groups
-            for name, value in self._space.hyperparameters(candidate, f"act.{group.name}").items()
+            for group, own in self._assignment(candidate).groups
+            for name, value in self._space.hyperparameters(own, f"act.{group.name}").items()
         }

@@ -112,6 +112,14 @@ class ShapeProposer:
             places = np.delete(places, best, axis=0)
         return chosen
 
+    def believed(self, rounds: Sequence[Round]) -> dict[Any, float]:
+        """Return what the surrogate believes of each candidate that has a score: others like it have a say."""
+        candidates, scores, counts = observations(rounds)
+        if not candidates:
+            return {}
+        places = self._at(candidates)
+        return dict(zip(candidates, Surrogate(places, scores, counts).predict(places)[0].tolist(), strict=True))
+
     def _at(self, candidates: Sequence[Any]) -> np.ndarray:
         new = [candidate for candidate in candidates if candidate not in self._places]
         if new:
