@@ -28,7 +28,7 @@ from .intervals import with_intervals
 from .objective import default_objective
 from .oracle import is_diverged
 from .progress import SearchProgress
-from .result import SearchResult, TrialResult
+from .result import SearchResult, TrialResult, kept
 from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .space import ActivationSpace, Candidate
@@ -61,7 +61,7 @@ def search_activations(
     verbose: int = 1,
     **fit_options: Any,
 ) -> SearchResult:
-    """Search for the activation that suits a model best, and return the ranked trials and the best model.
+    """Search for the activation that suits a model best, and return the ranked trials, the verdict and the best model.
 
     Args:
         model: a compiled Keras model, whose hidden activation slots are searched, or a function
@@ -70,7 +70,7 @@ def search_activations(
         y: training targets.
         validation_data: what ranks the candidates; else the last `validation_split` of the training data, as in Keras.
         validation_split: the share of the training data that ranks the candidates, in (0, 1).
-        test_data: ``(x, y)`` that neither trains nor ranks: the best model, the baseline and the models of the verdict
+        test_data: ``(x, y)`` that neither trains nor ranks: the models of the verdict, the best model and the baseline
             are scored on it, once.
         activations: an `ActivationSpace`, or a list of names, objects and functions. By default every registered
             activation that suits a hidden layer, and Keras' gelu and silu.
@@ -81,7 +81,8 @@ def search_activations(
         batch_size: as in `fit`.
         executions_per_trial: how many seeds a candidate; its score is their mean.
         verdict: on how many fresh seeds, at most, the three best candidates and the baseline are trained again, to say
-            whether one of them is really better; 0 leaves that out. See `compare_activations`.
+            whether one of them is really better, which decides what model is kept; with 0 the ranking decides. See
+            `compare_activations`.
         seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
         directory: where KerasTuner keeps its files, so that an interrupted search can go on; temporary by default.
         project_name: the folder inside `directory`.
@@ -157,14 +158,6 @@ def search_activations(
         trials_done = tuner.results()
         if not trials_done or trials_done[0].rank is None:
             raise SearchError(_failure(trials_done))
-        best = tuner.get_best_models()[0]
-        test = baseline_test = None
-        intervals = {}
-        if test_data is not None:
-            test = _score(best, test_data)
-            intervals = with_intervals(best, test_data, test)
-            trial = tuner.best_of(base)
-            baseline_test = None if trial is None else _score(tuner.load_model(trial), test_data)
         judged = None
         if verdict and not interrupted:
             with contextlib.suppress(KeyboardInterrupt):
@@ -179,6 +172,15 @@ def search_activations(
                     test_data=test_data,
                     progress=tuner.progress,
                 )
+        chosen = kept(trials_done, judged).candidate
+        best = tuner.load_model(tuner.best_of(chosen))
+        test = baseline_test = None
+        intervals = {}
+        if test_data is not None:
+            test = _score(best, test_data)
+            intervals = with_intervals(best, test_data, test)
+            trial = tuner.best_of(base)
+            baseline_test = None if trial is None else _score(tuner.load_model(trial), test_data)
     return SearchResult(
         objective=tuner.oracle.objective.name,
         direction=tuner.oracle.objective.direction,
