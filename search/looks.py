@@ -17,7 +17,7 @@ from scipy import optimize, stats
 from .paired import ALPHA, compare, p_text
 
 # else looks would end so early that the test scores, which are others, could not confirm what they saw
-_CONFIRMED = 0.995
+_CONFIRMED = 0.999
 _GRID = 800
 
 
@@ -31,7 +31,7 @@ class Look:
         leader: the candidate with the best mean so far; the baseline's name where diverged runs leave no pair.
         difference: its mean difference to the baseline; positive is better.
         p: of this difference, adjusted by Holm.
-        decision: ``"clear"``: the leader beats the baseline, and as many other scores will show it too with 99.5 %;
+        decision: ``"clear"``: the leader beats the baseline, and as many other scores will show it too with 99.9 %;
             ``"worse"``: every candidate is worse than the baseline at this level; ``"nothing"``: no pair is left to
             compare, or none varies; ``"more seeds"``; ``"last"``.
     """
