@@ -98,14 +98,39 @@ def saved_for_backward(function: Function, dtype: str, trained: tuple[Any, ...] 
         forward = set(graph.get_operations()) - {dy.op}
         tf.gradients(y, [x, *parameters], dy)
         backward = [op for op in graph.get_operations() if op not in forward]
-        saved = {_origin(t).name: t for op in backward for t in op.inputs if t.op in forward}
+        tensors = (_origin(t) for op in backward for t in op.inputs if t.op in forward)
+        saved = {t.name: t for t in tensors}
     return sum(t.dtype.size * t.shape.num_elements() for t in saved.values() if t.shape.rank) / (shape[0] * shape[1])
 
 
 def _origin(tensor: Any) -> Any:
-    while tensor.op.type in ("Identity", "IdentityN"):
-        tensor = tensor.op.inputs[tensor.value_index]
-    return tensor
+    """Return the tensor that this one is a copy of, also where a function hands its argument back."""
+    while True:
+        op = tensor.op
+        if op.type in ("Identity", "IdentityN"):
+            tensor = op.inputs[tensor.value_index]
+        elif op.type in ("PartitionedCall", "StatefulPartitionedCall"):
+            argument = _handed_back(op, tensor.value_index)
+            if argument is None:
+                return tensor
+            tensor = op.inputs[argument]
+        else:
+            return tensor
+
+
+def _handed_back(call: Any, output: int) -> int | None:
+    """Return which argument of the called function this output is, or None."""
+    library = call.graph.as_graph_def().library.function
+    function = next(f for f in library if f.signature.name == call.get_attr("f").name)
+    arguments = [argument.name for argument in function.signature.input_arg]
+    nodes = {node.name: node for node in function.node_def}
+    name = function.ret[function.signature.output_arg[output].name]
+    while name not in arguments:
+        node, _, index = name.split(":")
+        if nodes[node].op not in ("Identity", "IdentityN"):
+            return None
+        name = nodes[node].input[int(index)]
+    return arguments.index(name)
 
 
 def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repeats: int) -> tuple[float, float, float]:

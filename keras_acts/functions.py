@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import numbers
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import ml_dtypes
@@ -70,21 +71,30 @@ def elu(x: Tensor, *, alpha: Tensor = 1.0) -> Tensor:
     # the kernel's exp(x) - 1 cancels near 0: too far off for one unit of the last place in half precision
     if _is_number(alpha) and alpha == 1 and not is_half(x):
         return ops.elu(x)
-    return _elu(x, float(alpha) if _is_number(alpha) else _parameter(alpha, wide(x)))
+    function = _elu_of_half if is_half(x) else _elu
+    return function(x, float(alpha) if _is_number(alpha) else _parameter(alpha, wide(x)))
 
 
-def _elu_closed(x: Tensor, alpha: Tensor) -> Tensor:
+def _elu_closed(x: Tensor, alpha: Tensor, expm1: Callable[[Tensor], Tensor] = ops.expm1) -> Tensor:
     # only what is not positive goes into the exponential: no inf * 0 in the gradient for alpha
-    negative = ops.expm1(ops.where(ops.greater(x, 0), _constant(0.0, x), x))
+    negative = expm1(ops.where(ops.greater(x, 0), _constant(0.0, x), x))
     return ops.where(ops.greater(x, 0), x, ops.multiply(alpha, negative))
 
 
-def _elu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
+def _short_expm1(x: Tensor) -> Tensor:
+    """Return ``exp(x) - 1`` for ``x <= 0`` in float32, to 2e-5 of it: enough for half precision, and faster."""
+    near = ops.maximum(x, -0.01)  # finite: no inf * 0 in the gradient
+    series = ops.multiply(near, ops.add(1.0, ops.multiply(near, ops.add(0.5, ops.divide(near, 6.0)))))
+    return ops.where(ops.greater(x, -0.01), series, ops.subtract(ops.exp(x), 1.0))
+
+
+def _elu_served(x: Tensor, alpha: Tensor) -> Tensor:
     y = ops.elu(x)
     return ops.where(ops.greater(x, 0), y, ops.multiply(alpha, y))
 
 
-_elu = recomputed(_elu_closed, _elu_kernels)
+_elu = recomputed(_elu_closed, _elu_served)
+_elu_of_half = recomputed(functools.partial(_elu_closed, expm1=_short_expm1), _elu_served)
 
 
 @activation
@@ -113,25 +123,20 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
 def _trelu_closed(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
     below = ops.less_equal(x, theta)
     if is_serving():
-        return ops.where(below, _below(x, alpha, theta, mode), x)
+        return _factored(x, alpha, theta) if mode == "threshold" else ops.where(below, _below(x, alpha, theta, mode), x)
     # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
     low = ops.maximum(ops.where(below, x, _constant(0.0, x)), _smallest(alpha, x))
     return ops.where(below, _below(low, alpha, theta, mode), x)
 
 
-def _prelu_kernels(x: Tensor, alpha: Tensor) -> Tensor:
-    import tensorflow as tf
-
-    if is_serving():  # clients make this form one PReLU, and do not know multiply_no_nan; 0 * -inf is NaN
-        if len(alpha.shape) == len(x.shape) > 1 and alpha.shape[0] == 1:
-            alpha = ops.squeeze(alpha, 0)  # LiteRT's has no batch axis
-        return ops.relu(x) + ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x)))
-    # TensorFlow gives a tie's gradient to the first argument: at 0 it is alpha. Where alpha is 0, so is 0 * -inf.
-    # (`ops.add` takes a parameter for a bias where the batch is empty.)
-    return ops.relu(x) + tf.math.multiply_no_nan(ops.minimum(x, 0), alpha)
+def _prelu_served(x: Tensor, alpha: Tensor) -> Tensor:
+    # clients make this form one PReLU; 0 * -inf is NaN
+    if len(alpha.shape) == len(x.shape) > 1 and alpha.shape[0] == 1:
+        alpha = ops.squeeze(alpha, 0)  # LiteRT's has no batch axis
+    return ops.relu(x) + ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x)))
 
 
-_leaky_relu = recomputed(lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_kernels)
+_leaky_relu = recomputed(lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_served)
 _TRELUS = {mode: recomputed(functools.partial(_trelu_closed, mode=mode)) for mode in MODES}
 
 
@@ -150,7 +155,19 @@ def _trelu_of_numbers(x: Tensor, alpha: float, theta: float, mode: str) -> Tenso
     below = ops.less_equal(x, _constant(_round_down(theta, dtype_of(x)), x))
     if alpha == 0:
         return ops.where(below, _constant(theta if mode == "continuous" else 0.0, x), x)
+    if is_serving() and mode == "threshold" and 0 < alpha < 1:
+        return _factored(x, alpha, theta)
     return ops.where(below, _below(x, alpha, theta, mode), x)
+
+
+def _factored(x: Tensor, alpha: Tensor, theta: Tensor) -> Tensor:
+    """Threshold ReLU as a product, for clients: converters to ONNX turn a selection into six passes and more layouts.
+
+    The factor above theta, ``alpha + (1 - alpha)``, rounds to 1 for each alpha in [0, 1], else to within one unit.
+    """
+    # not greater(x, theta): with alpha 0, tf2onnx takes that for ONNX's ThresholdedRelu, which has one theta only
+    above = ops.cast(ops.less(theta, x), x.dtype)
+    return ops.multiply(x, ops.add(ops.multiply(above, 1 - alpha), alpha))
 
 
 def _below(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:

@@ -60,15 +60,15 @@ def with_derivative(closed: Function, derivative: Function, kernels: Function) -
     return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
 
 
-def recomputed(closed: Function, kernels: Function | None = None) -> Function:
+def recomputed(closed: Function, served: Function | None = None) -> Function:
     """Return ``closed(x, *parameters)`` with a backward pass that keeps nothing but these, and is compiled.
 
-    Half precision is computed in float32. On TensorFlow without XLA the value is `kernels`, or compiled too in half
-    precision; on other backends and under XLA this is `closed` itself, which is fused there anyway.
+    Half precision is computed in float32. On TensorFlow without XLA the value is compiled too; on other backends and
+    under XLA this is `closed` itself, which is fused there anyway.
 
     Args:
         closed: the function on `keras.ops`, of `x` and of numbers or tensors that broadcast against it.
-        kernels: the same function, made of few ready TensorFlow kernels; `closed` itself by default.
+        served: the same function in the form that clients of an export fuse; `closed` itself by default.
     """
 
     def value(x: Tensor, *parameters: Any) -> Tensor:
@@ -84,30 +84,32 @@ def recomputed(closed: Function, kernels: Function | None = None) -> Function:
             y = value(*arguments)
         return tape.gradient(y, arguments[argument], dy)
 
-    compiled_value = _compiled(value)
-    compiled_slope = functools.cache(lambda argument: _compiled(functools.partial(slope, argument)))
+    compiled_value = _by_kind(value, xla=True)
+    compiled_slope = functools.cache(lambda argument: _by_kind(functools.partial(slope, argument), xla=True))
 
     def function(x: Tensor, *parameters: Any) -> Tensor:
         unknown = any(hasattr(tensor, "shape") and tensor.shape.rank is None for tensor in (x, *parameters))
+        if is_serving():
+            return like((served or closed)(wide(x), *parameters), x)
         if in_xla() or unknown:
             return value(x, *parameters)
-        numbers = [False, *(isinstance(parameter, float) for parameter in parameters)]
+        fixed = (False, *(isinstance(parameter, float) for parameter in parameters))
         dtype = wide(x).dtype
+        return of(fixed)(x, *(tf.convert_to_tensor(parameter, dtype) for parameter in parameters))
 
+    @functools.cache
+    def of(fixed: tuple[bool, ...]) -> Function:
         @tf.custom_gradient
         def call(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Function]:
-            forward = compiled_value if is_half(x) else kernels or closed
-            y = forward(*map(_off_tape, (x, *tensors)))
+            y = compiled_value(*map(_off_tape, (x, *tensors)))
 
             def gradient(dy: Tensor) -> list[Tensor | None]:
                 # one program for each: a graph prunes those that nobody asks for
-                slopes = [None if fixed else compiled_slope(i)(dy, x, *tensors) for i, fixed in enumerate(numbers)]
-                shapes = (argument.shape for argument in (x, *tensors))
-                return [d if d is None else tf.ensure_shape(d, shape) for d, shape in zip(slopes, shapes, strict=True)]
+                return [None if number else compiled_slope(i)(dy, x, *tensors) for i, number in enumerate(fixed)]
 
-            return tf.ensure_shape(y, x.shape), gradient
+            return y, gradient
 
-        return call(x, *(tf.convert_to_tensor(parameter, dtype) for parameter in parameters))
+        return _traced_once(call)
 
     return function
 
@@ -115,15 +117,24 @@ def recomputed(closed: Function, kernels: Function | None = None) -> Function:
 def _tensorflow(value: Function, product: Function, kernels: Function) -> Function:
     import tensorflow as tf
 
-    compiled_value, compiled_product = (_flat(_compiled(function)) for function in (value, product))
+    compiled_value, compiled_product = (_flat(_by_kind(function, xla=True)) for function in (value, product))
 
     @tf.custom_gradient
-    def function(x: Tensor) -> tuple[Tensor, Function]:
-        if in_xla():
-            return value(x), lambda dy: product(x, dy)
+    def fused(x: Tensor) -> tuple[Tensor, Function]:
+        return value(x), lambda dy: product(x, dy)
+
+    @tf.custom_gradient
+    def unfused(x: Tensor) -> tuple[Tensor, Function]:
         z = _off_tape(x)
         y = compiled_value(z) if is_half(x) and not tf.executing_eagerly() else like(kernels(wide(z)), x)
         return y, lambda dy: compiled_product(x, dy)
+
+    in_fused, in_unfused = _traced_once(fused), _traced_once(unfused)
+
+    def function(x: Tensor) -> Tensor:
+        if is_serving():
+            return like(kernels(wide(x)), x)
+        return in_fused(x) if in_xla() else in_unfused(x)
 
     return function
 
@@ -135,18 +146,33 @@ def _off_tape(x: Tensor) -> Tensor:
     return tf.stop_gradient(x) if tf.executing_eagerly() else x
 
 
-def _compiled(function: Function) -> Function:
-    """Return the function of TensorFlow tensors, compiled by XLA wherever it is called."""
+def _by_kind(function: Function, xla: bool = False) -> Function:
+    """Return the function of TensorFlow tensors, traced once for each dtypes and ranks; compiled if `xla`."""
     import tensorflow as tf
 
     @functools.cache
-    def compiled(serving: bool, *kinds: tuple[str, int]) -> Function:  # what is traced for an export serves only there
+    def traced(*kinds: tuple[str, int | None]) -> Function:
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
-        signature = [tf.TensorSpec([None] * rank, dtype) for dtype, rank in kinds]
+        signature = [tf.TensorSpec(None if rank is None else [None] * rank, dtype) for dtype, rank in kinds]
         # a function of its own for each kind: else TensorFlow warns of retracing
-        return tf.function(lambda *x: function(*x), input_signature=signature, jit_compile=True, autograph=False)
+        return tf.function(lambda *x: function(*x), signature, autograph=False, jit_compile=xla or None)
 
-    return lambda *tensors: compiled(is_serving(), *((dtype_of(x), len(x.shape)) for x in tensors))(*tensors)
+    return lambda *tensors: traced(*((dtype_of(x), x.shape.rank) for x in tensors))(*tensors)
+
+
+def _traced_once(function: Function) -> Function:
+    """Return `function`, a `tf.custom_gradient`, such that graphs call one trace of it.
+
+    TensorFlow registers the gradient of each trace for ever, and with it the whole graph that it was traced in.
+    """
+    import tensorflow as tf
+
+    traced = _by_kind(function)
+
+    def call(x: Tensor, *others: Tensor) -> Tensor:
+        return function(x, *others) if tf.executing_eagerly() else tf.ensure_shape(traced(x, *others), x.shape)
+
+    return call
 
 
 def _flat(elementwise: Function) -> Function:

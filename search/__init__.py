@@ -9,6 +9,7 @@ from .hypermodel import ActivationHyperModel, activation_choice
 from .load import LoadedModel, load
 from .oracle import ActivationOracle
 from .population import PopulationModel
+from .racing_oracle import RacingOracle
 from .result import SearchResult
 from .rewrite import Slot, slots, with_activations
 from .space import ActivationSpace, Candidate
@@ -26,6 +27,7 @@ __all__ = [
     "Candidate",
     "LoadedModel",
     "PopulationModel",
+    "RacingOracle",
     "SearchResult",
     "Slot",
     "Verdict",

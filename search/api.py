@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,18 +21,19 @@ from keras_tuner.src.engine.trial import Trial, TrialStatus
 from keras_acts.errors import SearchError
 
 from . import device, fresh
-from .checks import check_budget, check_data, check_verdict, validation_options
+from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
 from .export import SAMPLES
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import default_objective
 from .oracle import is_diverged
 from .progress import SearchProgress
+from .race import RaceSearch, hindrance
 from .result import SearchResult, TrialResult, kept
 from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .space import ActivationSpace, Candidate
-from .tuner import ActivationTuner
+from .tuner import ActivationTuner, check_population
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
 _LEADERS = 3
@@ -53,8 +54,12 @@ def search_activations(
     epochs: int = 10,
     batch_size: int | None = None,
     executions_per_trial: int = 1,
+    strategy: str = "auto",
+    max_epochs: int | None = None,
+    max_seconds: float | None = None,
     verdict: int = 8,
     seed: int = 0,
+    population: int | str = "auto",
     directory: Any = None,
     project_name: str = "activations",
     overwrite: bool = False,
@@ -79,12 +84,20 @@ def search_activations(
         trials: how many candidates to try.
         epochs: how long to train each.
         batch_size: as in `fit`.
-        executions_per_trial: how many seeds a candidate; its score is their mean.
-        verdict: on how many fresh seeds, at most, the three best candidates and the baseline are trained again, to say
+        executions_per_trial: how many seeds a candidate; its score is their mean. A race trains so many times longer.
+        strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves, who stays trains
+            longer and on more seeds, about ``trials * epochs`` epochs in all. ``"random"``: each trial trains to its
+            end, those that can together. ``"auto"``: a race where the model can be a population, else random.
+        max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
+        max_seconds: after which a race ends with what it has; the verdict's time is its own.
+        verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
             whether one of them is really better, which decides what model is kept; with 0 the ranking decides. See
             `compare_activations`.
         seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
-        directory: where KerasTuner keeps its files, so that an interrupted search can go on; temporary by default.
+        population: for ``strategy="random"``, how many trials train together at most: ``"auto"`` for as many as can and
+            fit into memory, 1 for one by one. The scores are the same; see `ActivationTuner`.
+        directory: where the search keeps its files, so that it can go on after an interrupt; temporary by default. A
+            race keeps the scores of finished rungs; who is alive trains again.
         project_name: the folder inside `directory`.
         overwrite: whether to start again where the project exists.
         verbose: 0 shows nothing.
@@ -100,6 +113,8 @@ def search_activations(
     """
     check_budget(trials=trials, epochs=epochs, executions_per_trial=executions_per_trial)
     check_verdict(verdict)
+    check_population(population)
+    check_strategy(strategy, max_epochs, max_seconds)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
@@ -108,6 +123,13 @@ def search_activations(
         if isinstance(part, tuple | list):
             check_data(model, *part[:2])
     fit_options.update(validation_options(x, y, validation_data, validation_split))
+    goal = objective or _objective(hypermodel, seed)
+    fit = {**fit_options, "x": x, "y": y, "batch_size": batch_size}
+    reason = "strategy is 'random'" if strategy == "random" else hindrance(model, hypermodel.space, goal, fit)
+    raced = not reason
+    if reason and (strategy == "race" or max_epochs is not None or max_seconds is not None):
+        raise SearchError(f"A race is not possible here. Received: {reason}")
+    project = None
     with contextlib.ExitStack() as stack:
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
@@ -122,6 +144,8 @@ def search_activations(
                 "executions_per_trial": executions_per_trial,
                 "seed": seed,
             }
+            if raced:
+                settings |= {"strategy": "race", "trials": trials, "max_epochs": max_epochs}
             if Path(project_name).name != project_name:
                 # KerasTuner would leave the directory, and overwrite would delete what is there
                 raise SearchError(f"project_name must be a plain name. Received: project_name={project_name!r}")
@@ -129,61 +153,83 @@ def search_activations(
             if overwrite:
                 shutil.rmtree(project, ignore_errors=True)
             check_resume(project, settings)
-        try:
-            with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints that it resumes
-                tuner = _Searcher(
-                    hypermodel,
-                    objective or _objective(hypermodel, seed),
-                    trials,
-                    seed=seed,
-                    executions_per_trial=executions_per_trial,
-                    directory=directory,
-                    project_name=project_name,
-                    # one that fails says nothing about the next
-                    max_consecutive_failed_trials=trials + 1,
-                )
-        except json.JSONDecodeError as error:
-            raise SearchError(
-                "The files of the project are torn; overwrite=True begins again. "
-                f"Received: directory={str(directory)!r} ({error})"
-            ) from error
-        tuner.progress = stack.enter_context(SearchProgress(trials, epochs, tuner.oracle.objective.name, verbose))
         where = device.describe()
-        tuner.progress.say(f"Training up to {trials} candidates on {where}")
-        interrupted = False
-        try:
-            tuner.search(x, y, epochs=epochs, batch_size=batch_size, verbose=0, **fit_options)
-        except KeyboardInterrupt:
-            interrupted = True
-        trials_done = tuner.results()
+        found: RaceSearch | _Searcher
+        if raced:
+            found = RaceSearch(
+                model,
+                hypermodel.space,
+                goal,
+                fit,
+                trials=trials,
+                epochs=epochs,
+                total=max_epochs or trials * epochs * executions_per_trial,
+                seconds=max_seconds,
+                seed=seed,
+                project=project,
+                verbose=verbose,
+            )
+        else:
+            try:
+                with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints that it resumes
+                    found = _Searcher(
+                        hypermodel,
+                        goal,
+                        trials,
+                        fit={**fit, "epochs": epochs},
+                        seed=seed,
+                        population=population,
+                        executions_per_trial=executions_per_trial,
+                        directory=directory,
+                        project_name=project_name,
+                        # one that fails says nothing about the next
+                        max_consecutive_failed_trials=trials + 1,
+                    )
+            except json.JSONDecodeError as error:
+                raise SearchError(
+                    "The files of the project are torn; overwrite=True begins again. "
+                    f"Received: directory={str(directory)!r} ({error})"
+                ) from error
+            found.progress = SearchProgress(trials, epochs, found.objective.name, verbose)
+        progress = stack.enter_context(found.progress)
+        progress.say(f"Training up to {trials} candidates on {where}")
+        if strategy == "auto" and reason:
+            progress.say(f"Not as a race: {reason}")
+        found.run()
+        trials_done = found.results()
         if not trials_done or trials_done[0].rank is None:
             raise SearchError(_failure(trials_done))
         judged = None
-        if verdict and not interrupted:
+        if verdict and not found.interrupted:
             with contextlib.suppress(KeyboardInterrupt):
                 judged = fresh.verdict(
                     model,
-                    _leaders(tuner, base),
+                    _leaders(found, base),
                     str(base),
-                    {**fit_options, "x": x, "y": y, "epochs": epochs, "batch_size": batch_size},
-                    tuner.oracle.objective,
+                    {**fit, "epochs": epochs},
+                    found.objective,
                     seeds=verdict,
                     seed=seed,
                     test_data=test_data,
-                    progress=tuner.progress,
+                    progress=progress,
                 )
-        chosen = kept(trials_done, judged).candidate
-        best = tuner.load_model(tuner.best_of(chosen))
+        if isinstance(found, RaceSearch) and judged is not None and not judged.withheld:
+            with contextlib.suppress(KeyboardInterrupt):
+                found.finish(judged.suggested)
+            trials_done = found.results()
+        best = found.model(kept(trials_done, judged).candidate)
+        if best is None:
+            raise SearchError(_failure(()))
         test = baseline_test = None
         intervals = {}
         if test_data is not None:
             test = _score(best, test_data)
             intervals = with_intervals(best, test_data, test)
-            trial = tuner.best_of(base)
-            baseline_test = None if trial is None else _score(tuner.load_model(trial), test_data)
+            other = found.model(base)
+            baseline_test = None if other is None else _score(other, test_data)
     return SearchResult(
-        objective=tuner.oracle.objective.name,
-        direction=tuner.oracle.objective.direction,
+        objective=found.objective.name,
+        direction=found.objective.direction,
         trials=trials_done,
         model=best,
         baseline=base,
@@ -191,7 +237,7 @@ def search_activations(
         device=where,
         test=test,
         baseline_test=baseline_test,
-        interrupted=interrupted,
+        interrupted=found.interrupted,
         verdict=judged,
         seed=seed,
         data={
@@ -211,10 +257,26 @@ class _Searcher(ActivationTuner):
 
     progress: SearchProgress
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, *args: Any, fit: Mapping[str, Any], **kwargs: Any):
+        self.interrupted = False
+        self._fit = fit
         self._begun: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         super().__init__(*args, **kwargs)
+
+    def say(self, text: str) -> None:
+        self.progress.say(text)
+
+    @property
+    def objective(self) -> Any:
+        return self.oracle.objective
+
+    def run(self) -> None:
+        """Search until all trials are done, or the user ends it."""
+        try:
+            self.search(**self._fit, verbose=0)
+        except KeyboardInterrupt:
+            self.interrupted = True
 
     def on_trial_begin(self, trial: Trial) -> None:
         self._begun[trial.trial_id] = time.perf_counter()
@@ -223,7 +285,7 @@ class _Searcher(ActivationTuner):
         self.progress.epoch(str(self.hypermodel.candidate(trial.hyperparameters)), epoch)
 
     def on_trial_end(self, trial: Trial) -> None:
-        self._seconds[trial.trial_id] = time.perf_counter() - self._begun[trial.trial_id]
+        self._seconds[trial.trial_id] = (time.perf_counter() - self._begun[trial.trial_id]) / self._sharing
         super().on_trial_end(trial)
         self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
 
@@ -235,8 +297,17 @@ class _Searcher(ActivationTuner):
         rest = [self.oracle.trials[i] for i in self.oracle.end_order if self.oracle.trials[i] not in ranked]
         return (*rows, *(self._row(trial, None) for trial in rest))
 
-    def best_of(self, candidate: Candidate) -> Trial | None:
-        """The best trial of one candidate."""
+    def model(self, candidate: Candidate) -> keras.Model | None:
+        """Return the best model of a candidate; None if it has none."""
+        trial = self._best_of(candidate)
+        return None if trial is None else self.load_model(trial)
+
+    def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
+        """Return what builds the model of a candidate's best trial."""
+        trial = self._best_of(candidate)
+        return None if trial is None else partial(self.hypermodel.build, trial.hyperparameters)
+
+    def _best_of(self, candidate: Candidate) -> Trial | None:
         own = (t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate)
         return next(own, None)
 
@@ -258,16 +329,17 @@ class _Searcher(ActivationTuner):
         )
 
 
-def _leaders(tuner: _Searcher, baseline: Candidate) -> dict[Any, Callable[[], keras.Model]]:
-    """The best candidates and the baseline, each with what builds its model as in its best trial."""
-    ranked = [trial.candidate for trial in tuner.results() if trial.rank is not None and trial.candidate != baseline]
-    chosen = [*list(dict.fromkeys(ranked))[:_LEADERS], baseline]
-    trials = {candidate: tuner.best_of(candidate) for candidate in chosen}
-    return {
-        candidate: partial(tuner.hypermodel.build, trial.hyperparameters)
-        for candidate, trial in trials.items()
-        if trial
-    }
+def _leaders(found: RaceSearch | _Searcher, baseline: Candidate) -> dict[Any, Callable[[], keras.Model]]:
+    """The best of each activation and the baseline, each with what builds its model as in its best trial.
+
+    Two alphas of one activation are hardly ever told apart; another activation may be.
+    """
+    ranked = [trial.candidate for trial in found.results() if trial.rank is not None and trial.candidate != baseline]
+    best = {getattr(candidate, "name", candidate): candidate for candidate in reversed(ranked)}
+    leaders = [candidate for candidate in dict.fromkeys(ranked) if candidate in best.values()]
+    chosen = [*leaders[:_LEADERS], baseline]
+    builds = {candidate: found.builder(candidate) for candidate in chosen}
+    return {candidate: build for candidate, build in builds.items() if build}
 
 
 def _few(x: Any) -> Any:

@@ -23,13 +23,17 @@ Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable
 class Blueprint:
     """A model as every candidate would have it. A plain object, so that Keras tracks none of its variables.
 
+    Args:
+        model: a Sequential or Functional model.
+        chosen: the names of the slots that candidates go to; by default all hidden ones.
+
     Raises:
         ModelError: if the model cannot be rewritten, or does what a population cannot do exactly.
     """
 
-    def __init__(self, model: keras.Model):
-        self.model = model
-        self.hidden = tuple(slot.name for slot in slots(model) if slot.role == "hidden")
+    def __init__(self, model: keras.Model, chosen: tuple[str, ...] | None = None):
+        self.model, self.chosen = model, chosen
+        self.hidden = chosen or tuple(slot.name for slot in slots(model) if slot.role == "hidden")
         _refuse(model)
         self._made: dict[Candidate, dict[str, Any]] = {}
         self._models: dict[Candidate, keras.Model] = {}
@@ -37,7 +41,8 @@ class Blueprint:
     def build(self, member: Member) -> keras.Model:
         """Return the member's ordinary model, freshly initialized: what its slot starts as."""
         with isolated_seed(member.seed):
-            return with_activations(self.model, member.candidate)
+            wanted = member.candidate if self.chosen is None else dict.fromkeys(self.chosen, member.candidate)
+            return with_activations(self.model, wanted)
 
     def made(self, candidate: Candidate) -> keras.Model:
         """Return some model with the candidate, the same one each time."""

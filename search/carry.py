@@ -26,26 +26,39 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
 
 def to_model(population: Any, slot: int, model: keras.Model) -> None:
     """Give an ordinary model an inside slot's weights, compile it alike, and give its optimizer the slot's state."""
-    places = _places(population)
-    found = {
-        id(variable): (path, key) for path, layer in layers_of(model) for key, variable in variables_of(layer).items()
-    }
-    variables = {id(v): v for _, layer in layers_of(model) for v in variables_of(layer).values()}
-    for identity, (path, key) in found.items():
-        block, row = places[path, key, slot]
-        variables[identity].assign(keras.ops.convert_to_numpy(block.variable)[row])
-    if not population.compiled:
-        return
-    model.compile(**compile_arguments(population))
-    if not population.optimizer.built:
-        return
-    model.optimizer.build(model.trainable_variables)
+    if population.compiled:
+        model.compile(**compile_arguments(population))
+        if population.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+    filler(population)(slot, model)
 
-    def moved(values: Values) -> list[Any]:
-        rows = [places[*found[id(v)], slot] for v in model.trainable_variables]
-        return [values(block)[row] for block, row in rows]
 
-    _move_optimizer(population, model, moved)
+def filler(population: Any) -> Callable[[int, keras.Model], None]:
+    """Return what gives an ordinary model, compiled alike or not at all, an inside slot's weights and optimizer state.
+
+    It reads each stacked variable once, however many slots it is asked for.
+    """
+    places, values = _places(population), _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
+    states: dict[str, Values] = {}
+
+    def fill(slot: int, model: keras.Model) -> None:
+        found = {}
+        for path, layer in layers_of(model):
+            for key, variable in variables_of(layer).items():
+                if (path, key, slot) not in places:  # of a frozen prefix: the model has these weights already
+                    continue
+                block, row = found[id(variable)] = places[path, key, slot]
+                variable.assign(values(block)[row])
+        if model.optimizer is None or not model.optimizer.built:
+            return
+
+        def moved(of: Values) -> list[Any]:
+            rows = [found[id(v)] for v in model.trainable_variables]
+            return [of(block)[row] for block, row in rows]
+
+        _move_optimizer(population, model, moved, states)
+
+    return fill
 
 
 def to_start(population: Any, members: Sequence[Member]) -> None:
@@ -99,27 +112,39 @@ def _places(population: Any) -> dict[tuple[str, str, int], tuple[Any, int]]:
     }
 
 
-def _move_optimizer(population: Any, target: keras.Model, moved: Callable[[Values], list[Any]]) -> None:
-    """Fill an optimizer's state; `moved` returns one value for each trained variable of the target."""
-    source = population.optimizer
+def _move_optimizer(
+    population: Any,
+    target: keras.Model,
+    moved: Callable[[Values], list[Any]],
+    known: dict[str, Values] | None = None,
+) -> None:
+    """Fill an optimizer's state; `moved` returns one value for each trained variable of the target.
+
+    Args:
+        population: where the state comes from.
+        target: whose optimizer it is.
+        moved: picks from the stacked values.
+        known: keeps the stacked values for the next call.
+    """
+    source, known = population.optimizer, {} if known is None else known
     positions = {id(v): i for i, v in enumerate(population.trainable_variables)}
     theirs, ours = (
-        _per_variable(source, len(positions)),
-        _per_variable(target.optimizer, len(target.trainable_variables)),
+        per_variable(source, len(positions)),
+        per_variable(target.optimizer, len(target.trainable_variables)),
     )
     for name, states in ours.items():
 
         def values(block: Any, states: list[Any] = theirs[name]) -> Any:
             return keras.ops.convert_to_numpy(states[positions[id(block.variable)]])
 
-        for state, value in zip(states, moved(_cached(values)), strict=True):
+        for state, value in zip(states, moved(known.setdefault(name, _cached(values))), strict=True):
             state.assign(value)
     for state, value in zip(_of_all(target.optimizer, ours), _of_all(source, theirs), strict=True):
         state.assign(keras.ops.convert_to_numpy(value))
 
 
-def _per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:
-    """The optimizer's lists that hold one state for each trained variable, by attribute: momentums, velocities, …."""
+def per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:
+    """Return the optimizer's lists of one state for each trained variable, by attribute: momentums, velocities, …."""
     mine = {id(v) for v in optimizer.variables}
     return {
         name: list(states)

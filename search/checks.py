@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_acts.errors import DataError, SearchError
 
+STRATEGIES = ("auto", "race", "random")
+
 
 def check_budget(**budget: int) -> None:
     """Check that each is an integer of at least 1.
@@ -19,6 +21,20 @@ def check_budget(**budget: int) -> None:
     for name, value in budget.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise SearchError(f"{name} must be an integer >= 1. Received: {name}={value!r}")
+
+
+def check_strategy(strategy: str, max_epochs: int | None, max_seconds: float | None) -> None:
+    """Check how to search, and for how long.
+
+    Raises:
+        SearchError: naming what is wrong.
+    """
+    if strategy not in STRATEGIES:
+        raise SearchError(f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={strategy!r}")
+    if max_epochs is not None:
+        check_budget(max_epochs=max_epochs)
+    if max_seconds is not None and (isinstance(max_seconds, bool) or not max_seconds > 0):
+        raise SearchError(f"max_seconds must be a number > 0. Received: max_seconds={max_seconds!r}")
 
 
 def check_verdict(seeds: int) -> None:

@@ -18,7 +18,7 @@ from .space import Candidate
 from .verdict import Verdict
 
 # what adapts a model to a search; the others steer or watch a single training, and a population is many
-_KEPT = keras.callbacks.LearningRateScheduler
+KEPT = keras.callbacks.LearningRateScheduler
 
 
 def verdict(
@@ -63,7 +63,7 @@ def verdict(
         return without(f"the test data are fewer than the classes, {reason}")
     if type(objective) is not keras_tuner.Objective:
         return without(f"it needs one metric, and the objective is {objective!r}")
-    callbacks = [callback for callback in fit.get("callbacks") or [] if isinstance(callback, _KEPT)]
+    callbacks = [callback for callback in fit.get("callbacks") or [] if isinstance(callback, KEPT)]
     options = {**fit, "callbacks": callbacks or None}
     progress.begin(seeds, "seed")
     progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")

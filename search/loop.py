@@ -53,6 +53,7 @@ class Plan:
         groups: the groups whose activations this layer has; none if it has the same for all slots.
         rule: how it runs; None for slot after slot.
         blocks: its variables.
+        shared: whether it runs once for all slots, with the weights that all of them have: part of a frozen prefix.
     """
 
     path: str
@@ -61,6 +62,7 @@ class Plan:
     groups: tuple[Group, ...]
     rule: Callable[..., Any] | None
     blocks: list[Block]
+    shared: bool = False
 
     @property
     def layer(self) -> Any:
@@ -98,6 +100,15 @@ def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: An
     if any(added for _, _, added in runs):
         losses.append(ops.stack([sum((ops.sum(loss) for loss in added), ops.zeros(())) for _, _, added in runs]))
     return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *(y for y, _, _ in runs))
+
+
+def once(plan: Plan, training: bool, inputs: Any, options: Any) -> Any:
+    """Return what a layer or operation makes of its arguments, each tensor a shared `Batch`, for all slots."""
+    args, kwargs = keras.tree.map_structure(lambda x: x.value if isinstance(x, Batch) else x, (inputs, options))
+    if isinstance(plan.layer, keras.layers.Layer) and "training" in inspect.signature(plan.layer.call).parameters:
+        kwargs = {**kwargs, "training": training}
+    slots = len(plan.candidates)
+    return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), plan.layer(*args, **kwargs))
 
 
 def _run(

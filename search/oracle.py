@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras_tuner
@@ -90,5 +91,6 @@ class ActivationOracle(keras_tuner.Oracle):
 
 
 def is_diverged(trial: Trial) -> bool:
-    """Whether the trial failed because its loss was no longer finite."""
-    return trial.status == TrialStatus.FAILED and DIVERGED in (trial.message or "")
+    """Whether the trial failed because its loss was not finite, which KerasTuner's own tuners say by a nan score."""
+    no_score = trial.score is not None and math.isnan(trial.score)
+    return trial.status == TrialStatus.FAILED and (no_score or DIVERGED in (trial.message or ""))

@@ -16,8 +16,11 @@ from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
 from .clipping import clip_per_slot
 from .device import gpus
+from .feed import without_waits
 from .layout import SHARED, Batch, with_logits
 from .members import Member, arrange, members
+from .prefix import frozen_prefix
+from .rates import rate_per_slot
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
 from .steps_tensorflow import TrainingStep
@@ -45,6 +48,7 @@ class PopulationModel(keras.Model):
         candidates: names, activation objects or candidates; or members of another population.
         seeds: how many, from 0 on, or a list of them.
         name: of the model.
+        slots: the names of the activation slots that the candidates go to; by default all hidden ones.
 
     Raises:
         ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly: masks, half
@@ -59,10 +63,16 @@ class PopulationModel(keras.Model):
     """
 
     def __init__(
-        self, model: keras.Model, candidates: Iterable[Any], seeds: int | Iterable[int] = 1, *, name: str = "population"
+        self,
+        model: keras.Model,
+        candidates: Iterable[Any],
+        seeds: int | Iterable[int] = 1,
+        *,
+        name: str = "population",
+        slots: Iterable[str] | None = None,
     ):
         super().__init__(name=name, autocast=False)
-        blueprint = Blueprint(model)
+        blueprint = Blueprint(model, None if slots is None else tuple(slots))
         found = members(candidates, seeds)
         order, groups = arrange(found)
         inside = tuple(found[p] for p in order)
@@ -70,8 +80,9 @@ class PopulationModel(keras.Model):
         self.random = keras.random.SeedGenerator(found[0].seed)
         weights = blueprint.initial(inside, groups)
         chosen = tuple(member.candidate for member in inside)
+        shared = frozen_prefix(blueprint)
         self.stacked = [
-            StackedLayer(path, blueprint, groups, chosen, weights, self.random)
+            StackedLayer(path, blueprint, groups, chosen, weights, self.random, path in shared)
             for path, layer in layers_of(blueprint.made(chosen[0]))
             if not isinstance(layer, keras.layers.InputLayer)
         ]
@@ -165,12 +176,32 @@ class PopulationModel(keras.Model):
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
         if keras.backend.backend() == "tensorflow":
             self._compile_config.config["jit_compile"] = jit
+        self._state.rates = None
         slots = len(self.members)
         self._loss_tracker = SlotLossMean(slots, name="loss")
         if loss is not None:
             self._compile_loss = SlotLosses(slots, loss, loss_weights, output_names=self.output_names)
         if metrics is not None or weighted_metrics is not None:
             self._compile_metrics = SlotMetrics(slots, metrics, weighted_metrics, output_names=self.output_names)
+
+    def set_learning_rates(self, rates: Iterable[float]) -> None:
+        """Give each slot a constant learning rate of its own, for weight decay too, until `compile` is called again.
+
+        Args:
+            rates: (P,), in the order of `members`.
+
+        Raises:
+            ModelError: if the population is not compiled, or there is not one positive number a slot.
+        """
+        found = np.asarray(list(rates), "float64")
+        if not self.compiled or found.shape != (len(self.members),) or not (found > 0).all():
+            raise ModelError(
+                f"A compiled population takes one learning rate > 0 for each of its {len(self.members)} slots. "
+                f"Received: rates={found.tolist()}"
+            )
+        self._state.rates = found
+        inside = found[list(self._state.order)]
+        rate_per_slot(self.optimizer, inside, steps.rows_of(self), self.trainable_variables)
 
     def fit(
         self,
@@ -186,6 +217,8 @@ class PopulationModel(keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             epochs_to_come = epochs - options.get("initial_epoch", 0)
             callbacks = [_Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
+        if keras.backend.backend() == "tensorflow":
+            x, y, options = without_waits(x, y, batch_size, options)
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
@@ -253,6 +286,8 @@ class PopulationModel(keras.Model):
         self._check_slots([slot])
         made = self._state.blueprint.build(self.members[slot])
         carry.to_model(self, self._state.positions[slot], made)
+        if self._state.rates is not None:
+            made.optimizer.learning_rate = float(self._state.rates[slot])
         return made
 
     def select(self, slots: Iterable[int]) -> PopulationModel:
@@ -263,8 +298,12 @@ class PopulationModel(keras.Model):
         """
         chosen = list(slots)
         self._check_slots(chosen)
-        made = PopulationModel(self._state.blueprint.model, [self.members[slot] for slot in chosen], name=self.name)
+        blueprint = self._state.blueprint
+        members = [self.members[slot] for slot in chosen]
+        made = PopulationModel(blueprint.model, members, name=self.name, slots=blueprint.chosen)
         carry.to_population(self, [self._state.positions[chosen[p]] for p in made._state.order], made)
+        if self._state.rates is not None:
+            made.set_learning_rates(self._state.rates[chosen])
         return made
 
     def _check_slots(self, chosen: list[int]) -> None:
@@ -286,6 +325,7 @@ class _State:
         self.graph = graph_of(blueprint.made(found[order[0]].candidate))
         self.stacked: dict[str, StackedLayer] = {}
         self.losses: list[Tensor] = []
+        self.rates: np.ndarray | None = None
         self.step: TrainingStep | None = None
 
 

@@ -6,7 +6,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
@@ -22,15 +29,16 @@ class Progress:
         total: how many there will be at most.
         verbose: 0 shows nothing.
         unit: what they are called.
+        clock: shows the time; by default what went by.
     """
 
-    def __init__(self, total: int, verbose: int = 1, unit: str = "trial"):
+    def __init__(self, total: int, verbose: int = 1, unit: str = "trial", clock: ProgressColumn | None = None):
         self._console = Console(stderr=True, quiet=not verbose, highlight=False)
         columns = (
             TextColumn("{task.fields[unit]}"),
             MofNCompleteColumn(),
             BarColumn(),
-            TimeElapsedColumn(),
+            clock or TimeElapsedColumn(),
             TextColumn("{task.description}", markup=False),
         )
         # what a user's callback prints stays on standard output
@@ -86,3 +94,20 @@ class SearchProgress(Progress):
         score = trial.status if trial.score is None else f"{self._objective} {trial.score:.4f}"
         self.say(f"{trial.candidate!s:<36} {score}  {trial.seconds or 0:5.1f} s")
         self.advance()
+
+
+class RaceProgress(Progress):
+    """Shows a race: its rung, how many candidates are alive, the best so far with its interval, the time left.
+
+    Args:
+        total: how many epochs all runs have together.
+        verbose: 0 shows nothing.
+    """
+
+    def __init__(self, total: int, verbose: int = 1):
+        super().__init__(total, verbose, "epoch", TimeRemainingColumn())
+
+    def epoch(self, text: str, slots: int) -> None:
+        """Count one more epoch of so many runs as done, and show how the race stands."""
+        self.show(text)
+        self._bar.advance(self._task, slots)

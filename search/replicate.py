@@ -110,7 +110,7 @@ class PopulationTrainer:
         """Return the history, (E, K) a name; which candidates diverged, (K,); and the weights at the end."""
         population = self._population
         if not self._begun:
-            population.compile(**{**carry.compile_arguments(self._model), **_steps(self._model, fit)})
+            population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, fit)})
             population.optimizer.build(population.trainable_variables)
             self._begun = _values(population.optimizer.variables)
         _assign(population.optimizer.variables, self._begun)
@@ -174,7 +174,7 @@ def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:
     return model.evaluate(*parts, return_dict=True, verbose=0)
 
 
-def _steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
+def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
     watched = any(_watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or []))
     if model.steps_per_execution > 1 or watched or not hasattr(fit["x"], "shape"):

@@ -21,6 +21,10 @@ CAUTION = (
     "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "
     "not prove."
 )
+RACED = (
+    "A race: who went further ranks first, and scores of other epochs or seeds are not comparable. This ranking "
+    "suggests; it does not prove."
+)
 
 
 def table(result: SearchResult) -> Table:
@@ -46,8 +50,7 @@ def summary(result: SearchResult) -> list[str]:
         lines.append(f"Held-out test, {once}: {result.best} {_metrics(result.test)}.")
         if result.baseline_test is not None and result.best != result.baseline:
             lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
-    seeds = "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
-    lines.append(CAUTION.format(seeds=seeds))
+    lines.append(RACED if _raced(result) else CAUTION.format(seeds=_seeds(result)))
     lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
@@ -100,6 +103,8 @@ def data(result: SearchResult) -> dict[str, Any]:
                 "status": trial.status,
                 "message": trial.message.partition("\n")[0],
                 "seconds": trial.seconds,
+                "epochs": trial.epochs,
+                "seeds": trial.seeds,
                 "hyperparameters": dict(trial.hyperparameters),
             }
             for trial in result.trials
@@ -127,7 +132,9 @@ def card(result: SearchResult) -> dict[str, Any]:
 def _chose(result: SearchResult, part: str = "") -> bool:
     """Whether the verdict, on this part of the data if one is said, decided what is kept."""
     verdict = result.verdict
-    return verdict is not None and not verdict.withheld and part in ("", verdict.part)
+    if verdict is None or verdict.withheld or str(result.best) != verdict.suggested:
+        return False
+    return part in ("", verdict.part)
 
 
 def versions() -> str:
@@ -138,7 +145,8 @@ def versions() -> str:
 
 
 def _header(result: SearchResult) -> list[str]:
-    return ["rank", "activation", result.objective, "seconds"]
+    raced = ["epochs", "seeds"] if _raced(result) else []
+    return ["rank", "activation", result.objective, *raced, "seconds"]
 
 
 def _row(trial: TrialResult) -> list[str]:
@@ -147,8 +155,17 @@ def _row(trial: TrialResult) -> list[str]:
         "" if trial.rank is None else str(trial.rank),
         str(trial.candidate),
         score,
+        *([] if trial.epochs is None else [str(trial.epochs), str(trial.seeds)]),
         "" if trial.seconds is None else f"{trial.seconds:.1f}",
     ]
+
+
+def _raced(result: SearchResult) -> bool:
+    return any(trial.epochs is not None for trial in result.trials)
+
+
+def _seeds(result: SearchResult) -> str:
+    return "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
 
 
 def _metrics(values: Any) -> str:

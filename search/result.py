@@ -24,13 +24,16 @@ class TrialResult:
     """One trial of a search.
 
     Attributes:
-        rank: 1 for the best, the same for equal scores; None if it diverged or failed.
+        rank: 1 for the best, the same for equal scores; None if it diverged or failed. In a race who went further ranks
+            before who left.
         candidate: the activation with its parameters.
         score: the objective at the best epoch, the mean over executions; None if it diverged or failed.
-        status: ``"completed"``, ``"diverged"`` or ``"failed"``.
+        status: ``"completed"``, ``"diverged"`` or ``"failed"``; ``"stopped"`` if it left a race before its end.
         seconds: of wall time that the trial took; None if an earlier process trained it.
         hyperparameters: all of them, the user's own too.
         message: why it failed.
+        epochs: how far it trained, in a race.
+        seeds: how many runs the score is the mean of, in a race.
     """
 
     rank: int | None
@@ -40,13 +43,17 @@ class TrialResult:
     seconds: float | None
     hyperparameters: Mapping[str, Any] = field(repr=False)
     message: str = field(default="", repr=False)
+    epochs: int | None = None
+    seeds: int | None = None
 
 
 def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
     """Return the trial whose model a search keeps: the best of what the verdict suggests, else the first of all."""
     if verdict is None or verdict.withheld:
         return trials[0]
-    return next(trial for trial in trials if str(trial.candidate) == verdict.suggested)
+    # who left a race has no model
+    there = (trial for trial in trials if trial.rank is not None and trial.epochs == trials[0].epochs)
+    return next((trial for trial in there if str(trial.candidate) == verdict.suggested), trials[0])
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,7 @@ class SearchResult:
                 self.objective: trial.score,
                 "status": trial.status,
                 "seconds": trial.seconds,
+                **({} if trial.epochs is None else {"epochs": trial.epochs, "seeds": trial.seeds}),
                 **trial.hyperparameters,
             }
             for trial in self.trials

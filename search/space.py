@@ -127,6 +127,15 @@ class ActivationSpace:
             raise SearchError(f"The hyperparameter {name!r} must be one of {self.labels}. Received: {label!r}")
         return chosen
 
+    def hyperparameters(self, candidate: Candidate, name: str = "act") -> dict[str, Any]:
+        """Return the values under which `choose` returns the candidate; its text, if it is an alias without any."""
+        for entry in self._entries.values():
+            values = entry.values(candidate)
+            if values is not None:
+                searched = {f"{name}.{entry.name}.{p}": v for (p, _), v in zip(entry.ranges, values, strict=True)}
+                return {name: entry.label, **searched}
+        return {name: str(candidate)}
+
     @property
     def size(self) -> float:
         """How many candidates a choice has; infinity if a range is searched."""

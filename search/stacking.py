@@ -16,7 +16,7 @@ from . import rules  # noqa: F401  (it registers them)
 from .blueprint import OF_ACTIVATION, Blueprint, Weights, variables_of
 from .grouped import by_group, everywhere, last_axis, with_variables
 from .layout import Batch
-from .loop import Block, Plan, slot_after_slot
+from .loop import Block, Plan, once, slot_after_slot
 from .members import Group
 from .space import Candidate
 from .vectorize import Call, rule_for
@@ -34,6 +34,7 @@ class StackedLayer(keras.layers.Layer):
         candidates: of each slot, in inside order.
         weights: of each slot, in inside order, the initial weights.
         random: makes the population's own random numbers.
+        shared: whether it is part of a frozen prefix, and has no weights of the slots' own.
     """
 
     def __init__(
@@ -44,16 +45,17 @@ class StackedLayer(keras.layers.Layer):
         candidates: tuple[Candidate, ...],
         weights: list[Weights],
         random: keras.random.SeedGenerator,
+        shared: bool = False,
     ):
         super().__init__(name=path.replace("/", "_"), autocast=False)
         mine = groups if blueprint.changes(path) else ()
         made = [blueprint.layer(group.candidate, path) for group in mine]
         first = blueprint.layer(candidates[0], path)
         rule = rule_for(first) if all(map(_runs_by_group, made or (first,))) else None
-        self.plan = Plan(path, blueprint, candidates, mine, rule, [])
+        self.plan = Plan(path, blueprint, candidates, mine, rule, [], shared)
         self.random = random
         everyone = Group(0, len(candidates), candidates[0], str, {})
-        for group in mine or (everyone,):
+        for group in () if shared else mine or (everyone,):
             keys = variables_of(blueprint.layer(group.candidate, path))
             if rule is None or not mine:
                 self._stack(group, list(keys), weights)
@@ -93,6 +95,8 @@ class StackedLayer(keras.layers.Layer):
         inputs, options = keras.tree.map_structure(self._cast, (inputs, options))
         said = options.pop("training", None)
         training = bool(said if training is None else training)  # as in a Functional model
+        if plan.shared:
+            return once(plan, training, inputs, options)
         if plan.rule is None:
             return slot_after_slot(plan, training, losses, inputs, options)
         for block in plan.blocks:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import itertools
+import logging
 import re
 import traceback
+import warnings
 from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
+from keras_tuner.src.distribute import utils as dist_utils
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
-from keras_acts.errors import SearchError
+from keras_acts.errors import ModelError, SearchError
 
 from . import device
+from .asking import ask
+from .carry import compile_arguments
 from .hypermodel import ActivationHyperModel, takes_activation
 from .oracle import DIVERGED, ActivationOracle
 from .seeding import derive, isolated_seed
+from .together import Together
+from .watching import check_callbacks
+
+_AT_ONCE = 64  # what an interrupt can cost
+_log = logging.getLogger(__name__)
 
 
 class ActivationTuner(keras_tuner.Tuner):
@@ -27,6 +38,8 @@ class ActivationTuner(keras_tuner.Tuner):
     It differs from KerasTuner's own in what it proposes (`ActivationOracle`), in that all trials share their
     initialization and batch order (so that they can be compared), in that a candidate whose loss is no longer finite is
     stopped and recorded as diverged, and in that it leaves the global seed, dtype policy and Keras session alone.
+    Trials whose models are the same but for the activation and a constant learning rate train together, as one
+    population (see `PopulationModel`): the same scores, sooner. What cannot, trains one by one, and a line says why.
 
     Args:
         hypermodel: a compiled Keras model; a function ``build(hp, activation)``, or ``build(hp)`` that calls
@@ -36,13 +49,20 @@ class ActivationTuner(keras_tuner.Tuner):
         activations: an `ActivationSpace`, or what it is made of, for a model or ``build(hp, activation)``.
         choice: the name of the `Choice` hyperparameter that holds the activation, as `activation_choice` was given it.
         seed: of proposals, initialization and batch order; execution e of every trial has the same derived seed.
-        oracle: another oracle; then `objective`, `max_trials` and the arguments of an oracle are its own.
+        population: how many trials are asked for and trained together at most: ``"auto"`` for up to 64, as many as are
+            independent of each other's results in the oracle and fit into memory; 1 trains one by one.
+        oracle: another oracle, such as KerasTuner's; then `objective`, `max_trials` and the arguments of an oracle are
+            its own.
         **kwargs: KerasTuner's arguments (`executions_per_trial`, `directory`, `project_name`, `overwrite`, …), and
             those of an oracle (`max_retries_per_trial`, `hyperparameters`, …).
 
     Raises:
         SearchError: on contradictory arguments.
     """
+
+    hypermodel: Any  # of KerasTuner
+    memory: int | None = None
+    """The bytes that a population may use; None for half of what is free."""
 
     def __init__(
         self,
@@ -53,6 +73,7 @@ class ActivationTuner(keras_tuner.Tuner):
         activations: Any = None,
         choice: str = "act",
         seed: int = 0,
+        population: int | str = "auto",
         oracle: keras_tuner.Oracle | None = None,
         **kwargs: Any,
     ):
@@ -60,7 +81,11 @@ class ActivationTuner(keras_tuner.Tuner):
             raise SearchError(f"max_trials must be an integer >= 1. Received: max_trials={max_trials!r}")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise SearchError(f"seed must be an integer >= 0. Received: seed={seed!r}")
-        self.seed = seed
+        check_population(population)
+        self.seed, self.population, self.choice = seed, population, choice
+        self._trained: dict[str, list[keras.callbacks.History]] = {}
+        self._sharing = 1  # trials that the time goes to
+        self._said: set[str] = set()
         self._executions = itertools.count()
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
         # KerasTuner builds the model several times to find the hyperparameters
@@ -76,10 +101,101 @@ class ActivationTuner(keras_tuner.Tuner):
         if self.oracle.verbose:
             print(f"Training on {device.describe()}")
 
+    def _populate_initial_space(self) -> None:
+        # KerasTuner builds a model for each activation, to find its parameters; one shows that it can be built
+        whole = self.hypermodel
+        if isinstance(whole, ActivationHyperModel) and isinstance(whole.model, keras.Model):
+            whole.build(self.oracle.get_space())
+            self.hypermodel = _Space(whole)
+        try:
+            super()._populate_initial_space()
+        finally:
+            self.hypermodel = whole
+
+    def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
+        """Search; the arguments are those of `keras.Model.fit`."""
+        fit = inspect.signature(keras.Model.fit).bind(None, *fit_args, **fit_kwargs).arguments
+        fit.pop("self")
+        self.save()  # without its file, KerasTuner would begin again and forget the trials in flight
+        reason = self._alone(fit)
+        if self.population == 1 or reason:
+            self._say(reason)
+            super().search(*fit_args, **fit_kwargs)
+            return
+        if "verbose" in fit:
+            self.oracle.verbose = fit["verbose"]
+        self.on_search_begin()
+        while trials := ask(self, _AT_ONCE if self.population == "auto" else int(self.population)):
+            self._train(trials, fit)
+        self.on_search_end()
+
+    def _train(self, trials: list[Trial], fit: dict[str, Any]) -> None:
+        """Train trials, in populations where that is possible, and end each."""
+        together = Together(self, fit, self.memory)
+        waiting = {trial.trial_id: trial for trial in trials}
+        for jobs, options in together.groups(trials) if len(trials) > 1 else ():
+            group = [waiting.pop(job.trial.trial_id) for job in jobs]
+            for trial in group:
+                self.on_trial_begin(trial)
+            self._trained = together.train(jobs, options)
+            self._sharing = max(1, len(self._trained))
+            self._end(group, fit, begun=True)
+            self._sharing = 1
+        for reason in together.reasons:
+            self._say(reason)
+        self._end(list(waiting.values()), fit, begun=False)
+
+    def _end(self, trials: list[Trial], fit: dict[str, Any], begun: bool) -> None:
+        for trial in trials:
+            if not begun:
+                self.on_trial_begin(trial)
+            self._try_run_and_update_trial(trial, **fit)
+            self.on_trial_end(trial)
+
+    def _alone(self, fit: dict[str, Any]) -> str:
+        """Why no trial of this search can train in a population; empty if it may."""
+        kind = type(self)
+        if self.population == 1:
+            return ""
+        if self.distribution_strategy is not None or dist_utils.has_chief_oracle():
+            return "a search is distributed"
+        if type(self.hypermodel).fit is not keras_tuner.HyperModel.fit:
+            return f"{type(self.hypermodel).__name__} has a fit of its own"
+        for name, base in _STEPS.items():
+            if getattr(kind, name) is not getattr(base or ActivationTuner, name):
+                return f"{kind.__name__}.{name} is its own"
+        if not isinstance(self.oracle.objective, keras_tuner.Objective) or hasattr(self.oracle.objective, "objectives"):
+            return "there are several objectives, or none"
+        try:
+            check_callbacks(keras.tree.flatten(fit.get("callbacks") or []))
+        except ModelError as error:
+            return str(error)
+        return ""
+
+    def _say(self, reason: str) -> None:
+        """Say once why trials train one by one."""
+        if reason and reason not in self._said:
+            self._said.add(reason)
+            self.say(f"Training one by one: {reason}")
+
+    def say(self, text: str) -> None:
+        """Say what the user should know; to the log, unless a subclass knows better."""
+        _log.warning(text)
+
+    def fit_options(self, trial: Trial, fit: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of `fit` for a trial: Hyperband says how many epochs."""
+        values = trial.hyperparameters.values
+        if "tuner/epochs" not in values:
+            return dict(fit)
+        return {**fit, "epochs": values["tuner/epochs"], "initial_epoch": values["tuner/initial_epoch"]}
+
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Train the trial's candidate `executions_per_trial` times and return the histories."""
+        if trial.trial_id in self._trained:
+            return [self._checked(history) for history in self._trained.pop(trial.trial_id)]
         self._executions = itertools.count()
-        callbacks = [*(kwargs.pop("callbacks", None) or []), _StopDiverged(self._watched)]
+        kwargs = self.fit_options(trial, kwargs)
+        callbacks = [*(kwargs.pop("callbacks", None) or []), _StopDiverged(self.watched)]
         return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
@@ -97,15 +213,18 @@ class ActivationTuner(keras_tuner.Tuner):
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         with isolated_seed(derive(self.seed, next(self._executions))):
             history = super()._build_and_fit_model(trial, *args, **kwargs)
+        return self._checked(history)
+
+    def _checked(self, history: Any) -> Any:
         # an infinite score would be the best one, or one without a checkpoint
-        for name in self._watched:
+        for name in self.watched:
             for epoch, value in enumerate(getattr(history, "history", {}).get(name, []), start=1):
                 if not np.isfinite(value):
                     raise keras_tuner.errors.FailedTrialError(f"{DIVERGED}: {name} is {value} after epoch {epoch}")
         return history
 
     @property
-    def _watched(self) -> tuple[str, ...]:
+    def watched(self) -> tuple[str, ...]:
         """What must stay finite."""
         return ("loss", self.oracle.objective.name)
 
@@ -113,6 +232,16 @@ class ActivationTuner(keras_tuner.Tuner):
         """Return the trial's model with the weights of its best epoch."""
         with isolated_seed(derive(self.seed)):
             return super().load_model(trial)
+
+    def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        model = super()._build_hypermodel(hp)
+        if "tuner/trial_id" in hp.values:  # Hyperband goes on from the best weights of an earlier trial
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it starts afresh
+                model.load_weights(self._get_checkpoint_fname(hp.values["tuner/trial_id"]))
+            if model.optimizer is not None and model.optimizer.built:  # then its state was loaded
+                model.compile(**compile_arguments(model))
+        return model
 
     def _try_build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         # KerasTuner's own begins with clear_session(), which forgets the user's dtype policy and seed as well
@@ -130,6 +259,26 @@ class ActivationTuner(keras_tuner.Tuner):
         return model
 
 
+def check_population(population: Any) -> None:
+    """Check how many trials train together at most.
+
+    Raises:
+        SearchError: if it is neither "auto" nor an integer from 1 on.
+    """
+    whole = isinstance(population, int) and not isinstance(population, bool) and population >= 1
+    if population != "auto" and not whole:
+        raise SearchError(f"population must be 'auto' or an integer >= 1. Received: population={population!r}")
+
+
+# steps of KerasTuner that a population goes around
+_STEPS = {
+    "run_trial": None,
+    "_build_and_fit_model": None,
+    "_run_and_update_trial": keras_tuner.Tuner,
+    "on_batch_begin": keras_tuner.Tuner,
+    "on_batch_end": keras_tuner.Tuner,
+    "save_model": keras_tuner.Tuner,
+}
 _ORACLE_OPTIONS = (
     "hyperparameters",
     "tune_new_entries",
@@ -150,6 +299,14 @@ def _hypermodel(hypermodel: Any, activations: Any, choice: str) -> Any:
             f"Received: activations={activations!r} with {hypermodel!r}"
         )
     return hypermodel
+
+
+class _Space(keras_tuner.HyperModel):
+    """Declares what a hypermodel searches, and builds nothing."""
+
+    def __init__(self, whole: ActivationHyperModel):
+        super().__init__()
+        self.build, self.declare_hyperparameters = whole.candidate, whole.declare_hyperparameters
 
 
 class _StopDiverged(keras.callbacks.Callback):

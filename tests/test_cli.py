@@ -81,9 +81,11 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     options = {
         **{"data": "a.csv", "target": "price", "task": "regression", "model": "mlp", "activations": "elu"},
         **{"trials": 3, "epochs": 4, "executions_per_trial": 5, "batch_size": 6, "seed": 2**32 - 1, "verdict": 7},
+        **{"strategy": "race", "max_epochs": 8, "max_seconds": 9.0},
     }
-    names = {"executions_per_trial": "executions", "batch_size": "batch-size"}
-    arguments = [text for name, value in options.items() for text in (f"--{names.get(name, name)}", str(value))]
+    names = {"executions_per_trial": "executions"}
+    flags = {name: names.get(name, name).replace("_", "-") for name in options}
+    arguments = [text for name, value in options.items() for text in (f"--{flags[name]}", str(value))]
     assert run(tmp_path, *arguments).exit_code == 0
     assert given == {**options, "out": None, "directory": None, "as_json": False, "quiet": False}
 
@@ -99,7 +101,7 @@ def test_executions_and_batch_size_are_used(tmp_path):
 def test_a_search_goes_on_in_its_directory(tmp_path):
     def search(*budget):
         options = ["--data", "iris", "--json", "--directory", "project", "--verdict", "0"]
-        options += ["--activations", "relu,mish,elu"]
+        options += ["--activations", "relu,mish,elu", "--strategy", "random"]
         return json.loads(run(tmp_path, *options, "--epochs", "1", *budget).stdout)["trials"]
 
     search("--trials", "2")

@@ -1,5 +1,8 @@
 """The contract of every registered activation: values, limits and gradients, in each dtype and way to run."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,8 @@ import tensorflow as tf
 
 import keras_acts as ka
 from benchmarks.activations import saved_for_backward
+from keras_acts import functions
+from keras_acts.serving import serving
 from tests.references import KINKS, VALUES, array, rounded, ulp
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -171,6 +176,12 @@ def test_mish_gradient_is_as_exact_as_its_value(dtype):
         assert np.all(error <= np.maximum(units * ulp(dtype, expected), absolute))
 
 
+def test_mish_in_a_graph_is_the_kernel_that_keras_gets():
+    x = tf.linspace(-20.0, 20.0, 4001)  # the fused kernel shows below -15: elsewhere both are the same operations
+    ours, theirs = (tf.function(function)(x) for function in (ka.functions.mish, keras.activations.mish))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_mish_keeps_only_its_input_for_the_backward_pass():
     assert saved_for_backward(ka.functions.mish, "float32") == 4
     assert saved_for_backward(ka.functions.mish, "bfloat16") == 2
@@ -184,6 +195,27 @@ def test_trained_parameters_keep_only_the_input_for_the_backward_pass(name):
     for dtype, size in (("float32", 4), ("bfloat16", 2)):
         kept = saved_for_backward(lambda x, a: function(x, alpha=a), dtype, alpha)
         assert size <= kept < size + 0.1  # alpha itself, shared by 64 rows
+
+
+@pytest.mark.parametrize("run", ["graph", "xla"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["mish", "prelu", "elu", "trelu"])
+def test_traced_graphs_are_let_go(name, dtype, run):
+    """TensorFlow keeps the gradients of `tf.custom_gradient` for ever, and what they were traced in."""
+    parameters = {p.name: tf.constant(0.3) for p in ka.spec(name).trained}
+    arguments = (tf.ones([2, 3], dtype), parameters)
+
+    def trace():
+        def step(x, parameters):
+            return _gradients(lambda z: ka.spec(name).function(z, **parameters), x)
+
+        function = RUNS[run](step)
+        function(*arguments)
+        return weakref.ref(function.get_concrete_function(*arguments).graph)
+
+    graphs = [trace() for _ in range(3)]
+    gc.collect()
+    assert [graph() for graph in graphs] == [None] * 3
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -334,3 +366,19 @@ def test_mish_works_with_jacobian_and_unknown_shapes():
     f = tf.function(lambda x: _gradients(ka.functions.mish, x)[0], input_signature=[tf.TensorSpec([None, None])])
     assert f(x).shape == (1, 2)
     assert f(tf.zeros([3, 4])).shape == (3, 4)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.25, 0.3, 1 / 3, 0.999, -0.7, 1.9])
+def test_threshold_relu_of_an_export_is_the_identity_above_theta(alpha):
+    x = np.concatenate([np.linspace(-90, 90, 4001), [0.5, -1000, 1000, 1e30, -1e30, np.nan]]).astype("float32")
+    with serving():
+        values = [functions.trelu(keras.ops.convert_to_tensor(x), alpha=a, theta=0.5) for a in (alpha, _tensor(alpha))]
+    expected = np.where(x > np.float32(0.5), x, np.float32(alpha) * x)
+    for value in map(keras.ops.convert_to_numpy, values):
+        if 0 <= alpha <= 1:
+            np.testing.assert_array_equal(value, expected)
+        np.testing.assert_allclose(value, expected, rtol=2.4e-7)
+
+
+def _tensor(value):
+    return keras.ops.convert_to_tensor(np.float32(value))

@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
+from keras_acts.search import population as population_module
 from keras_acts.search import with_activations
 from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
@@ -600,3 +601,19 @@ def test_what_cannot_be_exact_is_refused():
 def test_members_read_as_they_are_written():
     population = PopulationModel(mlp(), [ka.Mish(), "trelu(theta=0.5)"], seeds=[7])
     assert [(str(m.candidate), m.seed) for m in population.members] == [("mish", 7), ("trelu(alpha=0.0, theta=0.5)", 7)]
+
+
+def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
+    x, y = np.random.default_rng(0).normal(size=(50, 3)).astype("float32"), np.arange(50) % 2
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2, "softmax")])
+    options = {"batch_size": 8, "epochs": 2, "verbose": 0, "validation_split": 0.2, "class_weight": {0: 1.0, 1: 3.0}}
+
+    def history():
+        keras.utils.set_random_seed(5)
+        population = PopulationModel(model, ["relu", "mish"])
+        population.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return population.fit(x, y, **options).history
+
+    ours = history()
+    monkeypatch.setattr(population_module, "without_waits", lambda x, y, _, options: (x, y, options))
+    keras.tree.map_structure(np.testing.assert_array_equal, ours, history())

@@ -15,7 +15,7 @@ from keras_acts.search import ActivationSpace, Candidate, report, search_activat
 from tests.models import blobs, mlp
 
 X, Y = blobs(120)
-FAST = {"trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}
+FAST = {"strategy": "random", "trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}
 
 
 @pytest.fixture(scope="module")
@@ -222,13 +222,14 @@ def test_data_errors_are_value_errors():
 @pytest.fixture(scope="module")
 def judged():
     options = {**FAST, "trials": 5, "epochs": 1, "verdict": 2, "test_data": (X[90:], Y[90:])}
-    return search_activations(mlp(), X[:90], Y[:90], activations=["mish", "tanh", "silu", "sigmoid"], **options)
+    return search_activations(mlp(), X[:90], Y[:90], activations=["elu", "elu(alpha=1.1)", "tanh", "silu"], **options)
 
 
 def test_the_leaders_and_the_baseline_are_judged_on_fresh_seeds(judged):
     found = judged.verdict
     ranked = [str(t.candidate) for t in judged.trials if str(t.candidate) != "relu"]
-    assert {s.activation for s in found.candidates} == {*ranked[:3], "relu"}
+    worse_elu = [name for name in ranked if name.startswith("elu")][1]  # two alphas of one activation are one answer
+    assert {s.activation for s in found.candidates} == {*ranked, "relu"} - {worse_elu}
     assert (found.baseline, found.metric, found.part, found.seeds) == ("relu", "accuracy", "test", 2)
     assert found.significant == (found.winner is not None or bool(found.beat))
     table = judged.to_pandas(epochs=True)

@@ -135,6 +135,21 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     "--executions", "executions_per_trial", default=1, type=click.IntRange(min=1), help="How many seeds a candidate."
 )
 @click.option(
+    "--strategy",
+    default="auto",
+    type=click.Choice(["auto", "race", "random"]),
+    help="race: all at once, who falls behind leaves; random: each to its end; auto: a race where possible.",
+)
+@click.option(
+    "--max-epochs", default=None, type=click.IntRange(min=1), help="Of all runs of a race.  [default: trials x epochs]"
+)
+@click.option(
+    "--max-seconds",
+    default=None,
+    type=click.FloatRange(min=0, min_open=True),
+    help="End the race then, with the best so far.  [default: none]",
+)
+@click.option(
     "--verdict",
     default=8,
     type=click.IntRange(min=0),
@@ -150,7 +165,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     "--directory",
     default=None,
     type=click.Path(path_type=Path),
-    help="Keep KerasTuner's files here; an interrupted search goes on from them.",
+    help="Keep the search's files here; an interrupted one goes on from them.",
 )
 def search(quiet: bool, **options: Any) -> None:
     """Train a model with many activations, rank them, judge the best, and export the best as a SavedModel.

@@ -1,0 +1,306 @@
+"""How good the activation is that a search finds, for its epochs and for its seconds, against other tuners.
+
+    python -m benchmarks.regret [--data FOLDER] [--quick]
+
+FOLDER holds letters.csv (UCI Letter Recognition, target `letter`) and optdigits.csv (UCI Optical Recognition, target
+`digit`, column `split`); without it only diabetes, which scikit-learn brings, is measured.
+
+First the truth: every candidate of a grid is trained on many seeds, as populations, once (`benchmarks.regret_table`).
+Then each method searches that table, with its own code: what it asks to train is looked up, on a seed that it has not
+seen, and charged with the measured seconds of its way to train. Regret is the mean test score of the best candidate
+minus that of the one found. All methods have the same space, and each proposal is moved to the nearest candidate of
+the grid; the peers keep a trial's best epoch, as they do. The floor is the regret of the candidate whose validation
+score is best over all seeds: no method that only sees validation scores can be expected to do better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras_tuner
+import numpy as np
+import optuna
+from keras_tuner.src.engine.trial import TrialStatus
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.population import environment
+from benchmarks.regret_table import TASKS, Truth, load_or_train
+from benchmarks.verdict_bank import default_cache
+from keras_acts.search import ActivationSpace, Candidate
+from keras_acts.search.racing import Race, schedule
+from keras_acts.search.shapes import shapes
+from keras_acts.search.surrogate import ShapeProposer
+
+SPACE = ActivationSpace().with_baseline()
+BUDGETS = (10, 20)  # whole trainings
+
+
+@dataclass
+class Replay:
+    """A search in the table.
+
+    Attributes:
+        truth: the table.
+        rng: of the search.
+        epochs: trained so far.
+        seconds: charged so far.
+        found: after each answer (epochs, seconds, index of the candidate that the method would return).
+    """
+
+    truth: Truth
+    rng: np.random.Generator
+    epochs: int = 0
+    seconds: float = 0.0
+    found: list[tuple[int, float, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.order = self.rng.permutation(len(self.truth.validation))
+        self.best: tuple[float, int] = (-np.inf, 0)
+        self._next = 0
+
+    def run(self, candidate: int, seed: int, epochs: int) -> np.ndarray:
+        """The validation scores of a run, (E,)."""
+        return self.truth.validation[self.order[seed % len(self.order)], :epochs, candidate]
+
+    def fresh(self) -> int:
+        """A seed that no trial had, until all had."""
+        self._next += 1
+        return self._next - 1
+
+    def trial(self, candidate: int, epochs: int, seconds: float, score: float) -> None:
+        """Charge a peer's trial, and note what it would return."""
+        self.epochs += epochs
+        self.seconds += seconds
+        if np.isfinite(score) and score > self.best[0]:
+            self.best = (score, candidate)
+        self.found.append((self.epochs, self.seconds, self.best[1]))
+
+    @property
+    def whole(self) -> int:
+        """The epochs of a whole training."""
+        return self.truth.task.epochs
+
+
+class Grid:
+    """The nearest candidate of the table, by the shape of the function."""
+
+    def __init__(self, truth: Truth):
+        self.index = {candidate: k for k, candidate in enumerate(truth.candidates)}
+        self.shapes = shapes(truth.candidates)
+        self._known: dict[Candidate, int] = dict(self.index)
+
+    def nearest(self, candidate: Candidate) -> int:
+        """Return its index."""
+        if candidate not in self._known:
+            apart = np.linalg.norm(self.shapes - shapes([candidate])[0], axis=1)
+            same = np.array([c.name == candidate.name for c in self.index])
+            self._known[candidate] = int(np.argmin(np.where(same, apart, np.inf) if same.any() else apart))
+        return self._known[candidate]
+
+
+def race(replay: Replay, grid: Grid, budget: int) -> None:
+    """Ours: the product's own race, its populations charged as `keras_acts.search.cohorts` makes them."""
+    starts = [grid.index[c] for c in SPACE.grid(1)]
+    pool = [int(k) for k in replay.rng.permutation(len(grid.shapes))]
+    rungs = schedule(budget, replay.whole, None, len(starts))
+    made = Race(starts, rungs, ShapeProposer(pool, lambda ks: grid.shapes[list(ks)]))
+    cohorts: list[set[tuple[int, int]]] = []
+    done: dict[tuple[int, int], int] = {}
+    while (heat := made.ask()) is not None:
+        wanted = {(k, s) for k in heat.candidates for s in range(heat.seeds)}
+        kept = [(cohort, cohort & wanted) for cohort in cohorts if cohort & wanted]
+        new = wanted - {run for _, mine in kept for run in mine}
+        for before, mine in [*kept, *([(set(), new)] if new else [])]:
+            more = heat.epochs - done.get(next(iter(mine)), 0)
+            cost = replay.truth.costs.population(len(mine), more)
+            # a population that goes on as it is need not begin again
+            replay.seconds += cost - (replay.truth.costs.population(len(mine), 0) if before == mine else 0)
+            replay.epochs += len(mine) * more
+        done |= dict.fromkeys(wanted, heat.epochs)
+        cohorts = [mine for _, mine in kept] + ([new] if new else [])
+        scores = [[replay.run(k, s, heat.epochs).max() for s in range(heat.seeds)] for k in heat.candidates]
+        made.tell(np.array(scores))
+        means = made.rounds[-1].means
+        leader = heat.candidates[int(np.nanargmax(means))] if np.isfinite(means).any() else starts[0]
+        replay.found.append((replay.epochs, replay.seconds, leader))
+
+
+def tuned(oracle: Callable[[keras_tuner.Objective, int, int, int], keras_tuner.Oracle]) -> Any:
+    """KerasTuner's oracle, asked and told as its tuners do."""
+
+    def search(replay: Replay, grid: Grid, budget: int) -> None:
+        hps = keras_tuner.HyperParameters()
+        SPACE.choose(hps)
+        seed = int(replay.rng.integers(1, 2**31))
+        made = oracle(keras_tuner.Objective("score", "max"), budget, replay.whole, seed)
+        made.hyperparameters = hps
+        made.tune_new_entries = made.allow_new_entries = True
+        start, epoch = replay.truth.costs.tuner
+        seeds: dict[str, int] = {}
+        with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+            made._set_project_dir(scratch, "replay")
+            while replay.epochs < budget * replay.whole:
+                trial = made.create_trial("tuner0")
+                if trial.status != TrialStatus.RUNNING:
+                    break
+                values = trial.hyperparameters.values
+                begin, end = values.get("tuner/initial_epoch", 0), values.get("tuner/epochs", replay.whole)
+                parent = values.get("tuner/trial_id")
+                seeds[trial.trial_id] = seeds[parent] if parent in seeds else replay.fresh()
+                k = grid.nearest(SPACE.choose(trial.hyperparameters))
+                scores = replay.run(k, seeds[trial.trial_id], end)[begin:]
+                score = float(scores.max()) if np.isfinite(scores).all() else np.nan
+                replay.trial(k, end - begin, start + epoch * (end - begin), score)
+                if np.isfinite(score):
+                    made.update_trial(trial.trial_id, {"score": score})
+                trial.status = TrialStatus.COMPLETED if np.isfinite(score) else TrialStatus.FAILED
+                made.end_trial(trial)
+
+    return search
+
+
+def random_oracle(objective: Any, trials: int, epochs: int, seed: int) -> keras_tuner.Oracle:
+    """RandomSearch."""
+    return keras_tuner.oracles.RandomSearchOracle(objective, max_trials=trials, seed=seed)
+
+
+def bayesian_oracle(objective: Any, trials: int, epochs: int, seed: int) -> keras_tuner.Oracle:
+    """BayesianOptimization."""
+    return keras_tuner.oracles.BayesianOptimizationOracle(objective, max_trials=trials, seed=seed)
+
+
+def hyperband_oracle(objective: Any, trials: int, epochs: int, seed: int) -> keras_tuner.Oracle:
+    """Hyperband, repeated until the budget is used."""
+    return keras_tuner.oracles.HyperbandOracle(objective, max_epochs=epochs, hyperband_iterations=100, seed=seed)
+
+
+def tpe(replay: Replay, grid: Grid, budget: int) -> None:
+    """Optuna's TPE with its median pruner."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    sampler = optuna.samplers.TPESampler(seed=int(replay.rng.integers(2**31)))
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
+    start, epoch = replay.truth.costs.loop
+    while replay.epochs < budget * replay.whole:
+        trial = study.ask()
+        entry = SPACE._entries[trial.suggest_categorical("act", list(SPACE.labels))]
+        values = [trial.suggest_float(f"{entry.name}.{name}", r.low, r.high, log=r.log) for name, r in entry.ranges]
+        k = grid.nearest(entry.candidate(values))
+        scores, state = replay.run(k, replay.fresh(), replay.whole), optuna.trial.TrialState.COMPLETE
+        for end, score in enumerate(scores, start=1):
+            if not np.isfinite(score):
+                state = optuna.trial.TrialState.FAIL
+                break
+            trial.report(float(score), end)
+            if trial.should_prune():
+                state = optuna.trial.TrialState.PRUNED
+                break
+        best = float(np.max(scores[:end])) if state == optuna.trial.TrialState.COMPLETE else np.nan
+        replay.trial(k, end, start + epoch * end, best)
+        study.tell(trial, best if np.isfinite(best) else None, state=state)
+
+
+RACE = "keras_acts race"
+METHODS: dict[str, Any] = {
+    RACE: race,
+    "KerasTuner RandomSearch": tuned(random_oracle),
+    "KerasTuner BayesianOptimization": tuned(bayesian_oracle),
+    "KerasTuner Hyperband": tuned(hyperband_oracle),
+    "Optuna TPE + pruner": tpe,
+}
+
+
+def searches_of(truth: Truth, method: str, count: int, budget: int) -> list[Replay]:
+    """Return so many searches of a method; the seeds are the same for all methods."""
+    grid, made = Grid(truth), []
+    for index in range(count):
+        replay = Replay(truth, np.random.default_rng((7919, 104729 * index)))
+        METHODS[method](replay, grid, budget)
+        made.append(replay)
+    return made
+
+
+def regret(replay: Replay, epochs: float = np.inf, seconds: float = np.inf) -> float:
+    """Return the regret of what was found within a budget; that of the baseline, if nothing was."""
+    inside = [k for e, s, k in replay.found if e <= epochs and s <= seconds]
+    test = replay.truth.test
+    return float(test.max() - test[inside[-1] if inside else 0])
+
+
+def report(truth: Truth, count: int, budgets: Sequence[int]) -> Table:
+    """Return the regrets at equal epochs and at the seconds that RandomSearch needs for as many."""
+    task, test = truth.task, truth.test
+    scale, unit = (100, "points") if task.maximize else (1, task.metric)
+    chosen = int(np.argmax(np.nan_to_num(truth.validation.max(axis=1).mean(axis=0), nan=-np.inf)))
+    title = (
+        f"Regret in {unit}: relu {scale * (test.max() - test[0]):.3g}, the median candidate "
+        f"{scale * (test.max() - np.median(test)):.3g}, floor {scale * (test.max() - test[chosen]):.3g}; "
+        f"the best is {truth.candidates[int(np.argmax(test))]}"
+    )
+    start, epoch = truth.costs.tuner
+    limits = [budget * (start + epoch * task.epochs) for budget in budgets]
+    columns = [f"{budget * task.epochs} epochs" for budget in budgets] + [f"{limit:.0f} s" for limit in limits]
+    table = Table("method", *columns, "seconds for the epochs", title=title, title_justify="left", box=MARKDOWN)
+    for name in METHODS:
+        # a race is planned for its budget; the others only go on
+        plans = {b: searches_of(truth, name, count, b) for b in ((*budgets, 2 * budgets[-1]) if name == RACE else ())}
+        whole = [] if plans else searches_of(truth, name, count, budgets[-1])
+        cells, used = [], []
+        for budget in budgets:
+            found = plans.get(budget, whole)
+            cells.append(_cell([scale * regret(r, epochs=budget * task.epochs) for r in found]))
+            spent = [max((s for e, s, _ in r.found if e <= budget * task.epochs), default=0.0) for r in found]
+            used.append(f"{np.mean(spent):.0f}")
+        for limit in limits:
+            fitting = [b for b, found in plans.items() if np.mean([r.seconds for r in found]) <= limit]
+            found = plans[max(fitting, default=budgets[0])] if plans else whole
+            cells.append(_cell([scale * regret(r, seconds=limit) for r in found]))
+        table.add_row(name, *cells, " / ".join(used))
+    return table
+
+
+def _cell(values: Sequence[float]) -> str:
+    """The mean and its standard error."""
+    return f"{np.mean(values):.3g} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.2g}"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="the folder of letters.csv and optdigits.csv")
+    parser.add_argument("--quick", action="store_true", help="a small table: 3 points a range, 8 seeds")
+    parser.add_argument("--points", type=int, default=5, help="of each range (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=16, help="of every candidate (default: %(default)s)")
+    parser.add_argument("--top-seeds", type=int, default=0, help="of the best ten (default: as the others)")
+    parser.add_argument("--searches", type=int, default=50, help="of each method (default: %(default)s)")
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="keeps the table (default: %(default)s)")
+    arguments = parser.parse_args()
+    points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
+    console = Console(width=140, highlight=False)
+    console.print(environment(), soft_wrap=True)
+    for task in TASKS:
+        if task.data.endswith(".csv") and arguments.data is None:
+            console.print(f"{task.name}: left out, --data is not given")
+            continue
+        options = {"points": points, "seeds": seeds, "top_seeds": arguments.top_seeds, "cache": arguments.cache}
+        truth = load_or_train(task, arguments.data, **options)
+        console.print(truth.about, soft_wrap=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # KerasTuner's Gaussian process about its own bounds
+            console.print(report(truth, arguments.searches, BUDGETS))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""The ground truth of `benchmarks.regret`: every candidate of a grid on many seeds, trained as populations, once.
+
+Each seed is a file of its own in the user's cache: an interrupted run goes on, and a run with more seeds adds them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import keras_tuner
+import numpy as np
+import tensorflow as tf
+
+from keras_acts.search import ActivationHyperModel, ActivationSpace, Candidate, with_activations
+from keras_acts.search.replicate import PopulationTrainer
+from keras_acts.search.seeding import derive
+from keras_acts_cli import data as datasets
+from keras_acts_cli import models
+
+TOP = 10
+_SLOTS = (1, 8, 32, 96)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, and what ranks it.
+
+    Attributes:
+        name: what it is called.
+        data: a file of the folder given by --data, or bundled data.
+        target: the column of the file that is predicted.
+        model: of `keras-acts search`.
+        epochs: of a whole training.
+        batch_size: of all methods.
+        metric: without ``val_``.
+        maximize: whether more of it is better.
+    """
+
+    name: str
+    data: str
+    target: str | None
+    model: str
+    epochs: int
+    batch_size: int
+    metric: str
+    maximize: bool
+
+    @property
+    def sign(self) -> int:
+        """What makes more of the metric better."""
+        return 1 if self.maximize else -1
+
+
+TASKS = (
+    Task("letters-mlp", "letters.csv", "letter", "mlp", 10, 128, "accuracy", True),
+    Task("optdigits-cnn", "optdigits.csv", "digit", "cnn", 6, 64, "accuracy", True),
+    Task("diabetes-mlp", "diabetes", None, "mlp", 30, 32, "loss", False),
+)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Measured seconds.
+
+    Attributes:
+        tuner: (start, epoch): of a trial of KerasTuner, best epoch kept on disk as it does.
+        loop: (start, epoch): of a model that is built and fitted, as users of Optuna do.
+        slots: sizes of populations, rising.
+        start: seconds until such a population has begun: building, tracing, compiling.
+        epoch: seconds of one of its epochs.
+    """
+
+    tuner: tuple[float, float]
+    loop: tuple[float, float]
+    slots: tuple[int, ...]
+    start: tuple[float, ...]
+    epoch: tuple[float, ...]
+
+    def population(self, slots: int, epochs: int) -> float:
+        """Return the seconds of a population: interpolated, and beyond the largest measured one in proportion."""
+        above = max(1.0, slots / self.slots[-1])
+        start, epoch = (float(np.interp(slots, self.slots, known)) * above for known in (self.start, self.epoch))
+        return start + epochs * epoch
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known about a task.
+
+    Attributes:
+        task: what was trained.
+        candidates: K, the baseline first.
+        validation: (S, E, K), higher is better; nan where it diverged.
+        test: (K,), the mean test score, higher is better, of more seeds for the best; -inf where one diverged.
+        error: (K,), its standard error.
+        costs: what each way to train costs.
+        about: in words.
+    """
+
+    task: Task
+    candidates: tuple[Candidate, ...]
+    validation: np.ndarray
+    test: np.ndarray
+    error: np.ndarray
+    costs: Costs
+    about: str
+
+
+def grid(points: int) -> tuple[Candidate, ...]:
+    """Return the candidates: the baseline first, every activation's start, then `points` of each range."""
+    space = ActivationSpace().with_baseline()
+    return tuple(dict.fromkeys([*space.grid(1), *space.grid(points)]))
+
+
+def prepared(task: Task, folder: Path | None) -> tuple[keras.Model, datasets.Parts]:
+    """Return the task's model and data.
+
+    Raises:
+        FileNotFoundError: if its file is not in `folder`.
+    """
+    source = task.data
+    if source.endswith(".csv"):
+        if folder is None or not (folder / source).is_file():
+            raise FileNotFoundError(f"--data must be a folder that holds {source}. Received: {folder}")
+        source = str(folder / source)
+    if task.model == "cnn":
+        import pandas
+
+        rows = pandas.read_csv(source)
+        pixels = rows.drop(columns=task.target).select_dtypes("number").to_numpy("float32").reshape(-1, 8, 8, 1)
+        with tempfile.TemporaryDirectory() as scratch:
+            np.savez(Path(scratch, "images.npz"), x=pixels, y=rows[task.target].to_numpy())
+            dataset = datasets.load(str(Path(scratch, "images.npz")))
+    else:
+        dataset = datasets.load(source, task.target)
+    parts = dataset.split(0)
+    return models.build(task.model, dataset, parts, 0), parts
+
+
+def load_or_train(task: Task, folder: Path | None, *, points: int, seeds: int, top_seeds: int, cache: Path) -> Truth:
+    """Return what is known about a task from the cache, and train what it lacks."""
+    model, parts = prepared(task, folder)
+    candidates = grid(points)
+    begun = time.perf_counter()
+    validation, test = _runs(task, model, parts, candidates, seeds, cache)
+    mean, error = test.mean(axis=0), test.std(axis=0, ddof=1) / np.sqrt(seeds)
+    best = np.argsort(-np.nan_to_num(mean, nan=-np.inf))[:TOP]
+    if top_seeds > seeds:
+        _, again = _runs(task, model, parts, [candidates[k] for k in best], top_seeds, cache)
+        mean[best], error[best] = again.mean(axis=0), again.std(axis=0, ddof=1) / np.sqrt(top_seeds)
+    costs = _costs(task, model, parts, cache)
+    about = (
+        f"{task.name}: {len(candidates)} candidates, {task.epochs} epochs, batch {task.batch_size}, "
+        f"{'/'.join(str(len(p[0])) for p in (parts.train, parts.validation, parts.test))} samples, {seeds} seeds, "
+        f"{max(seeds, top_seeds)} for the best {TOP}; loaded or trained in {time.perf_counter() - begun:.0f} s"
+    )
+    return Truth(task, candidates, validation, np.nan_to_num(mean, nan=-np.inf), error, costs, about)
+
+
+def _fit(task: Task, parts: datasets.Parts) -> dict[str, Any]:
+    return {
+        "x": parts.train[0],
+        "y": parts.train[1],
+        "validation_data": parts.validation,
+        "batch_size": task.batch_size,
+        "epochs": task.epochs,
+    }
+
+
+def _fingerprint(task: Task, parts: datasets.Parts, *more: Any) -> str:
+    data = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in (*parts.train, *parts.test))).hexdigest()
+    settings = [asdict(task), data, keras.__version__, tf.__version__, *more]
+    return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
+
+
+def _runs(
+    task: Task, model: keras.Model, parts: datasets.Parts, candidates: Sequence[Candidate], seeds: int, cache: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """The validation scores, (S, E, K), and test scores, (S, K), higher is better; nan where a run diverged."""
+    place = cache / f"regret-{task.name}-{_fingerprint(task, parts, [str(c) for c in candidates])}"
+    place.mkdir(parents=True, exist_ok=True)
+    files = [place / f"{index}.npz" for index in range(seeds)]
+    trainer = None
+    for index, file in enumerate(files):
+        if file.is_file():
+            continue
+        trainer = trainer or PopulationTrainer(model, candidates)
+        history, diverged, weights = trainer.train(derive(0, 11, index), _fit(task, parts))
+        found = trainer.test(weights, parts.test)
+        partial = file.with_suffix(f".{os.getpid()}.partial.npz")
+        validation = np.where(diverged, np.nan, history[f"val_{task.metric}"])
+        np.savez(partial, validation=validation, test=np.where(diverged, np.nan, found[task.metric]))
+        os.replace(partial, file)
+        print(f"{task.name}: seed {index + 1} of {seeds}, {len(candidates)} candidates", flush=True)
+    loaded = [np.load(file) for file in files]
+    return tuple(task.sign * np.stack([one[part] for one in loaded]) for part in ("validation", "test"))  # type: ignore[return-value]
+
+
+def _costs(task: Task, model: keras.Model, parts: datasets.Parts, cache: Path) -> Costs:
+    file = cache / f"regret-costs-{task.name}-{_fingerprint(task, parts, _SLOTS)}.json"
+    if not file.is_file():
+        measured = {"tuner": _line(_tuner, task, model, parts), "loop": _line(_loop, task, model, parts)}
+        lines = [_population(task, model, parts, slots) for slots in _SLOTS]
+        measured |= {"slots": _SLOTS, "start": [a for a, _ in lines], "epoch": [b for _, b in lines]}
+        file.write_text(json.dumps(measured), encoding="utf-8")
+        print(f"{task.name}: {json.dumps(measured)}", flush=True)
+    known = json.loads(file.read_text(encoding="utf-8"))
+    return Costs(**{name: tuple(value) for name, value in known.items()})
+
+
+def _line(run: Any, task: Task, model: keras.Model, parts: datasets.Parts) -> tuple[float, float]:
+    """Seconds of a start and of an epoch, from trainings of two lengths, the median of three pairs."""
+    run(task, model, parts, 1)
+    short, long = (float(np.median([run(task, model, parts, n) for _ in range(3)])) for n in (1, 4))
+    return max(0.0, short - (long - short) / 3), (long - short) / 3
+
+
+def _tuner(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int) -> float:
+    objective = keras_tuner.Objective(f"val_{task.metric}", "max" if task.maximize else "min")
+    with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
+        tuner = keras_tuner.RandomSearch(ActivationHyperModel(model), objective, max_trials=2, directory=scratch)
+        start = time.perf_counter()
+        tuner.search(**{**_fit(task, parts), "epochs": epochs}, verbose=0)
+        return (time.perf_counter() - start) / 2
+
+
+def _loop(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int) -> float:
+    start = time.perf_counter()
+    with_activations(model, "mish").fit(**{**_fit(task, parts), "epochs": epochs}, verbose=0)
+    return time.perf_counter() - start
+
+
+def _population(task: Task, model: keras.Model, parts: datasets.Parts, slots: int) -> tuple[float, float]:
+    start = time.perf_counter()
+    chosen = grid(3)
+    trainer = PopulationTrainer(model, (chosen * (slots // len(chosen) + 1))[:slots])
+    trainer.train(0, {**_fit(task, parts), "epochs": 1})
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    trainer.train(1, _fit(task, parts))
+    epoch = (time.perf_counter() - start) / task.epochs
+    return max(0.0, first - epoch), epoch

@@ -1,0 +1,146 @@
+"""Whole searches by wall-clock, from the call to the best model in hand, against the same search in plain KerasTuner.
+
+    python -m benchmarks.search --mlp letters.csv letter --cnn optdigits.csv digit [--trials 32] [--tasks mlp cnn ...]
+
+Tasks: ``default``, the search of ``keras-acts search`` on its bundled digits without verdict and export; ``mlp``, an
+MLP 64-64 on ``--mlp``; ``cnn``, that CNN on ``--cnn``; ``lstm``, an LSTM on sequences; ``frozen``,
+a frozen MobileNetV2 (no weights are downloaded) with a trained head.
+
+Ours is `ActivationTuner` as users call it, the peer `keras_tuner.RandomSearch` with the same hypermodel, data, epochs
+and batch size. The peer trains one trial after the other, so it is measured at ``--peers`` trials and scaled, its best
+model loaded once. "in steps" is the share of our seconds that the training steps take at their median speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import keras_tuner
+import numpy as np
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.population import StepTimer, Task, cnn, compiled, environment, mlp, read
+from keras_acts.search import ActivationHyperModel, ActivationTuner, PopulationModel
+from keras_acts_cli import data as datasets
+from keras_acts_cli import models
+
+
+def lstm() -> keras.Model:
+    """Return an LSTM whose cell and head have an activation each."""
+    layers = [keras.layers.LSTM(32), keras.layers.Dense(32, activation="relu"), keras.layers.Dense(4, "softmax")]
+    return keras.Sequential([keras.Input((24, 6)), *layers])
+
+
+def frozen() -> keras.Model:
+    """Return a frozen MobileNetV2 with a trained head."""
+    base = keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None, pooling="avg")
+    base.trainable = False
+    head = [keras.layers.Dense(64, activation="relu"), keras.layers.Dense(5, activation="softmax")]
+    return keras.Sequential([keras.Input((96, 96, 3)), base, *head])
+
+
+def sequences(samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return random walks, each with the channel that ends highest among the first four as its class."""
+    x = np.random.default_rng(0).normal(size=(samples, 24, 6)).astype("float32")
+    return x, x[:, :, :4].sum(axis=1).argmax(axis=1)
+
+
+def images(samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return noise whose brightness is the class."""
+    y = np.random.default_rng(0).integers(0, 5, samples)
+    noise = np.random.default_rng(1).normal(size=(samples, 96, 96, 3))
+    return (noise + y[:, None, None, None]).astype("float32"), y
+
+
+def tasks(arguments: argparse.Namespace) -> Iterator[Task]:
+    """Yield what is measured."""
+    wanted = arguments.tasks
+    if "default" in wanted:
+        dataset = datasets.load("digits")
+        parts = dataset.split(0)
+        yield Task("default", *parts.train, lambda: models.build(None, dataset, parts, 0), 32, 10)
+    if "mlp" in wanted and arguments.mlp:
+        x, y = read(*arguments.mlp)
+        yield Task("mlp", x, y, mlp(x.shape[1], int(y.max()) + 1), 128, 5)
+    if "cnn" in wanted and arguments.cnn:
+        x, y = read(*arguments.cnn)
+        side = int(x.shape[1] ** 0.5)
+        yield Task("cnn", x.reshape(-1, side, side, 1), y, cnn(side, int(y.max()) + 1, normalized=False), 32, 10)
+    if "lstm" in wanted:
+        yield Task("lstm", *sequences(2000), lstm, 64, 3)
+    if "frozen" in wanted:
+        yield Task("frozen", *images(320), frozen, 32, 3)
+
+
+def ours(task: Task, trials: int) -> tuple[float, float]:
+    """Return the seconds of our search, and those of its steps."""
+    timers: list[StepTimer] = []
+    fit = PopulationModel.fit
+
+    def timed(self: PopulationModel, *args: Any, callbacks: Any = None, **kwargs: Any) -> Any:
+        timers.append(StepTimer())
+        return fit(self, *args, callbacks=[timers[-1], *(callbacks or [])], **kwargs)
+
+    model = compiled(task.model())
+    PopulationModel.fit = timed  # type: ignore[method-assign]  # the tuner takes no callback that it does not know
+    try:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            start = time.perf_counter()
+            tuner = ActivationTuner(model, "val_accuracy", trials, directory=folder)
+            tuner.search(**task.fitted, validation_split=0.2)
+            tuner.get_best_models()
+            return time.perf_counter() - start, sum(timer.total for timer in timers)
+    finally:
+        PopulationModel.fit = fit  # type: ignore[method-assign]
+
+
+def plain(task: Task, trials: int, peers: int) -> float:
+    """Return the seconds of KerasTuner's search."""
+    model = compiled(task.model())
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        start = time.perf_counter()
+        tuner = keras_tuner.RandomSearch(
+            ActivationHyperModel(model), "val_accuracy", max_trials=peers, seed=1, directory=folder
+        )
+        begun = time.perf_counter() - start
+        tuner.search(**task.fitted, validation_split=0.2)
+        searched = time.perf_counter() - start - begun
+        tuner.get_best_models()
+        return time.perf_counter() - start + searched * (trials / peers - 1)
+
+
+def main() -> None:
+    """Print a table of ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"))
+    parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"))
+    parser.add_argument("--tasks", nargs="+", default=["default", "mlp", "cnn", "lstm", "frozen"])
+    parser.add_argument("--trials", type=int, default=32)
+    parser.add_argument("--peers", type=int, default=3)
+    arguments = parser.parse_args()
+    console = Console()
+    console.print(environment())
+    table = Table("task", "trials", "seconds", "KerasTuner", "times faster", "in steps", box=MARKDOWN)
+    for task in tasks(arguments):
+        seconds, steps = ours(task, arguments.trials)
+        peer = plain(task, arguments.trials, arguments.peers)
+        row = (f"{seconds:.1f}", f"{peer:.1f}", f"{peer / seconds:.1f}", f"{steps / seconds:.0%}")
+        table.add_row(task.name, str(arguments.trials), *row)
+        console.print(task.name, *row)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Populations that train on: members that stay carry their weights on, new ones catch up on the same batches."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_acts.errors import SearchError
+
+from . import carry
+from .best import BestWeights
+from .members import Member
+from .population import PopulationModel
+from .replicate import steps
+from .seeding import derive, isolated_seed
+
+_SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
+_BATCHES = 13  # a stream of seeds
+
+
+@dataclass
+class Run:
+    """What is known of one member.
+
+    Attributes:
+        epochs: how far it is.
+        best: the objective at its best epoch.
+        diverged: whether its loss or objective was not finite.
+        seconds: its share of the time of its populations.
+    """
+
+    epochs: int = 0
+    best: float = np.nan
+    diverged: bool = False
+    seconds: float = 0.0
+
+
+@dataclass
+class _Cohort:
+    population: PopulationModel
+    epochs: int = 0
+
+
+class Cohorts:
+    """Trains members of one model, all of them at once.
+
+    What a run scores depends on its candidate, its seed and the stretches only, not on when it began or beside whom.
+
+    Args:
+        model: compiled.
+        objective: what is recorded.
+        fit: the arguments of `fit`, data included, without epochs.
+        ends: the epochs where stretches of training end, rising. Each stretch has its own batch order.
+        seed: of the batch orders.
+        watch: called after each epoch of a population with the number of its slots.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        objective: keras_tuner.Objective,
+        fit: Mapping[str, Any],
+        ends: Sequence[int],
+        seed: int,
+        watch: Callable[[int], None],
+    ):
+        self.runs: dict[Member, Run] = {}
+        self.objective, self.watch = objective, watch
+        self._model, self._fit, self._ends, self._seed = model, dict(fit), list(ends), seed
+        self._cohorts: list[_Cohort] = []
+
+    def train(self, members: Sequence[Member], epochs: int) -> None:
+        """Train these members, and no others, until they have so many epochs, the end of a stretch."""
+        kept = []
+        for cohort in self._cohorts:
+            slots = [slot for slot, member in enumerate(cohort.population.members) if member in members]
+            if slots and len(slots) < len(cohort.population.members):
+                cohort.population = cohort.population.select(slots)
+            if slots:
+                kept.append(cohort)
+        inside = {member for cohort in kept for member in cohort.population.members}
+        new = [member for member in members if member not in inside]
+        self.runs |= {member: Run() for member in new if member not in self.runs}
+        self._cohorts = kept + [self._begun(new[i : i + _SLOTS]) for i in range(0, len(new), _SLOTS)]
+        for index, end in enumerate(self._ends[: self._ends.index(epochs) + 1]):
+            for cohort in self._cohorts:
+                if cohort.epochs < end:
+                    self._stretch(cohort, index, end)
+
+    def model(self, member: Member) -> keras.Model | None:
+        """Return a member that was trained last as an ordinary model; None if it was not."""
+        for cohort in self._cohorts:
+            if member in cohort.population.members:
+                return cohort.population.model(cohort.population.members.index(member))
+        return None
+
+    def _begun(self, members: list[Member]) -> _Cohort:
+        population = PopulationModel(self._model, members)
+        population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, self._fit)})
+        return _Cohort(population)
+
+    def _stretch(self, cohort: _Cohort, index: int, end: int) -> None:
+        callbacks = [*keras.tree.flatten(self._fit.get("callbacks") or []), _Record(self, cohort)]
+        if end == self._ends[-1]:
+            callbacks.append(BestWeights(self.objective.name, self.objective.direction))
+        options = {**self._fit, "callbacks": callbacks, "initial_epoch": cohort.epochs, "epochs": end}
+        with isolated_seed(derive(self._seed, _BATCHES, index)), _expected_traces():
+            cohort.population.fit(**options, verbose=0)
+
+
+@contextlib.contextmanager
+def _expected_traces() -> Iterator[None]:
+    """Each population is a program of its own: TensorFlow need not warn that they are many."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)
+
+
+class _Record(keras.callbacks.Callback):
+    """Notes what each slot of a population does in each epoch."""
+
+    def __init__(self, cohorts: Cohorts, cohort: _Cohort):
+        super().__init__()
+        self._cohorts, self._cohort = cohorts, cohort
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._clock = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        objective, members = self._cohorts.objective, self._cohort.population.members
+        name = objective.name
+        key = f"val_slots/{name[4:]}" if name.startswith("val_") else f"slots/{name}"
+        if logs is None or key not in logs:
+            known = sorted(n for n in logs or {} if "slots/" not in n)
+            raise SearchError(f"The objective must be one of {known}. Received: {name!r}")
+        values = np.asarray(keras.ops.convert_to_numpy(logs[key]), float)
+        frozen, now = set(self._cohort.population.diverged), time.perf_counter()
+        better = np.fmax if objective.direction == "max" else np.fmin
+        for slot, member in enumerate(members):
+            run = self._cohorts.runs[member]
+            run.diverged |= slot in frozen or not np.isfinite(values[slot])
+            run.best = float(better(run.best, values[slot]))
+            run.epochs = max(run.epochs, epoch + 1)
+            run.seconds += (now - self._clock) / len(members)
+        self._clock, self._cohort.epochs = now, epoch + 1
+        self._cohorts.watch(len(members))

@@ -1,0 +1,107 @@
+"""How many slots of a population fit into memory, and what to do when that was too many."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+
+from .blueprint import layers_of
+from .device import gpus
+
+Job = TypeVar("Job")
+
+_SHARE = 0.5  # of the free memory: an estimate is one, and the data, the graph and the system want theirs
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def bytes_per_slot(model: keras.Model, batch_size: int) -> int:
+    """Estimate what one more slot of a population takes in training.
+
+    A trained value counts for itself, its gradient, the value before the update and a copy of the best epoch; two
+    states of the optimizer, as Adam's, for themselves and that copy; a layer's output with its gradient for each sample
+    of a batch. Sizes that the model leaves open count as 1.
+
+    Args:
+        model: the ordinary model.
+        batch_size: of training or validation, the larger.
+    """
+    width = 8 if keras.config.floatx() == "float64" else 4
+    trained = sum(math.prod(v.shape) for v in model.trainable_variables)
+    others = sum(math.prod(v.shape) for v in model.non_trainable_variables)
+    outputs = 0
+    for _, layer in layers_of(model):
+        for y in keras.tree.flatten([node.output_tensors for node in layer._inbound_nodes]):
+            outputs += math.prod(size or 1 for size in y.shape[1:])
+    return width * (8 * trained + 3 * others + 2 * batch_size * outputs)
+
+
+def free_memory() -> int:
+    """Return the free bytes where populations train: of the first GPU, else of the RAM, within the cgroup's limit."""
+    if gpus():
+        return _free_on_gpu()
+    free = _free_ram()
+    for limit, used in _CGROUPS:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # there is no such file, or it says "max"
+            continue
+    return max(free, 0)
+
+
+def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[list[Job]]:
+    """Return the jobs in as few populations of about the same size as the memory allows.
+
+    Args:
+        jobs: what becomes a slot each.
+        slot: the bytes of one.
+        memory: the bytes that may be used; by default half of what is free.
+    """
+    budget = _SHARE * free_memory() if memory is None else memory
+    most = max(1, int(budget // max(slot, 1)))
+    count = math.ceil(len(jobs) / most)
+    bounds = [round(i * len(jobs) / count) for i in range(count + 1)]
+    return [list(jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, in Python, TensorFlow or JAX."""
+    if isinstance(error, MemoryError):
+        return True
+    name = type(error).__name__
+    return name == "ResourceExhaustedError" or (
+        name in ("XlaRuntimeError", "JaxRuntimeError", "InternalError") and "RESOURCE_EXHAUSTED" in str(error)
+    )
+
+
+def _free_ram() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    return 4 * 2**30  # Windows tells through no module of Python's own
+
+
+def _free_on_gpu() -> int:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+        from tensorflow.python.client import device_lib  # the only place where TensorFlow says how much it will take
+
+        limit = next(d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU")
+        return int(limit - tf.config.experimental.get_memory_info("GPU:0")["current"])
+    import jax
+
+    stats: dict[str, Any] = jax.local_devices()[0].memory_stats()
+    return int(stats["bytes_limit"] - stats["bytes_in_use"])

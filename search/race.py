@@ -1,0 +1,263 @@
+"""A search as a race on real populations: what it proposes, trains, keeps and finds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from scipy import stats
+
+from keras_acts.errors import ModelError, SearchError
+
+from .cohorts import Cohorts, Run
+from .fresh import KEPT
+from .members import Member
+from .objective import checked_objective
+from .population import PopulationModel
+from .progress import RaceProgress
+from .racing import Heat, Race, cost, schedule
+from .result import TrialResult
+from .rewrite import with_activations
+from .seeding import derive
+from .shapes import shapes
+from .space import ActivationSpace, Candidate
+from .surrogate import ShapeProposer
+
+_POOL = 256  # candidates with random parameters, to propose from
+_INITIAL = 12  # a stream of seeds
+_FILE = "race.json"
+
+
+def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[str, Any]) -> str:
+    """Return why a search cannot be a race; empty if it can."""
+    if not isinstance(model, keras.Model):
+        return "the model is made by a function"
+    if space.per != "model":
+        return "slots have activations of their own"
+    try:
+        checked_objective(objective)
+    except SearchError as error:
+        return str(error)
+    if hasattr(fit["x"], "__next__"):
+        return "the data can be read once only"
+    if fit.get("validation_freq", 1) != 1:
+        return "not every epoch is validated"
+    single = [c for c in keras.tree.flatten(fit.get("callbacks") or []) if not isinstance(c, KEPT)]
+    if single:
+        return f"the callback {type(single[0]).__name__} belongs to a single model"
+    try:
+        PopulationModel(model, ["relu"])
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
+class _Over(Exception):
+    """The time is over, which is no error."""
+
+
+class RaceSearch:
+    """Searches by racing. `run` does it; the rest tells what was found.
+
+    Args:
+        model: that `hindrance` has nothing against.
+        space: what is searched, the baseline first.
+        objective: what ranks the candidates, one metric.
+        fit: the arguments of `fit`, data included, without epochs.
+        trials: how many candidates start at most.
+        epochs: of a whole training.
+        total: how many epochs all runs together may take.
+        seconds: after which the race ends with what it has.
+        seed: of candidates, initialization and batch order.
+        project: a folder that keeps the scores of finished rungs.
+        verbose: 0 shows nothing.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        space: ActivationSpace,
+        objective: Any,
+        fit: Mapping[str, Any],
+        *,
+        trials: int,
+        epochs: int,
+        total: int,
+        seconds: float | None = None,
+        seed: int = 0,
+        project: Path | None = None,
+        verbose: int = 1,
+    ):
+        self.objective, self.interrupted = checked_objective(objective), False
+        self._model, self._space, self._seed, self._limit = model, space, seed, seconds
+        starts = space.grid(1)
+        self._rungs = schedule(trials, epochs, total, len(starts))
+        pool = [*space.grid(5), *space.sample(_POOL, derive(seed))]
+        self._race = Race(starts, self._rungs, ShapeProposer(pool, shapes))
+        ends = sorted({rung.epochs for rung in self._rungs})
+        self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch)
+        self._alone = lambda: Cohorts(model, self.objective, fit, ends, seed, lambda slots: None)
+        self._finished: dict[Member, keras.Model | None] = {}
+        self._journal = None if project is None else project / _FILE
+        self._deadline = math.inf
+        self.progress = RaceProgress(cost(self._rungs), verbose)
+
+    def run(self) -> None:
+        """Train, rung after rung, until the race is over, the time is, or the user ends it."""
+        if self._limit is not None:
+            self._deadline = time.monotonic() + self._limit
+        kept = self._kept()
+        try:
+            while (heat := self._race.ask()) is not None:
+                number = len(self._race.rounds)
+                # only scores are kept: who is alive trains again, on the same batches from the same weights
+                if number < len(kept) and number + 1 < len(self._rungs):
+                    self._recall(heat, kept[number])
+                else:
+                    self._cohorts.train(self._members(heat), heat.epochs)
+                self._race.tell(self._scores(heat))
+                self._keep()
+                self.progress.say(self._line(heat))
+        except KeyboardInterrupt:
+            self.interrupted = True
+        except _Over:
+            self.progress.say("The time is over: the best so far")
+
+    def results(self) -> tuple[TrialResult, ...]:
+        """All candidates: who went furthest first, then by score, the diverged last."""
+        rows = [self._row(c) for c in dict.fromkeys(m.candidate for m, r in self._cohorts.runs.items() if r.epochs)]
+        ranked = sorted((row for row in rows if row.score is not None), key=self._order)
+        orders = [self._order(row) for row in ranked]
+        # equal ones share a rank, so that a tie with the baseline shows
+        ranked = [replace(row, rank=1 + orders.index(self._order(row))) for row in ranked]
+        return (*ranked, *(row for row in rows if row.score is None))
+
+    def model(self, candidate: Candidate) -> keras.Model | None:
+        """Return the candidate's best model; None if it diverged, or left the race and was not finished."""
+        runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
+        if any(self._cohorts.runs[member].diverged for _, member in runs):
+            return None
+        members = [member for _, member in sorted(runs, key=lambda one: -one[0])]
+        models = (self._finished.get(member) or self._cohorts.model(member) for member in members)
+        return next((model for model in models if model is not None), None)
+
+    def finish(self, name: str) -> None:
+        """Train a candidate that left the race as far as the others, on the race's first seed, if it has not."""
+        furthest = max(run.epochs for run in self._cohorts.runs.values())
+        candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
+        runs = self._runs_of(candidate)
+        if furthest != self._rungs[-1].epochs or furthest == max(run.epochs for run in runs.values()):
+            return
+        member, alone = next(iter(runs)), self._alone()
+        alone.train([member], furthest)
+        self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
+
+    def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
+        """Return what builds a candidate's model, whether it is alive or not."""
+        return partial(with_activations, self._model, candidate)
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.objective.direction == "max" else -1
+
+    def _order(self, row: TrialResult) -> tuple[float, ...]:
+        return (-(row.epochs or 0), -(row.seeds or 0), -self._sign * (row.score or 0.0))
+
+    def _runs_of(self, candidate: Candidate) -> dict[Member, Run]:
+        return {member: run for member, run in self._cohorts.runs.items() if member.candidate == candidate}
+
+    def _row(self, candidate: Candidate) -> TrialResult:
+        runs = list(self._runs_of(candidate).values())
+        epochs = max(run.epochs for run in runs)
+        furthest = [run for run in runs if run.epochs == epochs]
+        healthy = not any(run.diverged for run in runs)
+        done = epochs == self._rungs[-1].epochs and len(furthest) == self._rungs[-1].seeds
+        return TrialResult(
+            rank=None,
+            candidate=candidate,
+            score=float(np.mean([run.best for run in furthest])) if healthy else None,
+            status=("completed" if done else "stopped") if healthy else "diverged",
+            seconds=sum(run.seconds for run in runs),
+            hyperparameters=self._space.hyperparameters(candidate),
+            message="" if healthy else f"diverged: the loss or {self.objective.name} is not finite",
+            epochs=epochs,
+            seeds=len(furthest),
+        )
+
+    def _members(self, heat: Heat) -> list[Member]:
+        seeds = [derive(self._seed, _INITIAL, index) for index in range(heat.seeds)]
+        return [Member(candidate, seed) for candidate in heat.candidates for seed in seeds]
+
+    def _scores(self, heat: Heat) -> np.ndarray:
+        runs = [self._cohorts.runs[member] for member in self._members(heat)]
+        scores = [np.nan if run.diverged else self._sign * run.best for run in runs]
+        return np.reshape(scores, (len(heat.candidates), heat.seeds))
+
+    def _epoch(self, slots: int) -> None:
+        heat = self._race.ask()
+        assert heat is not None  # one trains
+        text = f"rung {len(self._race.rounds) + 1}/{len(self._rungs)}, {len(heat.candidates)} alive"
+        self.progress.epoch(f"{text}, {best}" if (best := self._best()) else text, slots)
+        if time.monotonic() > self._deadline:
+            raise _Over
+
+    def _best(self) -> str:
+        """The best of the last round, with the 95 % interval of its mean over the seeds."""
+        if not self._race.rounds or not np.isfinite(self._race.rounds[-1].means).any():
+            return ""
+        last = self._race.rounds[-1]
+        index = int(np.nanargmax(last.means))
+        scores, n = last.scores[index], last.heat.seeds
+        margin = f" ± {stats.t.isf(0.025, n - 1) * scores.std(ddof=1) / math.sqrt(n):.2g}" if n > 1 else ""
+        return f"best {last.heat.candidates[index]} {self._sign * float(last.means[index]):.4f}{margin}"
+
+    def _line(self, heat: Heat) -> str:
+        diverged = int(np.isnan(self._race.rounds[-1].means).sum())
+        text = (
+            f"rung {len(self._race.rounds)}/{len(self._rungs)}: {len(heat.candidates)} candidates, "
+            f"{heat.epochs} epochs, {heat.seeds} seed{'s' * (heat.seeds > 1)}"
+        )
+        return ", ".join([text, *([f"{diverged} diverged"] if diverged else []), *filter(None, [self._best()])])
+
+    def _keep(self) -> None:
+        """Write the scores of all finished rungs, in one step."""
+        if self._journal is None:
+            return
+        runs = [
+            [str(member.candidate), member.seed, run.epochs, repr(run.best), run.diverged]
+            for done in self._race.rounds[-1:]
+            for member in self._members(done.heat)
+            for run in [self._cohorts.runs[member]]
+        ]
+        rounds = [*self._kept()[: len(self._race.rounds) - 1], runs]
+        self._journal.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._journal.with_suffix(".partial")
+        partial.write_text(json.dumps(rounds), encoding="utf-8")
+        os.replace(partial, self._journal)
+
+    def _kept(self) -> list[Any]:
+        if self._journal is None or not self._journal.is_file():
+            return []
+        try:
+            return list(json.loads(self._journal.read_text(encoding="utf-8")))
+        except ValueError:
+            raise SearchError(
+                f"The race cannot be read; overwrite=True begins again. Received: {self._journal}"
+            ) from None
+
+    def _recall(self, heat: Heat, kept: list[Any]) -> None:
+        members = self._members(heat)
+        if [[str(member.candidate), member.seed] for member in members] != [run[:2] for run in kept]:
+            rule = "The race must be one of these settings and versions; overwrite=True begins again"
+            raise SearchError(f"{rule}. Received: {self._journal}")
+        for member, (_, _, epochs, best, diverged) in zip(members, kept, strict=True):
+            self._cohorts.runs[member] = Run(epochs, float(best), diverged)

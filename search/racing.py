@@ -1,0 +1,192 @@
+"""Racing: scores in, survivors out. What trains, and on what, is not known here. NumPy and SciPy only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from .paired import ALPHA
+
+_SHARES = (0.25, 0.5, 1.0)  # of a whole training: where the rungs end
+_FINALISTS = 3
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One round of a race: the best of the round before, and new ones, trained further and on more seeds.
+
+    Attributes:
+        epochs: how far each has been trained when it ends.
+        seeds: how many each has.
+        keep: how many of the round before go on at most, besides the baseline.
+        enter: how many new ones start.
+    """
+
+    epochs: int
+    seeds: int
+    keep: int
+    enter: int
+
+
+@dataclass(frozen=True)
+class Heat:
+    """What a race wants to be trained: every candidate on the seeds 0, 1, … until an epoch; the baseline is first."""
+
+    candidates: tuple[Any, ...]
+    seeds: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """A heat with its scores, (K, S): higher is better, nan where a run diverged."""
+
+    heat: Heat
+    scores: np.ndarray
+
+    @property
+    def means(self) -> np.ndarray:
+        """The mean score of each candidate, (K,); nan if one of its runs diverged."""
+        return self.scores.mean(axis=1)
+
+
+# (rounds so far, candidates that were ever in the race, how many) -> so many new ones; fewer, if there are no more
+Propose = Callable[[Sequence[Round], set[Any], int], Sequence[Any]]
+
+
+def schedule(trials: int, epochs: int, total: int | None = None, starts: int = 1) -> tuple[Rung, ...]:
+    """Return the rungs of a race that trains about as many epochs as `trials` whole trainings.
+
+    They end at a quarter, a half and all of the epochs. The first is trained in two rounds: the second half of the
+    candidates is proposed from what the first half showed. What is left of the budget is shared by the later rungs;
+    each doubles the seeds, and the last has as many as the budget allows.
+
+    Args:
+        trials: how many candidates start, the baseline among them.
+        epochs: of a whole training.
+        total: how many epochs all runs together may take; by default ``trials * epochs``.
+        starts: how many candidates there are before any can be proposed, the baseline among them.
+
+    Example:
+        >>> [(r.epochs, r.seeds, r.keep, r.enter) for r in schedule(20, 10, starts=9)]
+        [(3, 1, 0, 9), (3, 1, 9, 10), (5, 2, 9, 0), (10, 3, 2, 0)]
+    """
+    left = trials * epochs if total is None else total
+    ends = sorted({max(1, math.ceil(epochs * share)) for share in _SHARES})
+    count = max(1, min(trials, left // ends[0]) - 1)
+    first = min(count, max(starts - 1, count // 2))
+    rungs = [Rung(ends[0], 1, 0, first)]
+    if count > first:
+        rungs.append(Rung(ends[0], 1, first, count - first))
+    left -= (count + 1) * ends[0]
+    alive, seeds = count, 1
+    for index, end in enumerate(ends[1:] or ends, start=1):
+        before, final = rungs[-1], end == ends[-1]
+        going_on, another = before.seeds * (end - before.epochs), end
+        if final:
+            keep = max(1, min(alive, _FINALISTS, left // (going_on + another) - 1))
+            seeds = before.seeds + max(0, (left // (keep + 1) - going_on) // another)
+        else:
+            seeds = 2 * before.seeds
+            share = left / (len(ends) - index)
+            keep = max(1, min(alive, int(share // (going_on + (seeds - before.seeds) * another)) - 1))
+        if end > before.epochs or seeds > before.seeds:
+            rungs.append(Rung(end, seeds, keep, 0))
+        left -= (keep + 1) * (going_on + (seeds - before.seeds) * another)
+        alive = keep
+    return tuple(rungs)
+
+
+def cost(rungs: Sequence[Rung]) -> int:
+    """Return how many epochs the runs of a race have together, if every rung is full."""
+    total = 0
+    for before, rung in zip((Rung(0, 0, 0, 0), *rungs), rungs, strict=False):
+        whole = rung.seeds * rung.epochs
+        total += rung.enter * whole + (rung.keep + 1) * (whole - before.seeds * before.epochs)
+    return total
+
+
+def survivors(scores: np.ndarray, keep: int, *, level: float = 0.0) -> list[int]:
+    """Return which candidates go on, the baseline (row 0) always first, the others from the best on.
+
+    A candidate with a diverged run never goes on and never takes a place: the next best does. One that is worse than
+    the leader by a paired t test on the seeds leaves even where there is a place for it. The test is one-sided at
+    ``level / (K - 1)``: since the best candidate of all is not truly worse than any other, it leaves wrongly with a
+    probability of at most `level`, whichever of the K - 1 others leads.
+
+    Args:
+        scores: (K, S), higher is better, nan where a run diverged.
+        keep: how many go on at most, besides the baseline.
+        level: of the test; 0 for none.
+
+    Example:
+        >>> survivors(np.array([[0.1], [0.5], [np.nan], [0.3]]), keep=2)
+        [0, 1, 3]
+    """
+    means = np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
+    order = [int(k) for k in np.argsort(-means, kind="stable") if np.isfinite(means[k])]
+    kept = [k for k in order if k == order[0] or not _worse(scores[k] - scores[order[0]], level / (len(order) - 1))]
+    return [0, *[k for k in kept if k][:keep]]
+
+
+def _worse(differences: np.ndarray, level: float) -> bool:
+    """Whether the one-sided paired t test rejects, at this level, that their mean is not negative."""
+    n = len(differences)
+    if n < 2 or not level:
+        return False
+    mean, sd = float(differences.mean()), float(differences.std(ddof=1))
+    # without a spread there is nothing to measure a difference by
+    return sd > 1e-9 * abs(mean) and float(stats.t.cdf(mean / (sd / math.sqrt(n)), n - 1)) < level
+
+
+class Race:
+    """A race as a conversation: `ask` says what to train, `tell` takes the scores.
+
+    Args:
+        starts: the candidates that start first, the baseline first of all.
+        rungs: as `schedule` makes them.
+        propose: returns new candidates.
+
+    Example:
+        >>> race = Race(["relu", "mish", "elu"], schedule(3, 4, starts=3), propose=lambda rounds, known, count: [])
+        >>> while (heat := race.ask()) is not None:
+        ...     race.tell(train(heat))  # (K, S), higher is better
+    """
+
+    def __init__(self, starts: Sequence[Hashable], rungs: Sequence[Rung], propose: Propose):
+        self.rungs, self.rounds = tuple(rungs), list[Round]()
+        self._starts, self._propose = list(starts), propose
+        self._level = ALPHA / len(self.rungs)
+        self._asked: Heat | None = None
+
+    def ask(self) -> Heat | None:
+        """Return what to train next; None when the race is over."""
+        if self._asked is None and len(self.rounds) < len(self.rungs):
+            rung = self.rungs[len(self.rounds)]
+            enter = rung.enter
+            if self.rounds:
+                last = self.rounds[-1]
+                alive = [last.heat.candidates[k] for k in survivors(last.scores, rung.keep, level=self._level)]
+                # those that diverged leave no gap: the rung is filled up
+                enter += max(0, min(rung.keep, len(last.scores) - 1) - int(np.isfinite(last.means[1:]).sum()))
+            else:
+                alive = self._starts[: 1 + enter]
+                enter -= len(alive) - 1
+            known = {c for done in self.rounds for c in done.heat.candidates} | set(alive)
+            if enter > 0:
+                alive += list(self._propose(self.rounds, known, enter))[:enter]
+            self._asked = Heat(tuple(alive), rung.seeds, rung.epochs)
+        return self._asked
+
+    def tell(self, scores: np.ndarray) -> None:
+        """Take the scores of the heat that was asked for, (K, S): higher is better, nan where a run diverged."""
+        heat = self.ask()
+        if heat is None or np.shape(scores) != (len(heat.candidates), heat.seeds):
+            raise ValueError(f"The scores must be those of the heat asked for, {heat}. Received: {np.shape(scores)}")
+        self.rounds.append(Round(heat, np.where(np.isfinite(scores), scores, np.nan)))
+        self._asked = None

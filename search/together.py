@@ -1,0 +1,272 @@
+"""Trials of a search trained together: which of them, in what populations, and what KerasTuner gets to keep of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras_tuner.src import utils
+from keras_tuner.src.engine.trial import Trial
+
+from keras_acts.errors import ModelError
+
+from . import carry, planner
+from .alike import Made, check_training, searched, seen
+from .blueprint import layers_of, variables_of, weights_of
+from .candidate import Candidate
+from .epochs import BestEpochs, SlotEpochs
+from .members import Member, arrange
+from .population import PopulationModel
+from .seeding import derive, isolated_seed
+from .watching import Watching
+
+_STEPS = 100  # in one call: less Python an epoch
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A trial as a slot of a population.
+
+    Attributes:
+        trial: of KerasTuner.
+        model: the model that the slots are made of.
+        slots: of that model, where the candidate goes; None for all hidden ones.
+        candidate: the activation there.
+        rate: the learning rate, if trials have rates of their own.
+        made: the trial's own models, one an execution, if the slot must start from their weights.
+    """
+
+    trial: Trial
+    model: keras.Model
+    slots: tuple[str, ...] | None
+    candidate: Candidate
+    rate: float | None
+    made: tuple[keras.Model, ...] | None
+
+
+class Together:
+    """Trains trials of a tuner as populations.
+
+    Args:
+        tuner: an `ActivationTuner`.
+        fit: the arguments of `search`.
+        memory: the bytes that a population may use; None for half of what is free.
+
+    Attributes:
+        reasons: why trials could not train together.
+    """
+
+    def __init__(self, tuner: Any, fit: Mapping[str, Any], memory: int | None = None):
+        self._tuner, self._fit, self._memory = tuner, dict(fit), memory
+        self.reasons: dict[str, None] = {}
+
+    def train(self, jobs: list[Job], fit: Mapping[str, Any]) -> dict[str, list[keras.callbacks.History]]:
+        """Train jobs of one group in as many populations as it takes; return each trial's histories.
+
+        What did not train, for one of the `reasons`, is missing.
+        """
+        found: dict[str, list[keras.callbacks.History]] = {}
+        waiting = planner.waves(jobs, planner.bytes_per_slot(jobs[0].model, _batch_size(fit)), self._memory)
+        while waiting:
+            wave = waiting.pop(0)
+            if len(wave) < 2:
+                continue
+            try:
+                found |= self._population(wave, fit)
+            except ModelError as error:
+                self.reasons[str(error)] = None
+            except Exception as error:
+                if planner.is_out_of_memory(error):
+                    half = len(wave) // 2
+                    waiting[:0] = [wave[:half], wave[half:]]
+                else:  # one by one it comes again, and where it belongs
+                    self.reasons[f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"] = None
+        return found
+
+    def groups(self, trials: Iterable[Trial]) -> list[tuple[list[Job], dict[str, Any]]]:
+        """Return jobs that may share a population, with what `fit` gets."""
+        by_key: dict[Any, list[tuple[Trial, list[Made], dict[str, Any]]]] = {}
+        alone = self._fixed()
+        for trial in trials:
+            fit = self._tuner.fit_options(trial, self._fit)
+            apart = repr([fit.get("epochs"), fit.get("initial_epoch")])
+            if alone is not None and "tuner/trial_id" not in trial.hyperparameters.values:
+                by_key.setdefault((apart,), []).append((trial, [], fit))
+                continue
+            try:
+                made = self._made(trial)
+            except ModelError as error:
+                self.reasons[str(error)] = None
+            except Exception:  # a build that fails is told of where the trial trains by itself
+                continue
+            else:
+                by_key.setdefault((apart, self._key(trial, made[0])), []).append((trial, made, fit))
+        result = []
+        for entries in by_key.values():
+            if len(entries) > 1:
+                try:
+                    result.append((self._jobs(entries, alone), entries[0][2]))
+                except ModelError as error:
+                    self.reasons[str(error)] = None
+        return result
+
+    def _fixed(self) -> keras.Model | None:
+        """The model of the search, if its trials differ in nothing but the activation."""
+        tuner, hypermodel = self._tuner, self._tuner.hypermodel
+        model = getattr(hypermodel, "model", None)
+        fixed = isinstance(model, keras.Model) and hypermodel.space.per == "model" and not hypermodel.rescale_init
+        if not fixed or tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
+            return None
+        check_training(model)
+        return model
+
+    def _made(self, trial: Trial) -> list[Made]:
+        """A trial's own models, one an execution."""
+        found = []
+        for execution in range(self._tuner.executions_per_trial):
+            with isolated_seed(derive(self._tuner.seed, execution)):
+                found.append(seen(self._tuner._try_build(trial.hyperparameters)))
+        return found
+
+    def _key(self, trial: Trial, made: Made) -> str:
+        key = made.key
+        if made.rate is None or any(isinstance(c, keras.callbacks.LearningRateScheduler) for c in self._callbacks):
+            key += f" {made.rate}"
+        if made.custom:  # its config may not tell all: only the activation may differ
+            hp = trial.hyperparameters.values
+            choice = self._tuner.choice
+            own = sorted((k, v) for k, v in hp.items() if k != choice and not k.startswith((f"{choice}.", "tuner/")))
+            key += repr(own)
+        return key
+
+    @property
+    def _callbacks(self) -> list[Any]:
+        return keras.tree.flatten(self._fit.get("callbacks") or [])
+
+    def _jobs(self, entries: list[tuple[Trial, list[Made], Any]], fixed: keras.Model | None) -> list[Job]:
+        if not entries[0][1]:
+            assert fixed is not None  # else each trial has models of its own
+            choose = self._tuner.hypermodel.candidate
+            return [Job(trial, fixed, None, choose(trial.hyperparameters), None, None) for trial, _, _ in entries]
+        slots, candidates = searched([made[0] for _, made, _ in entries])
+        rates = [made[0].rate for _, made, _ in entries]
+        own = len(set(rates)) > 1
+        return [
+            Job(
+                trial,
+                entries[0][1][0].model,
+                slots,
+                candidate,
+                rate if own else None,
+                tuple(one.model for one in made),
+            )
+            for (trial, made, _), candidate, rate in zip(entries, candidates, rates, strict=True)
+        ]
+
+    def _population(self, jobs: list[Job], fit: Mapping[str, Any]) -> dict[str, list[keras.callbacks.History]]:
+        """Train one population for each execution."""
+        tuner = self._tuner
+        found: dict[str, list[keras.callbacks.History]] = {job.trial.trial_id: [] for job in jobs}
+        tops = np.full(len(jobs), np.nan)
+        for execution in range(tuner.executions_per_trial):
+            seed = derive(tuner.seed, execution)
+            population = self._built(jobs, seed, execution, fit)
+            watching = Watching(tuner, [job.trial for job in jobs], execution, self._callbacks)
+            epochs = SlotEpochs(
+                tuner.watched,
+                lambda slot, *rest: tuner.on_epoch_begin(jobs[slot].trial, *rest),
+                lambda slot, *rest: tuner.on_epoch_end(jobs[slot].trial, *rest),
+                watching.each,
+                watching.views(population),
+            )
+            best = BestEpochs(epochs, tuner.oracle.objective)
+            with isolated_seed(seed):
+                if jobs[0].made is None:  # what building one model draws from the random numbers
+                    tuner.hypermodel.build(jobs[0].trial.hyperparameters)
+                options = {**fit, "verbose": 0, "callbacks": [*watching.shared, best, epochs]}
+                population.fit(**options)
+            for job, history in zip(jobs, epochs.histories, strict=True):
+                recorded = keras.callbacks.History()
+                recorded.history = history
+                recorded.epoch = list(range(_length(history)))
+                found[job.trial.trial_id].append(recorded)
+            better = best.best < tops if tuner.oracle.objective.direction == "min" else best.best > tops
+            better = np.isfinite(best.best) & (better | np.isnan(tops))
+            tops = np.where(better, best.best, tops)
+            best.restore_weights()
+            done = best.best_epoch + 1 - fit.get("initial_epoch", 0)
+            self._save(population, jobs, np.flatnonzero(better), done / max(map(_length, epochs.histories)))
+        return found
+
+    def _built(self, jobs: list[Job], seed: int, execution: int, fit: Mapping[str, Any]) -> PopulationModel:
+        model = jobs[0].model
+        members = [Member(job.candidate, seed) for job in jobs]
+        population = PopulationModel(model, members, slots=jobs[0].slots)
+        population.compile(**{**carry.compile_arguments(model), **_steps(model, fit)})
+        if jobs[0].rate is not None:
+            population.set_learning_rates([job.rate or 0.0 for job in jobs])
+        if jobs[0].made is not None:
+            _start_from([job.made[execution] for job in jobs if job.made], population)
+        population.optimizer.build(population.trainable_variables)
+        return population
+
+    def _save(self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any) -> None:
+        """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
+        _, groups = arrange(population.members)
+        fill = carry.filler(population)
+        models: dict[int, keras.Model] = {}
+        for slot in chosen:
+            job, inside = jobs[slot], population._state.positions[slot]
+            group = next(g for g in groups if g.start <= inside < g.stop)
+            # without trained activations all files look alike
+            model = models.get(group.start if group.trained else -1)
+            if model is None:
+                model = population._state.blueprint.made(group.candidate)
+                model.compile(**carry.compile_arguments(job.model))
+                model.optimizer.build(model.trainable_variables)
+                models[group.start if group.trained else -1] = model
+            fill(inside, model)
+            steps = int(keras.ops.convert_to_numpy(population.optimizer.iterations))
+            model.optimizer.iterations.assign(round(steps * share[slot]))
+            if job.rate is not None:
+                model.optimizer.learning_rate = job.rate
+            model.save_weights(self._tuner._get_checkpoint_fname(job.trial.trial_id))
+            utils.save_json(self._tuner._get_build_config_fname(job.trial.trial_id), model.get_build_config())
+
+
+def _start_from(models: list[keras.Model], population: PopulationModel) -> None:
+    """Give each slot the weights of an ordinary model of the same architecture, whatever its layers are called."""
+    values = [[weights for _, layer in layers_of(model) for weights in [variables_of(layer)]] for model in models]
+    order = population._state.order
+    paths = [path for path, _ in layers_of(population._state.blueprint.model)]
+    for layer in population.stacked:
+        position = paths.index(layer.plan.path)
+        if layer.plan.shared:
+            same = weights_of(layer.plan.layer)
+            if any(not np.array_equal(v, same[key]) for own in values for key, v in _numpy(own[position]).items()):
+                raise ModelError("frozen layers differ from trial to trial")
+        for block in layer.plan.blocks:
+            own = [values[order[i]][position][block.key] for i in range(block.start, block.stop)]
+            block.variable.assign(np.stack([keras.ops.convert_to_numpy(v) for v in own]))
+
+
+def _numpy(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
+
+
+def _length(history: Mapping[str, list[float]]) -> int:
+    return len(next(iter(history.values()), ()))
+
+
+def _batch_size(fit: Mapping[str, Any]) -> int:
+    return max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
+
+
+def _steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
+    """More steps in one call, if the user has not said how many."""
+    if model.steps_per_execution > 1 or not hasattr(fit.get("x"), "shape"):
+        return {}
+    return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}

@@ -1,0 +1,177 @@
+"""Searches as races on real populations."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_acts.errors import SearchError
+from keras_acts.search import ActivationSpace, Candidate, report, search_activations
+from keras_acts.search import race as racing_search
+from keras_acts.search.cohorts import Cohorts
+from keras_acts.search.members import Member
+from tests.models import blobs, mlp
+
+X, Y = blobs(120)
+RACE = {"strategy": "race", "trials": 8, "epochs": 2, "verdict": 0, "verbose": 0}
+SOME = ["mish", "leaky_relu", "leaky_relu(alpha=1e38)"]
+
+
+def raced(**options):
+    return search_activations(mlp(), X[:90], Y[:90], **{"activations": SOME, **RACE, **options})
+
+
+@pytest.fixture(scope="module")
+def found():
+    return raced(test_data=(X[90:], Y[90:]))
+
+
+def test_a_race_ranks_who_went_furthest(found):
+    assert [t.status for t in found.trials if t.rank is None] == ["diverged"]
+    ranked = [t for t in found.trials if t.rank is not None]
+    assert {t.status for t in ranked} == {"completed", "stopped"}
+    assert sorted((-t.epochs, -t.seeds, -t.score) for t in ranked) == [(-t.epochs, -t.seeds, -t.score) for t in ranked]
+    finalists = [t for t in ranked if t.status == "completed"]
+    assert "relu" in {str(t.candidate) for t in finalists}
+    assert all(t.epochs == 2 and t.seeds >= 2 for t in finalists)
+    assert all(t.seconds > 0 for t in found.trials)
+
+
+def test_its_model_is_the_best_run(found):
+    x, y = X[72:90], Y[72:90]  # what validated
+    score = found.model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"]
+    assert score >= found.score - 1e-6  # the score is the mean over the seeds
+    assert found.test["accuracy"] == found.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True)["accuracy"]
+    assert found.baseline_test is not None
+
+
+def test_who_left_is_finished_for_the_verdict():
+    fit = {"x": X[:72], "y": Y[:72], "validation_data": (X[72:90], Y[72:90])}
+    space = ActivationSpace(SOME).with_baseline("relu")
+    race = racing_search.RaceSearch(mlp(), space, "val_accuracy", fit, trials=8, epochs=2, total=16, verbose=0)
+    race.run()
+    left = [t.candidate for t in race.results() if t.status == "stopped" and t.epochs == 1][-1]
+    assert race.model(left) is None
+    first = race.results()[0]
+    race.finish(str(first.candidate))
+    assert race.results()[0] == first
+    race.finish(str(left))
+    row = next(t for t in race.results() if t.candidate == left)
+    assert (row.epochs, row.seeds) == (2, 1)
+    score = race.model(left).evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["accuracy"]
+    assert score == pytest.approx(row.score)
+
+
+def test_the_table_tells_epochs_and_seeds(found):
+    assert "A race: who went further ranks first" in str(found)
+    assert list(found.to_pandas()["epochs"].dropna()) == [t.epochs for t in found.trials]
+    assert {"epochs", "seeds"} <= report.data(found)["trials"][0].keys()
+    assert found.trials[0].hyperparameters["act"] in ("relu", "mish", "leaky_relu")
+
+
+@pytest.mark.slow
+def test_same_seed_same_table(found):
+    again = raced()
+    assert [(t.candidate, t.score, t.rank) for t in again.trials] == [
+        (t.candidate, t.score, t.rank) for t in found.trials
+    ]
+
+
+def test_when_a_run_begins_changes_nothing():
+    objective = keras_tuner.Objective("val_loss", "min")
+    fit = {"x": X, "y": Y, "validation_split": 0.2}
+    members = [Member(Candidate.of(name), seed) for name in ("relu", "mish") for seed in (1, 2)]
+    late, straight = (Cohorts(mlp(), objective, fit, [1, 2], 0, lambda slots: None) for _ in range(2))
+    late.train(members[:3], 1)
+    late.train([members[0], members[3], members[2]], 2)
+    late.train(members, 2)
+    straight.train(members, 2)
+    for member in members:
+        assert late.runs[member].best == pytest.approx(straight.runs[member].best, rel=1e-5)
+        for a, b in zip(late.model(member).get_weights(), straight.model(member).get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_an_interrupt_gives_the_best_so_far(monkeypatch):
+    watch, calls = racing_search.RaceSearch._epoch, []
+
+    def interrupting(self, slots):
+        watch(self, slots)
+        calls.append(slots)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(racing_search.RaceSearch, "_epoch", interrupting)
+    found = raced()
+    assert found.interrupted
+    assert found.trials[0].status == "stopped"
+    assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
+
+
+def test_the_time_may_end_it():
+    found = raced(max_seconds=1e-9)
+    assert not found.interrupted
+    assert {t.epochs for t in found.trials} == {1}
+
+
+@pytest.mark.slow
+def test_an_interrupted_race_goes_on(tmp_path, monkeypatch, found):
+    watch, state = racing_search.RaceSearch._epoch, {"left": 3, "epochs": 0}
+
+    def watching(self, slots):
+        watch(self, slots)
+        state["epochs"] += slots
+        state["left"] -= 1
+        if state["left"] == 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(racing_search.RaceSearch, "_epoch", watching)
+    assert raced(directory=tmp_path).interrupted
+    before, state["epochs"] = state["epochs"], 0
+    resumed = raced(directory=tmp_path)
+    assert not resumed.interrupted
+    assert [(t.candidate, t.score) for t in resumed.trials] == [(t.candidate, t.score) for t in found.trials]
+    with pytest.raises(SearchError, match=r"trials=8\. Received: trials=7"):
+        raced(directory=tmp_path, trials=7)
+    (tmp_path / "activations" / "race.json").write_text("[[")
+    with pytest.raises(SearchError, match="cannot be read; overwrite=True"):
+        raced(directory=tmp_path)
+    assert before > 0
+
+
+@pytest.mark.slow
+def test_a_loss_is_minimized_and_relu_stays_even_if_it_is_last():
+    model = mlp()
+    model.compile(optimizer=keras.optimizers.SGD(0.05), loss="sparse_categorical_crossentropy")
+    found = search_activations(model, X, Y, activations=["mish", "gelu"], **RACE)
+    assert (found.objective, found.direction) == ("val_loss", "min")
+    finalists = [t for t in found.trials if t.status == "completed"]
+    assert [t.score for t in finalists] == sorted(t.score for t in finalists)
+    assert "relu" in {str(t.candidate) for t in finalists}
+
+
+def test_what_is_no_race_says_why(capsys):
+    class Watching(keras.callbacks.Callback):
+        pass
+
+    options = {**RACE, "strategy": "auto", "trials": 1, "epochs": 1, "verbose": 1}
+    search_activations(mlp(), X, Y, activations=["relu"], callbacks=[Watching()], **options)
+    assert "Not as a race: the callback Watching belongs to a single model" in capsys.readouterr().err
+    with pytest.raises(SearchError, match=r"A race is not possible here.*Watching"):
+        raced(callbacks=[Watching()])
+    with pytest.raises(SearchError, match="strategy is 'random'"):
+        raced(strategy="random", max_seconds=3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"strategy": "fast"}, r"one of auto, race, random\. Received: strategy='fast'"),
+        ({"max_epochs": 0}, "max_epochs must be an integer >= 1"),
+        ({"max_seconds": -1}, r"max_seconds must be a number > 0\. Received: max_seconds=-1"),
+        ({"objective": keras_tuner.Objective("val_f1", "max")}, "The objective must be one of.*val_accuracy.*val_f1"),
+    ],
+)
+def test_impossible_settings_are_refused(arguments, message):
+    with pytest.raises(SearchError, match=message):
+        raced(**arguments)

@@ -1,0 +1,176 @@
+"""Racing as a pure function: scores in, survivors out; and the surrogate that proposes."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from keras_acts.search import ActivationSpace, Candidate
+from keras_acts.search.racing import Race, Round, cost, schedule, survivors
+from keras_acts.search.shapes import shapes
+from keras_acts.search.surrogate import ShapeProposer, Surrogate, observations
+
+NAN = np.nan
+
+
+def run(race, score):
+    """Run a race whose scores are ``score(candidate, seed, epochs)``; return it."""
+    while (heat := race.ask()) is not None:
+        race.tell(np.array([[score(c, s, heat.epochs) for s in range(heat.seeds)] for c in heat.candidates]))
+    return race
+
+
+def test_the_best_go_on_and_the_baseline_always_stays():
+    scores = np.array([[0.0], [0.5], [NAN], [0.3], [0.9]])
+    assert survivors(scores, 2) == [0, 4, 1]
+    assert survivors(scores, 9) == [0, 4, 1, 3]
+    assert survivors(np.array([[NAN], [0.5], [0.6]]), 1) == [0, 2]
+    assert survivors(np.array([[NAN, 1], [1, NAN], [NAN, NAN]]), 2) == [0]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_survivors_hold_their_properties(seed):
+    rng = np.random.default_rng(seed)
+    k, s, keep = rng.integers(2, 40), rng.integers(1, 6), int(rng.integers(1, 20))
+    scores = rng.normal(size=(k, s))
+    scores[rng.random(k) < rng.choice([0, 0.1, 0.35, 0.6, 1])] = NAN
+    healthy = np.isfinite(scores[1:]).all(axis=1)
+    kept = survivors(scores, keep)
+    assert kept[0] == 0
+    assert len(kept) == len(set(kept)) == 1 + min(keep, healthy.sum())
+    means = scores.mean(axis=1)
+    assert all(np.isfinite(means[i]) for i in kept[1:])
+    assert all(np.diff(means[kept[1:]]) <= 0)
+    order = rng.permutation(np.arange(1, k))
+    mixed = survivors(scores[[0, *order]], keep)
+    assert [0, *(order[i - 1] for i in mixed[1:])] == kept
+    assert survivors(scores * 3 - 7, keep) == kept
+    fewer = survivors(scores, keep, level=0.05)
+    assert set(fewer) <= set(kept) | set(range(k))
+    assert len(fewer) <= len(kept)
+
+
+def test_who_is_surely_worse_leaves_although_there_is_a_place():
+    noise = np.random.default_rng(1).normal(size=(4, 8)) * 0.1
+    scores = np.array([[0.0], [1.0], [0.98], [0.0]]) + noise
+    assert survivors(scores, 3, level=0.05) == [0, 1, 2]
+    assert survivors(scores, 3) == [0, 1, 2, 3]
+    # a difference without any spread is no evidence, nor is one seed
+    assert survivors(scores[:, :1], 3, level=0.05) == [0, 1, 2, 3]
+    assert survivors(np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]]), 3, level=0.05) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("count", "seeds"), [(3, 2), (10, 4), (10, 8)])
+def test_the_best_of_all_seldom_leaves_by_the_test(count, seeds):
+    rng = np.random.default_rng(count)
+    lost = 0
+    for _ in range(2000):
+        scores = rng.normal(size=(count, seeds)) + rng.normal(size=seeds) * 3
+        # all are equal, which is the hardest case; "the best" is any of them but the baseline
+        lost += 1 not in survivors(scores, count, level=0.05)
+    assert lost / 2000 < 0.05
+
+
+@pytest.mark.parametrize("trials", [1, 2, 3, 8, 20, 64])
+@pytest.mark.parametrize("epochs", [1, 2, 3, 10, 50])
+def test_a_schedule_keeps_its_budget(trials, epochs):
+    for total in (None, trials * epochs * 3):
+        rungs = schedule(trials, epochs, total, starts=9)
+        assert rungs[0].keep == 0
+        assert rungs[-1].epochs == epochs
+        assert all(a.epochs <= b.epochs and a.seeds <= b.seeds for a, b in itertools.pairwise(rungs))
+        assert all(rung.keep >= 1 for rung in rungs[1:])
+        # at least the baseline and one more run to the end
+        assert cost(rungs) <= max(total or trials * epochs, 8 * epochs)
+        if trials >= 8:
+            assert cost(rungs) >= 0.7 * (total or trials * epochs)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.35, 0.6])
+@pytest.mark.parametrize("seed", range(5))
+def test_divergence_never_shrinks_a_rung(share, seed):
+    rng = np.random.default_rng(seed)
+    pool = list(range(200))
+    diverging = set(rng.choice(np.arange(1, 200), int(200 * share), replace=False).tolist())
+    late = {c for c in diverging if c % 2}  # half of them only after some epochs
+    true = rng.random(200)
+
+    def score(candidate, run_seed, epochs):
+        gone = candidate in diverging and (candidate not in late or epochs > 5)
+        return NAN if gone else true[candidate]  # without a spread nobody is surely worse
+
+    def propose(rounds, known, count):
+        return [c for c in pool if c not in known][:count]
+
+    rungs = schedule(32, 20, starts=10)
+    race = run(Race(pool[:10], rungs, propose), score)
+    for before, rung, done in zip([None, *race.rounds], rungs, race.rounds, strict=False):
+        quota = rung.keep + rung.enter
+        assert len(done.heat.candidates) - 1 == (quota if before is None else min(quota, len(pool)))
+        if before is not None:
+            diverged = {c for c, m in zip(before.heat.candidates, before.means, strict=True) if np.isnan(m)}
+            assert not diverged & set(done.heat.candidates[1:])
+    last = race.rounds[-1]
+    alive = [c for c in last.heat.candidates if c not in diverging]
+    assert last.heat.candidates[int(np.nanargmax(last.means))] == max(alive, key=lambda c: true[c])
+
+
+def test_same_scores_same_race():
+    def score(candidate, seed, epochs):
+        return np.sin(candidate * 3 + seed) + epochs
+
+    def made():
+        return Race(
+            range(5),
+            schedule(12, 8, starts=5),
+            lambda rounds, known, count: [c for c in range(60) if c not in known][:count],
+        )
+
+    one, two = run(made(), score), run(made(), score)
+    assert [r.heat for r in one.rounds] == [r.heat for r in two.rounds]
+    with pytest.raises(ValueError, match="must be those of the heat"):
+        one.tell(np.zeros((1, 1)))
+
+
+def test_aliases_have_one_shape_and_alpha_is_smooth():
+    found = shapes([Candidate.of(text) for text in ("relu", "elu(alpha=1e-9)", "leaky_relu(alpha=1e-9)")])
+    np.testing.assert_allclose(found - found[0], 0, atol=1e-6)
+    leaky = shapes([Candidate.of("leaky_relu", alpha=alpha) for alpha in (0.0, 0.1, 0.2, 0.4)])
+    distances = np.linalg.norm(leaky - leaky[0], axis=1)
+    np.testing.assert_allclose(distances, distances[1] * np.array([0, 1, 2, 4]), rtol=1e-5)
+    assert np.isfinite(shapes([Candidate.of("prelu"), Candidate.of("leaky_relu(alpha=1e38)")])).all()
+
+
+def test_the_surrogate_finds_the_best_alpha_from_noisy_scores():
+    rng = np.random.default_rng(0)
+    seen, asked = np.linspace(0, 1, 12)[:, None], np.linspace(0, 1, 101)[:, None]
+    truth = -((seen[:, 0] - 0.6) ** 2)
+    surrogate = Surrogate(seen, truth + rng.normal(size=12) * 0.02, np.ones(12))
+    mean, sd = surrogate.predict(asked)
+    assert abs(asked[np.argmax(mean), 0] - 0.6) < 0.1
+    assert (sd >= 0).all()
+    surer = surrogate.believing(asked[50], float(mean[50]))
+    assert surer.predict(asked[50:51])[1][0] < sd[50]
+
+
+def test_proposals_are_new_and_near_what_was_good():
+    space = ActivationSpace(["relu", "leaky_relu"])
+    pool = space.grid(20)
+    proposer = ShapeProposer(pool, shapes)
+    race = Race(pool[:8], schedule(8, 4, starts=8), proposer)
+    heat = race.ask()
+    alphas = np.array([dict(c.parameters).get("alpha", 0.0) for c in heat.candidates])
+    done = [Round(heat, alphas[:, None] * 1.0)]  # the larger the better
+    found = proposer(done, set(heat.candidates), 4)
+    assert len(set(found)) == 4
+    assert not set(found) & set(heat.candidates)
+    assert min(dict(c.parameters)["alpha"] for c in found) > alphas.max()
+
+
+def test_scores_of_an_earlier_round_are_moved_to_the_later_scale():
+    race = Race(range(4), schedule(4, 4, starts=4), lambda rounds, known, count: [])
+    run(race, lambda c, s, epochs: 10 * epochs - c)
+    candidates, values, counts = observations(race.rounds)
+    assert sorted(candidates) == [0, 1, 2, 3]
+    np.testing.assert_allclose(values[np.argsort(candidates)], 40 - np.arange(4))
+    assert counts.max() == race.rounds[-1].heat.seeds

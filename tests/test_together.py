@@ -1,0 +1,323 @@
+"""Trials trained together: the same scores, checkpoints, hooks and resumes as one by one, in any memory."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+
+from keras_acts.errors import ModelError, SearchError
+from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, search_activations
+from keras_acts.search.planner import bytes_per_slot, waves
+from tests.models import blobs, mlp
+
+X, Y = blobs(160)
+FIT = {"epochs": 3, "validation_split": 0.25, "batch_size": 16, "verbose": 0}
+NAMES = ["relu", "mish", "prelu", "leaky_relu"]
+VALUES = ["relu", "mish", "leaky_relu"]
+
+
+def tuner(folder, model=None, **arguments):
+    arguments = {"objective": "val_loss", "max_trials": 6, "directory": folder, **arguments}
+    if model is None:
+        arguments.setdefault("activations", NAMES)
+    return ActivationTuner(model or mlp(), **arguments)
+
+
+def both(tmp_path, model=None, fit=None, **arguments):
+    """The same search together and one by one."""
+    found = []
+    for population in ("auto", 1):
+        own = {key: value() if callable(value) and key == "oracle" else value for key, value in arguments.items()}
+        searched = tuner(tmp_path / str(population), model, population=population, **own)
+        searched.said = []
+        searched.say = searched.said.append
+        searched.search(X, Y, **{**FIT, **(fit or {})})
+        found.append(searched)
+    return found
+
+
+def assert_same(together, alone, says=False):
+    """The same trials with the same scores; and they did train together."""
+    assert bool(together.said) == says, together.said
+    assert list(together.oracle.trials) == list(alone.oracle.trials)
+    for trial_id, trial in together.oracle.trials.items():
+        other = alone.oracle.trials[trial_id]
+        assert trial.hyperparameters.values == other.hyperparameters.values
+        assert (trial.status, trial.best_step) == (other.status, other.best_step), trial.message
+        assert trial.score == (other.score and pytest.approx(other.score, rel=2e-4))
+
+
+def fitted(monkeypatch, before=lambda slots: None):
+    """The list that the sizes of all populations go into, as they begin to train."""
+    sizes, fit = [], PopulationModel.fit
+
+    def recorded(self, *args, **kwargs):
+        sizes.append(len(self.members))
+        before(sizes[-1])
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(PopulationModel, "fit", recorded)
+    return sizes
+
+
+def build(hp):
+    """A function with hyperparameters of its own: the units, and the learning rate."""
+    model = keras.Sequential([keras.Input((4,))])
+    model.add(keras.layers.Dense(hp.Choice("units", [4, 8]), activation=activation_choice(hp, space=VALUES)))
+    model.add(keras.layers.Dense(5, activation="tanh"))
+    model.add(keras.layers.Dense(3, activation="softmax"))
+    rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=0.1), "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.slow
+def test_the_same_scores_and_models_as_one_by_one(tmp_path):
+    together, alone = both(tmp_path, executions_per_trial=2)
+    assert_same(together, alone)
+    for one, other in zip(together.get_best_models(6), alone.get_best_models(6), strict=True):
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-4)
+        assert int(one.optimizer.iterations) == int(other.optimizer.iterations)
+        for a, b in zip(one.optimizer.variables, other.optimizer.variables, strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-3)
+
+
+@pytest.mark.slow
+def test_functions_with_hyperparameters_and_learning_rates_of_their_own(tmp_path, monkeypatch):
+    sizes = fitted(monkeypatch)
+    oracles = {"oracle": lambda: keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=7, seed=3)}
+    together, alone = both(tmp_path, build, **oracles)
+    assert_same(together, alone)
+    assert len(sizes) == 2  # a population for each number of units
+    assert sum(sizes) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The optimal value found for dimension")  # a Gaussian process of five points
+def test_bayesian_optimization_proposes_what_it_would_one_by_one(tmp_path):
+    def oracle():
+        return keras_tuner.oracles.BayesianOptimizationOracle("val_loss", max_trials=7, num_initial_points=5, seed=3)
+
+    together, alone = both(tmp_path, build, oracle=oracle)
+    for a, b in zip(together.oracle.trials.values(), alone.oracle.trials.values(), strict=True):
+        for name, value in a.hyperparameters.values.items():
+            assert value == (pytest.approx(b.hyperparameters.values[name], rel=1e-2) if name == "rate" else value)
+        assert a.score == pytest.approx(b.score, rel=1e-2)
+
+
+@pytest.mark.slow
+def test_hyperband_goes_on_from_checkpoints(tmp_path):
+    def oracle():
+        return keras_tuner.oracles.HyperbandOracle("val_loss", max_epochs=4, factor=2, seed=3)
+
+    together, alone = both(tmp_path, build, oracle=oracle)
+    assert_same(together, alone)
+    promoted = [t for t in together.oracle.trials.values() if "tuner/trial_id" in t.hyperparameters.values]
+    assert {t.hyperparameters.values["tuner/epochs"] for t in promoted} == {2, 4}
+
+
+@keras.saving.register_keras_serializable(package="test_together")
+def exploding(x):
+    return x * 1e38
+
+
+def test_diverged_trials_are_alike(tmp_path):
+    together, alone = both(tmp_path, activations=[exploding, "relu", "mish"], max_trials=3)
+    assert_same(together, alone)
+    assert together.oracle.trials["0"].message.splitlines()[0] == alone.oracle.trials["0"].message.splitlines()[0]
+    assert [t.status for t in together.oracle.trials.values()] == ["FAILED", "COMPLETED", "COMPLETED"]
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_each_trial_by_itself(tmp_path):
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=0.05, restore_best_weights=True)
+    ends = {"auto": {}, 1: {}}
+
+    class Ends(ActivationTuner):
+        def on_epoch_end(self, trial, model, epoch, logs=None):
+            ends[self.population].setdefault(trial.trial_id, []).append(logs["val_loss"])
+
+    for population in ends:
+        searched = Ends(
+            mlp(), activations=NAMES, max_trials=4, directory=tmp_path / str(population), population=population
+        )
+        searched.search(X, Y, callbacks=[stop], **{**FIT, "epochs": 8})
+    assert {len(values) for values in ends[1].values()} - {8}
+    for trial_id, values in ends[1].items():
+        np.testing.assert_allclose(ends["auto"][trial_id], values, rtol=2e-4)
+
+
+@pytest.mark.slow
+def test_tensorboard_and_schedules(tmp_path):
+    def callbacks():
+        halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+        return [keras.callbacks.TensorBoard(tmp_path / "board"), halve, keras.callbacks.TerminateOnNaN()]
+
+    together, alone = both(tmp_path, fit={"callbacks": callbacks()}, max_trials=3)
+    assert_same(together, alone)
+    for trial_id in together.oracle.trials:
+        folder = tmp_path / "board" / trial_id / "execution0"
+        assert all(list((folder / part).glob("events*")) for part in ("train", "validation"))
+
+
+def test_an_interrupted_population_is_found_again(tmp_path, monkeypatch):
+    class Interrupted(ActivationTuner):
+        def on_epoch_end(self, trial, model, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    arguments = {"activations": NAMES, "max_trials": 6, "directory": tmp_path / "parts"}
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(mlp(), **arguments).search(X, Y, **FIT)
+    parts = ActivationTuner(mlp(), **arguments)
+    sizes = fitted(monkeypatch)
+    parts.search(X, Y, **FIT)
+    assert sizes == [6]
+    whole = tuner(tmp_path / "whole")
+    whole.search(X, Y, **FIT)
+    assert [t.score for t in parts.oracle.trials.values()] == [t.score for t in whole.oracle.trials.values()]
+    assert not parts.oracle.ongoing_trials
+
+
+@pytest.mark.slow
+def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
+    class Own(keras.Model):
+        def __init__(self, activation):
+            super().__init__()
+            self.dense = keras.layers.Dense(3, activation=activation)
+
+        def call(self, x):
+            return self.dense(x)
+
+    def subclassed(hp):
+        model = Own(activation_choice(hp, space=["relu", "mish"]))
+        model.compile("sgd", "mse")
+        return model
+
+    def eager(hp):
+        model = mlp(activation_choice(hp, space=["relu", "mish"]))
+        model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+        return model
+
+    def mixing(hp):
+        model = mlp(activation_choice(hp, space=["relu", "mish"]))
+        model.compile(keras.optimizers.Adafactor(0.1), "sparse_categorical_crossentropy")
+        return model
+
+    def scalar(hp):
+        return mlp(activation_choice(hp, space=["prelu", "trelu(alpha=trained)"]))
+
+    class Watch(keras.callbacks.Callback):
+        pass
+
+    for build_, reason, more in (
+        (subclassed, "subclassed", {}),
+        (eager, "eagerly", {}),
+        (mixing, "optimizer must be", {}),
+        (scalar, "for each channel", {}),
+        (mlp(), "callback Watch", {"callbacks": [Watch()]}),
+    ):
+        space = NAMES if isinstance(build_, keras.Model) else None
+        searched = tuner(tmp_path / reason, build_, max_trials=2, activations=space)
+        said = []
+        searched.say = said.append
+        y = np.eye(3)[Y] if build_ is subclassed else Y
+        searched.search(X, y, **{**FIT, "epochs": 1}, **more)
+        assert [reason in text for text in said] == [True], (reason, said)
+        assert [t.status for t in searched.oracle.trials.values()] == ["COMPLETED"] * 2
+
+
+def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch):
+    sizes = fitted(monkeypatch)
+    whole = tuner(tmp_path / "whole")
+    whole.search(X, Y, **FIT)
+    limited = tuner(tmp_path / "limited")
+    limited.memory = 2 * bytes_per_slot(mlp(), 16)
+    limited.search(X, Y, **FIT)
+    assert sizes == [6, 2, 2, 2]
+    for a, b in zip(whole.oracle.trials.values(), limited.oracle.trials.values(), strict=True):
+        assert a.score == pytest.approx(b.score, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["tensorflow", "python"])
+def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind):
+    import tensorflow as tf
+
+    def short(slots):
+        if slots > 3:
+            raise MemoryError if kind == "python" else tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    whole = tuner(tmp_path / "whole")
+    whole.search(X, Y, **FIT)
+    sizes = fitted(monkeypatch, short)
+    halved = tuner(tmp_path / "halved")
+    halved.search(X, Y, **FIT)
+    assert sizes == [6, 3, 3]
+    assert all(
+        t.score == pytest.approx(whole.oracle.trials[i].score, rel=1e-5) for i, t in halved.oracle.trials.items()
+    )
+
+
+def test_waves_are_even():
+    assert [len(wave) for wave in waves(range(10), slot=10, memory=45)] == [3, 4, 3]
+    assert [len(wave) for wave in waves(range(2), slot=10, memory=1)] == [1, 1]
+    assert [len(wave) for wave in waves(range(5), slot=1)] == [5]
+
+
+def test_rates_must_be_one_positive_number_a_slot():
+    population = PopulationModel(mlp(), ["relu", "mish"])
+    for rates in ([0.1], [0.1, 0.0]):
+        with pytest.raises(ModelError, match=r"one learning rate > 0 for each of its 2 slots\. Received"):
+            population.set_learning_rates(rates)
+
+
+@pytest.mark.parametrize("population", [0, "all", True, 2.0])
+def test_bad_sizes_are_refused(tmp_path, population):
+    with pytest.raises(SearchError, match="population must be 'auto' or an integer >= 1"):
+        tuner(tmp_path, population=population)
+    with pytest.raises(SearchError, match="population must be"):
+        search_activations(mlp(), X, Y, population=population)
+
+
+@pytest.mark.slow
+def test_a_failing_build_fails_alone(tmp_path):
+    def sometimes(hp):
+        if hp.Choice("broken", [False, True]):
+            raise ValueError("no such model")
+        return mlp(activation_choice(hp, space=["relu", "mish", "elu"]))
+
+    oracle = keras_tuner.oracles.GridSearchOracle("val_loss", max_trials=6, max_consecutive_failed_trials=9)
+    searched = tuner(tmp_path, sometimes, oracle=oracle)
+    searched.search(X, Y, **{**FIT, "epochs": 1})
+    for trial in searched.oracle.trials.values():
+        assert trial.status == ("FAILED" if trial.hyperparameters.values["broken"] else "COMPLETED")
+
+
+def frozen(activation="relu"):
+    """A frozen part with all that it may hold, and a trained head."""
+    base = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(6, activation="tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(5),
+        ]
+    )
+    base.trainable = False
+    x = keras.Input((4,))
+    y = keras.layers.Dense(8, activation=activation)(keras.layers.ReLU(trainable=False)(base(x)))
+    model = keras.Model(x, keras.layers.Dense(3, activation="softmax")(y))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_a_frozen_prefix_runs_once_and_changes_nothing(tmp_path):
+    population = PopulationModel(frozen(), ["relu", "mish", "tanh"])
+    assert [layer.plan.path for layer in population.stacked if layer.plan.shared][-1].startswith("re_lu")
+    assert sum(v.shape[0] == 3 for v in population.weights) == 1 + 4  # health and the head
+    together, alone = both(tmp_path, frozen(), activations=["relu", "mish", "tanh"], max_trials=3)
+    assert_same(together, alone)
+    for one, other in zip(together.get_best_models(3), alone.get_best_models(3), strict=True):
+        for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=2e-4)
