@@ -121,9 +121,11 @@ def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "t
 
 
 def _trelu_closed(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
+    if is_serving() and mode == "threshold":
+        return _factored(x, alpha, theta)
     below = ops.less_equal(x, theta)
     if is_serving():
-        return _factored(x, alpha, theta) if mode == "threshold" else ops.where(below, _below(x, alpha, theta, mode), x)
+        return ops.where(below, _below(x, alpha, theta, mode), x)
     # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
     low = ops.maximum(ops.where(below, x, _constant(0.0, x)), _smallest(alpha, x))
     return ops.where(below, _below(low, alpha, theta, mode), x)

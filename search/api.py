@@ -94,8 +94,8 @@ def search_activations(
             whether one of them is really better, which decides what model is kept; with 0 the ranking decides. See
             `compare_activations`.
         seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
-        population: for ``strategy="random"``, how many trials train together at most: ``"auto"`` for as many as can and
-            fit into memory, 1 for one by one. The scores are the same; see `ActivationTuner`.
+        population: how many trials train together at most where it is no race: ``"auto"`` for as many as can and fit
+            into memory, 1 for one by one. The scores are the same; see `ActivationTuner`. A number means no race.
         directory: where the search keeps its files, so that it can go on after an interrupt; temporary by default. A
             race keeps the scores of finished rungs; who is alive trains again.
         project_name: the folder inside `directory`.
@@ -125,7 +125,12 @@ def search_activations(
     fit_options.update(validation_options(x, y, validation_data, validation_split))
     goal = objective or _objective(hypermodel, seed)
     fit = {**fit_options, "x": x, "y": y, "batch_size": batch_size}
-    reason = "strategy is 'random'" if strategy == "random" else hindrance(model, hypermodel.space, goal, fit)
+    if strategy == "random":
+        reason = "strategy is 'random'"
+    elif population != "auto":
+        reason = f"population={population} says how many trials train together"
+    else:
+        reason = hindrance(model, hypermodel.space, goal, fit)
     raced = not reason
     if reason and (strategy == "race" or max_epochs is not None or max_seconds is not None):
         raise SearchError(f"A race is not possible here. Received: {reason}")

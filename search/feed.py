@@ -17,17 +17,21 @@ def without_waits(x: Any, y: Any, batch_size: int | None, options: dict[str, Any
     validation = options.get("validation_data")
     if split and validation is None:
         (x, y, weight), validation = train_validation_split((x, y, weight), validation_split=split)
-    if validation is not None and isinstance(validation, tuple | list) and can_convert_arrays(tuple(validation)):
-        size, steps = options.get("validation_batch_size") or batch_size, options.get("validation_steps")
+    if isinstance(validation, tuple | list) and can_convert_arrays(tuple(validation)):
         parts = keras.utils.unpack_x_y_sample_weight(tuple(validation))
-        validation = (_Arrays(*parts, batch_size=size, steps=steps),)
-    shuffle, steps, classes = (options.get(k, d) for k, d in _DEFAULTS.items())
-    data = _Arrays(x, y, weight, batch_size=batch_size, steps=steps, shuffle=shuffle, class_weight=classes)
+        size = options.get("validation_batch_size") or batch_size
+        validation = (_Arrays(*parts, batch_size=size, steps=options.get("validation_steps")),)
+    data = _Arrays(
+        x,
+        y,
+        weight,
+        batch_size=batch_size,
+        steps=options.get("steps_per_epoch"),
+        shuffle=options.get("shuffle", True),
+        class_weight=options.get("class_weight"),
+    )
     told = {"sample_weight": None, "class_weight": None, "validation_split": 0.0, "validation_data": validation}
     return data, None, {**options, **told}
-
-
-_DEFAULTS = {"shuffle": True, "steps_per_epoch": None, "class_weight": None}
 
 
 class _Arrays(ArrayDataAdapter):

@@ -40,9 +40,9 @@ class RacingOracle(ActivationOracle):
 
     As with KerasTuner's `HyperbandOracle`, who goes on is a *new* trial that loads the checkpoint of the old one, and
     the tuner must read three hyperparameters: ``tuner/epochs`` and ``tuner/initial_epoch``, always set, and
-    ``tuner/trial_id``, the trial to go on from. `ActivationTuner` and `keras_tuner.Hyperband` do. The score is the best
-    of a candidate's trials: one seed, or the mean of the tuner's `executions_per_trial`; so unlike the race of
-    `search_activations`, this one has no rungs over seeds, and tests nobody out of the race.
+    ``tuner/trial_id``, the trial to go on from. `ActivationTuner` and the loop of `keras_tuner.Hyperband` do. The score
+    is the best of a candidate's trials: one seed, or the mean of the tuner's `executions_per_trial`; so unlike the race
+    of `search_activations`, this one has no rungs over seeds, and tests nobody out of the race.
 
     Args:
         objective: one metric, as in KerasTuner.

@@ -177,7 +177,7 @@ def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:
 def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
     watched = any(_watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or []))
-    if model.steps_per_execution > 1 or watched or not hasattr(fit["x"], "shape"):
+    if model.steps_per_execution > 1 or watched or not hasattr(fit.get("x"), "shape"):
         return {}
     return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}
 

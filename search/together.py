@@ -20,10 +20,9 @@ from .candidate import Candidate
 from .epochs import BestEpochs, SlotEpochs
 from .members import Member, arrange
 from .population import PopulationModel
+from .replicate import steps
 from .seeding import derive, isolated_seed
 from .watching import Watching
-
-_STEPS = 100  # in one call: less Python an epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +204,9 @@ class Together:
         model = jobs[0].model
         members = [Member(job.candidate, seed) for job in jobs]
         population = PopulationModel(model, members, slots=jobs[0].slots)
-        population.compile(**{**carry.compile_arguments(model), **_steps(model, fit)})
+        # callbacks that want to see each batch train one by one
+        several = steps(model, {**fit, "callbacks": None})
+        population.compile(**{**carry.compile_arguments(model), **several})
         if jobs[0].rate is not None:
             population.set_learning_rates([job.rate or 0.0 for job in jobs])
         if jobs[0].made is not None:
@@ -229,8 +230,8 @@ class Together:
                 model.optimizer.build(model.trainable_variables)
                 models[group.start if group.trained else -1] = model
             fill(inside, model)
-            steps = int(keras.ops.convert_to_numpy(population.optimizer.iterations))
-            model.optimizer.iterations.assign(round(steps * share[slot]))
+            taken = int(keras.ops.convert_to_numpy(population.optimizer.iterations))
+            model.optimizer.iterations.assign(round(taken * share[slot]))
             if job.rate is not None:
                 model.optimizer.learning_rate = job.rate
             model.save_weights(self._tuner._get_checkpoint_fname(job.trial.trial_id))
@@ -263,10 +264,3 @@ def _length(history: Mapping[str, list[float]]) -> int:
 
 def _batch_size(fit: Mapping[str, Any]) -> int:
     return max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
-
-
-def _steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
-    """More steps in one call, if the user has not said how many."""
-    if model.steps_per_execution > 1 or not hasattr(fit.get("x"), "shape"):
-        return {}
-    return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}

@@ -161,6 +161,8 @@ def test_what_is_no_race_says_why(capsys):
         raced(callbacks=[Watching()])
     with pytest.raises(SearchError, match="strategy is 'random'"):
         raced(strategy="random", max_seconds=3)
+    with pytest.raises(SearchError, match="population=4 says"):
+        raced(population=4)
 
 
 @pytest.mark.parametrize(

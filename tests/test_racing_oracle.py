@@ -147,6 +147,7 @@ def exploding(x):
     return x * 1e38
 
 
+@pytest.mark.slow
 def test_an_activation_tuner_races_in_populations(tmp_path):
     made = []
     for population in ("auto", 1):
