@@ -104,7 +104,8 @@ def search_activations(
         **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`, `sample_weight`.
 
     Returns:
-        The result. After Ctrl-C: what was found so far, if anything was.
+        The result. After Ctrl-C: what was found so far, if anything was, with its verdict; a second Ctrl-C ends the
+        verdict with the seeds that were trained.
 
     Raises:
         SearchError: on impossible settings, or if no candidate could be trained.
@@ -205,7 +206,9 @@ def search_activations(
         if not trials_done or trials_done[0].rank is None:
             raise SearchError(_failure(trials_done))
         judged = None
-        if verdict and not found.interrupted:
+        if verdict:
+            if found.interrupted:
+                progress.say("Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far")
             with contextlib.suppress(KeyboardInterrupt):
                 judged = fresh.verdict(
                     model,

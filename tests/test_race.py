@@ -102,9 +102,12 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(racing_search.RaceSearch, "_epoch", interrupting)
-    found = raced()
+    found = raced(verdict=2, test_data=(X[90:], Y[90:]))
     assert found.interrupted
     assert found.trials[0].status == "stopped"
+    assert found.verdict.seeds == 2
+    assert found.verdict.part == "test"
+    assert ("Kept is" in str(found)) == (str(found.best) != found.verdict.suggested)
     assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
 
 
