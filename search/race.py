@@ -105,6 +105,8 @@ class RaceSearch:
         self._race = Race(starts, self._rungs, ShapeProposer(pool, shapes))
         ends = sorted({rung.epochs for rung in self._rungs})
         self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch)
+        self._alone = lambda: Cohorts(model, self.objective, fit, ends, seed, lambda slots: None)
+        self._finished: dict[Member, keras.Model | None] = {}
         self._journal = None if project is None else project / _FILE
         self._deadline = math.inf
         self.progress = RaceProgress(cost(self._rungs), verbose)
@@ -140,12 +142,24 @@ class RaceSearch:
         return (*ranked, *(row for row in rows if row.score is None))
 
     def model(self, candidate: Candidate) -> keras.Model | None:
-        """Return the candidate's best model; None if it left the race, or diverged."""
+        """Return the candidate's best model; None if it diverged, or left the race and was not finished."""
         runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
         if any(self._cohorts.runs[member].diverged for _, member in runs):
             return None
-        models = (self._cohorts.model(member) for _, member in sorted(runs, key=lambda one: -one[0]))
+        members = [member for _, member in sorted(runs, key=lambda one: -one[0])]
+        models = (self._finished.get(member) or self._cohorts.model(member) for member in members)
         return next((model for model in models if model is not None), None)
+
+    def finish(self, name: str) -> None:
+        """Train a candidate that left the race as far as the others, on the race's first seed, if it has not."""
+        furthest = max(run.epochs for run in self._cohorts.runs.values())
+        candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
+        runs = self._runs_of(candidate)
+        if furthest != self._rungs[-1].epochs or furthest == max(run.epochs for run in runs.values()):
+            return
+        member, alone = next(iter(runs)), self._alone()
+        alone.train([member], furthest)
+        self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
 
     def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
