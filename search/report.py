@@ -54,7 +54,7 @@ def summary(result: SearchResult) -> list[str]:
     lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
     suggested = result.best if result.verdict is None or result.verdict.withheld else result.verdict.suggested
     if str(suggested) != str(result.best):
-        lines.append(f"Kept is {result.best}: the search ended before {suggested}, which the verdict suggests, was as far.")
+        lines.append(f"Kept is {result.best}: the search ended before {suggested}, which is suggested, was as far.")
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines
