@@ -23,7 +23,7 @@ from keras_acts.errors import SearchError
 from . import device, fresh
 from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
 from .export import SAMPLES
-from .groups import Assignment, groups
+from .groups import Assignment, chosen_slots
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import default_objective
@@ -31,7 +31,7 @@ from .oracle import is_diverged
 from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
 from .racing import cost
-from .result import SearchResult, TrialResult
+from .result import SearchResult, TrialResult, kept
 from .rewrite import slots
 from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
@@ -70,7 +70,7 @@ def search_activations(
     verbose: int = 1,
     **fit_options: Any,
 ) -> SearchResult:
-    """Search for the activation that suits a model best, and return the ranked trials and the best model.
+    """Search for the activation that suits a model best, and return the ranked trials, the verdict and the best model.
 
     Args:
         model: a compiled Keras model, whose hidden activation slots are searched, or a function
@@ -79,7 +79,7 @@ def search_activations(
         y: training targets.
         validation_data: what ranks the candidates; else the last `validation_split` of the training data, as in Keras.
         validation_split: the share of the training data that ranks the candidates, in (0, 1).
-        test_data: ``(x, y)`` that neither trains nor ranks: the best model, the baseline and the models of the verdict
+        test_data: ``(x, y)`` that neither trains nor ranks: the models of the verdict, the best model and the baseline
             are scored on it, once.
         activations: an `ActivationSpace`, or a list of names, objects and functions. By default every registered
             activation that suits a hidden layer, and Keras' gelu and silu.
@@ -97,7 +97,8 @@ def search_activations(
         max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
         max_seconds: after which a race ends with what it has; the verdict's time is its own.
         verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
-            whether one of them is really better; 0 leaves that out. See `compare_activations`.
+            whether one of them is really better, which decides what model is kept; with 0 the ranking decides. See
+            `compare_activations`.
         seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
         population: how many trials train together at most where it is no race: ``"auto"`` for as many as can and fit
             into memory, 1 for one by one. The scores are the same; see `ActivationTuner`. A number means no race.
@@ -109,7 +110,8 @@ def search_activations(
         **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`, `sample_weight`.
 
     Returns:
-        The result. After Ctrl-C: what was found so far, if anything was.
+        The result. After Ctrl-C: what was found so far, if anything was, with its verdict; a second Ctrl-C ends the
+        verdict with the seeds that were trained.
 
     Raises:
         SearchError: on impossible settings, or if no candidate could be trained.
@@ -223,18 +225,10 @@ def search_activations(
         trials_done = found.results()
         if not trials_done or trials_done[0].rank is None:
             raise SearchError(_failure(trials_done))
-        best = found.model(trials_done[0].candidate)
-        if best is None:
-            raise SearchError(_failure(()))
-        test = baseline_test = None
-        intervals = {}
-        if test_data is not None:
-            test = _score(best, test_data)
-            intervals = with_intervals(best, test_data, test)
-            other = found.model(base)
-            baseline_test = None if other is None else _score(other, test_data)
         judged = None
-        if verdict and not found.interrupted:
+        if verdict:
+            if found.interrupted:
+                progress.say("Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far")
             with contextlib.suppress(KeyboardInterrupt):
                 judged = fresh.verdict(
                     model,
@@ -246,8 +240,22 @@ def search_activations(
                     seed=seed,
                     test_data=test_data,
                     progress=progress,
-                    slots=_slots(model, hypermodel.space),
+                    slots=chosen_slots(slots(model), hypermodel.space.per) if isinstance(model, keras.Model) else None,
                 )
+        if isinstance(found, RaceSearch | SlotwiseSearch) and judged is not None and not judged.withheld:
+            with contextlib.suppress(KeyboardInterrupt):
+                found.finish(judged.suggested)
+            trials_done = found.results()
+        best = found.model(kept(trials_done, judged).candidate)
+        if best is None:
+            raise SearchError(_failure(()))
+        test = baseline_test = None
+        intervals = {}
+        if test_data is not None:
+            test = _score(best, test_data)
+            intervals = with_intervals(best, test_data, test)
+            other = found.model(base)
+            baseline_test = None if other is None else _score(other, test_data)
     return SearchResult(
         objective=found.objective.name,
         direction=found.objective.direction,
@@ -367,13 +375,6 @@ def _leaders(
     chosen = [*leaders[:_LEADERS], baseline]
     builds = {candidate: found.builder(candidate) for candidate in chosen}
     return {candidate: build for candidate, build in builds.items() if build}
-
-
-def _slots(model: Any, space: ActivationSpace) -> tuple[str, ...] | None:
-    """The names of the activation slots that candidates go to; None for all hidden ones."""
-    if space.per == "model" or not isinstance(model, keras.Model):
-        return None
-    return tuple(name for group in groups(slots(model), space.per) for name in group.slots)
 
 
 def _few(x: Any) -> Any:

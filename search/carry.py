@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
 from .blueprint import layers_of, variables_of
+from .members import Member, arrange
 
 Values = Callable[[Any], Any]
 
@@ -58,6 +59,19 @@ def filler(population: Any) -> Callable[[int, keras.Model], None]:
         _move_optimizer(population, model, moved, states)
 
     return fill
+
+
+def to_start(population: Any, members: Sequence[Member]) -> None:
+    """Give a population what one of other members of the same candidates starts with; its optimizer stays as it is."""
+    state = population._state
+    inside = tuple(members[p] for p in state.order)
+    weights = state.blueprint.initial(inside, arrange(inside)[1])
+    for layer in population.stacked:
+        for block in layer.plan.blocks:
+            mine = weights[block.start : block.stop]
+            block.variable.assign(np.stack([slot[layer.plan.path][block.key] for slot in mine]))
+    population.healthy.assign(np.ones(len(inside)))
+    population.random.state.assign(keras.random.SeedGenerator(members[0].seed).state)
 
 
 def to_population(population: Any, slots: list[int], target: Any) -> None:

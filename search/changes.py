@@ -86,7 +86,7 @@ def several(now: Assignment, others: Sequence[Candidate], seed: int) -> list[Ass
     for _ in range(_POOL if len(now.groups) > 1 else 0):
         made = now
         for index in rng.permutation(len(now.groups))[: rng.integers(2, 4)]:
-            made = made.with_choice(now.groups[index][0], others[rng.integers(len(others))])
+            made = made.with_choice(now.groups[index][0], others[int(rng.integers(len(others)))])
         found.append(made)
     return [made for made in dict.fromkeys(found) if made != now]
 

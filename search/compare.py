@@ -50,8 +50,8 @@ def compare_activations(
     """Train a model with a few activations on many seeds, and say whether one really beats the baseline.
 
     A seed changes initialization, batch order and Dropout; initialization and batch order are the same for all
-    activations of the seed. Planned looks at the validation scores end the training when the leader is clear, or when
-    more seeds are hopeless; then the test data are scored, once. Scores are those after the last epoch.
+    activations of the seed. Planned looks at the validation scores end the training when the leader is clear, or the
+    baseline is clearly better than all; then the test data are scored, once. Scores are those after the last epoch.
 
     Args:
         model: a compiled Sequential or Functional model, whose hidden activation slots are changed.

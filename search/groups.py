@@ -85,6 +85,11 @@ def block(name: str) -> str:
     return models or own
 
 
+def chosen_slots(table: SlotTable, per: Any) -> tuple[str, ...] | None:
+    """Return the names of the slots that `groups` has; None for all hidden ones."""
+    return None if per == "model" else tuple(name for group in groups(table, per) for name in group.slots)
+
+
 def groups(table: SlotTable, per: Any) -> tuple[Group, ...]:
     """Return the groups of a model's slots, each with at least one.
 

@@ -1,4 +1,4 @@
-"""How many seeds: planned looks at the validation scores, with alpha spending and futility. NumPy and SciPy only.
+"""How many seeds: planned looks at the validation scores, with alpha spending. NumPy and SciPy only.
 
 Looks only decide how many seeds are trained. What is claimed comes from the test scores of the seeds that were trained,
 with the plain paired t test: `python -m benchmarks.verdict` measures that its error rates hold nevertheless.
@@ -14,11 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from .paired import ALPHA, POWER, Comparison, compare, p_text, power
+from .paired import ALPHA, compare, p_text
 
-_FUTILE = 0.1
 # else looks would end so early that the test scores, which are others, could not confirm what they saw
-_CONFIRMED = 0.99
+_CONFIRMED = 0.999
 _GRID = 800
 
 
@@ -32,9 +31,9 @@ class Look:
         leader: the candidate with the best mean so far; the baseline's name where diverged runs leave no pair.
         difference: its mean difference to the baseline; positive is better.
         p: of this difference, adjusted by Holm.
-        decision: ``"clear"``: the leader beats the baseline, and as many test scores with this difference show it with
-            99 %; ``"futile"``: with the seeds left, a candidate that is better by what all of them would detect is
-            found in less than 10 %; ``"more seeds"``; ``"last"``.
+        decision: ``"clear"``: the leader beats the baseline, and as many other scores will show it too with 99.9 %;
+            ``"worse"``: every candidate is worse than the baseline at this level; ``"nothing"``: no pair is left to
+            compare, or none varies; ``"more seeds"``; ``"last"``.
     """
 
     seeds: int
@@ -119,26 +118,21 @@ def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...])
     healthy = {name: values for name, values in scores.items() if np.isfinite(values).all()}
     found = compare(healthy, [(name, baseline) for name in healthy if name != baseline]) if baseline in healthy else ()
     if not found:
-        return Look(n, level, baseline, 0.0, math.nan, "futile")
+        return Look(n, level, baseline, 0.0, math.nan, "nothing")
     best = max(found, key=lambda c: c.difference)
+    decision = "more seeds"
     if n == plan[-1]:
         decision = "last"
-    elif best.difference > 0 and best.p < level and power(best.effect, 1, n, ALPHA / len(found)) >= _CONFIRMED:
+    elif all(math.isnan(c.p) for c in found):
+        decision = "nothing"
+    elif best.difference > 0 and best.p < level and _confirmed(best.effect, n, ALPHA / len(found)) >= _CONFIRMED:
         decision = "clear"
-    else:
-        futile = all(_chance(c, n / plan[-1], ALPHA / len(found)) < _FUTILE for c in found)
-        decision = "futile" if futile else "more seeds"
+    elif all(c.difference < 0 and c.p < level for c in found):
+        decision = "worse"
     return Look(n, level, best.first, best.difference, best.p, decision)
 
 
-def _chance(comparison: Comparison, fraction: float, alpha: float) -> float:
-    """The conditional power, if the true difference is what all seeds would detect (Lan, Simon and Halperin 1982)."""
-    if math.isnan(comparison.effect):  # the same on every seed so far
-        return 0.0
-    critical = float(stats.norm.isf(alpha / 2))
-    drift = critical + float(stats.norm.ppf(POWER))
-    t = comparison.effect * math.sqrt(comparison.n)
-    tail = float(stats.t.sf(abs(t), comparison.n - 1))
-    z = math.copysign(float(stats.norm.isf(max(tail, 1e-300))), t)
-    ahead = critical - z * math.sqrt(fraction) - drift * (1 - fraction)
-    return float(stats.norm.sf(ahead / math.sqrt(1 - fraction)))
+def _confirmed(effect: float, n: int, alpha: float) -> float:
+    """The predictive power: the chance that n other pairs show this effect, which n pairs have estimated."""
+    ahead = effect * math.sqrt(n) - float(stats.t.isf(alpha / 2, n - 1))
+    return float(stats.t.cdf(ahead / math.sqrt(2), n - 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from keras_acts.errors import ModelError, SearchError
 
 from .cohorts import Cohorts, Run
 from .fresh import KEPT
-from .groups import groups
+from .groups import chosen_slots
 from .journal import Journal
 from .members import Choice, Member
 from .objective import checked_objective
@@ -52,9 +52,7 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
     if single:
         return f"the callback {type(single[0]).__name__} belongs to a single model"
     try:
-        PopulationModel(
-            model, ["relu"], slots=[slot for group in groups(slots(model), space.per) for slot in group.slots]
-        )
+        PopulationModel(model, ["relu"], slots=chosen_slots(slots(model), space.per))
     except ModelError as error:
         return str(error)
     return ""
@@ -109,16 +107,17 @@ class RaceSearch:
         seed: int = 0,
         journal: Path | None = None,
         progress: RaceProgress | None = None,
-        slots: Iterable[str] | None = None,
+        slots: Sequence[str] | None = None,
         models: bool = True,
         label: str = "",
     ):
-        self._slots = None if slots is None else tuple(slots)
         self.objective, self.interrupted = checked_objective(objective), False
         self._model, self._hyperparameters, self._seed, self.seconds = model, hyperparameters, seed, seconds
         self._race, self._rungs, self._models, self._label = race, race.rungs, models, label
         ends = sorted({rung.epochs for rung in self._rungs})
-        self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch, slots=self._slots)
+        self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch, slots=slots)
+        self._alone = lambda: Cohorts(model, self.objective, fit, ends, seed, lambda runs: None, slots=slots)
+        self._finished: dict[Member, keras.Model | None] = {}
         self._journal = Journal(journal)
         self._deadline = math.inf
         self.progress = progress or RaceProgress(cost(self._rungs), verbose=0)
@@ -151,12 +150,24 @@ class RaceSearch:
         return (*ranked, *(row for row in rows if row.score is None))
 
     def model(self, candidate: Choice) -> keras.Model | None:
-        """Return the candidate's best model; None if it left the race, or diverged."""
+        """Return the candidate's best model; None if it diverged, or left the race and was not finished."""
         runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
         if any(self._cohorts.runs[member].diverged for _, member in runs):
             return None
-        models = (self._cohorts.model(member) for _, member in sorted(runs, key=lambda one: -one[0]))
+        members = [member for _, member in sorted(runs, key=lambda one: -one[0])]
+        models = (self._finished.get(member) or self._cohorts.model(member) for member in members)
         return next((model for model in models if model is not None), None)
+
+    def finish(self, name: str) -> None:
+        """Train a candidate that left the race as far as the others, on the race's first seed, if it has not."""
+        furthest = max(run.epochs for run in self._cohorts.runs.values())
+        candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
+        runs = self._runs_of(candidate)
+        if furthest != self._rungs[-1].epochs or furthest == max(run.epochs for run in runs.values()):
+            return
+        member, alone = next(iter(runs)), self._alone()
+        alone.train([member], furthest)
+        self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
 
     def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""

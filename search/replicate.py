@@ -106,10 +106,9 @@ class PopulationTrainer:
         members: Callable[[int], list[Member]] | None = None,
         slots: Iterable[str] | None = None,
     ):
-        self._slots = None if slots is None else tuple(slots)
         self._model, self._candidates = model, list(candidates)
         self._members = members or (lambda seed: [Member(candidate, seed) for candidate in self._candidates])
-        self._population = self._fresh(0)
+        self._population = PopulationModel(model, self._members(0), slots=slots)
         self._begun: list[np.ndarray] = []
 
     def train(self, seed: int, fit: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
@@ -120,7 +119,7 @@ class PopulationTrainer:
             population.optimizer.build(population.trainable_variables)
             self._begun = _values(population.optimizer.variables)
         _assign(population.optimizer.variables, self._begun)
-        _assign(_state(population), _values(_state(self._fresh(seed))))
+        carry.to_start(population, self._members(seed))
         with isolated_seed(seed):
             logs = population.fit(**fit, verbose=0).history
         diverged = np.isin(np.arange(len(population.members)), population.diverged)
@@ -132,9 +131,6 @@ class PopulationTrainer:
         _assign(_state(self._population), weights)
         found = _evaluate(self._population, data)
         return {name[6:]: np.asarray(value) for name, value in found.items() if name.startswith("slots/")}
-
-    def _fresh(self, seed: int) -> PopulationModel:
-        return PopulationModel(self._model, self._members(seed), slots=self._slots)
 
 
 class OneByOneTrainer:
@@ -190,9 +186,17 @@ def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:
 
 def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
-    if model.steps_per_execution > 1 or fit.get("callbacks") or not hasattr(fit.get("x"), "shape"):
+    watched = any(_watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or []))
+    if model.steps_per_execution > 1 or watched or not hasattr(fit.get("x"), "shape"):
         return {}
     return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}
+
+
+def _watches_batches(callback: Any) -> bool:
+    return any(
+        getattr(getattr(callback, hook), "__func__", None) is not getattr(keras.callbacks.Callback, hook)
+        for hook in ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    )
 
 
 def _stacked(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:

@@ -33,22 +33,28 @@ def table(result: SearchResult) -> Table:
     for column in _header(result):
         made.add_column(column, justify="left" if column == "activation" else "right")
     for trial in result.trials:
-        made.add_row(*_row(trial), style="bold" if trial is result.trials[0] else None)
+        made.add_row(*_row(trial), style="bold" if trial is result.kept else None)
     return made
 
 
 def summary(result: SearchResult) -> list[str]:
     """Return what to say below the table, a sentence a line."""
-    lines = [f"Best: {result.best}, {result.objective} {result.score:.4f} (on the data that chose it)."]
+    chosen = f"{result.objective} {result.score:.4f} (on the data that ranked it)"
+    lines = [f"Best: {result.best}, {chosen}."]
+    if _chose(result):
+        first = result.trials[0].candidate
+        instead = "" if first == result.best else f", although {first} ranked first"
+        lines = [f"Best: {result.best}, as the verdict suggests{instead}; {chosen}."]
     if result.test is not None:
-        lines.append(f"Held-out test, looked at once: {result.best} {_metrics(result.test)}.")
+        once = "on which the verdict chose the activation" if _chose(result, "test") else "looked at once"
+        lines.append(f"Held-out test, {once}: {result.best} {_metrics(result.test)}.")
         if result.baseline_test is not None and result.best != result.baseline:
             lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
     lines.append(RACED if _raced(result) else CAUTION.format(seeds=_seeds(result)))
     lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
-    if result.verdict is not None and not result.verdict.withheld and result.verdict.suggested != str(result.best):
-        suggested = result.verdict.suggested
-        lines.append(f"The model kept is the ranking's best, {result.best}; the verdict suggests {suggested}.")
+    suggested = result.best if result.verdict is None or result.verdict.withheld else result.verdict.suggested
+    if str(suggested) != str(result.best):
+        lines.append(f"Kept is {result.best}: the search ended before {suggested}, which is suggested, was as far.")
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines
@@ -111,10 +117,11 @@ def data(result: SearchResult) -> dict[str, Any]:
 
 def card(result: SearchResult) -> dict[str, Any]:
     """Return what the search knows for the model card of its best model."""
-    chose = {result.objective: {"value": result.score}}
-    metrics: dict[str, Any] = {"validation (it chose the model)": chose}
+    seen = "the verdict on fresh seeds chose the activation on it" if _chose(result, "test") else "looked at once"
+    ranked = "it ranked the trials" if _chose(result) else "it chose the model"
+    metrics: dict[str, Any] = {f"validation ({ranked})": {result.objective: {"value": result.score}}}
     if result.intervals:
-        metrics["test (looked at once)"] = dict(result.intervals)
+        metrics[f"test ({seen})"] = dict(result.intervals)
     found = {
         "best": str(result.best),
         "baseline": str(result.baseline),
@@ -123,6 +130,14 @@ def card(result: SearchResult) -> dict[str, Any]:
         "device": result.device,
     }
     return {"metrics": metrics, "data": dict(result.data), "seed": result.seed, "search": found}
+
+
+def _chose(result: SearchResult, part: str = "") -> bool:
+    """Whether the verdict, on this part of the data if one is said, decided what is kept."""
+    verdict = result.verdict
+    if verdict is None or verdict.withheld or str(result.best) != verdict.suggested:
+        return False
+    return part in ("", verdict.part)
 
 
 def versions() -> str:

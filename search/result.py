@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,15 @@ class TrialResult:
     seeds: int | None = None
 
 
+def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
+    """Return the trial whose model a search keeps: the best of what the verdict suggests, else the first of all."""
+    if verdict is None or verdict.withheld:
+        return trials[0]
+    # who left a race has no model
+    there = (trial for trial in trials if trial.rank is not None and trial.epochs == trials[0].epochs)
+    return next((trial for trial in there if str(trial.candidate) == verdict.suggested), trials[0])
+
+
 @dataclass(frozen=True)
 class SearchResult:
     """The result of a search.
@@ -56,9 +65,9 @@ class SearchResult:
         objective: the name of the metric that ranked the trials.
         direction: ``"max"`` or ``"min"``.
         trials: all trials, the best first, the failed last.
-        model: the best model, with the weights of its best epoch.
+        model: the model of `best`, with the weights of its best epoch.
         baseline: the activation that the others are compared with.
-        test: the metrics of the best model on the test data, if there were any.
+        test: the metrics of `model` on the test data, if there were any.
         baseline_test: those of the best baseline model.
         executions_per_trial: how many seeds each score is the mean of.
         device: where the trials were trained.
@@ -88,13 +97,18 @@ class SearchResult:
 
     @property
     def best(self) -> Candidate | Assignment:
-        """The candidate that ranked first."""
-        return self.trials[0].candidate
+        """What to use: what the verdict suggests; without a verdict, the candidate that ranked first."""
+        return self.kept.candidate
+
+    @property
+    def kept(self) -> TrialResult:
+        """The best trial of `best`, whose model is `model`."""
+        return kept(self.trials, self.verdict)
 
     @property
     def score(self) -> float:
-        """The objective of the best candidate, on the validation data that also chose it: expect less on new data."""
-        score = self.trials[0].score
+        """The objective of `kept`, on the validation data that also ranked it: expect less on new data."""
+        score = self.kept.score
         assert score is not None  # a result has a completed trial
         return score
 
@@ -131,7 +145,7 @@ class SearchResult:
         )
 
     def export(self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any) -> Exported:
-        """Write the best model as a SavedModel with its model card and `report.md`.
+        """Write `model` as a SavedModel with its model card and `report.md`.
 
         `verdict.csv` beside them holds every epoch x seed x activation of the verdict.
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from . import changes
-from .groups import Assignment, groups
+from .groups import Assignment, chosen_slots, groups
 from .members import Choice
 from .progress import RaceProgress
 from .race import RaceSearch, race_in
@@ -86,7 +86,7 @@ class SlotwiseSearch:
             seed=seed,
             journal=None if self._project is None else self._project / f"{name}.json",
             progress=self.progress,
-            slots=[name for group in self._groups for name in group.slots],
+            slots=chosen_slots(slots(self._model), self._space.per),
             models=models,
             label="" if self._budget is None else f"{name}, ",
         )
@@ -123,9 +123,10 @@ class SlotwiseSearch:
     def _screened(self, budget: changes.Budget) -> list[Assignment]:
         """Train changes of the uniform choice for a short while; return them, the best first."""
         assert self._uniform is not None  # there is one when the race is over
-        ranked = [row.candidate for row in self._race.results() if row.rank is not None]
+        found = [row.candidate for row in self._race.results() if row.rank is not None]
+        ranked = [candidate for candidate in found if isinstance(candidate, Candidate)]
         # two alphas of one activation are hardly ever told apart
-        best = {c.name: c for c in reversed(ranked) if isinstance(c, Candidate)}
+        best = {candidate.name: candidate for candidate in reversed(ranked)}
         others = [c for c in ranked if c in best.values() and c != self._uniform.only]
         seed = derive(self._seed, _STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
@@ -209,6 +210,11 @@ class SlotwiseSearch:
         ended = self._final is not None and self._final.rounds
         model = self._final.model(choice) if self._final is not None and ended else None
         return self._race.model(choice.only) if model is None and choice.only else model
+
+    def finish(self, name: str) -> None:
+        """Train a uniform choice that left the race as far as the others, if that is one and it has not."""
+        if any(str(row.candidate) == name for row in self._race.results()):
+            self._race.finish(name)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a choice."""

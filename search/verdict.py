@@ -43,9 +43,9 @@ class Scored:
 class Verdict:
     """Which activation to use, and how sure that is.
 
-    The intervals and p-values are about new seeds (initialization and batch order) on this split of the data. There
-    are two families, each with at most 5 % of errors: every candidate against the baseline, and the candidates among
-    themselves.
+    The intervals and p-values are about new seeds (initialization and batch order) on this split of the data. In at
+    most 5 % of verdicts any "beats" is false: one over the baseline in at most 2.5 %, which is one side of a two-sided
+    5 %; one among the candidates in at most 2.5 %, both sides.
 
     Attributes:
         metric: what was scored, after the last epoch.
@@ -54,8 +54,8 @@ class Verdict:
         baseline: what the others have to beat.
         candidates: all of them, the baseline too, the best mean first.
         against_baseline: each candidate minus the baseline.
-        among: each pair of candidates without the baseline.
-        withheld: the sentence where scores cannot be compared; else empty.
+        among: each pair of candidates without the baseline; their intervals cover together with 97.5 %.
+        withheld: the sentence where there is no verdict, ``"no verdict: ..."``; else empty.
         looks: the planned looks at the validation scores.
         runs: every epoch x seed x candidate.
     """
@@ -118,6 +118,9 @@ class Verdict:
         if self.withheld:
             return self.withheld
         beat, leaders, n = self.beat, self.leaders, f"{self.seeds} seeds"
+        if not self.against_baseline:
+            counts = listed([f"{s.activation} on {s.diverged}" for s in self.candidates if s.diverged])
+            return f"keep {self.baseline}: all others diverged ({counts} of {n})"
         if not leaders:
             found = [c.detectable for c in self.against_baseline if not math.isnan(c.detectable)]
             return (

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _WHY = {
     "clear": "the leader was clear",
-    "futile": "more seeds were hopeless",
+    "worse": "the baseline was clearly better than all",
+    "nothing": "there was nothing to compare",
     "last": "all planned seeds were trained",
 }
 
@@ -36,7 +37,7 @@ def summary(verdict: Verdict) -> list[str]:
     """Return what to say below the table, a sentence a line; the verdict's own comes first."""
     lines = [f"Verdict: {verdict.sentence}."]
     unit = "points" if verdict.in_points else verdict.metric
-    if not verdict.withheld:
+    if verdict.against_baseline and not verdict.withheld:
         lines.append(
             f"Paired differences on the {verdict.part} data in {unit}, after the last epoch. ± is half of a 95 % "
             "interval (all cover together), p is Holm's; both are about new seeds, conditional on this split of the "
@@ -44,7 +45,7 @@ def summary(verdict: Verdict) -> list[str]:
         )
         lines.append(
             "In parentheses the deviation from seed to seed; effect: the difference in its standard deviations; corr.: "
-            "within pairs; detects: the difference found with 80 % power; ms: inference of one batch."
+            "within pairs; detects: the difference that as many seeds find with 80 % power; ms: inference of one batch."
         )
     if verdict.part == "validation":
         lines.append("There were no test data: what was chosen on the validation data looks better there.")

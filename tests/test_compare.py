@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_acts.errors import KerasActsError, SearchError
 from keras_acts.search import Candidate, compare_activations, with_activations
 from keras_acts.search.compare import checked_candidates
-from keras_acts.search.replicate import OneByOneTrainer, PopulationTrainer, Replicates
+from keras_acts.search.replicate import OneByOneTrainer, PopulationTrainer, Replicates, steps
 from keras_acts.search.seeding import isolated_seed
 from keras_acts.search.timing import inference_seconds
 from tests.models import blobs, mlp
@@ -78,6 +78,16 @@ def test_one_by_one_is_the_same():
         np.testing.assert_allclose(found[0].history[name], values, rtol=1e-3, atol=1e-5)
     for name, values in found[1].test.items():
         np.testing.assert_allclose(found[0].test[name], values, rtol=1e-3, atol=1e-5)
+
+
+def test_only_callbacks_that_watch_batches_forbid_many_steps_in_a_call():
+    def many(*callbacks):
+        return steps(plain(), {**FIT, "callbacks": list(callbacks) or None}).get("steps_per_execution", 1)
+
+    assert many() == many(keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)) == 3
+    assert many(keras.callbacks.LambdaCallback(on_epoch_end=print)) == 3
+    assert many(keras.callbacks.LambdaCallback(on_train_batch_end=print)) == 1
+    assert many(keras.callbacks.TerminateOnNaN()) == 1
 
 
 def test_a_seed_leaves_nothing_for_the_next():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_acts.errors import SearchError
-from keras_acts.search import Candidate, report, search_activations
+from keras_acts.search import ActivationSpace, Candidate, report, search_activations
 from keras_acts.search import race as racing_search
 from keras_acts.search.cohorts import Cohorts
 from keras_acts.search.members import Member
@@ -43,6 +43,23 @@ def test_its_model_is_the_best_run(found):
     assert score >= found.score - 1e-6  # the score is the mean over the seeds
     assert found.test["accuracy"] == found.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True)["accuracy"]
     assert found.baseline_test is not None
+
+
+def test_who_left_is_finished_for_the_verdict():
+    fit = {"x": X[:72], "y": Y[:72], "validation_data": (X[72:90], Y[72:90])}
+    space = ActivationSpace(SOME).with_baseline("relu")
+    race = racing_search.RaceSearch(mlp(), space, "val_accuracy", fit, trials=8, epochs=2, total=16, verbose=0)
+    race.run()
+    left = [t.candidate for t in race.results() if t.status == "stopped" and t.epochs == 1][-1]
+    assert race.model(left) is None
+    first = race.results()[0]
+    race.finish(str(first.candidate))
+    assert race.results()[0] == first
+    race.finish(str(left))
+    row = next(t for t in race.results() if t.candidate == left)
+    assert (row.epochs, row.seeds) == (2, 1)
+    score = race.model(left).evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["accuracy"]
+    assert score == pytest.approx(row.score)
 
 
 def test_the_table_tells_epochs_and_seeds(found):
@@ -85,9 +102,12 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(racing_search.RaceSearch, "_epoch", interrupting)
-    found = raced()
+    found = raced(verdict=2, test_data=(X[90:], Y[90:]))
     assert found.interrupted
     assert found.trials[0].status == "stopped"
+    assert found.verdict.seeds == 2
+    assert found.verdict.part == "test"
+    assert ("Kept is" in str(found)) == (str(found.best) != found.verdict.suggested)
     assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
 
 

@@ -1,5 +1,6 @@
 """`search_activations`: the whole search in one call, what it refuses, and what it returns."""
 
+import dataclasses
 import json
 import random
 
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError, KerasActsError, SearchError
-from keras_acts.search import ActivationSpace, Candidate, report, search_activations
+from keras_acts.search import ActivationSpace, Candidate, report, search_activations, slots
 from tests.models import blobs, mlp
 
 X, Y = blobs(120)
@@ -247,6 +248,22 @@ def test_the_verdict_is_in_every_report(judged, tmp_path):
     assert kept[0].startswith("activation,seed,epoch,")
     assert len(kept) == 1 + 4 * 2
     judged.export(tmp_path / "best", overwrite=True)
+
+
+def test_what_is_kept_is_what_the_verdict_suggests(judged):
+    kept = judged.verdict.suggested
+    assert str(judged.best) == str(judged.kept.candidate) == report.data(judged)["best"] == kept
+    assert judged.score == judged.kept.score == report.data(judged)["score"]
+    assert judged.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True) == pytest.approx(dict(judged.test))
+    assert {str(slot.current) for slot in slots(judged.model).hidden} == {kept}
+    other = next(trial for trial in judged.trials if str(trial.candidate) != kept)
+    rest = [trial for trial in judged.trials if trial is not other]
+    first = dataclasses.replace(judged, trials=(other, *rest))
+    assert str(first.best) == kept
+    assert f"Best: {kept}, as the verdict suggests, although {other.candidate} ranked first; " in str(first)
+    withheld = dataclasses.replace(judged.verdict, withheld="no verdict: for a test")
+    assert dataclasses.replace(first, verdict=withheld).best == other.candidate
+    assert dataclasses.replace(first, verdict=None).best == other.candidate
 
 
 def test_a_search_without_a_verdict_has_none(result):

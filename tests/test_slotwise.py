@@ -5,17 +5,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from keras_acts.search import ActivationSpace, Candidate, search_activations, slots
-from keras_acts.search import slotwise as slotwise_search
+from keras_acts.search import ActivationSpace, Candidate, race, search_activations, slots
+from keras_acts.search.changes import better
 from keras_acts.search.groups import Assignment
-from keras_acts.search.slotwise import better
 from tests.models import blobs, mlp
 
 _rng = np.random.default_rng(7)
 X = _rng.normal(size=(240, 2)).astype("float32") * 2
 Y = 2 * np.maximum(X[:, :1], 0) + 2 * np.tanh(X[:, 1:]) + 0.1 * _rng.normal(size=(240, 1)).astype("float32")
 # at a rate that is hard to miss: relu first, tanh second
-OPTIONS = {"trials": 6, "epochs": 4, "batch_size": 8, "verdict": 0, "verbose": 0, "test_data": (X[200:], Y[200:])}
+OPTIONS = {"trials": 14, "epochs": 4, "batch_size": 8, "verdict": 0, "verbose": 0, "test_data": (X[200:], Y[200:])}
 
 
 def branches():
@@ -90,16 +89,17 @@ def test_the_budget_holds(capsys):
     assert "The budget is spent before" in said
 
 
-def interrupt_in(monkeypatch, group):
-    """Have the user press Ctrl-C while a group trains."""
-    watch = slotwise_search.SlotwiseSearch._epoch
+def interrupt_in(monkeypatch, stage):
+    """Have the user press Ctrl-C in the second epoch of a stage's training."""
+    watch, calls = race.RaceSearch._epoch, []
 
     def interrupting(self, runs):
         watch(self, runs)
-        if self._shown.startswith(group):
+        calls.append(self._label)
+        if calls.count(f"{stage}, ") == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(slotwise_search.SlotwiseSearch, "_epoch", interrupting)
+    monkeypatch.setattr(race.RaceSearch, "_epoch", interrupting)
 
 
 def test_an_interrupt_gives_the_best_so_far(monkeypatch):
