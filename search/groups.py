@@ -67,8 +67,8 @@ class Assignment(Mapping[str, Candidate]):
         common, count = Counter(candidate for _, candidate in self.groups).most_common(1)[0]
         if 2 * count <= len(self.groups):
             return ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups)
-        others = ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups if candidate != common)
-        return f"{common}, but {others}" if others else str(common)
+        others = " and ".join(f"{group.name}: {candidate}" for group, candidate in self.groups if candidate != common)
+        return f"{common} but {others}" if others else str(common)
 
 
 def block(name: str) -> str:

@@ -123,11 +123,18 @@ class SlotwiseSearch:
     def _screened(self, budget: changes.Budget) -> list[Assignment]:
         """Train changes of the uniform choice for a short while; return them, the best first."""
         assert self._uniform is not None  # there is one when the race is over
-        found = [row.candidate for row in self._race.results() if row.rank is not None]
-        ranked = [candidate for candidate in found if isinstance(candidate, Candidate)]
-        # two alphas of one activation are hardly ever told apart
-        best = {candidate.name: candidate for candidate in reversed(ranked)}
-        others = [c for c in ranked if c in best.values() and c != self._uniform.only]
+        # by the first two rungs: the baseline was in the others in any case
+        scores = {
+            c: float(m)
+            for done in self._race.rounds[:2]
+            for c, m in zip(done.heat.candidates, done.means, strict=True)
+            if np.isfinite(m) and c != self._uniform.only
+        }
+        best: dict[str, Candidate] = {}
+        for candidate in sorted(scores, key=lambda c: -scores[c]):
+            # two alphas of one activation are hardly ever told apart
+            best.setdefault(candidate.name, candidate)
+        others = list(best.values())
         seed = derive(self._seed, _STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
         made = changes.screening(self._uniform, others, self._epochs, left, shapes, seed) if others else None

@@ -130,6 +130,12 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 @main.command(context_settings={"show_default": True})
 @_shared
 @click.option("--activations", default=None, help='The candidates, such as "relu,mish,trelu(theta=0.5)".')
+@click.option(
+    "--per",
+    default="model",
+    type=click.Choice(["model", "block", "layer"]),
+    help="What gets an activation of its own: the model, each of its blocks, as the names say, or each layer.",
+)
 @click.option("--trials", default=16, type=click.IntRange(min=1), help="How many candidates to train.")
 @click.option(
     "--executions", "executions_per_trial", default=1, type=click.IntRange(min=1), help="How many seeds a candidate."

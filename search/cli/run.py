@@ -26,6 +26,7 @@ def search(
     task: str,
     model: str | None,
     activations: str | None,
+    per: str,
     out: Path | None,
     directory: Path | None,
     seed: int,
@@ -34,7 +35,7 @@ def search(
     **budget: Any,
 ) -> None:
     """Load, split, search, print, export. All that can be refused is refused before the training."""
-    space = ActivationSpace(split_list(activations) if activations is not None else None)
+    space = ActivationSpace(split_list(activations) if activations is not None else None, per=per)
     dataset = datasets.load(data, target, task)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
