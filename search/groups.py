@@ -63,9 +63,9 @@ class Assignment(Mapping[str, Candidate]):
         return candidates.pop() if len(candidates) == 1 else None
 
     def __str__(self) -> str:
-        """What most groups have, if more than half do, and where others differ; else all."""
+        """What most groups have, if half of them do, and where others differ; else all."""
         common, count = Counter(candidate for _, candidate in self.groups).most_common(1)[0]
-        if 2 * count <= len(self.groups):
+        if count == 1 or 2 * count < len(self.groups):
             return ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups)
         others = " and ".join(f"{group.name}: {candidate}" for group, candidate in self.groups if candidate != common)
         return f"{common} but {others}" if others else str(common)

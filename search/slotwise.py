@@ -134,7 +134,10 @@ class SlotwiseSearch:
         for candidate in sorted(scores, key=lambda c: -scores[c]):
             # two alphas of one activation are hardly ever told apart
             best.setdefault(candidate.name, candidate)
-        others = list(best.values())
+        own = first.name if (first := self._uniform.only) else ""
+        others = [candidate for candidate in best.values() if candidate.name != own]
+        if set(others) <= {self._space.grid(1)[0]}:  # it searches alphas only
+            others = list(best.values())
         seed = derive(self._seed, _STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
         made = changes.screening(self._uniform, others, self._epochs, left, shapes, seed) if others else None
@@ -163,8 +166,11 @@ class SlotwiseSearch:
             return
         index = changes.better(self._final.rounds[0].scores)
         self._chosen = starts[index]
-        known = "is better, it is kept" if index else "is not surely better: the uniform choice is kept"
-        self.progress.say(f"{starts[index or 1]} {known}")
+        self.progress.say(
+            f"{starts[index]} is better: it is kept"
+            if index
+            else f"No change is surely better: {self._uniform} is kept for all"
+        )
 
     def _left(self) -> int:
         """How many epochs there are left, and time for."""
