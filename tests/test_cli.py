@@ -81,7 +81,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     options = {
         **{"data": "a.csv", "target": "price", "task": "regression", "model": "mlp", "activations": "elu"},
         **{"trials": 3, "epochs": 4, "executions_per_trial": 5, "batch_size": 6, "seed": 2**32 - 1, "verdict": 7},
-        **{"strategy": "race", "max_epochs": 8, "max_seconds": 9.0},
+        **{"strategy": "race", "per": "block", "max_epochs": 8, "max_seconds": 9.0},
     }
     names = {"executions_per_trial": "executions"}
     flags = {name: names.get(name, name).replace("_", "-") for name in options}

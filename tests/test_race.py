@@ -48,7 +48,8 @@ def test_its_model_is_the_best_run(found):
 def test_who_left_is_finished_for_the_verdict():
     fit = {"x": X[:72], "y": Y[:72], "validation_data": (X[72:90], Y[72:90])}
     space = ActivationSpace(SOME).with_baseline("relu")
-    race = racing_search.RaceSearch(mlp(), space, "val_accuracy", fit, trials=8, epochs=2, total=16, verbose=0)
+    runs = racing_search.race_in(space, trials=8, epochs=2, total=16, seed=0)
+    race = racing_search.RaceSearch(mlp(), runs, "val_accuracy", fit, hyperparameters=space.hyperparameters)
     race.run()
     left = [t.candidate for t in race.results() if t.status == "stopped" and t.epochs == 1][-1]
     assert race.model(left) is None
