@@ -197,7 +197,7 @@ def test_our_tuner_begins_with_the_same_activation_everywhere(tmp_path):
 def test_a_whole_search_by_layer_finds_its_baseline_again():
     space = ActivationSpace(["mish", "tanh"], per="layer")
     data = {"validation_data": (X[SPLIT:], Y[SPLIT:]), "test_data": (X[SPLIT:], Y[SPLIT:])}
-    budget = {"trials": 4, "epochs": 1, "verdict": 0, "verbose": 0}
+    budget = {"trials": 14, "epochs": 1, "verdict": 0, "verbose": 0}
     result = search_activations(mlp(), X[:SPLIT], Y[:SPLIT], activations=space, **budget, **data)
     named = [str(trial.candidate) for trial in result.trials]
     assert {"relu", "mish", "tanh"} < set(named)
