@@ -123,14 +123,20 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
         wanted = {(k, s) for k in heat.candidates for s in range(heat.seeds)}
         kept = [(cohort, cohort & wanted) for cohort in cohorts if cohort & wanted]
         new = wanted - {run for _, mine in kept for run in mine}
-        for before, mine in [*kept, *([(set(), new)] if new else [])]:
+        parts = [(set(), new)] if new else []
+        for at in {done[next(iter(mine))] for _, mine in kept}:
+            group = [pair for pair in kept if done[next(iter(pair[1]))] == at]
+            # where one changes, those that are as far join it
+            joined = any(before != mine for before, mine in group)
+            parts += [(set(), set().union(*(mine for _, mine in group)))] if joined else group
+        for before, mine in parts:
             more = heat.epochs - done.get(next(iter(mine)), 0)
             cost = replay.truth.costs.population(len(mine), more)
             # a population that goes on as it is need not begin again
             replay.seconds += cost - (replay.truth.costs.population(len(mine), 0) if before == mine else 0)
             replay.epochs += len(mine) * more
         done |= dict.fromkeys(wanted, heat.epochs)
-        cohorts = [mine for _, mine in kept] + ([new] if new else [])
+        cohorts = [mine for _, mine in parts]
         scores = [[replay.run(k, s, heat.epochs).max() for s in range(heat.seeds)] for k in heat.candidates]
         made.tell(np.array(scores))
         means = made.rounds[-1].means

@@ -82,8 +82,10 @@ def test_when_a_run_begins_changes_nothing():
     fit = {"x": X, "y": Y, "validation_split": 0.2}
     members = [Member(Candidate.of(name), seed) for name in ("relu", "mish") for seed in (1, 2)]
     late, straight = (Cohorts(mlp(), objective, fit, [1, 2], 0, lambda slots: None) for _ in range(2))
+    late.train(members[:2], 1)
     late.train(members[:3], 1)
     late.train([members[0], members[3], members[2]], 2)
+    assert [len(cohort.population.members) for cohort in late._cohorts] == [2, 1]  # the two that were as far joined
     late.train(members, 2)
     straight.train(members, 2)
     for member in members:
