@@ -89,7 +89,8 @@ def search_activations(
             longer and on more seeds, about ``trials * epochs`` epochs in all. ``"random"``: each trial trains to its
             end, those that can together. ``"auto"``: a race where the model can be a population, else random.
         max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
-        max_seconds: after which a race ends with what it has; the verdict's time is its own.
+        max_seconds: that a race may take. After each rung those to come are planned to fit in; at the latest the race
+            ends then with what it has. The verdict's time is its own.
         verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
             whether one of them is really better, which decides what model is kept; with 0 the ranking decides. See
             `compare_activations`.

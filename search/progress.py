@@ -107,6 +107,10 @@ class RaceProgress(Progress):
     def __init__(self, total: int, verbose: int = 1):
         super().__init__(total, verbose, "epoch", TimeRemainingColumn())
 
+    def expect(self, total: int) -> None:
+        """Change how many epochs all runs have together."""
+        self._bar.update(self._task, total=total)
+
     def epoch(self, text: str, slots: int) -> None:
         """Count one more epoch of so many runs as done, and show how the race stands."""
         self.show(text)

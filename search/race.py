@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from keras_acts.errors import ModelError, SearchError
 
 from .cohorts import Cohorts, Run
 from .fresh import KEPT
+from .journal import Journal
 from .members import Member
 from .objective import checked_objective
 from .population import PopulationModel
@@ -34,7 +34,6 @@ from .surrogate import ShapeProposer
 
 _POOL = 256  # candidates with random parameters, to propose from
 _INITIAL = 12  # a stream of seeds
-_FILE = "race.json"
 
 
 def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[str, Any]) -> str:
@@ -76,7 +75,8 @@ class RaceSearch:
         trials: how many candidates start at most.
         epochs: of a whole training.
         total: how many epochs all runs together may take.
-        seconds: after which the race ends with what it has.
+        seconds: that the race may take. From what the rungs so far took, those to come are planned to fit in; if they
+            do not, the race ends with what it has.
         seed: of candidates, initialization and batch order.
         project: a folder that keeps the scores of finished rungs.
         verbose: 0 shows nothing.
@@ -98,39 +98,54 @@ class RaceSearch:
         verbose: int = 1,
     ):
         self.objective, self.interrupted = checked_objective(objective), False
-        self._model, self._space, self._seed, self._limit = model, space, seed, seconds
+        self._model, self._space, self._seed, self._limit, self._total = model, space, seed, seconds, total
         starts = space.grid(1)
-        self._rungs = schedule(trials, epochs, total, len(starts))
+        rungs = schedule(trials, epochs, total, len(starts))
         pool = [*space.grid(5), *space.sample(_POOL, derive(seed))]
-        self._race = Race(starts, self._rungs, ShapeProposer(pool, shapes))
-        ends = sorted({rung.epochs for rung in self._rungs})
+        self._race = Race(starts, rungs, ShapeProposer(pool, shapes))
+        ends = sorted({rung.epochs for rung in rungs})
         self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch)
         self._alone = lambda: Cohorts(model, self.objective, fit, ends, seed, lambda slots: None)
         self._finished: dict[Member, keras.Model | None] = {}
-        self._journal = None if project is None else project / _FILE
-        self._deadline = math.inf
-        self.progress = RaceProgress(cost(self._rungs), verbose)
+        self._journal = Journal(project)
+        self._begun, self._deadline, self._trained = 0.0, math.inf, 0
+        self.progress = RaceProgress(cost(rungs), verbose)
 
     def run(self) -> None:
         """Train, rung after rung, until the race is over, the time is, or the user ends it."""
+        self._begun = time.monotonic()
         if self._limit is not None:
-            self._deadline = time.monotonic() + self._limit
-        kept = self._kept()
+            self._deadline = self._begun + self._limit
+        known = len(self._journal)
         try:
-            while (heat := self._race.ask()) is not None:
-                number = len(self._race.rounds)
+            for number in itertools.count():
+                if number < known:
+                    self._race.follow(self._journal.rung(number))
+                if (heat := self._race.ask()) is None:
+                    break
+                members = self._members(heat)
                 # only scores are kept: who is alive trains again, on the same batches from the same weights
-                if number < len(kept) and number + 1 < len(self._rungs):
-                    self._recall(heat, kept[number])
+                if number < known and number + 1 < len(self._race.rungs):
+                    self._cohorts.runs |= self._journal.runs(number, members)
                 else:
-                    self._cohorts.train(self._members(heat), heat.epochs)
+                    self._cohorts.train(members, heat.epochs)
+                    self._journal.keep(number, self._race.rungs[number], {m: self._cohorts.runs[m] for m in members})
                 self._race.tell(self._scores(heat))
-                self._keep()
                 self.progress.say(self._line(heat))
+                self._replan()
         except KeyboardInterrupt:
             self.interrupted = True
         except _Over:
             self.progress.say("The time is over: the best so far")
+
+    def _replan(self) -> None:
+        """Fit what is to come into the time that is left."""
+        if self._limit is None or not self._trained:
+            return
+        now = time.monotonic()
+        affordable = int((self._deadline - now) / (now - self._begun) * self._trained)
+        self._race.replan(min(affordable, self._total - cost(self._race.rungs[: len(self._race.rounds)])))
+        self.progress.expect(cost(self._race.rungs))
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""
@@ -155,7 +170,7 @@ class RaceSearch:
         furthest = max(run.epochs for run in self._cohorts.runs.values())
         candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
         runs = self._runs_of(candidate)
-        if furthest != self._rungs[-1].epochs or furthest == max(run.epochs for run in runs.values()):
+        if furthest != self._race.rungs[-1].epochs or furthest == max(run.epochs for run in runs.values()):
             return
         member, alone = next(iter(runs)), self._alone()
         alone.train([member], furthest)
@@ -180,7 +195,7 @@ class RaceSearch:
         epochs = max(run.epochs for run in runs)
         furthest = [run for run in runs if run.epochs == epochs]
         healthy = not any(run.diverged for run in runs)
-        done = epochs == self._rungs[-1].epochs and len(furthest) == self._rungs[-1].seeds
+        done = epochs == self._race.rungs[-1].epochs and len(furthest) == self._race.rungs[-1].seeds
         return TrialResult(
             rank=None,
             candidate=candidate,
@@ -203,9 +218,10 @@ class RaceSearch:
         return np.reshape(scores, (len(heat.candidates), heat.seeds))
 
     def _epoch(self, slots: int) -> None:
+        self._trained += slots
         heat = self._race.ask()
         assert heat is not None  # one trains
-        text = f"rung {len(self._race.rounds) + 1}/{len(self._rungs)}, {len(heat.candidates)} alive"
+        text = f"rung {len(self._race.rounds) + 1}/{len(self._race.rungs)}, {len(heat.candidates)} alive"
         self.progress.epoch(f"{text}, {best}" if (best := self._best()) else text, slots)
         if time.monotonic() > self._deadline:
             raise _Over
@@ -223,41 +239,7 @@ class RaceSearch:
     def _line(self, heat: Heat) -> str:
         diverged = int(np.isnan(self._race.rounds[-1].means).sum())
         text = (
-            f"rung {len(self._race.rounds)}/{len(self._rungs)}: {len(heat.candidates)} candidates, "
+            f"rung {len(self._race.rounds)}/{len(self._race.rungs)}: {len(heat.candidates)} candidates, "
             f"{heat.epochs} epochs, {heat.seeds} seed{'s' * (heat.seeds > 1)}"
         )
         return ", ".join([text, *([f"{diverged} diverged"] if diverged else []), *filter(None, [self._best()])])
-
-    def _keep(self) -> None:
-        """Write the scores of all finished rungs, in one step."""
-        if self._journal is None:
-            return
-        runs = [
-            [str(member.candidate), member.seed, run.epochs, repr(run.best), run.diverged]
-            for done in self._race.rounds[-1:]
-            for member in self._members(done.heat)
-            for run in [self._cohorts.runs[member]]
-        ]
-        rounds = [*self._kept()[: len(self._race.rounds) - 1], runs]
-        self._journal.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._journal.with_suffix(".partial")
-        partial.write_text(json.dumps(rounds), encoding="utf-8")
-        os.replace(partial, self._journal)
-
-    def _kept(self) -> list[Any]:
-        if self._journal is None or not self._journal.is_file():
-            return []
-        try:
-            return list(json.loads(self._journal.read_text(encoding="utf-8")))
-        except ValueError:
-            raise SearchError(
-                f"The race cannot be read; overwrite=True begins again. Received: {self._journal}"
-            ) from None
-
-    def _recall(self, heat: Heat, kept: list[Any]) -> None:
-        members = self._members(heat)
-        if [[str(member.candidate), member.seed] for member in members] != [run[:2] for run in kept]:
-            rule = "The race must be one of these settings and versions; overwrite=True begins again"
-            raise SearchError(f"{rule}. Received: {self._journal}")
-        for member, (_, _, epochs, best, diverged) in zip(members, kept, strict=True):
-            self._cohorts.runs[member] = Run(epochs, float(best), diverged)

@@ -120,6 +120,27 @@ def test_the_time_may_end_it():
 
 
 @pytest.mark.slow
+def test_what_is_to_come_is_planned_into_the_time(monkeypatch, tmp_path):
+    # a clock that only the epochs of the runs move: each takes a second
+    watch, clock = racing_search.RaceSearch._epoch, [0.0]
+
+    def watching(self, slots):
+        clock[0] += slots
+        watch(self, slots)
+
+    monkeypatch.setattr(racing_search.RaceSearch, "_epoch", watching)
+    monkeypatch.setattr(racing_search.time, "monotonic", lambda: clock[0])
+    planned = sum(t.epochs * t.seeds for t in raced(max_seconds=1000).trials)
+    clock[0] = 0.0
+    found = raced(max_seconds=planned - 3, directory=tmp_path)
+    assert clock[0] <= planned - 3
+    assert found.trials[0].status == "completed"
+    # what is known of the rungs tells how they were planned
+    again = raced(max_seconds=planned - 3, directory=tmp_path)
+    assert [(t.candidate, t.score) for t in again.trials] == [(t.candidate, t.score) for t in found.trials]
+
+
+@pytest.mark.slow
 def test_an_interrupted_race_goes_on(tmp_path, monkeypatch, found):
     watch, state = racing_search.RaceSearch._epoch, {"left": 3, "epochs": 0}
 
