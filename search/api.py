@@ -33,6 +33,7 @@ from .result import SearchResult, TrialResult, kept
 from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .space import ActivationSpace, Candidate
+from .tracing import expected_traces
 from .tuner import ActivationTuner, check_population
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
@@ -138,6 +139,7 @@ def search_activations(
         raise SearchError(f"A race is not possible here. Received: {reason}")
     project = None
     with contextlib.ExitStack() as stack:
+        stack.enter_context(expected_traces())
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
         else:

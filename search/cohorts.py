@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,23 +121,8 @@ class Cohorts:
         if end == self._ends[-1]:
             callbacks.append(BestWeights(self.objective.name, self.objective.direction))
         options = {**self._fit, "callbacks": callbacks, "initial_epoch": cohort.epochs, "epochs": end}
-        with isolated_seed(derive(self._seed, _BATCHES, index)), _expected_traces():
+        with isolated_seed(derive(self._seed, _BATCHES, index)):
             cohort.population.fit(**options, verbose=0)
-
-
-@contextlib.contextmanager
-def _expected_traces() -> Iterator[None]:
-    """Each population is a program of its own: TensorFlow need not warn that they are many."""
-
-    def other(record: logging.LogRecord) -> bool:
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(other)
-    try:
-        yield
-    finally:
-        logger.removeFilter(other)
 
 
 class _Record(keras.callbacks.Callback):

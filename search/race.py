@@ -166,14 +166,13 @@ class RaceSearch:
         return next((model for model in models if model is not None), None)
 
     def finish(self, name: str) -> None:
-        """Train a candidate that left the race as far as the others, on the race's first seed, if it has not."""
-        furthest = max(run.epochs for run in self._cohorts.runs.values())
+        """Train a candidate to the end, on the race's first seed, if it left the race or that was ended."""
         candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
-        runs = self._runs_of(candidate)
-        if furthest != self._race.rungs[-1].epochs or furthest == max(run.epochs for run in runs.values()):
+        runs, whole = self._runs_of(candidate), self._race.rungs[-1].epochs
+        if whole == max(run.epochs for run in runs.values()):
             return
         member, alone = next(iter(runs)), self._alone()
-        alone.train([member], furthest)
+        alone.train([member], whole)
         self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
 
     def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
