@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -301,10 +302,11 @@ class _Searcher(ActivationTuner):
         self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
 
     def results(self) -> tuple[TrialResult, ...]:
-        """All ended trials, the best first, those without a score last."""
+        """All trials that have a score or ended, the best first, those without a score last."""
         ranked = self._ranked()
         # equal scores share a rank, so that a tie with the baseline shows
-        rows = [self._row(trial, 1 + [t.score for t in ranked].index(trial.score)) for trial in ranked]
+        scores = [self._score(trial) for trial in ranked]
+        rows = [self._row(trial, 1 + scores.index(self._score(trial))) for trial in ranked]
         rest = [self.oracle.trials[i] for i in self.oracle.end_order if self.oracle.trials[i] not in ranked]
         return (*rows, *(self._row(trial, None) for trial in rest))
 
@@ -323,20 +325,29 @@ class _Searcher(ActivationTuner):
         return next(own, None)
 
     def _ranked(self) -> list[Trial]:
-        # KerasTuner fills the list up with trials that failed
-        best = self.oracle.get_best_trials(len(self.oracle.trials))
-        return [trial for trial in best if trial.status == TrialStatus.COMPLETED]
+        scored = [trial for trial in self.oracle.trials.values() if self._score(trial) is not None]
+        return sorted(scored, key=self._score, reverse=self.objective.direction == "max")  # type: ignore[arg-type]
+
+    def _score(self, trial: Trial) -> float | None:
+        """The trial's score; of one that an interrupt ended, the one so far."""
+        if trial.status == TrialStatus.COMPLETED:
+            return float(trial.score)
+        score = self.so_far.get(trial.trial_id, (math.nan, 0))[0]
+        return score if math.isfinite(score) else None
 
     def _row(self, trial: Trial, rank: int | None) -> TrialResult:
-        completed = trial.status == TrialStatus.COMPLETED
+        score, message = self._score(trial), trial.message or ""
+        status = "completed" if score is not None else "diverged" if is_diverged(trial) else "failed"
+        if trial.status != TrialStatus.COMPLETED and trial.trial_id in self.so_far:
+            status, message = "stopped", f"interrupted after {self.so_far[trial.trial_id][1]} epochs"
         return TrialResult(
             rank=rank,
             candidate=self.hypermodel.candidate(trial.hyperparameters),
-            score=float(trial.score) if completed else None,
-            status="completed" if completed else "diverged" if is_diverged(trial) else "failed",
+            score=score,
+            status=status,
             seconds=self._seconds.get(trial.trial_id),
             hyperparameters=trial.hyperparameters.values,
-            message=trial.message or "",
+            message=message,
         )
 
 
