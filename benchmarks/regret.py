@@ -1,9 +1,10 @@
 """How good the activation is that a search finds, for its epochs and for its seconds, against other tuners.
 
-    python -m benchmarks.regret [--data FOLDER] [--quick]
+    python -m benchmarks.regret [--data FOLDER] [--quick] [--live N]
 
 FOLDER holds letters.csv (UCI Letter Recognition, target `letter`) and optdigits.csv (UCI Optical Recognition, target
-`digit`, column `split`); without it only diabetes, which scikit-learn brings, is measured.
+`digit`, column `split`); without it only the regressions are measured: diabetes, which scikit-learn brings, and
+Friedman's first function (5,000 samples), which it makes.
 
 First the truth: every candidate of a grid is trained on many seeds, as populations, once (`benchmarks.regret_table`).
 Then each method searches that table, with its own code: what it asks to train is looked up, on a seed that it has not
@@ -11,6 +12,8 @@ seen, and charged with the measured seconds of its way to train. Regret is the m
 minus that of the one found. All methods have the same space, and each proposal is moved to the nearest candidate of
 the grid; the peers keep a trial's best epoch, as they do. The floor is the regret of the candidate whose validation
 score is best over all seeds: no method that only sees validation scores can be expected to do better.
+
+With `--live N` the product itself searches N times on each task, trained and timed, and what it finds is looked up.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import contextlib
 import io
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +32,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import keras_tuner
 import numpy as np
 import optuna
@@ -37,9 +42,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.population import environment
-from benchmarks.regret_table import TASKS, Truth, load_or_train
+from benchmarks.regret_table import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
-from keras_acts.search import ActivationSpace, Candidate
+from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.racing import Race, schedule
 from keras_acts.search.shapes import shapes
 from keras_acts.search.surrogate import ShapeProposer
@@ -123,14 +128,20 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
         wanted = {(k, s) for k in heat.candidates for s in range(heat.seeds)}
         kept = [(cohort, cohort & wanted) for cohort in cohorts if cohort & wanted]
         new = wanted - {run for _, mine in kept for run in mine}
-        for before, mine in [*kept, *([(set(), new)] if new else [])]:
+        parts = [(set(), new)] if new else []
+        for at in {done[next(iter(mine))] for _, mine in kept}:
+            group = [pair for pair in kept if done[next(iter(pair[1]))] == at]
+            # where one changes, those that are as far join it
+            joined = any(before != mine for before, mine in group)
+            parts += [(set(), set().union(*(mine for _, mine in group)))] if joined else group
+        for before, mine in parts:
             more = heat.epochs - done.get(next(iter(mine)), 0)
             cost = replay.truth.costs.population(len(mine), more)
             # a population that goes on as it is need not begin again
             replay.seconds += cost - (replay.truth.costs.population(len(mine), 0) if before == mine else 0)
             replay.epochs += len(mine) * more
         done |= dict.fromkeys(wanted, heat.epochs)
-        cohorts = [mine for _, mine in kept] + ([new] if new else [])
+        cohorts = [mine for _, mine in parts]
         scores = [[replay.run(k, s, heat.epochs).max() for s in range(heat.seeds)] for k in heat.candidates]
         made.tell(np.array(scores))
         means = made.rounds[-1].means
@@ -232,6 +243,35 @@ def searches_of(truth: Truth, method: str, count: int, budget: int) -> list[Repl
     return made
 
 
+def live(truth: Truth, folder: Path | None, count: int, budget: int) -> str:
+    """Search for real so many times, and return the regrets and seconds in words."""
+    task, regrets, seconds = truth.task, [], []
+    model, parts = prepared(task, folder)
+    grid = Grid(truth)
+    for index in range(count):
+        start = time.perf_counter()
+        found = search_activations(
+            *(model, *parts.train),
+            validation_data=parts.validation,
+            objective=f"val_{task.metric}",
+            activations=SPACE,
+            trials=budget,
+            epochs=task.epochs,
+            batch_size=task.batch_size,
+            strategy="race",
+            seed=7919 + index,
+            verdict=0,
+            verbose=0,
+        )
+        assert isinstance(found.best, Candidate)
+        seconds.append(time.perf_counter() - start)
+        regrets.append((100 if task.maximize else 1) * float(truth.test.max() - truth.test[grid.nearest(found.best)]))
+        keras.backend.clear_session()
+    each = ", ".join(f"{value:.3g}" for value in regrets)
+    whole = budget * task.epochs
+    return f"live, {whole} epochs: regret {_cell(regrets)} in {np.mean(seconds):.0f} s ({count} searches: {each})"
+
+
 def regret(replay: Replay, epochs: float = np.inf, seconds: float = np.inf) -> float:
     """Return the regret of what was found within a budget; that of the baseline, if nothing was."""
     inside = [k for e, s, k in replay.found if e <= epochs and s <= seconds]
@@ -285,6 +325,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16, help="of every candidate (default: %(default)s)")
     parser.add_argument("--top-seeds", type=int, default=0, help="of the best ten (default: as the others)")
     parser.add_argument("--searches", type=int, default=50, help="of each method (default: %(default)s)")
+    parser.add_argument("--live", type=int, default=0, help="real searches of each task (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="keeps the table (default: %(default)s)")
     arguments = parser.parse_args()
     points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
@@ -300,6 +341,8 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # KerasTuner's Gaussian process about its own bounds
             console.print(report(truth, arguments.searches, BUDGETS))
+        for budget in BUDGETS if arguments.live else ():
+            console.print(live(truth, arguments.data, arguments.live, budget), soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import keras_tuner
 import numpy as np
+import pandas
 import tensorflow as tf
+from sklearn.datasets import make_friedman1
 
 from keras_acts.search import ActivationHyperModel, ActivationSpace, Candidate, with_activations
 from keras_acts.search.replicate import PopulationTrainer
@@ -40,7 +42,7 @@ class Task:
 
     Attributes:
         name: what it is called.
-        data: a file of the folder given by --data, or bundled data.
+        data: a file of the folder given by --data, bundled data, or what scikit-learn's generators make.
         target: the column of the file that is predicted.
         model: of `keras-acts search`.
         epochs: of a whole training.
@@ -68,6 +70,7 @@ TASKS = (
     Task("letters-mlp", "letters.csv", "letter", "mlp", 10, 128, "accuracy", True),
     Task("optdigits-cnn", "optdigits.csv", "digit", "cnn", 6, 64, "accuracy", True),
     Task("diabetes-mlp", "diabetes", None, "mlp", 30, 32, "loss", False),
+    Task("friedman-mlp", "friedman1", None, "mlp", 10, 32, "loss", False),
 )
 
 
@@ -136,9 +139,10 @@ def prepared(task: Task, folder: Path | None) -> tuple[keras.Model, datasets.Par
         if folder is None or not (folder / source).is_file():
             raise FileNotFoundError(f"--data must be a folder that holds {source}. Received: {folder}")
         source = str(folder / source)
-    if task.model == "cnn":
-        import pandas
-
+    if source == "friedman1":
+        x, y = make_friedman1(5000, noise=1.0, random_state=0)
+        dataset = datasets.Dataset(source, x.astype("float32"), y.astype("float32"), classes=())
+    elif task.model == "cnn":
         rows = pandas.read_csv(source)
         pixels = rows.drop(columns=task.target).select_dtypes("number").to_numpy("float32").reshape(-1, 8, 8, 1)
         with tempfile.TemporaryDirectory() as scratch:

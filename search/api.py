@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from .seeding import derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .slotwise import SlotwiseSearch
 from .space import ActivationSpace, Candidate
+from .tracing import expected_traces
 from .tuner import ActivationTuner, check_population
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
@@ -95,7 +97,8 @@ def search_activations(
             `ActivationSpace` that chooses for layers, blocks or groups, a race finds the best choice for all of them,
             and goes on among changes of it, within the same epochs.
         max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
-        max_seconds: after which a race ends with what it has; the verdict's time is its own.
+        max_seconds: that a race may take. After each rung those to come are planned to fit in; at the latest the race
+            ends then with what it has. The verdict's time is its own.
         verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
             whether one of them is really better, which decides what model is kept; with 0 the ranking decides. See
             `compare_activations`.
@@ -143,6 +146,7 @@ def search_activations(
         raise SearchError(f"A race is not possible here. Received: {reason}")
     project = None
     with contextlib.ExitStack() as stack:
+        stack.enter_context(expected_traces())
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
         else:
@@ -190,6 +194,7 @@ def search_activations(
                 goal,
                 fit,
                 hyperparameters=hypermodel.space.hyperparameters,
+                total=total,
                 seconds=max_seconds,
                 seed=seed,
                 journal=None if project is None else project / "race.json",
@@ -319,10 +324,11 @@ class _Searcher(ActivationTuner):
         self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
 
     def results(self) -> tuple[TrialResult, ...]:
-        """All ended trials, the best first, those without a score last."""
+        """All trials that have a score or ended, the best first, those without a score last."""
         ranked = self._ranked()
         # equal scores share a rank, so that a tie with the baseline shows
-        rows = [self._row(trial, 1 + [t.score for t in ranked].index(trial.score)) for trial in ranked]
+        scores = [self._score(trial) for trial in ranked]
+        rows = [self._row(trial, 1 + scores.index(self._score(trial))) for trial in ranked]
         rest = [self.oracle.trials[i] for i in self.oracle.end_order if self.oracle.trials[i] not in ranked]
         return (*rows, *(self._row(trial, None) for trial in rest))
 
@@ -341,20 +347,29 @@ class _Searcher(ActivationTuner):
         return next(own, None)
 
     def _ranked(self) -> list[Trial]:
-        # KerasTuner fills the list up with trials that failed
-        best = self.oracle.get_best_trials(len(self.oracle.trials))
-        return [trial for trial in best if trial.status == TrialStatus.COMPLETED]
+        scored = [trial for trial in self.oracle.trials.values() if self._score(trial) is not None]
+        return sorted(scored, key=self._score, reverse=self.objective.direction == "max")  # type: ignore[arg-type]
+
+    def _score(self, trial: Trial) -> float | None:
+        """The trial's score; of one that an interrupt ended, the one so far."""
+        if trial.status == TrialStatus.COMPLETED:
+            return float(trial.score)
+        score = self.so_far.get(trial.trial_id, (math.nan, 0))[0]
+        return score if math.isfinite(score) else None
 
     def _row(self, trial: Trial, rank: int | None) -> TrialResult:
-        completed = trial.status == TrialStatus.COMPLETED
+        score, message = self._score(trial), trial.message or ""
+        status = "completed" if score is not None else "diverged" if is_diverged(trial) else "failed"
+        if trial.status != TrialStatus.COMPLETED and trial.trial_id in self.so_far:
+            status, message = "stopped", f"interrupted after {self.so_far[trial.trial_id][1]} epochs"
         return TrialResult(
             rank=rank,
             candidate=self.hypermodel.candidate(trial.hyperparameters),
-            score=float(trial.score) if completed else None,
-            status="completed" if completed else "diverged" if is_diverged(trial) else "failed",
+            score=score,
+            status=status,
             seconds=self._seconds.get(trial.trial_id),
             hyperparameters=trial.hyperparameters.values,
-            message=trial.message or "",
+            message=message,
         )
 
 

@@ -1,4 +1,4 @@
-"""Slots of a population carried on: into an ordinary model, or into a smaller population."""
+"""Slots of populations carried on: into an ordinary model, or into another population."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def filler(population: Any) -> Callable[[int, keras.Model], None]:
             rows = [found[id(v)] for v in model.trainable_variables]
             return [of(block)[row] for block, row in rows]
 
-        _move_optimizer(population, model, moved, states)
+        _move_optimizer([population], model, moved, states)
 
     return fill
 
@@ -74,23 +74,33 @@ def to_start(population: Any, members: Sequence[Member]) -> None:
     population.random.state.assign(keras.random.SeedGenerator(members[0].seed).state)
 
 
-def to_population(population: Any, slots: list[int], target: Any) -> None:
-    """Give another population the state of these inside slots of one; ``slots[i]`` becomes its inside slot i."""
-    places = _places(population)
+def to_population(origins: Sequence[tuple[Any, int]], target: Any) -> None:
+    """Give a population the state of other populations' slots.
+
+    Args:
+        origins: (population, inside slot) for each inside slot of the target. All populations are of one model,
+            compiled alike and trained for as many steps.
+        target: the population that is filled.
+    """
+    sources = list({id(population): population for population, _ in origins}.values())
+    places = {id(population): _places(population) for population in sources}
 
     def gathered(block: Any, path: str, values: Values) -> np.ndarray:
-        found = [places[path, block.key, slot] for slot in slots[block.start : block.stop]]
+        found = [
+            places[id(population)][path, block.key, slot] for population, slot in origins[block.start : block.stop]
+        ]
         return np.stack([values(source)[row] for source, row in found])
 
     blocks = [(layer.plan.path, block) for layer in target.stacked for block in layer.plan.blocks]
     weights = _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
     for path, block in blocks:
         block.variable.assign(gathered(block, path, weights))
-    target.healthy.assign(keras.ops.convert_to_numpy(population.healthy)[slots])
-    if not population.compiled:
+    healthy = {id(population): keras.ops.convert_to_numpy(population.healthy) for population in sources}
+    target.healthy.assign(np.stack([healthy[id(population)][slot] for population, slot in origins]))
+    if not sources[0].compiled:
         return
-    target.compile(**compile_arguments(population))
-    if not population.optimizer.built:
+    target.compile(**compile_arguments(sources[0]))
+    if not sources[0].optimizer.built:
         return
     target.optimizer.build(target.trainable_variables)
     known = {id(block.variable): (path, block) for path, block in blocks}
@@ -99,7 +109,7 @@ def to_population(population: Any, slots: list[int], target: Any) -> None:
         found = [known[id(v)] for v in target.trainable_variables]
         return [gathered(block, path, values) for path, block in found]
 
-    _move_optimizer(population, target, moved)
+    _move_optimizer(sources, target, moved)
 
 
 def _places(population: Any) -> dict[tuple[str, str, int], tuple[Any, int]]:
@@ -113,7 +123,7 @@ def _places(population: Any) -> dict[tuple[str, str, int], tuple[Any, int]]:
 
 
 def _move_optimizer(
-    population: Any,
+    populations: Sequence[Any],
     target: keras.Model,
     moved: Callable[[Values], list[Any]],
     known: dict[str, Values] | None = None,
@@ -121,25 +131,28 @@ def _move_optimizer(
     """Fill an optimizer's state; `moved` returns one value for each trained variable of the target.
 
     Args:
-        population: where the state comes from.
+        populations: where the state comes from; what is not kept for each variable, from the first.
         target: whose optimizer it is.
         moved: picks from the stacked values.
         known: keeps the stacked values for the next call.
     """
-    source, known = population.optimizer, {} if known is None else known
-    positions = {id(v): i for i, v in enumerate(population.trainable_variables)}
-    theirs, ours = (
-        per_variable(source, len(positions)),
-        per_variable(target.optimizer, len(target.trainable_variables)),
-    )
+    known = {} if known is None else known
+    theirs = [per_variable(p.optimizer, len(p.trainable_variables)) for p in populations]
+    ours = per_variable(target.optimizer, len(target.trainable_variables))
     for name, states in ours.items():
+        state_of = {
+            id(variable): state
+            for population, found in zip(populations, theirs, strict=True)
+            for variable, state in zip(population.trainable_variables, found[name], strict=True)
+        }
 
-        def values(block: Any, states: list[Any] = theirs[name]) -> Any:
-            return keras.ops.convert_to_numpy(states[positions[id(block.variable)]])
+        def values(block: Any, state_of: dict[int, Any] = state_of) -> Any:
+            return keras.ops.convert_to_numpy(state_of[id(block.variable)])
 
         for state, value in zip(states, moved(known.setdefault(name, _cached(values))), strict=True):
             state.assign(value)
-    for state, value in zip(_of_all(target.optimizer, ours), _of_all(source, theirs), strict=True):
+    first = _of_all(populations[0].optimizer, theirs[0])
+    for state, value in zip(_of_all(target.optimizer, ours), first, strict=True):
         state.assign(keras.ops.convert_to_numpy(value))
 
 

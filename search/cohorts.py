@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,13 +81,7 @@ class Cohorts:
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs, the end of a stretch."""
-        kept = []
-        for cohort in self._cohorts:
-            slots = [slot for slot, member in enumerate(cohort.population.members) if member in members]
-            if slots and len(slots) < len(cohort.population.members):
-                cohort.population = cohort.population.select(slots)
-            if slots:
-                kept.append(cohort)
+        kept = self._selected(set(members))
         inside = {member for cohort in kept for member in cohort.population.members}
         new = [member for member in members if member not in inside]
         self.runs |= {member: Run() for member in new if member not in self.runs}
@@ -98,6 +90,23 @@ class Cohorts:
             for cohort in self._cohorts:
                 if cohort.epochs < end:
                     self._stretch(cohort, index, end)
+
+    def _selected(self, members: set[Member]) -> list[_Cohort]:
+        """The cohorts without others than these. Where one changes, those that are as far join it in one program."""
+        parts: dict[int, list[tuple[PopulationModel, list[int]]]] = {}
+        for cohort in self._cohorts:
+            slots = [slot for slot, member in enumerate(cohort.population.members) if member in members]
+            if slots:
+                parts.setdefault(cohort.epochs, []).append((cohort.population, slots))
+        kept = []
+        for epochs, found in parts.items():
+            whole = all(len(slots) == len(population.members) for population, slots in found)
+            together = not whole and sum(len(slots) for _, slots in found) <= _SLOTS
+            for part in [found] if together else [[one] for one in found]:
+                (population, slots), *others = part
+                same = not others and len(slots) == len(population.members)
+                kept.append(_Cohort(population if same else PopulationModel.join(part), epochs))
+        return kept
 
     def model(self, member: Member) -> keras.Model | None:
         """Return a member that was trained last as an ordinary model; None if it was not."""
@@ -116,23 +125,8 @@ class Cohorts:
         if end == self._ends[-1]:
             callbacks.append(BestWeights(self.objective.name, self.objective.direction))
         options = {**self._fit, "callbacks": callbacks, "initial_epoch": cohort.epochs, "epochs": end}
-        with isolated_seed(derive(self._seed, _BATCHES, index)), _expected_traces():
+        with isolated_seed(derive(self._seed, _BATCHES, index)):
             cohort.population.fit(**options, verbose=0)
-
-
-@contextlib.contextmanager
-def _expected_traces() -> Iterator[None]:
-    """Each population is a program of its own: TensorFlow need not warn that they are many."""
-
-    def other(record: logging.LogRecord) -> bool:
-        return "triggered tf.function retracing" not in record.getMessage()
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(other)
-    try:
-        yield
-    finally:
-        logger.removeFilter(other)
 
 
 class _Record(keras.callbacks.Callback):

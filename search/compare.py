@@ -22,6 +22,7 @@ from .rewrite import slots, with_activations
 from .seeding import derive, isolated_seed
 from .space import Candidate
 from .timing import inference_seconds
+from .tracing import expected_traces
 from .verdict import Verdict
 
 # so that the verdict's seeds are none of those of a search
@@ -121,6 +122,7 @@ def compare_activations(
         )
 
 
+@expected_traces()
 def decide(
     replicates: Replicates,
     builds: Sequence[Callable[[], keras.Model]],

@@ -1,59 +1,72 @@
-"""What a race has found so far, in a file that is whole at any time."""
+"""The scores of a race's finished rungs in a file, so that an interrupted race need not find them again."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from keras_acts.errors import SearchError
 
+from .cohorts import Run
+from .members import Member
+from .racing import Rung
+
 
 class Journal:
-    """Keeps the runs of finished rungs: ``[candidate, seed, epochs, best, diverged]`` each.
+    """Keeps the rungs of a race and the runs of each.
 
     Args:
-        path: of the file; None keeps nothing.
+        file: where they are or will be; None keeps nothing.
 
     Raises:
         SearchError: if there is a file that cannot be read.
     """
 
-    def __init__(self, path: Path | None):
-        self._path = path
-        self.rungs: list[list[list[Any]]] = []
-        if path is not None and path.is_file():
+    def __init__(self, file: Path | None):
+        self._file = file
+        self._rounds: list[Any] = []
+        if self._file is not None and self._file.is_file():
             try:
-                self.rungs = list(json.loads(path.read_text(encoding="utf-8")))
+                self._rounds = list(json.loads(self._file.read_text(encoding="utf-8")))
             except ValueError:
-                rule = "The race cannot be read; overwrite=True begins again"
-                raise SearchError(f"{rule}. Received: {path}") from None
+                raise SearchError(
+                    f"The race cannot be read; overwrite=True begins again. Received: {self._file}"
+                ) from None
 
-    def keep(self, index: int, runs: Sequence[Sequence[Any]]) -> None:
-        """Write the runs of one more rung, in one step; rungs after it are forgotten."""
-        self.rungs = [*self.rungs[:index], [list(run) for run in runs]]
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.rungs), encoding="utf-8")
-        os.replace(partial, self._path)
+    def __len__(self) -> int:
+        """How many rungs are known."""
+        return len(self._rounds)
 
-    def kept(self, index: int, wanted: Sequence[Sequence[Any]]) -> list[list[Any]] | None:
-        """Return the runs of a rung, if they are there.
+    def rung(self, number: int) -> Rung:
+        """Return how the rung was planned."""
+        return Rung(**self._rounds[number]["rung"])
 
-        Args:
-            index: of the rung.
-            wanted: candidate and seed of each of its runs.
+    def runs(self, number: int, members: Sequence[Member]) -> dict[Member, Run]:
+        """Return the runs as they were when the rung ended.
 
         Raises:
-            SearchError: if it has the runs of other candidates or seeds.
+            SearchError: if these are not the members that it had.
         """
-        if index >= len(self.rungs):
-            return None
-        if [list(run) for run in wanted] != [run[:2] for run in self.rungs[index]]:
+        kept = self._rounds[number]["runs"]
+        if [[str(member.candidate), member.seed] for member in members] != [run[:2] for run in kept]:
             rule = "The race must be one of these settings and versions; overwrite=True begins again"
-            raise SearchError(f"{rule}. Received: {self._path}")
-        return self.rungs[index]
+            raise SearchError(f"{rule}. Received: {self._file}")
+        return {
+            member: Run(epochs, float(best), diverged)
+            for member, (_, _, epochs, best, diverged) in zip(members, kept, strict=True)
+        }
+
+    def keep(self, number: int, rung: Rung, runs: Mapping[Member, Run]) -> None:
+        """Write a rung that is finished, and those before it, in one step."""
+        if self._file is None:
+            return
+        rows = [[str(m.candidate), m.seed, run.epochs, repr(run.best), run.diverged] for m, run in runs.items()]
+        self._rounds = [*self._rounds[:number], {"rung": asdict(rung), "runs": rows}]
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(json.dumps(self._rounds), encoding="utf-8")
+        os.replace(partial, self._file)

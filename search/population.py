@@ -298,14 +298,38 @@ class PopulationModel(keras.Model):
         Raises:
             ModelError: if there is none, no such one, or one twice.
         """
-        chosen = list(slots)
-        self._check_slots(chosen)
-        blueprint = self._state.blueprint
-        members = [self.members[slot] for slot in chosen]
-        made = PopulationModel(blueprint.model, members, name=self.name, slots=blueprint.chosen)
-        carry.to_population(self, [self._state.positions[chosen[p]] for p in made._state.order], made)
-        if self._state.rates is not None:
-            made.set_learning_rates(self._state.rates[chosen])
+        return self.join([(self, slots)])
+
+    @classmethod
+    def join(cls, parts: Iterable[tuple[PopulationModel, Iterable[int]]]) -> PopulationModel:
+        """Return one population of slots of several, part after part, each slot as it is.
+
+        Args:
+            parts: (population, slots). The populations are of one model, compiled alike, and trained for as many steps.
+
+        Raises:
+            ModelError: if there is no part, the populations are of different models or were trained for different
+                numbers of steps, or a part has no slot, no such one, or one twice.
+        """
+        found = [(population, list(slots)) for population, slots in parts]
+        for population, slots in found:
+            population._check_slots(slots)
+        first = found[0][0] if found else None
+        alike = {(id(p._state.blueprint.model), p._state.blueprint.chosen, _steps_of(p)) for p, _ in found}
+        rated = {p._state.rates is not None for p, _ in found}
+        if first is None or len(alike) > 1 or len(rated) > 1:
+            raise ModelError(
+                "Populations join if they are of one model, trained for as many steps, and all or none have learning "
+                f"rates of their slots. Received: {len(found)} populations, steps={[_steps_of(p) for p, _ in found]}"
+            )
+        places = [(population, slot) for population, slots in found for slot in slots]
+        members = [population.members[slot] for population, slot in places]
+        made = cls(first._state.blueprint.model, members, name=first.name, slots=first._state.blueprint.chosen)
+        inside = [(population, population._state.positions[slot]) for population, slot in places]
+        carry.to_population([inside[p] for p in made._state.order], made)
+        rates = [population._state.rates[slot] for population, slot in places if population._state.rates is not None]
+        if rates:
+            made.set_learning_rates(rates)
         return made
 
     def _check_slots(self, chosen: list[int]) -> None:
@@ -342,6 +366,12 @@ class _Announcement(keras.callbacks.Callback):
         step = self.model._state.step
         if step is not None and self.epochs > 0:
             step.expect(self.epochs * (self.params["steps"] or np.inf))
+
+
+def _steps_of(population: PopulationModel) -> int:
+    """How many it has trained."""
+    optimizer = population.optimizer if population.compiled else None
+    return int(optimizer.iterations) if optimizer is not None and optimizer.built else 0
 
 
 def _swapped(y: Tensor) -> Tensor:

@@ -106,6 +106,12 @@ class RaceProgress(Progress):
 
     def __init__(self, total: int, verbose: int = 1):
         super().__init__(total, verbose, "epoch", TimeRemainingColumn())
+        self._total = total
+
+    def expect(self, more: int) -> None:
+        """Expect so many more epochs of all runs, or fewer."""
+        self._total += more
+        self._bar.update(self._task, total=self._total)
 
     def epoch(self, text: str, slots: int) -> None:
         """Count one more epoch of so many runs as done, and show how the race stands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +59,7 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
     return ""
 
 
-class Over(Exception):
+class _Over(Exception):
     """The time is over, which is no error."""
 
 
@@ -86,7 +87,9 @@ class RaceSearch:
         objective: what ranks the candidates, one metric.
         fit: the arguments of `fit`, data included, without epochs.
         hyperparameters: returns those of a candidate, for the table.
-        seconds: after which the race ends with what it has.
+        total: how many epochs all runs together may take, where the race is planned anew; by default as planned.
+        seconds: that the race may take. From what the rungs so far took, those to come are planned to fit in; if they
+            do not, the race ends with what it has.
         seed: of initialization and batch order.
         journal: a file that keeps the scores of finished rungs.
         progress: shows how it goes; by default nothing.
@@ -103,6 +106,7 @@ class RaceSearch:
         fit: Mapping[str, Any],
         *,
         hyperparameters: Callable[[Any], dict[str, Any]],
+        total: int | None = None,
         seconds: float | None = None,
         seed: int = 0,
         journal: Path | None = None,
@@ -113,32 +117,52 @@ class RaceSearch:
     ):
         self.objective, self.interrupted = checked_objective(objective), False
         self._model, self._hyperparameters, self._seed, self.seconds = model, hyperparameters, seed, seconds
-        self._race, self._rungs, self._models, self._label = race, race.rungs, models, label
-        ends = sorted({rung.epochs for rung in self._rungs})
+        self._race, self._models, self._label = race, models, label
+        self._total = cost(race.rungs) if total is None else total
+        ends = sorted({rung.epochs for rung in race.rungs})
         self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch, slots=slots)
         self._alone = lambda: Cohorts(model, self.objective, fit, ends, seed, lambda runs: None, slots=slots)
         self._finished: dict[Member, keras.Model | None] = {}
         self._journal = Journal(journal)
-        self._deadline = math.inf
-        self.progress = progress or RaceProgress(cost(self._rungs), verbose=0)
+        self._begun, self._deadline, self.trained = 0.0, math.inf, 0
+        self.progress = progress or RaceProgress(cost(race.rungs), verbose=0)
 
     def run(self) -> None:
         """Train, rung after rung, until the race is over, the time is, or the user ends it."""
+        self._begun = time.monotonic()
         if self.seconds is not None:
-            self._deadline = time.monotonic() + self.seconds
+            self._deadline = self._begun + self.seconds
+        known = len(self._journal)
         try:
-            while (heat := self._race.ask()) is not None:
-                recalled = self._recalled(heat)
-                if not recalled:
-                    self._cohorts.train(self._members(heat), heat.epochs)
+            for number in itertools.count():
+                if number < known:
+                    self._race.follow(self._journal.rung(number))
+                if (heat := self._race.ask()) is None:
+                    break
+                members = self._members(heat)
+                # only scores are kept: who is alive trains again, on the same batches from the same weights
+                if number < known and (number + 1 < len(self._race.rungs) or not self._models):
+                    self._cohorts.runs |= self._journal.runs(number, members)
+                else:
+                    self._cohorts.train(members, heat.epochs)
+                    self._journal.keep(number, self._race.rungs[number], {m: self._cohorts.runs[m] for m in members})
                 self._race.tell(self._scores(heat))
-                if not recalled:
-                    self._keep()
                 self.progress.say(self._line(heat))
+                self._replan()
         except KeyboardInterrupt:
             self.interrupted = True
-        except Over:
+        except _Over:
             self.progress.say(f"{self._label}the time is over" if self._label else "The time is over: the best so far")
+
+    def _replan(self) -> None:
+        """Fit what is to come into the time that is left."""
+        if self.seconds is None or not self.trained:
+            return
+        now = time.monotonic()
+        affordable = int((self._deadline - now) / (now - self._begun) * self.trained)
+        before = cost(self._race.rungs)
+        self._race.replan(min(affordable, self._total - cost(self._race.rungs[: len(self._race.rounds)])))
+        self.progress.expect(cost(self._race.rungs) - before)
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""
@@ -159,14 +183,13 @@ class RaceSearch:
         return next((model for model in models if model is not None), None)
 
     def finish(self, name: str) -> None:
-        """Train a candidate that left the race as far as the others, on the race's first seed, if it has not."""
-        furthest = max(run.epochs for run in self._cohorts.runs.values())
+        """Train a candidate to the end, on the race's first seed, if it left the race or that was ended."""
         candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
-        runs = self._runs_of(candidate)
-        if furthest != self._rungs[-1].epochs or furthest == max(run.epochs for run in runs.values()):
+        runs, whole = self._runs_of(candidate), self._race.rungs[-1].epochs
+        if whole == max(run.epochs for run in runs.values()):
             return
         member, alone = next(iter(runs)), self._alone()
-        alone.train([member], furthest)
+        alone.train([member], whole)
         self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
 
     def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
@@ -198,7 +221,7 @@ class RaceSearch:
         epochs = max(run.epochs for run in runs)
         furthest = [run for run in runs if run.epochs == epochs]
         healthy = not any(run.diverged for run in runs)
-        done = epochs == self._rungs[-1].epochs and len(furthest) == self._rungs[-1].seeds
+        done = epochs == self._race.rungs[-1].epochs and len(furthest) == self._race.rungs[-1].seeds
         return TrialResult(
             rank=None,
             candidate=candidate,
@@ -221,12 +244,13 @@ class RaceSearch:
         return np.reshape(scores, (len(heat.candidates), heat.seeds))
 
     def _epoch(self, slots: int) -> None:
+        self.trained += slots
         heat = self._race.ask()
         assert heat is not None  # one trains
-        text = f"{self._label}rung {len(self._race.rounds) + 1}/{len(self._rungs)}, {len(heat.candidates)} alive"
+        text = f"{self._label}rung {len(self._race.rounds) + 1}/{len(self._race.rungs)}, {len(heat.candidates)} alive"
         self.progress.epoch(f"{text}, {best}" if (best := self._best()) else text, slots)
         if time.monotonic() > self._deadline:
-            raise Over
+            raise _Over
 
     def _best(self) -> str:
         """The best of the last round, with the 95 % interval of its mean over the seeds."""
@@ -241,28 +265,7 @@ class RaceSearch:
     def _line(self, heat: Heat) -> str:
         diverged = int(np.isnan(self._race.rounds[-1].means).sum())
         text = (
-            f"{self._label}rung {len(self._race.rounds)}/{len(self._rungs)}: {len(heat.candidates)} candidates, "
+            f"{self._label}rung {len(self._race.rounds)}/{len(self._race.rungs)}: {len(heat.candidates)} candidates, "
             f"{heat.epochs} epochs, {heat.seeds} seed{'s' * (heat.seeds > 1)}"
         )
         return ", ".join([text, *([f"{diverged} diverged"] if diverged else []), *filter(None, [self._best()])])
-
-    def _keep(self) -> None:
-        done = self._race.rounds[-1]
-        runs = [(member, self._cohorts.runs[member]) for member in self._members(done.heat)]
-        self._journal.keep(
-            len(self._race.rounds) - 1,
-            [[str(m.candidate), m.seed, run.epochs, repr(run.best), run.diverged] for m, run in runs],
-        )
-
-    def _recalled(self, heat: Heat) -> bool:
-        """Take the scores of a rung that the journal has; return whether it has them.
-
-        Only scores are kept: who is alive in the end trains again, on the same batches from the same weights.
-        """
-        number, members = len(self._race.rounds), self._members(heat)
-        if self._models and number + 1 == len(self._rungs):
-            return False
-        kept = self._journal.kept(number, [[str(member.candidate), member.seed] for member in members])
-        for member, (_, _, epochs, best, diverged) in zip(members, kept or [], strict=kept is not None):
-            self._cohorts.runs[member] = Run(epochs, float(best), diverged)
-        return kept is not None

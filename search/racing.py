@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,22 +84,27 @@ def schedule(trials: int, epochs: int, total: int | None = None, starts: int = 1
     if count > first:
         rungs.append(Rung(ends[0], 1, first, count - first))
     left -= (count + 1) * ends[0]
-    alive, seeds = count, 1
-    for index, end in enumerate(ends[1:] or ends, start=1):
-        before, final = rungs[-1], end == ends[-1]
+    return (*rungs, *_later(rungs[-1], ends[1:] or ends, left, count))
+
+
+def _later(before: Rung, ends: Sequence[int], left: int, alive: int) -> list[Rung]:
+    """Return rungs that end at `ends` and train about `left` epochs, for so many alive besides the baseline."""
+    rungs: list[Rung] = []
+    for index, end in enumerate(ends):
         going_on, another = before.seeds * (end - before.epochs), end
-        if final:
+        if end == ends[-1]:
             keep = max(1, min(alive, _FINALISTS, left // (going_on + another) - 1))
             seeds = before.seeds + max(0, (left // (keep + 1) - going_on) // another)
         else:
             seeds = 2 * before.seeds
             share = left / (len(ends) - index)
             keep = max(1, min(alive, int(share // (going_on + (seeds - before.seeds) * another)) - 1))
-        if end > before.epochs or seeds > before.seeds:
-            rungs.append(Rung(end, seeds, keep, 0))
         left -= (keep + 1) * (going_on + (seeds - before.seeds) * another)
         alive = keep
-    return tuple(rungs)
+        if end > before.epochs or seeds > before.seeds:
+            before = Rung(end, seeds, keep, 0)
+            rungs.append(before)
+    return rungs
 
 
 def cost(rungs: Sequence[Rung]) -> int:
@@ -182,6 +187,23 @@ class Race:
                 alive += list(self._propose(self.rounds, known, enter))[:enter]
             self._asked = Heat(tuple(alive), rung.seeds, rung.epochs)
         return self._asked
+
+    def follow(self, rung: Rung) -> None:
+        """Replace the rung to come, if there is one; between `tell` and `ask`."""
+        done = len(self.rounds)
+        self.rungs = (*self.rungs[:done], rung, *self.rungs[done + 1 :])
+
+    def replan(self, left: int) -> None:
+        """Fit the rungs to come into about so many epochs of all runs; between `tell` and `ask`."""
+        done = len(self.rounds)
+        coming, made = list(self.rungs[done:]), list[Rung]()
+        before, alive = self.rungs[done - 1], self.rungs[done - 1].keep + self.rungs[done - 1].enter
+        if coming and coming[0].enter:
+            rung, planned = coming.pop(0), cost(self.rungs) - cost(self.rungs[:done])
+            if enter := min(rung.enter, max(0, rung.enter * left // planned)):
+                before = replace(rung, enter=enter)
+                made, alive, left = [before], alive + enter, left - enter * rung.seeds * rung.epochs
+        self.rungs = (*self.rungs[:done], *made, *_later(before, [rung.epochs for rung in coming], left, alive))
 
     def tell(self, scores: np.ndarray) -> None:
         """Take the scores of the heat that was asked for, (K, S): higher is better, nan where a run diverged."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -76,7 +77,12 @@ class SlotwiseSearch:
         self._uniform: Assignment | None = None
         self._chosen: Assignment | None = None
 
-    def _stage(self, name: str, race: Race, seed: int, *, models: bool = True) -> RaceSearch:
+    def _stage(
+        self, name: str, race: Race, seed: int, choices: Sequence[Choice] = (), *, models: bool = True
+    ) -> RaceSearch:
+        # the time may end another race in another choice, of which nothing is known
+        known = zlib.crc32(" | ".join(map(str, choices)).encode())
+        file = f"{name}-{known:08x}" if choices else name
         return RaceSearch(
             self._model,
             race,
@@ -84,7 +90,7 @@ class SlotwiseSearch:
             self._fit,
             hyperparameters=self._hyperparameters,
             seed=seed,
-            journal=None if self._project is None else self._project / f"{name}.json",
+            journal=None if self._project is None else self._project / f"{file}.json",
             progress=self.progress,
             slots=chosen_slots(slots(self._model), self._space.per),
             models=models,
@@ -145,7 +151,7 @@ class SlotwiseSearch:
             self.progress.say("Nothing is left to improve single groups with")
             return []
         race, proposer = made
-        self._screening = self._stage("changes", race, seed, models=False)
+        self._screening = self._stage("changes", race, seed, [self._uniform, *others], models=False)
         if not self._train(self._screening, 0.4):
             return []
         believed = proposer.believed(self._screening.rounds)
@@ -161,7 +167,7 @@ class SlotwiseSearch:
             return
         starts = [self._uniform, *best[: plan[0]]]
         race = Race(starts, [Rung(self._epochs, plan[1], 0, len(starts) - 1)], lambda rounds, known, count: [])
-        self._final = self._stage("final", race, derive(self._seed, _STAGES, 1))
+        self._final = self._stage("final", race, derive(self._seed, _STAGES, 1), starts)
         if not self._train(self._final, 1) or not self._final.rounds:
             return
         index = changes.better(self._final.rounds[0].scores)
@@ -175,10 +181,11 @@ class SlotwiseSearch:
     def _left(self) -> int:
         """How many epochs there are left, and time for."""
         left = self._total - self._spent
-        if self._seconds is None:
+        trained = sum(stage.trained for stage in self._stages)
+        if self._seconds is None or not trained:
             return left
         gone = time.monotonic() - self._begun
-        return min(left, int(self._spent * max(self._seconds - gone, 0.0) / gone))
+        return min(left, int(trained * max(self._seconds - gone, 0.0) / gone))
 
     @property
     def _stages(self) -> list[RaceSearch]:
@@ -226,7 +233,8 @@ class SlotwiseSearch:
 
     def finish(self, name: str) -> None:
         """Train a uniform choice that left the race as far as the others, if that is one and it has not."""
-        if any(str(row.candidate) == name for row in self._race.results()):
+        final = self._final.rounds[0].heat.candidates if self._final is not None and self._final.rounds else ()
+        if name not in map(str, final) and any(str(row.candidate) == name for row in self._race.results()):
             self._race.finish(name)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:

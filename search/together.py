@@ -169,7 +169,7 @@ class Together:
         """Train one population for each execution."""
         tuner = self._tuner
         found: dict[str, list[keras.callbacks.History]] = {job.trial.trial_id: [] for job in jobs}
-        tops = np.full(len(jobs), np.nan)
+        tops, bests, interrupted = np.full(len(jobs), np.nan), list[np.ndarray](), False
         for execution in range(tuner.executions_per_trial):
             seed = derive(tuner.seed, execution)
             population = self._built(jobs, seed, execution, fit)
@@ -186,7 +186,12 @@ class Together:
                 if jobs[0].made is None:  # what building one model draws from the random numbers
                     tuner.hypermodel.build(jobs[0].trial.hyperparameters)
                 options = {**fit, "verbose": 0, "callbacks": [*watching.shared, best, epochs]}
-                population.fit(**options)
+                try:
+                    population.fit(**options)
+                except KeyboardInterrupt:
+                    interrupted = True
+            if interrupted and not all(map(_length, epochs.histories)):
+                raise KeyboardInterrupt
             for job, history in zip(jobs, epochs.histories, strict=True):
                 recorded = keras.callbacks.History()
                 recorded.history = history
@@ -198,6 +203,12 @@ class Together:
             best.restore_weights()
             done = best.best_epoch + 1 - fit.get("initial_epoch", 0)
             self._save(population, jobs, np.flatnonzero(better), done / max(map(_length, epochs.histories)))
+            bests.append(best.best)
+            if interrupted:
+                lengths = map(_length, epochs.histories)
+                for job, score, length in zip(jobs, np.mean(bests, axis=0), lengths, strict=True):
+                    tuner.so_far[job.trial.trial_id] = float(score), length
+                raise KeyboardInterrupt
         return found
 
     def _built(self, jobs: list[Job], seed: int, execution: int, fit: Mapping[str, Any]) -> PopulationModel:

@@ -84,6 +84,7 @@ class ActivationTuner(keras_tuner.Tuner):
         check_population(population)
         self.seed, self.population, self.choice = seed, population, choice
         self._trained: dict[str, list[keras.callbacks.History]] = {}
+        self.so_far: dict[str, tuple[float, int]] = {}  # of trials that an interrupt ended: score and epochs
         self._sharing = 1  # trials that the time goes to
         self._said: set[str] = set()
         self._executions = itertools.count()

@@ -525,6 +525,34 @@ def test_a_selection_trains_on_as_its_slots_would_have(float64):
     np.testing.assert_allclose(single.predict(x, verbose=0), whole.predict(x, verbose=0)[3], rtol=1e-8)
 
 
+def test_populations_of_one_model_join_as_they_are(float64):
+    x, y = data()
+    model = mlp()
+
+    def trained(candidates, times=1, rates=None):
+        made = PopulationModel(model, candidates)
+        made.compile("adam", "sparse_categorical_crossentropy")
+        if rates:
+            made.set_learning_rates(rates)
+        for _ in range(times):
+            made.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+        return made
+
+    def predicted(population):
+        return population.predict(x, verbose=0)
+
+    whole = trained(["relu", "prelu", "mish", "prelu(alpha=0.1)"], times=2)
+    one, other = trained(["relu", "prelu"]), trained(["mish", "prelu(alpha=0.1)"])
+    joined = PopulationModel.join([(other, [1, 0]), (one, [1])])
+    assert [str(m.candidate) for m in joined.members] == ["prelu(alpha=0.1)", "mish", "prelu"]
+    np.testing.assert_allclose(predicted(joined), [*predicted(other)[::-1], predicted(one)[1]], rtol=1e-8)
+    joined.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    np.testing.assert_allclose(predicted(joined), predicted(whole)[[3, 2, 1]], rtol=1e-8)
+    for parts in ([], [(one, [0]), (whole, [0])], [(one, [0]), (trained(["relu"], rates=[0.1]), [0])]):
+        with pytest.raises(ModelError, match=f"Populations join if .* Received: {len(parts)} populations"):
+            PopulationModel.join(parts)
+
+
 def test_a_compiled_model_makes_a_compiled_population_in_public_order():
     model = mlp()
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])

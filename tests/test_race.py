@@ -83,8 +83,10 @@ def test_when_a_run_begins_changes_nothing():
     fit = {"x": X, "y": Y, "validation_split": 0.2}
     members = [Member(Candidate.of(name), seed) for name in ("relu", "mish") for seed in (1, 2)]
     late, straight = (Cohorts(mlp(), objective, fit, [1, 2], 0, lambda slots: None) for _ in range(2))
+    late.train(members[:2], 1)
     late.train(members[:3], 1)
     late.train([members[0], members[3], members[2]], 2)
+    assert [len(cohort.population.members) for cohort in late._cohorts] == [2, 1]  # the two that were as far joined
     late.train(members, 2)
     straight.train(members, 2)
     for member in members:
@@ -105,10 +107,11 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
     monkeypatch.setattr(racing_search.RaceSearch, "_epoch", interrupting)
     found = raced(verdict=2, test_data=(X[90:], Y[90:]))
     assert found.interrupted
-    assert found.trials[0].status == "stopped"
     assert found.verdict.seeds == 2
     assert found.verdict.part == "test"
-    assert ("Kept is" in str(found)) == (str(found.best) != found.verdict.suggested)
+    # what is kept is trained to the end
+    assert str(found.best) == found.verdict.suggested
+    assert [t.epochs for t in found.trials if t.candidate == found.best] == [2]
     assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
 
 
@@ -116,6 +119,28 @@ def test_the_time_may_end_it():
     found = raced(max_seconds=1e-9)
     assert not found.interrupted
     assert {t.epochs for t in found.trials} == {1}
+    assert {t.status for t in found.trials} == {"stopped", "diverged"}
+
+
+@pytest.mark.slow
+def test_what_is_to_come_is_planned_into_the_time(monkeypatch, tmp_path):
+    # a clock that only the epochs of the runs move: each takes a second
+    watch, clock = racing_search.RaceSearch._epoch, [0.0]
+
+    def watching(self, slots):
+        clock[0] += slots
+        watch(self, slots)
+
+    monkeypatch.setattr(racing_search.RaceSearch, "_epoch", watching)
+    monkeypatch.setattr(racing_search.time, "monotonic", lambda: clock[0])
+    planned = sum(t.epochs * t.seeds for t in raced(max_seconds=1000).trials)
+    clock[0] = 0.0
+    found = raced(max_seconds=planned - 3, directory=tmp_path)
+    assert clock[0] <= planned - 3
+    assert found.trials[0].status == "completed"
+    # what is known of the rungs tells how they were planned
+    again = raced(max_seconds=planned - 3, directory=tmp_path)
+    assert [(t.candidate, t.score) for t in again.trials] == [(t.candidate, t.score) for t in found.trials]
 
 
 @pytest.mark.slow

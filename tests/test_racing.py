@@ -86,6 +86,31 @@ def test_a_schedule_keeps_its_budget(trials, epochs):
             assert cost(rungs) >= 0.7 * (total or trials * epochs)
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_the_rungs_to_come_fit_into_what_is_left(fraction, after):
+    def propose(rounds, known, count):
+        return [c for c in range(100) if c not in known][:count]
+
+    race = Race(range(9), schedule(40, 20, starts=9), propose)
+    for _ in range(after):
+        heat = race.ask()
+        race.tell(np.array([[c] * heat.seeds for c in heat.candidates], float))
+    planned, done = race.rungs, cost(race.rungs[:after])
+    left = int(fraction * (40 * 20 - done))
+    race.replan(left)
+    assert race.rungs[:after] == planned[:after]
+    assert race.rungs[-1].epochs == 20
+    # at least the baseline and one more run to the end
+    assert cost(race.rungs) - done <= max(left, 2 * 3 * race.rungs[-1].seeds * 20)
+    if fraction == 1:
+        assert race.rungs == planned
+    else:
+        assert cost(race.rungs) < cost(planned)
+    run(race, lambda candidate, seed, epochs: candidate)
+    assert [len(r.heat.candidates) for r in race.rounds[after:]] == [1 + r.keep + r.enter for r in race.rungs[after:]]
+
+
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.6])
 @pytest.mark.parametrize("seed", range(5))
 def test_divergence_never_shrinks_a_rung(share, seed):

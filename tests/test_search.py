@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError, KerasActsError, SearchError
-from keras_acts.search import ActivationSpace, Candidate, report, search_activations, slots
+from keras_acts.search import ActivationSpace, ActivationTuner, Candidate, report, search_activations, slots
 from tests.models import blobs, mlp
 
 X, Y = blobs(120)
@@ -99,6 +99,25 @@ def test_an_interrupt_keeps_what_was_found():
     assert [str(t.candidate) for t in found.trials] == ["relu"]
     with pytest.raises(SearchError, match="interrupted before its first trial"):
         search_activations(mlp(), X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST)
+
+
+def test_an_interrupt_keeps_what_a_population_had_learnt(tmp_path, monkeypatch):
+    def interrupting(self, trial, model, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ActivationTuner, "on_epoch_begin", interrupting)
+        found = search_activations(
+            mlp(), X, Y, activations=["mish", "tanh"], directory=tmp_path, **{**FAST, "epochs": 3}
+        )
+    assert found.interrupted
+    assert [t.status for t in found.trials] == ["stopped"] * 3
+    assert {t.message for t in found.trials} == {"interrupted after 2 epochs"}
+    assert found.trials[0].score == max(t.score for t in found.trials)
+    assert found.model.evaluate(X[96:], Y[96:], verbose=0, return_dict=True)["accuracy"] == found.score
+    again = search_activations(mlp(), X, Y, activations=["mish", "tanh"], directory=tmp_path, **{**FAST, "epochs": 3})
+    assert [t.status for t in again.trials] == ["completed"] * 3
 
 
 @pytest.mark.parametrize(

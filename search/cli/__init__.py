@@ -176,7 +176,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 def search(quiet: bool, **options: Any) -> None:
     """Train a model with many activations, rank them, judge the best, and export the best as a SavedModel.
 
-    With no option: a small CNN on scikit-learn's digits, in about two minutes on two cores.
+    With no option: a small CNN on scikit-learn's digits, in about one minute on two cores.
     """
     _run("search", quiet=quiet, **options)
 
