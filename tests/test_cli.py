@@ -20,7 +20,8 @@ from keras_acts_cli.models import build
 from keras_acts_cli.run import split_list
 from tests.models import blobs, mlp
 
-SMALL = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
+FEW = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
+SMALL = ["--strategy", "random", *FEW]  # traces fewer programs than a race
 
 
 def command(tmp_path, *arguments):
@@ -53,7 +54,7 @@ def accuracy(folder, part):
 
 
 def test_the_main_job_with_a_small_budget(tmp_path):
-    done = run(tmp_path, *SMALL)
+    done = run(tmp_path, *FEW)
     assert done.exit_code == 0, done.output
     folder = tmp_path / "saved_models" / "digits-cnn"
     assert (folder / "report.md").read_text().startswith("# Activation search: ")
@@ -339,7 +340,7 @@ def test_a_regression_is_scaled_to_its_targets(kind):
 
 def test_diabetes_beats_the_mean(tmp_path):
     found = json.loads(
-        run(tmp_path, "--data", "diabetes", "--json", *SMALL[:2], "--verdict", "0", "--activations", "relu,elu").stdout
+        run(tmp_path, "--data", "diabetes", "--json", *FEW[:2], "--verdict", "0", "--activations", "relu,elu").stdout
     )
     assert found["score"] < load("diabetes").split(0).validation[1].var()
 

@@ -13,7 +13,7 @@ from keras_acts_cli.exports import _table
 from tests.models import blobs, mlp
 from tests.test_cli import command, csv, run
 
-SMALL = ["--trials", "1", "--epochs", "1", "--activations", "prelu"]
+SMALL = ["--strategy", "random", "--trials", "1", "--epochs", "1", "--verdict", "0", "--activations", "prelu"]
 
 
 def rows(text):
