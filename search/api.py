@@ -194,7 +194,6 @@ def search_activations(
                 goal,
                 fit,
                 hyperparameters=hypermodel.space.hyperparameters,
-                total=total,
                 seconds=max_seconds,
                 seed=seed,
                 journal=None if project is None else project / "race.json",

@@ -87,7 +87,6 @@ class RaceSearch:
         objective: what ranks the candidates, one metric.
         fit: the arguments of `fit`, data included, without epochs.
         hyperparameters: returns those of a candidate, for the table.
-        total: how many epochs all runs together may take, where the race is planned anew; by default as planned.
         seconds: that the race may take. From what the rungs so far took, those to come are planned to fit in; if they
             do not, the race ends with what it has.
         seed: of initialization and batch order.
@@ -106,7 +105,6 @@ class RaceSearch:
         fit: Mapping[str, Any],
         *,
         hyperparameters: Callable[[Any], dict[str, Any]],
-        total: int | None = None,
         seconds: float | None = None,
         seed: int = 0,
         journal: Path | None = None,
@@ -118,7 +116,6 @@ class RaceSearch:
         self.objective, self.interrupted = checked_objective(objective), False
         self._model, self._hyperparameters, self._seed, self.seconds = model, hyperparameters, seed, seconds
         self._race, self._models, self._label = race, models, label
-        self._total = cost(race.rungs) if total is None else total
         ends = sorted({rung.epochs for rung in race.rungs})
         self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch, slots=slots)
         self._alone = lambda: Cohorts(model, self.objective, fit, ends, seed, lambda runs: None, slots=slots)
@@ -158,10 +155,8 @@ class RaceSearch:
         """Fit what is to come into the time that is left."""
         if self.seconds is None or not self.trained:
             return
-        now = time.monotonic()
-        affordable = int((self._deadline - now) / (now - self._begun) * self.trained)
-        before = cost(self._race.rungs)
-        self._race.replan(min(affordable, self._total - cost(self._race.rungs[: len(self._race.rounds)])))
+        now, before = time.monotonic(), cost(self._race.rungs)
+        self._race.replan(int(max(self._deadline - now, 0) / (now - self._begun) * self.trained))
         self.progress.expect(cost(self._race.rungs) - before)
 
     def results(self) -> tuple[TrialResult, ...]:

@@ -164,7 +164,8 @@ class Race:
     """
 
     def __init__(self, starts: Sequence[Hashable], rungs: Sequence[Rung], propose: Propose):
-        self.rungs, self.rounds = tuple(rungs), list[Round]()
+        self.rungs = self._planned = tuple(rungs)
+        self.rounds = list[Round]()
         self._starts, self._propose = list(starts), propose
         self._level = ALPHA / len(self.rungs)
         self._asked: Heat | None = None
@@ -194,15 +195,18 @@ class Race:
         self.rungs = (*self.rungs[:done], rung, *self.rungs[done + 1 :])
 
     def replan(self, left: int) -> None:
-        """Fit the rungs to come into about so many epochs of all runs; between `tell` and `ask`."""
+        """Fit the rungs to come into so many epochs of all runs, as far as that goes; between `tell` and `ask`."""
         done = len(self.rounds)
+        self.rungs = (*self.rungs[:done], *self._planned[done:])
+        planned = cost(self.rungs) - cost(self.rungs[:done])
+        if planned <= left:
+            return
         coming, made = list(self.rungs[done:]), list[Rung]()
         before, alive = self.rungs[done - 1], self.rungs[done - 1].keep + self.rungs[done - 1].enter
-        if coming and coming[0].enter:
-            rung, planned = coming.pop(0), cost(self.rungs) - cost(self.rungs[:done])
-            if enter := min(rung.enter, max(0, rung.enter * left // planned)):
-                before = replace(rung, enter=enter)
-                made, alive, left = [before], alive + enter, left - enter * rung.seeds * rung.epochs
+        if coming[0].enter:
+            before = coming.pop(0)
+            before = replace(before, enter=before.enter * left // planned)
+            made, alive, left = [before], alive + before.enter, left - before.enter * before.seeds * before.epochs
         self.rungs = (*self.rungs[:done], *made, *_later(before, [rung.epochs for rung in coming], left, alive))
 
     def tell(self, scores: np.ndarray) -> None:

@@ -97,7 +97,7 @@ def test_the_rungs_to_come_fit_into_what_is_left(fraction, after):
         heat = race.ask()
         race.tell(np.array([[c] * heat.seeds for c in heat.candidates], float))
     planned, done = race.rungs, cost(race.rungs[:after])
-    left = int(fraction * (40 * 20 - done))
+    left = int(fraction * (cost(planned) - done))
     race.replan(left)
     assert race.rungs[:after] == planned[:after]
     assert race.rungs[-1].epochs == 20
