@@ -35,28 +35,27 @@ def like(y: Tensor, x: Tensor) -> Tensor:
     return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
 
 
-def with_derivative(closed: Function, derivative: Function, kernels: Function) -> Function:
+def with_derivative(closed: Function, derivative: Function, served: Function) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
-    Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass.
+    Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass. TensorFlow without
+    XLA compiles both.
 
     Args:
-        closed: the function as one formula on `keras.ops`: the fastest where a compiler fuses it.
+        closed: the function as one formula on `keras.ops`, of `x` and of whether half precision is enough.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
-        kernels: the same function on TensorFlow, made of few ready kernels: the fastest where no compiler fuses.
-            In a graph, half precision has `closed` compiled instead: the kernels that a graph fuses are too far off for
-            one unit of the last place.
+        served: the function of `x` in the form that clients of an export fuse.
     """
 
     def value(x: Tensor) -> Tensor:
-        return like(closed(wide(x)), x)
+        return like(closed(wide(x), is_half(x)), x)
 
     def product(x: Tensor, d: Tensor) -> Tensor:
-        return like(ops.multiply(wide(d), derivative(wide(x))), x)
+        return like(ops.multiply(wide(d), derivative(wide(x), is_half(x))), x)
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow(value, product, kernels)
+        return _tensorflow(value, product, served)
     return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
 
 
@@ -114,7 +113,7 @@ def recomputed(closed: Function, served: Function | None = None) -> Function:
     return function
 
 
-def _tensorflow(value: Function, product: Function, kernels: Function) -> Function:
+def _tensorflow(value: Function, product: Function, served: Function) -> Function:
     import tensorflow as tf
 
     compiled_value, compiled_product = (_flat(_by_kind(function, xla=True)) for function in (value, product))
@@ -125,15 +124,13 @@ def _tensorflow(value: Function, product: Function, kernels: Function) -> Functi
 
     @tf.custom_gradient
     def unfused(x: Tensor) -> tuple[Tensor, Function]:
-        z = _off_tape(x)
-        y = compiled_value(z) if is_half(x) and not tf.executing_eagerly() else like(kernels(wide(z)), x)
-        return y, lambda dy: compiled_product(x, dy)
+        return compiled_value(_off_tape(x)), lambda dy: compiled_product(x, dy)
 
     in_fused, in_unfused = _traced_once(fused), _traced_once(unfused)
 
     def function(x: Tensor) -> Tensor:
         if is_serving():
-            return like(kernels(wide(x)), x)
+            return like(served(wide(x)), x)
         return in_fused(x) if in_xla() else in_unfused(x)
 
     return function
