@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.exponential import exp, short_expm1
-from keras_acts.lowering import dtype_of, is_half, like, recomputed, wide, with_derivative
+from keras_acts.lowering import dtype_of, is_half, like, recomputed, runs_exact_softmax, wide, with_derivative
 from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
@@ -222,7 +222,8 @@ def surrogate_theta(
 @activation
 def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """Softmax along `axis`, ``exp(x) / sum(exp(x))``."""
-    return _with_logits(like(ops.softmax(wide(x), axis=axis), x), x)
+    z = x if runs_exact_softmax(x) else wide(x)
+    return _with_logits(like(ops.softmax(z, axis=axis), x), x)
 
 
 @activation
