@@ -232,6 +232,17 @@ z = jnp.array([-np.inf, -1.0, 0.0, 2.0, np.inf])
 first = jax.vmap(jax.grad(ka.functions.mish))(z)
 mish = ka.functions.mish
 second = [jax.vmap(f)(z) for f in (jax.jacfwd(jax.jacrev(mish)), jax.jacrev(jax.jacfwd(mish)))]
+u = jnp.array([-3.0, -0.7, 0.4, 2.5])
+for name in ka.names():
+    function = lambda x: ka.spec(name).function(x, **ka.spec(name).defaults)
+    found = jax.jacfwd(jax.jacrev(function))(u)
+    expected = jax.jacfwd(jax.jacfwd(function))(u)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    if ka.spec(name).elementwise:
+        value = lambda x: VALUES[name](x, **ka.spec(name).defaults)
+        points = np.asarray(u, "float64")
+        central = (value(points + 1e-2) - 2 * value(points) + value(points - 1e-2)) / 1e-4
+        np.testing.assert_allclose(np.diagonal(np.diagonal(found)), central, atol=2e-3)
 """,
     "torch": """
 import torch
