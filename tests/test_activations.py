@@ -202,6 +202,21 @@ print(json.dumps(interpreter.get_tensor(interpreter.get_output_details()[0]["ind
         np.testing.assert_allclose(json.loads(line), expected, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.slow
+def test_half_precision_is_exact_without_onednn_too():
+    # TensorFlow's own softmax in bfloat16 is then off by 17 units of the last place
+    code = """
+import tensorflow as tf
+from tests import test_functions as contract
+for run in contract.RUNS:
+    for dtype in ("float16", "bfloat16", "float32"):
+        for name in ("softmax", "mish", "sigmoid", "elu"):
+            case = (name, contract.ka.spec(name).defaults)
+            contract.test_values(case, dtype, run)
+"""
+    python(code, TF_ENABLE_ONEDNN_OPTS="0")
+
+
 BACKENDS = """
 import numpy as np, keras, keras_acts as ka
 from tests.references import VALUES

@@ -1,5 +1,7 @@
 """What a third party gets for one `register(ActivationSpec(...))`: everything that our own activations have."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -113,6 +115,16 @@ def test_the_contract_of_our_own_holds_it_too(arctan, run, monkeypatch):
             contract.test_gradients_at_infinity_are_the_limits(case, dtype, run)
         contract.test_gradients_equal_central_differences(case, run)
     contract.test_limits_and_range_of_the_spec("arctan_beta")
+
+
+def test_the_example_in_the_documentation_runs():
+    text = (Path(__file__).parents[1] / "docs" / "activations.md").read_text(encoding="utf-8")
+    code = text.split("## An activation of your own")[1].split("```python\n")[1].split("```")[0]
+    try:
+        exec(code, {"ka": ka})
+        np.testing.assert_allclose(ka.get("arctan_beta(beta=0.5)")(np.array([2.0])), [np.pi / 4], rtol=1e-6)
+    finally:
+        ka.unregister("arctan_beta")
 
 
 def test_the_contract_refuses_a_function_that_is_wrong(monkeypatch):
