@@ -20,7 +20,8 @@ import ml_dtypes
 import numpy as np
 from keras import ops
 
-from keras_acts.lowering import dtype_of, is_half, like, recomputed, wide, with_derivative
+from keras_acts.exponential import exp, short_expm1
+from keras_acts.lowering import dtype_of, is_half, like, recomputed, runs_exact_softmax, wide, with_derivative
 from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
@@ -81,20 +82,13 @@ def _elu_closed(x: Tensor, alpha: Tensor, expm1: Callable[[Tensor], Tensor] = op
     return ops.where(ops.greater(x, 0), x, ops.multiply(alpha, negative))
 
 
-def _short_expm1(x: Tensor) -> Tensor:
-    """Return ``exp(x) - 1`` for ``x <= 0`` in float32, to 2e-5 of it: enough for half precision, and faster."""
-    near = ops.maximum(x, -0.01)  # finite: no inf * 0 in the gradient
-    series = ops.multiply(near, ops.add(1.0, ops.multiply(near, ops.add(0.5, ops.divide(near, 6.0)))))
-    return ops.where(ops.greater(x, -0.01), series, ops.subtract(ops.exp(x), 1.0))
-
-
 def _elu_served(x: Tensor, alpha: Tensor) -> Tensor:
     y = ops.elu(x)
     return ops.where(ops.greater(x, 0), y, ops.multiply(alpha, y))
 
 
 _elu = recomputed(_elu_closed, _elu_served)
-_elu_of_half = recomputed(functools.partial(_elu_closed, expm1=_short_expm1), _elu_served)
+_elu_of_half = recomputed(functools.partial(_elu_closed, expm1=short_expm1), _elu_served)
 
 
 @activation
@@ -228,51 +222,51 @@ def surrogate_theta(
 @activation
 def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """Softmax along `axis`, ``exp(x) / sum(exp(x))``."""
-    return _with_logits(like(ops.softmax(wide(x), axis=axis), x), x)
+    z = x if runs_exact_softmax(x) else wide(x)
+    return _with_logits(like(ops.softmax(z, axis=axis), x), x)
 
 
 @activation
 def mish(x: Tensor) -> Tensor:
     """Mish, ``x * tanh(softplus(x))``, with a gradient in closed form that needs only `x` from the forward pass.
 
-    In float32 it is within 8 units of the last place, except in TensorFlow graphs on a CPU that XLA does not compile:
-    there it is one fused kernel, within 1e-6 + 4 units of the last place, and 0 below about -17.
+    In float32 it is within 8 units of the last place.
     """
     return _mish(x)
 
 
 # With e = exp(x) and n = e (e + 2): tanh(softplus(x)) = n / (n + 2), with derivative 4 (n - e) / (n + 2)^2. From
-# x = 20 on the quotient is 1 to the last bit of a float64, and at -10000 e is 0: clipping there changes nothing but
+# x = 20 on the quotient is 1 to the last bit of a float64, and at `_lowest` e is 0: clipping there changes nothing but
 # overflow and inf * 0. (Shared terms, or a reciprocal instead of a division, make XLA slower here.)
-_LOWEST, _HIGHEST = -1e4, 20.0
+_HIGHEST = 20.0
 
 
-def _mish_closed(x: Tensor) -> Tensor:
-    e = ops.exp(ops.minimum(x, _HIGHEST))
+def _lowest(x: Tensor) -> float:
+    """Return a number whose exponential is 0 in the dtype of `x`."""
+    return -1e4 if dtype_of(x) == "float64" else -200.0
+
+
+def _mish_closed(x: Tensor, short: bool) -> Tensor:
+    x = ops.maximum(x, _lowest(x))
+    e = exp(ops.minimum(x, _HIGHEST), short=short)
     n = ops.multiply(e, ops.add(e, 2.0))
-    return ops.multiply(ops.maximum(x, _LOWEST), ops.divide(n, ops.add(n, 2.0)))
+    return ops.multiply(x, ops.divide(n, ops.add(n, 2.0)))
 
 
-def _mish_kernels(x: Tensor) -> Tensor:
-    import tensorflow as tf
-
-    if tf.executing_eagerly():
-        return tf.math.multiply_no_nan(x, ops.tanh(ops.softplus(x)))  # 0 where tanh is 0, at -inf too
-    if not is_serving():  # at -inf alone the graph of an export is NaN, for one pass less
-        x = ops.maximum(x, _LOWEST)
-    return ops.multiply(x, ops.tanh(ops.softplus(x)))  # the pattern that becomes one oneDNN kernel on a CPU
+def _mish_served(x: Tensor) -> Tensor:
+    return ops.multiply(x, ops.tanh(ops.softplus(x)))  # what clients fuse; NaN at -inf
 
 
-def _mish_derivative(x: Tensor) -> Tensor:
-    x = ops.clip(x, _LOWEST, _HIGHEST)
-    e = ops.exp(x)
+def _mish_derivative(x: Tensor, short: bool) -> Tensor:
+    x = ops.clip(x, _lowest(x), _HIGHEST)
+    e = exp(x, short=short)
     n = ops.multiply(e, ops.add(e, 2.0))
     d = ops.add(n, 2.0)
     slope = ops.multiply(ops.multiply(4.0, x), ops.subtract(n, e))
     return ops.divide(ops.add(ops.multiply(n, d), slope), ops.multiply(d, d))
 
 
-_mish = with_derivative(_mish_closed, _mish_derivative, _mish_kernels)
+_mish = with_derivative(_mish_closed, _mish_derivative, _mish_served)
 
 
 def _is_number(parameter: Tensor) -> TypeGuard[float]:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_acts import sharing
+from keras_acts.anonymous import is_anonymous
 from keras_acts.constraints import Integer, Options, Real
 from keras_acts.errors import ActivationError
 from keras_acts.functions import KERNELS, surrogate_theta
@@ -63,12 +64,14 @@ class TrainedActivation(keras.layers.Layer):
         }
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.trained = possible if trained is None else tuple(trained)
-        if not self.trained or not set(self.trained) <= set(possible):
+        self.trained = possible if trained is None else tuple(trained) if isinstance(trained, list | tuple) else ()
+        if not self.trained or not all(name in possible for name in self.trained):
             raise ActivationError(f"{self._owner}: trained must name some of {possible}. Received: trained={trained!r}")
         self.per = self._check("per", per, Options(SHAPES))
         self.axis = axis if axis is None else self._check("axis", axis, Integer())
-        self.data_format = data_format and self._check("data_format", data_format, Options(DATA_FORMATS))
+        self.data_format = (
+            data_format if data_format is None else self._check("data_format", data_format, Options(DATA_FORMATS))
+        )
         if self.axis == 0:
             raise ActivationError(f"{self._owner}: axis must not be the batch axis 0. Received: axis=0")
         if axis is not None and data_format is not None:
@@ -78,9 +81,7 @@ class TrainedActivation(keras.layers.Layer):
         )
         if num_parameters is not None and per == "feature":
             raise ActivationError(f"{self._owner}: num_parameters counts channels. Received: {per=}, {num_parameters=}")
-        self._options = {
-            name: getattr(keras, f"{name.rsplit('_', 1)[1]}s").get(value) for name, value in options.items()
-        }
+        self._options = {name: self._option(name, value) for name, value in options.items()}
         if per == "scalar" or num_parameters == 1:
             self._add_parameters(())
         elif num_parameters is not None:
@@ -92,6 +93,19 @@ class TrainedActivation(keras.layers.Layer):
 
     def _check(self, name: str, value: Any, valid: Any) -> Any:
         return Parameter(name, None, valid).check(value, self._owner)
+
+    def _option(self, name: str, value: Any) -> Any:
+        kind = name.rsplit("_", 1)[1]
+        if is_anonymous(value):
+            raise ActivationError(
+                f"{self._owner}: {name} must be a {kind} that can be saved. Received: {name}={value!r}"
+            )
+        try:
+            return getattr(keras, f"{kind}s").get(value)
+        except (TypeError, ValueError) as error:
+            raise ActivationError(
+                f"{self._owner}: {name} must be a Keras {kind}. Received: {name}={value!r}"
+            ) from error
 
     def _add_parameters(self, shape: tuple[int, ...]) -> None:
         # theta is compared with the input, so half precision would move the threshold

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import keras
 
 from keras_acts import activations, layers, specs
+from keras_acts.anonymous import is_anonymous
 from keras_acts.errors import ActivationError
 from keras_acts.specs import ActivationSpec
 
@@ -46,7 +46,7 @@ def get(identifier: Any) -> Callable[..., Any]:
             raise ActivationError(f"A dict must be a serialized activation. Received: {identifier!r}")
         return found
     if callable(identifier) and not isinstance(identifier, type):
-        if isinstance(identifier, partial) or getattr(identifier, "__name__", "") == "<lambda>":
+        if is_anonymous(identifier):
             raise ActivationError(
                 "A lambda or partial cannot be saved: define a function and decorate it with "
                 f"@keras.saving.register_keras_serializable(). Received: {identifier!r}"

@@ -35,28 +35,27 @@ def like(y: Tensor, x: Tensor) -> Tensor:
     return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
 
 
-def with_derivative(closed: Function, derivative: Function, kernels: Function) -> Function:
+def with_derivative(closed: Function, derivative: Function, served: Function) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
-    Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass.
+    Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass. TensorFlow without
+    XLA compiles both.
 
     Args:
-        closed: the function as one formula on `keras.ops`: the fastest where a compiler fuses it.
+        closed: the function as one formula on `keras.ops`, of `x` and of whether half precision is enough.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
-        kernels: the same function on TensorFlow, made of few ready kernels: the fastest where no compiler fuses.
-            In a graph, half precision has `closed` compiled instead: the kernels that a graph fuses are too far off for
-            one unit of the last place.
+        served: the function of `x` in the form that clients of an export fuse.
     """
 
     def value(x: Tensor) -> Tensor:
-        return like(closed(wide(x)), x)
+        return like(closed(wide(x), is_half(x)), x)
 
     def product(x: Tensor, d: Tensor) -> Tensor:
-        return like(ops.multiply(wide(d), derivative(wide(x))), x)
+        return like(ops.multiply(wide(d), derivative(wide(x), is_half(x))), x)
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow(value, product, kernels)
+        return _tensorflow(value, product, served)
     return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
 
 
@@ -114,7 +113,7 @@ def recomputed(closed: Function, served: Function | None = None) -> Function:
     return function
 
 
-def _tensorflow(value: Function, product: Function, kernels: Function) -> Function:
+def _tensorflow(value: Function, product: Function, served: Function) -> Function:
     import tensorflow as tf
 
     compiled_value, compiled_product = (_flat(_by_kind(function, xla=True)) for function in (value, product))
@@ -125,15 +124,13 @@ def _tensorflow(value: Function, product: Function, kernels: Function) -> Functi
 
     @tf.custom_gradient
     def unfused(x: Tensor) -> tuple[Tensor, Function]:
-        z = _off_tape(x)
-        y = compiled_value(z) if is_half(x) and not tf.executing_eagerly() else like(kernels(wide(z)), x)
-        return y, lambda dy: compiled_product(x, dy)
+        return compiled_value(_off_tape(x)), lambda dy: compiled_product(x, dy)
 
     in_fused, in_unfused = _traced_once(fused), _traced_once(unfused)
 
     def function(x: Tensor) -> Tensor:
         if is_serving():
-            return like(kernels(wide(x)), x)
+            return like(served(wide(x)), x)
         return in_fused(x) if in_xla() else in_unfused(x)
 
     return function
@@ -194,6 +191,32 @@ def in_xla() -> bool:
     if tf.executing_eagerly():
         return False
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def runs_exact_softmax(x: Tensor) -> bool:
+    """Return whether the backend's own softmax of `x`, in half precision, is within one unit of the last place here.
+
+    TensorFlow's is where oneDNN computes it in float32 inside: on some CPUs, in bfloat16, up to five axes, without XLA.
+    """
+    if keras.backend.backend() != "tensorflow" or dtype_of(x) != "bfloat16" or is_serving():
+        return False
+    if x.shape.rank is None or x.shape.rank > 5 or in_xla():
+        return False
+    import tensorflow as tf
+
+    with tf.init_scope():
+        return tf.executing_eagerly() and _softmax_is_exact()
+
+
+@functools.cache
+def _softmax_is_exact() -> bool:
+    import tensorflow as tf
+
+    if tf.config.get_visible_devices("GPU"):
+        return False
+    logits = tf.cast(tf.reshape(tf.linspace(-8.0, 8.0, 2048), [8, 256]), "bfloat16")
+    found, exact = tf.cast(tf.nn.softmax(logits), "float32"), tf.nn.softmax(tf.cast(logits, "float32"))
+    return bool(tf.reduce_all(tf.abs(found - exact) <= exact * 2.0**-8))  # half a unit, where the mantissa is near 1
 
 
 def _jax(value: Function, product: Function) -> Function:

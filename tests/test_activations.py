@@ -202,6 +202,21 @@ print(json.dumps(interpreter.get_tensor(interpreter.get_output_details()[0]["ind
         np.testing.assert_allclose(json.loads(line), expected, rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.slow
+def test_half_precision_is_exact_without_onednn_too():
+    # TensorFlow's own softmax in bfloat16 is then off by 17 units of the last place
+    code = """
+import tensorflow as tf
+from tests import test_functions as contract
+for run in contract.RUNS:
+    for dtype in ("float16", "bfloat16", "float32"):
+        for name in ("softmax", "mish", "sigmoid", "elu"):
+            case = (name, contract.ka.spec(name).defaults)
+            contract.test_values(case, dtype, run)
+"""
+    python(code, TF_ENABLE_ONEDNN_OPTS="0")
+
+
 BACKENDS = """
 import numpy as np, keras, keras_acts as ka
 from tests.references import VALUES
@@ -232,6 +247,17 @@ z = jnp.array([-np.inf, -1.0, 0.0, 2.0, np.inf])
 first = jax.vmap(jax.grad(ka.functions.mish))(z)
 mish = ka.functions.mish
 second = [jax.vmap(f)(z) for f in (jax.jacfwd(jax.jacrev(mish)), jax.jacrev(jax.jacfwd(mish)))]
+u = jnp.array([-3.0, -0.7, 0.4, 2.5])
+for name in ka.names():
+    function = lambda x: ka.spec(name).function(x, **ka.spec(name).defaults)
+    found = jax.jacfwd(jax.jacrev(function))(u)
+    expected = jax.jacfwd(jax.jacfwd(function))(u)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    if ka.spec(name).elementwise:
+        value = lambda x: VALUES[name](x, **ka.spec(name).defaults)
+        points = np.asarray(u, "float64")
+        central = (value(points + 1e-2) - 2 * value(points) + value(points - 1e-2)) / 1e-4
+        np.testing.assert_allclose(np.diagonal(np.diagonal(found)), central, atol=2e-3)
 """,
     "torch": """
 import torch
