@@ -87,7 +87,26 @@ def _elu_served(x: Tensor, alpha: Tensor) -> Tensor:
     return ops.where(ops.greater(x, 0), y, ops.multiply(alpha, y))
 
 
-_elu = recomputed(_elu_closed, _elu_served)
+def _elu_kernels(x: Tensor, alpha: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+    import tensorflow as tf
+
+    above, y = ops.greater(x, 0), ops.elu(x)
+
+    def gradients(dy: Tensor) -> list[Tensor | None]:
+        slope = tf.raw_ops.EluGrad(gradients=dy, outputs=y)
+        return [_select(above, dy, ops.multiply(alpha, slope)), _select(above, ops.zeros_like(y), ops.multiply(dy, y))]
+
+    return _select(above, x, ops.multiply(alpha, y)), gradients
+
+
+def _select(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return `x` where the condition holds, else `y`: all of one shape, and then twice as fast as `tf.where`."""
+    import tensorflow as tf
+
+    return tf.raw_ops.Select(condition=condition, x=x, y=y)
+
+
+_elu = recomputed(_elu_closed, _elu_served, _elu_kernels)
 _elu_of_half = recomputed(functools.partial(_elu_closed, expm1=short_expm1), _elu_served)
 
 
@@ -132,8 +151,28 @@ def _prelu_served(x: Tensor, alpha: Tensor) -> Tensor:
     return ops.relu(x) + ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x)))
 
 
-_leaky_relu = recomputed(lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_served)
-_TRELUS = {mode: recomputed(functools.partial(_trelu_closed, mode=mode)) for mode in MODES}
+def _trelu_kernels(x: Tensor, alpha: Tensor, theta: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+    below, low = ops.less_equal(x, theta), ops.maximum(x, _smallest(alpha, x))
+
+    def gradients(dy: Tensor) -> list[Tensor | None]:
+        slope = _select(below, ops.multiply(low, dy), ops.zeros_like(dy))
+        return [_select(below, ops.multiply(alpha, dy), dy), slope, None]
+
+    return _select(below, ops.multiply(alpha, low), x), gradients
+
+
+def _leaky_relu_kernels(x: Tensor, alpha: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+    y, gradients = _trelu_kernels(x, alpha, _constant(0.0, x))
+    return y, lambda dy: gradients(dy)[:2]
+
+
+_leaky_relu = recomputed(lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_served, _leaky_relu_kernels)
+_TRELUS = {
+    mode: recomputed(
+        functools.partial(_trelu_closed, mode=mode), kernels=_trelu_kernels if mode == "threshold" else None
+    )
+    for mode in MODES
+}
 
 
 def _smallest(alpha: Tensor, x: Tensor) -> Tensor:
@@ -266,7 +305,13 @@ def _mish_derivative(x: Tensor, short: bool) -> Tensor:
     return ops.divide(ops.add(ops.multiply(n, d), slope), ops.multiply(d, d))
 
 
-_mish = with_derivative(_mish_closed, _mish_derivative, _mish_served)
+def _mish_kernels(x: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.math.multiply_no_nan(x, ops.tanh(ops.softplus(x)))  # 0 where tanh is 0, at -inf too
+
+
+_mish = with_derivative(_mish_closed, _mish_derivative, _mish_served, _mish_kernels)
 
 
 def _is_number(parameter: Tensor) -> TypeGuard[float]:

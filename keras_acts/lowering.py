@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -13,6 +15,22 @@ from keras_acts.serving import is_serving
 
 Tensor = Any
 Function = Callable[..., Tensor]
+Kernels = Callable[..., tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]]
+
+_UNCOMPILED: ContextVar[bool] = ContextVar("uncompiled", default=False)
+
+
+@contextlib.contextmanager
+def uncompiled() -> Iterator[None]:
+    """Trace functions inside the scope as TensorFlow's own kernels.
+
+    XLA takes some 30 ms to compile a function, for each shape that it meets, and saves tenths of a millisecond a step.
+    """
+    token = _UNCOMPILED.set(True)
+    try:
+        yield
+    finally:
+        _UNCOMPILED.reset(token)
 
 
 def dtype_of(x: Tensor) -> str:
@@ -35,16 +53,17 @@ def like(y: Tensor, x: Tensor) -> Tensor:
     return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
 
 
-def with_derivative(closed: Function, derivative: Function, served: Function) -> Function:
+def with_derivative(closed: Function, derivative: Function, served: Function, kernels: Function) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
     Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass. TensorFlow without
-    XLA compiles both.
+    XLA compiles both, but for the scope of `uncompiled`.
 
     Args:
         closed: the function as one formula on `keras.ops`, of `x` and of whether half precision is enough.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
         served: the function of `x` in the form that clients of an export fuse.
+        kernels: the function of `x` as few kernels of TensorFlow, for the scope of `uncompiled`.
     """
 
     def value(x: Tensor) -> Tensor:
@@ -55,19 +74,21 @@ def with_derivative(closed: Function, derivative: Function, served: Function) ->
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        return _tensorflow(value, product, served)
+        return _tensorflow(value, product, served, kernels)
     return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
 
 
-def recomputed(closed: Function, served: Function | None = None) -> Function:
+def recomputed(closed: Function, served: Function | None = None, kernels: Kernels | None = None) -> Function:
     """Return ``closed(x, *parameters)`` with a backward pass that keeps nothing but these, and is compiled.
 
-    Half precision is computed in float32. On TensorFlow without XLA the value is compiled too; on other backends and
-    under XLA this is `closed` itself, which is fused there anyway.
+    Half precision is computed in float32. On TensorFlow without XLA the value is compiled too, but for the scope of
+    `uncompiled`; on other backends and under XLA this is `closed` itself, which is fused there anyway.
 
     Args:
         closed: the function on `keras.ops`, of `x` and of numbers or tensors that broadcast against it.
         served: the same function in the form that clients of an export fuse; `closed` itself by default.
+        kernels: the same function as few kernels of TensorFlow, with what returns the gradients for a gradient of the
+            output: one for each argument, in the shape of the output, or None where there is none.
     """
 
     def value(x: Tensor, *parameters: Any) -> Tensor:
@@ -94,7 +115,20 @@ def recomputed(closed: Function, served: Function | None = None) -> Function:
             return value(x, *parameters)
         fixed = (False, *(isinstance(parameter, float) for parameter in parameters))
         dtype = wide(x).dtype
-        return of(fixed)(x, *(tf.convert_to_tensor(parameter, dtype) for parameter in parameters))
+        tensors = [tf.convert_to_tensor(parameter, dtype) for parameter in parameters]
+        if _UNCOMPILED.get():
+            return value(x, *tensors) if kernels is None or is_half(x) else in_kernels(x, *tensors)
+        return of(fixed)(x, *tensors)
+
+    @_traced_once
+    @tf.custom_gradient
+    def in_kernels(*tensors: Tensor) -> tuple[Tensor, Function]:
+        assert kernels is not None
+        y, gradients = kernels(*tensors)
+        return y, lambda dy: [
+            None if slope is None else _summed(slope, tensor)
+            for slope, tensor in zip(gradients(dy), tensors, strict=True)
+        ]
 
     @functools.cache
     def of(fixed: tuple[bool, ...]) -> Function:
@@ -113,7 +147,7 @@ def recomputed(closed: Function, served: Function | None = None) -> Function:
     return function
 
 
-def _tensorflow(value: Function, product: Function, served: Function) -> Function:
+def _tensorflow(value: Function, product: Function, served: Function, kernels: Function) -> Function:
     import tensorflow as tf
 
     compiled_value, compiled_product = (_flat(_by_kind(function, xla=True)) for function in (value, product))
@@ -124,7 +158,10 @@ def _tensorflow(value: Function, product: Function, served: Function) -> Functio
 
     @tf.custom_gradient
     def unfused(x: Tensor) -> tuple[Tensor, Function]:
-        return compiled_value(_off_tape(x)), lambda dy: compiled_product(x, dy)
+        z = _off_tape(x)
+        if _UNCOMPILED.get() and not is_half(x):
+            return kernels(z), lambda dy: product(x, dy)
+        return compiled_value(z), lambda dy: compiled_product(x, dy)
 
     in_fused, in_unfused = _traced_once(fused), _traced_once(unfused)
 
@@ -134,6 +171,14 @@ def _tensorflow(value: Function, product: Function, served: Function) -> Functio
         return in_fused(x) if in_xla() else in_unfused(x)
 
     return function
+
+
+def _summed(x: Tensor, tensor: Tensor) -> Tensor:
+    """Return `x` summed to the shape of a tensor that was broadcast to it."""
+    import tensorflow as tf
+
+    _, axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(x), s1=tf.shape(tensor))
+    return tf.reshape(tf.reduce_sum(x, axes), tf.shape(tensor))
 
 
 def _off_tape(x: Tensor) -> Tensor:
@@ -148,13 +193,13 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
     import tensorflow as tf
 
     @functools.cache
-    def traced(*kinds: tuple[str, int | None]) -> Function:
+    def traced(uncompiled: bool, *kinds: tuple[str, int | None]) -> Function:
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
         signature = [tf.TensorSpec(None if rank is None else [None] * rank, dtype) for dtype, rank in kinds]
         # a function of its own for each kind: else TensorFlow warns of retracing
         return tf.function(lambda *x: function(*x), signature, autograph=False, jit_compile=xla or None)
 
-    return lambda *tensors: traced(*((dtype_of(x), x.shape.rank) for x in tensors))(*tensors)
+    return lambda *tensors: traced(_UNCOMPILED.get(), *((dtype_of(x), x.shape.rank) for x in tensors))(*tensors)
 
 
 def _traced_once(function: Function) -> Function:

@@ -11,6 +11,7 @@ from keras import ops
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
 from keras_acts.errors import ModelError
+from keras_acts.lowering import uncompiled
 
 from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
@@ -128,7 +129,8 @@ class PopulationModel(keras.Model):
         state = self._state
         state.losses = []
         batches = [Batch(x, SHARED, len(self.members)) for x in state.graph._standardize_inputs(inputs)]
-        outputs = self._through(state.graph, batches, "", training)
+        with uncompiled():
+            outputs = self._through(state.graph, batches, "", training)
         return keras.tree.map_structure(lambda y: with_logits(self._public, y.stacked()), outputs)
 
     def _through(self, graph: Any, batches: list[Batch], prefix: str, training: bool | None) -> Any:
@@ -172,7 +174,7 @@ class PopulationModel(keras.Model):
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
             jit = options.pop("jit_compile", "auto")
-            self._state.step = TrainingStep(self, jit, self._faster_under_xla())
+            self._state.step = TrainingStep(self, optimizer, jit, self._faster_under_xla())
             # Keras itself compiles nothing: validation runs too rarely for that
             options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)

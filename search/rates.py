@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,8 @@ def rate_per_slot(optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, 
     """
     # on TensorFlow an update gets the variable that Keras' own holds
     known = {id(held): rows[id(v)] for v in variables for held in (v, v.value)}
-    step = optimizer.update_step
+    step = partial(type(optimizer).update_step, optimizer)  # not one with other rates
+    vars(optimizer).pop("_backend_update_step", None)  # `one_kernel` has one rate for all
 
     def column(variable: Any) -> Tensor:
         start, stop = known[id(variable)]

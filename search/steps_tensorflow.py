@@ -10,6 +10,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_acts.lowering import uncompiled
+
+from .one_kernel import one_kernel
 from .steps import rows_of, where_healthy
 
 Tensor = Any
@@ -25,16 +28,17 @@ class TrainingStep:
 
     Where XLA is faster it compiles the whole step, if the training is long enough for that to pay, for batches of the
     size that comes first. Any other size, as the last one of an epoch often is, takes the same step in a graph.
-    Elsewhere XLA compiles the update of the weights alone: it depends on no batch, and in a graph an optimizer is a
-    dozen passes over each variable.
+    Elsewhere XLA compiles the update of the weights alone, unless it is `one_kernel`: it depends on no batch, and in a
+    graph an optimizer is a dozen passes over each variable.
 
     Args:
         population: the population.
+        optimizer: that it is compiled with.
         jit_compile: as in `compile`; ``"auto"`` for where it pays.
         faster: whether XLA makes the whole step faster.
     """
 
-    def __init__(self, population: Any, jit_compile: bool | str, faster: bool):
+    def __init__(self, population: Any, optimizer: Any, jit_compile: bool | str, faster: bool):
         import tensorflow as tf
 
         self._population, self._jit_compile, self._faster = population, jit_compile, faster
@@ -42,6 +46,7 @@ class TrainingStep:
         self._steps = 0.0
         self._traced: dict[Any, Callable[..., Any]] = {}
         self._usual = tf.Variable(0, trainable=False)  # made now: once Keras has traced a function, it may make none
+        self._one_kernel = one_kernel(optimizer)
 
     def expect(self, steps: float) -> None:
         """Hear how many steps are about to come, infinity if that is unknown, and choose what is compiled."""
@@ -52,7 +57,7 @@ class TrainingStep:
         if self._jit_compile != "auto" or slots < _SLOTS:
             return
         whole = self._whole or (self._faster and total * (slots + 75) >= _WHOLE)
-        update = not whole and (self._update_too or total >= _UPDATE)
+        update = not whole and not self._one_kernel and (self._update_too or total >= _UPDATE)
         if (whole, update) != (self._whole, self._update_too):
             self._whole, self._update_too = whole, update
             self._traced.clear()
@@ -83,11 +88,11 @@ class TrainingStep:
         with tf.init_scope():  # outside of Keras' own trace
             _build(self._population, data)
         constrained = any(v.constraint is not None for v in self._population.trainable_variables)  # slot after slot
-        update = tf.function(
-            functools.partial(_update, self._population),
-            jit_compile=self._update_too and not constrained,
-            autograph=False,
-        )
+        update = functools.partial(_update, self._population)
+        if self._update_too and not constrained:
+            update = tf.function(update, jit_compile=True, autograph=False)
+        elif not self._whole:
+            update = functools.partial(_update_most, self._population)
 
         def traced(jit_compile: bool) -> Callable[..., Any]:
             function = tf.function(step, jit_compile=jit_compile, autograph=False)
@@ -116,11 +121,24 @@ def _step(population: Any, data: Any, update: Callable[..., None]) -> dict[str, 
     with tf.GradientTape() as tape:
         y_pred = population(x, training=True)
         loss = population.compute_loss(x, y, y_pred, sample_weight, training=True)
-    update([g if g is None else tf.convert_to_tensor(g) for g in tape.gradient(loss, population.trainable_variables)])
+    with uncompiled():
+        gradients = tape.gradient(loss, population.trainable_variables)
+    update([g if g is None else tf.convert_to_tensor(g) for g in gradients])
     healthy = ops.not_equal(population.healthy, 0)
     for variable, value in zip(states, before, strict=True):
         variable.assign(where_healthy(healthy, rows[id(variable)], variable, value))
     return population.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+
+def _update_most(population: Any, gradients: list[Tensor | None]) -> None:
+    """Let the optimizer update all slots, if all are healthy: one pass over the weights less."""
+    import tensorflow as tf
+
+    def all_slots() -> None:
+        population.optimizer.apply(gradients, population.trainable_variables)
+
+    healthy = ops.all(ops.not_equal(population.healthy, 0))
+    tf.cond(healthy, all_slots, lambda: _update(population, gradients))
 
 
 def _update(population: Any, gradients: list[Tensor | None]) -> None:

@@ -21,6 +21,7 @@ ACTIVATIONS = (
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     "adam": lambda: keras.optimizers.Adam(0.01, amsgrad=True, clipvalue=0.05),
+    "adam in one kernel": lambda: keras.optimizers.Adam(0.01, epsilon=1e-5),
     "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
     "rmsprop": lambda: keras.optimizers.RMSprop(0.01, centered=True, use_ema=True, ema_overwrite_frequency=3),
     "adagrad": lambda: keras.optimizers.Adagrad(0.05),
@@ -244,7 +245,11 @@ def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
 
 
 @pytest.mark.parametrize(
-    "optimizer", [o if o in ("adam", "adamw", "sgd") else pytest.param(o, marks=pytest.mark.slow) for o in OPTIMIZERS]
+    "optimizer",
+    [
+        o if o in ("adam", "adam in one kernel", "adamw", "sgd") else pytest.param(o, marks=pytest.mark.slow)
+        for o in OPTIMIZERS
+    ],
 )
 def test_every_optimizer(optimizer, float64):
     x, y = data()
