@@ -134,7 +134,8 @@ def _detectable_effect(n: int, alpha: float) -> float:
     estimates = np.sqrt(stats.chi2.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES, n - 1) / (n - 1))
 
     def missing(effect: float) -> float:
-        return POWER - float(np.mean(stats.nct.sf(critical, n - 1, effect * math.sqrt(n) * estimates)))
+        with np.errstate(divide="ignore"):  # as in `power`
+            return POWER - float(np.mean(stats.nct.sf(critical, n - 1, effect * math.sqrt(n) * estimates)))
 
     top = 2.0
     while missing(top) > 0:
