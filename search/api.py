@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from keras_acts.errors import SearchError
 
 from . import device, fresh
 from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
 from .export import SAMPLES
-from .groups import Assignment, chosen_slots
+from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import default_objective
-from .oracle import is_diverged
 from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
 from .racing import cost
@@ -39,7 +34,8 @@ from .settings import check_resume, describe_data, describe_model
 from .slotwise import SlotwiseSearch
 from .space import ActivationSpace, Candidate
 from .tracing import expected_traces
-from .tuner import ActivationTuner, check_population
+from .trials import TrialSearch
+from .tuner import check_population
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
 _LEADERS = 3
@@ -170,7 +166,7 @@ def search_activations(
                 shutil.rmtree(project, ignore_errors=True)
             check_resume(project, settings)
         where = device.describe()
-        found: RaceSearch | SlotwiseSearch | _Searcher
+        found: RaceSearch | SlotwiseSearch | TrialSearch
         total = max_epochs or trials * epochs * executions_per_trial
         if raced and hypermodel.space.per != "model":
             found = SlotwiseSearch(
@@ -202,7 +198,7 @@ def search_activations(
         else:
             try:
                 with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints that it resumes
-                    found = _Searcher(
+                    found = TrialSearch(
                         hypermodel,
                         goal,
                         trials,
@@ -236,7 +232,7 @@ def search_activations(
             with contextlib.suppress(KeyboardInterrupt):
                 judged = fresh.verdict(
                     model,
-                    _leaders(found, base),
+                    _judged(found, base),
                     str(base),
                     {**fit, "epochs": epochs},
                     found.objective,
@@ -246,7 +242,7 @@ def search_activations(
                     progress=progress,
                     slots=chosen_slots(slots(model), hypermodel.space.per) if isinstance(model, keras.Model) else None,
                 )
-        if isinstance(found, RaceSearch | SlotwiseSearch) and judged is not None and not judged.withheld:
+        if judged is not None and not judged.withheld:
             with contextlib.suppress(KeyboardInterrupt):
                 found.finish(judged.suggested)
             trials_done = found.results()
@@ -285,110 +281,16 @@ def search_activations(
     )
 
 
-class _Searcher(ActivationTuner):
-    """The tuner, with a clock and a progress display."""
-
-    progress: SearchProgress
-
-    def __init__(self, *args: Any, fit: Mapping[str, Any], **kwargs: Any):
-        self.interrupted = False
-        self._fit = fit
-        self._begun: dict[str, float] = {}
-        self._seconds: dict[str, float] = {}
-        super().__init__(*args, **kwargs)
-
-    def say(self, text: str) -> None:
-        self.progress.say(text)
-
-    @property
-    def objective(self) -> Any:
-        return self.oracle.objective
-
-    def run(self) -> None:
-        """Search until all trials are done, or the user ends it."""
-        try:
-            self.search(**self._fit, verbose=0)
-        except KeyboardInterrupt:
-            self.interrupted = True
-
-    def on_trial_begin(self, trial: Trial) -> None:
-        self._begun[trial.trial_id] = time.perf_counter()
-
-    def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: Any = None) -> None:
-        self.progress.epoch(str(self.hypermodel.candidate(trial.hyperparameters)), epoch)
-
-    def on_trial_end(self, trial: Trial) -> None:
-        self._seconds[trial.trial_id] = (time.perf_counter() - self._begun[trial.trial_id]) / self._sharing
-        super().on_trial_end(trial)
-        self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
-
-    def results(self) -> tuple[TrialResult, ...]:
-        """All trials that have a score or ended, the best first, those without a score last."""
-        ranked = self._ranked()
-        # equal scores share a rank, so that a tie with the baseline shows
-        scores = [self._score(trial) for trial in ranked]
-        rows = [self._row(trial, 1 + scores.index(self._score(trial))) for trial in ranked]
-        rest = [self.oracle.trials[i] for i in self.oracle.end_order if self.oracle.trials[i] not in ranked]
-        return (*rows, *(self._row(trial, None) for trial in rest))
-
-    def model(self, candidate: Candidate | Assignment) -> keras.Model | None:
-        """Return the best model of a candidate; None if it has none."""
-        trial = self._best_of(candidate)
-        return None if trial is None else self.load_model(trial)
-
-    def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
-        """Return what builds the model of a candidate's best trial."""
-        trial = self._best_of(candidate)
-        return None if trial is None else partial(self.hypermodel.build, trial.hyperparameters)
-
-    def _best_of(self, candidate: Candidate | Assignment) -> Trial | None:
-        own = (t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate)
-        return next(own, None)
-
-    def _ranked(self) -> list[Trial]:
-        scored = [trial for trial in self.oracle.trials.values() if self._score(trial) is not None]
-        return sorted(scored, key=self._score, reverse=self.objective.direction == "max")  # type: ignore[arg-type]
-
-    def _score(self, trial: Trial) -> float | None:
-        """The trial's score; of one that an interrupt ended, the one so far."""
-        if trial.status == TrialStatus.COMPLETED:
-            return float(trial.score)
-        score = self.so_far.get(trial.trial_id, (math.nan, 0))[0]
-        return score if math.isfinite(score) else None
-
-    def _row(self, trial: Trial, rank: int | None) -> TrialResult:
-        score, message = self._score(trial), trial.message or ""
-        status = "completed" if score is not None else "diverged" if is_diverged(trial) else "failed"
-        if trial.status != TrialStatus.COMPLETED and trial.trial_id in self.so_far:
-            status, message = "stopped", f"interrupted after {self.so_far[trial.trial_id][1]} epochs"
-        return TrialResult(
-            rank=rank,
-            candidate=self.hypermodel.candidate(trial.hyperparameters),
-            score=score,
-            status=status,
-            seconds=self._seconds.get(trial.trial_id),
-            hyperparameters=trial.hyperparameters.values,
-            message=message,
-        )
-
-
-def _leaders(
-    found: RaceSearch | SlotwiseSearch | _Searcher, baseline: Candidate
-) -> dict[Any, Callable[[], keras.Model]]:
+def _judged(found: RaceSearch | SlotwiseSearch | TrialSearch, baseline: Candidate) -> dict[Any, Callable[[], Any]]:
     """The best of each activation and the baseline, each with what builds its model as in its best trial.
 
     Two alphas of one activation are hardly ever told apart; another activation may be.
     """
-    if isinstance(found, SlotwiseSearch):
-        ranked = list(found.leaders())
-    else:
-        ranked = [trial.candidate for trial in found.results() if trial.rank is not None]
-    ranked = [candidate for candidate in ranked if candidate != baseline]
-    best = {getattr(candidate, "name", candidate): candidate for candidate in reversed(ranked)}
-    leaders = [candidate for candidate in dict.fromkeys(ranked) if candidate in best.values()]
-    chosen = [*leaders[:_LEADERS], baseline]
-    builds = {candidate: found.builder(candidate) for candidate in chosen}
-    return {candidate: build for candidate, build in builds.items() if build}
+    ranked = [choice for choice in found.leaders() if choice != baseline]
+    best = {getattr(choice, "name", choice): choice for choice in reversed(ranked)}
+    leaders = [choice for choice in dict.fromkeys(ranked) if choice in best.values()]
+    builds = {choice: found.builder(choice) for choice in [*leaders[:_LEADERS], baseline]}
+    return {choice: build for choice, build in builds.items() if build}
 
 
 def _few(x: Any) -> Any:

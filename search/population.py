@@ -20,6 +20,7 @@ from .device import gpus
 from .feed import without_waits
 from .layout import SHARED, Batch, with_logits
 from .members import Member, activation_slots, arrange, members
+from .optimizers import check_optimizer
 from .prefix import frozen_prefix
 from .rates import rate_per_slot
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
@@ -28,9 +29,6 @@ from .steps_tensorflow import TrainingStep
 from .vectorize import compiles
 
 Tensor = Any
-
-# every value is updated from its own gradient alone
-_OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
 
 
 class PopulationModel(keras.Model):
@@ -168,8 +166,7 @@ class PopulationModel(keras.Model):
             ModelError: if the optimizer mixes the values of a variable, which would mix slots.
         """
         optimizer = keras.optimizers.get(optimizer)
-        _check_optimizer(optimizer)
-        _check_embeddings(optimizer, self.stacked)
+        check_optimizer(optimizer, [layer.plan.layer for layer in self.stacked if layer.trainable_variables])
         clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
@@ -378,25 +375,3 @@ def _steps_of(population: PopulationModel) -> int:
 
 def _swapped(y: Tensor) -> Tensor:
     return ops.transpose(y, (1, 0, *range(2, len(y.shape))))
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    name = type(optimizer).__name__
-    if optimizer is None or type(optimizer) is not getattr(keras.optimizers, name, None) or name not in _OPTIMIZERS:
-        raise ModelError(f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}")
-
-
-def _check_embeddings(optimizer: Any, stacked: list[StackedLayer]) -> None:
-    """Keras squares and clips the gradient of each occurrence of a token before adding them; stacked, they are one."""
-    if keras.backend.backend() == "tensorflow" and (
-        not isinstance(optimizer, keras.optimizers.SGD)
-        or optimizer.clipvalue
-        or optimizer.clipnorm
-        or optimizer.global_clipnorm
-    ):
-        for layer in stacked:
-            if isinstance(layer.plan.layer, keras.layers.Embedding) and layer.trainable_variables:
-                raise ModelError(
-                    "A trained Embedding needs SGD without clipping: with others, Keras treats each occurrence of a "
-                    f"token apart. Received: {type(optimizer).__name__}, {layer.plan.path!r}"
-                )

@@ -168,6 +168,10 @@ class RaceSearch:
         ranked = [replace(row, rank=1 + orders.index(self._order(row))) for row in ranked]
         return (*ranked, *(row for row in rows if row.score is None))
 
+    def leaders(self) -> tuple[Choice, ...]:
+        """All that have a score, the best first."""
+        return tuple(row.candidate for row in self.results() if row.rank is not None)
+
     def model(self, candidate: Choice) -> keras.Model | None:
         """Return the candidate's best model; None if it diverged, or left the race and was not finished."""
         runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
@@ -187,7 +191,7 @@ class RaceSearch:
         alone.train([member], whole)
         self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
 
-    def builder(self, candidate: Candidate) -> Callable[[], keras.Model] | None:
+    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
         return partial(with_activations, self._model, candidate)
 

@@ -222,7 +222,7 @@ class SlotwiseSearch:
             best = done.heat.candidates[int(np.argmax(np.nan_to_num(done.means, nan=-np.inf)))]
             if best != self._uniform:
                 return (best.only or best, self._uniform.only or self._uniform)
-        return tuple(row.candidate for row in self._race.results() if row.rank is not None)
+        return self._race.leaders()
 
     def model(self, candidate: Choice) -> keras.Model | None:
         """Return the best model of a choice; None if it is not kept."""

@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
-from keras_acts.search import Assignment, with_activations
+from keras_acts.search import Assignment, steps_tensorflow, with_activations
 from keras_acts.search import population as population_module
 from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
@@ -397,16 +397,21 @@ class vectorized_probe:
         self.rules[layers.Dense] = self.entry
 
 
-@pytest.mark.parametrize(("model", "seeds", "jit_compile"), [("cnn", 1, "auto"), ("cnn", 2, "auto"), ("mlp", 1, True)])
-def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(model, seeds, jit_compile):
-    """In a graph, with a compiled update (8 slots), and under XLA."""
+@pytest.mark.parametrize(
+    ("model", "seeds", "jit_compile", "optimizer"),
+    [("cnn", 1, "auto", "adam"), ("cnn", 2, "auto", "rmsprop"), ("mlp", 1, True, "adam")],
+)
+def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(model, seeds, jit_compile, optimizer, monkeypatch):
+    """With one kernel, with a compiled update (8 slots of an optimizer that has none), and under XLA."""
+    monkeypatch.setattr(steps_tensorflow, "_UPDATE", 1)
     x, y = data()
     made = {"cnn": cnn_of_features, "mlp": mlp}[model]()
 
     def train(poison):
         population = PopulationModel(made, ["relu", "prelu", "mish", "leaky_relu(alpha=0.1)"], seeds)
-        population.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+        population.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit_compile)
         population.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
+        assert population._state.step._update_too == (optimizer == "rmsprop")
         if poison:
             broken = population.model(seeds)
             broken.layers[-1].kernel.assign(np.full(broken.layers[-1].kernel.shape, 3e38))
@@ -556,6 +561,31 @@ def test_populations_of_one_model_join_as_they_are(float64):
     for parts in ([], [(one, [0]), (whole, [0])], [(one, [0]), (trained(["relu"], rates=[0.1]), [0])]):
         with pytest.raises(ModelError, match=f"Populations join if .* Received: {len(parts)} populations"):
             PopulationModel.join(parts)
+
+
+def test_an_activation_on_the_input_itself():
+    """What all slots share has one shape, and parameters of the slots another."""
+    x, y = data()
+    model = keras.Sequential([keras.Input((4,)), layers.Activation("relu"), layers.Dense(3, activation="softmax")])
+    candidates = ["elu(alpha=0.3)", "leaky_relu(alpha=0.2)", "elu(alpha=0.7)", "trelu(theta=0.1)", "mish"]
+    check(model, candidates, settings("sgd"), {"x": x, "y": y}, slots=(0, 1, 2, 3, 4), rtol=2e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_rates_may_be_set_again(optimizer):
+    x, y = data()
+
+    def trained(*rates):
+        made = PopulationModel(mlp(), ["relu", "mish"])
+        made.compile(optimizer, "sparse_categorical_crossentropy")
+        for pair in rates:
+            made.set_learning_rates(pair)
+        made.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+        return made.predict(x, verbose=0)
+
+    once = trained([0.01, 0.1])
+    np.testing.assert_allclose(trained([0.5, 0.5], [0.01, 0.1]), once, rtol=1e-5)
+    assert np.abs(trained([0.5, 0.5]) - once).max() > 1e-3
 
 
 def test_a_compiled_model_makes_a_compiled_population_in_public_order():
