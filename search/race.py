@@ -30,7 +30,7 @@ from .result import TrialResult
 from .rewrite import slots, with_activations
 from .seeding import derive
 from .shapes import shapes
-from .space import ActivationSpace, Candidate
+from .space import ActivationSpace
 from .surrogate import ShapeProposer
 
 _POOL = 256  # candidates with random parameters, to propose from
