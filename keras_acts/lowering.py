@@ -18,6 +18,7 @@ Function = Callable[..., Tensor]
 Kernels = Callable[..., tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]]
 
 _UNCOMPILED: ContextVar[bool] = ContextVar("uncompiled", default=False)
+_PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
 
 
 @contextlib.contextmanager
@@ -31,6 +32,21 @@ def uncompiled() -> Iterator[None]:
         yield
     finally:
         _UNCOMPILED.reset(token)
+
+
+@contextlib.contextmanager
+def _portable(portable: bool = True) -> Iterator[None]:
+    """Trace functions inside the scope of operations that every client of an export has."""
+    token = _PORTABLE.set(portable)
+    try:
+        yield
+    finally:
+        _PORTABLE.reset(token)
+
+
+def is_portable() -> bool:
+    """Return whether what is traced may come into an export: the values of a graph may, by `keras.Model.export`."""
+    return _PORTABLE.get()
 
 
 def dtype_of(x: Tensor) -> str:
@@ -112,7 +128,8 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
         if is_serving():
             return like((served or closed)(wide(x), *parameters), x)
         if in_xla() or unknown:
-            return value(x, *parameters)
+            with _portable(not in_xla()):
+                return value(x, *parameters)
         fixed = (False, *(isinstance(parameter, float) for parameter in parameters))
         dtype = wide(x).dtype
         tensors = [tf.convert_to_tensor(parameter, dtype) for parameter in parameters]
@@ -134,7 +151,8 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
     def of(fixed: tuple[bool, ...]) -> Function:
         @tf.custom_gradient
         def call(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Function]:
-            y = compiled_value(*map(_off_tape, (x, *tensors)))
+            with _portable(not tf.executing_eagerly()):
+                y = compiled_value(*map(_off_tape, (x, *tensors)))
 
             def gradient(dy: Tensor) -> list[Tensor | None]:
                 # one program for each: a graph prunes those that nobody asks for
@@ -161,7 +179,8 @@ def _tensorflow(value: Function, product: Function, served: Function, kernels: F
         z = _off_tape(x)
         if _UNCOMPILED.get() and not is_half(x):
             return kernels(z), lambda dy: product(x, dy)
-        return compiled_value(z), lambda dy: compiled_product(x, dy)
+        with _portable(not tf.executing_eagerly()):
+            return compiled_value(z), lambda dy: compiled_product(x, dy)
 
     in_fused, in_unfused = _traced_once(fused), _traced_once(unfused)
 
@@ -193,13 +212,17 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
     import tensorflow as tf
 
     @functools.cache
-    def traced(uncompiled: bool, *kinds: tuple[str, int | None]) -> Function:
+    def traced(scopes: tuple[bool, bool], *kinds: tuple[str, int | None]) -> Function:
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
         signature = [tf.TensorSpec(None if rank is None else [None] * rank, dtype) for dtype, rank in kinds]
         # a function of its own for each kind: else TensorFlow warns of retracing
         return tf.function(lambda *x: function(*x), signature, autograph=False, jit_compile=xla or None)
 
-    return lambda *tensors: traced(_UNCOMPILED.get(), *((dtype_of(x), x.shape.rank) for x in tensors))(*tensors)
+    def call(*tensors: Tensor) -> Tensor:
+        kinds = ((dtype_of(x), x.shape.rank) for x in tensors)
+        return traced((_UNCOMPILED.get(), _PORTABLE.get()), *kinds)(*tensors)
+
+    return call
 
 
 def _traced_once(function: Function) -> Function:

@@ -23,7 +23,7 @@ options = {"x": x, "y": y, "validation_data": (x[:33], y[:33])}
 candidates = ["relu", "prelu", "tanh", "leaky_relu(alpha=0.2)"]
 t.check(t.mlp(), candidates, t.settings("sgd"), options, slots=(1, 3), rtol=2e-4)
 t.test_a_slot_is_its_ordinary_model_with_folded_channels("cnn")
-t.test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto")
+t.test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
 
 model = keras.Sequential([keras.Input((4,)), t.layers.Dropout(0.5), *t.mlp().layers])
 population = PopulationModel(model, ["relu", "tanh"], seeds=2)
