@@ -91,6 +91,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     assert given == {**options, "out": None, "directory": None, "as_json": False, "quiet": False}
 
 
+@pytest.mark.slow
 def test_executions_and_batch_size_are_used(tmp_path):
     def search(*more):
         return json.loads(run(tmp_path, "--data", "iris", "--json", *SMALL, *more).stdout)
@@ -99,6 +100,7 @@ def test_executions_and_batch_size_are_used(tmp_path):
     assert search("--batch-size", "90")["test"]["loss"] != search("--batch-size", "4")["test"]["loss"]
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_in_its_directory(tmp_path):
     def search(*budget):
         options = ["--data", "iris", "--json", "--directory", "project", "--verdict", "0"]
@@ -128,7 +130,8 @@ def test_a_regression_from_npz(tmp_path):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("data", ["wine", pytest.param("digits", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["wine", "digits"])
 def test_the_same_seed_gives_the_same_table_twice(tmp_path, data):
     def table():
         found = json.loads(run(tmp_path, "--data", data, "--json", "--seed", "3", *SMALL[:-1], "elu,mish").stdout)
@@ -338,6 +341,7 @@ def test_a_regression_is_scaled_to_its_targets(kind):
     assert [slot.name for slot in slots(made) if slot.role == "output"] == []
 
 
+@pytest.mark.slow
 def test_diabetes_beats_the_mean(tmp_path):
     found = json.loads(
         run(tmp_path, "--data", "diabetes", "--json", *FEW[:2], "--verdict", "0", "--activations", "relu,elu").stdout

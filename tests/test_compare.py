@@ -261,7 +261,7 @@ def test_inference_is_timed_on_arrays_only():
     assert inference_seconds(models, tf.data.Dataset.from_tensors(X)) == {}
 
 
-@pytest.mark.parametrize("trainer", ["population", "one by one"])
+@pytest.mark.parametrize("trainer", ["population", pytest.param("one by one", marks=pytest.mark.slow)])
 def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, monkeypatch):
     class After(keras.callbacks.Callback):
         """Ends each training one epoch later than the one before."""

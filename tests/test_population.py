@@ -170,7 +170,10 @@ def check(model, candidates, compiled, fitted, *, seeds=1, slots=None, rtol=1e-8
     return population
 
 
-@pytest.mark.parametrize("name", ["mlp", "regularized", "tokens", "without_rules", "branches"])
+SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("branches", "without_rules")}
+
+
+@pytest.mark.parametrize("name", ["mlp", "regularized", "tokens", SLOW["without_rules"], SLOW["branches"]])
 def test_a_slot_is_its_ordinary_model(name, float64):
     make, shape = MODELS[name]
     x, y = data(shape)
@@ -236,7 +239,7 @@ def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
     assert population.optimizer.iterations == 1
 
 
-@pytest.mark.parametrize("name", ["cnn", "branches"])
+@pytest.mark.parametrize("name", ["cnn", SLOW["branches"]])
 def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
     make, shape = MODELS[name]
     x, y = data(shape)
@@ -503,7 +506,7 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(CHOICES))
+@pytest.mark.parametrize("name", [SLOW.get(name, name) for name in sorted(CHOICES)])
 def test_each_layer_may_have_a_choice_of_its_own(name, float64):
     make, shape = MODELS[name]
     x, y = data(shape)
@@ -519,6 +522,7 @@ def test_choices_for_layers_are_for_the_same_ones():
         PopulationModel(mlp(), [CHOICES["mlp"][0], Assignment.of({"first": "relu"})])
 
 
+@pytest.mark.slow
 def test_a_selection_trains_on_as_its_slots_would_have(float64):
     x, y = data()
     candidates = ["relu", "prelu", "leaky_relu(alpha=0.2)", "prelu(alpha=0.1)", "leaky_relu(alpha=0.4)"]

@@ -45,6 +45,7 @@ def test_its_model_is_the_best_run(found):
     assert found.baseline_test is not None
 
 
+@pytest.mark.slow
 def test_who_left_is_finished_for_the_verdict():
     fit = {"x": X[:72], "y": Y[:72], "validation_data": (X[72:90], Y[72:90])}
     space = ActivationSpace(SOME).with_baseline("relu")

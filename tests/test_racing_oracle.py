@@ -178,6 +178,7 @@ class Racing(keras_tuner.Hyperband):
         keras_tuner.Tuner.__init__(self, oracle=oracle, hypermodel=hypermodel, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # Hyperband's optimizer starts afresh
 def test_the_loop_of_keras_tuners_hyperband_races(tmp_path):
     def build(hp):

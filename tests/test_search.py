@@ -175,6 +175,7 @@ def test_an_infinite_objective_is_divergence():
         search_activations(mlp(), X, Y, activations=["relu"], **arguments)
 
 
+@pytest.mark.slow
 def test_the_baselines_score_is_the_baselines():
     found = search_activations(mlp(), X, Y, test_data=(X, Y), activations=["softsign", "elu"], **FAST)
     models = {str(t.candidate): t for t in found.trials}

@@ -228,6 +228,7 @@ def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
         assert [t.status for t in searched.oracle.trials.values()] == ["COMPLETED"] * 2
 
 
+@pytest.mark.slow
 def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch):
     sizes = fitted(monkeypatch)
     whole = tuner(tmp_path / "whole")
@@ -240,7 +241,7 @@ def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch):
         assert a.score == pytest.approx(b.score, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["tensorflow", "python"])
+@pytest.mark.parametrize("kind", ["tensorflow", pytest.param("python", marks=pytest.mark.slow)])
 def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind):
     import tensorflow as tf
 

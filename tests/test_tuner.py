@@ -77,7 +77,7 @@ def test_all_trials_share_their_initialization(tmp_path):
     assert np.abs(starts[0] - starts[1]).max() > 0.01  # the second has a seed of its own
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_same_seed_gives_the_same_scores(tmp_path, seed):
     def scores(folder):
         searched = run(tuner(tmp_path / folder, activations=["relu", "elu"], max_trials=4, seed=seed))
@@ -86,6 +86,7 @@ def test_the_same_seed_gives_the_same_scores(tmp_path, seed):
     assert scores("a") == scores("b")
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on(tmp_path):
     whole = run(tuner(tmp_path / "whole", activations=["relu", "elu"], max_trials=4))
     run(tuner(tmp_path / "parts", activations=["relu", "elu"], max_trials=2))
@@ -123,7 +124,7 @@ def test_global_settings_are_left_alone(tmp_path):
         keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.parametrize("style", ["argument", "choice"])
+@pytest.mark.parametrize("style", [pytest.param("argument", marks=pytest.mark.slow), "choice"])
 def test_model_building_functions_with_their_own_hyperparameters(tmp_path, style):
     def model(hp, activation):
         units = hp.Int("units", 4, 8, step=4)
