@@ -260,7 +260,9 @@ def main() -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             shares = (f"{in_steps / seconds:.0%}", f"{alone * count:.1f}", f"{alone * count / in_steps:.0%}")
             each = f"{1e3 * seconds / count / task.epochs:.1f}"
-            table.add_row(task.name, str(count), f"{seconds:.1f}", each, *ratios, *shares, f"{peak:.0f}")
+            row = (task.name, str(count), f"{seconds:.1f}", each, *ratios, *shares, f"{peak:.0f}")
+            console.print(*row, sep="  ")  # an hour's work, should it be interrupted
+            table.add_row(*row)
             growth.setdefault(task.name, []).append((count, seconds, times["a: KerasTuner"] * count))
     console.print(table)
     if arguments.plot:

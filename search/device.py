@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import keras
 
@@ -20,4 +21,16 @@ def gpus() -> list[str]:
 def describe() -> str:
     """Return the device that trains, such as ``"CPU (2 cores)"`` or ``"GPU (NVIDIA H200)"``."""
     found = gpus()
-    return f"GPU ({', '.join(found)})" if found else f"CPU ({os.cpu_count()} cores)"
+    if found:
+        return f"GPU ({', '.join(found)})"
+    faster = ", faster with TF_ENABLE_ONEDNN_OPTS=1" if lacks_onednn() else ""
+    return f"CPU ({os.cpu_count()} cores{faster})"
+
+
+def lacks_onednn() -> bool:
+    """Whether TensorFlow could train with oneDNN on this CPU, and does not."""
+    if keras.backend.backend() != "tensorflow" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    from tensorflow.python.util import _pywrap_util_port  # there is no public way to ask
+
+    return not _pywrap_util_port.IsMklEnabled()

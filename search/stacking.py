@@ -54,6 +54,9 @@ class StackedLayer(keras.layers.Layer):
         made = [blueprint.layer(group.candidate, path) for group in mine]
         first = blueprint.layer(candidates[0], path)
         rule = rule_for(first) if all(map(_runs_by_group, made or (first,))) else None
+        if rule is None and mine:
+            for candidate in set(candidates):
+                blueprint.layer(candidate, path)  # made now, for the loop: a trace can make no models
         self.plan = Plan(path, blueprint, candidates, mine, rule, [], shared)
         self.random = random
         everyone = Group(0, len(candidates), candidates[0], (), {})

@@ -34,6 +34,16 @@ def command(tmp_path, *arguments):
         os.chdir(before)
 
 
+def test_onednn_is_on_but_for_who_turned_it_off(monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    main.callback()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    main.callback()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
 def run(tmp_path, *arguments):
     """Run `keras-acts search` inside `tmp_path`."""
     return command(tmp_path, "search", *arguments)

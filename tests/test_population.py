@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
-from keras_acts.search import Assignment, steps_tensorflow, with_activations
+from keras_acts.search import Assignment, rules_convolutions, steps_tensorflow, with_activations
 from keras_acts.search import population as population_module
 from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
@@ -245,6 +245,14 @@ def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
     x, y = data(shape)
     candidates = ["prelu", "trelu(theta=0.5)", "elu(alpha=0.5)", "trelu(theta=0.1)", "gelu"]
     check(make(), candidates, settings("sgd"), {"x": x, "y": y}, seeds=[3, 4], slots=(1, 6), rtol=2e-4)
+
+
+def test_convolutions_run_slot_after_slot_where_there_are_no_grouped_ones(monkeypatch):
+    monkeypatch.setattr(rules_convolutions, "grouped_convolution", lambda: False)
+    x, y = data((7, 6, 2))
+    model, candidates = cnn(), ["leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)", "relu"]
+    model.compile(**settings("sgd")())  # no trace can clone a compiled model
+    check(model, candidates, settings("sgd"), {"x": x, "y": y, "epochs": 1}, slots=(1,), rtol=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,9 @@ def _quiet() -> Iterator[None]:
 @click.version_option(package_name="keras-acts", prog_name="keras-acts")
 def main() -> None:
     """Find the activation function that suits a Keras model best."""
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # TensorFlow leaves it off on CPUs without AVX512-VNNI, and there are no grouped convolutions then
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 @main.command()
