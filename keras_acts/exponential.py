@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_acts.lowering import dtype_of, is_portable
+from keras_acts.lowering import dtype_of, is_compiled, is_portable
 
 Tensor = Any
 
@@ -38,7 +38,9 @@ def short_expm1(x: Tensor) -> Tensor:
 
 
 def _in_few_operations(x: Tensor) -> bool:
-    return keras.backend.backend() == "tensorflow" and dtype_of(x) == "float32" and not is_portable()
+    if keras.backend.backend() != "tensorflow" or dtype_of(x) != "float32":
+        return False
+    return is_compiled() and not is_portable()
 
 
 def _parts(x: Tensor, short: bool) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,11 @@ def _portable(portable: bool = True) -> Iterator[None]:
         _PORTABLE.reset(token)
 
 
+def is_compiled() -> bool:
+    """Return whether XLA will compile what is traced, in a program of ours or of the caller."""
+    return not _UNCOMPILED.get() or in_xla()
+
+
 def is_portable() -> bool:
     """Return whether what is traced may come into an export: the values of a graph may, by `keras.Model.export`."""
     return _PORTABLE.get()

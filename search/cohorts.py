@@ -15,7 +15,7 @@ from keras_acts.errors import SearchError
 
 from . import carry
 from .best import BestWeights
-from .members import Member
+from .members import Member, arrange
 from .population import PopulationModel
 from .replicate import steps
 from .seeding import derive, isolated_seed
@@ -116,7 +116,9 @@ class Cohorts:
         return None
 
     def _begun(self, members: list[Member]) -> _Cohort:
-        population = PopulationModel(self._model, members, slots=self._slots)
+        order, _ = arrange(tuple(members))
+        inside = [members[index] for index in order]  # then its outputs need no sorting
+        population = PopulationModel(self._model, inside, slots=self._slots)
         population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, self._fit)})
         return _Cohort(population)
 

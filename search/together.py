@@ -68,6 +68,9 @@ class Together:
         What did not train, for one of the `reasons`, is missing.
         """
         found: dict[str, list[keras.callbacks.History]] = {}
+        # as they will lie inside: what a population returns needs no sorting then, nor does its gradient
+        order, _ = arrange(tuple(Member(job.candidate, 0) for job in jobs))
+        jobs = [jobs[index] for index in order]
         waiting = planner.waves(jobs, planner.bytes_per_slot(jobs[0].model, _batch_size(fit)), self._memory)
         while waiting:
             wave = waiting.pop(0)
