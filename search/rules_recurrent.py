@@ -18,10 +18,9 @@ Tensor = Any
 
 def _covered(layer: Any) -> bool:
     cell = layer.cell
-    # with implementation=1 each gate drops inputs of its own
-    dropout = not cell.dropout or (cell.dropout < 1 and getattr(cell, "implementation", 2) != 1)
     gate = getattr(cell, "recurrent_activation", None)
-    return not layer.stateful and dropout and not cell.recurrent_dropout and not isinstance(gate, keras.layers.Layer)
+    drops = cell.dropout == 1 or cell.recurrent_dropout
+    return not layer.stateful and not drops and not isinstance(gate, keras.layers.Layer)
 
 
 @vectorizes(layers.LSTM, layers.GRU, layers.SimpleRNN, accepts=_covered, xla=False)
