@@ -3,8 +3,8 @@
     python -m benchmarks.rules [--slots 8 32] [--only Conv1D Depthwise] [--repeats 15]
 
 A model is a layer with a searched activation, the layer measured, and a dense one, on batches of 32. A row shows the
-milliseconds of a step with the layer's rule, slot after slot, and their ratio; building and tracing are left out. For
-JAX set KERAS_BACKEND.
+milliseconds of a step with the layer's rule, slot after slot, and their ratio, and the seconds of the first step,
+which is traced. For JAX set KERAS_BACKEND.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
     "SeparableConv2D": (IMAGE, lambda: layers.SeparableConv2D(16, 3)),
     "Dense": (TOKENS, lambda: layers.Dense(32)),
     "EinsumDense": (TOKENS, lambda: layers.EinsumDense("abc,cde->abde", (16, 4, 8), bias_axes="de")),
+    "LSTM": (TOKENS, lambda: layers.LSTM(32, return_sequences=True)),
+    "GRU": (TOKENS, lambda: layers.GRU(32, return_sequences=True)),
+    "SimpleRNN": (TOKENS, lambda: layers.SimpleRNN(32, return_sequences=True)),
+    "Bidirectional": (TOKENS, lambda: layers.Bidirectional(layers.LSTM(32, return_sequences=True))),
+    "MultiHeadAttention": (TOKENS, lambda: layers.MultiHeadAttention(4, 8)),
     "BatchNormalization": (IMAGE, layers.BatchNormalization),
     "LayerNormalization": (TOKENS, layers.LayerNormalization),
     "GroupNormalization": (IMAGE, lambda: layers.GroupNormalization(4)),
@@ -68,8 +73,10 @@ def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
     before = getattr(layers, f"Conv{rank}D") if shape in (IMAGE, SERIES) else layers.Dense
     arguments = {"filters": shape[-1], "kernel_size": 1} if before is not layers.Dense else {"units": shape[-1]}
     made = layer()
-    first = before(**arguments, activation="relu")
-    model = keras.Sequential([keras.Input(shape), first, made, layers.Flatten(), layers.Dense(1)])
+    x = keras.Input(shape)
+    h = before(**arguments, activation="relu")(x)
+    h = made(h, h) if isinstance(made, layers.MultiHeadAttention) else made(h)
+    model = keras.Model(x, layers.Dense(1)(layers.Flatten()(h)))
     population = PopulationModel(model, ["relu", "tanh"], seeds=slots // 2)
     population.compile("sgd", "mse", jit_compile="auto" if keras.backend.backend() == "jax" else False)
     rng = np.random.default_rng(0)
@@ -77,8 +84,8 @@ def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
     return lambda: population.train_on_batch(x, y)
 
 
-def measured(shape: tuple[int, ...], layer: Layer, slots: int, repeats: int) -> tuple[float, float]:
-    """Return the median milliseconds of a step with the rule and slot after slot, which take turns."""
+def measured(shape: tuple[int, ...], layer: Layer, slots: int, repeats: int) -> tuple[list[float], list[float]]:
+    """Return the seconds of the steps with the rule and slot after slot, which take turns."""
     keras.backend.clear_session()
     kind = type(layer())
     with_rule = step(shape, layer, slots)
@@ -88,13 +95,12 @@ def measured(shape: tuple[int, ...], layer: Layer, slots: int, repeats: int) -> 
     finally:
         vectorize._RULES[kind] = entry
     times: tuple[list[float], list[float]] = ([], [])
-    for repeat in range(repeats + 2):
+    for _ in range(repeats + 2):
         for function, found in zip(steps, times, strict=True):
             start = time.perf_counter()
             function()
-            if repeat > 1:  # the first two are for warming up
-                found.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times[0]), statistics.median(times[1])
+            found.append(time.perf_counter() - start)
+    return times
 
 
 def main() -> None:
@@ -104,12 +110,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[""], help="the rows whose names begin with one of these")
     parser.add_argument("--repeats", type=int, default=15, help="of a step (default: %(default)s)")
     arguments = parser.parse_args()
-    table = Table("layer", "slots", "ms, rule", "ms, loop", "times faster")
+    table = Table("layer", "slots", "ms, rule", "ms, loop", "times faster", "first: s, rule", "s, loop")
     for name, (shape, layer) in CASES.items():
         if name.startswith(tuple(arguments.only)):
             for slots in arguments.slots:
-                rule, loop = measured(shape, layer, slots, arguments.repeats)
-                table.add_row(name, str(slots), f"{rule:.1f}", f"{loop:.1f}", f"{loop / rule:.1f}")
+                times = measured(shape, layer, slots, arguments.repeats)
+                rule, loop = (1e3 * statistics.median(found[2:]) for found in times)  # the first two are for warming up
+                first = (f"{found[0]:.1f}" for found in times)
+                table.add_row(name, str(slots), f"{rule:.1f}", f"{loop:.1f}", f"{loop / rule:.1f}", *first)
     Console(width=120).print(table)
 
 

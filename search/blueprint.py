@@ -15,6 +15,7 @@ from .members import Choice, Group, Member
 from .rewrite import slots, with_activations
 from .seeding import isolated_seed
 from .space import Candidate
+from .tracing import outside_of_traces
 
 OF_ACTIVATION = "activation."
 Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable
@@ -48,7 +49,8 @@ class Blueprint:
     def made(self, candidate: Choice) -> keras.Model:
         """Return some model with the candidate, the same one each time."""
         if candidate not in self._models:
-            self._models[candidate] = self.build(Member(candidate, 0))
+            with outside_of_traces():  # a loop over slots asks for more than the layers' rules do
+                self._models[candidate] = self.build(Member(candidate, 0))
         return self._models[candidate]
 
     def layer(self, candidate: Choice, path: str) -> Any:

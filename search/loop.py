@@ -49,7 +49,8 @@ class Plan:
         path: of the layer, in the model.
         blueprint: the ordinary models.
         candidates: of each slot, in inside order.
-        groups: the groups whose activations this layer has; none if it has the same for all slots.
+        groups: of each activation slot of this layer that candidates go to, its own and those it holds; none if its
+            activations are the same in all slots of the population.
         rule: how it runs; None for slot after slot.
         blocks: its variables.
         shared: whether it runs once for all slots, with the weights that all of them have: part of a frozen prefix.
@@ -58,7 +59,7 @@ class Plan:
     path: str
     blueprint: Blueprint
     candidates: tuple[Choice, ...]
-    groups: tuple[Group, ...]
+    groups: dict[str, tuple[Group, ...]]
     rule: Callable[..., Any] | None
     blocks: list[Block]
     shared: bool = False

@@ -83,7 +83,7 @@ class PopulationModel(keras.Model):
         chosen = tuple(member.candidate for member in inside)
         shared = frozen_prefix(blueprint)
         self.stacked = [
-            StackedLayer(path, blueprint, groups, chosen, weights, self.random, path in shared)
+            StackedLayer(path, blueprint, chosen, weights, self.random, path in shared)
             for path, layer in layers_of(blueprint.made(chosen[0]))
             if not isinstance(layer, keras.layers.InputLayer)
         ]

@@ -24,16 +24,20 @@ def plain(layer: Any) -> bool:
 @vectorizes(layers.Dense, accepts=plain)
 def dense(call: Call, x: Batch) -> Batch:
     """A batched matrix product; the first layer's one shared batch is not copied."""
-    kernel = call.weights["kernel"]
+    return call.activate(projected(x, call.weights["kernel"], call.weights.get("bias")))
+
+
+def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
+    """Return the products of the last axis with kernels (P, C, F), plus biases (P, F)."""
     value = ops.expand_dims(x.value, 0) if x.layout == SHARED else x.stacked()
     sizes = ops.shape(value)
     flat = value if len(sizes) == 3 else ops.reshape(value, (sizes[0], -1, sizes[-1]))
     y = ops.matmul(flat, kernel)
-    if "bias" in call.weights:
-        y = ops.add(y, ops.expand_dims(call.weights["bias"], 1))
+    if bias is not None:
+        y = ops.add(y, ops.expand_dims(bias, 1))
     if len(sizes) != 3:
-        y = ops.reshape(y, (x.slots, -1, *sizes[2:-1], kernel.shape[-1]))
-    return call.activate(Batch(y, STACKED, x.slots))
+        y = ops.reshape(y, (x.slots, *sizes[1:-1], kernel.shape[-1]))
+    return Batch(y, STACKED, x.slots)
 
 
 @vectorizes(layers.EinsumDense, accepts=plain)

@@ -36,15 +36,22 @@ _PER_SAMPLE = (
 
 def _once(call: Call, *inputs: Any, **options: Any) -> Any:
     """Run the layer on the shared batch, or with the slots merged into the batch."""
-    found = [x for x in keras.tree.flatten(inputs) if isinstance(x, Batch)]
-    slots = found[0].slots
-    if all(x.layout == SHARED for x in found):
-        y = call.layer(*keras.tree.map_structure(lambda x: x.value, inputs), **options)
-        return Batch(y, SHARED, slots)
-    return from_merged(call.layer(*keras.tree.map_structure(lambda x: x.merged(), inputs), **options), slots)
+    found = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
+    slots, shared = found[0].slots, all(x.layout == SHARED for x in found)
+
+    def given(x: Any) -> Any:
+        return x if not isinstance(x, Batch) else x.value if shared else x.merged()
+
+    args, kwargs = keras.tree.map_structure(given, (inputs, options))
+    made = call.layer(*args, **kwargs)
+    return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots) if shared else from_merged(y, slots), made)
 
 
 vectorizes(*_PER_SAMPLE)(_once)
+# without weights these act on every sample alone
+vectorizes(layers.Attention, layers.AdditiveAttention, accepts=lambda layer: not layer.weights and not layer.dropout)(
+    _once
+)
 
 
 def _within_a_sample(layer: Any) -> bool:

@@ -15,11 +15,11 @@ from keras_acts.layers import TrainedActivation
 from . import rules  # noqa: F401  (it registers them)
 from .blueprint import OF_ACTIVATION, Blueprint, Weights, variables_of
 from .grouped import by_group, everywhere, last_axis, with_variables
-from .groups import Assignment
 from .layout import Batch
 from .loop import Block, Plan, once, slot_after_slot
 from .members import Choice, Group, in_groups
-from .vectorize import Call, rule_for
+from .slots import RECURRENT
+from .vectorize import Call, rule_for, takes
 
 Tensor = Any
 
@@ -30,7 +30,6 @@ class StackedLayer(keras.layers.Layer):
     Args:
         path: of the layer, in the model.
         blueprint: the ordinary models.
-        groups: the groups of slots, in inside order.
         candidates: of each slot, in inside order.
         weights: of each slot, in inside order, the initial weights.
         random: makes the population's own random numbers.
@@ -41,7 +40,6 @@ class StackedLayer(keras.layers.Layer):
         self,
         path: str,
         blueprint: Blueprint,
-        groups: tuple[Group, ...],
         candidates: tuple[Choice, ...],
         weights: list[Weights],
         random: keras.random.SeedGenerator,
@@ -49,20 +47,16 @@ class StackedLayer(keras.layers.Layer):
     ):
         super().__init__(name=path.replace("/", "_"), autocast=False)
         own = blueprint.slots(path)
-        apart = any(isinstance(candidate, Assignment) for candidate in candidates)
-        mine = in_groups(candidates, own) if own and apart else groups if own else ()
-        made = [blueprint.layer(group.candidate, path) for group in mine]
-        first = blueprint.layer(candidates[0], path)
-        rule = rule_for(first) if all(map(_runs_by_group, made or (first,))) else None
-        if rule is None and mine:
-            for candidate in set(candidates):
-                blueprint.layer(candidate, path)  # made now, for the loop: a trace can make no models
-        self.plan = Plan(path, blueprint, candidates, mine, rule, [], shared)
+        mine = in_groups(candidates, own) if own else ()
+        made = [blueprint.layer(group.candidate, path) for group in mine] or [blueprint.layer(candidates[0], path)]
+        searched = {slot: in_groups(candidates, (slot,)) for slot in own}
+        by_rule = all(map(_runs_by_group, made)) and not any(slot.endswith(f".{RECURRENT}") for slot in own)
+        self.plan = Plan(path, blueprint, candidates, searched, rule_for(made[0]) if by_rule else None, [], shared)
         self.random = random
         everyone = Group(0, len(candidates), candidates[0], (), {})
         for group in () if shared else mine or (everyone,):
             keys = variables_of(blueprint.layer(group.candidate, path))
-            if rule is None or not mine:
+            if self.plan.rule is None or not mine:
                 self._stack(group, list(keys), weights)
             else:
                 if group is mine[0]:
@@ -98,26 +92,34 @@ class StackedLayer(keras.layers.Layer):
         """
         plan = self.plan
         inputs, options = keras.tree.map_structure(self._cast, (inputs, options))
-        said = options.pop("training", None)
-        training = bool(said if training is None else training)  # as in a Functional model
+        asked = options.pop("training", None)
+        training = bool(asked if training is None else training)  # as in a Functional model
         if plan.shared:
             return once(plan, training, inputs, options)
-        if plan.rule is None:
+        said = {name: value for name, value in options.items() if value is not None}
+        if plan.rule is None or not takes(plan.rule, inputs, said):
             return slot_after_slot(plan, training, losses, inputs, options)
         for block in plan.blocks:
             if block.regularizer is not None and block.variable.trainable:
                 losses.append(penalties(block, len(plan.candidates)))
-        own = [block for block in plan.blocks if not block.key.startswith(OF_ACTIVATION)]
-        call = Call(
-            layer=plan.layer,
-            weights={block.name: ops.convert_to_tensor(block.variable) for block in own},
-            activate=self._activate,
-            assign=lambda name, value: next(b.variable for b in own if b.name == name).assign(value),
+        return plan.rule(self._call(plan.layer, training), *inputs, **said)
+
+    def _call(self, layer: Any, training: bool) -> Call:
+        """What a rule gets to know of the layer, or of one that it holds."""
+        keys = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
+        stacked = {block.key: block.variable for block in self.plan.blocks}
+        own = {
+            v.name: stacked[keys[id(v)]] for key, v in variables_of(layer).items() if not key.startswith(OF_ACTIVATION)
+        }
+        return Call(
+            layer=layer,
+            weights={name: ops.convert_to_tensor(variable) for name, variable in own.items()},
+            activate=partial(self._activate, layer),
+            assign=lambda name, value: own[name].assign(value),
+            inside=lambda part: self._call(part, training),
             training=training,
             random=self.random,
         )
-        options.pop("mask", None)  # None: models that make masks are refused
-        return plan.rule(call, *inputs, **options)
 
     def _cast(self, x: Any) -> Any:
         dtype = getattr(self.plan.layer, "compute_dtype", None)
@@ -126,16 +128,17 @@ class StackedLayer(keras.layers.Layer):
         given = keras.backend.standardize_dtype(x.value.dtype)
         return x.mapped(lambda v: ops.cast(v, dtype)) if "float" in given and given != dtype else x
 
-    def _activate(self, x: Batch) -> Batch:
+    def _activate(self, layer: Any, x: Batch) -> Batch:
         plan = self.plan
-        starts = [group.start for group in plan.groups] or [0]
+        groups = plan.groups.get(plan.path if layer is plan.layer else f"{plan.path}/{layer.name}", ())
+        starts = [group.start for group in groups] or [0]
         variables: list[dict[str, Any]] = [{} for _ in starts]
         for block in plan.blocks:
             if block.key.startswith(OF_ACTIVATION):
                 variables[starts.index(block.start)][block.name] = ops.convert_to_tensor(block.variable)
-        if plan.groups:
-            return by_group(plan.groups, variables, x)
-        activation = plan.layer.activation
+        if groups:
+            return by_group(groups, variables, x)
+        activation = layer.activation
         return with_variables(activation, variables[0], x) if variables[0] else everywhere(activation, x)
 
 

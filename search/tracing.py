@@ -1,10 +1,13 @@
-"""What TensorFlow says of programs that are traced again and again, where that is meant."""
+"""Programs that are traced: what TensorFlow says of many, and what must not become part of one."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import keras
 
 
 @contextlib.contextmanager
@@ -20,3 +23,14 @@ def expected_traces() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(other)
+
+
+def outside_of_traces() -> AbstractContextManager[None]:
+    """Compute inside the scope at once, though a function is being traced: no trace can make or clone a model."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.init_scope()
+    import jax
+
+    return jax.ensure_compile_time_eval()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,11 @@ class Call:
 
     Attributes:
         layer: one slot's layer, for its settings; its weights are not the slots'.
-        weights: by name, the stacked weights, (P, ...), inside order.
+        weights: by name, the stacked weights, (P, ...), inside order. Those of a layer that holds others may have one
+            name: see `inside`.
         activate: applies the slots' activations to a `Batch`, which must be elementwise if it is folded.
         assign: ``assign(name, value)`` sets a stacked weight.
+        inside: ``inside(part)`` is the call for a layer that this one holds, with its own weights and activations.
         training: whether the model trains.
         random: a seed generator of the population's own.
     """
@@ -32,6 +35,7 @@ class Call:
     weights: dict[str, Any]
     activate: Callable[[Batch], Batch]
     assign: Callable[[str, Any], None]
+    inside: Callable[[keras.layers.Layer], Call]
     training: bool
     random: keras.random.SeedGenerator
 
@@ -52,7 +56,8 @@ def vectorizes(
     """Decorate ``rule(call, *inputs)`` as the way in which layers of these very classes run for a whole population.
 
     A rule gets a `Call` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A class without a
-    rule, a subclass too, runs slot after slot: always right, just not faster.
+    rule, a subclass too, runs slot after slot: always right, just not faster. So does a call with arguments that the
+    rule does not take, such as masks.
 
     Args:
         layers: the classes.
@@ -84,6 +89,15 @@ def vectorizes(
 def forget(layer: type) -> None:
     """Undo `vectorizes` for one class."""
     del _RULES[layer]
+
+
+def takes(rule: Rule, inputs: Any, options: dict[str, Any]) -> bool:
+    """Return whether the rule has parameters for these arguments of a layer."""
+    try:
+        inspect.signature(rule).bind(None, *inputs, **options)
+    except TypeError:
+        return False
+    return True
 
 
 def rule_for(layer: Any) -> Rule | None:

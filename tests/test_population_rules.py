@@ -168,6 +168,9 @@ def noise_of(layer, shape=(40, 6)):
     return noise
 
 
+COPIES = {"kernel_initializer": "identity", "return_sequences": True}
+
+
 @pytest.mark.parametrize(
     ("layer", "shape", "constant"),
     [
@@ -176,6 +179,7 @@ def noise_of(layer, shape=(40, 6)):
         (lambda: layers.SpatialDropout1D(0.3), (40, 6), (2,)),
         (lambda: layers.SpatialDropout2D(0.3, data_format="channels_first"), (6, 4, 5), (3, 4)),
         (lambda: layers.SpatialDropout3D(0.3), (4, 5, 2, 6), (2, 3, 4)),
+        (lambda: layers.SimpleRNN(6, None, **COPIES, recurrent_initializer="zeros", dropout=0.3), (40, 6), (2,)),
     ],
 )
 def test_dropout_drops_its_share_in_one_piece(layer, shape, constant):
