@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter, can_convert_arrays
 from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable, train_validation_split
 
@@ -33,9 +32,9 @@ def without_waits(
     """
     weight, split = options.get("sample_weight"), options.get("validation_split", 0.0)
     shuffle = options.get("shuffle", True)
+    if shuffle == BY_SEED and not are_arrays(x, y, weight):
+        raise ModelError(f"shuffle='seed' needs arrays, or dense tensors. Received: x of type {type(x).__name__}")
     if x is None or not can_convert_arrays((x, y, weight)):
-        if shuffle == BY_SEED:
-            raise ModelError(f"shuffle='seed' needs arrays: other data have an order of their own. Received: x={x!r}")
         return x, y, options
     validation = options.get("validation_data")
     if split and validation is None:
@@ -57,6 +56,12 @@ def without_waits(
         data.seeds = seeds
     told = {"sample_weight": None, "class_weight": None, "validation_split": 0.0, "validation_data": validation}
     return data, None, {**options, **told, "shuffle": bool(shuffle)}
+
+
+def are_arrays(*data: Any) -> bool:
+    """Whether data are arrays or dense tensors, of which any samples can be picked."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return bool(leaves) and all(hasattr(leaf, "__array__") for leaf in leaves)
 
 
 class _Arrays(ArrayDataAdapter):
@@ -87,11 +92,16 @@ class _Arrays(ArrayDataAdapter):
         samples, size, parts = self._num_samples, self._batch_size, len(self.seeds)
         inputs = keras.tree.lists_to_tuples(convert_to_sliceable(self._inputs, target_backend="tensorflow"))
 
-        def batches(*orders: Any) -> Any:
-            together = tf.stack(orders)
+        def orders(_: Any) -> Any:
+            found = []
+            for seed in self.seeds:  # as Keras shuffles, where `seed` is the global one
+                tf.compat.v1.set_random_seed(seed)
+                found.append(tf.random.shuffle(tf.range(samples, dtype=tf.int64), seed=0))
+            return tf.stack(found)
 
+        def batches(order: Any) -> Any:
             def batch(i: Any) -> Any:
-                rows = together[:, i * size : (i + 1) * size]
+                rows = order[:, i * size : (i + 1) * size]
                 return tf.ensure_shape(rows, (parts, None if samples % size else size))
 
             return tf.data.Dataset.range(self._size).map(batch)
@@ -99,12 +109,6 @@ class _Arrays(ArrayDataAdapter):
         def gathered(rows: Any, data: Any) -> Any:
             return keras.tree.map_structure(lambda t: None if t is None else tf.gather(t, rows), data)
 
-        # the batch that holds all places tells the order in which an epoch takes them
-        places = _Arrays(np.arange(samples), batch_size=samples, shuffle=True)
-        orders = []
-        for seed in self.seeds:
-            with isolated_seed(seed):
-                orders.append(places.get_tf_dataset())
-        rows = tf.data.Dataset.zip(tuple(orders)).flat_map(batches)
+        rows = tf.data.Dataset.range(1).map(orders).flat_map(batches)
         whole = tf.data.Dataset.from_tensors(inputs).repeat()
         return tf.data.Dataset.zip(rows, whole).map(gathered, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

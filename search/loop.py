@@ -121,9 +121,12 @@ def once(plan: Plan, training: bool, inputs: Any, options: Any) -> Any:
         y = made(lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])))
         apart = keras.tree.map_structure(lambda t: ops.reshape(t, (seeds, -1, *ops.shape(t)[1:])), y)
     else:
-        ys = [made(lambda x, s=s: x[s]) for s in range(seeds)]
-        apart = keras.tree.map_structure(lambda *ts: ops.stack(ts), *ys)
+        apart = keras.tree.map_structure(lambda *ts: ops.stack(ts), *(made(_picks(s)) for s in range(seeds)))
     return keras.tree.map_structure(lambda y: Batch(y, SEEDED, slots, places), apart)
+
+
+def _picks(index: int) -> Callable[[Tensor], Tensor]:
+    return lambda x: x[index]
 
 
 def _run(

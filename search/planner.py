@@ -57,6 +57,17 @@ def free_memory() -> int:
     return max(free, 0)
 
 
+def most(slot: int, memory: int | None = None) -> int:
+    """Return how many slots fit into memory, at least 1.
+
+    Args:
+        slot: the bytes of one.
+        memory: the bytes that may be used; by default half of what is free.
+    """
+    budget = _SHARE * free_memory() if memory is None else memory
+    return max(1, int(budget // max(slot, 1)))
+
+
 def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[list[Job]]:
     """Return the jobs in as few populations of about the same size as the memory allows.
 
@@ -65,9 +76,7 @@ def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[lis
         slot: the bytes of one.
         memory: the bytes that may be used; by default half of what is free.
     """
-    budget = _SHARE * free_memory() if memory is None else memory
-    most = max(1, int(budget // max(slot, 1)))
-    count = math.ceil(len(jobs) / most)
+    count = math.ceil(len(jobs) / most(slot, memory))
     bounds = [round(i * len(jobs) / count) for i in range(count + 1)]
     return [list(jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]
 
