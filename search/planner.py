@@ -37,11 +37,14 @@ def bytes_per_slot(model: keras.Model, batch_size: int) -> int:
     width = 8 if keras.config.floatx() == "float64" else 4
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     others = sum(math.prod(v.shape) for v in model.non_trainable_variables)
-    outputs = 0
-    for _, layer in layers_of(model):
-        for y in keras.tree.flatten([node.output_tensors for node in layer._inbound_nodes]):
-            outputs += math.prod(size or 1 for size in y.shape[1:])
-    return width * (8 * trained + 3 * others + 2 * batch_size * outputs)
+    return width * (8 * trained + 3 * others + 2 * batch_size * outputs_per_sample(model))
+
+
+def outputs_per_sample(model: keras.Model) -> int:
+    """Return how many values a model's layers put out for one sample; sizes that it leaves open count as 1."""
+    nodes = [layer._inbound_nodes for _, layer in layers_of(model)]
+    outputs = keras.tree.flatten([node.output_tensors for own in nodes for node in own])
+    return sum(math.prod(size or 1 for size in y.shape[1:]) for y in outputs)
 
 
 def free_memory() -> int:

@@ -18,7 +18,11 @@ from .population import PopulationModel
 from .seeding import isolated_seed
 
 _STEPS = 100  # of a population's training in one call: less Python an epoch
-_SLOTS = 32  # of a population: beyond, a run is hardly faster, and Ctrl-C loses more of them
+# A population of several seeds has at most so many slots: beyond, a run is hardly faster, and Ctrl-C loses more of them
+_SLOTS = 32
+# and its layers put out at most so many values a slot and batch: where there are more, multiplications take the time,
+# and the first convolution, which one seed's slots share the samples of, loses (2 cores, `python -m benchmarks.seeds`)
+_OUTPUTS = 2**20
 
 
 class Trained(NamedTuple):
@@ -38,8 +42,8 @@ class Trained(NamedTuple):
 class PopulationTrainer:
     """Trains a model with K candidates as populations of one size, traced once for all of them.
 
-    A population is of several seeds, each with its own batch order, as far as memory and `_SLOTS` allow, if a seed
-    tells all: not with other data than arrays, nor with callbacks, which would see all seeds as one model.
+    A population is of several seeds, each with its own batch order, where that is faster and fits into memory; not with
+    other data than arrays, nor with callbacks, which would see all seeds as one model.
 
     Args:
         model: compiled.
@@ -122,7 +126,10 @@ class PopulationTrainer:
         )
         if not together:
             return 1
-        batch = max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
+        batch = fit.get("batch_size") or 32
+        if batch * planner.outputs_per_sample(self._model) > _OUTPUTS:
+            return 1
+        batch = max(batch, fit.get("validation_batch_size") or 0)
         slots = min(_SLOTS, planner.most(planner.bytes_per_slot(self._model, batch)))
         fits = max(1, slots // len(self._candidates))
         return max(size for size in range(1, fits + 1) if at_once % size == 0)

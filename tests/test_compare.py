@@ -207,6 +207,23 @@ def test_an_interrupt_keeps_the_seeds_so_far():
         assert sentence in str(found)
 
 
+@pytest.mark.slow
+def test_an_interrupt_keeps_the_populations_so_far(monkeypatch):
+    train, waves = PopulationTrainer._wave, []
+
+    def interrupted(trainer, seeds, fit):
+        waves.append(len(seeds))
+        if len(waves) == 3:
+            raise KeyboardInterrupt
+        return train(trainer, seeds, fit)
+
+    monkeypatch.setattr(PopulationTrainer, "_wave", interrupted)
+    found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 8, "looks": 3})
+    assert (waves, found.seeds) == ([2, 2, 2], 4)
+    assert [look.seeds for look in found.looks] == [4]
+    assert len(found.to_pandas()) == 4 * 2 * 2
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

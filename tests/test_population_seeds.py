@@ -158,6 +158,7 @@ def test_how_many_seeds_train_together(monkeypatch):
     schedule, stop = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1), keras.callbacks.EarlyStopping()
     assert size(4, callbacks=schedule) == size(4, shuffle=False) == size(4, x=[X, X]) == 4
     assert size(4, callbacks=[schedule, stop]) == size(4, shuffle="batch") == 1
+    assert size(4, batch_size=2**20) == 1
     assert size(4, x=tf.data.Dataset.from_tensors((X, Y)), y=None) == 1
     monkeypatch.setattr(trainers.planner, "most", lambda slot: 7)
     assert size(4) == 2
