@@ -27,8 +27,8 @@ import tensorflow as tf
 from sklearn.datasets import make_friedman1
 
 from keras_acts.search import ActivationHyperModel, ActivationSpace, Candidate, with_activations
-from keras_acts.search.replicate import PopulationTrainer
 from keras_acts.search.seeding import derive
+from keras_acts.search.trainers import PopulationTrainer
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 
@@ -202,11 +202,11 @@ def _runs(
         if file.is_file():
             continue
         trainer = trainer or PopulationTrainer(model, candidates)
-        history, diverged, weights = trainer.train(derive(0, 11, index), _fit(task, parts))
-        found = trainer.test(weights, parts.test)
+        (trained,) = trainer.train([derive(0, 11, index)], _fit(task, parts))
+        (found,) = trainer.test([trained.weights], parts.test)
         partial = file.with_suffix(f".{os.getpid()}.partial.npz")
-        validation = np.where(diverged, np.nan, history[f"val_{task.metric}"])
-        np.savez(partial, validation=validation, test=np.where(diverged, np.nan, found[task.metric]))
+        validation = np.where(trained.diverged, np.nan, trained.history[f"val_{task.metric}"])
+        np.savez(partial, validation=validation, test=np.where(trained.diverged, np.nan, found[task.metric]))
         os.replace(partial, file)
         print(f"{task.name}: seed {index + 1} of {seeds}, {len(candidates)} candidates", flush=True)
     loaded = [np.load(file) for file in files]
@@ -251,9 +251,9 @@ def _population(task: Task, model: keras.Model, parts: datasets.Parts, slots: in
     start = time.perf_counter()
     chosen = grid(3)
     trainer = PopulationTrainer(model, (chosen * (slots // len(chosen) + 1))[:slots])
-    trainer.train(0, {**_fit(task, parts), "epochs": 1})
+    list(trainer.train([0], {**_fit(task, parts), "epochs": 1}))
     first = time.perf_counter() - start
     start = time.perf_counter()
-    trainer.train(1, _fit(task, parts))
+    list(trainer.train([1], _fit(task, parts)))
     epoch = (time.perf_counter() - start) / task.epochs
     return max(0.0, first - epoch), epoch

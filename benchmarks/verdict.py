@@ -27,12 +27,11 @@ from scipy import optimize, stats
 
 from benchmarks.population import environment
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
-from keras_acts.search import Candidate, search_activations
+from keras_acts.search import Candidate, PopulationModel, carry, search_activations
 from keras_acts.search.judge import judge
 from keras_acts.search.looks import look, planned
-from keras_acts.search.members import Member
 from keras_acts.search.paired import ALPHA, POWER, power
-from keras_acts.search.replicate import PopulationTrainer
+from keras_acts.search.trainers import PopulationTrainer, steps
 from keras_acts.search.verdict import Verdict
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
@@ -180,22 +179,25 @@ def coverage(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> 
 
 
 def cost(data: str, target: str | None, batch_size: int, console: Console) -> None:
-    """What it costs that each seed has a batch order of its own: 8 populations of 4, beside one of 32."""
+    """What it costs that each seed has a batch order of its own: 8 populations of 4, or one of 32."""
     dataset = datasets.load(data, target)
     parts = dataset.split(0)
     model = models.build("mlp", dataset, parts, 0)
     candidates = [Candidate.of(name) for name in PAIRED]
     fit = {"x": parts.train[0], "y": parts.train[1], "epochs": 5, "batch_size": batch_size}
     seconds = {}
-    for label, seeds, times in (("each seed by itself", 1, 8), ("all at once", 8, 1)):
-        trainer = PopulationTrainer(
-            model, candidates, lambda seed, n=seeds: [Member(c, seed + s) for c in candidates for s in range(n)]
-        )
-        trainer.train(0, fit)  # traces
+    for label, at_once in (("each seed by itself", 1), ("with their own batches in one population", 8)):
+        trainer = PopulationTrainer(model, candidates)
+        list(trainer.train(range(8), fit, at_once))  # traces
         start = time.perf_counter()
-        for seed in range(times):
-            trainer.train(seed, fit)
+        list(trainer.train(range(8), fit, at_once))
         seconds[label] = time.perf_counter() - start
+    shared = PopulationModel(model, candidates, seeds=8)
+    shared.compile(**{**carry.compile_arguments(model), **steps(model, fit)})
+    shared.fit(**fit, verbose=0)
+    start = time.perf_counter()
+    shared.fit(**fit, verbose=0)
+    seconds["with the same batches in one population"] = time.perf_counter() - start
     words = ", ".join(f"{label} {value:.1f} s" for label, value in seconds.items())
     console.print(f"cost: 4 candidates x 8 seeds x 5 epochs, traced before: {words}", soft_wrap=True)
 

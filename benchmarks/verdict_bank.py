@@ -18,8 +18,9 @@ import tensorflow as tf
 
 from keras_acts.search import Candidate
 from keras_acts.search.members import Member
-from keras_acts.search.replicate import PopulationTrainer, Replicates
+from keras_acts.search.replicate import Replicates
 from keras_acts.search.seeding import derive
+from keras_acts.search.trainers import PopulationTrainer
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 
@@ -90,10 +91,9 @@ def _train(model: keras.Model, name: str, parts: Any, seeds: int, epochs: int, b
     start = time.perf_counter()
     fit |= {"epochs": epochs, "batch_size": batch_size}
     with Replicates(PopulationTrainer(model, columns, members), columns, fit) as replicates:
-        for index in range(seeds):
-            replicates.train(derive(0, 7, index))
-            if (index + 1) % 16 == 0:
-                print(f"bank: {(index + 1) * len(columns)} of {seeds * len(columns)} runs", flush=True)
+        for index, _ in enumerate(replicates.train([derive(0, 7, index) for index in range(seeds)]), 1):
+            if index % 16 == 0:
+                print(f"bank: {index * len(columns)} of {seeds * len(columns)} runs", flush=True)
         replicates.test(parts.test)
         runs = replicates.runs
     sizes = " / ".join(str(len(part[0])) for part in (parts.train, parts.validation, parts.test))

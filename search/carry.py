@@ -62,8 +62,9 @@ def filler(population: Any) -> Callable[[int, keras.Model], None]:
 
 
 def to_start(population: Any, members: Sequence[Member]) -> None:
-    """Give a population what one of other members of the same candidates starts with; its optimizer stays as it is."""
+    """Make a population one of other members of the same candidates, at their start; its optimizer stays as it is."""
     state = population._state
+    state.members = tuple(members)
     inside = tuple(members[p] for p in state.order)
     weights = state.blueprint.initial(inside, arrange(inside)[1])
     for layer in population.stacked:

@@ -17,8 +17,8 @@ from . import carry
 from .best import BestWeights
 from .members import Member, arrange
 from .population import PopulationModel
-from .replicate import steps
 from .seeding import derive, isolated_seed
+from .trainers import steps
 
 _SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
 _BATCHES = 13  # a stream of seeds

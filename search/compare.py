@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,12 +19,13 @@ from .judge import judge
 from .looks import look, planned
 from .objective import checked_objective, default_objective
 from .progress import Progress
-from .replicate import Replicates, trainer_for
+from .replicate import Replicates
 from .rewrite import slots, with_activations
 from .seeding import derive, isolated_seed
 from .space import Candidate
 from .timing import inference_seconds
 from .tracing import expected_traces
+from .trainers import trainer_for
 from .verdict import Verdict
 
 # so that the verdict's seeds are none of those of a search
@@ -108,7 +111,7 @@ def compare_activations(
     builds = [lambda c=candidate: with_activations(model, c) for candidate in candidates]
     names = [str(candidate) for candidate in candidates]
     trainer = trainer_for(model, candidates, builds)
-    with Progress(seeds, verbose, "seed") as progress, Replicates(trainer, names, fit) as replicates:
+    with Progress(seeds, verbose, "seed") as progress, Replicates(trainer, names, fit, progress.show) as replicates:
         progress.say(f"Training {', '.join(names)} on up to {seeds} seeds each on {device.describe()}")
         return decide(
             replicates,
@@ -134,7 +137,7 @@ def decide(
     test_data: Any,
     progress: Progress,
 ) -> Verdict:
-    """Train seed after seed until a planned look ends it, then score the test data, and judge.
+    """Train seeds until a planned look ends it, then score the test data, and judge.
 
     Args:
         replicates: what trains the candidates.
@@ -152,14 +155,15 @@ def decide(
     metric, maximize = objective.name.removeprefix("val_"), objective.direction == "max"
     looked = []
     try:
-        for index in range(plan[-1]):
-            replicates.train(derive(seed, _FRESH, index))
-            progress.advance()
-            if f"val_{metric}" not in replicates.runs.history:
-                raise SearchError(
-                    f"The objective must be one of {sorted(replicates.runs.history)}. Received: {objective.name!r}"
-                )
-            if index + 1 in plan and len(plan) > 1:
+        for start, stop in itertools.pairwise((0, *plan)):
+            fresh = [derive(seed, _FRESH, index) for index in range(start, stop)]
+            for _ in replicates.train(fresh, at_once=math.gcd(*np.diff((0, *plan)))):
+                progress.advance()
+                if f"val_{metric}" not in replicates.runs.history:
+                    raise SearchError(
+                        f"The objective must be one of {sorted(replicates.runs.history)}. Received: {objective.name!r}"
+                    )
+            if len(plan) > 1:
                 scores = (1 if maximize else -1) * replicates.runs.scores(metric, "validation")
                 looked.append(look(dict(zip(replicates.names, scores.T, strict=True)), baseline, plan))
                 progress.say(str(looked[-1]))

@@ -1,4 +1,4 @@
-"""Arrays as Keras feeds them, without tf.data's waits between epochs."""
+"""Arrays as Keras feeds them, without tf.data's waits between epochs, and in the orders of several seeds at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,34 @@ from typing import Any
 
 import keras
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter, can_convert_arrays
-from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable, train_validation_split
+
+from keras_acts.errors import ModelError
+
+from .seeding import isolated_seed
+
+BY_SEED = "seed"  # a `shuffle` that Keras has not
 
 
-def without_waits(x: Any, y: Any, batch_size: int | None, options: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """Return the data and options of `fit` with arrays in an adapter of ours; everything else as it is."""
+def without_waits(
+    x: Any, y: Any, batch_size: int | None, options: dict[str, Any], seeds: tuple[int, ...]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Return the data and options of `fit` with arrays in an adapter of ours; everything else as it is.
+
+    Args:
+        x: inputs.
+        y: targets.
+        batch_size: as in `fit`.
+        options: further arguments of `fit`.
+        seeds: whose orders ``shuffle="seed"`` asks for.
+
+    Raises:
+        ModelError: if it does, and the data are no arrays.
+    """
     weight, split = options.get("sample_weight"), options.get("validation_split", 0.0)
+    shuffle = options.get("shuffle", True)
+    if shuffle == BY_SEED and not are_arrays(x, y, weight):
+        raise ModelError(f"shuffle='seed' needs arrays, or dense tensors. Received: x of type {type(x).__name__}")
     if x is None or not can_convert_arrays((x, y, weight)):
         return x, y, options
     validation = options.get("validation_data")
@@ -27,19 +49,29 @@ def without_waits(x: Any, y: Any, batch_size: int | None, options: dict[str, Any
         weight,
         batch_size=batch_size,
         steps=options.get("steps_per_epoch"),
-        shuffle=options.get("shuffle", True),
+        shuffle=shuffle,
         class_weight=options.get("class_weight"),
     )
+    if shuffle == BY_SEED:
+        data.seeds = seeds
     told = {"sample_weight": None, "class_weight": None, "validation_split": 0.0, "validation_data": validation}
-    return data, None, {**options, **told}
+    return data, None, {**options, **told, "shuffle": bool(shuffle)}
+
+
+def are_arrays(*data: Any) -> bool:
+    """Whether data are arrays or dense tensors, of which any samples can be picked."""
+    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    return bool(leaves) and all(hasattr(leaf, "__array__") for leaf in leaves)
 
 
 class _Arrays(ArrayDataAdapter):
-    """Keras' own adapter: the same batches in the same order.
+    """Keras' own adapter: the same batches in the same order; with several `seeds`, (S, B, ...) of their orders.
 
     When an iterator of a dataset that tunes itself is destroyed, it waits for its tuner, which sleeps: up to seconds an
     epoch, in which nothing trains. There is nothing to tune in slicing arrays.
     """
+
+    seeds: tuple[int, ...] = ()
 
     def get_tf_dataset(self) -> Any:
         """Return Keras' dataset, not tuned."""
@@ -47,4 +79,36 @@ class _Arrays(ArrayDataAdapter):
 
         options = tf.data.Options()
         options.autotune.enabled = False
-        return super().get_tf_dataset().with_options(options)
+        if len(self.seeds) > 1:
+            return self._by_seed().with_options(options)
+        if not self.seeds:
+            return super().get_tf_dataset().with_options(options)
+        with isolated_seed(self.seeds[0]):
+            return super().get_tf_dataset().with_options(options)
+
+    def _by_seed(self) -> Any:
+        import tensorflow as tf
+
+        samples, size, parts = self._num_samples, self._batch_size, len(self.seeds)
+        inputs = keras.tree.lists_to_tuples(convert_to_sliceable(self._inputs, target_backend="tensorflow"))
+
+        def orders(_: Any) -> Any:
+            found = []
+            for seed in self.seeds:  # as Keras shuffles, where `seed` is the global one
+                tf.compat.v1.set_random_seed(seed)
+                found.append(tf.random.shuffle(tf.range(samples, dtype=tf.int64), seed=0))
+            return tf.stack(found)
+
+        def batches(order: Any) -> Any:
+            def batch(i: Any) -> Any:
+                rows = order[:, i * size : (i + 1) * size]
+                return tf.ensure_shape(rows, (parts, None if samples % size else size))
+
+            return tf.data.Dataset.range(self._size).map(batch)
+
+        def gathered(rows: Any, data: Any) -> Any:
+            return keras.tree.map_structure(lambda t: None if t is None else tf.gather(t, rows), data)
+
+        rows = tf.data.Dataset.range(1).map(orders).flat_map(batches)
+        whole = tf.data.Dataset.from_tensors(inputs).repeat()
+        return tf.data.Dataset.zip(rows, whole).map(gathered, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -13,9 +13,10 @@ from .groups import Assignment
 from .judge import judge
 from .looks import planned
 from .progress import Progress
-from .replicate import OneByOneTrainer, Replicates, trainer_for
+from .replicate import Replicates
 from .seeding import isolated_seed
 from .space import Candidate
+from .trainers import OneByOneTrainer, trainer_for
 from .verdict import Verdict
 
 # what adapts a model to a search; the others steer or watch a single training, and a population is many
@@ -75,7 +76,7 @@ def verdict(
             alike = isinstance(model, keras.Model) and all(isinstance(c, Candidate | Assignment) for c in builds)
             models = list(builds.values())
             trainer = trainer_for(model, list(builds), models, slots) if alike else OneByOneTrainer(models)
-        with Replicates(trainer, names, options) as replicates:
+        with Replicates(trainer, names, options, progress.show) as replicates:
             return decide(
                 replicates,
                 models,

@@ -9,7 +9,7 @@ from keras import ops
 
 Tensor = Any
 
-SHARED, STACKED, FOLDED = "shared", "stacked", "folded"
+SHARED, SEEDED, STACKED, FOLDED = "shared", "seeded", "stacked", "folded"
 
 
 class Batch:
@@ -17,13 +17,15 @@ class Batch:
 
     Args:
         value: the tensor.
-        layout: ``"shared"``, (B, ...): all slots see the same; ``"stacked"``, (P, B, ...); ``"folded"``, (B, ..., P*C):
-            slot after slot in the channels, so that a grouped convolution or a pooling runs all of them at once.
+        layout: ``"shared"``, (B, ...): all slots see the same; ``"seeded"``, (S, B, ...): those of one seed do;
+            ``"stacked"``, (P, B, ...); ``"folded"``, (B, ..., P*C): slot after slot in the channels, so that a grouped
+            convolution or a pooling runs all of them at once.
         slots: how many slots there are, P.
+        places: where each slot's seed lies in a seeded batch, (P,).
     """
 
-    def __init__(self, value: Tensor, layout: str, slots: int):
-        self.value, self.layout, self.slots = value, layout, slots
+    def __init__(self, value: Tensor, layout: str, slots: int, places: tuple[int, ...] = ()):
+        self.value, self.layout, self.slots, self.places = value, layout, slots, places
 
     @property
     def channels(self) -> int:
@@ -33,12 +35,14 @@ class Batch:
     @property
     def rank(self) -> int:
         """The rank of what one slot sees, (B, ...)."""
-        return len(self.value.shape) - (self.layout == STACKED)
+        return len(self.value.shape) - (self.layout in (SEEDED, STACKED))
 
     def stacked(self) -> Tensor:
         """Return it as (P, B, ...)."""
         if self.layout == STACKED:
             return self.value
+        if self.layout == SEEDED:
+            return ops.take(self.value, self.places, axis=0)
         sizes = ops.shape(self.value)
         if self.layout == SHARED:
             return ops.broadcast_to(ops.expand_dims(self.value, 0), (self.slots, *sizes))
@@ -70,7 +74,7 @@ class Batch:
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch of `function` of the tensor as it lies; for what acts on each value alone."""
-        return Batch(function(self.value), self.layout, self.slots)
+        return Batch(function(self.value), self.layout, self.slots, self.places)
 
 
 def beside(value: Tensor, x: Batch) -> Tensor:

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from .blueprint import Blueprint, variables_of
-from .layout import SHARED, STACKED, Batch
+from .layout import SEEDED, SHARED, STACKED, Batch
 from .members import Choice, Group
 
 Tensor = Any
@@ -103,12 +103,31 @@ def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: An
 
 
 def once(plan: Plan, training: bool, inputs: Any, options: Any) -> Any:
-    """Return what a layer or operation makes of its arguments, each tensor a shared `Batch`, for all slots."""
-    args, kwargs = keras.tree.map_structure(lambda x: x.value if isinstance(x, Batch) else x, (inputs, options))
-    if isinstance(plan.layer, keras.layers.Layer) and "training" in inspect.signature(plan.layer.call).parameters:
-        kwargs = {**kwargs, "training": training}
+    """Return what a layer or operation makes for all slots of its arguments, each tensor a shared or seeded `Batch`."""
     slots = len(plan.candidates)
-    return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), plan.layer(*args, **kwargs))
+    places = next((x.places for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch) and x.places), ())
+
+    def made(value: Callable[[Tensor], Tensor]) -> Any:
+        args, kwargs = keras.tree.map_structure(
+            lambda x: value(x.value) if isinstance(x, Batch) else x, (inputs, options)
+        )
+        if isinstance(plan.layer, keras.layers.Layer) and "training" in inspect.signature(plan.layer.call).parameters:
+            kwargs = {**kwargs, "training": training}
+        return plan.layer(*args, **kwargs)
+
+    if not places:
+        return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), made(lambda x: x))
+    seeds = max(places) + 1
+    if plan.rule is not None:  # then it acts on each sample alone
+        y = made(lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])))
+        apart = keras.tree.map_structure(lambda t: ops.reshape(t, (seeds, -1, *ops.shape(t)[1:])), y)
+    else:
+        apart = keras.tree.map_structure(lambda *ts: ops.stack(ts), *(made(_picks(s)) for s in range(seeds)))
+    return keras.tree.map_structure(lambda y: Batch(y, SEEDED, slots, places), apart)
+
+
+def _picks(index: int) -> Callable[[Tensor], Tensor]:
+    return lambda x: x[index]
 
 
 def _run(

@@ -37,11 +37,14 @@ def bytes_per_slot(model: keras.Model, batch_size: int) -> int:
     width = 8 if keras.config.floatx() == "float64" else 4
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     others = sum(math.prod(v.shape) for v in model.non_trainable_variables)
-    outputs = 0
-    for _, layer in layers_of(model):
-        for y in keras.tree.flatten([node.output_tensors for node in layer._inbound_nodes]):
-            outputs += math.prod(size or 1 for size in y.shape[1:])
-    return width * (8 * trained + 3 * others + 2 * batch_size * outputs)
+    return width * (8 * trained + 3 * others + 2 * batch_size * outputs_per_sample(model))
+
+
+def outputs_per_sample(model: keras.Model) -> int:
+    """Return how many values a model's layers put out for one sample; sizes that it leaves open count as 1."""
+    nodes = [layer._inbound_nodes for _, layer in layers_of(model)]
+    outputs = keras.tree.flatten([node.output_tensors for own in nodes for node in own])
+    return sum(math.prod(size or 1 for size in y.shape[1:]) for y in outputs)
 
 
 def free_memory() -> int:
@@ -57,6 +60,17 @@ def free_memory() -> int:
     return max(free, 0)
 
 
+def most(slot: int, memory: int | None = None) -> int:
+    """Return how many slots fit into memory, at least 1.
+
+    Args:
+        slot: the bytes of one.
+        memory: the bytes that may be used; by default half of what is free.
+    """
+    budget = _SHARE * free_memory() if memory is None else memory
+    return max(1, int(budget // max(slot, 1)))
+
+
 def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[list[Job]]:
     """Return the jobs in as few populations of about the same size as the memory allows.
 
@@ -65,9 +79,7 @@ def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[lis
         slot: the bytes of one.
         memory: the bytes that may be used; by default half of what is free.
     """
-    budget = _SHARE * free_memory() if memory is None else memory
-    most = max(1, int(budget // max(slot, 1)))
-    count = math.ceil(len(jobs) / most)
+    count = math.ceil(len(jobs) / most(slot, memory))
     bounds = [round(i * len(jobs) / count) for i in range(count + 1)]
     return [list(jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]
 

@@ -17,8 +17,8 @@ from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
 from .clipping import clip_per_slot
 from .device import gpus
-from .feed import without_waits
-from .layout import SHARED, Batch, with_logits
+from .feed import BY_SEED, without_waits
+from .layout import Batch, with_logits
 from .members import Member, activation_slots, arrange, members
 from .optimizers import check_optimizer
 from .prefix import frozen_prefix
@@ -27,6 +27,7 @@ from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
 from .steps_tensorflow import TrainingStep
 from .vectorize import compiles
+from .view import View, by_seed, seeds_of
 
 Tensor = Any
 
@@ -126,7 +127,7 @@ class PopulationModel(keras.Model):
         """Return the outputs of all slots, (P, B, ...) each."""
         state = self._state
         state.losses = []
-        batches = [Batch(x, SHARED, len(self.members)) for x in state.graph._standardize_inputs(inputs)]
+        batches = state.view.inputs(state.graph, inputs, state.order)
         with uncompiled():
             outputs = self._through(state.graph, batches, "", training)
         return keras.tree.map_structure(lambda y: with_logits(self._public, y.stacked()), outputs)
@@ -214,13 +215,26 @@ class PopulationModel(keras.Model):
         callbacks: Any = None,
         **options: Any,
     ) -> keras.callbacks.History:
-        """Train all slots on the same batches, as every Keras model."""
+        """Train all slots on the same batches, as every Keras model, or those of each seed on batches of their own.
+
+        They are with ``shuffle="seed"``: then the order is the one that an ordinary `fit` has after
+        ``keras.utils.set_random_seed(seed)``.
+
+        Raises:
+            ModelError: on ``shuffle="seed"`` with other data than arrays, or with another backend than TensorFlow.
+        """
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             epochs_to_come = epochs - options.get("initial_epoch", 0)
             callbacks = [_Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
-        if keras.backend.backend() == "tensorflow":
-            x, y, options = without_waits(x, y, batch_size, options)
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
+        own_orders = options.get("shuffle") == BY_SEED
+        step = self._state.step
+        if step is None:
+            if own_orders:
+                raise ModelError(f"shuffle='seed' needs TensorFlow. Received: backend={keras.backend.backend()!r}")
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
+        x, y, options = without_waits(x, y, batch_size, options, seeds_of(self.members))
+        with step.batches(by_seed(self.members) if own_orders else View(len(self.members))):
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -231,15 +245,21 @@ class PopulationModel(keras.Model):
             raise ModelError("There is no loss to train on. Expected: compile(loss=...). Received: loss=None")
         losses = ops.zeros((len(self.members),), self.healthy.dtype)
         if self._compile_loss is not None:
+            y, sample_weight = map(self._state.view.of_slots, (y, sample_weight))
             losses = ops.take(self._compile_loss(y, y_pred, sample_weight), self._state.order, axis=0)
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
-        samples = ops.shape(next(t for t in keras.tree.flatten(x) if t is not None))[0]
+        samples = self._state.view.samples(x)
         if training:
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
         shown, healthy = (self._public(ops.convert_to_tensor(x)) for x in (ops.stop_gradient(losses), self.healthy))
         self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
         return ops.sum(losses)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Update the metrics of all slots and return their results."""
+        of_slots = self._state.view.of_slots
+        return super().compute_metrics(x, of_slots(y), y_pred, of_slots(sample_weight))
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Return the mean over the finite slots under each name, and the slots' values under ``slots/``."""
@@ -352,6 +372,7 @@ class _State:
         self.losses: list[Tensor] = []
         self.rates: np.ndarray | None = None
         self.step: TrainingStep | None = None
+        self.view = View(len(found))
 
 
 class _Announcement(keras.callbacks.Callback):

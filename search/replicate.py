@@ -1,24 +1,17 @@
-"""Candidates trained together on one seed after the other: as a population where that is possible, else one by one."""
+"""The same candidates trained on more and more fresh seeds, and scored on the test data afterwards."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_acts.errors import ModelError
-
-from . import carry
-from .members import Member
-from .population import PopulationModel
 from .runs import Runs
-from .seeding import isolated_seed
-
-_STEPS = 100  # of a population's training in one call: less Python an epoch
+from .trainers import Shown, stacked
 
 
 class Replicates:
@@ -33,11 +26,17 @@ class Replicates:
         trainer: a `PopulationTrainer` or a `OneByOneTrainer`.
         names: of its candidates.
         fit: the arguments of `keras.Model.fit`, data included.
+        show: gets a text about each epoch.
     """
 
-    def __init__(self, trainer: Any, names: Sequence[str], fit: Mapping[str, Any]):
+    def __init__(
+        self, trainer: Any, names: Sequence[str], fit: Mapping[str, Any], show: Callable[[str], None] | None = None
+    ):
         self.names = tuple(names)
         self._trainer, self._fit = trainer, dict(fit)
+        if show is not None:
+            callbacks = keras.tree.flatten(self._fit.get("callbacks") or [])
+            self._fit["callbacks"] = [*callbacks, Shown(show)]
         self._seeds: list[int] = []
         self._histories: list[dict[str, np.ndarray]] = []
         self._diverged: list[np.ndarray] = []
@@ -50,21 +49,28 @@ class Replicates:
     def __exit__(self, *error: object) -> None:
         self._folder.cleanup()
 
-    def train(self, seed: int) -> None:
-        """Train every candidate on one more seed."""
-        history, diverged, weights = self._trainer.train(seed, self._fit)
-        np.savez(self._path(len(self._seeds)), *weights)
-        self._histories.append(history)
-        self._diverged.append(diverged)
-        self._seeds.append(seed)
+    def train(self, seeds: Sequence[int], at_once: int = 1) -> Iterator[int]:
+        """Train every candidate on more seeds, and yield each when it is done; what is done is kept.
+
+        Args:
+            seeds: the seeds.
+            at_once: how many may be trained together, a divisor of their number.
+        """
+        for seed, trained in zip(seeds, self._trainer.train(seeds, self._fit, at_once), strict=True):
+            np.savez(self._path(len(self._seeds)), *trained.weights)
+            self._histories.append(trained.history)
+            self._diverged.append(trained.diverged)
+            self._seeds.append(seed)
+            yield seed
 
     def test(self, data: Any) -> None:
         """Score the candidates of all seeds on the test data, as they were after the last epoch."""
-        self._tested = []
-        for index in range(len(self._seeds)):
+
+        def weights(index: int) -> list[np.ndarray]:
             with np.load(self._path(index)) as file:
-                weights = [file[name] for name in file.files]
-            self._tested.append(self._trainer.test(weights, data))
+                return [file[name] for name in file.files]
+
+        self._tested = list(self._trainer.test(map(weights, range(len(self._seeds))), data))
 
     @property
     def inputs(self) -> Any:
@@ -77,144 +83,10 @@ class Replicates:
         return Runs(
             self.names,
             tuple(self._seeds),
-            {name: _stacked([h[name] for h in self._histories]) for name in (self._histories or [{}])[0]},
+            {name: stacked([h[name] for h in self._histories]) for name in (self._histories or [{}])[0]},
             {name: np.stack([t[name] for t in self._tested]) for name in (self._tested or [{}])[0]},
             np.array(self._diverged, bool).reshape(-1, len(self.names)),
         )
 
     def _path(self, index: int) -> Path:
         return Path(self._folder.name) / f"{index}.npz"
-
-
-class PopulationTrainer:
-    """Trains a model with K candidates as one population a seed, traced once for all seeds.
-
-    Args:
-        model: compiled.
-        candidates: activations.
-        members: the members for a seed; by default all candidates start from the seed itself.
-        slots: the names of the slots that the candidates go to; by default all hidden ones.
-
-    Raises:
-        ModelError: if the model cannot be a population.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        candidates: Iterable[Any],
-        members: Callable[[int], list[Member]] | None = None,
-        slots: Iterable[str] | None = None,
-    ):
-        self._model, self._candidates = model, list(candidates)
-        self._members = members or (lambda seed: [Member(candidate, seed) for candidate in self._candidates])
-        self._population = PopulationModel(model, self._members(0), slots=slots)
-        self._begun: list[np.ndarray] = []
-
-    def train(self, seed: int, fit: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
-        """Return the history, (E, K) a name; which candidates diverged, (K,); and the weights at the end."""
-        population = self._population
-        if not self._begun:
-            population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, fit)})
-            population.optimizer.build(population.trainable_variables)
-            self._begun = _values(population.optimizer.variables)
-        _assign(population.optimizer.variables, self._begun)
-        carry.to_start(population, self._members(seed))
-        with isolated_seed(seed):
-            logs = population.fit(**fit, verbose=0).history
-        diverged = np.isin(np.arange(len(population.members)), population.diverged)
-        history = {name.replace("slots/", ""): np.stack(v) for name, v in logs.items() if "slots/" in name}
-        return history, diverged, _values(_state(population))
-
-    def test(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
-        """Return each metric, (K,), with weights that `train` returned."""
-        _assign(_state(self._population), weights)
-        found = _evaluate(self._population, data)
-        return {name[6:]: np.asarray(value) for name, value in found.items() if name.startswith("slots/")}
-
-
-class OneByOneTrainer:
-    """Trains models one after the other, each seed from the same random state.
-
-    Args:
-        builds: a function for each candidate that returns its compiled, freshly initialized model.
-    """
-
-    def __init__(self, builds: Sequence[Callable[[], keras.Model]]):
-        self._builds = builds
-
-    def train(self, seed: int, fit: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], np.ndarray, list[np.ndarray]]:
-        """Return the history, (E, K) a name; which candidates diverged, (K,); and the weights at the end."""
-        logs, weights = [], []
-        for build in self._builds:
-            with isolated_seed(seed):
-                model = build()
-                logs.append(model.fit(**fit, verbose=0).history)
-            weights += model.get_weights()
-        history = {name: _stacked([np.asarray(one[name]) for one in logs], axis=-1) for name in logs[0]}
-        return history, ~np.isfinite(history["loss"]).all(axis=0), weights
-
-    def test(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
-        """Return each metric, (K,), with weights that `train` returned."""
-        found = []
-        for build in self._builds:
-            with isolated_seed(0):
-                model = build()
-            mine, weights = weights[: len(model.weights)], weights[len(model.weights) :]
-            model.set_weights(mine)
-            found.append(_evaluate(model, data))
-        return {name: np.array([one[name] for one in found]) for name in found[0]}
-
-
-def trainer_for(
-    model: keras.Model,
-    candidates: Sequence[Any],
-    builds: Sequence[Callable[[], keras.Model]],
-    slots: Iterable[str] | None = None,
-) -> Any:
-    """Return a population's trainer, or, where the model cannot be one, that of the single models."""
-    try:
-        return PopulationTrainer(model, candidates, slots=slots)
-    except ModelError:
-        return OneByOneTrainer(builds)
-
-
-def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:
-    parts = data if isinstance(data, tuple | list) else (data,)
-    return model.evaluate(*parts, return_dict=True, verbose=0)
-
-
-def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
-    """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
-    watched = any(_watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or []))
-    if model.steps_per_execution > 1 or watched or not hasattr(fit.get("x"), "shape"):
-        return {}
-    return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}
-
-
-def _watches_batches(callback: Any) -> bool:
-    return any(
-        getattr(getattr(callback, hook), "__func__", None) is not getattr(keras.callbacks.Callback, hook)
-        for hook in ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-    )
-
-
-def _stacked(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
-    """Stack arrays (E, ...); where a callback ended a training early, its last epoch stands for those that follow."""
-    epochs = max(len(history) for history in histories)
-    rest = [[(0, epochs - len(history)), *[(0, 0)] * (history.ndim - 1)] for history in histories]
-    return np.stack([np.pad(h, width, mode="edge") for h, width in zip(histories, rest, strict=True)], axis=axis)
-
-
-def _state(population: PopulationModel) -> list[Any]:
-    """Weights, random states, health: everything but the optimizer's and the metrics' own."""
-    return [*population.trainable_variables, *population.non_trainable_variables]
-
-
-def _values(variables: Iterable[Any]) -> list[np.ndarray]:
-    return [keras.ops.convert_to_numpy(variable) for variable in variables]
-
-
-def _assign(variables: Iterable[Any], values: Iterable[np.ndarray]) -> None:
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)

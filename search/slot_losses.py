@@ -1,4 +1,7 @@
-"""Keras' losses and metrics, one result for each slot of a population: (P,) where an ordinary model has a scalar."""
+"""Keras' losses and metrics, one result for each slot of a population: (P,) where an ordinary model has a scalar.
+
+Labels, predictions and weights are (P, B, ...): each slot has its own.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class SlotLosses(CompileLoss):
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Resolve the losses, then make each one of all slots."""
-        super().build(y_true, _first_slot(y_pred))
+        super().build(_first_slot(y_true), _first_slot(y_pred))
         self._flat_losses: list[Any] = [found._replace(loss=_SlotLoss(found.loss)) for found in self._flat_losses]
         self._metrics[:] = [SlotMean(self.slots, name=metric.name) for metric in self._metrics]
 
@@ -56,25 +59,25 @@ class SlotMetrics(CompileMetrics):
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Resolve the metrics, then make each one of all slots."""
-        super().build(y_true, _first_slot(y_pred))
+        super().build(_first_slot(y_true), _first_slot(y_pred))
         for metrics in (*self._flat_metrics, *self._flat_weighted_metrics):
             if metrics:
                 metrics.metrics = [_slot_metric(metric, self.slots) for metric in metrics.metrics]
 
 
 class SlotMean(keras.metrics.Metric):
-    """A mean for each slot, all with the same weights."""
+    """A mean for each slot."""
 
     def __init__(self, slots: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.total = self.add_variable((slots,), "zeros", name="total")
-        self.count = self.add_variable((), "zeros", name="count")
+        self.count = self.add_variable((slots,), "zeros", name="count")
 
     def update_state(self, values: Tensor, sample_weight: Any = None) -> None:
-        """Add (P,) with a weight."""
+        """Add (P,) with a weight, the same for all slots or one each."""
         weight = ops.cast(1 if sample_weight is None else sample_weight, self.dtype)
         self.total.assign_add(ops.cast(values, self.dtype) * weight)
-        self.count.assign_add(weight)
+        self.count.assign_add(ops.broadcast_to(weight, self.count.shape))
 
     def result(self) -> Tensor:
         """Return (P,)."""
@@ -109,19 +112,21 @@ class _SlotFunctionMean(SlotMean):
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None
     ) -> None:
         if self.function not in _OF_CLASSES:
-            y_true, y_pred = _same_rank(ops.convert_to_tensor(y_true), y_pred)
-        values = ops.cast(self.function(_for_slots(y_true, y_pred), y_pred, **self.options), self.dtype)  # (P, B, ...)
+            y_true, y_pred = _same_rank(y_true, y_pred)
+        values = ops.cast(self.function(y_true, y_pred, **self.options), self.dtype)  # (P, B, ...)
         if len(values.shape) == 1:  # Keras' accuracies drop a last axis of size 1, which the batch may be
             values = ops.expand_dims(values, 1)
-        if sample_weight is not None and len(sample_weight.shape) > 1:
-            reduced = [reduce_to_samplewise_values(v, sample_weight, ops.mean, self.dtype) for v in ops.unstack(values)]
-            values, weight = ops.stack([v for v, _ in reduced]), reduced[0][1]
+        if sample_weight is not None and len(sample_weight.shape) > 2:
+            slots = range(values.shape[0])
+            reduced = [reduce_to_samplewise_values(values[i], sample_weight[i], ops.mean, self.dtype) for i in slots]
+            values, weight = (ops.stack(parts) for parts in zip(*reduced, strict=True))
         else:
             values = ops.mean(values, axis=tuple(range(2, len(values.shape)))) if len(values.shape) > 2 else values
-            weight = ops.ones_like(values[0]) if sample_weight is None else ops.cast(sample_weight, self.dtype)
+            weight = ops.ones_like(values) if sample_weight is None else ops.cast(sample_weight, self.dtype)
             values = values * weight
+        axes = tuple(range(1, len(weight.shape)))
         self.total.assign_add(ops.sum(values, axis=1))
-        self.count.assign_add(ops.sum(weight))
+        self.count.assign_add(ops.sum(weight, axis=axes))
 
 
 class _SlotCopies(keras.metrics.Metric):
@@ -132,9 +137,9 @@ class _SlotCopies(keras.metrics.Metric):
         self.copies = [type(metric).from_config(metric.get_config()) for _ in range(slots)]
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
-        y_true, y_pred, *weight = args
         for i, metric in enumerate(self.copies):
-            metric.update_state(y_true, _slot(y_pred, i), *weight, **kwargs)
+            own = keras.tree.map_structure(lambda x, i=i: _slot(x, i), (args, kwargs))
+            metric.update_state(*own[0], **own[1])
 
     def reset_state(self) -> None:
         for metric in self.copies:
@@ -167,12 +172,12 @@ class _SlotLoss:
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         if not self.at_once:
             slots = range(y_pred.shape[0])
-            return ops.stack([self.loss(y_true, _slot(y_pred, i), sample_weight) for i in slots])
+            return ops.stack([self.loss(*(_slot(x, i) for x in (y_true, y_pred, sample_weight))) for i in slots])
         dtype = self.loss.dtype
         y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
         y_true = ops.convert_to_tensor(y_true, dtype=dtype)
         y_true, y_pred = _same_rank(y_true, y_pred)
-        values = self.loss.fn(_for_slots(y_true, y_pred), y_pred, **self.loss._fn_kwargs)  # (P, B, ...)
+        values = self.loss.fn(y_true, y_pred, **self.loss._fn_kwargs)  # (P, B, ...)
         return _reduced(values, sample_weight, self.loss.reduction, dtype)
 
 
@@ -180,41 +185,39 @@ def _reduced(values: Tensor, sample_weight: Any, reduction: str, dtype: Any) -> 
     """Keras' `reduce_weighted_values` over all axes but the slots'."""
     weight = None
     if sample_weight is not None:
-        weight = ops.convert_to_tensor(sample_weight, dtype=dtype)
-        squeezed, weight = squeeze_or_expand_to_same_rank(values[0], weight)
-        values = ops.reshape(values, (values.shape[0], *ops.shape(squeezed)))
-        values = values * weight
+        values, weight = _same_rank(values, ops.convert_to_tensor(sample_weight, dtype=dtype))
+        missing = len(values.shape) - len(weight.shape)
+        values = values * ops.reshape(weight, (weight.shape[0], *(1,) * missing, *ops.shape(weight)[1:]))
     total = ops.sum(values, axis=tuple(range(1, len(values.shape))))
     if reduction == "sum":
         return total
     if reduction == "mean_with_sample_weight" and weight is not None:
-        return ops.divide_no_nan(total, ops.cast(ops.sum(weight), total.dtype))
+        weights = ops.sum(weight, axis=tuple(range(1, len(weight.shape))))
+        return ops.divide_no_nan(total, ops.cast(weights, total.dtype))
     count = ops.prod(ops.convert_to_tensor(ops.shape(values)[1:], dtype="int32"))
     return ops.divide_no_nan(total, ops.cast(count, total.dtype))
 
 
-def _same_rank(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-    """What Keras does to the ranks of one slot's labels and predictions, done to all slots' predictions."""
-    y_true, one = squeeze_or_expand_to_same_rank(y_true, y_pred[0])
-    difference = len(one.shape) - (len(y_pred.shape) - 1)
-    if difference:
-        y_pred = with_logits(lambda t: ops.squeeze(t, -1) if difference < 0 else ops.expand_dims(t, -1), y_pred)
-    return y_true, y_pred
+def _same_rank(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """What Keras does to the ranks of two tensors of one slot, done to those of all."""
 
+    def like(one: Tensor, x: Tensor) -> Tensor:
+        difference = len(one.shape) + 1 - len(x.shape)
+        if not difference:
+            return x
+        return with_logits(lambda t: ops.squeeze(t, -1) if difference < 0 else ops.expand_dims(t, -1), x)
 
-def _for_slots(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Return the labels as (P, B, ...)."""
-    y_true = ops.convert_to_tensor(y_true)
-    return ops.broadcast_to(ops.expand_dims(y_true, 0), (y_pred.shape[0], *ops.shape(y_true)))
+    first = squeeze_or_expand_to_same_rank(a[0], b[0])
+    return like(first[0], a), like(first[1], b)
 
 
 def _on_last_axis(options: dict[str, Any]) -> bool:
     return options.get("axis", -1) == -1 and options.get("ignore_class") is None
 
 
-def _slot(y_pred: Tensor, index: int) -> Tensor:
-    return with_logits(lambda tensor: tensor[index], y_pred)
+def _slot(x: Any, index: int) -> Any:
+    return None if x is None else with_logits(lambda tensor: tensor[index], x)
 
 
-def _first_slot(y_pred: Any) -> Any:
-    return keras.tree.map_structure(lambda y: y[0], y_pred)
+def _first_slot(structure: Any) -> Any:
+    return keras.tree.map_structure(lambda x: _slot(x, 0), structure)

@@ -15,7 +15,7 @@ from keras_acts.layers import TrainedActivation
 from . import rules  # noqa: F401  (it registers them)
 from .blueprint import OF_ACTIVATION, Blueprint, Weights, variables_of
 from .grouped import by_group, everywhere, last_axis, with_variables
-from .layout import Batch
+from .layout import SEEDED, STACKED, Batch
 from .loop import Block, Plan, once, slot_after_slot
 from .members import Choice, Group, in_groups
 from .slots import RECURRENT
@@ -96,6 +96,7 @@ class StackedLayer(keras.layers.Layer):
         training = bool(asked if training is None else training)  # as in a Functional model
         if plan.shared:
             return once(plan, training, inputs, options)
+        inputs, options = keras.tree.map_structure(_of_slots, (inputs, options))
         said = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, said):
             return slot_after_slot(plan, training, losses, inputs, options)
@@ -140,6 +141,11 @@ class StackedLayer(keras.layers.Layer):
             return by_group(groups, variables, x)
         activation = layer.activation
         return with_variables(activation, variables[0], x) if variables[0] else everywhere(activation, x)
+
+
+def _of_slots(x: Any) -> Any:
+    """What the slots of one seed share, once for each: only a frozen prefix takes it as it is."""
+    return Batch(x.stacked(), STACKED, x.slots) if isinstance(x, Batch) and x.layout == SEEDED else x
 
 
 def _as_they_are(values: np.ndarray, shape: Any, dtype: Any = None) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from keras_acts.lowering import uncompiled
 
 from .one_kernel import one_kernel
 from .steps import rows_of, where_healthy
+from .view import View
 
 Tensor = Any
 
@@ -47,6 +49,8 @@ class TrainingStep:
         self._traced: dict[Any, Callable[..., Any]] = {}
         self._usual = tf.Variable(0, trainable=False)  # made now: once Keras has traced a function, it may make none
         self._one_kernel = one_kernel(optimizer)
+        self._view = self._shared = View(len(population.members))
+        self._other: Any = None  # Keras' train function for batches of the other kind
 
     def expect(self, steps: float) -> None:
         """Hear how many steps are about to come, infinity if that is unknown, and choose what is compiled."""
@@ -61,32 +65,52 @@ class TrainingStep:
         if (whole, update) != (self._whole, self._update_too):
             self._whole, self._update_too = whole, update
             self._traced.clear()
+            self._other = None
             self._population.make_train_function(force=True)
+
+    @contextmanager
+    def batches(self, view: View) -> Iterator[None]:
+        """Take batches that are to be viewed so inside the scope.
+
+        Those of each seed have a train function of their own: Keras' would be traced for tensors of any rank.
+        """
+        if view == self._shared:
+            yield
+            return
+        population = self._population
+        self._view = view
+        self._other, population.train_function = population.train_function, self._other
+        try:
+            yield
+        finally:
+            self._view = self._shared
+            self._other, population.train_function = population.train_function, self._other
 
     def __call__(self, data: Any) -> dict[str, Tensor]:
         """Take a step on one batch and return the logs."""
         import tensorflow as tf
 
         if tf.executing_eagerly():
-            return _step(self._population, data, functools.partial(_update, self._population))
+            return _step(self._population, data, self._view, functools.partial(_update, self._population))
         tensors = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
         specs = keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.type_spec_from_value(leaf), data)
-        if repr(specs) not in self._traced:
-            self._traced[repr(specs)] = self._trace(data, specs)
-        return self._traced[repr(specs)](*tensors)
+        key = repr(specs), self._view
+        if key not in self._traced:
+            self._traced[key] = self._trace(data, specs)
+        return self._traced[key](*tensors)
 
     def _trace(self, data: Any, specs: Any) -> Callable[..., Any]:
         import tensorflow as tf
 
-        leaves = keras.tree.flatten(specs)
+        leaves, view = keras.tree.flatten(specs), self._view
 
         def step(*tensors: Tensor) -> dict[str, Tensor]:
             values = iter(tensors)
             structured = keras.tree.pack_sequence_as(specs, [leaf if leaf is None else next(values) for leaf in leaves])
-            return _step(self._population, structured, update)
+            return _step(self._population, structured, view, update)
 
         with tf.init_scope():  # outside of Keras' own trace
-            _build(self._population, data)
+            _build(self._population, data, view)
         constrained = any(v.constraint is not None for v in self._population.trainable_variables)  # slot after slot
         update = functools.partial(_update, self._population)
         if self._update_too and not constrained:
@@ -104,14 +128,23 @@ class TrainingStep:
         compiled = traced(True)  # by XLA, when it is first called
 
         def either(*tensors: Tensor) -> dict[str, Tensor]:
-            size = tf.shape(tensors[0])[0]
+            size = view.samples(tensors[0])
             self._usual.assign(tf.where(tf.equal(self._usual, 0), size, self._usual))
             return tf.cond(tf.equal(size, self._usual), lambda: compiled(*tensors), lambda: plain(*tensors))
 
         return either
 
 
-def _step(population: Any, data: Any, update: Callable[..., None]) -> dict[str, Tensor]:
+def _step(population: Any, data: Any, view: View, update: Callable[..., None]) -> dict[str, Tensor]:
+    state = population._state
+    shared, state.view = state.view, view
+    try:
+        return _step_on(population, data, update)
+    finally:
+        state.view = shared
+
+
+def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[str, Tensor]:
     import tensorflow as tf
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -160,12 +193,11 @@ def _update(population: Any, gradients: list[Tensor | None]) -> None:
             average.assign(where_healthy(healthy, rows[id(variable)], average, variable))
 
 
-def _build(population: Any, data: Any) -> None:
+def _build(population: Any, data: Any, view: View) -> None:
     """Make all variables now: those that come up in a trace would have it traced twice."""
     if not population.optimizer.built:
         population.optimizer.build(population.trainable_variables)
     _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-    y = keras.tree.map_structure(lambda t: t if t is None else keras.KerasTensor(t.shape, t.dtype), y)
     for part in (population._compile_loss, population._compile_metrics):
         if part is not None and not part.built and y is not None:
-            part.build(y, population.output_spec)
+            part.build(view.specs(y), population.output_spec)

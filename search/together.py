@@ -20,8 +20,8 @@ from .candidate import Candidate
 from .epochs import BestEpochs, SlotEpochs
 from .members import Member, arrange
 from .population import PopulationModel
-from .replicate import steps
 from .seeding import derive, isolated_seed
+from .trainers import steps
 from .watching import Watching
 
 

@@ -10,9 +10,10 @@ import tensorflow as tf
 from keras_acts.errors import KerasActsError, SearchError
 from keras_acts.search import Candidate, compare_activations, with_activations
 from keras_acts.search.compare import checked_candidates
-from keras_acts.search.replicate import OneByOneTrainer, PopulationTrainer, Replicates, steps
+from keras_acts.search.replicate import Replicates
 from keras_acts.search.seeding import isolated_seed
 from keras_acts.search.timing import inference_seconds
+from keras_acts.search.trainers import OneByOneTrainer, PopulationTrainer, steps
 from tests.models import blobs, mlp
 
 X, Y = blobs(150)
@@ -70,8 +71,8 @@ def test_one_by_one_is_the_same():
     found = []
     for trainer in (together, alone):
         with Replicates(trainer, list(map(str, candidates)), FIT) as replicates:
-            replicates.train(5)
-            replicates.train(6)
+            assert list(replicates.train([5, 6], at_once=2)) == [5, 6]
+            assert list(replicates.train([7, 8, 9])) == [7, 8, 9]
             replicates.test(DATA["test_data"])
             found.append(replicates.runs)
     for name, values in found[1].history.items():
@@ -93,10 +94,8 @@ def test_only_callbacks_that_watch_batches_forbid_many_steps_in_a_call():
 def test_a_seed_leaves_nothing_for_the_next():
     candidates = [Candidate.of("relu"), Candidate.of("leaky_relu(alpha=1e38)")]
     trainer = PopulationTrainer(mlp(), candidates)
-    first = trainer.train(5, FIT)
-    assert list(first[1]) == [False, True]
-    trainer.train(6, FIT)
-    again = trainer.train(5, FIT)
+    first, _, again = trainer.train([5, 6, 5], FIT)
+    assert list(first.diverged) == [False, True]
     for name in first[0]:
         np.testing.assert_array_equal(first[0][name], again[0][name])
     for before, after in zip(first[2], again[2], strict=True):
@@ -206,6 +205,23 @@ def test_an_interrupt_keeps_the_seeds_so_far():
         assert (found.seeds, found.sentence) == (seeds, sentence)
         assert len(found.to_pandas()) == seeds * 2 * 2
         assert sentence in str(found)
+
+
+@pytest.mark.slow
+def test_an_interrupt_keeps_the_populations_so_far(monkeypatch):
+    train, waves = PopulationTrainer._wave, []
+
+    def interrupted(trainer, seeds, fit):
+        waves.append(len(seeds))
+        if len(waves) == 3:
+            raise KeyboardInterrupt
+        return train(trainer, seeds, fit)
+
+    monkeypatch.setattr(PopulationTrainer, "_wave", interrupted)
+    found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 8, "looks": 3})
+    assert (waves, found.seeds) == ([2, 2, 2], 4)
+    assert [look.seeds for look in found.looks] == [4]
+    assert len(found.to_pandas()) == 4 * 2 * 2
 
 
 @pytest.mark.parametrize(

@@ -725,5 +725,5 @@ def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
         return population.fit(x, y, **options).history
 
     ours = history()
-    monkeypatch.setattr(population_module, "without_waits", lambda x, y, _, options: (x, y, options))
+    monkeypatch.setattr(population_module, "without_waits", lambda x, y, _, options, seeds: (x, y, options))
     keras.tree.map_structure(np.testing.assert_array_equal, ours, history())

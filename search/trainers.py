@@ -1,0 +1,260 @@
+"""How candidates are trained on seeds: as populations where that is possible, else one by one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from keras_acts.errors import ModelError
+
+from . import carry, planner
+from .feed import BY_SEED, are_arrays
+from .members import Member
+from .population import PopulationModel
+from .seeding import isolated_seed
+
+_STEPS = 100  # of a population's training in one call: less Python an epoch
+# A population of several seeds has at most so many slots: beyond, a run is hardly faster, and Ctrl-C loses more of them
+_SLOTS = 32
+# and its layers put out at most so many values a slot and batch: where there are more, multiplications take the time,
+# and the first convolution, which one seed's slots share the samples of, loses (2 cores, `python -m benchmarks.seeds`)
+_OUTPUTS = 2**20
+
+
+class Trained(NamedTuple):
+    """The K candidates of one seed after their training.
+
+    Attributes:
+        history: (E, K) a name that Keras logs.
+        diverged: (K,), whether the loss was no longer finite.
+        weights: for the trainer's `test`.
+    """
+
+    history: dict[str, np.ndarray]
+    diverged: np.ndarray
+    weights: list[np.ndarray]
+
+
+class PopulationTrainer:
+    """Trains a model with K candidates as populations of one size, traced once for all of them.
+
+    A population is of several seeds, each with its own batch order, where that is faster and fits into memory; not with
+    other data than arrays, nor with callbacks, which would see all seeds as one model.
+
+    Args:
+        model: compiled.
+        candidates: activations.
+        members: the members for a seed, which is then trained by itself; by default all candidates start from it.
+        slots: the names of the slots that the candidates go to; by default all hidden ones.
+
+    Raises:
+        ModelError: if the model cannot be a population.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        candidates: Iterable[Any],
+        members: Callable[[int], list[Member]] | None = None,
+        slots: Iterable[str] | None = None,
+    ):
+        self._model, self._candidates, self._slots = model, list(candidates), slots
+        self._apart = members is not None
+        self._members = members or (lambda seed: [Member(candidate, seed) for candidate in self._candidates])
+        self._population = PopulationModel(model, self._members(0), slots=slots)
+        self._begun: list[np.ndarray] = []
+
+    def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
+        """Train the candidates of each seed; `at_once` divides the number of seeds, and says how many may be one."""
+        size = self._size(fit, at_once)
+        for start in range(0, len(seeds), size):
+            yield from self._wave(seeds[start : start + size], fit)
+
+    def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
+        """Return each metric, (K,), of each seed, with weights that `train` returned."""
+        waiting = iter(weights)
+        while wave := list(itertools.islice(waiting, self._seeds)):
+            for i, (variable, rows) in enumerate(self._stacked()):
+                value = np.array(variable)
+                for own, mine in zip(rows, wave, strict=False):  # the last wave may be smaller
+                    value[own] = mine[i]
+                variable.assign(value)
+            found = _evaluate(self._population, data)
+            slots = {name[6:]: self._by_seed(value) for name, value in found.items() if name.startswith("slots/")}
+            yield from ({name: value[s] for name, value in slots.items()} for s in range(len(wave)))
+
+    def _wave(self, seeds: Sequence[int], fit: Mapping[str, Any]) -> list[Trained]:
+        """Train one population."""
+        members = [member for seed in seeds for member in self._members(seed)]
+        if len(members) != len(self._population.members):
+            self._population, self._begun = PopulationModel(self._model, members, slots=self._slots), []
+        population = self._population
+        if not self._begun:
+            population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, fit)})
+            population.optimizer.build(population.trainable_variables)
+            self._begun = _values(population.optimizer.variables)
+        _assign(population.optimizer.variables, self._begun)
+        carry.to_start(population, members)
+        own = {"shuffle": BY_SEED} if len(seeds) > 1 and fit.get("shuffle", True) else {}
+        with isolated_seed(seeds[0]):
+            logs = population.fit(**{**fit, **own}, verbose=0).history
+        diverged = self._by_seed(np.isin(np.arange(len(members)), population.diverged))
+        history = {
+            name.replace("slots/", ""): self._by_seed(np.stack(values, axis=1)).swapaxes(1, 2)
+            for name, values in logs.items()
+            if "slots/" in name
+        }
+        weights = [[v[own] for own in rows] for variable, rows in self._stacked() for v in _values([variable])]
+        return [
+            Trained({name: value[s] for name, value in history.items()}, diverged[s], [one[s] for one in weights])
+            for s in range(len(seeds))
+        ]
+
+    def _size(self, fit: Mapping[str, Any], at_once: int) -> int:
+        """How many seeds a population has."""
+        callbacks = keras.tree.flatten(fit.get("callbacks") or [])
+        together = (
+            not self._apart
+            and keras.backend.backend() == "tensorflow"
+            and are_arrays(*(fit.get(name) for name in ("x", "y", "sample_weight")))
+            and fit.get("shuffle", True) in (True, False)
+            and all(type(callback) in _OF_ANY_SEED for callback in callbacks)
+        )
+        if not together:
+            return 1
+        batch = fit.get("batch_size") or 32
+        if batch * planner.outputs_per_sample(self._model) > _OUTPUTS:
+            return 1
+        batch = max(batch, fit.get("validation_batch_size") or 0)
+        slots = min(_SLOTS, planner.most(planner.bytes_per_slot(self._model, batch)))
+        fits = max(1, slots // len(self._candidates))
+        return max(size for size in range(1, fits + 1) if at_once % size == 0)
+
+    @property
+    def _seeds(self) -> int:
+        """How many the population has."""
+        return len(self._population.members) // len(self._members(0))
+
+    def _by_seed(self, values: Any) -> np.ndarray:
+        """(S * K, ...) as (S, K, ...)."""
+        values = np.asarray(values)
+        return values.reshape(self._seeds, -1, *values.shape[1:])
+
+    def _stacked(self) -> list[tuple[Any, list[np.ndarray]]]:
+        """What a test needs: variables, and which rows of one are those of each seed, always in the same order."""
+        population = self._population
+        seeds = np.array(population._state.order) // len(self._members(0))
+        blocks = [block for layer in population.stacked for block in layer.plan.blocks]
+        found = [(block.variable, seeds[block.start : block.stop]) for block in blocks]
+        return [
+            (variable, [np.flatnonzero(own == seed) for seed in range(self._seeds)])
+            for variable, own in [*found, (population.healthy, seeds)]
+        ]
+
+
+class OneByOneTrainer:
+    """Trains models one after the other, each seed from the same random state.
+
+    Args:
+        builds: a function for each candidate that returns its compiled, freshly initialized model.
+    """
+
+    def __init__(self, builds: Sequence[Callable[[], keras.Model]]):
+        self._builds = builds
+
+    def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
+        """Train the candidates of each seed."""
+        return (self._seed(seed, fit) for seed in seeds)
+
+    def _seed(self, seed: int, fit: Mapping[str, Any]) -> Trained:
+        logs, weights = [], []
+        for build in self._builds:
+            with isolated_seed(seed):
+                model = build()
+                logs.append(model.fit(**fit, verbose=0).history)
+            weights += model.get_weights()
+        history = {name: stacked([np.asarray(one[name]) for one in logs], axis=-1) for name in logs[0]}
+        return Trained(history, ~np.isfinite(history["loss"]).all(axis=0), weights)
+
+    def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
+        """Return each metric, (K,), of each seed, with weights that `train` returned."""
+        return (self._test(own, data) for own in weights)
+
+    def _test(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
+        found = []
+        for build in self._builds:
+            with isolated_seed(0):
+                model = build()
+            mine, weights = weights[: len(model.weights)], weights[len(model.weights) :]
+            model.set_weights(mine)
+            found.append(_evaluate(model, data))
+        return {name: np.array([one[name] for one in found]) for name in found[0]}
+
+
+class Shown(keras.callbacks.Callback):
+    """Shows which epoch is trained."""
+
+    def __init__(self, show: Callable[[str], None]):
+        super().__init__()
+        self._show = show
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Show it."""
+        self._show(f"epoch {epoch + 1}/{self.params['epochs']}")
+
+
+# they look at the epoch alone
+_OF_ANY_SEED = (keras.callbacks.LearningRateScheduler, Shown)
+
+
+def trainer_for(
+    model: keras.Model,
+    candidates: Sequence[Any],
+    builds: Sequence[Callable[[], keras.Model]],
+    slots: Iterable[str] | None = None,
+) -> Any:
+    """Return a population's trainer, or, where the model cannot be one, that of the single models."""
+    try:
+        return PopulationTrainer(model, candidates, slots=slots)
+    except ModelError:
+        return OneByOneTrainer(builds)
+
+
+def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:
+    parts = data if isinstance(data, tuple | list) else (data,)
+    return model.evaluate(*parts, return_dict=True, verbose=0)
+
+
+def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
+    """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
+    watched = any(_watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or []))
+    if model.steps_per_execution > 1 or watched or not hasattr(fit.get("x"), "shape"):
+        return {}
+    return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}
+
+
+def _watches_batches(callback: Any) -> bool:
+    return any(
+        getattr(getattr(callback, hook), "__func__", None) is not getattr(keras.callbacks.Callback, hook)
+        for hook in ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    )
+
+
+def stacked(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
+    """Stack arrays (E, ...); where a callback ended a training early, its last epoch stands for those that follow."""
+    epochs = max(len(history) for history in histories)
+    rest = [[(0, epochs - len(history)), *[(0, 0)] * (history.ndim - 1)] for history in histories]
+    return np.stack([np.pad(h, width, mode="edge") for h, width in zip(histories, rest, strict=True)], axis=axis)
+
+
+def _values(variables: Iterable[Any]) -> list[np.ndarray]:
+    return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _assign(variables: Iterable[Any], values: Iterable[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
