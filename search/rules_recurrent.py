@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -27,7 +28,7 @@ def _covered(layer: Any) -> bool:
 def recurrent(call: Call, sequences: Batch, initial_state: Any = None) -> Any:
     """One batched matrix product for the inputs, and one a step for the states."""
     layer = call.layer
-    cell = {layers.LSTM: _lstm, layers.GRU: _gru, layers.SimpleRNN: _simple}[type(layer)]
+    cell = _CELLS[type(layer)]
     inputs = _inputs(call, sequences)
 
     def step(x: Tensor, states: Any) -> tuple[Tensor, list[Tensor]]:
@@ -108,6 +109,9 @@ def _gru(call: Call, x: Tensor, h: Tensor) -> list[Tensor]:
 
 def _simple(call: Call, x: Tensor, h: Tensor) -> list[Tensor]:
     return [_activated(call, x + ops.matmul(h, call.weights["recurrent_kernel"]))]
+
+
+_CELLS: dict[type, Callable[..., list[Tensor]]] = {layers.LSTM: _lstm, layers.GRU: _gru, layers.SimpleRNN: _simple}
 
 
 def _gate(call: Call, x: Tensor) -> Tensor:
