@@ -110,7 +110,7 @@ def without_rules():
         [
             keras.Input((5, 3)),
             layers.Conv1DTranspose(4, 2, activation="relu", name="conv"),
-            layers.LSTM(4, name="lstm", activation="relu", kernel_regularizer="l2", dropout=0.1, seed=3),
+            layers.LSTM(4, name="lstm", activation="relu", kernel_regularizer="l2", recurrent_dropout=0.1, seed=3),
             layers.Dense(3, activation="softmax"),
         ]
     )

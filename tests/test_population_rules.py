@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_acts as ka
 from keras_acts.search.population import PopulationModel
+from keras_acts.search.rules_convolutions import grouped_convolution
 from tests.test_population import check, data, float64, settings  # noqa: F401  (float64 is a fixture)
 
 
@@ -86,7 +87,7 @@ def test_convolutions(name):
     x, y = data(shape, samples=40)
     candidates = ["relu", "prelu", "tanh", "prelu(alpha=0.1)"]
     population = check(model_of(shape, *tested), candidates, settings("sgd"), {"x": x, "y": y}, slots=(3,), rtol=2e-4)
-    assert all(rules_of(population).values())
+    assert all(rules_of(population).values()) == grouped_convolution()
 
 
 OTHERS = {

@@ -93,19 +93,6 @@ def test_attention_drops_weights_of_each_slot_by_itself():
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.06
 
 
-@pytest.mark.slow
-def test_masks_that_are_given_are_not_lost(float64):  # noqa: F811
-    """No rule takes them."""
-    x = keras.Input((4, 3))
-    mask = x[:, :, 0] > -0.5
-    h = layers.LSTM(4)(layers.Dense(3, activation="relu")(x), mask=mask)
-    weights = layers.Softmax()(layers.Dense(4)(h), mask=mask)
-    scores = layers.MultiHeadAttention(1, 4)(x, layers.Reshape((1, 4))(h), return_attention_scores=True)
-    model = classes(x, h, weights, layers.Flatten()(scores[0]))
-    samples, y = data((4, 3))
-    check(model, ["relu", "tanh"], settings(), {"x": samples, "y": y})
-
-
 @pytest.mark.parametrize(
     ("layer", "options"),
     [
