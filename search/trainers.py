@@ -158,7 +158,7 @@ class PopulationTrainer:
 
 
 def together_pays(population: PopulationModel, outputs: int) -> bool:
-    """Whether several seeds in one population are faster than one after the other; `outputs`: values a slot and batch."""
+    """Whether seeds are faster in one population than one by one; `outputs` are the values of a slot and batch."""
     plans = [layer.plan for layer in population.stacked]
     # folded convolutions lose the first one's shared batch, and whether they gain is not measured
     folded = any(plan.rule is not None and not compiles(plan.layer) for plan in plans)
