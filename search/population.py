@@ -229,7 +229,7 @@ class PopulationModel(keras.Model):
         own_orders = options.get("shuffle") == BY_SEED
         step = self._state.step
         if step is None:
-            if own_orders:
+            if own_orders and keras.backend.backend() != "tensorflow":
                 raise ModelError(f"shuffle='seed' needs TensorFlow. Received: backend={keras.backend.backend()!r}")
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
         x, y, options = without_waits(x, y, batch_size, options, seeds_of(self.members))
