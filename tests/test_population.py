@@ -410,7 +410,11 @@ class vectorized_probe:
 
 @pytest.mark.parametrize(
     ("model", "seeds", "jit_compile", "optimizer"),
-    [("cnn", 1, "auto", "adam"), ("cnn", 2, "auto", "rmsprop"), ("mlp", 1, True, "adam")],
+    [
+        ("cnn", 1, "auto", "adam"),
+        pytest.param("cnn", 2, "auto", "rmsprop", marks=pytest.mark.slow),
+        pytest.param("mlp", 1, True, "adam", marks=pytest.mark.slow),
+    ],
 )
 def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(model, seeds, jit_compile, optimizer):
     """With one kernel, with a compiled update (8 slots of an optimizer that has none), and under XLA."""
