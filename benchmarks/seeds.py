@@ -72,7 +72,9 @@ def measure(name: str, at_once: Sequence[int], repeats: int, table: Table) -> No
 
         first, then = seconds(), statistics.median(seconds() for _ in range(repeats))
         values = f"{batch * outputs_per_sample(model) / 1000:,.0f}"
-        table.add_row(name, values, str(seeds), f"{first - then:.1f}", f"{then / seeds:.2f}")
+        row = (name, values, str(seeds), f"{first - then:.1f}", f"{then / seeds:.2f}")
+        print(*row, sep="  ", flush=True)
+        table.add_row(*row)
 
 
 def main() -> None:

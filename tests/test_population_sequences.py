@@ -53,11 +53,11 @@ def both_ways():
     return classes(x, there, back, layers.Bidirectional(layers.SimpleRNN(2))(h))
 
 
-def attention():
+def attention(value_dim=2):
     """Keys of 4 values: their scale, 1/2, is the same in Keras' float32."""
     x = keras.Input((4, 3))
     h = layers.Dense(4, activation="relu")(x)
-    own = layers.MultiHeadAttention(2, 4, value_dim=2)(h, x, use_causal_mask=True)
+    own = layers.MultiHeadAttention(2, 4, value_dim=value_dim)(h, x, use_causal_mask=True)
     other = layers.MultiHeadAttention(1, 4, use_bias=False, output_shape=3)(own, h, x)
     last, scores = layers.Attention()([other, x], use_causal_mask=True, return_attention_scores=True)
     return classes(x, own, other, last, scores, layers.AdditiveAttention(use_scale=False)([h, own]))
