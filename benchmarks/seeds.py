@@ -89,7 +89,6 @@ def main() -> None:
     for name in CASES:
         if any(part in name for part in arguments.only):
             measure(name, arguments.at_once, arguments.repeats, table)
-            console.print(f"{name}: done")
     console.print(environment(), table)
 
 

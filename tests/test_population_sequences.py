@@ -109,3 +109,17 @@ def test_what_no_rule_covers_runs_slot_after_slot(layer, options):
     x = keras.Input((3, 2))
     model = keras.Model(x, layers.Dense(1)(keras.tree.flatten(made(x))[0]))
     assert rules_of(PopulationModel(model, ["relu", "sigmoid"], **options))["tested"] is None
+
+
+@pytest.mark.slow
+def test_a_call_with_a_mask_runs_slot_after_slot():
+    """With candidates of one function, whose models are made while the population's step is traced."""
+    x, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
+    h = layers.LSTM(4, activation="relu")(x, mask=mask)
+    model = keras.Model([x, mask], layers.Dense(3, activation="softmax")(h))
+    model.compile(**settings("sgd")())
+    values, y = data((4, 3), samples=24)
+    seen = np.random.default_rng(1).random((24, 4)) < 0.7
+    seen[:, 0] = True
+    candidates = ["leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)"]
+    check(model, candidates, settings("sgd"), {"x": [values, seen], "y": y, "epochs": 1}, slots=(1,), rtol=1e-4)
