@@ -16,13 +16,12 @@ from .feed import BY_SEED, are_arrays
 from .members import Member
 from .population import PopulationModel
 from .seeding import isolated_seed
-from .vectorize import compiles
 
 _STEPS = 100  # of a population's training in one call: less Python an epoch
 # A population of several seeds has at most so many slots: beyond, a run is hardly faster, and Ctrl-C loses more of them
 _SLOTS = 32
-# and its layers put out at most so many values a slot and batch: with 0.6 million, seeds together still were faster,
-# with 2.3 million 30 % slower or 4 % faster (CNNs that run slot after slot, on 2 cores without oneDNN)
+# and its layers put out at most so many values a slot and batch: with 0.6 million seeds together were 1.3 times faster,
+# with 1.7 and 2.5 million between 0.8 and 1.3 (CNNs, folded and slot after slot, on 2 cores)
 _OUTPUTS = 2**20
 
 
@@ -128,7 +127,7 @@ class PopulationTrainer:
         if not together:
             return 1
         batch = fit.get("batch_size") or 32
-        if not together_pays(self._population, batch * planner.outputs_per_sample(self._model)):
+        if batch * planner.outputs_per_sample(self._model) > _OUTPUTS:
             return 1
         batch = max(batch, fit.get("validation_batch_size") or 0)
         slots = min(_SLOTS, planner.most(planner.bytes_per_slot(self._model, batch)))
@@ -155,14 +154,6 @@ class PopulationTrainer:
             (variable, [np.flatnonzero(own == seed) for seed in range(self._seeds)])
             for variable, own in [*found, (population.healthy, seeds)]
         ]
-
-
-def together_pays(population: PopulationModel, outputs: int) -> bool:
-    """Whether seeds are faster in one population than one by one; `outputs` are the values of a slot and batch."""
-    plans = [layer.plan for layer in population.stacked]
-    # folded convolutions lose the first one's shared batch, and whether they gain is not measured
-    folded = any(plan.rule is not None and not compiles(plan.layer) for plan in plans)
-    return not folded and outputs <= _OUTPUTS
 
 
 class OneByOneTrainer:
