@@ -84,6 +84,14 @@ class Blueprint:
                 weights.append(known[key])
         return weights
 
+    def some(self, found: tuple[Member, ...]) -> list[Weights]:
+        """Return weights for each member, of the right shapes; those of one candidate share them."""
+        known = {
+            candidate: {path: weights_of(layer) for path, layer in layers_of(self.made(candidate))}
+            for candidate in dict.fromkeys(member.candidate for member in found)
+        }
+        return [known[member.candidate] for member in found]
+
 
 def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the layers and operations with their paths; those of nested models, not the nested models themselves."""

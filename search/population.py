@@ -75,12 +75,13 @@ class PopulationModel(keras.Model):
     ):
         super().__init__(name=name, autocast=False)
         found = members(candidates, seeds)
-        blueprint = Blueprint(model, activation_slots(found, slots))
+        known = isinstance(model, Blueprint)  # `join` gives one, and then all weights
+        blueprint = model if known else Blueprint(model, activation_slots(found, slots))
         order, groups = arrange(found)
         inside = tuple(found[p] for p in order)
         self._state = _State(blueprint, found, order)
         self.random = keras.random.SeedGenerator(found[0].seed)
-        weights = blueprint.initial(inside, groups)
+        weights = blueprint.some(inside) if known else blueprint.initial(inside, groups)
         chosen = tuple(member.candidate for member in inside)
         shared = frozen_prefix(blueprint)
         self.stacked = [
@@ -93,7 +94,7 @@ class PopulationModel(keras.Model):
             name="healthy", shape=(len(found),), initializer="ones", trainable=False, autocast=False
         )
         self.built = True
-        if model.compiled:
+        if not known and model.compiled:
             self.compile(**carry.compile_arguments(model))
 
     @property
@@ -343,7 +344,7 @@ class PopulationModel(keras.Model):
             )
         places = [(population, slot) for population, slots in found for slot in slots]
         members = [population.members[slot] for population, slot in places]
-        made = cls(first._state.blueprint.model, members, name=first.name, slots=first._state.blueprint.chosen)
+        made = cls(first._state.blueprint, members, name=first.name)
         inside = [(population, population._state.positions[slot]) for population, slot in places]
         carry.to_population([inside[p] for p in made._state.order], made)
         rates = [population._state.rates[slot] for population, slot in places if population._state.rates is not None]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import string
 from typing import Any
 
 from keras import layers, ops
 
 from keras_acts.layers import ELU, LeakyReLU, PReLU, TReLU
+from keras_acts.lowering import is_compiled
 
+from .device import gpus, lacks_onednn
 from .grouped import last_axis, with_variables
 from .layout import FOLDED, SHARED, STACKED, Batch, beside
 from .vectorize import Call, vectorizes
 
 Tensor = Any
+
+# Without oneDNN, TensorFlow's batched product of 32 matrices, 128 x 64 x 64, takes 0.8 to 1.1 ms, 32 products of two
+# 0.4 to 0.5. Small ones are not worth their place in the graph, and more of them take longer to trace than they save.
+_LEAST_SINGLE, _MOST_SINGLE = 1024, 64
 
 
 def plain(layer: Any) -> bool:
@@ -32,12 +39,24 @@ def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
     value = ops.expand_dims(x.value, 0) if x.layout == SHARED else x.stacked()
     sizes = ops.shape(value)
     flat = value if len(sizes) == 3 else ops.reshape(value, (sizes[0], -1, sizes[-1]))
-    y = ops.matmul(flat, kernel)
+    y = _products(flat, kernel)
     if bias is not None:
         y = ops.add(y, ops.expand_dims(bias, 1))
     if len(sizes) != 3:
         y = ops.reshape(y, (x.slots, *sizes[1:-1], kernel.shape[-1]))
     return Batch(y, STACKED, x.slots)
+
+
+def _products(x: Tensor, kernels: Tensor) -> Tensor:
+    """Return x (P or 1, N, C) times kernels (P, C, F)."""
+    slots, *size = kernels.shape
+    few = slots <= _MOST_SINGLE and math.prod(size) >= _LEAST_SINGLE
+    if not few or not lacks_onednn() or gpus() or is_compiled():
+        return ops.matmul(x, kernels)
+    parts = [x[0]] * slots if x.shape[0] == 1 else ops.unstack(x, slots)
+    return ops.stack(
+        [ops.matmul(part, kernel) for part, kernel in zip(parts, ops.unstack(kernels, slots), strict=True)]
+    )
 
 
 @vectorizes(layers.EinsumDense, accepts=plain)

@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_acts.lowering import uncompiled
 
+from .device import lacks_onednn
 from .one_kernel import one_kernel
 from .steps import rows_of, where_healthy
 from .view import View
@@ -20,9 +21,11 @@ from .view import View
 Tensor = Any
 
 
-# Beyond compiling the update alone, which takes 0.5 s and saves 2.7 ms a step of 32 slots, XLA takes 1.6 s to compile
-# a whole step of 8 activations, and then saves 1.1 ms and 0.015 ms a slot of each (MLP 64-64 on letters, 2 cores).
-_WHOLE, _UPDATE, _SLOTS = 1600 / 0.015, 200, 8
+# Compiling the update alone takes XLA 0.5 s and saves 2.7 ms a step of 32 slots. A whole step of 8 activations takes so
+# many ms to compile, and then saves so many more a step, and of each so many a slot: with oneDNN, and without, where it
+# is 5 of 10 ms at 32 slots (MLP 64-64 on letters, 2 cores).
+_UPDATE, _SLOTS = 200, 8
+_WHOLE, _WHOLE_WITHOUT = (1600, 1.1, 0.015), (2600, 0.3, 0.17)
 
 
 class TrainingStep:
@@ -60,7 +63,7 @@ class TrainingStep:
         slots = len(self._population.members)
         if self._jit_compile != "auto" or slots < _SLOTS:
             return
-        whole = self._whole or (self._faster and total * (slots + 75) >= _WHOLE)
+        whole = self._whole or (self._faster and _pays(total, slots))
         update = not whole and not self._one_kernel and (self._update_too or total >= _UPDATE)
         if (whole, update) != (self._whole, self._update_too):
             self._whole, self._update_too = whole, update
@@ -133,6 +136,12 @@ class TrainingStep:
             return tf.cond(tf.equal(size, self._usual), lambda: compiled(*tensors), lambda: plain(*tensors))
 
         return either
+
+
+def _pays(steps: float, slots: int) -> bool:
+    """Whether a whole step under XLA saves, over so many, more than it takes to compile."""
+    compiling, saved, of_slot = _WHOLE_WITHOUT if lacks_onednn() else _WHOLE
+    return steps * (saved + of_slot * slots) >= compiling
 
 
 def _step(population: Any, data: Any, view: View, update: Callable[..., None]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
-from keras_acts.search import Assignment, rules_convolutions, steps_tensorflow, with_activations
+from keras_acts.search import Assignment, rules_convolutions, rules_weighted, steps_tensorflow, with_activations
 from keras_acts.search import population as population_module
 from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
@@ -223,7 +223,7 @@ def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
 
 @pytest.mark.parametrize(
     ("make", "slots", "epochs", "whole", "update"),
-    [(mlp, 8, 70, True, False), (cnn, 8, 70, False, True), (mlp, 8, 9, False, False), (mlp, 7, 70, False, False)],
+    [(mlp, 8, 80, True, False), (cnn, 8, 80, False, True), (mlp, 8, 9, False, False), (mlp, 7, 80, False, False)],
 )
 def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
     class Stop(keras.callbacks.Callback):
@@ -253,6 +253,15 @@ def test_convolutions_run_slot_after_slot_where_there_are_no_grouped_ones(monkey
     model, candidates = cnn(), ["leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)", "relu"]
     model.compile(**settings("sgd")())  # no trace can clone a compiled model
     check(model, candidates, settings("sgd"), {"x": x, "y": y, "epochs": 1}, slots=(1,), rtol=2e-4)
+
+
+@pytest.mark.parametrize("without", [True, False])
+def test_dense_layers_of_any_size_with_and_without_onednn(without, float64, monkeypatch):
+    monkeypatch.setattr(rules_weighted, "lacks_onednn", lambda: without)
+    x, y = data((32,))
+    model = keras.Sequential([keras.Input((32,)), *(layers.Dense(32, "relu") for _ in range(2)), layers.Dense(3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    check(model, ["mish", "tanh"], settings("sgd", loss=loss), {"x": x, "y": y, "epochs": 1})
 
 
 @pytest.mark.parametrize(
