@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -10,9 +11,12 @@ import numpy as np
 
 from .best import BestWeights
 from .carry import per_variable
+from .feed import are_arrays, without_waits
 from .loop import Block
+from .population import PopulationModel
 
 Hook = Callable[[int, Any, int, dict[str, float]], None]
+Done = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]
 
 
 class SlotView:
@@ -30,7 +34,8 @@ class SlotView:
 class SlotEpochs(keras.callbacks.Callback):
     """Hands each slot of a population its own epochs, until it is done: stopped by its callbacks, or not finite.
 
-    A slot that is done trains no more epochs in anyone's eyes. When all are done, the training ends.
+    A slot that is done trains no more epochs in anyone's eyes. When all are done, the training ends. It also ends to go
+    on with a smaller population, where that is expected to save more than it costs (`train_until_done`).
 
     Args:
         watched: names whose values end a slot when they are not finite.
@@ -38,6 +43,13 @@ class SlotEpochs(keras.callbacks.Callback):
         end: called with them after it.
         callbacks: of each slot.
         views: what they see as the model, `SlotView` by default.
+
+    Attributes:
+        histories: of each slot.
+        running: whether each slot is not done.
+        inside: the slots that the population has now.
+        may_leave: whether the training may go on without those that are done.
+        leaving: whether it ended for them to leave.
     """
 
     def __init__(
@@ -50,12 +62,18 @@ class SlotEpochs(keras.callbacks.Callback):
     ):
         super().__init__()
         self._watched, self._begin, self._end, self._callbacks, self._views = watched, begin, end, callbacks, views
-        self.histories: list[dict[str, list[float]]] = []
+        self.histories: list[dict[str, list[float]]] = [{} for _ in callbacks]
         self.running = np.ones(len(callbacks), bool)
+        self.inside = np.arange(len(callbacks))
+        self.leaving = self.may_leave = False
+        self._ends: list[float] = []  # when the training began, and when each epoch ended
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begin with every slot."""
-        self.histories = [{} for _ in self._callbacks]
+        """Begin with every slot, or go on with those that run."""
+        self._ends = [time.perf_counter()]
+        if self.leaving:
+            self.leaving = False
+            return
         self._views = self._views or [SlotView(self.model) for _ in self._callbacks]
         for view, callbacks in zip(self._views, self._callbacks, strict=True):
             for callback in callbacks:
@@ -74,8 +92,10 @@ class SlotEpochs(keras.callbacks.Callback):
         """End it, and the slots that are done."""
         assert self._views is not None  # there are since the training began
         found = {name: np.asarray(value) for name, value in (logs or {}).items()}
-        for slot in map(int, np.flatnonzero(self.running)):
-            own = slot_logs(found, slot)
+        for place, slot in enumerate(map(int, self.inside)):
+            if not self.running[slot]:
+                continue
+            own = slot_logs(found, place)
             for name, value in own.items():
                 self.histories[slot].setdefault(name, []).append(value)
             self._end(slot, self.model, epoch, own)
@@ -84,20 +104,86 @@ class SlotEpochs(keras.callbacks.Callback):
             finite = all(np.isfinite(own.get(name, 0.0)) for name in self._watched)
             if self._views[slot].stop_training or not finite:
                 self.running[slot] = False
-        if not self.running.any():
+        self._ends.append(time.perf_counter())
+        left = self.params["epochs"] - epoch - 1
+        self.leaving = bool(self.may_leave and left and self.running.any() and self._saves(left))
+        if self.leaving or not self.running.any():
             self.model.stop_training = True
+
+    def _saves(self, left: int) -> bool:
+        """Whether a smaller population is expected to save time.
+
+        It costs what the first epoch of this one took longer than the others. As slots stop, nobody knows how many of
+        the epochs left will be trained: as many as there were is a guess that never loses much.
+        """
+        seconds = np.diff(self._ends)
+        if len(seconds) < 2 or self.running[self.inside].all():
+            return False
+        usual = np.median(seconds[1:])
+        ahead = min(left, max(map(length, self.histories))) * usual
+        return bool(ahead * (1 - self.running[self.inside].mean()) > seconds[0] - usual)
 
     def on_train_end(self, logs: Any = None) -> None:
         """End every slot's training."""
-        for callbacks in self._callbacks:
-            for callback in callbacks:
-                callback.on_train_end()
+        if not self.leaving:
+            for callbacks in self._callbacks:
+                for callback in callbacks:
+                    callback.on_train_end()
+
+
+def train_until_done(
+    population: PopulationModel, fit: Mapping[str, Any], epochs: SlotEpochs, objective: Any, done: Done
+) -> None:
+    """Train a population until all slots are done; those that are leave it when that saves time.
+
+    Args:
+        population: freshly made.
+        fit: the arguments of `fit`, with callbacks that see the population as a whole.
+        epochs: of its slots.
+        objective: of a search.
+        done: called with a population and the best epochs of its slots, whose weights and optimizer states they have
+            again, and with the places of those that are done.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, after `done`, if each slot has an epoch.
+    """
+    # what goes on sees the same batches in the same order, if each epoch begins anew with arrays
+    x, y, weight = (fit.get(name) for name in ("x", "y", "sample_weight"))
+    epochs.may_leave = are_arrays(x, y, weight) and fit.get("steps_per_epoch") is None
+    options = {name: value for name, value in fit.items() if name not in ("x", "y", "batch_size")}
+    x, y, options = without_waits(x, y, fit.get("batch_size"), options, ())
+    fit = {**options, "x": x, "y": y, "batch_size": fit.get("batch_size"), "verbose": 0}
+    best, first, interrupted = BestEpochs(epochs, objective), fit.get("initial_epoch", 0), False
+    while True:
+        begun = first + max(map(length, epochs.histories))
+        callbacks = [*keras.tree.flatten(fit.get("callbacks") or []), best, epochs]
+        try:
+            population.fit(**{**fit, "callbacks": callbacks, "initial_epoch": begun})
+        except KeyboardInterrupt:
+            if not all(map(length, epochs.histories)):
+                raise
+            interrupted = True
+        stay = epochs.running[epochs.inside] & (epochs.leaving and not interrupted)
+        rest = population.select(np.flatnonzero(stay)) if stay.any() else None
+        best.restore_weights()
+        done(population, best, np.flatnonzero(~stay))
+        if interrupted:
+            raise KeyboardInterrupt
+        if rest is None:
+            return
+        best = best.taken_over(rest, np.flatnonzero(stay))
+        population, epochs.inside = rest, epochs.inside[stay]
 
 
 def slot_logs(logs: dict[str, Any], slot: int) -> dict[str, float]:
     """Return the logs that an ordinary model in the place of a slot would have."""
     apart = {name.replace("slots/", ""): values[slot] for name, values in logs.items() if "slots/" in name}
     return {name: float(apart.get(name, value)) for name, value in logs.items() if "slots/" not in name}
+
+
+def length(history: Mapping[str, list[float]]) -> int:
+    """Return how many epochs it has."""
+    return len(next(iter(history.values()), ()))
 
 
 class BestEpochs(BestWeights):
@@ -110,11 +196,32 @@ class BestEpochs(BestWeights):
 
     def __init__(self, epochs: SlotEpochs, objective: Any):
         super().__init__(objective.name, objective.direction, restore=False)
-        self._epochs = epochs
+        self._epochs, self._objective = epochs, objective
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Forget what was, unless it was taken over."""
+        if not self._weights:
+            super().on_train_begin(logs)
+
+    def taken_over(self, rest: PopulationModel, places: np.ndarray) -> BestEpochs:
+        """Return those of a population of some slots; ours must have their best weights now.
+
+        Args:
+            rest: the population.
+            places: where its slots are in ours.
+        """
+        made, model = BestEpochs(self._epochs, self._objective), self.model.select(places)
+        made.set_model(model)
+        values = [keras.ops.convert_to_numpy(block.variable) for block in made._blocks()]
+        made.set_model(rest)
+        made._weights = {id(b.variable): value for b, value in zip(made._blocks(), values, strict=True)}
+        made.best, made.best_epoch = self.best[places], self.best_epoch[places]
+        return made
 
     def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
         values = super()._values(logs)
-        return None if values is None else np.where(self._epochs.running, values, np.nan)
+        running = self._epochs.running[self._epochs.inside]
+        return None if values is None else np.where(running, values, np.nan)
 
     def _blocks(self) -> list[Any]:
         blocks = super()._blocks()

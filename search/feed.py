@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -74,7 +75,11 @@ class _Arrays(ArrayDataAdapter):
     seeds: tuple[int, ...] = ()
 
     def get_tf_dataset(self) -> Any:
-        """Return Keras' dataset, not tuned."""
+        """Return Keras' dataset, not tuned; the same each time, so that a `fit` that goes on sees the same orders."""
+        return self._dataset
+
+    @functools.cached_property
+    def _dataset(self) -> Any:
         import tensorflow as tf
 
         options = tf.data.Options()

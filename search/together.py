@@ -17,7 +17,7 @@ from . import carry, planner
 from .alike import Made, check_training, searched, seen
 from .blueprint import layers_of, variables_of, weights_of
 from .candidate import Candidate
-from .epochs import BestEpochs, SlotEpochs
+from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .members import Member, arrange
 from .population import PopulationModel
 from .seeding import derive, isolated_seed
@@ -172,7 +172,8 @@ class Together:
         """Train one population for each execution."""
         tuner = self._tuner
         found: dict[str, list[keras.callbacks.History]] = {job.trial.trial_id: [] for job in jobs}
-        tops, bests, interrupted = np.full(len(jobs), np.nan), list[np.ndarray](), False
+        tops, bests = np.full(len(jobs), np.nan), list[np.ndarray]()
+        direction = tuner.oracle.objective.direction
         for execution in range(tuner.executions_per_trial):
             seed = derive(tuner.seed, execution)
             population = self._built(jobs, seed, execution, fit)
@@ -184,34 +185,38 @@ class Together:
                 watching.each,
                 watching.views(population),
             )
-            best = BestEpochs(epochs, tuner.oracle.objective)
+            bests.append(np.full(len(jobs), np.nan))
+
+            def done(
+                population: PopulationModel, best: BestEpochs, places: np.ndarray, epochs: SlotEpochs = epochs
+            ) -> None:
+                """Keep the score of those trials, and their checkpoint if it is the best of their executions."""
+                slots, scores = epochs.inside[places], best.best[places]
+                bests[-1][slots] = scores
+                better = scores < tops[slots] if direction == "min" else scores > tops[slots]
+                better = np.isfinite(scores) & (better | np.isnan(tops[slots]))
+                tops[slots[better]] = scores[better]
+                taken = best.best_epoch + 1 - fit.get("initial_epoch", 0)
+                share = taken / max(map(length, epochs.histories))
+                self._save(population, [jobs[slot] for slot in epochs.inside], places[better], share)
+
             with isolated_seed(seed):
                 if jobs[0].made is None:  # what building one model draws from the random numbers
                     tuner.hypermodel.build(jobs[0].trial.hyperparameters)
-                options = {**fit, "verbose": 0, "callbacks": [*watching.shared, best, epochs]}
                 try:
-                    population.fit(**options)
+                    train_until_done(
+                        population, {**fit, "callbacks": watching.shared}, epochs, tuner.oracle.objective, done
+                    )
                 except KeyboardInterrupt:
-                    interrupted = True
-            if interrupted and not all(map(_length, epochs.histories)):
-                raise KeyboardInterrupt
+                    if all(map(length, epochs.histories)):
+                        lengths = map(length, epochs.histories)
+                        for job, score, epoch in zip(jobs, np.mean(bests, axis=0), lengths, strict=True):
+                            tuner.so_far[job.trial.trial_id] = float(score), epoch
+                    raise
             for job, history in zip(jobs, epochs.histories, strict=True):
                 recorded = keras.callbacks.History()
-                recorded.history = history
-                recorded.epoch = list(range(_length(history)))
+                recorded.history, recorded.epoch = history, list(range(length(history)))
                 found[job.trial.trial_id].append(recorded)
-            better = best.best < tops if tuner.oracle.objective.direction == "min" else best.best > tops
-            better = np.isfinite(best.best) & (better | np.isnan(tops))
-            tops = np.where(better, best.best, tops)
-            best.restore_weights()
-            done = best.best_epoch + 1 - fit.get("initial_epoch", 0)
-            self._save(population, jobs, np.flatnonzero(better), done / max(map(_length, epochs.histories)))
-            bests.append(best.best)
-            if interrupted:
-                lengths = map(_length, epochs.histories)
-                for job, score, length in zip(jobs, np.mean(bests, axis=0), lengths, strict=True):
-                    tuner.so_far[job.trial.trial_id] = float(score), length
-                raise KeyboardInterrupt
         return found
 
     def _built(self, jobs: list[Job], seed: int, execution: int, fit: Mapping[str, Any]) -> PopulationModel:
@@ -270,10 +275,6 @@ def _start_from(models: list[keras.Model], population: PopulationModel) -> None:
 
 def _numpy(variables: dict[str, Any]) -> dict[str, np.ndarray]:
     return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
-
-
-def _length(history: Mapping[str, list[float]]) -> int:
-    return len(next(iter(history.values()), ()))
 
 
 def _batch_size(fit: Mapping[str, Any]) -> int:

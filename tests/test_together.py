@@ -7,6 +7,7 @@ import pytest
 
 from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, search_activations
+from keras_acts.search.epochs import SlotEpochs
 from keras_acts.search.planner import bytes_per_slot, waves
 from tests.models import blobs, mlp
 
@@ -38,7 +39,7 @@ def both(tmp_path, model=None, fit=None, **arguments):
 
 def assert_same(together, alone, says=False):
     """The same trials with the same scores; and they did train together."""
-    assert bool(together.said) == says, together.said
+    assert bool(getattr(together, "said", ())) == says, together.said
     assert list(together.oracle.trials) == list(alone.oracle.trials)
     for trial_id, trial in together.oracle.trials.items():
         other = alone.oracle.trials[trial_id]
@@ -130,22 +131,52 @@ def test_diverged_trials_are_alike(tmp_path):
 
 
 @pytest.mark.slow
-def test_early_stopping_ends_each_trial_by_itself(tmp_path):
+def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
+    """A population that slots leave as soon as they are done, one that they stay in, and one by one: all the same."""
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=0.05, restore_best_weights=True)
-    ends = {"auto": {}, 1: {}}
+    sizes = fitted(monkeypatch)
+    ends, searches = {}, {}
 
     class Ends(ActivationTuner):
         def on_epoch_end(self, trial, model, epoch, logs=None):
-            ends[self.population].setdefault(trial.trial_id, []).append(logs["val_loss"])
+            ends.setdefault(self.project_name, {}).setdefault(trial.trial_id, []).append(logs["val_loss"])
 
-    for population in ends:
-        searched = Ends(
-            mlp(), activations=NAMES, max_trials=4, directory=tmp_path / str(population), population=population
-        )
-        searched.search(X, Y, callbacks=[stop], **{**FIT, "epochs": 8})
-    assert {len(values) for values in ends[1].values()} - {8}
-    for trial_id, values in ends[1].items():
-        np.testing.assert_allclose(ends["auto"][trial_id], values, rtol=2e-4)
+    def searched(name, leave=False, **arguments):
+        monkeypatch.setattr(SlotEpochs, "_saves", lambda self, left: leave and not self.running[self.inside].all())
+        found = Ends(mlp(), activations=NAMES, max_trials=4, directory=tmp_path, project_name=name, **arguments)
+        found.search(X, Y, callbacks=[stop], **{**FIT, "epochs": 8})
+        searches[name] = found
+
+    searched("alone", population=1)
+    searched("whole", population="auto")
+    assert sizes == [4]
+    searched("smaller", population="auto", leave=True)
+    assert sizes[1] == 4
+    assert len(sizes) > 2
+    assert sizes[1:] == sorted(set(sizes[1:]), reverse=True)
+    lengths = {len(values) for values in ends["alone"].values()}
+    assert lengths - {8}
+    for name in ("whole", "smaller"):
+        assert_same(searches[name], searches["alone"])
+        for trial_id, values in ends["alone"].items():
+            np.testing.assert_allclose(ends[name][trial_id], values, rtol=2e-4)
+        for one, other in zip(searches[name].get_best_models(4), searches["alone"].get_best_models(4), strict=True):
+            for a, b in zip(one.optimizer.variables, other.optimizer.variables, strict=True):
+                np.testing.assert_allclose(a, b, atol=2e-3)
+            for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+                np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_slots_leave_where_that_saves_more_than_it_costs():
+    epochs = SlotEpochs((), None, None, [[]] * 4)
+    epochs.histories = [{"loss": [1.0] * 5}] * 4
+    epochs._ends = [0.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # setting it up took 2 s, an epoch takes 1 s
+    assert not epochs._saves(100)  # all run
+    epochs.running[0] = False
+    assert not epochs._saves(100)  # a fourth of 5 s
+    epochs.running[1] = False
+    assert epochs._saves(100)
+    assert not epochs._saves(4)
 
 
 @pytest.mark.slow
