@@ -21,7 +21,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.exponential import exp, short_expm1
-from keras_acts.lowering import dtype_of, is_half, like, recomputed, runs_exact_softmax, wide, with_derivative
+from keras_acts.lowering import dtype_of, is_half, like, recomputed, wide, with_derivative, with_slope
 from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
@@ -34,7 +34,24 @@ KERNELS = ("rectangle", "triangle", "gaussian")
 @activation
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic sigmoid, ``1 / (1 + exp(-x))``."""
-    return _with_logits(like(ops.sigmoid(wide(x)), x), x)
+    return _with_logits(_sigmoid_of_half(x) if is_half(x) else ops.sigmoid(x), x)
+
+
+def _sigmoid_closed(x: Tensor, short: bool) -> Tensor:
+    e = _exp_of_minus_abs(x, short)
+    return ops.divide(ops.where(ops.greater(x, 0), _constant(1.0, x), e), ops.add(e, 1.0))
+
+
+def _sigmoid_derivative(x: Tensor, short: bool) -> Tensor:
+    e = _exp_of_minus_abs(x, short)
+    return ops.divide(e, ops.square(ops.add(e, 1.0)))
+
+
+def _exp_of_minus_abs(x: Tensor, short: bool) -> Tensor:
+    return exp(ops.maximum(ops.negative(ops.abs(x)), -200.0), short=short)
+
+
+_sigmoid_of_half = with_derivative(_sigmoid_closed, _sigmoid_derivative, ops.sigmoid, ops.sigmoid)
 
 
 @activation
@@ -266,8 +283,15 @@ def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
         rows = ops.reshape(last, (-1, ops.shape(last)[-1]))
         y = ops.moveaxis(ops.reshape(softmax(rows), ops.shape(last)), -1, axis)
         return _with_logits(y, x)
-    z = x if runs_exact_softmax(x) else wide(x)
-    return _with_logits(like(ops.softmax(z, axis=axis), x), x)
+    return _with_logits(_softmax_of_half(axis)(x) if is_half(x) else ops.softmax(x, axis=axis), x)
+
+
+@functools.cache
+def _softmax_of_half(axis: int | tuple[int, ...]) -> Callable[[Tensor], Tensor]:
+    def slope(y: Tensor, dy: Tensor) -> Tensor:
+        return ops.multiply(ops.subtract(dy, ops.sum(ops.multiply(dy, y), axis=axis, keepdims=True)), y)
+
+    return with_slope(functools.partial(ops.softmax, axis=axis), slope)
 
 
 @activation

@@ -170,6 +170,58 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
     return function
 
 
+def with_slope(closed: Function, slope: Function) -> Function:
+    """Return the function `closed` of `x`, computed in float32; on TensorFlow with a backward pass of its output alone.
+
+    Without XLA, that is compiled. The value is not: `closed` is one kernel of the backend.
+
+    Args:
+        closed: the function on `keras.ops`.
+        slope: the gradient for `x` on `keras.ops`, of the output and its gradient.
+    """
+
+    def value(x: Tensor) -> Tensor:
+        return like(closed(wide(x)), x)
+
+    if keras.backend.backend() != "tensorflow":
+        return value
+    import tensorflow as tf
+
+    def product(y: Tensor, dy: Tensor) -> Tensor:
+        return like(slope(wide(y), wide(dy)), y)
+
+    traced_value, compiled_product = _by_kind(value), _by_kind(product, xla=True)
+
+    def known(x: Tensor, y: Tensor) -> Tensor:
+        """Return `y`, the value of `x`, with its gradient for `x`."""
+
+        @tf.custom_gradient
+        def call(x: Tensor) -> tuple[Tensor, Function]:
+            def gradient(dy: Tensor) -> Tensor:
+                # a graph has the derivative of y for x from how y was made
+                return compiled_product(known(x, y) if tf.executing_eagerly() else y, dy)
+
+            return tf.identity(y), gradient
+
+        result: Tensor = call(x)
+        return result
+
+    @tf.custom_gradient
+    def fused(x: Tensor) -> tuple[Tensor, Function]:
+        y = value(x)
+        return y, lambda dy: product(y, dy)
+
+    in_fused = _traced_once(fused)
+    in_unfused = _traced_once(lambda x: known(x, traced_value(_off_tape(x))))
+
+    def function(x: Tensor) -> Tensor:
+        if is_serving() or x.shape.rank is None:
+            return value(x)
+        return in_fused(x) if in_xla() else in_unfused(x)
+
+    return function
+
+
 def _tensorflow(value: Function, product: Function, served: Function, kernels: Function) -> Function:
     import tensorflow as tf
 
@@ -264,32 +316,6 @@ def in_xla() -> bool:
     if tf.executing_eagerly():
         return False
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
-
-
-def runs_exact_softmax(x: Tensor) -> bool:
-    """Return whether the backend's own softmax of `x`, in half precision, is within one unit of the last place here.
-
-    TensorFlow's is where oneDNN computes it in float32 inside: on some CPUs, in bfloat16, up to five axes, without XLA.
-    """
-    if keras.backend.backend() != "tensorflow" or dtype_of(x) != "bfloat16" or is_serving():
-        return False
-    if x.shape.rank is None or x.shape.rank > 5 or in_xla():
-        return False
-    import tensorflow as tf
-
-    with tf.init_scope():
-        return tf.executing_eagerly() and _softmax_is_exact()
-
-
-@functools.cache
-def _softmax_is_exact() -> bool:
-    import tensorflow as tf
-
-    if tf.config.get_visible_devices("GPU"):
-        return False
-    logits = tf.cast(tf.reshape(tf.linspace(-8.0, 8.0, 2048), [8, 256]), "bfloat16")
-    found, exact = tf.cast(tf.nn.softmax(logits), "float32"), tf.nn.softmax(tf.cast(logits, "float32"))
-    return bool(tf.reduce_all(tf.abs(found - exact) <= exact * 2.0**-8))  # half a unit, where the mantissa is near 1
 
 
 def _jax(value: Function, product: Function) -> Function:

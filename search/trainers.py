@@ -70,9 +70,17 @@ class PopulationTrainer:
 
     def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed; `at_once` divides the number of seeds, and says how many may be one."""
-        size = self._size(fit, at_once)
-        for start in range(0, len(seeds), size):
-            yield from self._wave(seeds[start : start + size], fit)
+        size, waiting = self._size(fit, at_once), list(seeds)
+        while waiting:
+            try:
+                trained = self._wave(waiting[:size], fit)
+            except Exception as error:
+                if size == 1 or not planner.is_out_of_memory(error):
+                    raise
+                size = _largest_part(at_once, size // 2)
+            else:
+                yield from trained
+                waiting = waiting[size:]
 
     def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
@@ -131,8 +139,7 @@ class PopulationTrainer:
             return 1
         batch = max(batch, fit.get("validation_batch_size") or 0)
         slots = min(_SLOTS, planner.most(planner.bytes_per_slot(self._model, batch)))
-        fits = max(1, slots // len(self._candidates))
-        return max(size for size in range(1, fits + 1) if at_once % size == 0)
+        return _largest_part(at_once, max(1, slots // len(self._candidates)))
 
     @property
     def _seeds(self) -> int:
@@ -222,6 +229,11 @@ def trainer_for(
         return PopulationTrainer(model, candidates, slots=slots)
     except ModelError:
         return OneByOneTrainer(builds)
+
+
+def _largest_part(count: int, most: int) -> int:
+    """The largest number up to `most` that divides `count`: populations of one size are traced once."""
+    return max(size for size in range(1, most + 1) if count % size == 0)
 
 
 def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:

@@ -148,6 +148,25 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
     np.testing.assert_array_equal(last["loss"], tested[2]["loss"])
 
 
+def test_seeds_for_which_memory_runs_out_are_halved(monkeypatch):
+    sizes, fit, most = [], PopulationModel.fit, [4]
+
+    def short(self, *args, **kwargs):
+        sizes.append(len(self.members))
+        if sizes[-1] > most[0]:
+            raise tf.errors.ResourceExhaustedError(None, None, "there is none left")
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(PopulationModel, "fit", short)
+    trainer = PopulationTrainer(models.mlp(), map(Candidate.of, ("relu", "mish")))
+    trained = trainer.train([5, 6, 7, 8], {**FIT, "epochs": 1}, at_once=4)
+    assert [one.history["loss"].shape for one in trained] == [(1, 2)] * 4
+    assert sizes == [8, 4, 4]
+    most[0] = 1
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        list(trainer.train([5, 6], FIT, at_once=2))
+
+
 def test_how_many_seeds_train_together(monkeypatch):
     trainer = PopulationTrainer(models.mlp(), map(Candidate.of, ("relu", "mish", "tanh")))
 
