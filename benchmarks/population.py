@@ -111,6 +111,7 @@ class StepTimer(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.seconds: list[float] = []
+        self.ends: list[tuple[float, int]] = []
         self.steps = 0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -123,10 +124,20 @@ class StepTimer(keras.callbacks.Callback):
         self.seconds.append((time.perf_counter() - self.start) / count)
         self.steps += count
 
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Note it."""
+        self.ends.append((time.perf_counter(), self.steps))
+
     @property
     def total(self) -> float:
         """The seconds of all steps at their median speed."""
         return self.steps * statistics.median(self.seconds)
+
+    @property
+    def warm(self) -> tuple[float, float]:
+        """The seconds from the end of the first epoch to that of the last, and of the steps there."""
+        (begun, before), (ended, after) = self.ends[0], self.ends[-1]
+        return ended - begun, (after - before) * statistics.median(self.seconds)
 
 
 def population(task: Task, count: int, jit_compile: bool | str) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 from keras_acts.errors import ModelError
 
 from .members import Choice, Group, Member
-from .rewrite import slots, with_activations
+from .rewrite import rewritten, slots
 from .seeding import isolated_seed
 from .space import Candidate
 from .tracing import outside_of_traces
@@ -40,11 +40,11 @@ class Blueprint:
         self._models: dict[Choice, keras.Model] = {}
 
     def build(self, member: Member) -> keras.Model:
-        """Return the member's ordinary model, freshly initialized: what its slot starts as."""
+        """Return the member's ordinary model, freshly initialized and not compiled: what its slot starts as."""
         with isolated_seed(member.seed):
             everywhere = self.chosen is None or not isinstance(member.candidate, Candidate)
             wanted = member.candidate if everywhere else dict.fromkeys(self.hidden, member.candidate)
-            return with_activations(self.model, wanted)
+            return rewritten(self.model, wanted, compiled=False)
 
     def made(self, candidate: Choice) -> keras.Model:
         """Return some model with the candidate, the same one each time."""

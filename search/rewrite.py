@@ -44,6 +44,13 @@ def with_activations(
         >>> with_activations(model, "mish")
         >>> with_activations(model, {"encoder/conv1": "trelu(theta=0.5)", "lstm.recurrent_activation": "hard_sigmoid"})
     """
+    return rewritten(model, activation, weights=weights, rescale_init=rescale_init)
+
+
+def rewritten(
+    model: keras.Model, activation: Any, *, weights: bool = False, rescale_init: bool = False, compiled: bool = True
+) -> keras.Model:
+    """Return what `with_activations` does; not compiled, if so asked: that takes Keras as long as all the rest."""
     found = places(model)
     new = {place: candidate for place, candidate in zip(found, _chosen(found, activation), strict=True) if candidate}
     changed: dict[int, dict[str, Any]] = {}
@@ -53,7 +60,7 @@ def with_activations(
     if rescale_init:
         for layer, initializer in rescaled(new):
             changed.setdefault(id(layer), {})["kernel_initializer"] = initializer
-    copy = _Copy(changed)
+    copy = _Copy(changed, compiled)
     with _dtype_policy(model.dtype_policy):
         result = copy.model(model)
     copy.restore(model, result, weights)
@@ -69,6 +76,17 @@ def _dtype_policy(policy: Any) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def _compiled(model: Any, wanted: bool) -> Iterator[None]:
+    """Keras compiles the clone of a model that says that it is compiled."""
+    before = model.compiled
+    model.compiled = before and wanted
+    try:
+        yield
+    finally:
+        model.compiled = before
 
 
 def _chosen(found: tuple[Place, ...], activation: Any) -> list[Candidate | None]:
@@ -102,10 +120,11 @@ class _Copy:
 
     Args:
         changed: for the identity of a layer, the arguments of its constructor that are new.
+        compiled: whether what is compiled is compiled again.
     """
 
-    def __init__(self, changed: dict[int, dict[str, Any]]):
-        self._changed = changed
+    def __init__(self, changed: dict[int, dict[str, Any]], compiled: bool):
+        self._changed, self._compiled = changed, compiled
         self._made: dict[int, Any] = {}
         self._replaced: set[int] = set()
 
@@ -119,7 +138,7 @@ class _Copy:
                 "A model that is compiled with a lambda cannot be copied: define a function instead. "
                 f"Received: {model.name!r}"
             )
-        with keras.saving.custom_object_scope(known):
+        with keras.saving.custom_object_scope(known), _compiled(model, self._compiled):
             # clone_model's own way into nested models differs between versions, and leads into no wrapper
             call = None if isinstance(model, keras.Sequential) else _call
             return keras.models.clone_model(model, clone_function=self.layer, call_function=call)
