@@ -318,6 +318,32 @@ def in_xla() -> bool:
     return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
+def runs_exact_softmax(x: Tensor) -> bool:
+    """Return whether the backend's own softmax of `x`, in half precision, is within one unit of the last place here.
+
+    TensorFlow's is where oneDNN computes it in float32 inside: on some CPUs, in bfloat16, up to five axes, without XLA.
+    """
+    if keras.backend.backend() != "tensorflow" or dtype_of(x) != "bfloat16" or is_serving():
+        return False
+    if x.shape.rank is None or x.shape.rank > 5 or in_xla():
+        return False
+    import tensorflow as tf
+
+    with tf.init_scope():
+        return tf.executing_eagerly() and _softmax_is_exact()
+
+
+@functools.cache
+def _softmax_is_exact() -> bool:
+    import tensorflow as tf
+
+    if tf.config.get_visible_devices("GPU"):
+        return False
+    logits = tf.cast(tf.reshape(tf.linspace(-8.0, 8.0, 2048), [8, 256]), "bfloat16")
+    found, exact = tf.cast(tf.nn.softmax(logits), "float32"), tf.nn.softmax(tf.cast(logits, "float32"))
+    return bool(tf.reduce_all(tf.abs(found - exact) <= exact * 2.0**-8))  # half a unit, where the mantissa is near 1
+
+
 def _jax(value: Function, product: Function) -> Function:
     import jax
 

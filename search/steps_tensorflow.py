@@ -25,7 +25,7 @@ Tensor = Any
 # many ms to compile, and then saves so many more a step, and of each so many a slot: with oneDNN, and without, where it
 # is 5 of 10 ms at 32 slots (MLP 64-64 on letters, 2 cores).
 _UPDATE, _SLOTS = 200, 8
-_WHOLE, _WHOLE_WITHOUT = (1600, 1.1, 0.015), (2600, 0.3, 0.17)
+_WHOLE, _WHOLE_WITHOUT = (1600, 1.1, 0.015), (5000, 0.3, 0.17)
 
 
 class TrainingStep:

@@ -77,6 +77,7 @@ def test_the_main_job_with_a_small_budget(tmp_path):
     assert f"accuracy {right:.4f}" in done.output.partition("Held-out test")[2]
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_standard_output(tmp_path):
     done = run(tmp_path, "--data", "iris", "--json", "--out", "here", *SMALL)
     plain = json.loads(done.stdout)
@@ -123,6 +124,7 @@ def test_a_search_goes_on_in_its_directory(tmp_path):
     assert sum(t["seconds"] is None for t in trials) == 2  # the first two were not trained again
 
 
+@pytest.mark.slow
 def test_a_csv_with_word_labels_and_the_users_own_model(tmp_path):
     x, y = blobs()
     words = np.array(["ant", "bee", "cat"])[y]

@@ -20,6 +20,7 @@ def rows(text):
     return list(csv_module.DictReader(io.StringIO(text)))
 
 
+@pytest.mark.slow
 def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_path):
     x, y = blobs()
     data = csv(tmp_path / "pets.csv", x, np.array(["ant", "bee", "cat"])[y])

@@ -34,6 +34,7 @@ def verdict():
     return compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **FAST)
 
 
+@pytest.mark.slow
 def test_every_run_is_that_of_an_ordinary_model(verdict):
     base, runs = mlp(), verdict.runs
     for s, seed in enumerate(runs.seeds):

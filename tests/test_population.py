@@ -182,6 +182,7 @@ def test_a_slot_is_its_ordinary_model(name, float64):
     check(make(), ["prelu", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.4)"], compiled, {"x": x, "y": y}, slots=(0, 2))
 
 
+@pytest.mark.slow
 def test_a_slot_is_its_ordinary_model_under_xla_and_for_batches_of_another_size(float64):
     x, y = data(samples=76)
     check(mlp(), ["prelu", "mish", "relu"], settings(), {"x": x, "y": y}, slots=(0, 1), jit_compile=True)
@@ -223,7 +224,7 @@ def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
 
 @pytest.mark.parametrize(
     ("make", "slots", "epochs", "whole", "update"),
-    [(mlp, 8, 80, True, False), (cnn, 8, 80, False, True), (mlp, 8, 9, False, False), (mlp, 7, 80, False, False)],
+    [(mlp, 8, 160, True, False), (cnn, 8, 80, False, True), (mlp, 8, 9, False, False), (mlp, 7, 80, False, False)],
 )
 def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
     class Stop(keras.callbacks.Callback):
@@ -302,6 +303,7 @@ def test_every_activation(trained, float64):
     check(mlp(), candidates, settings(), {"x": x, "y": y}, seeds=[5, 1])
 
 
+@pytest.mark.slow
 def test_weights_of_samples_and_classes(float64):
     x, y = data()
     weight = np.random.default_rng(1).uniform(size=80)

@@ -66,7 +66,7 @@ def attention(value_dim=2):
 MODELS = {make.__name__: make for make in (lstm, gru, simple, folded, both_ways, attention)}
 
 
-FAST = ("lstm", "attention")
+FAST = ("lstm",)
 
 
 @pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in MODELS])

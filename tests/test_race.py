@@ -79,6 +79,7 @@ def test_same_seed_same_table(found):
     ]
 
 
+@pytest.mark.slow
 def test_when_a_run_begins_changes_nothing():
     objective = keras_tuner.Objective("val_loss", "min")
     fit = {"x": X, "y": Y, "validation_split": 0.2}

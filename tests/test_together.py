@@ -272,7 +272,8 @@ def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch):
         assert a.score == pytest.approx(b.score, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["tensorflow", pytest.param("python", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tensorflow", "python"])
 def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind):
     import tensorflow as tf
 
@@ -344,6 +345,7 @@ def frozen(activation="relu"):
     return model
 
 
+@pytest.mark.slow
 def test_a_frozen_prefix_runs_once_and_changes_nothing(tmp_path):
     population = PopulationModel(frozen(), ["relu", "mish", "tanh"])
     assert [layer.plan.path for layer in population.stacked if layer.plan.shared][-1].startswith("re_lu")
