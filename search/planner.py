@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import keras
 
-from .blueprint import layers_of
 from .device import gpus
+from .graph import Graph
 
 Job = TypeVar("Job")
 
@@ -42,9 +42,8 @@ def bytes_per_slot(model: keras.Model, batch_size: int) -> int:
 
 def outputs_per_sample(model: keras.Model) -> int:
     """Return how many values a model's layers put out for one sample; sizes that it leaves open count as 1."""
-    nodes = [layer._inbound_nodes for _, layer in layers_of(model)]
-    outputs = keras.tree.flatten([node.output_tensors for own in nodes for node in own])
-    return sum(math.prod(size or 1 for size in y.shape[1:]) for y in outputs)
+    # not the layers' own nodes: a Sequential model calls all of them again with each `add`
+    return sum(math.prod(size or 1 for size in call.shape[1:]) for call in Graph(model).calls)
 
 
 def free_memory() -> int:

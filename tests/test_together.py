@@ -8,7 +8,7 @@ import pytest
 from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, search_activations
 from keras_acts.search.epochs import SlotEpochs
-from keras_acts.search.planner import bytes_per_slot, waves
+from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
 from tests.models import blobs, mlp
 
 X, Y = blobs(160)
@@ -290,6 +290,17 @@ def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, k
     assert all(
         t.score == pytest.approx(whole.oracle.trials[i].score, rel=1e-5) for i, t in halved.oracle.trials.items()
     )
+
+
+def test_a_slot_counts_the_outputs_of_its_layers_once():
+    layers = [keras.layers.Dense(8), keras.layers.Dense(5), keras.layers.Reshape((5, 1))]
+    listed = keras.Sequential([keras.Input((4,)), *layers])
+    added = keras.Sequential([keras.Input((4,))])
+    for layer in layers:
+        added.add(type(layer).from_config(layer.get_config()))
+    assert outputs_per_sample(listed) == outputs_per_sample(added) == 8 + 5 + 5
+    nested = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), added])
+    assert outputs_per_sample(nested) == 4 + 18
 
 
 def test_waves_are_even():
