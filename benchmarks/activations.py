@@ -101,8 +101,7 @@ def saved_for_backward(function: Function, dtype: str, trained: tuple[Any, ...] 
         backward = [op for op in graph.get_operations() if op not in forward]
         tensors = (_origin(t) for op in backward for t in op.inputs if t.op in forward)
         saved = {t.name: t for t in tensors}
-    size = shape[0] * shape[1]  # of a tensor in a trace that serves all sizes, too
-    return sum(t.dtype.size * (t.shape.num_elements() or size) for t in saved.values() if t.shape.rank) / size
+    return sum(t.dtype.size * t.shape.num_elements() for t in saved.values() if t.shape.rank) / (shape[0] * shape[1])
 
 
 def _origin(tensor: Any) -> Any:

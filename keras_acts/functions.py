@@ -21,16 +21,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.exponential import exp, short_expm1
-from keras_acts.lowering import (
-    dtype_of,
-    is_half,
-    like,
-    recomputed,
-    runs_exact_softmax,
-    wide,
-    with_derivative,
-    with_slope,
-)
+from keras_acts.lowering import dtype_of, is_half, like, recomputed, runs_exact_softmax, wide, with_derivative
 from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
@@ -292,16 +283,8 @@ def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
         rows = ops.reshape(last, (-1, ops.shape(last)[-1]))
         y = ops.moveaxis(ops.reshape(softmax(rows), ops.shape(last)), -1, axis)
         return _with_logits(y, x)
-    exact = not is_half(x) or runs_exact_softmax(x)
-    return _with_logits(ops.softmax(x, axis=axis) if exact else _softmax_of_half(axis)(x), x)
-
-
-@functools.cache
-def _softmax_of_half(axis: int | tuple[int, ...]) -> Callable[[Tensor], Tensor]:
-    def slope(y: Tensor, dy: Tensor) -> Tensor:
-        return ops.multiply(ops.subtract(dy, ops.sum(ops.multiply(dy, y), axis=axis, keepdims=True)), y)
-
-    return with_slope(functools.partial(ops.softmax, axis=axis), slope)
+    z = x if runs_exact_softmax(x) else wide(x)
+    return _with_logits(like(ops.softmax(z, axis=axis), x), x)
 
 
 @activation

@@ -170,58 +170,6 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
     return function
 
 
-def with_slope(closed: Function, slope: Function) -> Function:
-    """Return the function `closed` of `x`, computed in float32; on TensorFlow with a backward pass of its output alone.
-
-    Without XLA, that is compiled. The value is not: `closed` is one kernel of the backend.
-
-    Args:
-        closed: the function on `keras.ops`.
-        slope: the gradient for `x` on `keras.ops`, of the output and its gradient.
-    """
-
-    def value(x: Tensor) -> Tensor:
-        return like(closed(wide(x)), x)
-
-    if keras.backend.backend() != "tensorflow":
-        return value
-    import tensorflow as tf
-
-    def product(y: Tensor, dy: Tensor) -> Tensor:
-        return like(slope(wide(y), wide(dy)), y)
-
-    traced_value, compiled_product = _by_kind(value), _by_kind(product, xla=True)
-
-    def known(x: Tensor, y: Tensor) -> Tensor:
-        """Return `y`, the value of `x`, with its gradient for `x`."""
-
-        @tf.custom_gradient
-        def call(x: Tensor) -> tuple[Tensor, Function]:
-            def gradient(dy: Tensor) -> Tensor:
-                # a graph has the derivative of y for x from how y was made
-                return compiled_product(known(x, y) if tf.executing_eagerly() else y, dy)
-
-            return tf.identity(y), gradient
-
-        result: Tensor = call(x)
-        return result
-
-    @tf.custom_gradient
-    def fused(x: Tensor) -> tuple[Tensor, Function]:
-        y = value(x)
-        return y, lambda dy: product(y, dy)
-
-    in_fused = _traced_once(fused)
-    in_unfused = _traced_once(lambda x: known(x, traced_value(_off_tape(x))))
-
-    def function(x: Tensor) -> Tensor:
-        if is_serving() or x.shape.rank is None:
-            return value(x)
-        return in_fused(x) if in_xla() else in_unfused(x)
-
-    return function
-
-
 def _tensorflow(value: Function, product: Function, served: Function, kernels: Function) -> Function:
     import tensorflow as tf
 

@@ -176,14 +176,14 @@ class Together:
         direction = tuner.oracle.objective.direction
         for execution in range(tuner.executions_per_trial):
             seed = derive(tuner.seed, execution)
-            population = self._built(jobs, seed, execution, fit)
+            built = [self._built(jobs, seed, execution, fit)]
             watching = Watching(tuner, [job.trial for job in jobs], execution, self._callbacks)
             epochs = SlotEpochs(
                 tuner.watched,
                 lambda slot, *rest: tuner.on_epoch_begin(jobs[slot].trial, *rest),
                 lambda slot, *rest: tuner.on_epoch_end(jobs[slot].trial, *rest),
                 watching.each,
-                watching.views(population),
+                watching.views(),
             )
             bests.append(np.full(len(jobs), np.nan))
 
@@ -204,9 +204,9 @@ class Together:
                 if jobs[0].made is None:  # what building one model draws from the random numbers
                     tuner.hypermodel.build(jobs[0].trial.hyperparameters)
                 try:
-                    train_until_done(
-                        population, {**fit, "callbacks": watching.shared}, epochs, tuner.oracle.objective, done
-                    )
+                    own = {**fit, "callbacks": watching.shared}
+                    # nobody else keeps it, should it become smaller
+                    train_until_done(built.pop(), own, epochs, tuner.oracle.objective, done)
                 except KeyboardInterrupt:
                     if all(map(length, epochs.histories)):
                         lengths = map(length, epochs.histories)

@@ -67,6 +67,7 @@ class PopulationTrainer:
         self._members = members or (lambda seed: [Member(candidate, seed) for candidate in self._candidates])
         self._population = PopulationModel(model, self._members(0), slots=slots)
         self._begun: list[np.ndarray] = []
+        self._most = _SLOTS  # seeds of a population: less, once memory has run out
 
     def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed; `at_once` divides the number of seeds, and says how many may be one."""
@@ -77,7 +78,8 @@ class PopulationTrainer:
             except Exception as error:
                 if size == 1 or not planner.is_out_of_memory(error):
                     raise
-                size = _largest_part(at_once, size // 2)
+                self._most = size // 2
+                size = _largest_part(at_once, self._most)
             else:
                 yield from trained
                 waiting = waiting[size:]
@@ -139,7 +141,7 @@ class PopulationTrainer:
             return 1
         batch = max(batch, fit.get("validation_batch_size") or 0)
         slots = min(_SLOTS, planner.most(planner.bytes_per_slot(self._model, batch)))
-        return _largest_part(at_once, max(1, slots // len(self._candidates)))
+        return _largest_part(at_once, max(1, min(self._most, slots // len(self._candidates))))
 
     @property
     def _seeds(self) -> int:

@@ -46,7 +46,7 @@ class Watching:
             tuner._configure_tensorboard_dir(own, trial, execution)
             self.each.append(own)
 
-    def views(self, population: Any) -> list[Any] | None:
+    def views(self) -> list[Any] | None:
         """Return what the slots' callbacks see as models: ordinary ones for TensorBoard; None if none needs it."""
         if not any(isinstance(c, keras.callbacks.TensorBoard) for own in self.each for c in own):
             return None

@@ -162,6 +162,8 @@ def test_seeds_for_which_memory_runs_out_are_halved(monkeypatch):
     trained = trainer.train([5, 6, 7, 8], {**FIT, "epochs": 1}, at_once=4)
     assert [one.history["loss"].shape for one in trained] == [(1, 2)] * 4
     assert sizes == [8, 4, 4]
+    list(trainer.train([9, 10, 11, 12], {**FIT, "epochs": 1}, at_once=4))
+    assert sizes == [8, 4, 4, 4, 4]  # not tried again
     most[0] = 1
     with pytest.raises(tf.errors.ResourceExhaustedError):
         list(trainer.train([5, 6], FIT, at_once=2))

@@ -169,14 +169,15 @@ def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
 
 def test_slots_leave_where_that_saves_more_than_it_costs():
     epochs = SlotEpochs((), None, None, [[]] * 4)
-    epochs.histories = [{"loss": [1.0] * 5}] * 4
-    epochs._ends = [0.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # setting it up took 2 s, an epoch takes 1 s
-    assert not epochs._saves(100)  # all run
+    epochs.set_params({"steps": 100})
+    epochs.histories = [{"loss": [1.0] * 8}] * 4
     epochs.running[0] = False
-    assert not epochs._saves(100)  # a fourth of 5 s
+    assert not epochs._saves(100)  # fewer than half
     epochs.running[1] = False
-    assert epochs._saves(100)
-    assert not epochs._saves(4)
+    assert epochs._saves(100)  # half of 800 steps
+    assert not epochs._saves(7)
+    epochs.running[2] = False
+    assert epochs._saves(7)
 
 
 @pytest.mark.slow
