@@ -4,10 +4,11 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, search_activations
-from keras_acts.search.epochs import SlotEpochs
+from keras_acts.search.epochs import SlotEpochs, train_until_done
 from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
 from tests.models import blobs, mlp
 
@@ -178,6 +179,29 @@ def test_slots_leave_where_that_saves_more_than_it_costs():
     assert not epochs._saves(7)
     epochs.running[2] = False
     assert epochs._saves(7)
+
+
+def test_slots_leave_only_where_what_goes_on_is_the_same(monkeypatch):
+    def interrupted(self, *args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PopulationModel, "fit", interrupted)
+
+    def may(optimizer="sgd", **changed):
+        population = PopulationModel(mlp(), ["relu", "tanh"])
+        population.compile(optimizer, "sparse_categorical_crossentropy")
+        epochs = SlotEpochs((), None, None, [[], []])
+        fit = {"x": X, "y": Y, "epochs": 2, "validation_split": 0.25, **changed}
+        with pytest.raises(KeyboardInterrupt):
+            train_until_done(population, fit, epochs, keras_tuner.Objective("loss", "min"), lambda *_: None)
+        return epochs.may_leave
+
+    assert may()
+    assert may(validation_data=(X, Y))
+    assert not may(validation_data=iter([(X, Y)]))
+    assert not may(steps_per_epoch=2)
+    assert not may(x=tf.data.Dataset.from_tensors((X, Y)), y=None, validation_split=0)
+    assert not may(keras.optimizers.SGD(use_ema=True))
 
 
 @pytest.mark.slow
