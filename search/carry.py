@@ -98,7 +98,8 @@ def to_population(origins: Sequence[tuple[Any, int]], target: Any) -> None:
         block.variable.assign(gathered(block, path, weights))
     healthy = {id(population): keras.ops.convert_to_numpy(population.healthy) for population in sources}
     target.healthy.assign(np.stack([healthy[id(population)][slot] for population, slot in origins]))
-    target.random.state.assign(sources[0].random.state)  # not the numbers of its first steps again
+    # not the numbers of the first steps again
+    target.random.state.assign(keras.ops.convert_to_numpy(sources[0].random.state))
     if not sources[0].compiled:
         return
     target.compile(**compile_arguments(sources[0]))
