@@ -149,9 +149,11 @@ def train_until_done(
         and fit.get("steps_per_epoch") is None
         and not population.optimizer.use_ema
     )
-    options = {name: value for name, value in fit.items() if name not in ("x", "y", "batch_size")}
-    x, y, options = without_waits(x, y, fit.get("batch_size"), options, ())
-    fit = {**options, "x": x, "y": y, "batch_size": fit.get("batch_size"), "verbose": 0}
+    fit = {**fit, "verbose": 0}
+    if epochs.may_leave:
+        options = {name: value for name, value in fit.items() if name not in ("x", "y", "batch_size")}
+        x, y, options = without_waits(x, y, fit.get("batch_size"), options, ())
+        fit = {**options, "x": x, "y": y, "batch_size": fit.get("batch_size")}
     best, first, interrupted = BestEpochs(epochs, objective), fit.get("initial_epoch", 0), False
     while True:
         begun = first + max(map(length, epochs.histories))
