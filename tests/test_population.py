@@ -582,7 +582,9 @@ def test_populations_of_one_model_join_as_they_are(float64):
 
     whole = trained(["relu", "prelu", "mish", "prelu(alpha=0.1)"], times=2)
     one, other = trained(["relu", "prelu"]), trained(["mish", "prelu(alpha=0.1)"])
+    other.random.state.assign([7, 9])
     joined = PopulationModel.join([(other, [1, 0]), (one, [1])])
+    assert list(np.asarray(joined.random.state)) == [7, 9]  # noise goes on, and does not begin again
     assert [str(m.candidate) for m in joined.members] == ["prelu(alpha=0.1)", "mish", "prelu"]
     np.testing.assert_allclose(predicted(joined), [*predicted(other)[::-1], predicted(one)[1]], rtol=1e-8)
     joined.fit(x, y, batch_size=8, shuffle=False, verbose=0)
@@ -637,6 +639,8 @@ def test_a_compiled_model_makes_a_compiled_population_in_public_order():
         )
         np.testing.assert_allclose(predicted[p], alone.predict(x, verbose=0), rtol=1e-4, atol=1e-6)
     assert [m.seed for m in population.members] == [4, 9, 4, 9, 4, 9]
+    assert model.compiled
+    assert not population._state.blueprint.made(population.members[0].candidate).compiled  # which takes time
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -300,8 +300,6 @@ def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tensorflow", "python"])
 def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind):
-    import tensorflow as tf
-
     def short(slots):
         if slots > 3:
             raise MemoryError if kind == "python" else tf.errors.ResourceExhaustedError(None, None, "OOM")
