@@ -1,4 +1,4 @@
-"""Which models may train as one population: those that are the same but for one activation and the learning rate."""
+"""Which models may train as one population: those that are the same but for activations and the learning rate."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 
 from .candidate import Candidate
+from .groups import Assignment
+from .members import Choice
 from .slots import is_activation, places
 
 _OURS = ("keras.", "keras_acts.", "builtins")
@@ -83,19 +85,14 @@ def check_training(model: keras.Model) -> None:
         raise ModelError("the model must be compiled and built")
 
 
-def searched(models: list[Made]) -> tuple[tuple[str, ...], list[Candidate]]:
-    """Return the slots of the first model where models of one key differ, and what each model has there.
-
-    Raises:
-        ModelError: if a model has more than one activation there.
-    """
+def searched(models: list[Made]) -> tuple[tuple[str, ...], list[Choice]]:
+    """Return the slots of the first model where models of one key differ, and what each model has there."""
     columns = list(zip(*(made.activations for made in models), strict=True))
     places_ = [i for i, column in enumerate(columns) if len(set(column)) > 1]
     places_ = places_ or [i for i, column in enumerate(columns) if column[0] == columns[0][0]]
-    chosen = [{made.activations[i] for i in places_} for made in models]
-    if any(len(found) != 1 for found in chosen):
-        raise ModelError("the groups of slots have activations of their own")
-    return tuple(models[0].slots[i] for i in places_), [found.pop() for found in chosen]
+    slots = tuple(models[0].slots[i] for i in places_)
+    assignments = [Assignment.of({models[0].slots[i]: made.activations[i] for i in places_}) for made in models]
+    return slots, [assignment.only or assignment for assignment in assignments]
 
 
 def _candidate(place: Any) -> Candidate:

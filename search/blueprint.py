@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -12,8 +12,9 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 from keras_acts.errors import ModelError
 
 from .members import Choice, Group, Member
-from .rewrite import rewritten, slots
+from .rewrite import rewritten, rewritten_layer
 from .seeding import isolated_seed
+from .slots import places
 from .space import Candidate
 from .tracing import outside_of_traces
 
@@ -34,17 +35,18 @@ class Blueprint:
 
     def __init__(self, model: keras.Model, chosen: tuple[str, ...] | None = None):
         self.model, self.chosen = model, chosen
-        self.hidden = chosen or tuple(slot.name for slot in slots(model) if slot.role == "hidden")
+        self._places = places(model)
+        self.hidden = chosen or tuple(place.slot.name for place in self._places if place.slot.role == "hidden")
         _refuse(model)
-        self._made: dict[Choice, dict[str, Any]] = {}
+        self._originals = dict(layers_of(model))
         self._models: dict[Choice, keras.Model] = {}
+        self._layers: dict[Choice, dict[str, Any]] = {}  # of those models, by path
+        self._searched: dict[tuple[str, Any], Any] = {}
 
     def build(self, member: Member) -> keras.Model:
         """Return the member's ordinary model, freshly initialized and not compiled: what its slot starts as."""
         with isolated_seed(member.seed):
-            everywhere = self.chosen is None or not isinstance(member.candidate, Candidate)
-            wanted = member.candidate if everywhere else dict.fromkeys(self.hidden, member.candidate)
-            return rewritten(self.model, wanted, compiled=False)
+            return rewritten(self.model, self._wanted(member.candidate, self.hidden), compiled=False)
 
     def made(self, candidate: Choice) -> keras.Model:
         """Return some model with the candidate, the same one each time."""
@@ -53,19 +55,43 @@ class Blueprint:
                 self._models[candidate] = self.build(Member(candidate, 0))
         return self._models[candidate]
 
+    @property
+    def reference(self) -> keras.Model:
+        """The first model that was made, whoever's it is: for all that candidates do not change."""
+        return next(iter(self._models.values()))
+
     def layer(self, candidate: Choice, path: str) -> Any:
-        """Return the layer at a path in `made`."""
-        if candidate not in self._made:
-            self._made[candidate] = dict(layers_of(self.made(candidate)))
-        return self._made[candidate][path]
+        """Return the layer at a path in some model with the candidate, the same one each time."""
+        own = self.slots(path)
+        if not own:
+            return self._layers_of(next(iter(self._models)))[path]
+        key = path, candidate if isinstance(candidate, Candidate) else tuple(candidate[slot] for slot in own)
+        if key not in self._searched:
+            self._searched[key] = self._made_layer(candidate, path, own)
+        return self._searched[key]
+
+    def _made_layer(self, candidate: Choice, path: str, own: tuple[str, ...]) -> Any:
+        original = self._originals[path]
+        if candidate in self._models or not _is_known(original):
+            return self._layers_of(candidate)[path]
+        found = [place for place in self._places if place.slot.name in own]
+        with outside_of_traces(), isolated_seed(0):
+            return rewritten_layer(self.model, found, self._wanted(candidate, own), original)
+
+    def _layers_of(self, candidate: Choice) -> dict[str, Any]:
+        if candidate not in self._layers:
+            self._layers[candidate] = dict(layers_of(self.made(candidate)))
+        return self._layers[candidate]
+
+    def _wanted(self, candidate: Choice, own: tuple[str, ...]) -> Any:
+        """What `with_activations` gets for some slots."""
+        if not isinstance(candidate, Candidate):
+            return {slot: candidate[slot] for slot in own}
+        return candidate if self.chosen is None else dict.fromkeys(own, candidate)
 
     def slots(self, path: str) -> tuple[str, ...]:
         """Return the slots of the layer at this path, its own and those it holds, that candidates go to."""
-        return tuple(name for name in self.hidden if name == path or name.startswith((f"{path}/", f"{path}.")))
-
-    def changes(self, path: str) -> bool:
-        """Whether the layer at this path has, or holds, an activation that differs from candidate to candidate."""
-        return bool(self.slots(path))
+        return slots_at(path, self.hidden)
 
     def initial(self, found: tuple[Member, ...], groups: tuple[Group, ...]) -> list[Weights]:
         """Return each member's initial weights by layer; `found` and `groups` are in inside order.
@@ -80,6 +106,7 @@ class Blueprint:
                 key = member if group.trained or alike is None else Member(alike, member.seed)
                 if key not in known:
                     ordinary = self.build(key)
+                    self._models.setdefault(key.candidate, ordinary)
                     known[key] = {path: weights_of(layer) for path, layer in layers_of(ordinary)}
                 weights.append(known[key])
         return weights
@@ -87,7 +114,7 @@ class Blueprint:
     def some(self, found: tuple[Member, ...]) -> list[Weights]:
         """Return weights for each member, of the right shapes; those of one candidate share them."""
         known = {
-            candidate: {path: weights_of(layer) for path, layer in layers_of(self.made(candidate))}
+            candidate: {path: weights_of(self.layer(candidate, path)) for path, _ in layers_of(self.reference)}
             for candidate in dict.fromkeys(member.candidate for member in found)
         }
         return [known[member.candidate] for member in found]
@@ -101,6 +128,17 @@ def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]
             yield from layers_of(layer, f"{path}/")
         else:
             yield path, layer
+
+
+def slots_at(path: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return those of the slots that belong to the layer at a path, or to one that it holds."""
+    return tuple(name for name in names if name == path or name.startswith((f"{path}/", f"{path}.")))
+
+
+def _is_known(layer: Any) -> bool:
+    """Whether it and what it holds are Keras' own, or ours, which build from the shapes that they were built for."""
+    held = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else [layer]
+    return all(type(one).__module__.startswith(("keras.", "keras_acts.")) for one in held)
 
 
 def is_graph(layer: Any) -> bool:

@@ -79,14 +79,14 @@ class PopulationModel(keras.Model):
         blueprint = model if known else Blueprint(model, activation_slots(found, slots))
         order, groups = arrange(found)
         inside = tuple(found[p] for p in order)
+        weights = blueprint.some(inside) if known else blueprint.initial(inside, groups)
         self._state = _State(blueprint, found, order)
         self.random = keras.random.SeedGenerator(found[0].seed)
-        weights = blueprint.some(inside) if known else blueprint.initial(inside, groups)
         chosen = tuple(member.candidate for member in inside)
-        shared = frozen_prefix(blueprint)
+        shared = frozen_prefix(blueprint.model, blueprint.hidden)
         self.stacked = [
-            StackedLayer(path, blueprint, chosen, weights, self.random, path in shared)
-            for path, layer in layers_of(blueprint.made(chosen[0]))
+            StackedLayer(path, blueprint, chosen, [slot[path] for slot in weights], self.random, path in shared)
+            for path, layer in layers_of(blueprint.reference)
             if not isinstance(layer, keras.layers.InputLayer)
         ]
         self._state.stacked = {layer.plan.path: layer for layer in self.stacked}
@@ -368,7 +368,7 @@ class _State:
     def __init__(self, blueprint: Blueprint, found: tuple[Member, ...], order: tuple[int, ...]):
         self.blueprint, self.members, self.order = blueprint, found, order
         self.positions = tuple(int(i) for i in np.argsort(order))
-        self.graph = graph_of(blueprint.made(found[order[0]].candidate))
+        self.graph = graph_of(blueprint.reference)
         self.stacked: dict[str, StackedLayer] = {}
         self.losses: list[Tensor] = []
         self.rates: np.ndarray | None = None

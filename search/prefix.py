@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 
-from .blueprint import Blueprint, graph_of, is_graph, layers_of
+from .blueprint import graph_of, is_graph, layers_of, slots_at
 
 
-def frozen_prefix(blueprint: Blueprint) -> frozenset[str]:
+def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]:
     """Return the paths of the layers that see only what other such layers make of the inputs, and never change.
 
     They are Keras' own, are not trained, hold no slot that is searched, no state that training changes, no random
     numbers. Where no such layer has weights there is nothing to gain, and the set is empty.
+
+    Args:
+        model: a Sequential or Functional model.
+        searched: the names of the slots that are searched.
     """
+    names = tuple(searched)
     found: dict[str, bool] = {}
 
     def through(graph: Any, inputs: list[_Shared], prefix: str) -> Any:
@@ -26,7 +32,7 @@ def frozen_prefix(blueprint: Blueprint) -> frozenset[str]:
                     return through(graph_of(op), keras.tree.flatten(args), f"{path}/")
                 shared = all(x.shared for x in keras.tree.flatten((args, options)) if isinstance(x, _Shared))
                 # a layer that is called twice counts if it does each time
-                found[path] = found.get(path, True) and shared and not blueprint.changes(path) and _never_changes(op)
+                found[path] = found.get(path, True) and shared and not slots_at(path, names) and _never_changes(op)
                 outputs = op._inbound_nodes[0].output_tensors
                 made = [_Shared(found[path]) for _ in outputs]
                 return made[0] if len(made) == 1 else made
@@ -35,10 +41,10 @@ def frozen_prefix(blueprint: Blueprint) -> frozenset[str]:
 
         return graph._run_through_graph(inputs, operation_fn=operation)
 
-    graph = graph_of(blueprint.model)
+    graph = graph_of(model)
     through(graph, [_Shared(True) for _ in graph.inputs], "")
     shared = frozenset(path for path, same in found.items() if same)
-    has_weights = any(path in shared and getattr(layer, "weights", ()) for path, layer in layers_of(blueprint.model))
+    has_weights = any(path in shared and getattr(layer, "weights", ()) for path, layer in layers_of(model))
     return shared if has_weights else frozenset()
 
 

@@ -13,7 +13,7 @@ from keras import ops
 from keras_acts.layers import TrainedActivation
 
 from . import rules  # noqa: F401  (it registers them)
-from .blueprint import OF_ACTIVATION, Blueprint, Weights, variables_of
+from .blueprint import OF_ACTIVATION, Blueprint, variables_of
 from .grouped import by_group, everywhere, last_axis, with_variables
 from .layout import SEEDED, STACKED, Batch
 from .loop import Block, Plan, once, slot_after_slot
@@ -31,7 +31,8 @@ class StackedLayer(keras.layers.Layer):
         path: of the layer, in the model.
         blueprint: the ordinary models.
         candidates: of each slot, in inside order.
-        weights: of each slot, in inside order, the initial weights.
+        weights: of each slot, in inside order, the layer's initial weights. Keras looks at all that a layer is made
+            with: those of the whole model would take it seconds.
         random: makes the population's own random numbers.
         shared: whether it is part of a frozen prefix, and has no weights of the slots' own.
     """
@@ -41,35 +42,41 @@ class StackedLayer(keras.layers.Layer):
         path: str,
         blueprint: Blueprint,
         candidates: tuple[Choice, ...],
-        weights: list[Weights],
+        weights: list[dict[str, np.ndarray]],
         random: keras.random.SeedGenerator,
         shared: bool = False,
     ):
         super().__init__(name=path.replace("/", "_"), autocast=False)
         own = blueprint.slots(path)
         mine = in_groups(candidates, own) if own else ()
-        made = [blueprint.layer(group.candidate, path) for group in mine] or [blueprint.layer(candidates[0], path)]
+        layers = {group: blueprint.layer(group.candidate, path) for group in mine if group.trained}
+        first = blueprint.layer(candidates[0], path)
         searched = {slot: in_groups(candidates, (slot,)) for slot in own}
-        by_rule = all(map(_runs_by_group, made)) and not any(slot.endswith(f".{RECURRENT}") for slot in own)
-        self.plan = Plan(path, blueprint, candidates, searched, rule_for(made[0]) if by_rule else None, [], shared)
+        by_rule = all(map(_runs_by_group, [first, *layers.values()]))
+        by_rule = by_rule and not any(slot.endswith(f".{RECURRENT}") for slot in own)
+        self.plan = Plan(path, blueprint, candidates, searched, rule_for(first) if by_rule else None, [], shared)
         self.random = random
         everyone = Group(0, len(candidates), candidates[0], (), {})
-        for group in () if shared else mine or (everyone,):
-            keys = variables_of(blueprint.layer(group.candidate, path))
-            if self.plan.rule is None or not mine:
-                self._stack(group, list(keys), weights)
-            else:
-                if group is mine[0]:
-                    self._stack(everyone, [key for key in keys if not key.startswith(OF_ACTIVATION)], weights)
-                self._stack(group, [key for key in keys if key.startswith(OF_ACTIVATION)], weights)
+        if shared:
+            parts = []
+        elif self.plan.rule is None or not mine:
+            parts = [
+                (group, list(variables_of(blueprint.layer(group.candidate, path)))) for group in mine or [everyone]
+            ]
+        else:  # in common but for what activations train
+            parts = [(everyone, [key for key in variables_of(first) if not key.startswith(OF_ACTIVATION)])]
+            for group, layer in layers.items():
+                parts.append((group, [key for key in variables_of(layer) if key.startswith(OF_ACTIVATION)]))
+        for group, keys in parts:
+            self._stack(group, keys, weights)
         self.built = True
 
-    def _stack(self, group: Group, keys: list[str], weights: list[Weights]) -> None:
+    def _stack(self, group: Group, keys: list[str], weights: list[dict[str, np.ndarray]]) -> None:
         layer = self.plan.blueprint.layer(group.candidate, self.plan.path)
         trainable = {id(variable) for variable in getattr(layer, "trainable_variables", ())}
         for key in keys:
             reference = variables_of(layer)[key]
-            values = np.stack([slot[self.plan.path][key] for slot in weights[group.start : group.stop]])
+            values = np.stack([slot[key] for slot in weights[group.start : group.stop]])
             variable = self.add_weight(
                 name=reference.name,
                 shape=values.shape,

@@ -16,11 +16,12 @@ from keras_acts.errors import ModelError
 from . import carry, planner
 from .alike import Made, check_training, searched, seen
 from .blueprint import layers_of, variables_of, weights_of
-from .candidate import Candidate
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
-from .members import Member, arrange
+from .groups import chosen_slots
+from .members import Choice, Member, arrange
 from .population import PopulationModel
 from .seeding import derive, isolated_seed
+from .slots import slots
 from .trainers import steps
 from .watching import Watching
 
@@ -33,7 +34,7 @@ class Job:
         trial: of KerasTuner.
         model: the model that the slots are made of.
         slots: of that model, where the candidate goes; None for all hidden ones.
-        candidate: the activation there.
+        candidate: the activation there, or one for each slot.
         rate: the learning rate, if trials have rates of their own.
         made: the trial's own models, one an execution, if the slot must start from their weights.
     """
@@ -41,7 +42,7 @@ class Job:
     trial: Trial
     model: keras.Model
     slots: tuple[str, ...] | None
-    candidate: Candidate
+    candidate: Choice
     rate: float | None
     made: tuple[keras.Model, ...] | None
 
@@ -119,7 +120,7 @@ class Together:
         """The model of the search, if its trials differ in nothing but the activation."""
         tuner, hypermodel = self._tuner, self._tuner.hypermodel
         model = getattr(hypermodel, "model", None)
-        fixed = isinstance(model, keras.Model) and hypermodel.space.per == "model" and not hypermodel.rescale_init
+        fixed = isinstance(model, keras.Model) and not hypermodel.rescale_init
         if not fixed or tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
             return None
         check_training(model)
@@ -151,16 +152,18 @@ class Together:
     def _jobs(self, entries: list[tuple[Trial, list[Made], Any]], fixed: keras.Model | None) -> list[Job]:
         if not entries[0][1]:
             assert fixed is not None  # else each trial has models of its own
-            choose = self._tuner.hypermodel.candidate
-            return [Job(trial, fixed, None, choose(trial.hyperparameters), None, None) for trial, _, _ in entries]
-        slots, candidates = searched([made[0] for _, made, _ in entries])
+            hypermodel = self._tuner.hypermodel
+            names = chosen_slots(slots(fixed), hypermodel.space.per)
+            chosen = [(trial, hypermodel.candidate(trial.hyperparameters)) for trial, _, _ in entries]
+            return [Job(trial, fixed, names, candidate, None, None) for trial, candidate in chosen]
+        names, candidates = searched([made[0] for _, made, _ in entries])
         rates = [made[0].rate for _, made, _ in entries]
         own = len(set(rates)) > 1
         return [
             Job(
                 trial,
                 entries[0][1][0].model,
-                slots,
+                names,
                 candidate,
                 rate if own else None,
                 tuple(one.model for one in made),
@@ -253,7 +256,7 @@ class Together:
             model.optimizer.iterations.assign(round(taken * share[slot]))
             if job.rate is not None:
                 model.optimizer.learning_rate = job.rate
-            model.save_weights(self._tuner._get_checkpoint_fname(job.trial.trial_id))
+            carry.save_weights(model, self._tuner._get_checkpoint_fname(job.trial.trial_id))
             utils.save_json(self._tuner._get_build_config_fname(job.trial.trial_id), model.get_build_config())
 
 

@@ -38,7 +38,7 @@ class ActivationTuner(keras_tuner.Tuner):
     It differs from KerasTuner's own in what it proposes (`ActivationOracle`), in that all trials share their
     initialization and batch order (so that they can be compared), in that a candidate whose loss is no longer finite is
     stopped and recorded as diverged, and in that it leaves the global seed, dtype policy and Keras session alone.
-    Trials whose models are the same but for the activation and a constant learning rate train together, as one
+    Trials whose models are the same but for their activations and a constant learning rate train together, as one
     population (see `PopulationModel`): the same scores, sooner. What cannot, trains one by one, and a line says why.
 
     Args:
@@ -212,6 +212,7 @@ class ActivationTuner(keras_tuner.Tuner):
             trial.status, trial.message = TrialStatus.INVALID, f"{_first_line(error)}\n{traceback.format_exc()}"
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
+        gc.collect()  # the models of earlier trials are full of cycles
         with isolated_seed(derive(self.seed, next(self._executions))):
             history = super()._build_and_fit_model(trial, *args, **kwargs)
         return self._checked(history)
@@ -245,8 +246,8 @@ class ActivationTuner(keras_tuner.Tuner):
         return model
 
     def _try_build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        # KerasTuner's own begins with clear_session(), which forgets the user's dtype policy and seed as well
-        gc.collect()
+        # KerasTuner's own begins with clear_session(), which forgets the user's dtype policy and seed as well, and
+        # with gc.collect(), which takes half a second once there are a few programs
         model = self._build_hypermodel(hp)
         if not isinstance(model, keras.Model):
             raise keras_tuner.errors.FatalTypeError(f"build must return a Keras model. Received: {model!r}")

@@ -7,7 +7,14 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import ModelError, SearchError
-from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, search_activations
+from keras_acts.search import (
+    ActivationSpace,
+    ActivationTuner,
+    PopulationModel,
+    activation_choice,
+    search_activations,
+    slots,
+)
 from keras_acts.search.epochs import SlotEpochs, train_until_done
 from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
 from tests.models import blobs, mlp
@@ -93,6 +100,29 @@ def test_functions_with_hyperparameters_and_learning_rates_of_their_own(tmp_path
     assert_same(together, alone)
     assert len(sizes) == 2  # a population for each number of units
     assert sum(sizes) == 7
+
+
+@pytest.mark.slow
+def test_slots_with_activations_of_their_own(tmp_path, monkeypatch):
+    def build(hp):
+        model = keras.Sequential([keras.Input((4,))])
+        for name in ("first", "second"):
+            model.add(keras.layers.Dense(6, activation=activation_choice(hp, name, VALUES)))
+        model.add(keras.layers.Dense(3, activation="softmax"))
+        model.compile("adam", "sparse_categorical_crossentropy")
+        return model
+
+    sizes = fitted(monkeypatch)
+    space = {"activations": ActivationSpace(NAMES, per="layer"), "max_trials": 8}
+    oracle = {"oracle": lambda: keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=8, seed=3)}
+    for name, model, arguments in (("model", None, space), ("function", build, oracle)):
+        together, alone = both(tmp_path / name, model, **arguments)
+        assert_same(together, alone)
+        for one, other in zip(together.get_best_models(8), alone.get_best_models(8), strict=True):
+            assert [slot.current for slot in slots(one)] == [slot.current for slot in slots(other)]
+            for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
+                np.testing.assert_allclose(a, b, atol=2e-4)
+    assert sizes == [8, 8]
 
 
 @pytest.mark.slow
@@ -324,6 +354,9 @@ def test_a_slot_counts_the_outputs_of_its_layers_once():
     assert outputs_per_sample(listed) == outputs_per_sample(added) == 8 + 5 + 5
     nested = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), added])
     assert outputs_per_sample(nested) == 4 + 18
+    assert outputs_per_sample(frozen()) == 8 + 3  # what is frozen runs once for all slots
+    head = 4 * ((5 * 8 + 8) + (8 * 3 + 3))
+    assert bytes_per_slot(frozen(), 32) == 8 * head + 4 * 2 * 32 * (8 + 3)
 
 
 def test_waves_are_even():

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 
 from keras_acts.search import export, slots, with_activations
+from keras_acts.search.blueprint import layers_of, slots_at, variables_of
+from keras_acts.search.rewrite import rewritten_layer
+from keras_acts.search.slots import places
 from tests.zoo import ZOO, samples
 
 OTHER = "trelu(alpha=0.1, theta=0.5)"
@@ -192,3 +195,29 @@ def test_a_frozen_application_stays_as_it_is():
     assert len(other.trainable_variables) == len(model.trainable_variables) == 4
     image = np.random.default_rng(0).uniform(-1, 1, size=(2, 32, 32, 3)).astype("float32")
     np.testing.assert_array_equal(other.get_layer(base.name)(image), base(image))
+
+
+@everywhere
+def test_a_layer_made_alone_is_that_of_the_whole_model(name):
+    model = ZOO[name].build()
+    hidden = [place for place in places(model) if place.slot.role == "hidden"]
+    for activation in ("mish", "prelu"):
+        whole = dict(layers_of(with_activations(model, activation)))
+        for path, layer in layers_of(model):
+            names = slots_at(path, [place.slot.name for place in hidden])
+            if names:
+                found = [place for place in hidden if place.slot.name in names]
+                alone = rewritten_layer(model, found, activation, layer)
+                assert _facts(alone) == _facts(whole[path])
+
+
+def _facts(layer):
+    variables = {key: (v.shape, v.dtype, v.trainable) for key, v in variables_of(layer).items()}
+    return layer.name, _nameless(layer.get_config()), variables, layer.built, layer.trainable
+
+
+def _nameless(config):
+    """Without the names inside, which Keras counts up."""
+    if isinstance(config, dict):
+        return {key: _nameless(value) for key, value in config.items() if key not in ("name", "shared_object_id")}
+    return [_nameless(value) for value in config] if isinstance(config, list | tuple) else config
