@@ -86,7 +86,13 @@ def check_training(model: keras.Model) -> None:
 
 
 def searched(models: list[Made]) -> tuple[tuple[str, ...], list[Choice]]:
-    """Return the slots of the first model where models of one key differ, and what each model has there."""
+    """Return the slots of the first model where models of one key differ, and what each model has there.
+
+    Raises:
+        ModelError: if they have no hidden slot.
+    """
+    if not models[0].slots:
+        raise ModelError("a model has no hidden slot")
     columns = list(zip(*(made.activations for made in models), strict=True))
     places_ = [i for i, column in enumerate(columns) if len(set(column)) > 1]
     places_ = places_ or [i for i, column in enumerate(columns) if column[0] == columns[0][0]]

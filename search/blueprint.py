@@ -11,7 +11,7 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 
 from keras_acts.errors import ModelError
 
-from .members import Choice, Group, Member
+from .members import Choice, Member
 from .rewrite import rewritten, rewritten_layer
 from .seeding import isolated_seed
 from .slots import places
@@ -38,10 +38,10 @@ class Blueprint:
         self._places = places(model)
         self.hidden = chosen or tuple(place.slot.name for place in self._places if place.slot.role == "hidden")
         _refuse(model)
-        self._originals = dict(layers_of(model))
+        self._originals = dict(layers_of(model))  # by path
         self._models: dict[Choice, keras.Model] = {}
         self._layers: dict[Choice, dict[str, Any]] = {}  # of those models, by path
-        self._searched: dict[tuple[str, Any], Any] = {}
+        self._searched: dict[tuple[str, Any], Any] = {}  # for paths with slots, and what is in these
 
     def build(self, member: Member) -> keras.Model:
         """Return the member's ordinary model, freshly initialized and not compiled: what its slot starts as."""
@@ -57,14 +57,15 @@ class Blueprint:
 
     @property
     def reference(self) -> keras.Model:
-        """The first model that was made, whoever's it is: for all that candidates do not change."""
+        """The first model that was made, for all that candidates do not change."""
         return next(iter(self._models.values()))
 
     def layer(self, candidate: Choice, path: str) -> Any:
         """Return the layer at a path in some model with the candidate, the same one each time."""
         own = self.slots(path)
         if not own:
-            return self._layers_of(next(iter(self._models)))[path]
+            candidate = next(iter(self._models))  # the reference's
+            return self._layers_of(candidate)[path]
         key = path, candidate if isinstance(candidate, Candidate) else tuple(candidate[slot] for slot in own)
         if key not in self._searched:
             self._searched[key] = self._made_layer(candidate, path, own)
@@ -93,31 +94,69 @@ class Blueprint:
         """Return the slots of the layer at this path, its own and those it holds, that candidates go to."""
         return slots_at(path, self.hidden)
 
-    def initial(self, found: tuple[Member, ...], groups: tuple[Group, ...]) -> list[Weights]:
-        """Return each member's initial weights by layer; `found` and `groups` are in inside order.
+    def initial(self, found: tuple[Member, ...]) -> list[Weights]:
+        """Return each member's initial weights by layer.
 
-        Members of one seed whose activations have no variables share them: they have the same random numbers.
+        Members of one seed have the same random numbers: what activations train starts as constants. The reference is
+        the first member's without such, if there is one.
         """
+        self._check_outputs(found)
+        first = min(found, key=lambda member: self._trains(member.candidate)).candidate
+        common: dict[int, Weights] = {}
+        for seed in dict.fromkeys(member.seed for member in found):
+            model = self.build(Member(first, seed))
+            if not self._models:
+                _refuse_shared(model)
+            self._models.setdefault(first, model)
+            common[seed] = _weights(model)
         known: dict[Member, Weights] = {}
-        weights = []
-        alike = next((group.candidate for group in groups if not group.trained), None)
-        for group in groups:
-            for member in found[group.start : group.stop]:
-                key = member if group.trained or alike is None else Member(alike, member.seed)
-                if key not in known:
-                    ordinary = self.build(key)
-                    self._models.setdefault(key.candidate, ordinary)
-                    known[key] = {path: weights_of(layer) for path, layer in layers_of(ordinary)}
-                weights.append(known[key])
-        return weights
+        for member in found:
+            if member not in known:
+                own = self._own(member.candidate, first, common[member.seed])
+                known[member] = _weights(self.build(member)) if own is None else own
+        return [known[member] for member in found]
 
     def some(self, found: tuple[Member, ...]) -> list[Weights]:
         """Return weights for each member, of the right shapes; those of one candidate share them."""
-        known = {
-            candidate: {path: weights_of(self.layer(candidate, path)) for path, _ in layers_of(self.reference)}
-            for candidate in dict.fromkeys(member.candidate for member in found)
-        }
+        first, common, known = next(iter(self._models)), _weights(self.reference), dict[Choice, Weights]()
+        for candidate in dict.fromkeys(member.candidate for member in found):
+            own = self._own(candidate, first, common)
+            known[candidate] = _weights(self.made(candidate)) if own is None else own
         return [known[member.candidate] for member in found]
+
+    def _own(self, candidate: Choice, other: Choice, common: Weights) -> Weights | None:
+        """The weights of a candidate, given another's; None if they differ in more than trained activations."""
+        if candidate == other or not (self._trains(candidate) or self._trains(other)):
+            return common
+        own = dict(common)
+        for path in filter(self.slots, common):
+            mine = weights_of(self.layer(candidate, path))
+            trained = {key: value for key, value in mine.items() if key.startswith(OF_ACTIVATION)}
+            own[path] = {key: value for key, value in common[path].items() if not key.startswith(OF_ACTIVATION)}
+            own[path].update(trained)
+            if {key: value.shape for key, value in own[path].items()} != {key: v.shape for key, v in mine.items()}:
+                return None
+        return own
+
+    def _trains(self, choice: Choice) -> bool:
+        candidates = [choice] if isinstance(choice, Candidate) else choice.values()
+        return any(candidate.trained for candidate in candidates)
+
+    def _check_outputs(self, found: tuple[Member, ...]) -> None:
+        for place in self._places:
+            name = place.slot.name
+            if place.slot.role == "output" and name in self.hidden:
+                chosen = [member.candidate for member in found]
+                names = {c.name if isinstance(c, Candidate) else c[name].name for c in chosen}
+                if len(names) > 1 and names & {"softmax", "sigmoid"}:
+                    raise ModelError(
+                        "Losses take the logits of a softmax or sigmoid, so a population has one for an output in all "
+                        f"slots, or in none. Received: {sorted(names)} for {name!r}"
+                    )
+
+
+def _weights(model: keras.Model) -> Weights:
+    return {path: weights_of(layer) for path, layer in layers_of(model)}
 
 
 def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -189,3 +228,14 @@ def _refuse(model: keras.Model) -> None:
         for variable in layer.trainable_variables:
             if getattr(variable, "overwrite_with_gradient", False):
                 raise ModelError(f"A population trains no quantized weights. Received: {path!r}")
+
+
+def _refuse_shared(model: keras.Model) -> None:
+    paths: dict[int, str] = {}
+    for path, layer in layers_of(model):
+        for part in layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else ():
+            if paths.setdefault(id(part), path) != path:
+                raise ModelError(
+                    "A population has no layer that a model and one inside of it share. "
+                    f"Received: {paths[id(part)]!r}, which is {path!r} too"
+                )

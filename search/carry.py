@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from keras.src.backend.common import global_state
 from keras.src.saving import saving_lib
 
 from .blueprint import layers_of, variables_of
-from .members import Member, arrange
+from .members import Member
 
 Values = Callable[[Any], Any]
 
@@ -69,10 +70,9 @@ def save_weights(model: keras.Model, path: str) -> None:
     What belongs to no file, Keras finds out for each object, a third of its time: it keeps the answer under another
     name than that under which it looks for it (3.12 to 3.15 at least).
     """
-    find = getattr(saving_lib, "get_attr_skipset", None)
-    if find is not None:
+    with contextlib.suppress(AttributeError, ValueError):  # there need not be such a function, or such a kind
         for kind in ("Layer", "Functional", "Sequential", "Operation", "Metric", "Optimizer", "Loss"):
-            global_state.set_global_attribute(f"saving_attr_skiplist_{kind}", find(kind))
+            global_state.set_global_attribute(f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind))
     model.save_weights(path)
 
 
@@ -81,7 +81,7 @@ def to_start(population: Any, members: Sequence[Member]) -> None:
     state = population._state
     state.members = tuple(members)
     inside = tuple(members[p] for p in state.order)
-    weights = state.blueprint.initial(inside, arrange(inside)[1])
+    weights = state.blueprint.initial(inside)
     for layer in population.stacked:
         for block in layer.plan.blocks:
             mine = weights[block.start : block.stop]

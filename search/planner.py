@@ -14,8 +14,6 @@ import keras
 from .blueprint import layers_of, variables_of
 from .device import gpus
 from .graph import Graph
-from .prefix import frozen_prefix
-from .slots import slots
 
 Job = TypeVar("Job")
 
@@ -26,35 +24,30 @@ _CGROUPS = (
 )
 
 
-def bytes_per_slot(model: keras.Model, batch_size: int) -> int:
+def bytes_per_slot(model: keras.Model, batch_size: int, shared: frozenset[str] = frozenset()) -> int:
     """Estimate what one more slot of a population takes in training.
 
     A trained value counts for itself, its gradient, the value before the update and a copy of the best epoch; two
     states of the optimizer, as Adam's, for themselves and that copy; a layer's output with its gradient for each sample
-    of a batch. Sizes that the model leaves open count as 1. A frozen prefix is common to all slots.
+    of a batch. Sizes that the model leaves open count as 1.
 
     Args:
         model: the ordinary model.
         batch_size: of training or validation, the larger.
+        shared: the paths of layers that run once for all slots, with one copy of their weights.
     """
     width = 8 if keras.config.floatx() == "float64" else 4
-    shared = _shared(model)
+    once = {id(v) for path, layer in layers_of(model) if path in shared for v in variables_of(layer).values()}
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
-    kept = {id(v) for path, layer in layers_of(model) if path in shared for v in variables_of(layer).values()}
-    others = sum(math.prod(v.shape) for v in model.non_trainable_variables if id(v) not in kept)
-    return width * (8 * trained + 3 * others + 2 * batch_size * outputs_per_sample(model))
+    others = sum(math.prod(v.shape) for v in model.non_trainable_variables if id(v) not in once)
+    return width * (8 * trained + 3 * others + 2 * batch_size * outputs_per_sample(model, shared))
 
 
-def outputs_per_sample(model: keras.Model) -> int:
-    """Return how many values a slot's layers put out for one sample; sizes that the model leaves open count as 1."""
-    shared = _shared(model)
+def outputs_per_sample(model: keras.Model, shared: frozenset[str] = frozenset()) -> int:
+    """Return how many values the layers put out for one sample, without the shared; unknown sizes count as 1."""
     # not the layers' own nodes: a Sequential model calls all of them again with each `add`
     calls = [call for call in Graph(model).calls if call.path not in shared]
     return sum(math.prod(size or 1 for size in call.shape[1:]) for call in calls)
-
-
-def _shared(model: keras.Model) -> frozenset[str]:
-    return frozen_prefix(model, [slot.name for slot in slots(model).hidden])
 
 
 def free_memory() -> int:

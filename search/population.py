@@ -77,9 +77,9 @@ class PopulationModel(keras.Model):
         found = members(candidates, seeds)
         known = isinstance(model, Blueprint)  # `join` gives one, and then all weights
         blueprint = model if known else Blueprint(model, activation_slots(found, slots))
-        order, groups = arrange(found)
+        order, _ = arrange(found)
         inside = tuple(found[p] for p in order)
-        weights = blueprint.some(inside) if known else blueprint.initial(inside, groups)
+        weights = blueprint.some(inside) if known else blueprint.initial(inside)
         self._state = _State(blueprint, found, order)
         self.random = keras.random.SeedGenerator(found[0].seed)
         chosen = tuple(member.candidate for member in inside)

@@ -52,9 +52,10 @@ class StackedLayer(keras.layers.Layer):
         layers = {group: blueprint.layer(group.candidate, path) for group in mine if group.trained}
         first = blueprint.layer(candidates[0], path)
         searched = {slot: in_groups(candidates, (slot,)) for slot in own}
-        by_rule = all(map(_runs_by_group, [first, *layers.values()]))
+        rule = rule_for(first)
+        by_rule = all(_runs_by_group(layer) and rule_for(layer) is rule for layer in (first, *layers.values()))
         by_rule = by_rule and not any(slot.endswith(f".{RECURRENT}") for slot in own)
-        self.plan = Plan(path, blueprint, candidates, searched, rule_for(first) if by_rule else None, [], shared)
+        self.plan = Plan(path, blueprint, candidates, searched, rule if by_rule else None, [], shared)
         self.random = random
         everyone = Group(0, len(candidates), candidates[0], (), {})
         if shared:

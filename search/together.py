@@ -18,8 +18,10 @@ from .alike import Made, check_training, searched, seen
 from .blueprint import layers_of, variables_of, weights_of
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .groups import chosen_slots
+from .hypermodel import ActivationHyperModel
 from .members import Choice, Member, arrange
 from .population import PopulationModel
+from .prefix import frozen_prefix
 from .seeding import derive, isolated_seed
 from .slots import slots
 from .trainers import steps
@@ -72,7 +74,9 @@ class Together:
         # as they will lie inside: what a population returns needs no sorting then, nor does its gradient
         order, _ = arrange(tuple(Member(job.candidate, 0) for job in jobs))
         jobs = [jobs[index] for index in order]
-        waiting = planner.waves(jobs, planner.bytes_per_slot(jobs[0].model, _batch_size(fit)), self._memory)
+        model = jobs[0].model
+        shared = frozen_prefix(model, jobs[0].slots or [slot.name for slot in slots(model).hidden])
+        waiting = planner.waves(jobs, planner.bytes_per_slot(model, _batch_size(fit), shared), self._memory)
         while waiting:
             wave = waiting.pop(0)
             if len(wave) < 2:
@@ -92,7 +96,11 @@ class Together:
     def groups(self, trials: Iterable[Trial]) -> list[tuple[list[Job], dict[str, Any]]]:
         """Return jobs that may share a population, with what `fit` gets."""
         by_key: dict[Any, list[tuple[Trial, list[Made], dict[str, Any]]]] = {}
-        alone = self._fixed()
+        try:
+            alone = self._fixed()
+        except ModelError as error:
+            self.reasons[str(error)] = None
+            return []
         for trial in trials:
             fit = self._tuner.fit_options(trial, self._fit)
             apart = repr([fit.get("epochs"), fit.get("initial_epoch")])
@@ -117,14 +125,17 @@ class Together:
         return result
 
     def _fixed(self) -> keras.Model | None:
-        """The model of the search, if its trials differ in nothing but the activation."""
+        """The model of the search, if its trials differ in nothing but hidden activations."""
         tuner, hypermodel = self._tuner, self._tuner.hypermodel
-        model = getattr(hypermodel, "model", None)
-        fixed = isinstance(model, keras.Model) and not hypermodel.rescale_init
-        if not fixed or tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
+        if not isinstance(hypermodel, ActivationHyperModel) or not isinstance(hypermodel.model, keras.Model):
             return None
-        check_training(model)
-        return model
+        if hypermodel.rescale_init or tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
+            return None
+        check_training(hypermodel.model)
+        table = slots(hypermodel.model)
+        names = chosen_slots(table, hypermodel.space.per) or ()
+        # losses look at what activation an output has
+        return None if any(slot.role == "output" for slot in table if slot.name in names) else hypermodel.model
 
     def _made(self, trial: Trial) -> list[Made]:
         """A trial's own models, one an execution."""
@@ -247,7 +258,8 @@ class Together:
             # without trained activations all files look alike
             model = models.get(group.start if group.trained else -1)
             if model is None:
-                model = population._state.blueprint.made(group.candidate)
+                blueprint = population._state.blueprint
+                model = blueprint.made(group.candidate) if group.trained else blueprint.reference
                 model.compile(**carry.compile_arguments(job.model))
                 model.optimizer.build(model.trainable_variables)
                 models[group.start if group.trained else -1] = model

@@ -132,6 +132,8 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def _train(self, trials: list[Trial], fit: dict[str, Any]) -> None:
         """Train trials, in populations where that is possible, and end each."""
+        if self.oracle.end_order:
+            gc.collect()  # the models of earlier trials are full of cycles
         together = Together(self, fit, self.memory)
         waiting = {trial.trial_id: trial for trial in trials}
         for jobs, options in together.groups(trials) if len(trials) > 1 else ():
@@ -212,7 +214,7 @@ class ActivationTuner(keras_tuner.Tuner):
             trial.status, trial.message = TrialStatus.INVALID, f"{_first_line(error)}\n{traceback.format_exc()}"
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
-        gc.collect()  # the models of earlier trials are full of cycles
+        gc.collect()
         with isolated_seed(derive(self.seed, next(self._executions))):
             history = super()._build_and_fit_model(trial, *args, **kwargs)
         return self._checked(history)

@@ -13,6 +13,7 @@ from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
 from keras_acts.search.seeding import isolated_seed
 from keras_acts.search.vectorize import forget, vectorizes
+from tests.zoo import shared_between_models
 
 ACTIVATIONS = (
     *("relu", "mish", "tanh", "sigmoid", "elu", "elu(alpha=0.5)", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)"),
@@ -510,6 +511,18 @@ def test_saturated_outputs_keep_their_gradient():
     before = population.model(0).layers[-1].bias.numpy()
     population.fit(x, y, verbose=0)
     np.testing.assert_allclose(population.model(0).layers[-1].bias - before, [-0.01, 0.01], rtol=1e-5)
+
+
+def test_a_searched_output_has_logits_in_all_slots_or_in_none():
+    with pytest.raises(ModelError, match=r"in all slots, or in none\. Received: \['linear', 'softmax'\]"):
+        PopulationModel(mlp(), ["softmax", "linear"], slots=["output"])
+    population = PopulationModel(mlp(), ["softmax", "softmax"], slots=["output"])
+    assert hasattr(population(np.zeros((1, 4), "float32")), "_keras_logits")
+
+
+def test_a_layer_of_two_models_is_refused():
+    with pytest.raises(ModelError, match=r"that a model and one inside of it share. Received: .*used_twice"):
+        PopulationModel(shared_between_models(), ["relu", "mish"])
 
 
 CHOICES = {

@@ -78,6 +78,14 @@ def test_sequences(name, float64):  # noqa: F811
     assert all(rules_of(population).values())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("candidates", [("relu", "prelu"), ("prelu", "relu")])
+def test_both_ways_with_trained_activations_run_slot_after_slot(candidates, float64):  # noqa: F811
+    x, y = data((4, 3))
+    population = check(both_ways(), candidates, settings(), {"x": x, "y": y})
+    assert not all(rules_of(population).values())
+
+
 def test_attention_drops_weights_of_each_slot_by_itself():
     x = keras.Input((40, 1))
     copies = {"kernel_initializer": "ones", "use_bias": False}

@@ -1,5 +1,6 @@
 """Trials trained together: the same scores, checkpoints, hooks and resumes as one by one, in any memory."""
 
+import h5py
 import keras
 import keras_tuner
 import numpy as np
@@ -10,13 +11,17 @@ from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import (
     ActivationSpace,
     ActivationTuner,
+    Assignment,
     PopulationModel,
     activation_choice,
     search_activations,
     slots,
+    with_activations,
 )
+from keras_acts.search.carry import save_weights
 from keras_acts.search.epochs import SlotEpochs, train_until_done
 from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
+from keras_acts.search.prefix import frozen_prefix
 from tests.models import blobs, mlp
 
 X, Y = blobs(160)
@@ -294,17 +299,30 @@ def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
     def scalar(hp):
         return mlp(activation_choice(hp, space=["prelu", "trelu(alpha=trained)"]))
 
+    def linear(hp):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+        activation_choice(hp, space=["relu", "mish"])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
     class Watch(keras.callbacks.Callback):
         pass
+
+    def fixed():
+        model = mlp()
+        model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+        return model
 
     for build_, reason, more in (
         (subclassed, "subclassed", {}),
         (eager, "eagerly", {}),
         (mixing, "optimizer must be", {}),
         (scalar, "for each channel", {}),
+        (linear, "no hidden slot", {}),
+        (fixed(), "runs eagerly", {}),
         (mlp(), "callback Watch", {"callbacks": [Watch()]}),
     ):
-        space = NAMES if isinstance(build_, keras.Model) else None
+        space = ActivationSpace(NAMES, per="layer") if isinstance(build_, keras.Model) else None
         searched = tuner(tmp_path / reason, build_, max_trials=2, activations=space)
         said = []
         searched.say = said.append
@@ -354,9 +372,12 @@ def test_a_slot_counts_the_outputs_of_its_layers_once():
     assert outputs_per_sample(listed) == outputs_per_sample(added) == 8 + 5 + 5
     nested = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), added])
     assert outputs_per_sample(nested) == 4 + 18
-    assert outputs_per_sample(frozen()) == 8 + 3  # what is frozen runs once for all slots
+    # what is frozen runs once for all slots
+    model = frozen()
+    shared = frozen_prefix(model, [slot.name for slot in slots(model).hidden])
     head = 4 * ((5 * 8 + 8) + (8 * 3 + 3))
-    assert bytes_per_slot(frozen(), 32) == 8 * head + 4 * 2 * 32 * (8 + 3)
+    assert bytes_per_slot(model, 32, shared) == 8 * head + 4 * 2 * 32 * (8 + 3)
+    assert outputs_per_sample(model) == 6 + 6 + 5 + 5 + 8 + 3
 
 
 def test_waves_are_even():
@@ -422,3 +443,26 @@ def test_a_frozen_prefix_runs_once_and_changes_nothing(tmp_path):
     for one, other in zip(together.get_best_models(3), alone.get_best_models(3), strict=True):
         for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+def test_a_population_clones_its_model_once():
+    names = ("prelu", "relu", "trelu(alpha=trained)")
+    choices = [Assignment.of({"first": a, "second": b}) for a in names for b in names]
+    for candidates in (choices, ["mish", "prelu", "elu"]):
+        population = PopulationModel(mlp(), candidates)
+        population.select([2, 0])
+        assert len(population._state.blueprint._models) == 1
+
+
+def test_a_checkpoint_is_a_file_of_keras(tmp_path):
+    found = []
+    for name, save in (("keras", keras.Model.save_weights), ("ours", save_weights)):
+        model = with_activations(mlp(), "prelu")
+        model.optimizer.build(model.trainable_variables)
+        save(model, str(tmp_path / f"{name}.weights.h5"))
+        with h5py.File(tmp_path / f"{name}.weights.h5") as file:
+            entries = []
+            file.visititems(lambda path, entry, entries=entries: entries.append((path, getattr(entry, "shape", None))))
+        found.append(entries)
+    assert found[0] == found[1]
+    assert any(shape == (4, 8) for _, shape in found[0])
