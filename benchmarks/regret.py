@@ -121,7 +121,8 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
     starts = [grid.index[c] for c in SPACE.grid(1)]
     pool = [int(k) for k in replay.rng.permutation(len(grid.shapes))]
     rungs = schedule(budget, replay.whole, None, len(starts))
-    made = Race(starts, rungs, ShapeProposer(pool, lambda ks: grid.shapes[list(ks)]))
+    names = [candidate.name for candidate in replay.truth.candidates]
+    made = Race(starts, rungs, ShapeProposer(pool, lambda ks: grid.shapes[list(ks)]), names.__getitem__)
     cohorts: list[set[tuple[int, int]]] = []
     done: dict[tuple[int, int], int] = {}
     while (heat := made.ask()) is not None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def race_in(space: ActivationSpace, trials: int, epochs: int, total: int, seed: 
     """
     starts = space.grid(1)
     pool = [*space.grid(5), *space.sample(_POOL, derive(seed))]
-    return Race(starts, schedule(trials, epochs, total, len(starts)), ShapeProposer(pool, shapes))
+    rungs = schedule(trials, epochs, total, len(starts))
+    return Race(starts, rungs, ShapeProposer(pool, shapes), attrgetter("name"))
 
 
 class RaceSearch:

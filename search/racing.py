@@ -116,7 +116,9 @@ def cost(rungs: Sequence[Rung]) -> int:
     return total
 
 
-def survivors(scores: np.ndarray, keep: int, *, level: float = 0.0) -> list[int]:
+def survivors(
+    scores: np.ndarray, keep: int, *, level: float = 0.0, kinds: Sequence[Hashable] | None = None
+) -> list[int]:
     """Return which candidates go on, the baseline (row 0) always first, the others from the best on.
 
     A candidate with a diverged run never goes on and never takes a place: the next best does. One that is worse than
@@ -124,10 +126,14 @@ def survivors(scores: np.ndarray, keep: int, *, level: float = 0.0) -> list[int]
     ``level / (K - 1)``: since the best candidate of all is not truly worse than any other, it leaves wrongly with a
     probability of at most `level`, whichever of the K - 1 others leads.
 
+    Where there are kinds, the best of each comes before the second best of any. Else variants of one that learns fast,
+    which all score alike, fill a rung, and what learns slowly at first is out before it shows what it can.
+
     Args:
         scores: (K, S), higher is better, nan where a run diverged.
         keep: how many go on at most, besides the baseline.
         level: of the test; 0 for none.
+        kinds: of each candidate.
 
     Example:
         >>> survivors(np.array([[0.1], [0.5], [np.nan], [0.3]]), keep=2)
@@ -136,7 +142,12 @@ def survivors(scores: np.ndarray, keep: int, *, level: float = 0.0) -> list[int]
     means = np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
     order = [int(k) for k in np.argsort(-means, kind="stable") if np.isfinite(means[k])]
     kept = [k for k in order if k == order[0] or not _worse(scores[k] - scores[order[0]], level / (len(order) - 1))]
-    return [0, *[k for k in kept if k][:keep]]
+    others = [k for k in kept if k]
+    if kinds is not None:
+        mine = [kinds[k] for k in others]
+        before = [mine[:i].count(kind) for i, kind in enumerate(mine)]
+        others = [others[i] for i in sorted(range(len(others)), key=before.__getitem__)]
+    return [0, *others[:keep]]
 
 
 def _worse(differences: np.ndarray, level: float) -> bool:
@@ -156,6 +167,7 @@ class Race:
         starts: the candidates that start first, the baseline first of all.
         rungs: as `schedule` makes them.
         propose: returns new candidates.
+        kind: of a candidate, see `survivors`; by default each is of its own.
 
     Example:
         >>> race = Race(["relu", "mish", "elu"], schedule(3, 4, starts=3), propose=lambda rounds, known, count: [])
@@ -163,10 +175,16 @@ class Race:
         ...     race.tell(train(heat))  # (K, S), higher is better
     """
 
-    def __init__(self, starts: Sequence[Hashable], rungs: Sequence[Rung], propose: Propose):
+    def __init__(
+        self,
+        starts: Sequence[Hashable],
+        rungs: Sequence[Rung],
+        propose: Propose,
+        kind: Callable[[Any], Hashable] = lambda candidate: candidate,
+    ):
         self.rungs = self._planned = tuple(rungs)
         self.rounds = list[Round]()
-        self._starts, self._propose = list(starts), propose
+        self._starts, self._propose, self._kind = list(starts), propose, kind
         self._level = ALPHA / len(self.rungs)
         self._asked: Heat | None = None
 
@@ -177,7 +195,9 @@ class Race:
             enter = rung.enter
             if self.rounds:
                 last = self.rounds[-1]
-                alive = [last.heat.candidates[k] for k in survivors(last.scores, rung.keep, level=self._level)]
+                kinds = [self._kind(candidate) for candidate in last.heat.candidates]
+                going_on = survivors(last.scores, rung.keep, level=self._level, kinds=kinds)
+                alive = [last.heat.candidates[k] for k in going_on]
                 # those that diverged leave no gap: the rung is filled up
                 enter += max(0, min(rung.keep, len(last.scores) - 1) - int(np.isfinite(last.means[1:]).sum()))
             else:

@@ -140,6 +140,35 @@ def test_divergence_never_shrinks_a_rung(share, seed):
     assert last.heat.candidates[int(np.nanargmax(last.means))] == max(alive, key=lambda c: true[c])
 
 
+def test_the_best_of_each_kind_comes_before_the_second_best_of_any():
+    scores = np.array([[0.0], [0.9], [0.8], [0.7], [0.1], [NAN]])
+    kinds = ["relu", "elu", "elu", "elu", "gelu", "mish"]
+    assert survivors(scores, 2, kinds=kinds) == [0, 1, 4]
+    assert survivors(scores, 3, kinds=kinds) == [0, 1, 4, 2]
+    assert survivors(scores, 9, kinds=kinds) == [0, 1, 4, 2, 3]
+
+
+def test_variants_of_one_that_learns_fast_do_not_crowd_out_what_learns_slowly():
+    starts = ["relu", "elu 0", "gelu 0", "tanh 0"]
+    variants = [f"elu {i}" for i in range(1, 60)]
+
+    def score(candidate, seed, epochs):
+        kind, _, number = candidate.partition(" ")
+        fast, best = {"relu": (0.4, 0.7), "elu": (0.6, 0.8), "gelu": (0.5, 0.9), "tanh": (0.3, 0.6)}[kind]
+        return (fast if epochs < 10 else best) + int(number or 0) * 1e-4
+
+    def found(**kinds):
+        def propose(rounds, known, count):
+            return [c for c in variants if c not in known][:count]
+
+        race = run(Race(starts, schedule(20, 10, starts=4), propose, **kinds), score)
+        last = race.rounds[-1]
+        return last.heat.candidates[int(np.argmax(last.means))]
+
+    assert found(kind=lambda candidate: candidate.split()[0]) == "gelu 0"
+    assert found() == "elu 16"
+
+
 def test_same_scores_same_race():
     def score(candidate, seed, epochs):
         return np.sin(candidate * 3 + seed) + epochs
