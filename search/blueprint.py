@@ -58,14 +58,17 @@ class Blueprint:
     @property
     def reference(self) -> keras.Model:
         """The first model that was made, for all that candidates do not change."""
-        return next(iter(self._models.values()))
+        return self._models[self._first]
+
+    @property
+    def _first(self) -> Choice:
+        return next(iter(self._models))
 
     def layer(self, candidate: Choice, path: str) -> Any:
         """Return the layer at a path in some model with the candidate, the same one each time."""
         own = self.slots(path)
         if not own:
-            candidate = next(iter(self._models))  # the reference's
-            return self._layers_of(candidate)[path]
+            return self._layers_of(self._first)[path]
         key = path, candidate if isinstance(candidate, Candidate) else tuple(candidate[slot] for slot in own)
         if key not in self._searched:
             self._searched[key] = self._made_layer(candidate, path, own)
@@ -101,7 +104,7 @@ class Blueprint:
         the first member's without such, if there is one.
         """
         self._check_outputs(found)
-        first = min(found, key=lambda member: self._trains(member.candidate)).candidate
+        first = min(found, key=lambda member: _trains(member.candidate)).candidate
         common: dict[int, Weights] = {}
         for seed in dict.fromkeys(member.seed for member in found):
             model = self.build(Member(first, seed))
@@ -118,15 +121,15 @@ class Blueprint:
 
     def some(self, found: tuple[Member, ...]) -> list[Weights]:
         """Return weights for each member, of the right shapes; those of one candidate share them."""
-        first, common, known = next(iter(self._models)), _weights(self.reference), dict[Choice, Weights]()
+        common, known = _weights(self.reference), dict[Choice, Weights]()
         for candidate in dict.fromkeys(member.candidate for member in found):
-            own = self._own(candidate, first, common)
+            own = self._own(candidate, self._first, common)
             known[candidate] = _weights(self.made(candidate)) if own is None else own
         return [known[member.candidate] for member in found]
 
     def _own(self, candidate: Choice, other: Choice, common: Weights) -> Weights | None:
         """The weights of a candidate, given another's; None if they differ in more than trained activations."""
-        if candidate == other or not (self._trains(candidate) or self._trains(other)):
+        if candidate == other or not (_trains(candidate) or _trains(other)):
             return common
         own = dict(common)
         for path in filter(self.slots, common):
@@ -137,10 +140,6 @@ class Blueprint:
             if {key: value.shape for key, value in own[path].items()} != {key: v.shape for key, v in mine.items()}:
                 return None
         return own
-
-    def _trains(self, choice: Choice) -> bool:
-        candidates = [choice] if isinstance(choice, Candidate) else choice.values()
-        return any(candidate.trained for candidate in candidates)
 
     def _check_outputs(self, found: tuple[Member, ...]) -> None:
         for place in self._places:
@@ -153,6 +152,11 @@ class Blueprint:
                         "Losses take the logits of a softmax or sigmoid, so a population has one for an output in all "
                         f"slots, or in none. Received: {sorted(names)} for {name!r}"
                     )
+
+
+def _trains(choice: Choice) -> bool:
+    candidates = [choice] if isinstance(choice, Candidate) else choice.values()
+    return any(candidate.trained for candidate in candidates)
 
 
 def _weights(model: keras.Model) -> Weights:
