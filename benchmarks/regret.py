@@ -1,6 +1,6 @@
 """How good the activation is that a search finds, for its epochs and for its seconds, against other tuners.
 
-    python -m benchmarks.regret [--data FOLDER] [--quick] [--live N]
+    python -m benchmarks.regret [--data FOLDER] [--tasks letters-mlp …] [--quick] [--live N]
 
 FOLDER holds letters.csv (UCI Letter Recognition, target `letter`) and optdigits.csv (UCI Optical Recognition, target
 `digit`, column `split`); without it only the regressions are measured: diabetes, which scikit-learn brings, and
@@ -321,6 +321,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="the folder of letters.csv and optdigits.csv")
+    names = [task.name for task in TASKS]
+    parser.add_argument("--tasks", nargs="+", choices=names, default=names, help="which (default: all)")
     parser.add_argument("--quick", action="store_true", help="a small table: 3 points a range, 8 seeds")
     parser.add_argument("--points", type=int, default=5, help="of each range (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=16, help="of every candidate (default: %(default)s)")
@@ -332,7 +334,7 @@ def main() -> None:
     points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
     console = Console(width=140, highlight=False)
     console.print(environment(), soft_wrap=True)
-    for task in TASKS:
+    for task in (task for task in TASKS if task.name in arguments.tasks):
         if task.data.endswith(".csv") and arguments.data is None:
             console.print(f"{task.name}: left out, --data is not given")
             continue

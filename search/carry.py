@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.saving import saving_lib
 
 from .blueprint import layers_of, variables_of
 from .members import Member
 
 Values = Callable[[Any], Any]
+Contents = list[tuple[Any, Any]]  # variables and their values
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
@@ -37,43 +35,42 @@ def to_model(population: Any, slot: int, model: keras.Model) -> None:
 
 
 def filler(population: Any) -> Callable[[int, keras.Model], None]:
-    """Return what gives an ordinary model, compiled alike or not at all, an inside slot's weights and optimizer state.
-
-    It reads each stacked variable once, however many slots it is asked for.
-    """
-    places, values = _places(population), _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
-    states: dict[str, Values] = {}
+    """Return what gives an ordinary model, compiled alike or not at all, all that an inside slot has."""
+    contents = reader(population)
 
     def fill(slot: int, model: keras.Model) -> None:
-        found = {}
-        for path, layer in layers_of(model):
-            for key, variable in variables_of(layer).items():
-                if (path, key, slot) not in places:  # of a frozen prefix: the model has these weights already
-                    continue
-                block, row = found[id(variable)] = places[path, key, slot]
-                variable.assign(values(block)[row])
-        if model.optimizer is None or not model.optimizer.built:
-            return
-
-        def moved(of: Values) -> list[Any]:
-            rows = [found[id(v)] for v in model.trainable_variables]
-            return [of(block)[row] for block, row in rows]
-
-        _move_optimizer([population], model, moved, states)
+        for variable, value in contents(slot, model):
+            variable.assign(value)
 
     return fill
 
 
-def save_weights(model: keras.Model, path: str) -> None:
-    """Write a checkpoint as Keras does, sooner where there are many.
+def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
+    """Return what tells which variable of an ordinary model has which value in an inside slot, optimizer included.
 
-    What belongs to no file, Keras finds out for each object, a third of its time: it keeps the answer under another
-    name than that under which it looks for it (3.12 to 3.15 at least).
+    It reads each stacked variable once, however many slots it is asked for. Variables of a frozen prefix are missing:
+    the model has their values already.
     """
-    with contextlib.suppress(AttributeError, ValueError):  # there need not be such a function, or such a kind
-        for kind in ("Layer", "Functional", "Sequential", "Operation", "Metric", "Optimizer", "Loss"):
-            global_state.set_global_attribute(f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind))
-    model.save_weights(path)
+    places, values = _places(population), _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
+    states: dict[str, Values] = {}
+
+    def contents(slot: int, model: keras.Model) -> Contents:
+        rows = {
+            id(variable): (variable, *places[path, key, slot])
+            for path, layer in layers_of(model)
+            for key, variable in variables_of(layer).items()
+            if (path, key, slot) in places
+        }
+        found = [(variable, values(block)[row]) for variable, block, row in rows.values()]
+        if model.optimizer is None or not model.optimizer.built:
+            return found
+
+        def moved(of: Values) -> list[Any]:
+            return [of(block)[row] for _, block, row in (rows[id(v)] for v in model.trainable_variables)]
+
+        return found + _optimizer_contents([population], model, moved, states)
+
+    return contents
 
 
 def to_start(population: Any, members: Sequence[Member]) -> None:
@@ -127,7 +124,8 @@ def to_population(origins: Sequence[tuple[Any, int]], target: Any) -> None:
         found = [known[id(v)] for v in target.trainable_variables]
         return [gathered(block, path, values) for path, block in found]
 
-    _move_optimizer(sources, target, moved)
+    for state, value in _optimizer_contents(sources, target, moved):
+        state.assign(value)
 
 
 def _places(population: Any) -> dict[tuple[str, str, int], tuple[Any, int]]:
@@ -140,21 +138,21 @@ def _places(population: Any) -> dict[tuple[str, str, int], tuple[Any, int]]:
     }
 
 
-def _move_optimizer(
+def _optimizer_contents(
     populations: Sequence[Any],
     target: keras.Model,
     moved: Callable[[Values], list[Any]],
     known: dict[str, Values] | None = None,
-) -> None:
-    """Fill an optimizer's state; `moved` returns one value for each trained variable of the target.
+) -> Contents:
+    """Return the state that an optimizer is to have.
 
     Args:
         populations: where the state comes from; what is not kept for each variable, from the first.
         target: whose optimizer it is.
-        moved: picks from the stacked values.
+        moved: picks from the stacked values, one for each trained variable of the target.
         known: keeps the stacked values for the next call.
     """
-    known = {} if known is None else known
+    known, contents = {} if known is None else known, Contents()
     theirs = [per_variable(p.optimizer, len(p.trainable_variables)) for p in populations]
     ours = per_variable(target.optimizer, len(target.trainable_variables))
     for name, states in ours.items():
@@ -167,11 +165,10 @@ def _move_optimizer(
         def values(block: Any, state_of: dict[int, Any] = state_of) -> Any:
             return keras.ops.convert_to_numpy(state_of[id(block.variable)])
 
-        for state, value in zip(states, moved(known.setdefault(name, _cached(values))), strict=True):
-            state.assign(value)
+        contents += zip(states, moved(known.setdefault(name, _cached(values))), strict=True)
     first = _of_all(populations[0].optimizer, theirs[0])
-    for state, value in zip(_of_all(target.optimizer, ours), first, strict=True):
-        state.assign(keras.ops.convert_to_numpy(value))
+    ours_of_all = _of_all(target.optimizer, ours)
+    return contents + [(s, keras.ops.convert_to_numpy(v)) for s, v in zip(ours_of_all, first, strict=True)]
 
 
 def per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:

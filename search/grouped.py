@@ -94,8 +94,8 @@ def _trained(activation: Any, values: dict[str, Tensor], x: Tensor) -> Tensor:
 def _values(group: Group, variables: dict[str, Any], x: Batch) -> dict[str, Tensor]:
     """The parameters, one or one a channel for each slot of the group, shaped to broadcast against the batch."""
     dtype = "float64" if keras.backend.standardize_dtype(x.value.dtype) == "float64" else "float32"
-    given: dict[str, Any] = {name: ops.convert_to_tensor(column, dtype) for name, column in group.numbers.items()}
-    return {name: beside(value, x) for name, value in {**given, **variables}.items()}
+    given = {name: ops.convert_to_tensor(beside(column, x), dtype) for name, column in group.numbers.items()}
+    return {**given, **{name: beside(value, x) for name, value in variables.items()}}
 
 
 def _same(values: np.ndarray) -> bool:

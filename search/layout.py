@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 Tensor = Any
@@ -84,14 +85,15 @@ def beside(value: Tensor, x: Batch) -> Tensor:
         value: (P, ...), what follows P broadcasts against one slot's sample from the last axis on, as in NumPy.
         x: the batch.
     """
+    xp = np if isinstance(value, np.ndarray) else ops  # arrays come as one constant into a graph
     slots, *own = value.shape
     own = own or [1]
     if x.layout == STACKED:
-        return ops.reshape(value, (slots, *(1,) * (x.rank - len(own)), *own))
-    value = ops.moveaxis(ops.reshape(value, (slots, *own)), 0, -2)
+        return xp.reshape(value, (slots, *(1,) * (x.rank - len(own)), *own))
+    value = xp.moveaxis(xp.reshape(value, (slots, *own)), 0, -2)
     if own[-1] == 1:
-        value = ops.repeat(value, x.channels, axis=-1)
-    return ops.reshape(value, (*own[:-1], -1))
+        value = xp.repeat(value, x.channels, axis=-1)
+    return xp.reshape(value, (*own[:-1], -1))
 
 
 def from_merged(x: Tensor, slots: int) -> Batch:

@@ -16,6 +16,7 @@ from keras_acts.errors import ModelError
 from . import carry, planner
 from .alike import Made, check_training, searched, seen
 from .blueprint import layers_of, variables_of, weights_of
+from .checkpoints import Checkpoints
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
@@ -250,25 +251,25 @@ class Together:
     def _save(self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any) -> None:
         """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
         _, groups = arrange(population.members)
-        fill = carry.filler(population)
-        models: dict[int, keras.Model] = {}
+        contents, taken = carry.reader(population), int(keras.ops.convert_to_numpy(population.optimizer.iterations))
+        files: dict[int, tuple[keras.Model, Checkpoints]] = {}
         for slot in chosen:
             job, inside = jobs[slot], population._state.positions[slot]
             group = next(g for g in groups if g.start <= inside < g.stop)
             # without trained activations all files look alike
-            model = models.get(group.start if group.trained else -1)
-            if model is None:
+            kind = group.start if group.trained else -1
+            if kind not in files:
                 blueprint = population._state.blueprint
                 model = blueprint.made(group.candidate) if group.trained else blueprint.reference
                 model.compile(**carry.compile_arguments(job.model))
                 model.optimizer.build(model.trainable_variables)
-                models[group.start if group.trained else -1] = model
-            fill(inside, model)
-            taken = int(keras.ops.convert_to_numpy(population.optimizer.iterations))
-            model.optimizer.iterations.assign(round(taken * share[slot]))
+                files[kind] = model, Checkpoints(model)
+            model, checkpoints = files[kind]
+            own = {id(model.optimizer.iterations): round(taken * share[slot])}
             if job.rate is not None:
-                model.optimizer.learning_rate = job.rate
-            carry.save_weights(model, self._tuner._get_checkpoint_fname(job.trial.trial_id))
+                own[id(model.optimizer.learning_rate)] = job.rate
+            found = [(variable, own.get(id(variable), value)) for variable, value in contents(inside, model)]
+            checkpoints.write(self._tuner._get_checkpoint_fname(job.trial.trial_id), found)
             utils.save_json(self._tuner._get_build_config_fname(job.trial.trial_id), model.get_build_config())
 
 

@@ -1,6 +1,5 @@
 """Trials trained together: the same scores, checkpoints, hooks and resumes as one by one, in any memory."""
 
-import h5py
 import keras
 import keras_tuner
 import numpy as np
@@ -16,9 +15,7 @@ from keras_acts.search import (
     activation_choice,
     search_activations,
     slots,
-    with_activations,
 )
-from keras_acts.search.carry import save_weights
 from keras_acts.search.epochs import SlotEpochs, train_until_done
 from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
 from keras_acts.search.prefix import frozen_prefix
@@ -452,17 +449,3 @@ def test_a_population_clones_its_model_once():
         population = PopulationModel(mlp(), candidates)
         population.select([2, 0])
         assert len(population._state.blueprint._models) == 1
-
-
-def test_a_checkpoint_is_a_file_of_keras(tmp_path):
-    found = []
-    for name, save in (("keras", keras.Model.save_weights), ("ours", save_weights)):
-        model = with_activations(mlp(), "prelu")
-        model.optimizer.build(model.trainable_variables)
-        save(model, str(tmp_path / f"{name}.weights.h5"))
-        with h5py.File(tmp_path / f"{name}.weights.h5") as file:
-            entries = []
-            file.visititems(lambda path, entry, entries=entries: entries.append((path, getattr(entry, "shape", None))))
-        found.append(entries)
-    assert found[0] == found[1]
-    assert any(shape == (4, 8) for _, shape in found[0])
