@@ -45,9 +45,8 @@ from benchmarks.population import environment
 from benchmarks.regret_table import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
-from keras_acts.search.racing import Race, schedule
+from keras_acts.search.race import race_in
 from keras_acts.search.shapes import shapes
-from keras_acts.search.surrogate import ShapeProposer
 
 SPACE = ActivationSpace().with_baseline()
 BUDGETS = (10, 20)  # whole trainings
@@ -118,15 +117,12 @@ class Grid:
 
 def race(replay: Replay, grid: Grid, budget: int) -> None:
     """Ours: the product's own race, its populations charged as `keras_acts.search.cohorts` makes them."""
-    starts = [grid.index[c] for c in SPACE.grid(1)]
-    pool = [int(k) for k in replay.rng.permutation(len(grid.shapes))]
-    rungs = schedule(budget, replay.whole, None, len(starts))
-    names = [candidate.name for candidate in replay.truth.candidates]
-    made = Race(starts, rungs, ShapeProposer(pool, lambda ks: grid.shapes[list(ks)]), names.__getitem__)
-    cohorts: list[set[tuple[int, int]]] = []
-    done: dict[tuple[int, int], int] = {}
+    total = budget * replay.whole
+    made = race_in(SPACE, budget, replay.whole, total, int(replay.rng.integers(2**31)))
+    cohorts: list[set[tuple[Candidate, int]]] = []
+    done: dict[tuple[Candidate, int], int] = {}
     while (heat := made.ask()) is not None:
-        wanted = {(k, s) for k in heat.candidates for s in range(heat.seeds)}
+        wanted = {(candidate, s) for candidate in heat.candidates for s in range(heat.seeds)}
         kept = [(cohort, cohort & wanted) for cohort in cohorts if cohort & wanted]
         new = wanted - {run for _, mine in kept for run in mine}
         parts = [(set(), new)] if new else []
@@ -143,11 +139,12 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
             replay.epochs += len(mine) * more
         done |= dict.fromkeys(wanted, heat.epochs)
         cohorts = [mine for _, mine in parts]
-        scores = [[replay.run(k, s, heat.epochs).max() for s in range(heat.seeds)] for k in heat.candidates]
+        places = [grid.nearest(candidate) for candidate in heat.candidates]
+        scores = [[replay.run(k, s, heat.epochs).max() for s in range(heat.seeds)] for k in places]
         made.tell(np.array(scores))
         means = made.rounds[-1].means
-        leader = heat.candidates[int(np.nanargmax(means))] if np.isfinite(means).any() else starts[0]
-        replay.found.append((replay.epochs, replay.seconds, leader))
+        leader = int(np.nanargmax(means)) if np.isfinite(means).any() else 0
+        replay.found.append((replay.epochs, replay.seconds, places[leader]))
 
 
 def tuned(oracle: Callable[[keras_tuner.Objective, int, int, int], keras_tuner.Oracle]) -> Any:

@@ -13,7 +13,7 @@ from scipy import stats
 from .paired import ALPHA
 
 _SHARES = (0.25, 0.5, 1.0)  # of a whole training: where the rungs end
-_FINALISTS = 3
+_FINALISTS = 4
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def schedule(trials: int, epochs: int, total: int | None = None, starts: int = 1
     """Return the rungs of a race that trains about as many epochs as `trials` whole trainings.
 
     They end at a quarter, a half and all of the epochs. The first is trained in two rounds: the second half of the
-    candidates is proposed from what the first half showed. What is left of the budget is shared by the later rungs;
-    each doubles the seeds, and the last has as many as the budget allows.
+    candidates is proposed from what the first half showed. What is left of the budget is shared by the later rungs. The
+    second has twice the seeds; the last has up to four candidates besides the baseline, two seeds at least, and as many
+    more as the budget allows then.
 
     Args:
         trials: how many candidates start, the baseline among them.
@@ -74,7 +75,7 @@ def schedule(trials: int, epochs: int, total: int | None = None, starts: int = 1
 
     Example:
         >>> [(r.epochs, r.seeds, r.keep, r.enter) for r in schedule(20, 10, starts=9)]
-        [(3, 1, 0, 9), (3, 1, 9, 10), (5, 2, 9, 0), (10, 3, 2, 0)]
+        [(3, 1, 0, 9), (3, 1, 9, 10), (5, 2, 9, 0), (10, 2, 4, 0)]
     """
     left = trials * epochs if total is None else total
     ends = sorted({max(1, math.ceil(epochs * share)) for share in _SHARES})
@@ -93,7 +94,9 @@ def _later(before: Rung, ends: Sequence[int], left: int, alive: int) -> list[Run
     for index, end in enumerate(ends):
         going_on, another = before.seeds * (end - before.epochs), end
         if end == ends[-1]:
-            keep = max(1, min(alive, _FINALISTS, left // (going_on + another) - 1))
+            # more finalists rather than more seeds: who learns slowly at first is not among the first two yet
+            least = going_on + another * (before.seeds < 2)
+            keep = max(1, min(alive, _FINALISTS, left // (least or another) - 1))
             seeds = before.seeds + max(0, (left // (keep + 1) - going_on) // another)
         else:
             seeds = 2 * before.seeds

@@ -79,7 +79,9 @@ def test_what_is_not_among_the_contents_keeps_its_value(tmp_path):
     model.load_weights(tmp_path / "2.weights.h5")
     np.testing.assert_array_equal(first, expected)
     for variable, value in contents(model, 2):
-        if any(variable is other for other in others) and "seed_generator" not in variable.path:  # Keras does not save those
+        if (
+            any(variable is other for other in others) and "seed_generator" not in variable.path
+        ):  # Keras does not save those
             np.testing.assert_array_equal(variable, value)
 
 

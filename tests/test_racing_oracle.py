@@ -111,8 +111,8 @@ def test_diverged_trials_never_go_on_and_leave_no_gap(oracle, share):
     assert failed
     assert not failed & {v.get("tuner/trial_id") for v in values}
     healthy = [t for t in racing.trials.values() if t.status == "COMPLETED" and t.hyperparameters["act"] != "relu"]
-    # at 60 % few of the first rung are left, and of those that take their places as many diverge
-    assert len([t for t in healthy if t.hyperparameters["tuner/epochs"] == 2]) >= (5 if share < 0.5 else 1)
+    # those that take the places of the diverged diverge as often; at 60 % few of the first rung are left
+    assert len([t for t in healthy if t.hyperparameters["tuner/epochs"] == 2]) >= (4 if share < 0.5 else 1)
     assert any(t.hyperparameters["tuner/epochs"] == 4 for t in healthy)
 
 
