@@ -18,6 +18,7 @@ from .blueprint import Blueprint, graph_of, is_graph, layers_of
 from .clipping import clip_per_slot
 from .device import gpus
 from .feed import BY_SEED, without_waits
+from .grappler import unoptimized
 from .layout import Batch, with_logits
 from .members import Member, activation_slots, arrange, members
 from .optimizers import check_optimizer
@@ -234,7 +235,9 @@ class PopulationModel(keras.Model):
                 raise ModelError(f"shuffle='seed' needs TensorFlow. Received: backend={keras.backend.backend()!r}")
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
         x, y, options = without_waits(x, y, batch_size, options, seeds_of(self.members))
-        with step.batches(by_seed(self.members) if own_orders else View(len(self.members))):
+        layers = (layer.plan.layer for layer in self.stacked)
+        view = by_seed(self.members) if own_orders else View(len(self.members))
+        with unoptimized(layers), step.batches(view):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(

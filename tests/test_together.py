@@ -449,3 +449,23 @@ def test_a_population_clones_its_model_once():
         population = PopulationModel(mlp(), candidates)
         population.select([2, 0])
         assert len(population._state.blueprint._models) == 1
+
+
+def test_the_graph_optimizer_rests_only_while_a_population_trains():
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False))
+            raise KeyboardInterrupt
+
+    recurrent = keras.Sequential([keras.Input((4, 1)), keras.layers.SimpleRNN(2), keras.layers.Dense(3)])
+    recurrent.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x, y = blobs(8)
+    for model, inputs in ((mlp(), x), (recurrent, x[..., None])):
+        before = tf.config.optimizer.get_experimental_options()
+        with pytest.raises(KeyboardInterrupt):
+            PopulationModel(model, ["relu", "mish"]).fit(inputs, y, verbose=0, callbacks=[Look()])
+        after = tf.config.optimizer.get_experimental_options()
+        assert after.get("disable_meta_optimizer", False) == before.get("disable_meta_optimizer", False)
+    assert seen == [True, False]
