@@ -131,14 +131,19 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=["default", "mlp", "cnn", "lstm", "frozen"])
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--peers", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1, help="of both, in turn; medians count")
     arguments = parser.parse_args()
     console = Console()
     console.print(environment())
     table = Table("task", "trials", "seconds", "KerasTuner", "times faster", "in steps", "warm", box=MARKDOWN)
     for task in tasks(arguments):
-        seconds, steps, warm = ours(task, arguments.trials)
-        peer = plain(task, arguments.trials, arguments.peers)
-        row = (f"{seconds:.1f}", f"{peer:.1f}", f"{peer / seconds:.1f}", f"{steps / seconds:.0%}", f"{warm:.0%}")
+        found = [
+            (*ours(task, arguments.trials), plain(task, arguments.trials, arguments.peers))
+            for _ in range(arguments.repeats)
+        ]
+        times = np.median([peer / seconds for seconds, _, _, peer in found])
+        seconds, steps, warm, peer = np.median(found, axis=0)
+        row = (f"{seconds:.1f}", f"{peer:.1f}", f"{times:.1f}", f"{steps / seconds:.0%}", f"{warm:.0%}")
         table.add_row(task.name, str(arguments.trials), *row)
         console.print(task.name, *row)
     console.print(table)
