@@ -241,8 +241,8 @@ def searches_of(truth: Truth, method: str, count: int, budget: int) -> list[Repl
     return made
 
 
-def live(truth: Truth, folder: Path | None, count: int, budget: int) -> str:
-    """Search for real so many times, and return the regrets and seconds in words."""
+def live(truth: Truth, folder: Path | None, count: int, budget: int, seed: int) -> str:
+    """Search for real so many times, from a seed on, and return the regrets and seconds in words."""
     task, regrets, seconds = truth.task, [], []
     model, parts = prepared(task, folder)
     grid = Grid(truth)
@@ -257,7 +257,7 @@ def live(truth: Truth, folder: Path | None, count: int, budget: int) -> str:
             epochs=task.epochs,
             batch_size=task.batch_size,
             strategy="race",
-            seed=7919 + index,
+            seed=seed + index,
             verdict=0,
             verbose=0,
         )
@@ -326,6 +326,7 @@ def main() -> None:
     parser.add_argument("--top-seeds", type=int, default=0, help="of the best ten (default: as the others)")
     parser.add_argument("--searches", type=int, default=50, help="of each method (default: %(default)s)")
     parser.add_argument("--live", type=int, default=0, help="real searches of each task (default: %(default)s)")
+    parser.add_argument("--live-seed", type=int, default=7919, help="of the first of them (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=default_cache(), help="keeps the table (default: %(default)s)")
     arguments = parser.parse_args()
     points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
@@ -342,7 +343,8 @@ def main() -> None:
             warnings.simplefilter("ignore")  # KerasTuner's Gaussian process about its own bounds
             console.print(report(truth, arguments.searches, BUDGETS))
         for budget in BUDGETS if arguments.live else ():
-            console.print(live(truth, arguments.data, arguments.live, budget), soft_wrap=True)
+            lived = live(truth, arguments.data, arguments.live, budget, arguments.live_seed)
+            console.print(lived, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from .device import gpus
 def unoptimized(layers: Iterable[Any]) -> Iterator[None]:
     """Let TensorFlow's graph optimizer (Grappler) leave programs alone that begin inside the scope.
 
-    On a CPU it takes half a second for a population's program, and some for each input pipeline, and the steps of MLPs
-    and CNNs take as long without it (0.93 to 1.02 of the time, 2 cores). Recurrent layers are loops, which it makes 8 %
-    faster, and on a GPU it chooses the layout of convolutions: there it stays on.
+    On a CPU it takes 0.3 to 1 s for a population's program and its input pipelines, and the steps of MLPs and CNNs take
+    as long without it (0.97 to 1.02 of the time, `benchmarks/graph_optimizer.py`, 2 cores). It stays on for recurrent
+    layers, whose loops took 0.95 to 1.09, and on a GPU, where it chooses the layout of convolutions.
 
     Args:
         layers: of the model.
