@@ -47,6 +47,7 @@ def main() -> None:
         samples = STEPS * fit["batch_size"]
         fit |= {"x": fit["x"][:samples], "y": fit["y"][:samples]}
         populations, begun, steps = [], [], ([], [])
+        PopulationModel(compiled(task.model()), ["relu", "mish"]).fit(**fit)  # what TensorFlow does once in a process
         for off in (False, True):
             tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": off})
             population = PopulationModel(compiled(task.model()), ActivationSpace().sample(32, seed=0))

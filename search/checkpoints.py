@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import tempfile
-from collections.abc import Iterable
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +16,48 @@ from keras.src.utils import file_utils
 
 from .carry import Contents
 
-Pattern = tuple[bytes, dict[int, list[int]]]  # a file, and where in it the values of a variable begin
+Pattern = tuple[bytes, list[int | None]]  # a file, and where in it the value of each variable begins
 
 
 class Checkpoints:
     """Writes `.weights.h5` files of one model, each with values of its own.
 
     Keras walks through the model and makes the groups and arrays of each file anew. But all files of a model are alike
-    except for the values. So Keras writes the first, and two with random values, which tell where the values of each
-    variable lie; all others are copies of those with the bytes there replaced. If more than these differs, Keras writes
-    all.
+    except for the values. So Keras writes the first, and one with random values, which tell where the values of each
+    variable lie; all others are copies of that with the bytes there replaced. If the first is not such a copy too,
+    Keras writes all.
 
     Args:
-        model: compiled and built, its optimizer too, as far as they are to be saved. Its values may change.
+        model: compiled and built, its optimizer too, as far as they are to be saved. Its variables are assigned to.
     """
 
     def __init__(self, model: keras.Model):
         self._model = model
-        self._written = 0
+        self._written: list[tuple[str, list[bytes]]] = []  # by Keras
         self._pattern: Pattern | None = None
 
     def write(self, path: str, contents: Contents) -> None:
-        """Write a file in which the variables in `contents` have those values, the others what they have now.
+        """Write a file in which the variables in `contents` have those values.
 
         Args:
             path: of the file; it ends in ``.weights.h5``.
-            contents: of the same variables each time.
+            contents: of the same variables each time; the others have the values that they had with the second file.
         """
-        if self._written == 1:
-            self._pattern = _pattern(self._model, [variable for variable, _ in contents])
-        self._written += 1
-        if self._pattern is None:
-            for variable, value in contents:
-                variable.assign(value)
-            save_weights(self._model, path)
+        variables, values = [variable for variable, _ in contents], [_bytes(value, v) for v, value in contents]
+        if len(self._written) == 1 and self._pattern is None:
+            first, known = self._written[0]
+            with contextlib.suppress(OSError, TypeError, ValueError):  # Keras may still be able to write
+                pattern = _pattern(self._model, variables)
+                if pattern is not None and _with(pattern, known) == _read(first):
+                    self._pattern = pattern
+        if self._pattern is not None:
+            with file_utils.File(path, "wb") as opened:
+                opened.write(_with(self._pattern, values))
             return
-        file, places = self._pattern
-        filled = [(variable, _bytes(value, variable)) for variable, value in contents if id(variable) in places]
-        with file_utils.File(path, "wb") as opened:
-            opened.write(_with(file, places, filled))
+        for variable, value in contents:
+            variable.assign(value)
+        save_weights(self._model, path)
+        self._written.append((path, values if not self._written else []))
 
 
 def save_weights(model: keras.Model, path: str) -> None:
@@ -71,48 +73,54 @@ def save_weights(model: keras.Model, path: str) -> None:
 
 
 def _pattern(model: keras.Model, variables: list[Any]) -> Pattern | None:
-    """Return a file of the model, and where in it the values of each variable lie; None if that is not certain."""
-    variables = [variable for variable in variables if math.prod(variable.shape)]
-    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    """Return a file of the model, and where in it each variable begins, if anywhere; None if that is not certain."""
+    rng, before = np.random.default_rng(0), [keras.ops.convert_to_numpy(variable) for variable in variables]
     try:
-        file, marks = _marked(model, variables, 0)
-        again, others = _marked(model, variables, 1)
+        for variable in variables:
+            whole = np.iinfo(variable.dtype).max if "int" in variable.dtype else 100
+            mark = rng.integers(0, whole, variable.shape)
+            variable.assign(mark + rng.random(variable.shape) if "float" in variable.dtype else mark)
+        marks = [_bytes(variable, variable) for variable in variables]
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder, "marked.weights.h5"))
+            save_weights(model, path)
+            file, found = _read(path), _arrays(path)
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
-    places = {id(v): _found(mark, file) for v, mark in zip(variables, marks, strict=True)}
-    # the proof: nothing but the values found differs in another file
-    return (file, places) if _with(file, places, zip(variables, others, strict=True)) == again else None
+    places = [found.get(mark, []) for mark in marks]
+    alone = len(set(marks)) == len(marks) and all(len(those) < 2 for those in places)
+    return (file, [those[0] if those else None for those in places]) if alone else None
 
 
-def _marked(model: keras.Model, variables: list[Any], seed: int) -> tuple[bytes, list[bytes]]:
-    """Return a file with random values, which are hardly twice in it, and the bytes of each variable."""
-    rng = np.random.default_rng(seed)
-    for variable in variables:
-        whole = np.iinfo(variable.dtype).max if "int" in variable.dtype else 100
-        mark = rng.integers(0, whole, variable.shape)
-        variable.assign(mark + rng.random(variable.shape) if "float" in variable.dtype else mark)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "marked.weights.h5")
-        save_weights(model, str(path))
-        return path.read_bytes(), [_bytes(variable, variable) for variable in variables]
+def _arrays(path: str) -> dict[bytes, list[int]]:
+    """Return where in a file the arrays with each content begin."""
+    file, found = _read(path), defaultdict[bytes, list[int]](list)
+    store = saving_lib.H5IOStore(path, mode="r")
+    spans: list[tuple[int | None, int]] = []
+    store.h5_file.visititems(
+        lambda _, entry: spans.append((entry.id.get_offset(), entry.nbytes)) if hasattr(entry, "nbytes") else None
+    )
+    store.close()
+    for place, size in spans:
+        if place is not None:  # else it is empty, or not in one piece
+            found[file[place : place + size]].append(place)
+    return found
 
 
-def _found(mark: bytes, file: bytes) -> list[int]:
-    places, place = list[int](), file.find(mark)
-    while place >= 0:
-        places.append(place)
-        place = file.find(mark, place + len(mark))
-    return places
-
-
-def _with(file: bytes, places: dict[int, list[int]], values: Iterable[tuple[Any, bytes]]) -> bytes:
-    """Return a file with other values in the places of the variables."""
+def _with(pattern: Pattern, values: list[bytes]) -> bytearray:
+    """Return a copy with the values of the variables."""
+    file, places = pattern
     made = bytearray(file)
-    for variable, data in values:
-        for place in places[id(variable)]:
+    for place, data in zip(places, values, strict=True):
+        if place is not None:
             made[place : place + len(data)] = data
-    return bytes(made)
+    return made
+
+
+def _read(path: str) -> bytes:
+    with file_utils.File(path, "rb") as opened:
+        return bytes(opened.read())
 
 
 def _bytes(value: Any, variable: Any) -> bytes:

@@ -19,10 +19,13 @@ def unoptimized(layers: Iterable[Any]) -> Iterator[None]:
     as long without it (0.97 to 1.02 of the time, `benchmarks/graph_optimizer.py`, 2 cores). It stays on for recurrent
     layers, whose loops took 0.95 to 1.09, and on a GPU, where it chooses the layout of convolutions.
 
+    The option is the process's: other threads, and models that callbacks run, have it too meanwhile.
+
     Args:
         layers: of the model.
     """
-    recurrent = any(isinstance(layer, keras.layers.RNN | keras.layers.Bidirectional) for layer in layers)
+    inner = (part for layer in layers if isinstance(layer, keras.Layer) for part in layer._flatten_layers())
+    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in inner)
     if recurrent or keras.backend.backend() != "tensorflow" or gpus():
         yield
         return

@@ -32,7 +32,7 @@ def one_kernel(optimizer: Any) -> bool:
                 tf.constant(number, dtype) for number in (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
             )
             if dtype not in powers:
-                step = tf.cast(optimizer.iterations.value + 1, dtype)
+                step = tf.cast(keras.ops.convert_to_tensor(optimizer.iterations) + 1, dtype)
                 powers[dtype] = (
                     tf.pow(tf.cast(optimizer.beta_1, dtype), step),
                     tf.pow(tf.cast(optimizer.beta_2, dtype), step),

@@ -64,8 +64,8 @@ def schedule(trials: int, epochs: int, total: int | None = None, starts: int = 1
 
     They end at a quarter, a half and all of the epochs. The first is trained in two rounds: the second half of the
     candidates is proposed from what the first half showed. What is left of the budget is shared by the later rungs. The
-    second has twice the seeds; the last has up to four candidates besides the baseline, two seeds at least, and as many
-    more as the budget allows then.
+    second has twice the seeds; the last has up to four candidates besides the baseline, on two seeds at least, and as
+    many more as the budget allows then.
 
     Args:
         trials: how many candidates start, the baseline among them.

@@ -36,8 +36,8 @@ class RacingOracle(ActivationOracle):
 
     Every activation starts with its default parameters, relu among them, which always goes on. As many others are
     proposed by what the first showed (see `ShapeProposer`), the user's own hyperparameters among what varies. Rungs end
-    at a quarter, a half and all of the epochs; the better half of a rung goes on, the best of each activation before
-    the second best of any. Diverged and failed trials never do.
+    at a quarter, a half and all of the epochs; half of a rung goes on, the best of each activation before the second
+    best of any. Diverged and failed trials never do.
 
     As with KerasTuner's `HyperbandOracle`, who goes on is a *new* trial that loads the checkpoint of the old one, and
     the tuner must read three hyperparameters: ``tuner/epochs`` and ``tuner/initial_epoch``, always set, and
@@ -128,7 +128,7 @@ class RacingOracle(ActivationOracle):
         pool = [self._point(self._values(derive(self.seed, number), None)) for number in range(_POOL)]
         rungs = tuple(_halving(schedule(self.candidates, self.max_epochs, starts=len(starts)), self.candidates))
         proposer = ShapeProposer([*starts, *pool], self._shapes)
-        return Race(starts, rungs, proposer, lambda point: dict(point)[self.choice])
+        return Race(starts, rungs, proposer, lambda point: read_activation(dict(point)[self.choice])[0])
 
     def _point(self, values: dict[str, Any]) -> Point:
         names = {hp.name for hp in self.hyperparameters.space[: self._declared]}

@@ -251,7 +251,7 @@ class Together:
     def _save(self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any) -> None:
         """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
         _, groups = arrange(population.members)
-        contents, taken = carry.reader(population), int(keras.ops.convert_to_numpy(population.optimizer.iterations))
+        contents, taken = carry.reader(population), int(keras.ops.convert_to_numpy(population.optimizer._iterations))
         files: dict[int, tuple[keras.Model, Checkpoints]] = {}
         for slot in chosen:
             job, inside = jobs[slot], population._state.positions[slot]
@@ -265,7 +265,8 @@ class Together:
                 model.optimizer.build(model.trainable_variables)
                 files[kind] = model, Checkpoints(model)
             model, checkpoints = files[kind]
-            own = {id(model.optimizer.iterations): round(taken * share[slot])}
+            # `iterations` may be a number of accumulated steps
+            own = {id(model.optimizer._iterations): round(taken * share[slot])}
             if job.rate is not None:
                 own[id(model.optimizer.learning_rate)] = job.rate
             found = [(variable, own.get(id(variable), value)) for variable, value in contents(inside, model)]

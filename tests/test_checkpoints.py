@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_acts.search import checkpoints as checkpoints_module
 from keras_acts.search import with_activations
 from keras_acts.search.checkpoints import Checkpoints, save_weights
 from tests.models import mlp
@@ -53,7 +54,7 @@ def test_many_files_of_a_model_are_copies_with_other_values(tmp_path, monkeypatc
     checkpoints = Checkpoints(model)
     for index in range(6):
         checkpoints.write(str(tmp_path / f"{index}.weights.h5"), contents(model, index))
-    assert len(saved) == 3
+    assert len(saved) == 2
     monkeypatch.undo()
     assert_files(model, tmp_path)
 
@@ -100,6 +101,35 @@ def test_a_layer_that_saves_in_its_own_way_is_saved_by_keras(tmp_path):
     model.compile("sgd", "mse")
     model.optimizer.build(model.trainable_variables)
     assert_files(model, tmp_path)
+
+
+class Switched(keras.layers.Layer):
+    """A layer with a switch and a small number, whose values are hardly alone in a file."""
+
+    def build(self, shape):
+        """Make them."""
+        self.switch = self.add_weight(shape=(), dtype="bool", initializer="zeros", trainable=False)
+        self.switches = self.add_weight(shape=(3,), dtype="bool", initializer="zeros", trainable=False)
+        self.small = self.add_weight(shape=(), dtype="int8", initializer="zeros", trainable=False)
+
+    def call(self, x):
+        """Nothing."""
+        return x
+
+
+def test_values_that_are_not_alone_in_a_file(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Switched(), keras.layers.Dense(2), Switched()])
+    model.compile("sgd", "mse")
+    model.optimizer.build(model.trainable_variables)
+    assert_files(model, tmp_path, count=6)
+
+
+def test_no_place_for_another_file_costs_nothing(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoints_module.tempfile, "TemporaryDirectory", full)
+    assert_files(everything(), tmp_path)
 
 
 @pytest.mark.parametrize("save", [keras.Model.save_weights, save_weights])

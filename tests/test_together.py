@@ -83,8 +83,12 @@ def build(hp):
 
 
 @pytest.mark.slow
-def test_the_same_scores_and_models_as_one_by_one(tmp_path):
-    together, alone = both(tmp_path, executions_per_trial=2)
+@pytest.mark.parametrize("accumulated", [None, 2])
+def test_the_same_scores_and_models_as_one_by_one(tmp_path, accumulated):
+    model = mlp()
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=accumulated)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    together, alone = both(tmp_path, model, activations=NAMES, executions_per_trial=2)
     assert_same(together, alone)
     for one, other in zip(together.get_best_models(6), alone.get_best_models(6), strict=True):
         for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
