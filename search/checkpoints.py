@@ -46,7 +46,8 @@ class Checkpoints:
         variables, values = [variable for variable, _ in contents], [_bytes(value, v) for v, value in contents]
         if len(self._written) == 1 and self._pattern is None:
             first, known = self._written[0]
-            with contextlib.suppress(OSError, TypeError, ValueError):  # Keras may still be able to write
+            # what goes wrong on the shortcut must not cost the trained population: Keras may still be able to write
+            with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
                 pattern = _pattern(self._model, variables)
                 if pattern is not None and _with(pattern, known) == _read(first):
                     self._pattern = pattern
