@@ -237,7 +237,7 @@ class PopulationModel(keras.Model):
         x, y, options = without_waits(x, y, batch_size, options, seeds_of(self.members))
         layers = (layer.plan.layer for layer in self.stacked)
         view = by_seed(self.members) if own_orders else View(len(self.members))
-        with unoptimized(layers), step.batches(view):
+        with unoptimized(layers, self.optimizer), step.batches(view):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
