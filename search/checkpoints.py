@@ -62,7 +62,7 @@ class Checkpoints:
 
 
 def save_weights(model: keras.Model, path: str) -> None:
-    """Write a checkpoint as Keras does, in two thirds of the time.
+    """Write a checkpoint as Keras does, sooner.
 
     What belongs to no file, Keras finds out for each object: it keeps the answer under another name than that under
     which it looks for it (3.12 to 3.15 at least).
@@ -85,7 +85,8 @@ def _pattern(model: keras.Model, variables: list[Any]) -> Pattern | None:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder, "marked.weights.h5"))
             save_weights(model, path)
-            file, found = _read(path), _arrays(path)
+            file = _read(path)
+            found = _arrays(path, file)
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
@@ -94,9 +95,9 @@ def _pattern(model: keras.Model, variables: list[Any]) -> Pattern | None:
     return (file, [those[0] if those else None for those in places]) if alone else None
 
 
-def _arrays(path: str) -> dict[bytes, list[int]]:
+def _arrays(path: str, file: bytes) -> dict[bytes, list[int]]:
     """Return where in a file the arrays with each content begin."""
-    file, found = _read(path), defaultdict[bytes, list[int]](list)
+    found = defaultdict[bytes, list[int]](list)
     store = saving_lib.H5IOStore(path, mode="r")
     spans: list[tuple[int | None, int]] = []
     store.h5_file.visititems(

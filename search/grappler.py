@@ -16,7 +16,7 @@ def unoptimized(layers: Iterable[Any], optimizer: Any) -> Iterator[None]:
     """Let TensorFlow's graph optimizer (Grappler) leave programs alone that begin inside the scope.
 
     On a CPU it takes 0.3 to 1 s for a population's program and its input pipelines, and the steps of MLPs and CNNs take
-    as long without it (0.97 to 1.02 of the time, `benchmarks/graph_optimizer.py`, 2 cores). It stays on for recurrent
+    as long without it (0.95 to 1.04 of the time, `benchmarks/graph_optimizer.py`, 2 cores). It stays on for recurrent
     layers, whose loops took 0.95 to 1.09; on a GPU, where it chooses the layout of convolutions; and for schedules of
     the learning rate: those are computed in float32 even for float64 weights, and it rounds them otherwise.
 

@@ -26,7 +26,7 @@ from .prefix import frozen_prefix
 from .rates import rate_per_slot
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
-from .steps_tensorflow import TrainingStep
+from .steps_tensorflow import Announcement, TrainingStep
 from .vectorize import compiles
 from .view import View, by_seed, seeds_of
 
@@ -227,7 +227,7 @@ class PopulationModel(keras.Model):
         """
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             epochs_to_come = epochs - options.get("initial_epoch", 0)
-            callbacks = [_Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
+            callbacks = [Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
         own_orders = options.get("shuffle") == BY_SEED
         step = self._state.step
         if step is None:
@@ -377,19 +377,6 @@ class _State:
         self.rates: np.ndarray | None = None
         self.step: TrainingStep | None = None
         self.view = View(len(found))
-
-
-class _Announcement(keras.callbacks.Callback):
-    """Tells the training step how many steps are about to come."""
-
-    def __init__(self, epochs: int):
-        super().__init__()
-        self.epochs = epochs
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        step = self.model._state.step
-        if step is not None and self.epochs > 0:
-            step.expect(self.epochs * (self.params["steps"] or np.inf))
 
 
 def _steps_of(population: PopulationModel) -> int:

@@ -138,6 +138,24 @@ class TrainingStep:
         return either
 
 
+class Announcement(keras.callbacks.Callback):
+    """Tells the training step of a population how many steps are about to come.
+
+    Args:
+        epochs: that are to come.
+    """
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Tell it."""
+        step = self.model._state.step
+        if step is not None and self.epochs > 0:
+            step.expect(self.epochs * (self.params["steps"] or np.inf))
+
+
 def _pays(steps: float, slots: int) -> bool:
     """Whether a whole step under XLA saves, over so many, more than it takes to compile."""
     compiling, saved, of_slot = _WHOLE_WITHOUT if lacks_onednn() else _WHOLE
