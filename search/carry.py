@@ -31,18 +31,8 @@ def to_model(population: Any, slot: int, model: keras.Model) -> None:
         model.compile(**compile_arguments(population))
         if population.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-    filler(population)(slot, model)
-
-
-def filler(population: Any) -> Callable[[int, keras.Model], None]:
-    """Return what gives an ordinary model, compiled alike or not at all, all that an inside slot has."""
-    contents = reader(population)
-
-    def fill(slot: int, model: keras.Model) -> None:
-        for variable, value in contents(slot, model):
-            variable.assign(value)
-
-    return fill
+    for variable, value in reader(population)(slot, model):
+        variable.assign(value)
 
 
 def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
