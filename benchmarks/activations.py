@@ -3,16 +3,15 @@
     python -m benchmarks.activations [--size 4194304] [--repeats 9] [--only mish trelu]
 
 Every number is the median over the repeats of a ratio of two times measured one after the other. Outputs are returned,
-so that nothing is pruned. On a shared machine, run it twice.
+so that nothing is pruned. On a shared machine, run it twice. For JAX set KERAS_BACKEND: compiled, without the bytes
+that are saved.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +21,24 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import tensorflow as tf
+from keras import ops
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
+from benchmarks.machine import compiled, environment, wait
+
+ON_JAX = keras.backend.backend() == "jax"
+if not ON_JAX:
+    import tensorflow as tf
 
 COLUMNS = 256
-RUNS = {"eager": lambda f: f, "graph": tf.function, "xla": lambda f: tf.function(f, jit_compile=True)}
+RUNS: dict[str, Callable[..., Any]] = (
+    {"xla": compiled}
+    if ON_JAX
+    else {"eager": lambda f: f, "graph": compiled, "xla": lambda f: tf.function(f, jit_compile=True)}
+)
 DTYPES = ("float32", "bfloat16")
 
 Function = Callable[..., Any]
@@ -58,10 +66,10 @@ def pairs() -> list[Pair]:
     found += [_trelu(alpha, mode) for alpha in (0.0, 0.1) for mode in f.MODES]
 
     def keras_prelu(x: Any, alpha: Any) -> Any:  # what keras.layers.PReLU does
-        return k.relu(x) - tf.cast(alpha, x.dtype) * k.relu(-x)
+        return k.relu(x) - ops.cast(alpha, x.dtype) * k.relu(-x)
 
     found.append(
-        Pair("prelu per channel", lambda x, alpha: f.prelu(x, alpha=alpha), keras_prelu, (tf.fill([COLUMNS], 0.25),))
+        Pair("prelu per channel", lambda x, alpha: f.prelu(x, alpha=alpha), keras_prelu, (ops.full([COLUMNS], 0.25),))
     )
     return found
 
@@ -80,6 +88,11 @@ def with_backward(function: Function) -> Function:
     """Return the function that gives value and gradients, of the trained parameters too."""
 
     def both(dy: Any, *arguments: Any) -> tuple[Any, Any]:
+        if ON_JAX:
+            import jax
+
+            y, backward = jax.vjp(function, *arguments)
+            return y, backward(dy)
         with tf.GradientTape() as tape:
             tape.watch(arguments)
             y = function(*arguments)
@@ -138,7 +151,7 @@ def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repe
     """Return the first function's time in ms and the median ratios of it to the second and to the third."""
     for _ in range(2):  # trace, compile, warm up
         for function in functions:
-            function(*arguments)
+            wait(function(*arguments))
     times = []
     # in every order: what ran before leaves memory and caches that matter, 10 % for the same kernel
     orders = itertools.cycle(itertools.permutations(range(len(functions))))
@@ -146,7 +159,7 @@ def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repe
         row = [0.0] * len(functions)
         for turn in order:
             start = time.perf_counter()
-            functions[turn](*arguments)
+            wait(functions[turn](*arguments))
             row[turn] = time.perf_counter() - start
         times.append(row)
     ours = 1e3 * statistics.median(row[0] for row in times)
@@ -159,25 +172,16 @@ def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repe
 
 def measure(pair: Pair, run: str, dtype: str, size: int, repeats: int) -> Iterator[tuple[str, float, float, float]]:
     """Yield (direction, ms, ratio to Keras' counterpart, ratio to ReLU)."""
-    x = tf.cast(2 * tf.random.normal([size // COLUMNS, COLUMNS], seed=1), dtype)
+    x = ops.cast(2 * keras.random.normal([size // COLUMNS, COLUMNS], seed=1), dtype)
     functions = [_plain(pair.ours), _plain(pair.keras), lambda x, *_: keras.activations.relu(x)]
     backward = [RUNS[run](with_backward(f)) for f in functions]
     yield "forward", *ratios([RUNS[run](f) for f in functions], (x, *pair.trained), repeats)
-    yield "forward+backward", *ratios(backward, (tf.ones_like(x), x, *pair.trained), repeats)
+    yield "forward+backward", *ratios(backward, (ops.ones_like(x), x, *pair.trained), repeats)
 
 
 def _plain(function: Function) -> Function:
     """Return the function with as short a signature as the others': `tf.function` takes 0.1 ms a call for long ones."""
     return lambda x, *trained: function(x, *trained)
-
-
-def environment() -> str:
-    """Return one line about the machine, the versions and the day."""
-    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    return (
-        f"{datetime.date.today()}: {platform.machine()}, {os.cpu_count()} cores, on {device}; Python "
-        f"{platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}, ours {ka.__version__}"
-    )
 
 
 def main() -> None:
@@ -200,7 +204,9 @@ def main() -> None:
         if arguments.only and not pair.name.startswith(tuple(arguments.only)):
             continue
         for dtype in DTYPES:
-            saved = [f"{saved_for_backward(f, dtype, pair.trained):.2f}" for f in (pair.ours, pair.keras)]
+            saved = (
+                [] if ON_JAX else [f"{saved_for_backward(f, dtype, pair.trained):.2f}" for f in (pair.ours, pair.keras)]
+            )
             for run in RUNS:
                 for direction, ms, to_keras, to_relu in measure(pair, run, dtype, arguments.size, arguments.repeats):
                     memory = saved if run == "graph" and direction == "forward+backward" else ("", "")

@@ -32,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
-from benchmarks.activations import environment
+from benchmarks.machine import environment
 from keras_acts.search import export
 
 Run = Callable[[], Any]

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops, random
+
+from benchmarks.machine import compiled, wait
 
 
 def floor(model: keras.Model, samples: int) -> float:
@@ -36,16 +38,16 @@ def floor(model: keras.Model, samples: int) -> float:
 def rate(convolution: bool) -> float:
     """Return the floating-point operations a second of a large matrix product or convolution in float32."""
     if convolution:
-        x, kernel = tf.random.normal((32, 32, 32, 64)), tf.random.normal((3, 3, 64, 64))
-        return 2 * 32 * 32 * 32 * 9 * 64 * 64 / _seconds(lambda: tf.nn.conv2d(x, kernel, 1, "SAME"))
-    matrix = tf.random.normal((1024, 1024))
-    return 2 * 1024**3 / _seconds(lambda: tf.matmul(matrix, matrix))
+        x, kernel = random.normal((32, 32, 32, 64)), random.normal((3, 3, 64, 64))
+        return 2 * 32 * 32 * 32 * 9 * 64 * 64 / _seconds(lambda x, k: ops.conv(x, k, 1, "same"), x, kernel)
+    matrix = random.normal((1024, 1024))
+    return 2 * 1024**3 / _seconds(ops.matmul, matrix, matrix)
 
 
-def _seconds(function: Callable[[], Any], repeats: int = 15) -> float:
-    run, times = tf.function(function), []
+def _seconds(function: Callable[..., Any], *arguments: Any, repeats: int = 15) -> float:
+    run, times = compiled(function), []
     for _ in range(repeats + 2):
         start = time.perf_counter()
-        run()
+        wait(run(*arguments))
         times.append(time.perf_counter() - start)
     return statistics.median(times[2:])

@@ -21,7 +21,8 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.population import compiled, environment
+from benchmarks.machine import environment
+from benchmarks.population import compiled
 from benchmarks.search import tasks
 from keras_acts.search import ActivationSpace, PopulationModel
 from keras_acts.search import population as population_module

@@ -20,7 +20,8 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.population import ACTIVATIONS, STEPS, Task, cnn, compiled, environment, mlp, read
+from benchmarks.machine import environment
+from benchmarks.population import ACTIVATIONS, STEPS, Task, cnn, compiled, mlp, read
 from keras_acts.search.planner import bytes_per_slot
 from keras_acts.search.population import PopulationModel
 

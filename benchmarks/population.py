@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
 import io
 import os
-import platform
 import resource
 import statistics
 import tempfile
@@ -34,13 +32,12 @@ import keras
 import keras_tuner
 import numpy as np
 import pandas
-import tensorflow as tf
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-import keras_acts as ka
 from benchmarks.floor import floor
+from benchmarks.machine import environment
 from keras_acts.search import with_activations
 from keras_acts.search.population import PopulationModel
 
@@ -205,16 +202,6 @@ def tasks(arguments: argparse.Namespace) -> list[Task]:
             for name, normalized in (("CNN", False), ("BatchNorm CNN", True))
         ]
     return found
-
-
-def environment() -> str:
-    """Return one line about the machine, the versions and the day."""
-    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    return (
-        f"{datetime.date.today()}: {platform.machine()}, {os.cpu_count()} cores, on {device}; Python "
-        f"{platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}, KerasTuner "
-        f"{keras_tuner.__version__}, ours {ka.__version__}; load {os.getloadavg()[0]:.1f}"
-    )
 
 
 def draw(growth: dict[str, list[tuple[int, float, float]]], path: str) -> None:

@@ -41,7 +41,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.population import environment
+from benchmarks.machine import environment
 from benchmarks.regret_table import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations

@@ -28,13 +28,14 @@ import keras_acts as ka
 from keras_acts.search import PopulationModel, vectorize
 
 Layer = Callable[[], Any]
-IMAGE, SERIES, TOKENS = (8, 8, 16), (64, 8), (16, 32)
+IMAGE, VOLUME, SERIES, TOKENS = (8, 8, 16), (4, 4, 4, 8), (64, 8), (16, 32)
 # by name: the shape of a sample, and the layer
 CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
     "Conv1D": (SERIES, lambda: layers.Conv1D(16, 3)),
     "Conv1D causal, dilated": (SERIES, lambda: layers.Conv1D(16, 3, padding="causal", dilation_rate=2)),
     "Conv2D": (IMAGE, lambda: layers.Conv2D(16, 3)),
     "Conv2D dilated": (IMAGE, lambda: layers.Conv2D(16, 3, dilation_rate=2)),
+    "Conv3D": (VOLUME, lambda: layers.Conv3D(8, 2)),
     "Conv2D 2 groups": (IMAGE, lambda: layers.Conv2D(16, 3, groups=2)),
     "DepthwiseConv1D": (SERIES, lambda: layers.DepthwiseConv1D(3)),
     "DepthwiseConv1D dilated": (SERIES, lambda: layers.DepthwiseConv1D(3, dilation_rate=2)),
@@ -70,7 +71,7 @@ CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
 def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
     """Return what trains a population on one batch; the model ends with the layer."""
     rank = len(shape) - 1
-    before = getattr(layers, f"Conv{rank}D") if shape in (IMAGE, SERIES) else layers.Dense
+    before = getattr(layers, f"Conv{rank}D") if shape in (IMAGE, VOLUME, SERIES) else layers.Dense
     arguments = {"filters": shape[-1], "kernel_size": 1} if before is not layers.Dense else {"units": shape[-1]}
     made = layer()
     x = keras.Input(shape)

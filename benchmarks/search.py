@@ -32,7 +32,8 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.population import StepTimer, Task, cnn, compiled, environment, mlp, read
+from benchmarks.machine import environment
+from benchmarks.population import StepTimer, Task, cnn, compiled, mlp, read
 from keras_acts.search import ActivationHyperModel, ActivationTuner, PopulationModel
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models

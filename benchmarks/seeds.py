@@ -24,7 +24,7 @@ from keras import layers
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.population import environment
+from benchmarks.machine import environment
 from keras_acts.search import Candidate, trainers
 from keras_acts.search.planner import outputs_per_sample
 

@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from benchmarks.population import environment
+from benchmarks.machine import environment
 from keras_acts.search import ActivationSpace, search_activations
 from keras_acts_cli import data as datasets
 

@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import optimize, stats
 
-from benchmarks.population import environment
+from benchmarks.machine import environment
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
 from keras_acts.search import Candidate, PopulationModel, carry, search_activations
 from keras_acts.search.judge import judge

@@ -29,6 +29,8 @@ def exp(x: Tensor, *, short: bool = False) -> Tensor:
 
 def short_expm1(x: Tensor) -> Tensor:
     """Return ``exp(x) - 1`` for x <= 80 or NaN, to 3e-5 of it, near 0 too: exact enough for half precision."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.expm1(x)
     if not _in_few_operations(x):
         near = ops.maximum(x, -0.01)  # finite: no inf * 0 in the gradient
         series = ops.multiply(near, ops.add(1.0, ops.multiply(near, ops.add(0.5, ops.divide(near, 6.0)))))

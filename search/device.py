@@ -10,6 +10,10 @@ import keras
 
 def gpus() -> list[str]:
     """Return the names of the GPUs that the Keras backend uses."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [device.device_kind for device in jax.local_devices() if device.platform != "cpu"]
     if keras.backend.backend() != "tensorflow":
         return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Rules for convolutions: the slots folded into the channels of one grouped convolution."""
+"""Rules for convolutions: the slots folded into the channels of one grouped convolution, or products of patches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from .device import gpus
 from .layout import FOLDED, SHARED, Batch, beside
+from .patches import add_shifted, multiply_patches
 from .rules_weighted import plain
 from .vectorize import Call, vectorizes
 
 Tensor = Any
+
+_CHANNELS = 64  # from so many on, a GPU's grouped convolutions are faster than products of patches
 
 
 @functools.cache
@@ -41,17 +45,20 @@ def grouped_convolution() -> bool:
 
 
 def _convolves(layer: Any) -> bool:
-    fits = plain(layer) and _pads_by_name(layer)
-    return fits and layer.compute_dtype == "float32" and grouped_convolution()  # the kernel has no float64
+    if not (plain(layer) and _pads_by_name(layer)):
+        return False
+    if keras.backend.backend() != "tensorflow":
+        return getattr(layer, "groups", 1) == 1 or bool(gpus())  # separable ones have none
+    return layer.rank < 3 and layer.compute_dtype == "float32" and grouped_convolution()  # there is no other kernel
 
 
 def _pads_by_name(layer: Any) -> bool:
     return layer.data_format == "channels_last" and isinstance(layer.padding, str)
 
 
-@vectorizes(layers.Conv1D, layers.Conv2D, accepts=_convolves, xla=False)
+@vectorizes(layers.Conv1D, layers.Conv2D, layers.Conv3D, accepts=_convolves, xla=False)
 def convolution(call: Call, x: Batch) -> Batch:
-    """A convolution of the shared batch with all kernels side by side, then grouped ones on folded channels."""
+    """A convolution of the shared batch with all kernels side by side, then grouped ones or products of patches."""
     layer = call.layer
     y = _convolve(x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate, layer.groups)
     return _finish(call, y)
@@ -76,12 +83,24 @@ def separable_convolution(call: Call, x: Batch) -> Batch:
 def _convolve(
     x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int], groups: int
 ) -> Batch:
-    """Convolve in one or two dimensions, with kernels (P, ..., C, F)."""
-    import tensorflow as tf
+    """Convolve, with kernels (P, ..., C, F)."""
+    one = x.layout == SHARED or x.slots == 1  # an ordinary convolution
+    if groups > 1 or one or keras.backend.backend() == "tensorflow" or (gpus() and kernel.shape[-2] >= _CHANNELS):
+        return in_groups(x, kernel, strides, padding, dilations, groups)
+    return multiply_patches(x, kernel, strides, padding, dilations)
 
+
+def in_groups(
+    x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int], groups: int = 1
+) -> Batch:
+    """Convolve with all kernels side by side: groups of the folded channels, or one that sees what all slots share."""
     value = x.value if x.layout == SHARED and groups == 1 else x.folded()
     kernel = _side_by_side(kernel)
     value, padding = _causal(value, padding, kernel.shape[0], dilations[0])
+    if keras.backend.backend() != "tensorflow":
+        return Batch(ops.conv(value, kernel, strides, padding, "channels_last", dilations), FOLDED, x.slots)
+    import tensorflow as tf
+
     one_dimension = len(strides) == 1
     if one_dimension:
         value, kernel = tf.expand_dims(value, 1), tf.expand_dims(kernel, 0)
@@ -93,6 +112,8 @@ def _convolve(
 def _depthwise(x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int]) -> Batch:
     """Convolve each channel, with kernels (P, ..., C, M)."""
     slots, *window, channels, multiplier = kernel.shape
+    if keras.backend.backend() != "tensorflow":
+        return add_shifted(x, kernel, strides, padding, dilations)
     rank = len(window)
     kernel = ops.transpose(kernel, (*range(1, rank + 1), 0, rank + 1, rank + 2))
     kernel = ops.reshape(kernel, (*window, slots * channels, multiplier))

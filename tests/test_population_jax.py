@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras_acts.search import BestWeights, PopulationModel
 from tests import test_population as t
+from tests import test_population_rules as rules
 from tests import test_population_sequences as sequences
 
 assert keras.backend.backend() == "jax"
@@ -28,6 +29,8 @@ for model in (sequences.lstm(), sequences.attention(value_dim=4)):
     x3, y3 = t.data((4, 3))
     t.check(model, ["relu", "prelu", "tanh"], t.settings("sgd"), {"x": x3, "y": y3}, slots=(1,), rtol=2e-4)
 t.test_a_slot_is_its_ordinary_model_with_folded_channels("cnn")
+for name in rules.CONVOLUTIONS:
+    rules.test_convolutions(name)
 t.test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
 
 model = keras.Sequential([keras.Input((4,)), t.layers.Dropout(0.5), *t.mlp().layers])

@@ -1,0 +1,49 @@
+"""What every benchmark says of the machine, and what it needs to measure on whichever backend Keras has."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import keras_tuner
+
+import keras_acts as ka
+from keras_acts.search import device
+
+
+def environment() -> str:
+    """Return one line about the machine, the versions and the day."""
+    backend = importlib.import_module(keras.backend.backend())
+    return (
+        f"{datetime.date.today()}: {platform.machine()}, {device.describe()}; Python {platform.python_version()}, "
+        f"{backend.__name__} {backend.__version__}, Keras {keras.__version__}, KerasTuner {keras_tuner.__version__}, "
+        f"ours {ka.__version__}; load {os.getloadavg()[0]:.1f}"
+    )
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function as one program of TensorFlow's, in a graph, or of JAX's."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    import tensorflow as tf
+
+    return tf.function(function)
+
+
+def wait(result: Any) -> None:
+    """Return when a GPU has computed the result."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.block_until_ready(result)
+    elif device.gpus():
+        import tensorflow as tf
+
+        tf.test.experimental.sync_devices()
