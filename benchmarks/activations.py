@@ -114,7 +114,8 @@ def saved_for_backward(function: Function, dtype: str, trained: tuple[Any, ...] 
         backward = [op for op in graph.get_operations() if op not in forward]
         tensors = (_origin(t) for op in backward for t in op.inputs if t.op in forward)
         saved = {t.name: t for t in tensors}
-    return sum(t.dtype.size * t.shape.num_elements() for t in saved.values() if t.shape.rank) / (shape[0] * shape[1])
+    elements = shape[0] * shape[1]  # also of a function's output, whose sizes are open
+    return sum(t.dtype.size * (t.shape.num_elements() or elements) for t in saved.values() if t.shape.rank) / elements
 
 
 def _origin(tensor: Any) -> Any:

@@ -21,7 +21,16 @@ import numpy as np
 from keras import ops
 
 from keras_acts.exponential import exp, short_expm1
-from keras_acts.lowering import dtype_of, is_half, like, recomputed, runs_exact_softmax, wide, with_derivative
+from keras_acts.lowering import (
+    dtype_of,
+    is_half,
+    like,
+    recomputed,
+    runs_exact_softmax,
+    wide,
+    with_derivative,
+    with_program,
+)
 from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
 
@@ -283,8 +292,21 @@ def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
         rows = ops.reshape(last, (-1, ops.shape(last)[-1]))
         y = ops.moveaxis(ops.reshape(softmax(rows), ops.shape(last)), -1, axis)
         return _with_logits(y, x)
-    z = x if runs_exact_softmax(x) else wide(x)
-    return _with_logits(like(ops.softmax(z, axis=axis), x), x)
+    if not is_half(x) or runs_exact_softmax(x):
+        y = ops.softmax(x, axis=axis)
+    elif isinstance(axis, int):
+        y = _softmax_of_half(axis)(x)
+    else:
+        y = like(ops.softmax(wide(x), axis=axis), x)
+    return _with_logits(y, x)
+
+
+@functools.cache
+def _softmax_of_half(axis: int) -> Callable[[Tensor], Tensor]:
+    def product(y: Tensor, dy: Tensor) -> Tensor:
+        return ops.multiply(y, ops.subtract(dy, ops.sum(ops.multiply(y, dy), axis=axis, keepdims=True)))
+
+    return with_program(functools.partial(ops.softmax, axis=axis), product)
 
 
 @activation

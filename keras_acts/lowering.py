@@ -170,6 +170,53 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
     return function
 
 
+def with_program(closed: Function, product: Function) -> Function:
+    """Return ``closed(x)`` of half precision, computed in float32, with a backward pass that is one compiled program.
+
+    TensorFlow's gradients are several operations, which would all read and write float32. Of the forward pass only the
+    output is kept, in its own dtype, and `x` for a second derivative. On other backends, under XLA and in the scope of
+    `uncompiled` this is `closed` itself.
+
+    Args:
+        closed: the function on `keras.ops`.
+        product: the product of its derivative and a gradient, from the output of `closed` and that gradient.
+    """
+
+    def value(x: Tensor) -> Tensor:
+        return like(closed(wide(x)), x)
+
+    if keras.backend.backend() != "tensorflow":
+        return value
+    import tensorflow as tf
+
+    in_place = _by_kind(value)  # operation by operation, float32 would lie in memory twice
+    program = _by_kind(lambda y, dy: like(product(wide(y), wide(dy)), y), xla=True)
+
+    @_traced_once
+    @tf.custom_gradient
+    def backward(x: Tensor, y: Tensor, dy: Tensor) -> tuple[Tensor, Function]:
+        def gradient(ddx: Tensor) -> tuple[Tensor, None, Tensor]:  # all of it as one of x and dy
+            with tf.GradientTape() as tape:
+                tape.watch((x, dy))
+                dx = like(product(closed(wide(x)), wide(dy)), x)
+            of_x, of_dy = tape.gradient(dx, (x, dy), ddx)
+            return of_x, None, of_dy
+
+        return program(_off_tape(y), _off_tape(dy)), gradient
+
+    @_traced_once
+    @tf.custom_gradient
+    def function(x: Tensor) -> tuple[Tensor, Function]:
+        y = in_place(_off_tape(x))
+        return y, lambda dy: backward(x, y, dy)
+
+    def call(x: Tensor) -> Tensor:
+        plain = is_serving() or in_xla() or not is_compiled() or x.shape.rank is None
+        return value(x) if plain else function(x)
+
+    return call
+
+
 def _tensorflow(value: Function, product: Function, served: Function, kernels: Function) -> Function:
     import tensorflow as tf
 

@@ -191,6 +191,27 @@ def test_softmax_of_six_axes(dtype, run, axis):
     assert np.all(np.abs(y - expected) <= _tolerance("softmax", {}, dtype, expected))
 
 
+@pytest.mark.parametrize("axis", [-1, 0, (0, 2)])
+@pytest.mark.parametrize("run", RUNS)
+def test_softmax_of_half_precision_has_two_derivatives(run, axis):
+    x, weights = np.random.default_rng(0).normal(0, 2, (2, 3, 4, 5))
+
+    def derivatives(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = ka.functions.softmax(x, axis=axis) * tf.cast(weights, x.dtype)
+            first = inner.gradient(y, x)
+            weighted = first * tf.cast(weights, x.dtype)
+        return first, outer.gradient(weighted, x)
+
+    for found, exact in zip(
+        RUNS[run](derivatives)(tf.constant(x, "float16")), derivatives(tf.constant(x)), strict=True
+    ):
+        np.testing.assert_allclose(tf.cast(found, "float64"), exact, atol=3e-3 * np.abs(exact).max())
+
+
 def test_mish_keeps_only_its_input_for_the_backward_pass():
     assert saved_for_backward(ka.functions.mish, "float32") == 4
     assert saved_for_backward(ka.functions.mish, "bfloat16") == 2
@@ -208,7 +229,7 @@ def test_trained_parameters_keep_only_the_input_for_the_backward_pass(name):
 
 @pytest.mark.parametrize("run", ["graph", "xla"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", ["mish", "prelu", "elu", "trelu"])
+@pytest.mark.parametrize("name", ["mish", "prelu", "elu", "trelu", "softmax"])
 def test_traced_graphs_are_let_go(name, dtype, run):
     """TensorFlow keeps the gradients of `tf.custom_gradient` for ever, and what they were traced in."""
     parameters = {p.name: tf.constant(0.3) for p in ka.spec(name).trained}
