@@ -3,12 +3,16 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
+from keras.src.backend.tensorflow.trainer import TFEpochIterator
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
 from keras_acts.search import Assignment, rules_convolutions, rules_weighted, steps_tensorflow, with_activations
 from keras_acts.search import population as population_module
+from keras_acts.search.feed import without_waits
 from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
 from keras_acts.search.seeding import isolated_seed
@@ -759,3 +763,24 @@ def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
     ours = history()
     monkeypatch.setattr(population_module, "without_waits", lambda x, y, _, options, seeds: (x, y, options))
     keras.tree.map_structure(np.testing.assert_array_equal, ours, history())
+
+
+@pytest.mark.parametrize(("steps", "made"), [(None, 4), (2, 2)])
+def test_an_epoch_takes_the_iterator_that_keras_made_at_the_end_of_the_one_before(monkeypatch, steps, made):
+    x, y = np.arange(32.0).reshape(16, 2), np.arange(16)
+    (adapter, _, _) = without_waits(x, y, 4, {"steps_per_epoch": steps, "shuffle": False}, ())
+    theirs = ArrayDataAdapter(x, y, batch_size=4, shuffle=False)
+    strategy = tf.distribute.get_strategy()
+    ours, keras_own = (TFEpochIterator(strategy, a, steps_per_epoch=steps) for a in (adapter, theirs))
+    count, create = [], type(adapter._dataset).__iter__
+    monkeypatch.setattr(type(adapter._dataset), "__iter__", lambda self: count.append(self) or create(self))
+
+    def epochs(iterator):
+        found = []
+        for _ in range(3):
+            with iterator.catch_stop_iteration():
+                found += [next(batches)[1].numpy().tolist() for _, _, batches in iterator]
+        return found
+
+    assert epochs(ours) == epochs(keras_own) != []
+    assert sum(dataset is adapter._dataset for dataset in count) == made
