@@ -294,15 +294,15 @@ def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
         return _with_logits(y, x)
     if not is_half(x) or runs_exact_softmax(x):
         y = ops.softmax(x, axis=axis)
-    elif isinstance(axis, int):
-        y = _softmax_of_half(axis)(x)
+    elif isinstance(axis, int) and dtype_of(x) == "bfloat16":  # rounding to float16 could make the gradient 0
+        y = _softmax_of_bfloat16(axis)(x)
     else:
         y = like(ops.softmax(wide(x), axis=axis), x)
     return _with_logits(y, x)
 
 
 @functools.cache
-def _softmax_of_half(axis: int) -> Callable[[Tensor], Tensor]:
+def _softmax_of_bfloat16(axis: int) -> Callable[[Tensor], Tensor]:
     def product(y: Tensor, dy: Tensor) -> Tensor:
         return ops.multiply(y, ops.subtract(dy, ops.sum(ops.multiply(y, dy), axis=axis, keepdims=True)))
 

@@ -173,9 +173,9 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
 def with_program(closed: Function, product: Function) -> Function:
     """Return ``closed(x)`` of half precision, computed in float32, with a backward pass that is one compiled program.
 
-    TensorFlow's gradients are several operations, which would all read and write float32. Of the forward pass only the
-    output is kept, in its own dtype, and `x` for a second derivative. On other backends, under XLA and in the scope of
-    `uncompiled` this is `closed` itself.
+    TensorFlow's gradients are several operations, which would all read and write float32. The program reads the output
+    as it was rounded to half precision (a program of `x` would take as long as those). `x` is kept too, for second
+    derivatives. Under XLA, in exports, in the scope of `uncompiled` and on other backends gradients are the usual ones.
 
     Args:
         closed: the function on `keras.ops`.
@@ -211,8 +211,7 @@ def with_program(closed: Function, product: Function) -> Function:
         return y, lambda dy: backward(x, y, dy)
 
     def call(x: Tensor) -> Tensor:
-        plain = is_serving() or in_xla() or not is_compiled() or x.shape.rank is None
-        return value(x) if plain else function(x)
+        return value(x) if is_serving() or in_xla() or not is_compiled() else function(x)
 
     return call
 

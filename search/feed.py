@@ -79,26 +79,24 @@ class _Arrays(ArrayDataAdapter):
 
     def __init__(self, *data: Any, steps: int | None, **options: Any):
         super().__init__(*data, steps=steps, **options)
-        self._whole = steps is None
-        self._epochs: _Epochs | None = None
+        self._steps, self._epochs = steps, _Epochs(self)
 
     def get_tf_dataset(self) -> Any:
         """Return Keras' dataset, not tuned; the same each time, so that a `fit` that goes on sees the same orders."""
         import tensorflow as tf
 
-        # with a number of steps, Keras goes on with the one that it made last
-        if self._whole and not tf.distribute.has_strategy():
-            self._epochs = _Epochs(self._dataset)
-        return self._epochs or self._dataset
+        # with a number of steps, Keras goes on with the iterator that it made last
+        plain = self._steps or keras.config.max_steps_per_epoch() or tf.distribute.has_strategy()
+        return self.dataset if plain else self._epochs
 
     def on_epoch_begin(self) -> None:
         """Hear that Keras will ask for an iterator to use."""
         super().on_epoch_begin()
-        if self._epochs is not None:
-            self._epochs.begin()
+        self._epochs.begin()
 
     @functools.cached_property
-    def _dataset(self) -> Any:
+    def dataset(self) -> Any:
+        """Keras' dataset."""
         import tensorflow as tf
 
         options = tf.data.Options()
@@ -139,10 +137,10 @@ class _Arrays(ArrayDataAdapter):
 
 
 class _Epochs:
-    """A dataset, to Keras: the iterator that it asks for second in an epoch is the first of the next."""
+    """The arrays' dataset, to Keras: the iterator that it asks for second in an epoch is the first of the next."""
 
-    def __init__(self, dataset: Any):
-        self._dataset, self._next, self._asked = dataset, None, False
+    def __init__(self, arrays: _Arrays):
+        self._arrays, self._next, self._asked = arrays, None, False
 
     def begin(self) -> None:
         """Hear that an epoch begins."""
@@ -150,8 +148,8 @@ class _Epochs:
 
     def __iter__(self) -> Any:
         if self._asked:
-            self._next = iter(self._dataset)
+            self._next = iter(self._arrays.dataset)
             return self._next
         self._asked = True
-        found, self._next = self._next or iter(self._dataset), None
+        found, self._next = self._next or iter(self._arrays.dataset), None
         return found

@@ -14,6 +14,7 @@ import keras
 from .blueprint import layers_of, variables_of
 from .device import gpus
 from .graph import Graph
+from .rules_convolutions import patches_per_sample
 
 Job = TypeVar("Job")
 
@@ -44,10 +45,12 @@ def bytes_per_slot(model: keras.Model, batch_size: int, shared: frozenset[str] =
 
 
 def outputs_per_sample(model: keras.Model, shared: frozenset[str] = frozenset()) -> int:
-    """Return how many values the layers put out for one sample, without the shared; unknown sizes count as 1."""
+    """Return how many values the layers make for one sample, without the shared; unknown sizes count as 1."""
     # not the layers' own nodes: a Sequential model calls all of them again with each `add`
     calls = [call for call in Graph(model).calls if call.path not in shared]
-    return sum(math.prod(size or 1 for size in call.shape[1:]) for call in calls)
+    return sum(
+        math.prod(size or 1 for size in call.shape[1:]) + patches_per_sample(call.layer, call.shape) for call in calls
+    )
 
 
 def free_memory() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ from .vectorize import Call, vectorizes
 
 Tensor = Any
 
-_CHANNELS = 64  # from so many on, a GPU's grouped convolutions are faster than products of patches
+# so many values in a window, and products of patches are not the fastest any more: on a CPU, on a GPU
+_VALUES = (256, 512)
 
 
 @functools.cache
@@ -48,8 +50,26 @@ def _convolves(layer: Any) -> bool:
     if not (plain(layer) and _pads_by_name(layer)):
         return False
     if keras.backend.backend() != "tensorflow":
-        return getattr(layer, "groups", 1) == 1 or bool(gpus())  # separable ones have none
+        return bool(gpus()) or not hasattr(layer, "kernel") or _in_patches(layer.kernel.shape, layer.groups)
     return layer.rank < 3 and layer.compute_dtype == "float32" and grouped_convolution()  # there is no other kernel
+
+
+def _in_patches(kernel: Sequence[int], groups: int) -> bool:
+    """Whether a convolution with a kernel (..., C, F) is the fastest as a product for each slot."""
+    if keras.backend.backend() == "tensorflow" or groups > 1:
+        return False
+    *window, channels, _ = kernel
+    return math.prod(window) == 1 or math.prod(window) * channels < _VALUES[bool(gpus())]
+
+
+def patches_per_sample(layer: Any, output: Sequence[int | None]) -> int:
+    """Return how many values lie in memory between a convolution's input and its output, (B, ..., F)."""
+    if not isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D) or not _convolves(layer):
+        return 0
+    window = math.prod(layer.kernel_size)
+    if window == 1 or not _in_patches(layer.kernel.shape, layer.groups):
+        return 0
+    return math.prod(size or 1 for size in output[1:-1]) * window * layer.kernel.shape[-2]
 
 
 def _pads_by_name(layer: Any) -> bool:
@@ -85,9 +105,9 @@ def _convolve(
 ) -> Batch:
     """Convolve, with kernels (P, ..., C, F)."""
     one = x.layout == SHARED or x.slots == 1  # an ordinary convolution
-    if groups > 1 or one or keras.backend.backend() == "tensorflow" or (gpus() and kernel.shape[-2] >= _CHANNELS):
-        return in_groups(x, kernel, strides, padding, dilations, groups)
-    return multiply_patches(x, kernel, strides, padding, dilations)
+    if not one and _in_patches(kernel.shape[1:], groups):
+        return multiply_patches(x, kernel, strides, padding, dilations)
+    return in_groups(x, kernel, strides, padding, dilations, groups)
 
 
 def in_groups(

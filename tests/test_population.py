@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from keras.src.backend.tensorflow.trainer import TFEpochIterator
+from keras.src.trainers import epoch_iterator
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 import keras_acts as ka
@@ -765,15 +766,18 @@ def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
     keras.tree.map_structure(np.testing.assert_array_equal, ours, history())
 
 
-@pytest.mark.parametrize(("steps", "made"), [(None, 4), (2, 2)])
-def test_an_epoch_takes_the_iterator_that_keras_made_at_the_end_of_the_one_before(monkeypatch, steps, made):
+@pytest.mark.parametrize(("steps", "most", "made"), [(None, None, 4), (2, None, 2), (None, 4, 4)])
+@pytest.mark.filterwarnings("ignore:Limiting steps_per_epoch")
+def test_an_epoch_takes_the_iterator_that_keras_made_at_the_end_of_the_one_before(monkeypatch, steps, most, made):
+    monkeypatch.setattr(keras.config, "max_steps_per_epoch", lambda: most)
+    monkeypatch.setattr(epoch_iterator.config, "max_steps_per_epoch", lambda: most)
     x, y = np.arange(32.0).reshape(16, 2), np.arange(16)
     (adapter, _, _) = without_waits(x, y, 4, {"steps_per_epoch": steps, "shuffle": False}, ())
     theirs = ArrayDataAdapter(x, y, batch_size=4, shuffle=False)
     strategy = tf.distribute.get_strategy()
     ours, keras_own = (TFEpochIterator(strategy, a, steps_per_epoch=steps) for a in (adapter, theirs))
-    count, create = [], type(adapter._dataset).__iter__
-    monkeypatch.setattr(type(adapter._dataset), "__iter__", lambda self: count.append(self) or create(self))
+    count, create = [], type(adapter.dataset).__iter__
+    monkeypatch.setattr(type(adapter.dataset), "__iter__", lambda self: count.append(self) or create(self))
 
     def epochs(iterator):
         found = []
@@ -783,4 +787,4 @@ def test_an_epoch_takes_the_iterator_that_keras_made_at_the_end_of_the_one_befor
         return found
 
     assert epochs(ours) == epochs(keras_own) != []
-    assert sum(dataset is adapter._dataset for dataset in count) == made
+    assert sum(dataset is adapter.dataset for dataset in count) == made

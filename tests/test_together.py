@@ -306,6 +306,14 @@ def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
         model.compile("sgd", "sparse_categorical_crossentropy")
         return model
 
+    def own_loss(hp):
+        def loss(y, p):
+            return keras.losses.sparse_categorical_crossentropy(y, p)
+
+        model = mlp(activation_choice(hp, "hidden", space=["relu", "mish"]))
+        model.compile("sgd", loss)
+        return model
+
     class Watch(keras.callbacks.Callback):
         pass
 
@@ -320,6 +328,7 @@ def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
         (mixing, "optimizer must be", {}),
         (scalar, "for each channel", {}),
         (linear, "no hidden slot", {}),
+        (own_loss, "other than choice=", {}),
         (fixed(), "runs eagerly", {}),
         (mlp(), "callback Watch", {"callbacks": [Watch()]}),
     ):
