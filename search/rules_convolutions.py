@@ -64,12 +64,12 @@ def _in_patches(kernel: Sequence[int], groups: int) -> bool:
 
 def patches_per_sample(layer: Any, output: Sequence[int | None]) -> int:
     """Return how many values lie in memory between a convolution's input and its output, (B, ..., F)."""
-    if not isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D) or not _convolves(layer):
+    if not isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D):
         return 0
-    window = math.prod(layer.kernel_size)
-    if window == 1 or not _in_patches(layer.kernel.shape, layer.groups):
+    *window, channels, _ = layer.kernel.shape
+    if math.prod(window) == 1 or not (_in_patches(layer.kernel.shape, layer.groups) and _convolves(layer)):
         return 0
-    return math.prod(size or 1 for size in output[1:-1]) * window * layer.kernel.shape[-2]
+    return math.prod(size or 1 for size in output[1:-1]) * math.prod(window) * channels
 
 
 def _pads_by_name(layer: Any) -> bool:

@@ -119,9 +119,8 @@ class Together:
         lone = {key: entries[0][1] for key, entries in by_key.items() if len(entries) == 1}
         own = [(apart, made[0].key) for (apart, *_), made in lone.items() if made and made[0].custom]
         if len(set(own)) < len(own):
-            self.reasons["parts of the model that are not Keras' may depend on hyperparameters other than choice="] = (
-                None
-            )
+            reason = "parts of the model that are not Keras' may depend on hyperparameters other than choice="
+            self.reasons[reason] = None
         result = []
         for entries in by_key.values():
             if len(entries) > 1:

@@ -15,6 +15,7 @@ CODE = """
 import keras
 import numpy as np
 from keras_acts.search import BestWeights, PopulationModel
+from keras_acts.search.planner import outputs_per_sample
 from tests import test_population as t
 from tests import test_population_rules as rules
 from tests import test_population_sequences as sequences
@@ -31,6 +32,10 @@ for model in (sequences.lstm(), sequences.attention(value_dim=4)):
 t.test_a_slot_is_its_ordinary_model_with_folded_channels("cnn")
 for name in rules.CONVOLUTIONS:
     rules.test_convolutions(name)
+convolution = keras.Sequential([keras.Input((4, 4, 2)), t.layers.Conv2D(3, 3, padding="same")])
+assert outputs_per_sample(convolution) == 16 * (3 + 9 * 2)  # and patches
+large = keras.Sequential([keras.Input((4, 4, 40)), t.layers.Conv2D(3, 3, padding="same", activation="relu")])
+assert outputs_per_sample(large) == 16 * 3
 t.test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
 
 model = keras.Sequential([keras.Input((4,)), t.layers.Dropout(0.5), *t.mlp().layers])
