@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
-from benchmarks.machine import compiled, environment, wait
+from benchmarks.machine import compiled, environment, value_and_gradients, wait
 
 ON_JAX = keras.backend.backend() == "jax"
 if not ON_JAX:
@@ -86,19 +86,7 @@ def _trelu(alpha: float, mode: str) -> Pair:
 
 def with_backward(function: Function) -> Function:
     """Return the function that gives value and gradients, of the trained parameters too."""
-
-    def both(dy: Any, *arguments: Any) -> tuple[Any, Any]:
-        if ON_JAX:
-            import jax
-
-            y, backward = jax.vjp(function, *arguments)
-            return y, backward(dy)
-        with tf.GradientTape() as tape:
-            tape.watch(arguments)
-            y = function(*arguments)
-        return y, tape.gradient(y, arguments, dy)
-
-    return both
+    return lambda dy, *arguments: value_and_gradients(function, arguments, dy)
 
 
 def saved_for_backward(function: Function, dtype: str, trained: tuple[Any, ...] = ()) -> float:
@@ -205,9 +193,8 @@ def main() -> None:
         if arguments.only and not pair.name.startswith(tuple(arguments.only)):
             continue
         for dtype in DTYPES:
-            saved = (
-                [] if ON_JAX else [f"{saved_for_backward(f, dtype, pair.trained):.2f}" for f in (pair.ours, pair.keras)]
-            )
+            counted = () if ON_JAX else (pair.ours, pair.keras)
+            saved = [f"{saved_for_backward(f, dtype, pair.trained):.2f}" for f in counted]
             for run in RUNS:
                 for direction, ms, to_keras, to_relu in measure(pair, run, dtype, arguments.size, arguments.repeats):
                     memory = saved if run == "graph" and direction == "forward+backward" else ("", "")

@@ -24,11 +24,11 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import compiled, environment, wait
+from benchmarks.machine import compiled, environment, value_and_gradients, wait
 from keras_acts.search.device import gpus
 from keras_acts.search.layout import FOLDED, STACKED, Batch
 from keras_acts.search.patches import multiply_patches
-from keras_acts.search.rules_convolutions import in_groups
+from keras_acts.search.rules_convolutions import grouped_convolution, in_groups
 
 Tensor = Any
 HOW = ((1, 1), "same", (1, 1))
@@ -57,20 +57,7 @@ def step(way: Callable[..., Batch], layout: str, slots: int) -> Callable[[Tensor
     def forward(x: Tensor, kernel: Tensor) -> Tensor:
         return ops.tanh(way(Batch(x, layout, slots), kernel, *HOW).value)
 
-    def both(x: Tensor, kernel: Tensor) -> Any:
-        if keras.backend.backend() == "jax":
-            import jax
-
-            y, backward = jax.vjp(forward, x, kernel)
-            return y, backward(y)
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch((x, kernel))
-            y = forward(x, kernel)
-        return y, tape.gradient(y, (x, kernel))
-
-    return compiled(both)
+    return compiled(lambda x, kernel: value_and_gradients(forward, (x, kernel)))
 
 
 def measured(function: Callable[..., Any], arguments: tuple[Tensor, ...], repeats: int) -> tuple[float, float]:
@@ -91,6 +78,8 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=2, help="how many sizes, of 3 (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=11)
     arguments = parser.parse_args()
+    # XLA would take minutes on a CPU; without oneDNN there are none
+    groups = gpus() if keras.backend.backend() == "jax" else grouped_convolution()
     console = Console(width=120)
     console.print(f"{environment()}; {arguments.dtype}")
     table = Table("samples", "side", "channels", "filters", "slots", *(f"{way}: ms (s)" for way in WAYS), box=MARKDOWN)
@@ -103,8 +92,8 @@ def main() -> None:
             values = {STACKED: x.value, FOLDED: x.folded()}
             row = []
             for way, layout in WAYS.values():
-                if way is in_groups and keras.backend.backend() == "jax" and not gpus():
-                    row.append("-")  # minutes
+                if way is in_groups and not groups:
+                    row.append("-")
                     continue
                 ms, first = measured(step(way, layout, slots), (values[layout], kernel), arguments.repeats)
                 row.append(f"{ms:.3g} ({first:.1f})")

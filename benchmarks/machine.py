@@ -37,6 +37,21 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function)
 
 
+def value_and_gradients(function: Callable[..., Any], arguments: tuple[Any, ...], dy: Any = None) -> tuple[Any, Any]:
+    """Return the value and, for a gradient of it (by default the value), the gradients of the arguments."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        y, backward = jax.vjp(function, *arguments)
+        return y, backward(y if dy is None else dy)
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        y = function(*arguments)
+    return y, tape.gradient(y, arguments, y if dy is None else dy)
+
+
 def wait(result: Any) -> None:
     """Return when a GPU has computed the result."""
     if keras.backend.backend() == "jax":

@@ -17,6 +17,8 @@ Tensor = Any
 Function = Callable[..., Tensor]
 Kernels = Callable[..., tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]]
 
+# In eager mode the Python around a program with a gradient of its own takes 1 to 2 ms, as long as so many elements
+_LARGE = 2**20
 _UNCOMPILED: ContextVar[bool] = ContextVar("uncompiled", default=False)
 _PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
 
@@ -175,7 +177,8 @@ def with_program(closed: Function, product: Function) -> Function:
 
     TensorFlow's gradients are several operations, which would all read and write float32. The program reads the output
     as it was rounded to half precision (a program of `x` would take as long as those). `x` is kept too, for second
-    derivatives. Under XLA, in exports, in the scope of `uncompiled` and on other backends gradients are the usual ones.
+    derivatives. Gradients are the usual ones under XLA, in exports, in the scope of `uncompiled`, on other backends,
+    and in eager mode of what is small.
 
     Args:
         closed: the function on `keras.ops`.
@@ -211,7 +214,8 @@ def with_program(closed: Function, product: Function) -> Function:
         return y, lambda dy: backward(x, y, dy)
 
     def call(x: Tensor) -> Tensor:
-        return value(x) if is_serving() or in_xla() or not is_compiled() else function(x)
+        small = tf.executing_eagerly() and x.shape.num_elements() < _LARGE
+        return value(x) if small or is_serving() or in_xla() or not is_compiled() else function(x)
 
     return call
 
