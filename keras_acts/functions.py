@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import numbers
 from collections.abc import Callable
 from typing import Any, TypeGuard
@@ -286,15 +287,19 @@ def surrogate_theta(
 
 @activation
 def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
-    """Softmax along `axis`, ``exp(x) / sum(exp(x))``."""
-    if isinstance(axis, int) and len(x.shape) > 5:  # more than oneDNN's kernel takes
-        last = ops.moveaxis(x, axis, -1)
-        rows = ops.reshape(last, (-1, ops.shape(last)[-1]))
-        y = ops.moveaxis(ops.reshape(softmax(rows), ops.shape(last)), -1, axis)
+    """Softmax along `axis`, or over several axes together, ``exp(x) / sum(exp(x))``."""
+    axes = [axis] if isinstance(axis, numbers.Integral) else list(axis)
+    if len(axes) != 1 or len(x.shape) > 5:  # Keras 3.12 takes several only eagerly, and oneDNN's kernel up to 5 axes
+        trailing = list(range(-len(axes), 0))
+        last = ops.moveaxis(x, axes, trailing)
+        shape = ops.shape(last)
+        rows = ops.reshape(last, (-1, math.prod(shape[-len(axes) :])))
+        y = ops.moveaxis(ops.reshape(softmax(rows), shape), trailing, axes)
         return _with_logits(y, x)
+    (axis,) = axes
     if not is_half(x) or runs_exact_softmax(x):
         y = ops.softmax(x, axis=axis)
-    elif isinstance(axis, int) and dtype_of(x) == "bfloat16":  # rounding to float16 could make the gradient 0
+    elif dtype_of(x) == "bfloat16":  # rounding to float16 could make the gradient 0
         y = _softmax_of_bfloat16(axis)(x)
     else:
         y = like(ops.softmax(wide(x), axis=axis), x)

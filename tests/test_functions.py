@@ -183,13 +183,25 @@ def test_mish_is_exact_in_graphs_where_the_fused_kernel_of_keras_is_not():
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("axis", [-1, 2])
-def test_softmax_of_six_axes(dtype, run, axis):
-    """More than oneDNN's kernel takes: Keras' own raises."""
-    x = array(np.random.default_rng(0).normal(size=(2, 1, 7, 1, 2, 50)) * 5, dtype)
-    y = RUNS[run](lambda x: ka.functions.softmax(x, axis=axis))(tf.constant(x)).numpy().astype("float64")
-    expected = VALUES["softmax"](x.astype("float64"), axis=axis)
+@pytest.mark.parametrize("axis", [-1, 2, (1, -1), [3, 2]])
+@pytest.mark.parametrize("rank", [4, 6])
+def test_softmax_of_many_axes(dtype, run, axis, rank):
+    """More than oneDNN's kernel takes, or several together: Keras' own raises for each of these, here or there."""
+    x = array(np.random.default_rng(0).normal(size=(2, 3, 7, 50, 1, 4)[:rank]) * 5, dtype)
+    softmax = RUNS[run](lambda x: ka.functions.softmax(x, axis=axis))
+    y = softmax(tf.constant(x)).numpy().astype("float64")
+    expected = VALUES["softmax"](x.astype("float64"), axis=tuple(axis) if isinstance(axis, list) else axis)
     assert np.all(np.abs(y - expected) <= _tolerance("softmax", {}, dtype, expected))
+
+
+@pytest.mark.parametrize("axis", [-1, (1, 2)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_softmax_of_unknown_sizes(dtype, axis):
+    x = array(np.random.default_rng(0).normal(size=(5, 3, 4)), dtype)
+    softmax = tf.function(lambda x: ka.functions.softmax(x, axis=axis))
+    y = softmax.get_concrete_function(tf.TensorSpec([None, None, 4], dtype))(tf.constant(x))
+    expected = VALUES["softmax"](x.astype("float64"), axis=axis)
+    assert np.all(np.abs(y.numpy().astype("float64") - expected) <= _tolerance("softmax", {}, dtype, expected))
 
 
 @pytest.mark.parametrize("axis", [-1, 0, (0, 2)])
