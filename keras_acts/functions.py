@@ -288,7 +288,7 @@ def surrogate_theta(
 @activation
 def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """Softmax along `axis`, or over several axes together, ``exp(x) / sum(exp(x))``."""
-    axes = [axis] if isinstance(axis, numbers.Integral) else list(axis)
+    axes = list(axis) if isinstance(axis, tuple | list) else [axis]
     if len(axes) != 1 or len(x.shape) > 5:  # Keras 3.12 takes several only eagerly, and oneDNN's kernel up to 5 axes
         trailing = list(range(-len(axes), 0))
         last = ops.moveaxis(x, axes, trailing)

@@ -70,9 +70,12 @@ class BestWeights(keras.callbacks.Callback):
             self.best, self.best_epoch = np.where(better, values, self.best), np.where(better, epoch, self.best_epoch)
             inside = better[list(self.model._state.order)]
             for block in self._blocks():
-                now = keras.ops.convert_to_numpy(block.variable)
-                mine = _rows(inside, block, now)
-                self._weights[id(block.variable)] = np.where(mine, now, self._weights.get(id(block.variable), now))
+                now, kept = _seen(block.variable), self._weights.get(id(block.variable))
+                if kept is None:
+                    self._weights[id(block.variable)] = now.copy()
+                    continue
+                for row in np.flatnonzero(inside[block.start : block.stop]):
+                    kept[row] = now[row]
 
     def on_train_end(self, logs: Any = None) -> None:
         """Restore, if asked to."""
@@ -84,8 +87,9 @@ class BestWeights(keras.callbacks.Callback):
         if self._weights:
             known = (self.best_epoch >= 0)[list(self.model._state.order)]
             for block in self._blocks():
-                now = keras.ops.convert_to_numpy(block.variable)
-                block.variable.assign(np.where(_rows(known, block, now), self._weights[id(block.variable)], now))
+                value, rows = _seen(block.variable).copy(), known[block.start : block.stop]
+                value[rows] = self._weights[id(block.variable)][rows]
+                block.variable.assign(value)
 
     def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
         """Each slot's value, (P,), or None in an epoch without validation."""
@@ -116,6 +120,7 @@ class BestWeights(keras.callbacks.Callback):
         return [block for layer in self.model.stacked for block in layer.plan.blocks]
 
 
-def _rows(inside: np.ndarray, block: Any, values: np.ndarray) -> np.ndarray:
-    """Which rows of a stacked variable belong to the slots meant, to be broadcast."""
-    return inside[block.start : block.stop].reshape(-1, *(1,) * (values.ndim - 1))
+def _seen(variable: Any) -> np.ndarray:
+    """A variable's value until it changes: not a copy, where there need not be one."""
+    value = variable.value
+    return np.asarray(value.read_value() if hasattr(value, "read_value") else value)

@@ -46,7 +46,11 @@ class Blueprint:
     def build(self, member: Member) -> keras.Model:
         """Return the member's ordinary model, freshly initialized and not compiled: what its slot starts as."""
         with isolated_seed(member.seed):
-            return rewritten(self.model, self._wanted(member.candidate, self.hidden), compiled=False)
+            return self.drawn(member.candidate)
+
+    def drawn(self, candidate: Choice) -> keras.Model:
+        """Return the candidate's model, not compiled, initialized from the random numbers as they are now."""
+        return rewritten(self.model, self._wanted(candidate, self.hidden), compiled=False)
 
     def made(self, candidate: Choice) -> keras.Model:
         """Return some model with the candidate, the same one each time."""

@@ -52,7 +52,8 @@ def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
             if (path, key, slot) in places
         }
         found = [(variable, values(block)[row]) for variable, block, row in rows.values()]
-        if model.optimizer is None or not model.optimizer.built:
+        optimizer = getattr(model, "optimizer", None)  # there is none before `compile`
+        if optimizer is None or not optimizer.built:
             return found
 
         def moved(of: Values) -> list[Any]:

@@ -54,15 +54,35 @@ def by_group(groups: tuple[Group, ...], variables: list[dict[str, Any]], x: Batc
     folded = x.layout == FOLDED and all(is_elementwise(group.activation) for group in groups)
     value, layout = (x.value, FOLDED) if folded else (x.stacked(), STACKED)
     axis, unit = (-1, x.channels) if folded else (0, 1)
-    parts = [value]
-    if len(groups) > 1:
-        # not slices: the gradient of a split is one concatenation
-        parts = ops.split(value, [group.stop * unit for group in groups[:-1]], axis=axis)
+    sizes = [group.size * unit for group in groups]
+    parts = _split(value, sizes, axis) if len(groups) > 1 else [value]
     made = [
         _apply(group, own, Batch(part, layout, group.size))
         for group, own, part in zip(groups, variables, parts, strict=True)
     ]
-    return Batch(made[0] if len(made) == 1 else ops.concatenate(made, axis=axis), layout, x.slots)
+    return Batch(_joined(made, sizes, axis) if len(groups) > 1 else made[0], layout, x.slots)
+
+
+def _split(value: Tensor, sizes: list[int], axis: int) -> list[Tensor]:
+    """Split; not slices: the gradient of a split is one concatenation."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.split(value, np.cumsum(sizes[:-1]).tolist(), axis=axis)
+    import tensorflow as tf
+
+    return tf.split(value, sizes, axis)  # Keras would have the graph compute the sizes
+
+
+def _joined(parts: list[Tensor], sizes: list[int], axis: int) -> Tensor:
+    """Concatenate; the gradient is one split, where TensorFlow's own is a slice for each part."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.concatenate(parts, axis=axis)
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def join(*parts: Tensor) -> Any:
+        return tf.concat(parts, axis), lambda upstream: tf.split(upstream, sizes, axis)
+
+    return join(*parts)
 
 
 def with_variables(activation: TrainedActivation, variables: dict[str, Any], x: Batch) -> Batch:

@@ -44,11 +44,10 @@ class Batch:
             return self.value
         if self.layout == SEEDED:
             return ops.take(self.value, self.places, axis=0)
-        sizes = ops.shape(self.value)
         if self.layout == SHARED:
-            return ops.broadcast_to(ops.expand_dims(self.value, 0), (self.slots, *sizes))
-        apart = ops.reshape(self.value, (*_with_free_batch(sizes[:-1]), self.slots, self.channels))
-        last = len(sizes)
+            return ops.broadcast_to(ops.expand_dims(self.value, 0), (self.slots, *ops.shape(self.value)))
+        apart = ops.reshape(self.value, (*with_free_axis(self.value, 0)[:-1], self.slots, self.channels))
+        last = len(self.value.shape)
         return ops.transpose(apart, (last - 1, *range(last - 1), last))
 
     def folded(self) -> Tensor:
@@ -56,14 +55,14 @@ class Batch:
         if self.layout == FOLDED:
             return self.value
         x = self.stacked()
-        sizes, last = ops.shape(x), len(x.shape) - 1
+        last = len(x.shape) - 1
         x = ops.transpose(x, (*range(1, last), 0, last))
-        return ops.reshape(x, (*_with_free_batch(sizes[1:-1]), self.slots * self.channels))
+        return ops.reshape(x, (*with_free_axis(x, 0)[:-2], self.slots * self.channels))
 
     def merged(self) -> Tensor:
         """Return it as (P*B, ...), as if each slot's samples were samples of their own."""
         x = self.stacked()
-        return ops.reshape(x, (-1, *ops.shape(x)[2:]))
+        return ops.reshape(x, with_free_axis(x, 1)[1:])
 
     def apart(self) -> list[Tensor]:
         """Return what each slot sees, (B, ...). Not slices: their gradients would each be as large as all slots'."""
@@ -87,10 +86,11 @@ def beside(value: Tensor, x: Batch) -> Tensor:
     """
     xp = np if isinstance(value, np.ndarray) else ops  # arrays come as one constant into a graph
     slots, *own = value.shape
-    own = own or [1]
+    if not own:
+        own, value = [1], xp.reshape(value, (slots, 1))
     if x.layout == STACKED:
         return xp.reshape(value, (slots, *(1,) * (x.rank - len(own)), *own))
-    value = xp.moveaxis(xp.reshape(value, (slots, *own)), 0, -2)
+    value = xp.moveaxis(value, 0, -2)
     if own[-1] == 1:
         value = xp.repeat(value, x.channels, axis=-1)
     return xp.reshape(value, (*own[:-1], -1))
@@ -100,7 +100,7 @@ def from_merged(x: Tensor, slots: int) -> Batch:
     """Return the batch that (P*B, ...) holds; the logits that a softmax left on it go along."""
 
     def apart(tensor: Tensor) -> Tensor:
-        return ops.reshape(tensor, (slots, -1, *ops.shape(tensor)[1:]))
+        return ops.reshape(tensor, (slots, *with_free_axis(tensor, 0)))
 
     return Batch(with_logits(apart, x), STACKED, slots)
 
@@ -116,6 +116,8 @@ def with_logits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     return y
 
 
-def _with_free_batch(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The sizes with -1 for the batch, so that the others stay known to the graph."""
-    return (-1, *sizes[1:])
+def with_free_axis(x: Tensor, axis: int) -> tuple[Any, ...]:
+    """Return the sizes of a tensor for `reshape`, with -1 for `axis`; the others stay known to a graph if they are."""
+    known = None not in (*x.shape[:axis], *x.shape[axis + 1 :])
+    sizes = x.shape if known else ops.shape(x)  # six nodes of a TensorFlow graph
+    return (*sizes[:axis], -1, *sizes[axis + 1 :])

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from .blueprint import Blueprint, variables_of
-from .layout import SEEDED, SHARED, STACKED, Batch
+from .layout import SEEDED, SHARED, STACKED, Batch, with_free_axis
 from .members import Choice, Group
 
 Tensor = Any
@@ -119,8 +119,8 @@ def once(plan: Plan, training: bool, inputs: Any, options: Any) -> Any:
         return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), made(lambda x: x))
     seeds = max(places) + 1
     if plan.rule is not None:  # then it acts on each sample alone
-        y = made(lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])))
-        apart = keras.tree.map_structure(lambda t: ops.reshape(t, (seeds, -1, *ops.shape(t)[1:])), y)
+        y = made(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]))
+        apart = keras.tree.map_structure(lambda t: ops.reshape(t, (seeds, *with_free_axis(t, 0))), y)
     else:
         apart = keras.tree.map_structure(lambda *ts: ops.stack(ts), *(made(_picks(s)) for s in range(seeds)))
     return keras.tree.map_structure(lambda y: Batch(y, SEEDED, slots, places), apart)

@@ -40,6 +40,7 @@ class ActivationOracle(keras_tuner.Oracle):
     ):
         super().__init__(objective=objective, max_trials=max_trials, seed=seed or 1, **kwargs)
         self.seed, self.choice = seed, choice
+        self._directions: dict[str, str] = {}  # of metrics
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the hyperparameters of the next trial, or STOPPED when the space is exhausted."""
@@ -52,6 +53,16 @@ class ActivationOracle(keras_tuner.Oracle):
             if not self._duplicate(values):
                 return {"status": TrialStatus.RUNNING, "values": values}
         return {"status": TrialStatus.STOPPED}
+
+    def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
+        """Record a trial's values; which is better KerasTuner finds out from a new metric for each name and trial."""
+        tracked = self.trials[trial_id].metrics
+        for name in self._directions.keys() & metrics.keys():
+            if not tracked.exists(name):
+                tracked.register(name, self._directions[name])
+        trial = super().update_trial(trial_id, metrics, step)
+        self._directions.update((name, history.direction) for name, history in trial.metrics.metrics.items())
+        return trial
 
     def reload(self) -> None:
         """Read the trials of an earlier process back, in the order in which they began.

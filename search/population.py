@@ -150,8 +150,7 @@ class PopulationModel(keras.Model):
 
     def _public(self, x: Tensor) -> Tensor:
         """From inside order to public order, along the first axis."""
-        positions = self._state.positions
-        return x if positions == self._state.order == tuple(range(len(positions))) else ops.take(x, positions, axis=0)
+        return _moved(x, self._state.positions)
 
     @no_automatic_dependency_tracking
     def compile(
@@ -250,7 +249,7 @@ class PopulationModel(keras.Model):
         losses = ops.zeros((len(self.members),), self.healthy.dtype)
         if self._compile_loss is not None:
             y, sample_weight = map(self._state.view.of_slots, (y, sample_weight))
-            losses = ops.take(self._compile_loss(y, y_pred, sample_weight), self._state.order, axis=0)
+            losses = _moved(self._compile_loss(y, y_pred, sample_weight), self._state.order)
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
         samples = self._state.view.samples(x)
@@ -363,6 +362,11 @@ class PopulationModel(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Raise: a population is saved slot by slot, ``population.model(slot).save(path)``."""
         raise ModelError(f"A population has no config: save population.model(slot). Received: {self.name!r}")
+
+
+def _moved(x: Tensor, places: tuple[int, ...]) -> Tensor:
+    """The rows of `x` at these places, in their order."""
+    return x if places == tuple(range(len(places))) else ops.take(x, places, axis=0)
 
 
 class _State:

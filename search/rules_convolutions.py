@@ -158,5 +158,24 @@ def _causal(value: Tensor, padding: str, size: int, dilation: int) -> tuple[Tens
 def _finish(call: Call, y: Batch) -> Batch:
     """Add the bias, and activate."""
     if "bias" in call.weights:
-        y = y.mapped(lambda value: ops.add(value, beside(call.weights["bias"], y)))
+        y = y.mapped(lambda value: _with_bias(value, beside(call.weights["bias"], y)))
     return call.activate(y)
+
+
+def _with_bias(value: Tensor, bias: Tensor) -> Tensor:
+    """Add a bias to the channels.
+
+    TensorFlow's own gradient of it becomes one kernel with that of the convolution, which takes oneDNN longer than two.
+    """
+    if keras.backend.backend() != "tensorflow" or len(bias.shape) != 1:
+        return ops.add(value, bias)
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def add(value: Tensor, bias: Tensor) -> Any:
+        def gradient(upstream: Tensor) -> tuple[Tensor, Tensor]:
+            return upstream, tf.reduce_sum(upstream, axis=list(range(len(value.shape) - 1)))
+
+        return tf.nn.bias_add(value, bias), gradient
+
+    return add(value, bias)

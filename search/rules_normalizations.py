@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers, ops
 
-from .layout import FOLDED, STACKED, Batch, beside
+from .layout import FOLDED, STACKED, Batch, beside, with_free_axis
 from .vectorize import Call, vectorizes
 
 Tensor = Any
@@ -73,10 +73,10 @@ def group_normalization(call: Call, x: Batch) -> Batch:
     """Each group of channels of each sample by itself; folded, the slots' groups are just more groups."""
     layer = call.layer
     x = x if x.layout == FOLDED else Batch(x.stacked(), STACKED, x.slots)
-    sizes = ops.shape(x.value)
     folded = x.layout == FOLDED
+    sizes = with_free_axis(x.value, 0 if folded else 1)
     groups = (layer.groups * (x.slots if folded else 1), x.channels // layer.groups)
-    shape = (-1, *sizes[1:-1], *groups) if folded else (x.slots, -1, *sizes[2:-1], *groups)
+    shape = (*sizes[:-1], *groups)
     apart = ops.reshape(x.value, shape)
     within = [axis for axis in range(1 if folded else 2, len(shape)) if axis != len(shape) - 2]
     mean, variance = ops.moments(apart, axes=within, keepdims=True)

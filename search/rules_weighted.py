@@ -13,7 +13,7 @@ from keras_acts.lowering import is_compiled
 
 from .device import gpus, lacks_onednn
 from .grouped import last_axis, with_variables
-from .layout import FOLDED, SHARED, STACKED, Batch, beside
+from .layout import FOLDED, SHARED, STACKED, Batch, beside, with_free_axis
 from .vectorize import Call, vectorizes
 
 Tensor = Any
@@ -37,13 +37,12 @@ def dense(call: Call, x: Batch) -> Batch:
 def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
     """Return the products of the last axis with kernels (P, C, F), plus biases (P, F)."""
     value = ops.expand_dims(x.value, 0) if x.layout == SHARED else x.stacked()
-    sizes = ops.shape(value)
-    flat = value if len(sizes) == 3 else ops.reshape(value, (sizes[0], -1, sizes[-1]))
+    flat = value if x.rank == 2 else ops.reshape(value, (value.shape[0], -1, value.shape[-1]))
     y = _products(flat, kernel)
     if bias is not None:
         y = ops.add(y, ops.expand_dims(bias, 1))
-    if len(sizes) != 3:
-        y = ops.reshape(y, (x.slots, *sizes[1:-1], kernel.shape[-1]))
+    if x.rank != 2:
+        y = ops.reshape(y, (x.slots, *with_free_axis(value, 1)[1:-1], kernel.shape[-1]))
     return Batch(y, STACKED, x.slots)
 
 

@@ -207,7 +207,7 @@ def _same_rank(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
             return x
         return with_logits(lambda t: ops.squeeze(t, -1) if difference < 0 else ops.expand_dims(t, -1), x)
 
-    first = squeeze_or_expand_to_same_rank(a[0], b[0])
+    first = squeeze_or_expand_to_same_rank(*(keras.KerasTensor(x.shape[1:], x.dtype) for x in (a, b)))
     return like(first[0], a), like(first[1], b)
 
 

@@ -14,16 +14,13 @@ def jax_train_step(population: Any, step: Callable[..., Any], state: Any, data: 
     """Take Keras' own step, then keep the old values of diverged slots."""
     logs, (trained, others, optimizer, metrics) = step(state, data)
     rows = rows_of(population)
-    healthy = next(
+    now = next(
         value for v, value in zip(population.non_trainable_variables, others, strict=True) if v is population.healthy
     )
-    healthy = ops.not_equal(healthy, 0)
+    healthy = Healthy(rows, now)
 
     def kept(variables: Any, new: Any, old: Any) -> list[Tensor]:
-        return [
-            where_healthy(healthy, rows[id(v)], n, o) if id(v) in rows else n
-            for v, n, o in zip(variables, new, old, strict=True)
-        ]
+        return [healthy.where(v, n, o) if id(v) in rows else n for v, n, o in zip(variables, new, old, strict=True)]
 
     trained = kept(population.trainable_variables, trained, state[0])
     others = kept(population.non_trainable_variables, others, state[1])
@@ -37,8 +34,25 @@ def rows_of(population: Any) -> dict[int, tuple[int, int]]:
     }
 
 
-def where_healthy(healthy: Tensor, rows: tuple[int, int], new: Any, old: Any) -> Tensor:
-    """Return a stacked value: `new` in the rows of healthy slots, `old` in those of diverged ones."""
-    new = ops.convert_to_tensor(new)
-    mask = ops.reshape(healthy[rows[0] : rows[1]], (-1, *(1,) * (len(new.shape) - 1)))
-    return ops.where(mask, new, ops.cast(old, new.dtype))
+class Healthy:
+    """Which slots are healthy, as masks of stacked variables: one for all that are stacked alike.
+
+    Args:
+        rows: the slots that each variable is stacked over.
+        healthy: (P,), 0 for diverged slots.
+    """
+
+    def __init__(self, rows: dict[int, tuple[int, int]], healthy: Tensor):
+        self._rows, self._healthy = rows, ops.not_equal(healthy, 0)
+        self._masks: dict[tuple[int, int, int], Tensor] = {}
+
+    def where(self, variable: Any, new: Any, old: Any) -> Tensor:
+        """Return a value of a stacked variable: `new` in the rows of healthy slots, `old` in those of others."""
+        new = ops.convert_to_tensor(new)
+        start, stop = self._rows[id(variable)]
+        key = start, stop, len(new.shape)
+        if key not in self._masks:
+            whole = (start, stop) == (0, self._healthy.shape[0])
+            mine = self._healthy if whole else self._healthy[start:stop]
+            self._masks[key] = ops.reshape(mine, (-1, *(1,) * (len(new.shape) - 1)))
+        return ops.where(self._masks[key], new, old if isinstance(old, int) else ops.cast(old, new.dtype))

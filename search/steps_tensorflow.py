@@ -15,7 +15,7 @@ from keras_acts.lowering import uncompiled
 
 from .device import lacks_onednn
 from .one_kernel import one_kernel
-from .steps import rows_of, where_healthy
+from .steps import Healthy, rows_of
 from .view import View
 
 Tensor = Any
@@ -184,9 +184,9 @@ def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[st
     with uncompiled():
         gradients = tape.gradient(loss, population.trainable_variables)
     update([g if g is None else tf.convert_to_tensor(g) for g in gradients])
-    healthy = ops.not_equal(population.healthy, 0)
+    healthy = Healthy(rows, population.healthy)
     for variable, value in zip(states, before, strict=True):
-        variable.assign(where_healthy(healthy, rows[id(variable)], variable, value))
+        variable.assign(healthy.where(variable, variable, value))
     return population.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
 
@@ -205,19 +205,16 @@ def _update(population: Any, gradients: list[Tensor | None]) -> None:
     """Let the optimizer update the healthy slots; in one program, this costs no pass of its own."""
     import tensorflow as tf
 
-    variables, rows = population.trainable_variables, rows_of(population)
-    healthy = ops.not_equal(population.healthy, 0)
+    variables, healthy = population.trainable_variables, Healthy(rows_of(population), population.healthy)
     before = [tf.identity(v.value) for v in variables]  # not convert_to_tensor: that gives the variable itself
-    kept = [
-        g if g is None else where_healthy(healthy, rows[id(v)], g, 0) for v, g in zip(variables, gradients, strict=True)
-    ]
+    kept = [g if g is None else healthy.where(v, g, 0) for v, g in zip(variables, gradients, strict=True)]
     optimizer = population.optimizer
     optimizer.apply(kept, variables)
     for variable, value in zip(variables, before, strict=True):
-        variable.assign(where_healthy(healthy, rows[id(variable)], variable, value))
+        variable.assign(healthy.where(variable, variable, value))
     if optimizer.use_ema:  # when training ends, Keras gives each variable its average
         for variable, average in zip(variables, optimizer._model_variables_moving_average, strict=True):
-            average.assign(where_healthy(healthy, rows[id(variable)], average, variable))
+            average.assign(healthy.where(variable, average, variable))
 
 
 def _build(population: Any, data: Any, view: View) -> None:

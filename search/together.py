@@ -221,8 +221,8 @@ class Together:
                 self._save(population, [jobs[slot] for slot in epochs.inside], places[better], share)
 
             with isolated_seed(seed):
-                if jobs[0].made is None:  # what building one model draws from the random numbers
-                    tuner.hypermodel.build(jobs[0].trial.hyperparameters)
+                if jobs[0].made is None:  # as KerasTuner, which builds a model first
+                    built[0]._state.blueprint.drawn(jobs[0].candidate)
                 try:
                     own = {**fit, "callbacks": watching.shared}
                     # nobody else keeps it, should it become smaller

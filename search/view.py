@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from .layout import SEEDED, SHARED, Batch
+from .layout import SEEDED, SHARED, Batch, with_free_axis
 from .members import Member
 
 Tensor = Any
@@ -31,8 +31,8 @@ class View:
         if self.places is None:
             return [Batch(x, SHARED, self.slots) for x in graph._standardize_inputs(inputs)]
         inside, seeds = tuple(self.places[p] for p in order), max(self.places) + 1
-        merged = keras.tree.map_structure(lambda x: ops.reshape(x, (-1, *ops.shape(x)[2:])), inputs)
-        apart = [ops.reshape(x, (seeds, -1, *ops.shape(x)[1:])) for x in graph._standardize_inputs(merged)]
+        merged = keras.tree.map_structure(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]), inputs)
+        apart = [ops.reshape(x, (seeds, *with_free_axis(x, 0))) for x in graph._standardize_inputs(merged)]
         return [Batch(x, SEEDED, self.slots, inside) for x in apart]
 
     def of_slots(self, values: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas
 import pytest
 import tensorflow as tf
 from keras import layers
@@ -745,6 +746,28 @@ def test_what_cannot_be_exact_is_refused():
         population.train_on_batch(*data())
 
 
+def test_sizes_that_the_graph_does_not_know():
+    x = keras.Input((None, 4))
+    y = layers.Conv1D(8, 3, padding="same", activation="relu")(x)
+    y = layers.Dense(8, activation="relu")(layers.GroupNormalization(2)(layers.MaxPooling1D(padding="same")(y)))
+    y = layers.GroupNormalization(4)(layers.Conv1D(8, 3, padding="same", activation="relu")(y))
+    model = keras.Model(x, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(y)))
+    population = PopulationModel(model, ["relu", "mish", "prelu"])
+    predict = tf.function(lambda x: population(x)).get_concrete_function(tf.TensorSpec([None, None, 4]))
+    for length in (5, 8):
+        x = data((length, 4), samples=6)[0]
+        expected = [population.model(slot)(x) for slot in range(3)]
+        np.testing.assert_allclose(predict(tf.constant(x)), expected, rtol=2e-5, atol=2e-6)
+
+
+def test_a_population_that_is_not_compiled_gives_its_models():
+    population = PopulationModel(mlp(), ["relu", "mish"])
+    model = population.model(1)
+    assert not population.compiled
+    assert not model.compiled
+    np.testing.assert_allclose(model(data()[0]), population(data()[0])[1], rtol=1e-5, atol=1e-6)
+
+
 def test_members_read_as_they_are_written():
     population = PopulationModel(mlp(), [ka.Mish(), "trelu(theta=0.5)"], seeds=[7])
     assert [(str(m.candidate), m.seed) for m in population.members] == [("mish", 7), ("trelu(alpha=0.0, theta=0.5)", 7)]
@@ -764,6 +787,27 @@ def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
     ours = history()
     monkeypatch.setattr(population_module, "without_waits", lambda x, y, _, options, seeds: (x, y, options))
     keras.tree.map_structure(np.testing.assert_array_equal, ours, history())
+
+
+@pytest.mark.parametrize("samples", [3, 8, 16, 21])
+@pytest.mark.parametrize("kind", ["arrays", "tensors", "pandas", "several, weighted"])
+def test_arrays_in_their_order_are_the_batches_that_keras_makes(samples, kind):
+    x, y = np.arange(2.0 * samples).reshape(samples, 2), np.arange(samples)
+    parts = {
+        "arrays": (x, y),
+        "tensors": (tf.constant(x), tf.constant(y)),
+        "pandas": (pandas.DataFrame(x), pandas.Series(y)),
+        "several, weighted": ({"a": x, "b": y}, [y, x], [y / 2, y / 3]),
+    }[kind]
+    weight = parts[2] if len(parts) > 2 else None
+    ((validation,), theirs) = (
+        without_waits(*parts[:2], 8, {"validation_data": parts}, ())[2]["validation_data"],
+        ArrayDataAdapter(*parts[:2], weight, batch_size=8).get_tf_dataset(),
+    )
+    assert validation.dataset.element_spec == theirs.element_spec
+    ours, theirs = list(validation.dataset), list(theirs)
+    assert len(ours) == -(-samples // 8)
+    keras.tree.map_structure(np.testing.assert_array_equal, ours, theirs)
 
 
 @pytest.mark.parametrize(("steps", "most", "made"), [(None, None, 4), (2, None, 2), (None, 4, 4)])

@@ -4,6 +4,7 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+from keras_tuner.src.engine import metrics_tracking
 
 from keras_acts.errors import SearchError
 from keras_acts.search import ActivationSpace, ActivationTuner, RacingOracle, activation_choice
@@ -51,6 +52,18 @@ def oracle(tmp_path):
         return made
 
     return make
+
+
+def test_which_values_of_a_metric_are_better_is_found_out_once(oracle, monkeypatch):
+    ours = oracle()
+    infer, asked = metrics_tracking.infer_metric_direction, []
+    monkeypatch.setattr(metrics_tracking, "infer_metric_direction", lambda name: asked.append(name) or infer(name))
+    trials = [ours.create_trial("tuner0") for _ in range(3)]
+    for trial in trials:
+        ours.update_trial(trial.trial_id, {"val_loss": 1.0, "val_accuracy": 0.5, "mae": 2.0})
+        found = {name: history.direction for name, history in ours.trials[trial.trial_id].metrics.metrics.items()}
+        assert found == {"val_loss": "min", "val_accuracy": "max", "mae": "min"}
+    assert sorted(asked) == ["mae", "val_accuracy"]
 
 
 def test_the_better_half_goes_on_and_relu_always(oracle):
