@@ -293,7 +293,7 @@ def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
         trailing = list(range(-len(axes), 0))
         last = ops.moveaxis(x, axes, trailing)
         shape = ops.shape(last)
-        rows = ops.reshape(last, (-1, math.prod(shape[-len(axes) :])))
+        rows = ops.reshape(last, (-1, math.prod(shape[len(shape) - len(axes) :])))
         y = ops.moveaxis(ops.reshape(softmax(rows), shape), trailing, axes)
         return _with_logits(y, x)
     (axis,) = axes

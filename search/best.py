@@ -121,6 +121,6 @@ class BestWeights(keras.callbacks.Callback):
 
 
 def _seen(variable: Any) -> np.ndarray:
-    """A variable's value until it changes: not a copy, where there need not be one."""
+    """A variable's value as it is now; not a copy, where there need not be one."""
     value = variable.value
     return np.asarray(value.read_value() if hasattr(value, "read_value") else value)

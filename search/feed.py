@@ -159,7 +159,10 @@ class _Arrays(ArrayDataAdapter):
 
 
 class _Epochs:
-    """The arrays' dataset, to Keras: the iterator that it asks for second in an epoch is the first of the next."""
+    """The arrays' dataset, to Keras: the iterator that it asks for second in an epoch is the first of the next.
+
+    Keras takes nothing from that one, as long as it goes by epochs and not by steps.
+    """
 
     def __init__(self, arrays: _Arrays):
         self._arrays, self._asked = arrays, False
@@ -171,7 +174,10 @@ class _Epochs:
 
     def __iter__(self) -> Any:
         if self._asked:
-            self._next = _aside.submit(iter, self._arrays.dataset)
+            try:
+                self._next = _aside.submit(iter, self._arrays.dataset)
+            except RuntimeError:  # in a thread that outlives the main one, Python takes no more work
+                return iter(self._arrays.dataset)
             return _later(self._next)
         self._asked = True
         found, self._next = self._next, None

@@ -74,7 +74,7 @@ def _split(value: Tensor, sizes: list[int], axis: int) -> list[Tensor]:
 
 def _joined(parts: list[Tensor], sizes: list[int], axis: int) -> Tensor:
     """Concatenate; the gradient is one split, where TensorFlow's own is a slice for each part."""
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() != "tensorflow" or len({part.dtype for part in parts}) > 1:
         return ops.concatenate(parts, axis=axis)
     import tensorflow as tf
 

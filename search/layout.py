@@ -119,5 +119,5 @@ def with_logits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 def with_free_axis(x: Tensor, axis: int) -> tuple[Any, ...]:
     """Return the sizes of a tensor for `reshape`, with -1 for `axis`; the others stay known to a graph if they are."""
     known = None not in (*x.shape[:axis], *x.shape[axis + 1 :])
-    sizes = x.shape if known else ops.shape(x)  # six nodes of a TensorFlow graph
+    sizes = x.shape if known else ops.shape(x)  # which is six nodes of a TensorFlow graph
     return (*sizes[:axis], -1, *sizes[axis + 1 :])

@@ -57,8 +57,8 @@ class ActivationOracle(keras_tuner.Oracle):
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
         """Record a trial's values; which is better KerasTuner finds out from a new metric for each name and trial."""
         tracked = self.trials[trial_id].metrics
-        for name in self._directions.keys() & metrics.keys():
-            if not tracked.exists(name):
+        for name in metrics:
+            if name in self._directions and not tracked.exists(name):
                 tracked.register(name, self._directions[name])
         trial = super().update_trial(trial_id, metrics, step)
         self._directions.update((name, history.direction) for name, history in trial.metrics.metrics.items())

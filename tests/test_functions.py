@@ -194,6 +194,11 @@ def test_softmax_of_many_axes(dtype, run, axis, rank):
     assert np.all(np.abs(y - expected) <= _tolerance("softmax", {}, dtype, expected))
 
 
+@pytest.mark.filterwarnings("ignore:You are using a softmax")  # which is always 1, as Keras says
+def test_softmax_over_no_axis_is_one():
+    np.testing.assert_array_equal(ka.functions.softmax(np.ones((2, 3), "float32"), axis=()), np.ones((2, 3)))
+
+
 @pytest.mark.parametrize("axis", [-1, (1, 2)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_of_unknown_sizes(dtype, axis):

@@ -1,5 +1,7 @@
 """A slot of a population is the ordinary model of its candidate and seed: the tests that hold population training."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import keras
 import numpy as np
 import pandas
@@ -12,7 +14,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
-from keras_acts.search import Assignment, rules_convolutions, rules_weighted, steps_tensorflow, with_activations
+from keras_acts.search import Assignment, feed, rules_convolutions, rules_weighted, steps_tensorflow, with_activations
 from keras_acts.search import population as population_module
 from keras_acts.search.feed import without_waits
 from keras_acts.search.layout import Batch
@@ -760,6 +762,16 @@ def test_sizes_that_the_graph_does_not_know():
         np.testing.assert_allclose(predict(tf.constant(x)), expected, rtol=2e-5, atol=2e-6)
 
 
+@keras.saving.register_keras_serializable("tests")
+def wide_swish(x):
+    return keras.ops.multiply(x, keras.ops.sigmoid(keras.ops.multiply(x, np.array(1.5))))
+
+
+def test_an_activation_may_return_another_dtype():
+    population, x = PopulationModel(mlp(), ["relu", wide_swish]), data()[0]
+    np.testing.assert_allclose(population(x)[1], population.model(1)(x), rtol=1e-5, atol=1e-6)
+
+
 def test_a_population_that_is_not_compiled_gives_its_models():
     population = PopulationModel(mlp(), ["relu", "mish"])
     model = population.model(1)
@@ -773,7 +785,11 @@ def test_members_read_as_they_are_written():
     assert [(str(m.candidate), m.seed) for m in population.members] == [("mish", 7), ("trelu(alpha=0.0, theta=0.5)", 7)]
 
 
-def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
+@pytest.mark.parametrize("ending", [False, True])
+def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch, ending):
+    if ending:  # while Python ends, no other thread takes work
+        monkeypatch.setattr(feed, "_aside", ThreadPoolExecutor(1))
+        feed._aside.shutdown()
     x, y = np.random.default_rng(0).normal(size=(50, 3)).astype("float32"), np.arange(50) % 2
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2, "softmax")])
     options = {"batch_size": 8, "epochs": 2, "verbose": 0, "validation_split": 0.2, "class_weight": {0: 1.0, 1: 3.0}}

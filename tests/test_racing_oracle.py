@@ -61,8 +61,8 @@ def test_which_values_of_a_metric_are_better_is_found_out_once(oracle, monkeypat
     trials = [ours.create_trial("tuner0") for _ in range(3)]
     for trial in trials:
         ours.update_trial(trial.trial_id, {"val_loss": 1.0, "val_accuracy": 0.5, "mae": 2.0})
-        found = {name: history.direction for name, history in ours.trials[trial.trial_id].metrics.metrics.items()}
-        assert found == {"val_loss": "min", "val_accuracy": "max", "mae": "min"}
+        found = [(name, h.direction) for name, h in ours.trials[trial.trial_id].metrics.metrics.items()]
+        assert found == [("val_loss", "min"), ("val_accuracy", "max"), ("mae", "min")]
     assert sorted(asked) == ["mae", "val_accuracy"]
 
 
