@@ -762,12 +762,11 @@ def test_sizes_that_the_graph_does_not_know():
         np.testing.assert_allclose(predict(tf.constant(x)), expected, rtol=2e-5, atol=2e-6)
 
 
-@keras.saving.register_keras_serializable("tests")
-def wide_swish(x):
-    return keras.ops.multiply(x, keras.ops.sigmoid(keras.ops.multiply(x, np.array(1.5))))
-
-
 def test_an_activation_may_return_another_dtype():
+    @keras.saving.register_keras_serializable("tests")
+    def wide_swish(x):
+        return keras.ops.multiply(x, keras.ops.sigmoid(keras.ops.multiply(x, np.array(1.5))))
+
     population, x = PopulationModel(mlp(), ["relu", wide_swish]), data()[0]
     np.testing.assert_allclose(population(x)[1], population.model(1)(x), rtol=1e-5, atol=1e-6)
 
