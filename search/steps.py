@@ -1,4 +1,4 @@
-"""One training step of a population on JAX: Keras' own, but a slot that has diverged stays as it is."""
+"""Keeps diverged slots as they are, on every backend; and the training step on JAX: Keras' own, but for that."""
 
 from __future__ import annotations
 
