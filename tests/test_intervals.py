@@ -9,12 +9,14 @@ from scipy.stats import binom
 from keras_acts.search.intervals import wilson, with_intervals
 
 
+@pytest.mark.once
 def test_wilson_is_the_interval_of_the_score_test():
     assert wilson(0.5, 100) == pytest.approx((0.40383, 0.59617), abs=1e-5)  # Wilson 1927
     assert wilson(0.0, 10) == pytest.approx((0.0, 0.27753), abs=1e-5)
     assert wilson(1.0, 10) == pytest.approx((0.72247, 1.0), abs=1e-5)
 
 
+@pytest.mark.once
 def test_wilson_covers_about_as_often_as_it_says():
     for share, count in ((0.5, 40), (0.9, 40), (0.97, 200)):
         hits = np.arange(count + 1)

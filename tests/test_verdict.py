@@ -13,6 +13,9 @@ from keras_acts.search import looks, paired
 from keras_acts.search.judge import judge
 from keras_acts.search.runs import Runs
 
+# NumPy, SciPy and text: no version of Keras or TensorFlow changes it
+pytestmark = pytest.mark.once
+
 SEARCH = Path(__file__).parents[1] / "search"
 
 
