@@ -27,7 +27,7 @@ import tensorflow as tf
 from sklearn.datasets import make_friedman1
 
 from keras_acts.search import ActivationHyperModel, ActivationSpace, Candidate, with_activations
-from keras_acts.search.seeding import derive
+from keras_acts.search.seeding import Stream, derive
 from keras_acts.search.trainers import PopulationTrainer
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
@@ -202,7 +202,7 @@ def _runs(
         if file.is_file():
             continue
         trainer = trainer or PopulationTrainer(model, candidates)
-        (trained,) = trainer.train([derive(0, 11, index)], _fit(task, parts))
+        (trained,) = trainer.train([derive(0, Stream.BENCHMARKS, 11, index)], _fit(task, parts))
         (found,) = trainer.test([trained.weights], parts.test)
         partial = file.with_suffix(f".{os.getpid()}.partial.npz")
         validation = np.where(trained.diverged, np.nan, trained.history[f"val_{task.metric}"])

@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_acts.search import Candidate
 from keras_acts.search.members import Member
 from keras_acts.search.replicate import Replicates
-from keras_acts.search.seeding import derive
+from keras_acts.search.seeding import Stream, derive
 from keras_acts.search.trainers import PopulationTrainer
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
@@ -84,14 +84,18 @@ def load_or_train(data: str, target: str | None, *, seeds: int, epochs: int, bat
 def _train(model: keras.Model, name: str, parts: Any, seeds: int, epochs: int, batch_size: int) -> Bank:
     def members(seed: int) -> list[Member]:
         shared = [Member(Candidate.of(activation), seed) for activation in PAIRED]
-        return shared + [Member(Candidate.of("relu"), derive(seed, stream)) for stream in range(EQUAL)]
+        return shared + [
+            Member(Candidate.of("relu"), derive(seed, Stream.BENCHMARKS, stream)) for stream in range(EQUAL)
+        ]
 
     columns = [*PAIRED, *(f"relu {stream}" for stream in range(EQUAL))]
     fit = {"x": parts.train[0], "y": parts.train[1], "validation_data": parts.validation}
     start = time.perf_counter()
     fit |= {"epochs": epochs, "batch_size": batch_size}
     with Replicates(PopulationTrainer(model, columns, members), columns, fit) as replicates:
-        for index, _ in enumerate(replicates.train([derive(0, 7, index) for index in range(seeds)]), 1):
+        for index, _ in enumerate(
+            replicates.train([derive(0, Stream.BENCHMARKS, 7, index) for index in range(seeds)]), 1
+        ):
             if index % 16 == 0:
                 print(f"bank: {index * len(columns)} of {seeds * len(columns)} runs", flush=True)
         replicates.test(parts.test)

@@ -29,7 +29,7 @@ from .race import RaceSearch, hindrance, race_in
 from .racing import cost
 from .result import SearchResult, TrialResult, kept
 from .rewrite import slots
-from .seeding import derive, isolated_seed
+from .seeding import Stream, derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .slotwise import SlotwiseSearch
 from .space import ActivationSpace, Candidate
@@ -318,6 +318,6 @@ def _objective(hypermodel: ActivationHyperModel, seed: int) -> str:
     """The default objective of the model that the search trains."""
     model = hypermodel.model
     if not isinstance(model, keras.Model):
-        with isolated_seed(derive(seed)):
+        with isolated_seed(derive(seed, Stream.BUILDS)):
             model = hypermodel.build(keras_tuner.HyperParameters())
     return default_objective(model)

@@ -12,6 +12,7 @@ from scipy import stats
 from .groups import Assignment
 from .paired import ALPHA
 from .racing import Race, Rung
+from .rounding import is_rounding
 from .space import Candidate
 from .surrogate import ShapeProposer
 
@@ -147,6 +148,7 @@ def better(scores: np.ndarray, level: float = ALPHA) -> int:
         >>> better(np.array([[0.90, 0.91, 0.90], [0.95, 0.96, 0.96], [0.80, 0.81, 0.80]]))
         1
     """
+    scores = np.asarray(scores, float)
     healthy = [int(k) for k in np.flatnonzero(np.isfinite(scores).all(axis=1))]
     means = {k: float(scores[k].mean()) for k in healthy}
     best = max(healthy, key=lambda k: means[k], default=0)
@@ -157,7 +159,7 @@ def better(scores: np.ndarray, level: float = ALPHA) -> int:
     freedom = (kept.shape[0] - 1) * (kept.shape[1] - 1)
     spread = math.sqrt(float((rest**2).sum()) / freedom) if freedom else 0.0
     # without a spread there is nothing to measure a difference by
-    if spread <= 1e-9 * float(np.abs(kept).max()):
+    if is_rounding(spread, kept):
         return 0
     t = (means[best] - means[0]) / (spread * math.sqrt(2 / kept.shape[1]))
     return best if float(stats.t.sf(t, freedom)) < level / (len(healthy) - 1) else 0

@@ -17,11 +17,10 @@ from . import carry
 from .best import BestWeights
 from .members import Member, arrange
 from .population import PopulationModel
-from .seeding import derive, isolated_seed
+from .seeding import Stream, derive, isolated_seed
 from .trainers import steps
 
 _SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
-_BATCHES = 13  # a stream of seeds
 
 
 @dataclass
@@ -127,7 +126,7 @@ class Cohorts:
         if end == self._ends[-1]:
             callbacks.append(BestWeights(self.objective.name, self.objective.direction))
         options = {**self._fit, "callbacks": callbacks, "initial_epoch": cohort.epochs, "epochs": end}
-        with isolated_seed(derive(self._seed, _BATCHES, index)):
+        with isolated_seed(derive(self._seed, Stream.BATCHES, index)):
             cohort.population.fit(**options, verbose=0)
 
 

@@ -21,15 +21,12 @@ from .objective import checked_objective, default_objective
 from .progress import Progress
 from .replicate import Replicates
 from .rewrite import slots, with_activations
-from .seeding import derive, isolated_seed
+from .seeding import Stream, derive, isolated_seed
 from .space import Candidate
 from .timing import inference_seconds
 from .tracing import expected_traces
 from .trainers import trainer_for
 from .verdict import Verdict
-
-# so that the verdict's seeds are none of those of a search
-_FRESH = 8
 
 
 def compare_activations(
@@ -156,7 +153,7 @@ def decide(
     looked = []
     try:
         for start, stop in itertools.pairwise((0, *plan)):
-            fresh = [derive(seed, _FRESH, index) for index in range(start, stop)]
+            fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
             for _ in replicates.train(fresh, at_once=math.gcd(*np.diff((0, *plan)))):
                 progress.advance()
                 if f"val_{metric}" not in replicates.runs.history:

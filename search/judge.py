@@ -8,11 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from .looks import Look
 from .paired import ALPHA, Comparison, compare
+from .rounding import is_rounding
 from .runs import Runs
-from .verdict import Scored, Verdict, listed
+from .verdict import Guess, Scored, Verdict, are_shares, listed, score_text
+
+# of what there is to learn: more is no chance, even on two seeds
+_LEARNED = 0.05
 
 
 def judge(
@@ -26,6 +31,7 @@ def judge(
     withheld: str = "",
     looks: Sequence[Look] = (),
     runs: Runs | None = None,
+    guess: Guess | None = None,
 ) -> Verdict:
     """Return the verdict on paired scores.
 
@@ -39,6 +45,7 @@ def judge(
         withheld: the sentence, if the scores shall not be compared.
         looks: the looks that decided on the number of seeds.
         runs: what to keep with the verdict.
+        guess: what guessing has on the scored data. If no candidate has more, nothing is compared.
 
     Raises:
         ValueError: if the baseline has no scores, or candidates differ in the number of seeds.
@@ -60,18 +67,65 @@ def judge(
     healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
     others = [s.activation for s in candidates if s.activation in healthy and s.activation != baseline]
     withheld = withheld or _no_verdict(given, healthy, baseline)
+    if not withheld and runs is not None and runs.identical:
+        withheld = (
+            "no verdict: the seeds change nothing, every run of a candidate is the same (are the model's initializers "
+            "seeded, and its batches not shuffled?)"
+        )
+    if not withheld and guess is not None:
+        level = ALPHA / len(healthy)
+        if not any(_learned(values, guess.score, maximize, level) for values in healthy.values()):
+            withheld = _only_guessed(candidates, metric, maximize, guess)
     against: tuple[Comparison, ...] = ()
     among: tuple[Comparison, ...] = ()
     if not withheld:
         against = compare(healthy, [(name, baseline) for name in others])
         # half: with the other half, which falsely "beats the baseline", it makes 5 % in all
         among = compare(healthy, list(itertools.combinations(others, 2)), ALPHA / 2)
-        if against and all(math.isnan(c.p) for c in against):
+        if against and all(c.same and c.difference == 0 for c in against):
             withheld = (
                 f"no verdict: from seed to seed the {metric} differs by nothing at all between {baseline} and "
                 f"{listed(others)}, so that nothing can be said about noise"
             )
-    return Verdict(metric, maximize, part, baseline, tuple(candidates), against, among, withheld, tuple(looks), runs)
+            against, among = (), ()
+    return Verdict(
+        metric, maximize, part, baseline, tuple(candidates), against, among, withheld, tuple(looks), runs, guess
+    )
+
+
+def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> bool:
+    """Whether a candidate's scores are better than what guessing has.
+
+    They are if their mean is better by a twentieth of what there is to learn, as far as that is known: of the way from
+    the guess to 1 for a score that grows up to 1, of the way to 0 for an error. Or, however small it is, if a one-sided
+    t test over the seeds sees it.
+    """
+    gains = scores - guess if maximize else guess - scores
+    mean, n = float(gains.mean()), len(gains)
+    if not mean > 0 or is_rounding(mean, scores, np.array(guess)):
+        return False
+    room = math.inf
+    if maximize and guess < 1 and float(scores.max()) <= 1:
+        room = 1 - guess
+    elif not maximize and guess > 0 and float(scores.min()) >= 0:
+        room = guess
+    if mean > _LEARNED * room:
+        return True
+    sd = float(gains.std(ddof=1))
+    if is_rounding(sd, scores):
+        return 2.0**-n < level
+    return bool(special.stdtr(n - 1, -mean / (sd / math.sqrt(n))) < level)
+
+
+def _only_guessed(candidates: Sequence[Scored], metric: str, maximize: bool, guess: Guess) -> str:
+    """The sentence where nothing has learned, and what to try."""
+    best = next(scored for scored in candidates if not scored.diverged)
+    share = are_shares(candidates, maximize)
+    return (
+        f"no candidate learned more than guessing: the best, {best.activation}, has "
+        f"{score_text(best.mean, share)} {metric}, and {guess.what} has {score_text(guess.score, share)}; try more "
+        "epochs, another learning rate or initialization, or inputs scaled to about 1"
+    )
 
 
 def _scored(name: str, values: np.ndarray, seconds: float) -> Scored:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from .paired import ALPHA, compare, p_text
+from .paired import ALPHA, Comparison, compare, p_text
 
 # else looks would end so early that the test scores, which are others, could not confirm what they saw
 _CONFIRMED = 0.999
@@ -27,13 +27,13 @@ class Look:
 
     Attributes:
         seeds: how many were trained.
-        level: the p-value, adjusted by Holm, below which the look calls a difference clear.
+        level: the p-value, adjusted for the number of candidates, below which the look calls a difference clear.
         leader: the candidate with the best mean so far; the baseline's name where diverged runs leave no pair.
         difference: its mean difference to the baseline; positive is better.
-        p: of this difference, adjusted by Holm.
+        p: of this difference, adjusted for the number of candidates.
         decision: ``"clear"``: the leader beats the baseline, and as many other scores will show it too with 99.9 %;
             ``"worse"``: every candidate is worse than the baseline at this level; ``"nothing"``: no pair is left to
-            compare, or none varies; ``"more seeds"``; ``"last"``.
+            compare, because runs diverged; ``"more seeds"``; ``"last"``.
     """
 
     seeds: int
@@ -123,13 +123,27 @@ def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...])
     decision = "more seeds"
     if n == plan[-1]:
         decision = "last"
-    elif all(math.isnan(c.p) for c in found):
-        decision = "nothing"
-    elif best.difference > 0 and best.p < level and _confirmed(best.effect, n, ALPHA / len(found)) >= _CONFIRMED:
+    elif _is_clear(best, level, ALPHA / len(found)):
         decision = "clear"
-    elif all(c.difference < 0 and c.p < level for c in found):
+    elif all(_is_worse(c, level) for c in found):
         decision = "worse"
     return Look(n, level, best.first, best.difference, best.p, decision)
+
+
+# A difference that is the same on all seeds, as where validation scores sit on a plateau, says nothing about how much
+# the test scores vary: neither of the two ends anything then.
+
+
+def _is_clear(best: Comparison, level: float, alpha: float) -> bool:
+    """Whether the leader beats the baseline, and would do so on as many other scores."""
+    if best.same or best.difference <= 0 or best.p >= level:
+        return False
+    return _confirmed(best.effect, best.n, alpha) >= _CONFIRMED
+
+
+def _is_worse(comparison: Comparison, level: float) -> bool:
+    """Whether a candidate is worse than the baseline."""
+    return not comparison.same and comparison.difference < 0 and comparison.p < level
 
 
 def _confirmed(effect: float, n: int, alpha: float) -> float:

@@ -9,7 +9,7 @@ import keras_tuner
 from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
-from .seeding import derive
+from .seeding import Stream, derive
 
 DIVERGED = "diverged"
 _TRIES = 1000
@@ -49,7 +49,7 @@ class ActivationOracle(keras_tuner.Oracle):
         labels = list(choices[0].values) if choices else []
         for attempt in range(_TRIES):
             first = labels[number] if attempt == 0 and number < len(labels) else None
-            values = self._values(derive(self.seed, number, attempt), first)
+            values = self._values(derive(self.seed, Stream.PROPOSALS, number, attempt), first)
             if not self._duplicate(values):
                 return {"status": TrialStatus.RUNNING, "values": values}
         return {"status": TrialStatus.STOPPED}
@@ -82,7 +82,7 @@ class ActivationOracle(keras_tuner.Oracle):
             if label is not None:
                 hps.values[hp.name] = label if self._is_choice(hp) else hp.default
             else:
-                value = hp.random_sample(derive(seed, index))
+                value = hp.random_sample(derive(seed, Stream.VALUES, index))
                 # what is printed is what was trained
                 printed = isinstance(value, float) and hp.name.startswith(f"{self.choice}.")
                 hps.values[hp.name] = float(f"{value:.3g}") if printed else value

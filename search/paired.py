@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
+
+from .rounding import is_rounding
 
 ALPHA = 0.05
 POWER = 0.8
-# float32 scores of one value differ by this much, relative to their size
-_NO_SPREAD = 1e-6
 _QUANTILES = 200
+_MOST = 1000  # seeds: beyond, nobody trains them
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,13 @@ class Comparison:
         difference: the mean of ``first - second``, in units of the score.
         low: the lower end of the simultaneous interval, of 95 % in all: the intervals of a family cover together.
         high: the upper end.
-        p: two-sided, of the paired t test, adjusted by Holm over the family, and for the family's share of the 5 %.
+        p: two-sided, of the paired t test, times the number of comparisons in the family (Bonferroni), and adjusted
+            for the family's share of the 5 %. Below 5 % it is exactly where the interval does not hold 0.
         effect: the mean divided by the standard deviation of the differences (Cohen's d_z).
         correlation: of the two scores over the seeds. The higher, the more the pairing helped.
         detectable: the true difference that n other such pairs find with 80 % power; see `detectable`.
+        same: whether the difference is the same on all seeds. Then there is no spread to measure it by, so no interval,
+            and p is that of the sign test: n equal signs have a probability of ``2 ** (1 - n)``.
     """
 
     first: str
@@ -44,6 +49,7 @@ class Comparison:
     effect: float
     correlation: float
     detectable: float
+    same: bool = False
 
     @property
     def significant(self) -> bool:
@@ -52,7 +58,7 @@ class Comparison:
 
     @property
     def margin(self) -> float:
-        """Half the width of the interval."""
+        """Half the width of the interval; nan if there is none."""
         return (self.high - self.low) / 2
 
 
@@ -62,8 +68,9 @@ def compare(
     """Return the comparison of each pair of candidates; all pairs together are one family.
 
     The intervals are those of Student's t with Bonferroni's level, ``alpha / len(pairs)``: together they cover with at
-    least ``1 - alpha``, whatever the correlation. Holm's p-values (1979) reject at least what these intervals exclude.
-    For the largest difference, which has the smallest p, both say the same.
+    least ``1 - alpha``, whatever the correlation. The p-values are Bonferroni's too, so that what is significant and
+    what has an interval without 0 are the same. Step-down p-values (Holm 1979) would call some differences significant
+    whose interval holds 0; the first of a family, and so whether there is any, would be the same.
 
     Args:
         scores: finite scores of each candidate, one a seed, in the order of the seeds.
@@ -72,30 +79,47 @@ def compare(
             significant.
     """
     differences = {pair: scores[pair[0]] - scores[pair[1]] for pair in pairs}
-    raw = {pair: _p_value(d, _size(scores, pair)) for pair, d in differences.items()}
-    tested = [pair for pair in pairs if not math.isnan(raw[pair])]
-    stricter = ALPHA / alpha
-    adjusted = {pair: min(1, stricter * p) for pair, p in zip(tested, holm([raw[t] for t in tested]), strict=True)}
-    made = []
-    for pair, values in differences.items():
-        n, mean = len(values), float(np.mean(values)) if len(values) else math.nan
-        low = high = effect = least = math.nan
-        if pair in adjusted:
-            sd = float(np.std(values, ddof=1))
-            half = float(stats.t.isf(alpha / len(tested) / 2, n - 1)) * sd / math.sqrt(n)
-            low, high, effect = mean - half, mean + half, mean / sd
-            least = detectable(sd, n, alpha / len(tested))
-        correlation = _correlation(scores[pair[0]], scores[pair[1]])
-        made.append(Comparison(*pair, n, mean, low, high, adjusted.get(pair, math.nan), effect, correlation, least))
-    return tuple(made)
+    level = alpha / max(len(pairs), 1)
+    return tuple(_comparison(pair, values, scores, level) for pair, values in differences.items())
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Holm's step-down method (1979), in the order given."""
-    p = np.asarray(p_values, float)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
-    return [float(x) for x in np.minimum(adjusted, 1)[np.argsort(order, kind="stable")]]
+def _comparison(
+    pair: tuple[str, str], differences: np.ndarray, scores: Mapping[str, np.ndarray], level: float
+) -> Comparison:
+    """The comparison of one pair, whose test may err with `level`."""
+    first, second = scores[pair[0]], scores[pair[1]]
+    n = len(differences)
+    mean = float(np.mean(differences)) if n else math.nan
+    correlation = _correlation(first, second)
+    if n < 2:
+        return Comparison(*pair, n, mean, math.nan, math.nan, math.nan, math.nan, correlation, math.nan)
+    sd = float(np.std(differences, ddof=1))
+    if is_rounding(sd, first, second):
+        none = is_rounding(abs(mean), first, second)
+        p = 1.0 if none else adjusted(2.0 ** (1 - n), level)
+        return Comparison(
+            *pair, n, 0.0 if none else mean, math.nan, math.nan, p, math.nan, correlation, math.nan, same=True
+        )
+    error = sd / math.sqrt(n)
+    # twice the lower tail of the t distribution
+    p = float(2 * special.stdtr(n - 1, -abs(mean) / error))
+    half = -float(special.stdtrit(n - 1, level / 2)) * error
+    return Comparison(
+        *pair,
+        n,
+        mean,
+        mean - half,
+        mean + half,
+        adjusted(p, level),
+        mean / sd,
+        correlation,
+        detectable(sd, n, level),
+    )
+
+
+def adjusted(p: float, level: float) -> float:
+    """Return a p-value that is below 5 % where p is below the level of its test."""
+    return min(1.0, p * ALPHA / level)
 
 
 def power(difference: float, sd: float, n: int, alpha: float) -> float:
@@ -143,24 +167,33 @@ def _detectable_effect(n: int, alpha: float) -> float:
     return float(optimize.brentq(missing, top / 1e6, top))
 
 
+def needed(effect: float, level: float) -> int | None:
+    """Return how many pairs show an effect of this size with a power of 80 %; None if they are more than 1000.
+
+    Args:
+        effect: the true mean of the differences divided by their standard deviation.
+        level: of the test.
+
+    Example:
+        >>> needed(0.5, 0.05)
+        34
+    """
+    counts = range(2, _MOST + 1)
+    found = bisect.bisect_left(counts, POWER, key=lambda n: power(effect, 1.0, n, level))
+    return counts[found] if found < len(counts) else None
+
+
+def needed_signs(level: float) -> int:
+    """Return on how many seeds a difference must be the same, for the sign test to show it at this level."""
+    return math.floor(1 - math.log2(level)) + 1
+
+
 def p_text(p: float) -> str:
     """Return a p-value as one writes it."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def _p_value(differences: np.ndarray, size: float) -> float:
-    """Two-sided; nan where there is no spread to measure a difference by."""
-    n = len(differences)
-    if n < 2 or np.std(differences, ddof=1) <= _NO_SPREAD * size:
-        return math.nan
-    return float(2 * stats.t.sf(abs(np.mean(differences)) / (np.std(differences, ddof=1) / math.sqrt(n)), n - 1))
-
-
-def _size(scores: Mapping[str, np.ndarray], pair: tuple[str, str]) -> float:
-    return float(np.max(np.abs([scores[name] for name in pair]), initial=0))
-
-
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
-    if len(x) < 3 or min(np.std(x), np.std(y)) <= _NO_SPREAD * np.max(np.abs([x, y])):
+    if len(x) < 3 or is_rounding(min(np.std(x), np.std(y)), x, y):
         return math.nan
     return float(np.corrcoef(x, y)[0, 1])

@@ -29,13 +29,12 @@ from .progress import RaceProgress
 from .racing import Heat, Race, Round, cost, schedule
 from .result import TrialResult
 from .rewrite import slots, with_activations
-from .seeding import derive
+from .seeding import Stream, derive
 from .shapes import shapes
 from .space import ActivationSpace
 from .surrogate import ShapeProposer
 
 _POOL = 256  # candidates with random parameters, to propose from
-_INITIAL = 12  # a stream of seeds
 
 
 def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[str, Any]) -> str:
@@ -75,7 +74,7 @@ def race_in(space: ActivationSpace, trials: int, epochs: int, total: int, seed: 
         seed: of random candidates.
     """
     starts = space.grid(1)
-    pool = [*space.grid(5), *space.sample(_POOL, derive(seed))]
+    pool = [*space.grid(5), *space.sample(_POOL, derive(seed, Stream.CANDIDATES))]
     rungs = schedule(trials, epochs, total, len(starts))
     return Race(starts, rungs, ShapeProposer(pool, shapes), attrgetter("name"))
 
@@ -236,7 +235,7 @@ class RaceSearch:
         )
 
     def _members(self, heat: Heat) -> list[Member]:
-        seeds = [derive(self._seed, _INITIAL, index) for index in range(heat.seeds)]
+        seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(heat.seeds)]
         return [Member(candidate, seed) for candidate in heat.candidates for seed in seeds]
 
     def _scores(self, heat: Heat) -> np.ndarray:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .paired import ALPHA
+from .rounding import is_rounding
 
 _SHARES = (0.25, 0.5, 1.0)  # of a whole training: where the rungs end
 _FINALISTS = 4
@@ -142,9 +143,10 @@ def survivors(
         >>> survivors(np.array([[0.1], [0.5], [np.nan], [0.3]]), keep=2)
         [0, 1, 3]
     """
+    scores = np.asarray(scores, float)
     means = np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
     order = [int(k) for k in np.argsort(-means, kind="stable") if np.isfinite(means[k])]
-    kept = [k for k in order if k == order[0] or not _worse(scores[k] - scores[order[0]], level / (len(order) - 1))]
+    kept = [k for k in order if k == order[0] or not _worse(scores[k], scores[order[0]], level / (len(order) - 1))]
     others = [k for k in kept if k]
     if kinds is not None:
         mine = [kinds[k] for k in others]
@@ -153,14 +155,17 @@ def survivors(
     return [0, *others[:keep]]
 
 
-def _worse(differences: np.ndarray, level: float) -> bool:
-    """Whether the one-sided paired t test rejects, at this level, that their mean is not negative."""
-    n = len(differences)
+def _worse(scores: np.ndarray, leader: np.ndarray, level: float) -> bool:
+    """Whether the one-sided paired t test rejects, at this level, that they are as good as the leader's."""
+    n = len(scores)
     if n < 2 or not level:
         return False
+    differences = scores - leader
     mean, sd = float(differences.mean()), float(differences.std(ddof=1))
     # without a spread there is nothing to measure a difference by
-    return sd > 1e-9 * abs(mean) and float(stats.t.cdf(mean / (sd / math.sqrt(n)), n - 1)) < level
+    if is_rounding(sd, scores, leader):
+        return False
+    return bool(special.stdtr(n - 1, mean / (sd / math.sqrt(n))) < level)
 
 
 class Race:

@@ -18,7 +18,7 @@ from .entries import read_activation
 from .objective import checked_objective
 from .oracle import ActivationOracle
 from .racing import Heat, Race, Rung, schedule
-from .seeding import derive
+from .seeding import Stream, derive
 from .shapes import shape
 from .surrogate import ShapeProposer
 
@@ -125,7 +125,7 @@ class RacingOracle(ActivationOracle):
             self._declared = len(self.hyperparameters.space)
         starts = [self._point(self._values(0, label)) for label in choices[0].values]
         starts.sort(key=lambda point: self._candidate(dict(point)) != _BASELINE)
-        pool = [self._point(self._values(derive(self.seed, number), None)) for number in range(_POOL)]
+        pool = [self._point(self._values(derive(self.seed, Stream.POOL, number), None)) for number in range(_POOL)]
         rungs = tuple(_halving(schedule(self.candidates, self.max_epochs, starts=len(starts)), self.candidates))
         proposer = ShapeProposer([*starts, *pool], self._shapes)
         return Race(starts, rungs, proposer, lambda point: read_activation(dict(point)[self.choice])[0])

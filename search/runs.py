@@ -35,6 +35,14 @@ class Runs:
         values = self.test[metric] if part == "test" else self.history[f"val_{metric}"][:, -1]
         return np.where(self.diverged, np.nan, values)
 
+    @property
+    def identical(self) -> bool:
+        """Whether seeds change nothing: every run of a candidate is the same, from its first epoch to its last."""
+        if len(self.seeds) < 2:
+            return False
+        parts = [np.asarray(values) for values in self.history.values()]
+        return all(np.array_equal(part, np.broadcast_to(part[:1], part.shape), equal_nan=True) for part in parts)
+
     def to_pandas(self) -> pandas.DataFrame:
         """Return a tidy table: a row each epoch x seed x activation, epochs from 1 on.
 

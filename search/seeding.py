@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from typing import Any
 
 import keras
@@ -16,9 +17,41 @@ _GENERATOR = "global_seed_generator"
 _KERAS_STATE = ("global_random_seed", _GENERATOR)
 
 
-def derive(seed: int, *path: int) -> int:
-    """Return a seed for one purpose; different paths give independent streams (NumPy's SeedSequence)."""
-    return int(np.random.SeedSequence((seed, *path)).generate_state(1)[0] % (2**31 - 1))
+class Stream(IntEnum):
+    """What a seed is derived for: each purpose has a number of its own, which no other may have."""
+
+    CANDIDATES = 1
+    """Random candidates that a race may propose."""
+    PROPOSALS = 2
+    """A trial's hyperparameters, by its number and the attempt."""
+    VALUES = 3
+    """One hyperparameter, by its index."""
+    POOL = 4
+    """Random points that a `RacingOracle` may propose, by number."""
+    BUILDS = 5
+    """Models that are built to be looked at, or to take weights."""
+    EXECUTIONS = 6
+    """Initialization and batch order of trials, by execution."""
+    VERDICT = 8
+    """Initialization and batch order of a verdict, by seed."""
+    INITIAL = 12
+    """Initialization of the runs of a race, by seed."""
+    BATCHES = 13
+    """Batch orders of a race, by stretch of its epochs."""
+    STAGES = 14
+    """The races of a search for groups, by stage."""
+    BENCHMARKS = 15
+    """What benchmarks train."""
+
+
+def derive(seed: int, stream: Stream, *path: int) -> int:
+    """Return a seed for one purpose; different streams and paths are independent of each other (NumPy's SeedSequence).
+
+    The path is a spawn key, whose length counts too. As part of the entropy it would not: ``(7, 8)`` and ``(7, 8, 0)``
+    are one sequence to NumPy, which fills up with zeros.
+    """
+    key = (int(stream), *path)
+    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0] % (2**31 - 1))
 
 
 @contextmanager

@@ -21,11 +21,9 @@ from .race import RaceSearch, race_in
 from .racing import Race, Rung, cost, schedule
 from .result import TrialResult
 from .rewrite import slots, with_activations
-from .seeding import derive
+from .seeding import Stream, derive
 from .shapes import shapes
 from .space import ActivationSpace, Candidate
-
-_STAGES = 14  # a stream of seeds
 
 
 class SlotwiseSearch:
@@ -144,7 +142,7 @@ class SlotwiseSearch:
         others = [candidate for candidate in best.values() if candidate.name != own]
         if set(others) <= {self._space.grid(1)[0]}:  # it searches alphas only
             others = list(best.values())
-        seed = derive(self._seed, _STAGES, 0)
+        seed = derive(self._seed, Stream.STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
         made = changes.screening(self._uniform, others, self._epochs, left, shapes, seed) if others else None
         if made is None:
@@ -167,7 +165,7 @@ class SlotwiseSearch:
             return
         starts = [self._uniform, *best[: plan[0]]]
         race = Race(starts, [Rung(self._epochs, plan[1], 0, len(starts) - 1)], lambda rounds, known, count: [])
-        self._final = self._stage("final", race, derive(self._seed, _STAGES, 1), starts)
+        self._final = self._stage("final", race, derive(self._seed, Stream.STAGES, 1), starts)
         if not self._train(self._final, 1) or not self._final.rounds:
             return
         index = changes.better(self._final.rounds[0].scores)

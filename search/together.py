@@ -23,7 +23,7 @@ from .hypermodel import ActivationHyperModel
 from .members import Choice, Member, arrange
 from .population import PopulationModel
 from .prefix import frozen_prefix
-from .seeding import derive, isolated_seed
+from .seeding import Stream, derive, isolated_seed
 from .slots import slots
 from .trainers import steps
 from .watching import Watching
@@ -147,7 +147,7 @@ class Together:
         """A trial's own models, one an execution."""
         found = []
         for execution in range(self._tuner.executions_per_trial):
-            with isolated_seed(derive(self._tuner.seed, execution)):
+            with isolated_seed(derive(self._tuner.seed, Stream.EXECUTIONS, execution)):
                 found.append(seen(self._tuner._try_build(trial.hyperparameters)))
         return found
 
@@ -195,7 +195,7 @@ class Together:
         tops, bests = np.full(len(jobs), np.nan), list[np.ndarray]()
         direction = tuner.oracle.objective.direction
         for execution in range(tuner.executions_per_trial):
-            seed = derive(tuner.seed, execution)
+            seed = derive(tuner.seed, Stream.EXECUTIONS, execution)
             built = [self._built(jobs, seed, execution, fit)]
             watching = Watching(tuner, [job.trial for job in jobs], execution, self._callbacks)
             epochs = SlotEpochs(

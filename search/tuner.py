@@ -24,7 +24,7 @@ from .asking import ask
 from .carry import compile_arguments
 from .hypermodel import ActivationHyperModel, takes_activation
 from .oracle import DIVERGED, ActivationOracle
-from .seeding import derive, isolated_seed
+from .seeding import Stream, derive, isolated_seed
 from .together import Together
 from .watching import check_callbacks
 
@@ -90,7 +90,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._executions = itertools.count()
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
         # KerasTuner builds the model several times to find the hyperparameters
-        with isolated_seed(derive(seed)):
+        with isolated_seed(derive(seed, Stream.BUILDS)):
             super().__init__(
                 oracle or ActivationOracle(objective, max_trials, seed=seed, choice=choice, **options),
                 hypermodel=_hypermodel(hypermodel, activations, choice),
@@ -215,7 +215,7 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         gc.collect()
-        with isolated_seed(derive(self.seed, next(self._executions))):
+        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, next(self._executions))):
             history = super()._build_and_fit_model(trial, *args, **kwargs)
         return self._checked(history)
 
@@ -234,7 +234,7 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def load_model(self, trial: Trial) -> keras.Model:
         """Return the trial's model with the weights of its best epoch."""
-        with isolated_seed(derive(self.seed)):
+        with isolated_seed(derive(self.seed, Stream.BUILDS)):
             return super().load_model(trial)
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .convergence import late_gains
 from .looks import Look
-from .paired import Comparison, p_text
+from .paired import ALPHA, Comparison, detectable, needed, needed_signs, p_text
 from .runs import Runs
 
 if TYPE_CHECKING:
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
 
 # times of inference that differ by less are called the same
 _AS_CHEAP = 1.05
+# A test that finds no difference of less than three standard deviations, which almost every single pair would show,
+# could not have seen anything: that are 2 to 4 seeds with three candidates.
+_BLIND = 3.0
+_DEFAULT_SEEDS = 16
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a model has that looks at no input: one constant answer, the best one for the scored data.
+
+    Attributes:
+        score: of it, in the metric that is judged.
+        what: the answer in words, ``"always the most frequent class"``.
+    """
+
+    score: float
+    what: str
 
 
 @dataclass(frozen=True)
@@ -55,9 +73,11 @@ class Verdict:
         candidates: all of them, the baseline too, the best mean first.
         against_baseline: each candidate minus the baseline.
         among: each pair of candidates without the baseline; their intervals cover together with 97.5 %.
-        withheld: the sentence where there is no verdict, ``"no verdict: ..."``; else empty.
+        withheld: the sentence where there is no verdict, ``"no verdict: ..."`` or ``"no candidate learned more than
+            guessing: ..."``; else empty.
         looks: the planned looks at the validation scores.
         runs: every epoch x seed x candidate.
+        guess: what guessing has on the scored data; None where that is not known.
     """
 
     metric: str
@@ -70,6 +90,7 @@ class Verdict:
     withheld: str = ""
     looks: tuple[Look, ...] = ()
     runs: Runs | None = field(default=None, repr=False, compare=False)
+    guess: Guess | None = None
 
     def __str__(self) -> str:
         from .verdict_report import text
@@ -117,27 +138,110 @@ class Verdict:
         """The verdict in a sentence."""
         if self.withheld:
             return self.withheld
-        beat, leaders, n = self.beat, self.leaders, f"{self.seeds} seeds"
         if not self.against_baseline:
             counts = listed([f"{s.activation} on {s.diverged}" for s in self.candidates if s.diverged])
-            return f"keep {self.baseline}: all others diverged ({counts} of {n})"
-        if not leaders:
-            found = [c.detectable for c in self.against_baseline if not math.isnan(c.detectable)]
+            return f"keep {self.baseline}: all others diverged ({counts} of {self.seeds} seeds)"
+        if self.winner is not None:
+            return self._won(self.winner)
+        if self.leaders:
+            return self._tied()
+        return self._undecided() if self.undecided else self._kept()
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing is better significantly, and so few seeds, or such noise, could hardly have shown anything.
+
+        So it is where the test would have found no difference of less than three of its standard deviations, where a
+        candidate is ahead and the test would not even have found the best score that there can be, and where one is
+        ahead by the same on all seeds, and they are too few for that to be no chance.
+        """
+        if self.withheld or self.beat:
+            return False
+        unsettled = [c for c in self.against_baseline if not c.significant]
+        if not unsettled:
+            return False
+        best = self._closest
+        if best.same and self._gain(best) > 0:
+            return True
+        if detectable(1.0, best.n, ALPHA / len(self.against_baseline)) > _BLIND:
+            return True
+        return self._gain(best) > 0 and best.detectable >= self._room
+
+    @property
+    def improving(self) -> Mapping[str, float]:
+        """How much candidates improved in the last quarter of their epochs, if all still did; else nothing."""
+        return late_gains(self.runs, self.metric, self.maximize)
+
+    @property
+    def _closest(self) -> Comparison:
+        """The comparison with the baseline that comes nearest to beating it."""
+        return max(self.against_baseline, key=self._gain)
+
+    @property
+    def _room(self) -> float:
+        """How much better than the baseline a score can be at all."""
+        (baseline,) = (s.mean for s in self.candidates if s.activation == self.baseline)
+        if self.in_points:
+            return 1 - baseline
+        below_zero = any(s.mean < 0 for s in self.candidates if s.n)
+        return math.inf if self.maximize or below_zero else baseline
+
+    def _won(self, winner: str) -> str:
+        won = next(c for c in self.against_baseline if c.first == winner)
+        others = [name for name in self.beat if name != winner]
+        also = f", and {listed(others)}" if others else ""
+        if won.same:
+            seeds = _all_seeds(won.n)
+            return f"{winner} beats {self.baseline} by {self.gain(won)} on {seeds} ({p_text(won.p)}, sign test){also}"
+        return f"{winner} beats {self.baseline} by {self.gain(won)} ({self.seeds} seeds, {p_text(won.p)}){also}"
+
+    def _tied(self) -> str:
+        leaders = self.leaders
+        count = "both" if len(leaders) == 2 else f"all {_NUMBERS.get(len(leaders), len(leaders))}"
+        worst = max(c.p for c in self.against_baseline if c.first in leaders)
+        return (
+            f"no significant winner among {', '.join(leaders)}; {count} beat {self.baseline} ({self.seeds} seeds, "
+            f"{p_text(worst)}); {self.suggested} suggested as {self._suggestion[1]}"
+        )
+
+    def _kept(self) -> str:
+        seeds = f"{self.seeds} seeds"
+        found = [c.detectable for c in self.against_baseline if not c.same]
+        if not found:
+            equal = [c.first for c in self.against_baseline if c.difference == 0]
+            why = f"{listed(equal)} is as good on every seed" if equal else "it is ahead on every seed"
+            return f"keep {self.baseline}: nothing beats it ({seeds}; {why})"
+        return (
+            f"keep {self.baseline}: nothing beats it significantly ({seeds}; a difference of "
+            f"{self.amount(max(found))} would have been found with 80 % power)"
+        )
+
+    def _undecided(self) -> str:
+        best, level = self._closest, ALPHA / len(self.against_baseline)
+        ahead, behind = (best.first, best.second) if self._gain(best) >= 0 else (best.second, best.first)
+        by = self.gain(best, margin=False)
+        if best.same and best.difference == 0:
             return (
-                f"keep {self.baseline}: nothing beats it significantly ({n}; a difference of "
-                f"{self.amount(max(found))} would have been found with 80 % power)"
+                f"undecided: {ahead} and {behind} are equal on {_all_seeds(best.n)}, too few to show anything; try "
+                f"{_DEFAULT_SEEDS} seeds"
             )
-        if self.winner is None:
-            count = "both" if len(leaders) == 2 else f"all {_NUMBERS.get(len(leaders), len(leaders))}"
-            worst = max(c.p for c in self.against_baseline if c.first in leaders)
+        if best.same:
             return (
-                f"no significant winner among {', '.join(leaders)}; {count} beat {self.baseline} ({n}, "
-                f"{p_text(worst)}); {self.suggested} suggested as {self._suggestion[1]}"
+                f"undecided: {ahead} is ahead of {behind} by {by} on {_all_seeds(best.n)}, which may be chance; "
+                f"{needed_signs(level)} seeds would decide"
             )
-        won = next(c for c in self.against_baseline if c.first == self.winner)
-        others = f", and {listed([name for name in beat if name != self.winner])}" if len(beat) > 1 else ""
-        gain = self.amount(abs(won.difference), won.margin)
-        return f"{self.winner} beats {self.baseline} by {gain} ({n}, {p_text(won.p)}){others}"
+        more = needed(best.effect, level)
+        size = by
+        if more is None or more > _DEFAULT_SEEDS * best.n:
+            # what is hardly a difference takes more seeds than anyone trains: say what the usual number would show
+            more = max(_DEFAULT_SEEDS, 2 * best.n)
+            size = self.amount(detectable(best.difference / best.effect, more, level)) if best.effect else ""
+        lead = f"{ahead} is ahead of {behind} by {by}" if best.difference else f"{ahead} and {behind} are equal"
+        would = f"about {more} seeds would find {size}" if size else f"try {more} seeds"
+        return (
+            f"undecided: {lead}, but {best.n} seeds would have found no less than {self.amount(best.detectable)} "
+            f"with 80 % power; {would}"
+        )
 
     @property
     def table(self) -> pandas.DataFrame:
@@ -172,7 +276,7 @@ class Verdict:
     @property
     def in_points(self) -> bool:
         """Whether scores are shares, whose differences are said in points of 100."""
-        return self.maximize and all(0 <= s.mean <= 1 for s in self.candidates if s.n)
+        return are_shares(self.candidates, self.maximize)
 
     def amount(self, difference: float, margin: float | None = None) -> str:
         """Return a difference in words, with as many digits as its margin deserves: ``"0.98 ± 0.15 points"``."""
@@ -181,6 +285,17 @@ class Verdict:
         digits = max(0, 1 - math.floor(math.log10(size))) if size > 0 else 2
         spread = "" if margin is None else f" ± {margin * scale:.{digits}f}"
         return f"{difference * scale:.{digits}f}{spread} {unit}"
+
+    def gain(self, comparison: Comparison, *, margin: bool = True) -> str:
+        """Return how far apart two candidates are, in words: with its margin, or "the same …" where it never varies."""
+        difference = abs(comparison.difference)
+        if comparison.same:
+            return f"the same {self.amount(difference)}"
+        return self.amount(difference, comparison.margin if margin else None)
+
+    def score(self, value: float) -> str:
+        """Return a score in words."""
+        return score_text(value, self.in_points)
 
     @property
     def _suggestion(self) -> tuple[str, str]:
@@ -207,6 +322,20 @@ class Verdict:
 
 
 _NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+
+
+def are_shares(candidates: Sequence[Scored], maximize: bool) -> bool:
+    """Return whether scores are shares of 1, like accuracies."""
+    return maximize and all(0 <= s.mean <= 1 for s in candidates if s.n)
+
+
+def score_text(value: float, share: bool) -> str:
+    """Return a score in words."""
+    return f"{100 * value:.2f} %" if share else f"{value:.4g}"
+
+
+def _all_seeds(count: int) -> str:
+    return "both seeds" if count == 2 else f"all {count} seeds"
 
 
 def listed(names: Sequence[str]) -> str:

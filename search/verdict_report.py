@@ -40,12 +40,24 @@ def summary(verdict: Verdict) -> list[str]:
     if verdict.against_baseline and not verdict.withheld:
         lines.append(
             f"Paired differences on the {verdict.part} data in {unit}, after the last epoch. ± is half of a 95 % "
-            "interval (all cover together), p is Holm's; both are about new seeds, conditional on this split of the "
-            "data."
+            "interval (all cover together), p is adjusted alike: below 0.05 where the interval does not hold 0. Both "
+            "are about new seeds, conditional on this split of the data."
         )
         lines.append(
             "In parentheses the deviation from seed to seed; effect: the difference in its standard deviations; corr.: "
             "within pairs; detects: the difference that as many seeds find with 80 % power; ms: inference of one batch."
+        )
+    if any(c.same for c in verdict.against_baseline):
+        lines.append('"every seed": the difference is the same on all of them; p is that of a sign test.')
+    if verdict.guess is not None and not verdict.withheld:
+        guess = verdict.guess
+        lines.append(f"Guessing, {guess.what}, has {verdict.score(guess.score)} there.")
+    if verdict.improving:
+        gains = verdict.improving.values()
+        low, high = verdict.amount(min(gains)), verdict.amount(max(gains))
+        lines.append(
+            f"All candidates were still improving in the last quarter of their epochs, by {low} to {high} on the "
+            "validation data: more epochs may change the answer."
         )
     if verdict.part == "validation":
         lines.append("There were no test data: what was chosen on the validation data looks better there.")
@@ -83,11 +95,14 @@ def data(verdict: Verdict) -> dict[str, Any]:
         "sentence": verdict.sentence,
         "significant": verdict.significant,
         "winner": verdict.winner,
+        "undecided": verdict.undecided,
         "suggested": verdict.suggested,
         "baseline": verdict.baseline,
         "metric": verdict.metric,
         "part": verdict.part,
         "seeds": verdict.seeds,
+        "guess": None if verdict.guess is None else dataclasses.asdict(verdict.guess),
+        "improving": dict(verdict.improving),
         "candidates": verdict.rows(),
         "among": [dataclasses.asdict(c) for c in verdict.among],
         "looks": [dataclasses.asdict(look) for look in verdict.looks],
@@ -123,7 +138,9 @@ def _rows(verdict: Verdict) -> list[list[str]]:
         if c is None:
             compared = [""] * 5
         else:
-            margin = "" if math.isnan(c.p) else f" ± {number(c.margin)}"
+            margin = "" if math.isnan(c.margin) else f" ± {number(c.margin)}"
+            if c.same:
+                margin = " every seed"
             compared = [f"{number(c.difference, sign='+')}{margin}", _p(c.p), number(c.effect, 1, 1)]
             compared += [number(c.correlation, 2, 1), number(c.detectable)]
         rows.append([scored.activation, mean + sd, *compared, number(scored.seconds, 2, 1000)])
@@ -137,5 +154,6 @@ def _p(p: float) -> str:
 def _told(verdict: Verdict, comparison: Comparison) -> str:
     first, second = comparison.first, comparison.second
     better = (comparison.difference > 0) == verdict.maximize
-    gain = verdict.amount(abs(comparison.difference), comparison.margin)
-    return f"{first if better else second} beats {second if better else first} by {gain}"
+    by = verdict.gain(comparison)
+    every = " on every seed" if comparison.same else ""
+    return f"{first if better else second} beats {second if better else first} by {by}{every}"

@@ -10,7 +10,7 @@ from keras_tuner.src.engine.trial import Trial
 
 from keras_acts.errors import ModelError
 
-from .seeding import derive, isolated_seed
+from .seeding import Stream, derive, isolated_seed
 
 # they read the logs of an epoch, and may end the training
 _EACH = (keras.callbacks.EarlyStopping, keras.callbacks.TensorBoard)
@@ -50,7 +50,7 @@ class Watching:
         """Return what the slots' callbacks see as models: ordinary ones for TensorBoard; None if none needs it."""
         if not any(isinstance(c, keras.callbacks.TensorBoard) for own in self.each for c in own):
             return None
-        with isolated_seed(derive(self._tuner.seed)):
+        with isolated_seed(derive(self._tuner.seed, Stream.BUILDS)):
             return [self._tuner._try_build(trial.hyperparameters) for trial in self._trials]
 
 

@@ -1,5 +1,6 @@
 """A seeded scope leaves the process as it was."""
 
+import itertools
 import random
 
 import keras
@@ -9,7 +10,7 @@ import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 from tensorflow.python.framework import config
 
-from keras_acts.search.seeding import derive, isolated_seed
+from keras_acts.search.seeding import Stream, derive, isolated_seed
 from tests.models import mlp
 
 
@@ -82,7 +83,27 @@ def test_an_error_restores_too():
     assert random.getstate() == state
 
 
+@pytest.mark.once
 def test_derived_seeds_differ_and_repeat():
-    seeds = [derive(seed, execution) for seed in range(20) for execution in range(20)]
+    seeds = [derive(seed, Stream.EXECUTIONS, execution) for seed in range(20) for execution in range(20)]
     assert len(set(seeds)) == 400
-    assert derive(0, 1) == derive(0, 1)
+    assert derive(0, Stream.VERDICT, 1) == derive(0, Stream.VERDICT, 1)
+    assert all(0 <= seed < 2**31 - 1 for seed in seeds)
+
+
+@pytest.mark.once
+def test_no_stream_is_another():
+    streams = list(itertools.product(Stream, [(), (0,), (1,), (0, 0)]))
+    # 31 bits are enough for what one would ever look at together, not for all of 1,000 seeds at once
+    for first in range(0, 1000, 20):
+        derived = []
+        for seed in range(first, first + 20):
+            derived += [derive(seed, stream, *path) for stream, path in streams]
+        assert len(set(derived)) == len(derived) == 20 * len(streams)
+
+
+@pytest.mark.once
+def test_streams_have_numbers_of_their_own():
+    assert list(Stream.__members__) == [stream.name for stream in Stream]  # a number given twice would be an alias
+    with pytest.raises(ValueError, match="non-negative"):
+        derive(-1, Stream.VERDICT)
