@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -34,6 +35,7 @@ def command(tmp_path, *arguments):
         os.chdir(before)
 
 
+@pytest.mark.once
 def test_onednn_is_on_but_for_who_turned_it_off(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
@@ -63,30 +65,87 @@ def accuracy(folder, part):
     return (served.argmax(axis=1) == part[1]).mean()
 
 
-def test_the_main_job_with_a_small_budget(tmp_path):
-    done = run(tmp_path, *FEW)
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """The main job, a race on images, with a small budget."""
+    folder = tmp_path_factory.mktemp("digits")
+    return folder, run(folder, *FEW)
+
+
+def test_the_main_job_with_a_small_budget(digits):
+    folder, done = digits
     assert done.exit_code == 0, done.output
-    folder = tmp_path / "saved_models" / "digits-cnn"
-    assert (folder / "report.md").read_text().startswith("# Activation search: ")
-    assert sorted(os.listdir(folder.parent)) == ["digits-cnn"]
+    place = folder / "saved_models" / "digits-cnn"
+    assert (place / "report.md").read_text().startswith("# Activation search: ")
+    assert sorted(os.listdir(place.parent)) == ["digits-cnn"]
     for text in ("1077 / 360 / 360", "Training up to 2 candidates on", "rank", "Held-out test", "Exported to"):
         assert text in done.output
     # raw pixels in: the scaling is part of the export
-    right = accuracy(folder, load("digits").split(0).test)
+    right = accuracy(place, load("digits").split(0).test)
     assert right > 0.5
     assert f"accuracy {right:.4f}" in done.output.partition("Held-out test")[2]
 
 
 @pytest.mark.slow
-def test_json_is_all_there_is_on_standard_output(tmp_path):
-    done = run(tmp_path, "--data", "iris", "--json", "--out", "here", *SMALL)
+def test_the_same_seed_gives_the_same_model_again(tmp_path, digits):
+    folder, done = digits
+    again = run(tmp_path, *FEW, "--seed", "0")
+    assert without_seconds(again.stdout) == without_seconds(done.stdout)
+    first, second = (tf.saved_model.load(str(place / "saved_models" / "digits-cnn")) for place in (folder, tmp_path))
+    x = load("digits").x
+    np.testing.assert_array_equal(first.serve(x), second.serve(x))
+
+
+def without_seconds(text):
+    """The lines of a table without their last number."""
+    return [re.sub(r"\s+\d+\.\d$", "", line.rstrip()) for line in text.splitlines()]
+
+
+IRIS = ["--data", "iris", "--json", "--strategy", "random", "--activations", "relu,mish,elu", "--verdict", "0"]
+IRIS += ["--epochs", "1", "--trials"]
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory):
+    """A search on a table that keeps its files, printed as JSON, with its export in the folder `here`."""
+    folder = tmp_path_factory.mktemp("iris")
+    return folder, run(folder, *IRIS, "2", "--directory", "project", "--out", "here")
+
+
+@pytest.mark.slow
+def test_json_is_all_there_is_on_standard_output(iris):
+    folder, done = iris
     plain = json.loads(done.stdout)
     assert plain["export"]["path"] == "here"
     assert plain["export"]["max_difference"] <= 1e-6
-    assert {t["activation"] for t in plain["trials"]} == {"relu", "leaky_relu(alpha=0.01)"}
-    assert plain["test"]["accuracy"] == pytest.approx(accuracy(tmp_path / "here", load("iris").split(0).test))
+    assert plain["executions_per_trial"] == 1
+    assert len(scores(plain)) == 2
+    assert scores(plain).keys() < {"relu", "mish", "elu(alpha=1.0)"}
+    assert plain["test"]["accuracy"] == pytest.approx(accuracy(folder / "here", load("iris").split(0).test))
 
 
+@pytest.mark.slow
+def test_a_search_goes_on_in_its_directory(iris):
+    folder, first = iris
+    trials = json.loads(run(folder, *IRIS, "3", "--directory", "project").stdout)["trials"]
+    assert sorted(t["activation"] for t in trials) == ["elu(alpha=1.0)", "mish", "relu"]
+    again = {t["activation"]: t["score"] for t in trials if t["seconds"] is None}
+    assert again == scores(json.loads(first.stdout))  # the first two were not trained again
+
+
+@pytest.mark.slow
+def test_the_batch_size_is_used(tmp_path, iris):
+    _, first = iris
+    again = json.loads(run(tmp_path, *IRIS, "2", "--batch-size", "4").stdout)
+    assert scores(again).keys() == scores(json.loads(first.stdout)).keys()
+    assert scores(again)["relu"] != scores(json.loads(first.stdout))["relu"]  # 23 steps instead of 3
+
+
+def scores(plain):
+    return {t["activation"]: t["score"] for t in plain["trials"]}
+
+
+@pytest.mark.once
 def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr("keras_acts_cli.run.search", lambda **options: given.update(options))
@@ -102,54 +161,15 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     assert given == {**options, "out": None, "directory": None, "as_json": False, "quiet": False}
 
 
-@pytest.mark.slow
-def test_executions_and_batch_size_are_used(tmp_path):
-    def search(*more):
-        return json.loads(run(tmp_path, "--data", "iris", "--json", *SMALL, *more).stdout)
-
-    assert search("--executions", "2")["executions_per_trial"] == 2
-    assert search("--batch-size", "90")["test"]["loss"] != search("--batch-size", "4")["test"]["loss"]
-
-
-@pytest.mark.slow
-def test_a_search_goes_on_in_its_directory(tmp_path):
-    def search(*budget):
-        options = ["--data", "iris", "--json", "--directory", "project", "--verdict", "0"]
-        options += ["--activations", "relu,mish,elu", "--strategy", "random"]
-        return json.loads(run(tmp_path, *options, "--epochs", "1", *budget).stdout)["trials"]
-
-    search("--trials", "2")
-    trials = search("--trials", "3")
-    assert sorted(t["activation"] for t in trials) == ["elu(alpha=1.0)", "mish", "relu"]
-    assert sum(t["seconds"] is None for t in trials) == 2  # the first two were not trained again
-
-
-@pytest.mark.slow
-def test_a_csv_with_word_labels_and_the_users_own_model(tmp_path):
-    x, y = blobs()
-    words = np.array(["ant", "bee", "cat"])[y]
-    mlp().save(tmp_path / "mine.keras")
-    done = run(tmp_path, "--data", csv(tmp_path / "pets.csv", x, words), "--model", "mine.keras", *SMALL)
-    assert done.exit_code == 0, done.output
-    assert (tmp_path / "saved_models" / "pets-mine" / "saved_model.pb").is_file()
-
-
-def test_a_regression_from_npz(tmp_path):
-    x, _ = blobs()
-    np.savez(tmp_path / "line.npz", x=x, y=x @ [0.1, 0.2, 0.3, 0.4])
-    done = run(tmp_path, "--data", "line.npz", "--json", "--quiet", *SMALL)
-    assert json.loads(done.stdout)["objective"] == "val_loss"
+def test_a_regression_from_npz_beats_the_mean(tmp_path):
+    diabetes = load("diabetes")
+    np.savez(tmp_path / "sugar.npz", x=diabetes.x, y=diabetes.y)
+    done = run(tmp_path, "--data", "sugar.npz", "--json", "--quiet", *SMALL, "--executions", "2", "--epochs", "10")
+    found = json.loads(done.stdout)
+    assert found["objective"] == "val_loss"
+    assert found["executions_per_trial"] == 2
+    assert found["score"] < diabetes.split(0).validation[1].var()
     assert done.stderr == ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("data", ["wine", "digits"])
-def test_the_same_seed_gives_the_same_table_twice(tmp_path, data):
-    def table():
-        found = json.loads(run(tmp_path, "--data", data, "--json", "--seed", "3", *SMALL[:-1], "elu,mish").stdout)
-        return [(t["rank"], t["activation"], t["score"]) for t in found["trials"]], found["test"]
-
-    assert table() == table()
 
 
 def model(units, activation):
@@ -157,6 +177,20 @@ def model(units, activation):
     layers = keras.layers
     hidden, output = layers.Dense(4, activation="relu"), layers.Dense(units, activation=activation)
     return keras.Sequential([keras.Input((4,)), hidden, output])
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
+    """Files that are refused, in a folder that no test may change; and all that is in it."""
+    folder = tmp_path_factory.mktemp("bad")
+    bad_files(folder)
+    return folder, contents(folder)
+
+
+def contents(folder):
+    """All names below a folder, with what a change of a file changes."""
+    entries = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (entry.st_size, entry.st_mtime_ns) for path, entry in entries.items()}
 
 
 def bad_files(folder):
@@ -200,78 +234,81 @@ def bad_files(folder):
     model(3, "sigmoid").save(folder / "sigmoids.keras")
 
 
+# what is refused whatever Keras and TensorFlow do
+TEXT = [
+    ("--trials 0", "0 is not in the range x>=1"),
+    ("--epochs -1", "-1 is not in the range x>=1"),
+    ("--activations misch", "Did you mean mish or swish? Received: 'misch'"),
+    ("--activations leaky_relu(alpha=nan)", "alpha must be a finite number. Received: alpha=nan"),
+    ("--activations trelu(theta=inf)", "theta must be a finite number. Received: theta=inf"),
+    ("--activations ,", "at least one activation"),
+    ("--data nothing.csv", "a file that exists. Received: 'nothing.csv'"),
+    ("--data mnist", "breast_cancer, iris, wine, diabetes, or a .npz or .csv file. Received: 'mnist'"),
+    ("--data empty.csv", "must not be empty. Received: 'empty.csv', 0 bytes"),
+    ("--data header.csv", "needs rows"),
+    ("--data words.csv", "features must be numbers. Received: other values in the columns b"),
+    ("--data hole.csv", "must be finite. Received: 1 NaN"),
+    ("--data good.csv --target nothing", "--target must be a column: f0, f1, f2, f3, label. Received: 'nothing'"),
+    ("--data torn.npz", "plain arrays"),
+    ("--data nolabels.npz", "Received: ['x']"),
+    ("--data short.npz", "30 samples and 5 labels"),
+    ("--data shorttest.npz", "7 samples and 3 labels in x_test and y_test"),
+    ("--data halftest.npz", "x_test with y_test). Received: ['x', 'x_test', 'y']"),
+    ("--data othertest.npz", "must have one shape. Received: (4,) and (3,)"),
+    ("--data thin.npz", "must not be empty. Received: thin, x of shape (60, 0)"),
+    ("--data flat.npz", "x must have at least 2 axes, samples first. Received: shape (30,)"),
+    ("--data scalar.npz", "y must have at least 1 axes, samples first. Received: shape ()"),
+    ("--data complex.npz", "must be numbers. Received: dtype complex"),
+    ("--data infinite.npz", "labels must be finite"),
+    ("--data array.npz", "plain arrays. Received: 'array.npz', a single array"),
+    ("--data raw.npz", "must be arrays. Received: x, 3 bytes"),
+    (
+        "--data headless.csv",
+        "needs a header line that names its columns. Received: a first line of values, 1.5, 2, 0",
+    ),
+    ("--data headless2.csv", "needs a header line"),
+    ("--data wide.csv", "with a header line. Received: 'wide.csv' (Length of header"),
+    ("--data two.csv", "enough for three parts (60 % train, 20 % choose, 20 % test). Received: 2 samples"),
+    ("--data good.csv --task ranking", "'ranking' is not one of 'auto', 'classes', 'regression'"),
+    ("--data wordy.csv --task regression", "labels must be numbers"),
+    ("--data iris --target label", "column of a .csv file. Received: --target 'label', --data 'iris'"),
+    ("--data short.npz --target label", "column of a .csv file"),
+    ("--seed 4294967296", "is not in the range 0<=x<=4294967295"),
+    ("--data one.npz", "at least two classes. Received: only 0"),
+    ("--data iris --model cnn", "needs images"),
+    ("--model resnet", "one of cnn, mlp, or a .keras file. Received: 'resnet'"),
+]
+MODELS = [
+    ("--data good.csv --model onehot.keras", "whole numbers here. Received: loss='categorical_crossentropy'"),
+    ("--data good.csv --model sigmoids.keras", "must suit 3 classes: softmax"),
+    ("--data more.csv --model mine.keras", "whole numbers from 0 to 2"),
+    ("--data good.csv --model flat.keras", "must have a hidden activation slot"),
+    ("--data good.csv --model torn.keras", "that Keras can load. Received: 'torn.keras'"),
+    ("--data digits --model mine.keras", "samples of shape (4,). Received: (8, 8, 1)"),
+    ("--out thesis", "must not replace anything but a SavedModel. Received: path='thesis'"),
+    ("--out good.csv/model", "needs a writable folder"),
+]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--trials 0", "0 is not in the range x>=1"),
-        ("--epochs -1", "-1 is not in the range x>=1"),
-        ("--activations misch", "Did you mean mish or swish? Received: 'misch'"),
-        ("--activations leaky_relu(alpha=nan)", "alpha must be a finite number. Received: alpha=nan"),
-        ("--activations trelu(theta=inf)", "theta must be a finite number. Received: theta=inf"),
-        ("--activations ,", "at least one activation"),
-        ("--data nothing.csv", "a file that exists. Received: 'nothing.csv'"),
-        (
-            "--data mnist",
-            "breast_cancer, iris, wine, diabetes, or a .npz or .csv file. Received: 'mnist'",
-        ),
-        ("--data empty.csv", "must not be empty. Received: 'empty.csv', 0 bytes"),
-        ("--data header.csv", "needs rows"),
-        ("--data words.csv", "features must be numbers. Received: other values in the columns b"),
-        ("--data hole.csv", "must be finite. Received: 1 NaN"),
-        ("--data good.csv --target nothing", "--target must be a column: f0, f1, f2, f3, label. Received: 'nothing'"),
-        ("--data torn.npz", "plain arrays"),
-        ("--data nolabels.npz", "Received: ['x']"),
-        ("--data short.npz", "30 samples and 5 labels"),
-        ("--data shorttest.npz", "7 samples and 3 labels in x_test and y_test"),
-        ("--data halftest.npz", "x_test with y_test). Received: ['x', 'x_test', 'y']"),
-        ("--data othertest.npz", "must have one shape. Received: (4,) and (3,)"),
-        ("--data thin.npz", "must not be empty. Received: thin, x of shape (60, 0)"),
-        ("--data flat.npz", "x must have at least 2 axes, samples first. Received: shape (30,)"),
-        ("--data scalar.npz", "y must have at least 1 axes, samples first. Received: shape ()"),
-        ("--data complex.npz", "must be numbers. Received: dtype complex"),
-        ("--data infinite.npz", "labels must be finite"),
-        ("--data array.npz", "plain arrays. Received: 'array.npz', a single array"),
-        ("--data raw.npz", "must be arrays. Received: x, 3 bytes"),
-        (
-            "--data headless.csv",
-            "needs a header line that names its columns. Received: a first line of values, 1.5, 2, 0",
-        ),
-        ("--data headless2.csv", "needs a header line"),
-        ("--data wide.csv", "with a header line. Received: 'wide.csv' (Length of header"),
-        ("--data two.csv", "enough for three parts (60 % train, 20 % choose, 20 % test). Received: 2 samples"),
-        ("--data good.csv --task ranking", "'ranking' is not one of 'auto', 'classes', 'regression'"),
-        ("--data wordy.csv --task regression", "labels must be numbers"),
-        ("--data iris --target label", "column of a .csv file. Received: --target 'label', --data 'iris'"),
-        ("--data short.npz --target label", "column of a .csv file"),
-        ("--seed 4294967296", "is not in the range 0<=x<=4294967295"),
-        ("--data good.csv --model onehot.keras", "whole numbers here. Received: loss='categorical_crossentropy'"),
-        ("--data good.csv --model sigmoids.keras", "must suit 3 classes: softmax"),
-        ("--data one.npz", "at least two classes. Received: only 0"),
-        ("--data more.csv --model mine.keras", "whole numbers from 0 to 2"),
-        ("--data iris --model cnn", "needs images"),
-        ("--data good.csv --model flat.keras", "must have a hidden activation slot"),
-        ("--data good.csv --model torn.keras", "that Keras can load. Received: 'torn.keras'"),
-        ("--data digits --model mine.keras", "samples of shape (4,). Received: (8, 8, 1)"),
-        ("--model resnet", "one of cnn, mlp, or a .keras file. Received: 'resnet'"),
-        ("--out thesis", "must not replace anything but a SavedModel. Received: path='thesis'"),
-        ("--out good.csv/model", "needs a writable folder"),
-    ],
+    ("arguments", "message"), [*(pytest.param(*case, marks=pytest.mark.once) for case in TEXT), *MODELS]
 )
-def test_bad_input_is_one_line_and_exit_code_2(tmp_path, arguments, message):
-    bad_files(tmp_path)
-    done = run(tmp_path, *arguments.split())
+def test_bad_input_is_one_line_and_exit_code_2(bad, arguments, message):
+    folder, before = bad
+    done = run(folder, *arguments.split())
     assert done.exit_code == 2
     assert message in done.stderr
     assert isinstance(done.exception, SystemExit)  # no other, which would be a traceback
     assert done.stderr.rstrip().splitlines()[-1].startswith("Error: ")
-    assert not (tmp_path / "saved_models").exists()
-    assert os.listdir(tmp_path / "thesis") == []
+    assert contents(folder) == before
 
 
+@pytest.mark.once
 def test_lists_of_activations_keep_their_parentheses():
     assert split_list("relu, trelu(theta=0.5, alpha=0.1),mish") == ["relu", "trelu(theta=0.5, alpha=0.1)", "mish"]
 
 
+@pytest.mark.once
 def test_every_bundled_set_splits_in_three():
     for name in ("digits", "breast_cancer", "iris", "wine", "diabetes"):
         data = load(name)
@@ -281,6 +318,7 @@ def test_every_bundled_set_splits_in_three():
             assert all(set(part[1]) == set(range(len(data.classes))) for part in (parts.train, parts.test))
 
 
+@pytest.mark.once
 def test_classes_keep_their_shares():
     y = np.repeat([0, 1, 2], [50, 30, 20])
     parts = Dataset("shares", np.arange(200.0).reshape(100, 2), y, ("a", "b", "c")).split(1)
@@ -288,6 +326,7 @@ def test_classes_keep_their_shares():
         assert np.abs(np.bincount(part[1]) - share * np.bincount(y)).max() <= 1
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("y", [[0] * 11 + [1], list(range(6)) * 2], ids=["one of a class", "more classes than places"])
 def test_classes_too_small_for_shares_are_split_all_the_same(y):
     data = Dataset("few", np.zeros((12, 2)), np.array(y), tuple("abcdef"[: max(y) + 1]))
@@ -301,6 +340,7 @@ def table(path, labels, header="a,b,label", cell="{}"):
     return str(path)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("labels", "task", "classes"),
     [
@@ -323,11 +363,13 @@ def test_what_the_target_is(tmp_path, labels, task, classes):
     assert data.y.dtype == ("int64" if classes else "float32")
 
 
+@pytest.mark.once
 def test_only_the_bundled_diabetes_is_always_a_regression(tmp_path):
     assert load("diabetes").classes == ()
     assert load(table(tmp_path / "diabetes.csv", [0, 1] * 5)).classes == ("0", "1")
 
 
+@pytest.mark.once
 def test_kinds_of_csv_and_npz_that_are_welcome(tmp_path):
     (tmp_path / "t.CSV").write_text("a,b,label\nTrue,1.5,0\nFalse,2.5,1\n")
     assert load(str(tmp_path / "t.CSV")).x.tolist() == [[1, 1.5], [0, 2.5]]
@@ -353,14 +395,6 @@ def test_a_regression_is_scaled_to_its_targets(kind):
     assert [slot.name for slot in slots(made) if slot.role == "output"] == []
 
 
-@pytest.mark.slow
-def test_diabetes_beats_the_mean(tmp_path):
-    found = json.loads(
-        run(tmp_path, "--data", "diabetes", "--json", *FEW[:2], "--verdict", "0", "--activations", "relu,elu").stdout
-    )
-    assert found["score"] < load("diabetes").split(0).validation[1].var()
-
-
 @pytest.mark.parametrize(
     ("units", "activation", "classes", "loss", "from_logits"),
     [
@@ -382,12 +416,14 @@ def test_a_model_that_is_not_compiled_gets_the_loss_of_its_output(
     made = build(str(tmp_path / "m.keras"), data, data.split(0), 0)
     assert getattr(made.loss, "name", made.loss) == loss
     assert getattr(made.loss, "get_config", dict)().get("from_logits") is from_logits
-    made.fit(x, y, epochs=20, verbose=0)
+    value, metric = made.evaluate(x, y, verbose=0)
+    assert np.isfinite(value)
     if classes:
-        served = made.predict(x, verbose=0)
+        served = np.asarray(made(x))
         half = 0 if from_logits else 0.5
         found = served.argmax(axis=1) if units > 1 else served[:, 0] > half
-        assert made.evaluate(x, y, verbose=0)[1] == pytest.approx((found == y).mean())
+        assert len(set(found)) == classes
+        assert metric == pytest.approx((found == y).mean())
 
 
 @pytest.mark.parametrize(
@@ -402,6 +438,7 @@ def test_a_model_whose_output_does_not_suit_is_refused(tmp_path, units, activati
         build(str(tmp_path / "m.keras"), data, data.split(0), 0)
 
 
+@pytest.mark.once
 def test_help_does_not_wait_for_tensorflow():
     code = (
         "import sys; from keras_acts_cli import main; main(['search', '--help'], standalone_mode=False);"
@@ -426,6 +463,7 @@ def test_compare_says_a_sentence(tmp_path):
     assert (plain["baseline"], plain["part"], plain["seeds"]) == ("relu", "test", 2)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "message"),
     [

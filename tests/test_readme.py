@@ -25,6 +25,7 @@ def test_the_code_in_readme_runs(tmp_path, monkeypatch):
     assert names["best"].predict(x[:3], verbose=0).shape == (3, 10)
 
 
+@pytest.mark.once
 def test_the_set_up_commands_are_there():
     assert "pip install . && keras-acts search" in README
     assert 'pip install ".[test]" && pytest' in README

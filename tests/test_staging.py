@@ -1,7 +1,6 @@
 """Exports are whole or not there, whatever happens: kills, full and read-only disks, what is there already."""
 
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -29,6 +28,7 @@ def put(target, text, **options):
         return stage.publish()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["model", "a name with spaces", "größe-模型", ".hidden", "per%cent'quote\"", "-dash"])
 def test_any_name_will_do(tmp_path, name):
     place = put(tmp_path / "new" / name, "one")
@@ -38,6 +38,7 @@ def test_any_name_will_do(tmp_path, name):
     assert os.listdir(tmp_path / "new") == [name]
 
 
+@pytest.mark.once
 def test_versions_count_up(tmp_path):
     target = tmp_path / "models" / "flowers"
     assert [put(target, str(i), versioned=True).name for i in range(3)] == ["1", "2", "3"]
@@ -49,6 +50,7 @@ def test_versions_count_up(tmp_path):
         check_target(target, overwrite=True, versioned=True)
 
 
+@pytest.mark.once
 def test_a_version_that_another_process_takes_first_is_skipped(tmp_path, monkeypatch):
     target, rename = tmp_path / "flowers", os.rename
 
@@ -62,6 +64,7 @@ def test_a_version_that_another_process_takes_first_is_skipped(tmp_path, monkeyp
     assert (target / "1" / "saved_model.pb").read_text() == "theirs"
 
 
+@pytest.mark.once
 def test_what_is_there_is_only_replaced_if_it_is_a_savedmodel_and_asked_for(tmp_path):
     path = make(tmp_path / "a folder" / "größe", "first")
     with pytest.raises(ExportError, match="overwrite=True"):
@@ -83,6 +86,7 @@ def test_what_is_there_is_only_replaced_if_it_is_a_savedmodel_and_asked_for(tmp_
         check_target(tmp_path / "file" / "model", overwrite=True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("swaps", [True, False])
 def test_a_failure_leaves_nothing_and_touches_nothing(tmp_path, monkeypatch, swaps):
     if not swaps:
@@ -100,6 +104,7 @@ def test_a_failure_leaves_nothing_and_touches_nothing(tmp_path, monkeypatch, swa
     assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (["model"], "after")
 
 
+@pytest.mark.once
 def test_what_was_there_comes_back_if_the_last_step_fails(tmp_path, monkeypatch):
     path, rename = make(tmp_path / "model", "before"), os.rename
 
@@ -115,6 +120,7 @@ def test_what_was_there_comes_back_if_the_last_step_fails(tmp_path, monkeypatch)
     assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (["model"], "before")
 
 
+@pytest.mark.once
 def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(tmp_path):
     path = tmp_path / "model"
     killed = tmp_path / ".model.exporting-killed"
@@ -139,45 +145,62 @@ def test_an_export_that_fails_touches_nothing(tmp_path):
     assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (["model"], "before")
 
 
-FOR_EVER = """
-import sys, keras
+KILLS = """
+import multiprocessing, random, sys, time, keras
 from keras_acts.search import export
-inputs = keras.Input((1,))
-print("ready", flush=True)
-value = 0
-while True:
-    value += 1
-    layer = keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(value))
-    export(keras.Model(inputs, layer(inputs)), sys.argv[1], overwrite=True)
-    print("exported", flush=True)
+
+def export_for_ever(path, told):
+    inputs = keras.Input((1,))
+    told.send("ready")
+    value = 0
+    while True:
+        value += 1
+        layer = keras.layers.Dense(1, kernel_initializer="zeros", bias_initializer=keras.initializers.Constant(value))
+        began = time.monotonic()
+        export(keras.Model(inputs, layer(inputs)), path, overwrite=True)
+        told.send(time.monotonic() - began)
+
+# TensorFlow is imported once, and its threads begin in the child
+fork, moments, takes = multiprocessing.get_context("fork"), random.Random(5), 4.0
+for number in range(6):
+    hears, told = fork.Pipe(duplex=False)
+    child = fork.Process(target=export_for_ever, args=(sys.argv[1], told))
+    child.start()
+    told.close()  # so that a child that fails is heard to be gone
+    assert hears.recv() == "ready"
+    if number % 2:  # a kill in an export that replaces another; else in the first, however long it takes here
+        takes = hears.recv()
+    child.join(moments.uniform(0, takes))
+    child.kill()
+    child.join()
+    print(child.exitcode, flush=True)
+    sys.stdin.readline()
 """
 
 
 @pytest.mark.slow
 def test_a_kill_at_any_moment_leaves_a_whole_export(tmp_path):
-    path, moments = tmp_path / "model", random.Random(5)
+    path = tmp_path / "model"
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLS, path],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for number in range(6):
-        process = subprocess.Popen(
-            [sys.executable, "-c", FOR_EVER, path],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        # in the first export, however long it takes here, and in those that replace another
-        started = b"exported\n" if number % 2 else b"ready\n"
-        assert started in iter(process.stdout.readline, b"")
-        try:
-            process.wait(timeout=moments.uniform(0.05, 6))
-        except subprocess.TimeoutExpired:
-            process.kill()
-        assert process.wait() == -9
-        process.stdout.close()
+        assert process.stdout.readline() == "-9\n", process.stderr.read()
         assert path.exists() or number == 0
         if path.exists():
             loaded = tf.saved_model.load(str(path))
             value = float(loaded.serve([[1.0]])[0, 0])
             assert value == int(value) >= 1
             assert (path / "assets" / "model_card.json").is_file()
+        process.stdin.write("next\n")
+        process.stdin.flush()
+    process.communicate()
+    assert process.returncode == 0
     export(mlp(), path, overwrite=True)
     assert os.listdir(tmp_path) == ["model"]
 

@@ -137,6 +137,7 @@ def test_the_contract_refuses_a_function_that_is_wrong(monkeypatch):
         ka.unregister("arctan_beta")
 
 
+@pytest.mark.once
 def test_unregistered_it_is_gone_and_can_come_again(arctan):
     ka.unregister("arctan_beta")
     with pytest.raises(ka.ActivationError, match="Unknown activation"):
@@ -149,6 +150,7 @@ def _changed(**changes):
     return ka.ActivationSpec(**{**{f: getattr(ARCTAN, f) for f in ARCTAN.__dataclass_fields__}, **changes})
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
