@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_acts.search.carry import compile_arguments
+
 
 def mlp(activation="relu", features=4, classes=3):
     """A compiled MLP with two hidden slots."""
@@ -16,6 +18,12 @@ def mlp(activation="relu", features=4, classes=3):
         ]
     )
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def eager(model):
+    """The model, compiled so that it need not be traced: sooner where a model trains for a few steps."""
+    model.compile(**{**compile_arguments(model), "run_eagerly": True})
     return model
 
 

@@ -19,7 +19,7 @@ from keras_acts.search import (
     slots,
 )
 from keras_acts.search.groups import block, groups
-from tests.models import blobs, mlp
+from tests.models import blobs, eager, mlp
 from tests.zoo import ZOO
 
 X, Y = blobs()
@@ -59,34 +59,43 @@ TUNERS = {
 }
 
 
-FAST = [("RandomSearch", "model")]
 LATER = ["BayesianOptimization", "Hyperband"]
-SLOW = [(name, made_of) for made_of in ("model", "function") for name in TUNERS if (name, made_of) not in FAST]
 
 
-@pytest.mark.parametrize(("name", "made_of"), [*FAST, *(pytest.param(*p, marks=pytest.mark.slow) for p in SLOW)])
-def test_keras_tuners_tuners_finish_and_report_what_the_best_model_scores(tmp_path, name, made_of):
-    hypermodel = ActivationHyperModel(mlp() if made_of == "model" else build, ACTIVATIONS)
-    tuner = getattr(keras_tuner, name)(hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name])
-    run(tuner)
+def slowly(values):
+    return [pytest.param(*value, marks=pytest.mark.slow) for value in values]
+
+
+def assert_the_best_model_scores_what_was_reported(tuner, searched):
+    """All trials are completed, with these hyperparameters, and the best models are those of their trials."""
     trials = tuner.oracle.get_best_trials(100)
     assert len(trials) >= 3
     assert {trial.status for trial in trials} == {"COMPLETED"}
-    expected = {"act"} if made_of == "model" else {"act", "units", "rate"}
     for trial in trials:
         chosen = trial.hyperparameters.values
         own = {key for key in chosen if not key.startswith("tuner/")}
-        assert own - {"act.leaky_relu.alpha"} == expected
+        assert own - {"act.leaky_relu.alpha"} == searched
         assert ("act.leaky_relu.alpha" in own) == (chosen["act"] == "leaky_relu")
-    model = tuner.get_best_models()[0]
-    assert slots(model)[0].current == str(hypermodel.candidate(trials[0].hyperparameters))
-    found = model.evaluate(X[SPLIT:], Y[SPLIT:], verbose=0, return_dict=True)
-    assert found["accuracy"] == pytest.approx(trials[0].score, abs=1e-6)
+    models = tuner.get_best_models(2)
+    assert len(models) == 2
+    for trial, model in zip(trials, models, strict=False):
+        assert slots(model)[0].current == str(tuner.hypermodel.candidate(trial.hyperparameters))
+        found = model.evaluate(X[SPLIT:], Y[SPLIT:], verbose=0, return_dict=True)
+        assert found["accuracy"] == pytest.approx(trial.score, abs=1e-6)
+
+
+# the others train those of a model in the test that resumes them
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "made_of"), [("GridSearch", "model"), *((name, "function") for name in TUNERS)])
+def test_keras_tuners_tuners_finish_and_report_what_the_best_model_scores(tmp_path, name, made_of):
+    hypermodel = ActivationHyperModel(eager(mlp()) if made_of == "model" else lambda hp: eager(build(hp)), ACTIVATIONS)
+    tuner = run(getattr(keras_tuner, name)(hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name]))
+    assert_the_best_model_scores_what_was_reported(tuner, {"act"} if made_of == "model" else {"act", "units", "rate"})
 
 
 # GridSearch is not here: KerasTuner 1.4 cannot resume it, with any hypermodel
-@pytest.mark.parametrize("name", ["RandomSearch", *(pytest.param(n, marks=pytest.mark.slow) for n in LATER)])
-def test_keras_tuners_tuners_resume(tmp_path, name):
+@pytest.mark.parametrize("name", ["RandomSearch", *slowly((name,) for name in LATER)])
+def test_keras_tuners_tuners_finish_resume_and_report_what_the_best_model_scores(tmp_path, name):
     begun = []
 
     class Interrupt(keras.callbacks.Callback):
@@ -96,18 +105,20 @@ def test_keras_tuners_tuners_resume(tmp_path, name):
                 raise KeyboardInterrupt
 
     def tuner():
-        hypermodel = ActivationHyperModel(mlp(), ACTIVATIONS)
+        hypermodel = ActivationHyperModel(eager(mlp()), ACTIVATIONS)
         return getattr(keras_tuner, name)(hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name])
 
     first = tuner()
     with pytest.raises(KeyboardInterrupt):
         run(first, callbacks=[Interrupt()])
     scores = {i: trial.score for i, trial in first.oracle.trials.items() if trial.score is not None}
-    resumed = run(tuner()).oracle.trials
+    resumed = run(tuner())
+    trials = resumed.oracle.trials
     assert len(scores) == 2
-    assert {i: resumed[i].score for i in scores} == scores
-    assert len(resumed) >= 3
-    assert {trial.status for trial in resumed.values()} == {"COMPLETED"}
+    assert {i: trials[i].score for i in scores} == scores
+    assert len(trials) >= 3
+    assert {trial.status for trial in trials.values()} == {"COMPLETED"}
+    assert_the_best_model_scores_what_was_reported(resumed, {"act"})
 
 
 def test_the_users_function_is_rewritten():

@@ -20,6 +20,7 @@ def run(race, score):
     return race
 
 
+@pytest.mark.once
 def test_the_best_go_on_and_the_baseline_always_stays():
     scores = np.array([[0.0], [0.5], [NAN], [0.3], [0.9]])
     assert survivors(scores, 2) == [0, 4, 1]
@@ -28,6 +29,7 @@ def test_the_best_go_on_and_the_baseline_always_stays():
     assert survivors(np.array([[NAN, 1], [1, NAN], [NAN, NAN]]), 2) == [0]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", range(20))
 def test_survivors_hold_their_properties(seed):
     rng = np.random.default_rng(seed)
@@ -50,6 +52,7 @@ def test_survivors_hold_their_properties(seed):
     assert len(fewer) <= len(kept)
 
 
+@pytest.mark.once
 def test_who_is_surely_worse_leaves_although_there_is_a_place():
     noise = np.random.default_rng(1).normal(size=(4, 8)) * 0.1
     scores = np.array([[0.0], [1.0], [0.98], [0.0]]) + noise
@@ -60,6 +63,7 @@ def test_who_is_surely_worse_leaves_although_there_is_a_place():
     assert survivors(np.array([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]]), 3, level=0.05) == [0, 1, 2]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("count", "seeds"), [(3, 2), (10, 4), (10, 8)])
 def test_the_best_of_all_seldom_leaves_by_the_test(count, seeds):
     rng = np.random.default_rng(count)
@@ -71,6 +75,7 @@ def test_the_best_of_all_seldom_leaves_by_the_test(count, seeds):
     assert lost / 2000 < 0.05
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("trials", [1, 2, 3, 8, 20, 64])
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10, 50])
 def test_a_schedule_keeps_its_budget(trials, epochs):
@@ -86,6 +91,7 @@ def test_a_schedule_keeps_its_budget(trials, epochs):
             assert cost(rungs) >= 0.7 * (total or trials * epochs)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("after", [1, 2, 3])
 def test_the_rungs_to_come_fit_into_what_is_left(fraction, after):
@@ -111,6 +117,7 @@ def test_the_rungs_to_come_fit_into_what_is_left(fraction, after):
     assert [len(r.heat.candidates) for r in race.rounds[after:]] == [1 + r.keep + r.enter for r in race.rungs[after:]]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("share", [0.1, 0.35, 0.6])
 @pytest.mark.parametrize("seed", range(5))
 def test_divergence_never_shrinks_a_rung(share, seed):
@@ -140,6 +147,7 @@ def test_divergence_never_shrinks_a_rung(share, seed):
     assert last.heat.candidates[int(np.nanargmax(last.means))] == max(alive, key=lambda c: true[c])
 
 
+@pytest.mark.once
 def test_the_best_of_each_kind_comes_before_the_second_best_of_any():
     scores = np.array([[0.0], [0.9], [0.8], [0.7], [0.1], [NAN]])
     kinds = ["relu", "elu", "elu", "elu", "gelu", "mish"]
@@ -148,6 +156,7 @@ def test_the_best_of_each_kind_comes_before_the_second_best_of_any():
     assert survivors(scores, 9, kinds=kinds) == [0, 1, 4, 2, 3]
 
 
+@pytest.mark.once
 def test_variants_of_one_that_learns_fast_do_not_crowd_out_what_learns_slowly():
     starts = ["relu", "elu 0", "gelu 0", "tanh 0"]
     variants = [f"elu {i}" for i in range(1, 60)]
@@ -169,6 +178,7 @@ def test_variants_of_one_that_learns_fast_do_not_crowd_out_what_learns_slowly():
     assert found() == "elu 16"
 
 
+@pytest.mark.once
 def test_same_scores_same_race():
     def score(candidate, seed, epochs):
         return np.sin(candidate * 3 + seed) + epochs
@@ -195,6 +205,7 @@ def test_aliases_have_one_shape_and_alpha_is_smooth():
     assert np.isfinite(shapes([Candidate.of("prelu"), Candidate.of("leaky_relu(alpha=1e38)")])).all()
 
 
+@pytest.mark.once
 def test_the_surrogate_finds_the_best_alpha_from_noisy_scores():
     rng = np.random.default_rng(0)
     seen, asked = np.linspace(0, 1, 12)[:, None], np.linspace(0, 1, 101)[:, None]
@@ -221,6 +232,7 @@ def test_proposals_are_new_and_near_what_was_good():
     assert min(dict(c.parameters)["alpha"] for c in found) > alphas.max()
 
 
+@pytest.mark.once
 def test_scores_of_an_earlier_round_are_moved_to_the_later_scale():
     race = Race(range(4), schedule(4, 4, starts=4), lambda rounds, known, count: [])
     run(race, lambda c, s, epochs: 10 * epochs - c)

@@ -11,18 +11,66 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError, KerasActsError, SearchError
-from keras_acts.search import ActivationSpace, ActivationTuner, Candidate, report, search_activations, slots
-from tests.models import blobs, mlp
+from keras_acts.search import (
+    ActivationHyperModel,
+    ActivationSpace,
+    ActivationTuner,
+    Candidate,
+    fresh,
+    report,
+    search_activations,
+    slots,
+)
+from keras_acts.search.export import check_target
+from keras_acts.search.objective import default_objective
+from keras_acts.search.progress import Progress, SearchProgress
+from keras_acts.search.trials import TrialSearch
+from tests.models import blobs, eager, mlp
 
 X, Y = blobs(120)
 FAST = {"strategy": "random", "trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}
 
 
+def draws():
+    return random.random(), float(tf.random.uniform(()))
+
+
 @pytest.fixture(scope="module")
-def result():
-    return search_activations(
-        mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=["mish", "leaky_relu(alpha=1e38)"], **FAST
-    )
+def searched():
+    """A search, and the user's own random numbers: those that would be drawn without it, and those drawn after it."""
+    model = mlp()
+    keras.utils.set_random_seed(11)
+    undisturbed = draws()
+    keras.utils.set_random_seed(11)
+    activations = ["mish", "leaky_relu(alpha=1e38)"]
+    found = search_activations(model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=activations, **FAST)
+    return found, undisturbed, draws()
+
+
+@pytest.fixture(scope="module")
+def result(searched):
+    return searched[0]
+
+
+def told(folder, scores, direction="max"):
+    """A search of relu, mish and tanh whose trials are told their scores: None fails, nan diverges."""
+    goal = keras_tuner.Objective("val_own", direction)
+    hypermodel = ActivationHyperModel(mlp(), ["relu", "mish", "tanh"])
+    found = TrialSearch(hypermodel, goal, len(scores), fit={}, directory=folder)
+    found.oracle.verbose = 0
+    found.progress = SearchProgress(len(scores), 1, goal.name, verbose=0)
+    for score in scores:
+        trial = found.oracle.create_trial("tuner0")
+        found.on_trial_begin(trial)
+        if score is None:
+            trial.status, trial.message = "INVALID", "OSError: no such kernel\nTraceback: ..."
+        elif np.isnan(score):
+            trial.status, trial.message = "FAILED", "diverged: loss is nan after epoch 1"
+        else:
+            found.oracle.update_trial(trial.trial_id, {"val_own": score})
+            trial.status = "COMPLETED"
+        found.on_trial_end(trial)
+    return found
 
 
 def test_the_result_ranks_the_trials(result):
@@ -56,36 +104,28 @@ def test_the_result_as_a_table(result):
     assert plain["trials"][2] == {**plain["trials"][2], "status": "diverged", "score": None}
 
 
-def test_the_result_exports_with_its_report(result, tmp_path):
-    exported = result.export(tmp_path / "best")
-    assert exported.difference <= 1e-6
-    assert "# Activation search" in (tmp_path / "best" / "report.md").read_text()
-    loaded = tf.saved_model.load(str(tmp_path / "best"))
-    np.testing.assert_allclose(loaded.serve(X[:5]), result.model(X[:5]), atol=1e-6)
+def test_scores_rank_and_equal_ones_share_a_rank(tmp_path):
+    def ranked(folder, *arguments):
+        return [(t.rank, str(t.candidate), t.status) for t in told(tmp_path / folder, *arguments).results()]
+
+    equal = [(1, name, "completed") for name in ("relu", "mish", "tanh")]
+    assert ranked("equal", [0.5, 0.5, 0.5]) == equal
+    tie = [(1, "mish", "completed"), (1, "tanh", "completed"), (3, "relu", "completed")]
+    assert ranked("max", [0.25, 0.5, 0.5]) == tie
+    assert ranked("min", [0.5, 0.25, 0.25], "min") == tie
+    assert ranked("failed", [None, 0.5, 0.75]) == [
+        *((1, "tanh", "completed"), (2, "mish", "completed")),
+        (None, "relu", "failed"),
+    ]
+    diverged = told(tmp_path / "diverged", [float("nan"), 0.5])
+    assert [(t.rank, t.status) for t in diverged.results()] == [(1, "completed"), (None, "diverged")]
+    assert diverged.builder(Candidate.of("relu")) is None  # so that no verdict is made of it
+    assert diverged.builder(Candidate.of("mish")) is not None
 
 
-def test_equal_scores_share_a_rank():
-    x, y = np.zeros((40, 4), "float32"), np.zeros(40, int)
-    found = search_activations(mlp(), x, y, activations=["mish", "tanh"], **FAST)
-    assert [(t.rank, str(t.candidate)) for t in found.trials] == [(1, "relu"), (1, "mish"), (1, "tanh")]
-
-
-def test_the_users_seed_and_settings_are_left_alone():
-    model = mlp()
-    keras.utils.set_random_seed(11)
-    expected = random.random(), float(tf.random.uniform(()))
-    keras.utils.set_random_seed(11)
-    search_activations(model, X, Y, activations=["mish"], **{**FAST, "trials": 1})
-    assert (random.random(), float(tf.random.uniform(()))) == expected
-
-
-def test_a_loss_is_minimized_over_several_seeds():
-    model = mlp()
-    model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
-    found = search_activations(model, X, Y, activations=["mish"], executions_per_trial=2, **FAST)
-    assert "2 seeds a trial" in str(found)
-    assert (found.objective, found.direction) == ("val_loss", "min")
-    assert found.trials[0].score <= found.trials[1].score
+def test_the_users_seed_and_settings_are_left_alone(searched):
+    _, undisturbed, drawn = searched
+    assert drawn == undisturbed
 
 
 def test_an_interrupt_keeps_what_was_found():
@@ -94,30 +134,47 @@ def test_an_interrupt_keeps_what_was_found():
             if "Mish" in repr(self.model.get_layer("first").activation):
                 raise KeyboardInterrupt
 
-    found = search_activations(mlp(), X, Y, activations=["mish"], callbacks=[Interrupt()], **FAST)
+    model = eager(mlp())  # such callbacks have trials train one by one
+    found = search_activations(model, X, Y, activations=["mish"], callbacks=[Interrupt()], **FAST)
     assert found.interrupted
     assert [str(t.candidate) for t in found.trials] == ["relu"]
+    # nothing was found before the first trial ended
     with pytest.raises(SearchError, match="interrupted before its first trial"):
-        search_activations(mlp(), X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST)
+        search_activations(model, X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST)
 
 
-def test_an_interrupt_keeps_what_a_population_had_learnt(tmp_path, monkeypatch):
+def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_path, monkeypatch):
+    def search(**changed):
+        arguments = {"activations": ["mish", "tanh"], **FAST, "epochs": 3, "directory": tmp_path, **changed}
+        return search_activations(mlp(), arguments.pop("x", X), Y, **arguments)
+
     def interrupting(self, trial, model, epoch, logs=None):
         if epoch == 2:
             raise KeyboardInterrupt
 
+    # what a population had learnt is kept
     with monkeypatch.context() as patched:
         patched.setattr(ActivationTuner, "on_epoch_begin", interrupting)
-        found = search_activations(
-            mlp(), X, Y, activations=["mish", "tanh"], directory=tmp_path, **{**FAST, "epochs": 3}
-        )
+        found = search(trials=2)
     assert found.interrupted
-    assert [t.status for t in found.trials] == ["stopped"] * 3
+    assert [t.status for t in found.trials] == ["stopped"] * 2
     assert {t.message for t in found.trials} == {"interrupted after 2 epochs"}
     assert found.trials[0].score == max(t.score for t in found.trials)
     assert found.model.evaluate(X[96:], Y[96:], verbose=0, return_dict=True)["accuracy"] == found.score
-    again = search_activations(mlp(), X, Y, activations=["mish", "tanh"], directory=tmp_path, **{**FAST, "epochs": 3})
+
+    # what was begun ends, and trials may be more
+    again = search(trials=3)
     assert [t.status for t in again.trials] == ["completed"] * 3
+
+    for changed in ({"epochs": 2}, {"seed": 5}, {"activations": ["mish", "elu"]}, {"x": X + 1}, {"batch_size": 7}):
+        name = "data" if "x" in changed else next(iter(changed))
+        with pytest.raises(SearchError, match=f"goes on with the settings it began with.*Received: {name}="):
+            search(**changed)
+    anew = search(epochs=1, overwrite=True, trials=1)
+    assert [str(t.candidate) for t in anew.trials] == ["relu"]
+    (tmp_path / "activations" / "oracle.json").write_text("")
+    with pytest.raises(SearchError, match="torn"):
+        search(epochs=1)
 
 
 @pytest.mark.parametrize(
@@ -168,20 +225,17 @@ def test_an_infinite_objective_is_divergence():
                 logs["val_loss"] = float("inf")
 
     arguments = {"objective": "val_loss", "test_data": (X, Y), "callbacks": [Infinite()], **FAST}
-    found = search_activations(mlp(), X, Y, activations=["mish"], **arguments)
+    found = search_activations(eager(mlp()), X, Y, activations=["mish"], **arguments)
     assert [(str(t.candidate), t.status) for t in found.trials] == [("mish", "completed"), ("relu", "diverged")]
+    assert found.trials[1].message.startswith("diverged: val_loss is inf after epoch 1")
     assert found.baseline_test is None
-    with pytest.raises(SearchError, match="diverged: val_loss is inf after epoch 1"):
-        search_activations(mlp(), X, Y, activations=["relu"], **arguments)
 
 
 @pytest.mark.slow
-def test_the_baselines_score_is_the_baselines():
-    found = search_activations(mlp(), X, Y, test_data=(X, Y), activations=["softsign", "elu"], **FAST)
-    models = {str(t.candidate): t for t in found.trials}
-    alone = search_activations(mlp(), X, Y, test_data=(X, Y), activations=["relu"], **FAST)
-    assert models["relu"].score == alone.score
-    assert found.baseline_test == pytest.approx(alone.test)
+def test_the_baselines_score_is_the_baselines(result):
+    alone = search_activations(mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=["relu"], **FAST)
+    assert {str(t.candidate): t.score for t in result.trials}["relu"] == alone.score
+    assert result.baseline_test == pytest.approx(alone.test)
 
 
 def test_datasets_validate_and_test():
@@ -192,38 +246,26 @@ def test_datasets_validate_and_test():
     assert found.test["accuracy"] == pytest.approx(found.score, abs=1e-6)
 
 
-def test_several_outputs_are_ranked_by_their_loss():
+def test_a_loss_is_minimized_over_several_seeds():
+    plain = mlp()
+    plain.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")
+    assert default_objective(plain) == "val_loss"
     x = keras.Input((4,))
     h = keras.layers.Dense(4, activation="relu")(x)
     outputs = [keras.layers.Dense(3, activation="softmax", name=name)(h) for name in "ab"]
     model = keras.Model(x, outputs)
     model.compile(optimizer="sgd", loss=["sparse_categorical_crossentropy"] * 2, metrics=[["accuracy"], ["accuracy"]])
-    found = search_activations(model, X, [Y, Y], activations=["mish"], **FAST)
-    assert found.objective == "val_loss"
-
-
-def test_a_kept_search_goes_on_only_as_what_it_was(tmp_path):
-    def search(**changed):
-        arguments = {"activations": ["mish"], **FAST, "directory": tmp_path, **changed}
-        return search_activations(mlp(), arguments.pop("x", X), Y, **arguments)
-
-    first = search(trials=1)
-    assert len(search(trials=2).trials) == 2
-    for changed in ({"epochs": 3}, {"seed": 5}, {"activations": ["mish", "elu"]}, {"x": X + 1}, {"batch_size": 7}):
-        name = "data" if "x" in changed else next(iter(changed))
-        with pytest.raises(SearchError, match=f"goes on with the settings it began with.*Received: {name}="):
-            search(**changed)
-    assert search(epochs=3, overwrite=True, trials=1).trials[0].candidate == first.best
-    (tmp_path / "activations" / "oracle.json").write_text("")
-    with pytest.raises(SearchError, match="torn"):
-        search(epochs=3)
+    # of several outputs no accuracy is the model's
+    found = search_activations(model, X, [Y, Y], activations=["mish"], executions_per_trial=2, **FAST)
+    assert "2 seeds a trial" in str(found)
+    assert (found.objective, found.direction) == ("val_loss", "min")
+    assert found.trials[0].score <= found.trials[1].score
 
 
 def test_no_candidate_trained_says_why():
+    options = {**FAST, "activations": ["leaky_relu(alpha=1e38)"], "baseline": "leaky_relu(alpha=1e38)", "epochs": 1}
     with pytest.raises(SearchError, match=r"leaky_relu.*diverged: loss is nan"):
-        search_activations(
-            mlp(), X, Y, activations=["leaky_relu(alpha=1e38)"], baseline="leaky_relu(alpha=1e38)", **FAST
-        )
+        search_activations(mlp(), X, Y, **options)
 
 
 def test_errors_of_the_training_are_shown():
@@ -232,9 +274,10 @@ def test_errors_of_the_training_are_shown():
             raise OSError("the disk is gone")
 
     with pytest.raises(SearchError, match="the disk is gone"):
-        search_activations(mlp(), X, Y, callbacks=[Broken()], **FAST)
+        search_activations(mlp(), X, Y, callbacks=[Broken()], **{**FAST, "trials": 1})
 
 
+@pytest.mark.once
 def test_data_errors_are_value_errors():
     assert issubclass(DataError, ValueError)
 
@@ -262,12 +305,18 @@ def test_the_verdict_is_in_every_report(judged, tmp_path):
     plain = json.loads(json.dumps(report.data(judged), allow_nan=False))["verdict"]
     assert plain["sentence"] == judged.verdict.sentence
     assert len(plain["candidates"]) == 4
-    judged.export(tmp_path / "best")
-    assert "## Verdict\n\nThe leaders and the baseline" in (tmp_path / "best" / "report.md").read_text()
+    exported = judged.export(tmp_path / "best")
+    assert exported.difference <= 1e-6
+    written = (tmp_path / "best" / "report.md").read_text()
+    assert "# Activation search" in written
+    assert "## Verdict\n\nThe leaders and the baseline" in written
     kept = (tmp_path / "best" / "verdict.csv").read_text().splitlines()
     assert kept[0].startswith("activation,seed,epoch,")
     assert len(kept) == 1 + 4 * 2
-    judged.export(tmp_path / "best", overwrite=True)
+    loaded = tf.saved_model.load(str(tmp_path / "best"))
+    np.testing.assert_allclose(loaded.serve(X[:5]), judged.model(X[:5]), atol=1e-6)
+    # with its notes it is an export that may be replaced
+    assert check_target(tmp_path / "best", overwrite=True) == exported.path
 
 
 def test_what_is_kept_is_what_the_verdict_suggests(judged):
@@ -291,8 +340,10 @@ def test_a_search_without_a_verdict_has_none(result):
     assert report.data(result)["verdict"] is None
     with pytest.raises(SearchError, match="needs a verdict"):
         result.to_pandas(epochs=True)
-    alone = search_activations(mlp(), X, Y, activations=["relu"], **{**FAST, "trials": 1, "epochs": 1, "verdict": 2})
-    assert alone.verdict is None
+    # nor has one that found the baseline only
+    options = {"seeds": 2, "seed": 0, "test_data": None, "progress": Progress(1, verbose=0)}
+    relu = Candidate.of("relu")
+    assert fresh.verdict(mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options) is None
 
 
 @pytest.mark.slow
@@ -302,7 +353,7 @@ def test_models_of_a_function_are_judged_one_by_one():
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
         model.add(keras.layers.Dense(3, activation="softmax"))
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        return model
+        return eager(model)
 
     options = {**FAST, "trials": 2, "epochs": 1, "verdict": 2}
     found = search_activations(build, X, Y, activations=["mish"], **options)
@@ -318,22 +369,26 @@ def test_choices_for_each_layer_are_judged_too():
     assert any("first: " in s.activation for s in found.verdict.candidates)
 
 
-@pytest.mark.slow
-def test_no_verdict_is_said_and_the_search_is_kept():
-    def sentence(**changed):
-        options = {**FAST, "trials": 2, "epochs": 1, "verdict": 2, "activations": ["mish"], **changed}
-        found = search_activations(mlp(), X, Y, **options)
-        assert found.trials[0].rank == 1
-        return found.verdict.sentence
+def test_why_there_is_no_verdict_is_said():
+    def sentence(found, test_data=None):
+        goal = keras_tuner.Objective("val_accuracy", "max")
+        options = {"seeds": 2, "seed": 0, "test_data": test_data, "progress": Progress(1, verbose=0)}
+        builds = {Candidate.of(name): mlp for name in found}
+        return fresh.verdict(mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options).sentence
 
-    few = sentence(test_data=(X[:2], Y[:2]))
+    few = sentence(["mish", "relu"], test_data=(X[:2], Y[:2]))
     assert few == "no verdict: the test data are fewer than the classes, 2 samples for 3 classes"
-    diverged = sentence(baseline="leaky_relu(alpha=1e38)")
-    assert diverged == "no verdict: leaky_relu(alpha=1e+38) was not trained to its end in the search"
+    diverged = sentence(["mish"])
+    assert diverged == "no verdict: relu was not trained to its end in the search"
 
+
+@pytest.mark.slow
+def test_a_search_is_kept_where_its_verdict_fails():
     class Score(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             logs["val_own"] = 1.0
 
-    own = sentence(objective=keras_tuner.Objective("val_own", "max"), callbacks=[Score()])
-    assert own.startswith("no verdict: training again failed, SearchError: The objective must be one of")
+    options = {**FAST, "trials": 2, "epochs": 1, "verdict": 2, "activations": ["mish"], "callbacks": [Score()]}
+    found = search_activations(eager(mlp()), X, Y, objective=keras_tuner.Objective("val_own", "max"), **options)
+    assert found.trials[0].rank == 1
+    assert found.verdict.sentence.startswith("no verdict: training again failed, SearchError: The objective must be")

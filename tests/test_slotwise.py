@@ -40,9 +40,29 @@ def table(found):
     return [(t.rank, t.candidate, t.score, t.epochs, t.seeds) for t in found.trials]
 
 
+def counted(monkeypatch):
+    """Count the epochs that runs train, by stage."""
+    watch, counts = race.RaceSearch._epoch, Counter()
+
+    def counting(self, runs):
+        counts[self._label] += runs
+        watch(self, runs)
+
+    monkeypatch.setattr(race.RaceSearch, "_epoch", counting)
+    return counts
+
+
 @pytest.fixture(scope="module")
-def found():
-    return searched(verdict=4)
+def whole():
+    """A search with its verdict, and how many epochs each of its stages trained."""
+    with pytest.MonkeyPatch.context() as patched:
+        counts = counted(patched)
+        return searched(verdict=4), counts
+
+
+@pytest.fixture(scope="module")
+def found(whole):
+    return whole[0]
 
 
 def test_each_group_gets_what_suits_it(found):
@@ -73,11 +93,6 @@ def test_the_verdict_judges_choice_uniform_choice_and_baseline(found):
 
 
 @pytest.mark.slow
-def test_same_seed_same_table(found):
-    assert table(searched()) == table(found)
-
-
-@pytest.mark.slow
 def test_one_activation_is_enough():
     alone = searched(activations=ActivationSpace(["relu"], per="layer"))
     assert [str(t.candidate) for t in alone.trials] == ["relu"]
@@ -88,18 +103,6 @@ def test_a_small_budget_is_for_the_uniform_choice(capsys):
     found = searched(max_epochs=least(4) - 1, verbose=1)
     assert all(isinstance(t.candidate, Candidate) for t in found.trials)
     assert f"are too few to improve 2 groups: that takes {least(4)} at least" in capsys.readouterr().err
-
-
-def counted(monkeypatch):
-    """Count the epochs that runs train, by stage."""
-    watch, counts = race.RaceSearch._epoch, Counter()
-
-    def counting(self, runs):
-        counts[self._label] += runs
-        watch(self, runs)
-
-    monkeypatch.setattr(race.RaceSearch, "_epoch", counting)
-    return counts
 
 
 def interrupt_in(monkeypatch, stage):
@@ -115,30 +118,32 @@ def interrupt_in(monkeypatch, stage):
     monkeypatch.setattr(race.RaceSearch, "_epoch", interrupting)
 
 
-@pytest.mark.slow
-def test_all_stages_share_one_budget(monkeypatch):
-    counts = counted(monkeypatch)
-    searched(max_epochs=48)
+def test_all_stages_share_one_budget(whole):
+    _, counts = whole
     assert set(counts) == {"race, ", "changes, ", "final, "}
-    assert sum(counts.values()) <= 48
+    assert sum(counts.values()) <= OPTIONS["trials"] * OPTIONS["epochs"]
 
 
-@pytest.mark.parametrize("stage", ["race", *(pytest.param(s, marks=pytest.mark.slow) for s in ("changes", "final"))])
-def test_an_interrupt_gives_the_best_so_far(stage, monkeypatch):
-    interrupt_in(monkeypatch, stage)
-    found = searched()
+def assert_best_so_far(found, stage):
     assert found.interrupted
     assert isinstance(found.best, Candidate)  # no change was tried to the end
     assert found.model.predict(X[:2], verbose=0).shape == (2, 1)
     assert any(isinstance(t.candidate, Assignment) for t in found.trials) == (stage != "race")
 
 
+@pytest.mark.parametrize("stage", ["race", pytest.param("changes", marks=pytest.mark.slow)])
+def test_an_interrupt_gives_the_best_so_far(stage, monkeypatch):
+    interrupt_in(monkeypatch, stage)
+    assert_best_so_far(searched(), stage)
+
+
 @pytest.mark.slow
-def test_an_interrupted_search_goes_on_without_training_again(tmp_path, monkeypatch, found):
+def test_an_interrupted_search_goes_on_without_training_again_to_the_same_table(tmp_path, monkeypatch, found):
     with monkeypatch.context() as patched:
         interrupt_in(patched, "final")
-        assert searched(directory=tmp_path).interrupted
+        assert_best_so_far(searched(directory=tmp_path), "final")
     counts = counted(monkeypatch)
+    # of the same seed: what the first process trained and what the second did are as in one that was not interrupted
     assert table(searched(directory=tmp_path)) == table(found)
     assert counts["changes, "] == 0
     assert counts["final, "] == sum(t.epochs * t.seeds for t in found.trials if t.seeds == found.trials[0].seeds)
@@ -167,6 +172,7 @@ def test_a_chosen_activation_may_be_trained():
     assert str(found.best) == "first: prelu, second: tanh"
 
 
+@pytest.mark.once
 def test_budgets_are_shared_and_kept():
     for epochs in (1, 2, 3, 5, 10, 50):
         assert budget(least(epochs) - 1, epochs) is None
@@ -209,6 +215,7 @@ def mished(count):
     return [f"relu but {name}: mish" for name in "abcd"[:count]]
 
 
+@pytest.mark.once
 def test_a_change_needs_a_reason():
     noise = np.random.default_rng(3).normal(size=(2000, 5, 4))
     seeds = np.random.default_rng(4).normal(size=(2000, 1, 4)) * 3  # what is common to a seed says nothing
@@ -217,6 +224,7 @@ def test_a_change_needs_a_reason():
     assert np.mean([better(scores) == 2 for scores in noise + seeds + gain]) > 0.9
 
 
+@pytest.mark.once
 def test_who_diverged_is_never_chosen():
     scores = np.array([[0.5, 0.51, 0.5], [0.9, np.nan, 0.9], [0.7, 0.72, 0.71], [0.5, 0.5, 0.52]])
     assert better(scores) == 2
