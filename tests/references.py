@@ -43,6 +43,36 @@ VALUES = {
     "mish": _mish,
 }
 
+
+def _sigmoid_slope(x):
+    return _sigmoid(x) * _sigmoid(-x)
+
+
+def _leaky_relu_slope(x, alpha):
+    return np.where(x > 0, 1.0, alpha)
+
+
+def _elu_slope(x, alpha):
+    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0)))
+
+
+def _mish_slope(x):
+    t = np.tanh(np.logaddexp(0, x))
+    return t + x * (1 - t**2) * _sigmoid(x)
+
+
+# the derivatives, at the kinks by definition
+DERIVATIVES = {
+    "sigmoid": _sigmoid_slope,
+    "tanh": lambda x: 1 / np.cosh(x) ** 2,
+    "relu": lambda x: np.where(x > 0, 1.0, 0.0),
+    "leaky_relu": _leaky_relu_slope,
+    "prelu": _leaky_relu_slope,
+    "elu": _elu_slope,
+    "trelu": lambda x, alpha, theta, mode: np.where(x > theta, 1.0, alpha),
+    "mish": _mish_slope,
+}
+
 # where the derivative has no limit, what it is by definition: (the place, the derivative there)
 KINKS = {
     "relu": lambda: (0.0, 0.0),

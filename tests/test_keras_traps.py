@@ -62,13 +62,14 @@ def test_best_weights_of_an_activation_with_weights_come_back(tmp_path):
 
 
 def test_trained_activations_fit_however_keras_compiles():
-    # jit_compile="auto" is off on a CPU and on with a GPU: all must train alike
     losses = []
-    for jit_compile in (False, True, "auto"):
+    for jit_compile in (False, True):
         keras.utils.set_random_seed(3)
         stack = [keras.layers.Dense(5, activation=ka.Mish()), ka.layers.TReLU(theta=0.2), ka.layers.ELU()]
         model = keras.Sequential([keras.Input((4,)), *stack, ka.layers.PReLU(), keras.layers.Dense(1)])
         model.compile("sgd", "mse", jit_compile=jit_compile)
         fitted = model.fit(_input(64, 4), _input(64, 1), epochs=2, verbose=0, shuffle=False)
         losses.append(fitted.history["loss"])
-    np.testing.assert_allclose(losses[1:], losses[:1] * 2, rtol=1e-4)
+    model.compile("sgd", "mse", jit_compile="auto")
+    assert model.jit_compile in (False, True)  # off on a CPU, on with a GPU: one of the two above
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)

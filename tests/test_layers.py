@@ -1,5 +1,7 @@
 """Layers with trained alpha and theta, where Keras' own layers and `activation=` have traps."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -74,18 +76,24 @@ def test_unknown_sizes():
             ka.layers.PReLU(**arguments)(inputs)
 
 
-@pytest.mark.parametrize("mode", ka.functions.MODES)
-@pytest.mark.parametrize("kernel", ka.functions.KERNELS)
-def test_theta_is_trained_with_the_surrogate(mode, kernel):
+def test_theta_is_trained_with_the_surrogate():
+    """With each mode and kernel, in one model with an output for each: the losses are summed, so nothing is shared."""
     # the target jumps at 0.6; theta starts at 0.4
     x = np.random.default_rng(0).uniform(-1, 2, (4096, 1)).astype("float32")
-    y = ka.functions.trelu(x, alpha=0.1, theta=0.6, mode=mode).numpy()
-    layer = ka.layers.TReLU(alpha=0.1, theta=0.4, mode=mode, per="scalar", bandwidth=0.3, kernel=kernel)
-    model = keras.Sequential([keras.Input((1,)), layer])
-    model.compile(keras.optimizers.Adam(0.02), "mse")
-    model.fit(x, y, batch_size=256, epochs=12, verbose=0, shuffle=False)
-    assert float(layer.theta.value) == pytest.approx(0.6, abs=0.05)
-    assert float(layer.alpha.value) == pytest.approx(0.1, abs=0.1)
+    inputs = keras.Input((1,))
+    outputs, targets = {}, {}
+    for mode, kernel in itertools.product(ka.functions.MODES, ka.functions.KERNELS):
+        name = f"{mode}_{kernel}"
+        layer = ka.layers.TReLU(alpha=0.1, theta=0.4, mode=mode, per="scalar", bandwidth=0.3, kernel=kernel, name=name)
+        outputs[name] = layer(inputs)
+        targets[name] = ka.functions.trelu(x, alpha=0.1, theta=0.6, mode=mode).numpy()
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.Adam(0.02), dict.fromkeys(outputs, "mse"))
+    model.fit(x, targets, batch_size=256, epochs=12, verbose=0, shuffle=False)
+    for name in outputs:
+        layer = model.get_layer(name)
+        assert float(layer.theta.value) == pytest.approx(0.6, abs=0.05), name
+        assert float(layer.alpha.value) == pytest.approx(0.1, abs=0.1), name
 
 
 def test_the_start_of_theta_does_not_move_without_training():
@@ -133,22 +141,32 @@ def test_initializer_regularizer_constraint():
     assert again.get_config() == layer.get_config()
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("arguments", [{}, {"per": "scalar"}, {"axis": -2}, {"num_parameters": 3}])
-def test_saved_and_cloned(name, arguments, tmp_path):
+def test_saved_and_cloned(tmp_path):
+    """Each layer with each kind of arguments, side by side in one model."""
     inputs = keras.Input((6, 3))
-    model = keras.Model(inputs, layers.make(name, **arguments)(inputs))
-    model.layers[1].set_weights([np.full(w.shape, 0.3 + i / 10) for i, w in enumerate(model.layers[1].weights)])
+    kinds = list(itertools.product(NAMES, [{}, {"per": "scalar"}, {"axis": -2}, {"num_parameters": 3}]))
+    made = [layers.make(name, **arguments) for name, arguments in kinds]
+    model = keras.Model(inputs, [layer(inputs) for layer in made])
+    for layer in made:
+        layer.set_weights([np.full(w.shape, 0.3 + i / 10) for i, w in enumerate(layer.weights)])
     x = _input(4, 6, 3)
+    expected = model(x)
     model.save(tmp_path / "m.keras")
     loaded, clone = keras.models.load_model(tmp_path / "m.keras"), keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     for other in (loaded, clone):
-        assert other.layers[1].get_config() == model.layers[1].get_config()
-        np.testing.assert_array_equal(other(x), model(x))
+        for layer in made:
+            assert other.get_layer(layer.name).get_config() == layer.get_config()
+        _assert_all_equal(other(x), expected)
     model.save_weights(tmp_path / "m.weights.h5")
-    clone.load_weights(tmp_path / "m.weights.h5")
-    np.testing.assert_array_equal(clone(x), model(x))
+    fresh = keras.models.clone_model(model)
+    fresh.load_weights(tmp_path / "m.weights.h5")
+    _assert_all_equal(fresh(x), expected)
+
+
+def _assert_all_equal(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_layer_shared_by_two_inputs_has_one_alpha():
@@ -158,26 +176,35 @@ def test_a_layer_shared_by_two_inputs_has_one_alpha():
     assert len(keras.models.clone_model(model).weights) == 1
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: ka.PReLU(), lambda: ka.PReLU(5), lambda: ka.get("prelu"), lambda: ka.layers.TReLU(per="scalar")]
-)
-def test_inside_activation(make, tmp_path):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, activation=make()), keras.layers.Dense(1)])
-    trained = len(model.layers[0].activation.weights)
-    assert len(model.weights) == 4 + trained  # counted before the first call
-    model.compile("sgd", "mse")
-    before = model.get_weights()
-    model.fit(_input(32, 4), np.ones((32, 1)), verbose=0)
-    assert not np.array_equal(before[2], model.get_weights()[2])
+def test_inside_activation(tmp_path):
+    """Each way to make one, side by side in one model."""
+
+    def build():
+        inputs = keras.Input((4,))
+        ways = [ka.PReLU(), ka.PReLU(5), ka.get("prelu"), ka.layers.TReLU(per="scalar")]
+        hidden = [keras.layers.Dense(5, activation=activation, name=f"way_{i}") for i, activation in enumerate(ways)]
+        return keras.Model(inputs, [keras.layers.Dense(1, name=f"head_{i}")(h(inputs)) for i, h in enumerate(hidden)])
+
+    def trained(model):
+        return [model.get_layer(f"way_{i}").activation.get_weights() for i in range(4)]
+
+    model = build()
+    before = trained(model)
+    assert [len(weights) for weights in before] == [1, 1, 1, 2]
+    assert len(model.weights) == 4 * 4 + 5  # counted before the first call
+    model.compile("sgd", ["mse"] * 4)
+    model.fit(_input(32, 4), [np.ones((32, 1))] * 4, verbose=0)
+    for old, new in zip(before, trained(model), strict=True):
+        assert not np.array_equal(old[0], new[0])
     model.save(tmp_path / "m.keras")
     model.save_weights(tmp_path / "m.weights.h5")
-    fresh = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, activation=make()), keras.layers.Dense(1)])
+    fresh = build()
     fresh.load_weights(tmp_path / "m.weights.h5")
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     x = _input(3, 4)
     for other in (keras.models.load_model(tmp_path / "m.keras"), fresh, clone):
-        np.testing.assert_array_equal(other(x), model(x))
+        _assert_all_equal(other(x), model(x))
 
 
 def test_one_instance_as_activation_of_two_layers_is_one_layer_in_the_file(tmp_path):
@@ -261,12 +288,14 @@ def test_in_recurrent_layers(tmp_path):
         ({"kernel": "box"}, "kernel must be one of"),
     ],
 )
+@pytest.mark.once
 def test_bad_arguments(arguments, message):
     for make in (lambda: ka.layers.TReLU(**arguments), lambda: ka.layers.TReLU.from_config(arguments)):
         with pytest.raises(ka.ActivationError, match=f"{message}.*Received"):
             make()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_parameters(name):
     for parameter in ka.spec(name).parameters:
@@ -289,6 +318,7 @@ def test_an_input_that_does_not_fit():
         keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, activation=layer)])(_input(2, 4))
 
 
+@pytest.mark.once
 def test_no_layer_for_an_activation_without_trained_parameters():
     with pytest.raises(ka.ActivationError, match="No parameters to train"):
         layers.make("mish")

@@ -11,6 +11,7 @@ import keras_acts as ka
 from keras_acts import layers, lookup
 
 
+@pytest.mark.once
 def test_all_is_the_namespace():
     public = {
         name
@@ -66,6 +67,7 @@ def test_get_returns_what_keras_can_save():
         (keras.saving.serialize_keras_object(keras.optimizers.SGD()), "serialized activation"),
     ],
 )
+@pytest.mark.once
 def test_get_refuses(identifier, message):
     with pytest.raises(ka.ActivationError, match=f"(?s){message}.*Received"):
         ka.get(identifier)
@@ -88,6 +90,7 @@ def test_make_and_builtins():
     assert not set(lookup.builtins()) & {*ka.names(), "get", "serialize", "deserialize"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", ka.names())
 def test_facts_agree(name):
     # defaults and ranges are stated once, in the spec
@@ -105,6 +108,7 @@ def test_facts_agree(name):
         assert {k: layers.make(name).get_config()[k] for k in spec.defaults} == spec.defaults
 
 
+@pytest.mark.once
 def test_ours_cannot_be_unregistered():
     with pytest.raises(ka.ActivationError, match="cannot be removed"):
         ka.unregister("mish")
