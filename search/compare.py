@@ -15,6 +15,7 @@ from keras_acts.errors import DataError, ModelError, SearchError
 
 from . import device
 from .checks import check_budget, check_data, validation_options
+from .guessing import best_guess
 from .judge import judge
 from .looks import look, planned
 from .objective import checked_objective, default_objective
@@ -174,6 +175,8 @@ def decide(
     scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
     with isolated_seed(seed):
         models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
+        scored = replicates.validation if test_data is None else test_data
+        guess = best_guess(models[baseline], scored, metric, maximize)
     return judge(
         dict(zip(replicates.names, scores.T, strict=True)),
         baseline=baseline,
@@ -183,6 +186,7 @@ def decide(
         seconds=inference_seconds(models, replicates.inputs),
         looks=looked,
         runs=runs,
+        guess=guess,
     )
 
 
