@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from . import carry
+from .labels import are_shares
 from .verdict import Guess
 
 _SMALLEST = 1e-7  # a share, before its logarithm
@@ -109,7 +110,7 @@ def _are_classes(targets: np.ndarray, output: tuple[int | None, ...]) -> bool:
         return whole and targets.min() >= 0 and targets.max() <= 1
     if targets.ndim < len(output) or targets.shape[-1] == 1:
         return whole
-    return targets.shape[-1] == units and bool(np.allclose(targets.sum(axis=-1), 1)) and targets.min() >= 0
+    return targets.shape[-1] == units and are_shares(targets)
 
 
 def _each_samples(weights: Any, count: int) -> np.ndarray:
