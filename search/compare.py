@@ -15,7 +15,9 @@ from keras_acts.errors import DataError, ModelError, SearchError
 
 from . import device
 from .checks import check_budget, check_data, validation_options
+from .guessing import best_guess
 from .judge import judge
+from .labels import count_labels
 from .looks import look, planned
 from .objective import checked_objective, default_objective
 from .progress import Progress
@@ -78,7 +80,8 @@ def compare_activations(
 
     Raises:
         SearchError: on impossible settings.
-        DataError: if the data do not fit each other or the model, or the test data are fewer than the classes.
+        DataError: if the data do not fit each other or the model, or the test data have fewer labels than there are
+            classes.
         ModelError: if the model cannot be rewritten, or is not compiled.
 
     Example:
@@ -174,6 +177,8 @@ def decide(
     scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
     with isolated_seed(seed):
         models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
+        scored = replicates.validation if test_data is None else test_data
+        guess = best_guess(models[baseline], scored, metric, maximize)
     return judge(
         dict(zip(replicates.names, scores.T, strict=True)),
         baseline=baseline,
@@ -183,15 +188,21 @@ def decide(
         seconds=inference_seconds(models, replicates.inputs),
         looks=looked,
         runs=runs,
+        guess=guess,
     )
 
 
 def too_small(model: Any, test_data: Any) -> str:
-    """Return what is wrong with test data of fewer samples than the model has classes; empty if nothing is."""
+    """Return what is wrong with test data of fewer labels than the model has classes; empty if nothing is.
+
+    A sample of tokens or pixels has as many labels as it has of these.
+    """
     if not isinstance(test_data, tuple | list) or not hasattr(test_data[0], "shape") or not _classifies(model):
         return ""
-    samples, classes = test_data[0].shape[0], model.outputs[0].shape[-1]
-    return f"{samples} samples for {classes} classes" if samples < classes else ""
+    output, targets = model.outputs[0].shape, test_data[1] if len(test_data) > 1 else None
+    labels = count_labels(np.asarray(targets), output) if hasattr(targets, "shape") else test_data[0].shape[0]
+    what = "samples" if labels == test_data[0].shape[0] else "labels"
+    return f"{labels} {what} for {output[-1]} classes" if labels < output[-1] else ""
 
 
 def _classifies(model: Any) -> bool:

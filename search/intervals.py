@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from .labels import count_labels
+
 LEVEL = 0.95
 _PARTS = 10
 
@@ -16,8 +18,9 @@ _PARTS = 10
 def with_intervals(model: keras.Model, test_data: Any, values: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     """Return each metric with its 95 % interval, where the data are arrays of enough samples.
 
-    An accuracy gets Wilson's score interval. Any other metric is evaluated on ten parts of the data, whose scatter
-    gives Student's interval around the value.
+    An accuracy gets Wilson's score interval, if each sample has one label. Any other metric is evaluated on ten parts
+    of the data, whose scatter gives Student's interval around the value. So is an accuracy over tokens, pixels or
+    several labels a sample: labels of one sample are no independent trials, but samples are, and none is cut.
 
     Args:
         model: the model that was evaluated.
@@ -27,17 +30,27 @@ def with_intervals(model: keras.Model, test_data: Any, values: Mapping[str, floa
     x, y = (*test_data, None)[:2] if isinstance(test_data, tuple | list) else (None, None)
     count = len(x) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else 0
     found: dict[str, dict[str, Any]] = {name: {"value": float(value)} for name, value in values.items()}
+    if not count or not isinstance(y, np.ndarray):
+        return found
+    outputs = getattr(model, "outputs", None) or []
+    labels = count_labels(y, outputs[0].shape) if len(outputs) == 1 else count
     shares = [name for name in values if name == "acc" or name.endswith("accuracy")]
-    for name in shares if count else ():
+    by_wilson = shares if labels == count else []
+    for name in by_wilson:
         found[name] |= _entry(wilson(values[name], count), "Wilson", count)
-    others = [name for name in values if name not in shares]
-    if count >= 2 * _PARTS and others:
-        cuts = np.array_split(np.random.default_rng(0).permutation(count), _PARTS)
-        parts = [model.evaluate(x[rows], y[rows], return_dict=True, verbose=0) for rows in cuts]
-        for name in others:
-            interval = _student(float(values[name]), [float(part[name]) for part in parts])
-            if all(map(math.isfinite, interval)):
-                found[name] |= _entry(interval, f"t of {_PARTS} parts", count)
+    others = [name for name in values if name not in by_wilson]
+    if count < 2 * _PARTS or not others:
+        return found
+    cuts = np.array_split(np.random.default_rng(0).permutation(count), _PARTS)
+    parts = [model.evaluate(x[rows], y[rows], return_dict=True, verbose=0) for rows in cuts]
+    for name in others:
+        scores = [float(part[name]) for part in parts]
+        low, high = _student(float(values[name]), scores)
+        if name in shares:
+            low, high = max(low, 0.0), min(high, 1.0)
+        # where all parts have one score nothing is known of its scatter
+        if math.isfinite(low) and math.isfinite(high) and len(set(scores)) > 1:
+            found[name] |= _entry((low, high), f"t of {_PARTS} parts", count)
     return found
 
 

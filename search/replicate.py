@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from .guessing import validation_part
 from .runs import Runs
 from .trainers import Shown, stacked
 
@@ -76,6 +77,11 @@ class Replicates:
     def inputs(self) -> Any:
         """The training inputs."""
         return self._fit["x"]
+
+    @property
+    def validation(self) -> Any:
+        """The data that validate; None where they are not known."""
+        return validation_part(self._fit)
 
     @property
     def runs(self) -> Runs:

@@ -1,7 +1,7 @@
 """Break the code on purpose, one place at a time, and see that a test notices.
 
     python -m tests.mutants              # every break, about a minute each
-    python -m tests.mutants --only Holm  # those whose name holds a word
+    python -m tests.mutants --only adjustment  # those whose name holds a word
 
 Each break is made in a copy of the checkout, and the tests named with it run there until the first fails. The table says
 which test that was. A break that no test notices, or that no longer fits the code, ends the command with 1.
@@ -36,10 +36,10 @@ class Mutant:
 
 MUTANTS = [
     Mutant(
-        name="Holm's adjustment off by one",
+        name="The adjustment for several comparisons off by one",
         file="search/paired.py",
-        old="np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))",
-        new="np.maximum.accumulate(p[order] * (len(p) - 1 - np.arange(len(p))))",
+        old="level = alpha / max(len(pairs), 1)",
+        new="level = alpha / max(len(pairs) - 1, 1)",
         tests="tests/test_verdict.py",
     ),
 ]
@@ -70,7 +70,9 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
         return ""
     first = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, flags=re.MULTILINE)
     if done.returncode != SOME_FAILED or first is None:
-        raise SystemExit(f"{mutant.name}: pytest could not run {mutant.tests}\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        raise SystemExit(
+            f"{mutant.name}: pytest could not run {mutant.tests}\n{done.stdout[-3000:]}{done.stderr[-1000:]}"
+        )
     return first.group(1)
 
 

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 from scipy.stats import binom
 
+from keras_acts.search.compare import too_small
 from keras_acts.search.intervals import wilson, with_intervals
+from keras_acts.search.labels import count_labels
 
 
 @pytest.mark.once
@@ -43,3 +45,47 @@ def test_each_metric_gets_the_interval_that_suits_it():
     assert "interval" not in few["loss"]
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(10)
     assert with_intervals(model, data, values) == {name: {"value": value} for name, value in values.items()}
+
+
+@pytest.mark.once
+def test_labels_are_counted_not_samples():
+    tokens = np.zeros((10, 7), int)
+    assert count_labels(tokens, (None, 7, 3)) == 70
+    assert count_labels(tokens[..., None], (None, 7, 3)) == 70
+    assert count_labels(np.eye(3)[tokens], (None, 7, 3)) == 70
+    assert count_labels(np.zeros(10), (None, 3)) == count_labels(np.zeros((10, 1)), (None, 1)) == 10
+    assert count_labels(np.eye(3), (None, 3)) == 3
+    assert count_labels(np.array([[1, 1, 0], [0, 0, 0]]), (None, 3)) == 6  # several of three at once
+    assert count_labels(np.full((10, 3), 1 / 3), (None, 3)) == 10
+
+
+def test_the_interval_of_an_accuracy_over_tokens_is_that_of_its_samples():
+    """All tokens of a sample are right or wrong together: the samples are the trials."""
+    model = keras.Sequential([keras.Input((50, 2)), keras.layers.Softmax()])
+    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    right = np.random.default_rng(0).random(60) < 0.7
+    x = np.where(right[:, None, None], [0.0, 9.0], [9.0, 0.0]) * np.ones((60, 50, 1))
+    y = np.ones((60, 50), int)
+    found = with_intervals(model, (x, y), {"accuracy": float(right.mean())})["accuracy"]
+    assert (found["method"], found["samples"]) == ("t of 10 parts", 60)
+    low, high = found["interval"]
+    assert low < 0.7 < high
+    # about as wide as that of 60 trials, not as that of 3,000
+    one_each = wilson(float(right.mean()), 60)
+    assert 0.5 < (high - low) / (one_each[1] - one_each[0]) < 2
+    always = with_intervals(model, (np.broadcast_to([0.0, 9.0], x.shape), y), {"accuracy": 1.0})["accuracy"]
+    assert "interval" not in always
+
+
+def test_test_data_need_as_many_labels_as_classes_not_samples():
+    def made(*shape):
+        model = keras.Sequential([keras.Input((*shape, 4)), keras.layers.Dense(12, activation="softmax")])
+        model.compile(loss="sparse_categorical_crossentropy")
+        return model
+
+    assert too_small(made(5), (np.zeros((3, 5, 4)), np.zeros((3, 5), int))) == ""
+    assert too_small(made(5), (np.zeros((2, 5, 4)), np.zeros((2, 5), int))) == "10 labels for 12 classes"
+    assert too_small(made(), (np.zeros((3, 4)), np.zeros(3, int))) == "3 samples for 12 classes"
+    one_hot = made()
+    one_hot.compile(loss="categorical_crossentropy")
+    assert too_small(one_hot, (np.zeros((3, 4)), np.eye(12)[:3])) == "3 samples for 12 classes"

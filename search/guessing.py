@@ -1,0 +1,193 @@
+"""What guessing has: the scores of a model that looks at no input and always gives one answer, the best there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from . import carry
+from .labels import are_shares
+from .verdict import Guess
+
+_SMALLEST = 1e-7  # a share, before its logarithm
+_CLASS = "always the most frequent class"
+_MEAN = "always the mean of the targets"
+_MEDIAN = "always the median of the targets"
+
+
+def best_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Guess | None:
+    """Return `constant_guess`, or None where it fails, for whatever reason: that must not lose a verdict."""
+    try:
+        return constant_guess(model, data, metric, maximize)
+    except Exception:
+        return None
+
+
+def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Guess | None:
+    """Return what the best constant answer has on the data, in a metric of the model; None if that cannot be said.
+
+    Where targets are classes, the answer is how frequent each is, so that the most frequent one is chosen; else their
+    mean or their median, whichever scores better. It is computed from the scored data themselves, with the model's own
+    loss and metrics, as `evaluate` does.
+
+    Args:
+        model: compiled, with known outputs.
+        data: ``(x, y)`` or ``(x, y, weights)`` as arrays, or a finite `tf.data.Dataset` of such batches.
+        metric: its name, as `evaluate` returns it.
+        maximize: whether higher is better.
+    """
+    targets, weights = _targets(data)
+    if targets is None:
+        return None
+    outputs = getattr(model, "outputs", None)  # a subclassed model has none
+    parts = [np.asarray(part) for part in keras.tree.flatten(targets)]
+    numbers = all(part.dtype.kind in "fiub" and part.size for part in parts)
+    if not outputs or len(parts) != len(outputs) or not numbers:
+        return None
+    counted = _each_samples(weights, len(parts[0]))
+    of_classes = [_are_classes(part, output.shape) for part, output in zip(parts, outputs, strict=True)]
+    found = []
+    for what in (_MEAN, _MEDIAN):
+        constants = []
+        for part, output, classes in zip(parts, outputs, of_classes, strict=True):
+            if classes:
+                answer = _shares(part, output.shape, counted, _takes_logits(model.loss))
+            else:
+                answer = _center(part, output.shape, counted, what)
+            constants.append(answer)
+        score = _evaluated(model, constants, targets, weights, len(parts[0]), metric)
+        if score is not None and math.isfinite(score):
+            found.append(Guess(score, _CLASS if all(of_classes) else what))
+        if all(of_classes):
+            break
+    return max(found, key=lambda one: one.score if maximize else -one.score, default=None)
+
+
+def validation_part(fit: Mapping[str, Any]) -> Any:
+    """Return the data that `fit` validates with: those given, or the last part of arrays; None if that is unknown."""
+    if fit.get("validation_data") is not None:
+        return fit["validation_data"]
+    split, x, y = fit.get("validation_split"), fit.get("x"), fit.get("y")
+    if not split or y is None or not all(hasattr(part, "shape") for part in keras.tree.flatten((x, y))):
+        return None
+    # as Keras cuts it
+    first = math.floor(len(keras.tree.flatten(y)[0]) * (1 - split))
+    return keras.tree.map_structure(lambda part: part[first:], (x, y))
+
+
+def _targets(data: Any) -> tuple[Any, Any]:
+    """Targets and sample weights; None where they are not known."""
+    if isinstance(data, tuple | list):
+        _, targets, weights = (*data, None, None)[:3]
+        known = targets is not None and all(hasattr(part, "shape") for part in keras.tree.flatten(targets))
+        return (targets, weights) if known else (None, None)
+    # a dataset that says how long it is can be read again; a generator cannot
+    if not hasattr(data, "cardinality") or int(data.cardinality()) < 0:
+        return None, None
+    batches = []
+    for batch in data:
+        if not isinstance(batch, tuple) or len(batch) < 2:
+            return None, None
+        batches.append(keras.tree.map_structure(np.asarray, batch[1:3]))
+    if not batches:
+        return None, None
+    try:
+        whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
+    except ValueError:
+        return None, None  # batches of other shapes, such as padded ones
+    return (whole[0], whole[1]) if len(whole) > 1 else (whole[0], None)
+
+
+def _are_classes(targets: np.ndarray, output: tuple[int | None, ...]) -> bool:
+    """Whether targets name classes: as whole numbers, one-hot, or 0 and 1 for an output of one unit."""
+    units = output[-1]
+    whole = bool((targets == np.floor(targets)).all())
+    if units == 1 or len(output) == 1:
+        return whole and targets.min() >= 0 and targets.max() <= 1
+    if targets.ndim < len(output) or targets.shape[-1] == 1:
+        return whole
+    return targets.shape[-1] == units and are_shares(targets)
+
+
+def _each_samples(weights: Any, count: int) -> np.ndarray:
+    """The weight of each sample; 1 where there are none, or they are of another kind."""
+    given = None if weights is None else np.squeeze(np.asarray(weights))
+    if given is None or given.dtype.kind not in "fiub" or given.shape != (count,) or not given.sum() > 0:
+        return np.ones(count)
+    return given.astype(float)
+
+
+def _center(targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, what: str) -> np.ndarray:
+    """The mean or the median of the targets, at each place of a sample its own."""
+    if what == _MEAN:
+        constant = np.average(targets, axis=0, weights=weights)
+    else:
+        constant = np.median(targets[weights > 0], axis=0)
+    constant = np.asarray(constant, "float32")
+    # Keras adds the axis of a single unit where targets have none
+    return constant.reshape(1) if len(output) == 2 and constant.ndim == 0 else constant
+
+
+def _shares(targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, logits: bool) -> np.ndarray:
+    """How frequent each class is, at every place of a sample; as logits, if the loss takes them."""
+    units = output[-1] or targets.shape[-1]
+    each = np.broadcast_to(weights.reshape(-1, *[1] * (targets.ndim - 1)), targets.shape)
+    if units == 1 or len(output) == 1:
+        share = float(np.clip(np.average(targets, weights=each), _SMALLEST, 1 - _SMALLEST))
+        answer = np.array([math.log(share / (1 - share)) if logits else share])
+        places = targets.shape[1:] if targets.ndim == len(output) else (*targets.shape[1:], 1)
+        return np.broadcast_to(answer, places).astype("float32")
+    if targets.ndim == len(output) and targets.shape[-1] == units:
+        shares = np.average(targets.reshape(-1, units), axis=0, weights=each[..., 0].ravel())
+        places = targets.shape[1:-1]
+    else:
+        flat = targets.astype(int).ravel()
+        named = (flat >= 0) & (flat < units)  # others are labels that a loss ignores
+        counts = np.bincount(flat[named], weights=each.ravel()[named], minlength=units)
+        shares = counts / max(counts.sum(), _SMALLEST)
+        places = targets.shape[1 : len(output) - 1]
+    answer = np.log(np.maximum(shares, _SMALLEST)) if logits else shares
+    return np.broadcast_to(answer, (*places, units)).astype("float32")
+
+
+def _takes_logits(loss: Any) -> bool:
+    """Whether a loss takes logits, as far as it says so."""
+    for one in keras.tree.flatten(loss):
+        config = one.get_config() if hasattr(one, "get_config") else {}
+        if config.get("from_logits") or "logit" in str(getattr(one, "__name__", "")):
+            return True
+    return False
+
+
+class _Constant(keras.layers.Layer):
+    """Gives one answer to every sample."""
+
+    def __init__(self, answer: np.ndarray, **options: Any):
+        super().__init__(**options)
+        self._answer = answer
+
+    def call(self, inputs: Any) -> Any:
+        answer = keras.ops.convert_to_tensor(self._answer)[None]
+        return keras.ops.broadcast_to(answer, (keras.ops.shape(inputs)[0], *self._answer.shape))
+
+
+def _evaluated(
+    model: keras.Model, constants: list[Any], targets: Any, weights: Any, count: int, metric: str
+) -> float | None:
+    """The score of constant answers."""
+    names = list(getattr(model, "output_names", None) or [f"output_{k}" for k in range(len(constants))])
+    x = keras.Input((1,))
+    answers = [_Constant(answer, name=name)(x) for answer, name in zip(constants, names, strict=True)]
+    # a Sequential has no structure of outputs, and only one
+    structure = answers[0] if len(answers) == 1 else keras.tree.pack_sequence_as(model.output, answers)
+    guessing = keras.Model(x, structure)
+    arguments = carry.compile_arguments(model)
+    guessing.compile(**{**arguments, "optimizer": "sgd", "steps_per_execution": 1, "jit_compile": False})
+    found = guessing.evaluate(
+        np.zeros((count, 1), "float32"), targets, sample_weight=weights, return_dict=True, verbose=0
+    )
+    return float(found[metric]) if metric in found and np.ndim(found[metric]) == 0 else None

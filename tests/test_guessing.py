@@ -1,0 +1,149 @@
+"""What a constant answer has: computed by hand, and in whole verdicts."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_acts.search import compare_activations
+from keras_acts.search.guessing import best_guess, constant_guess, validation_part
+from tests.models import blobs, mlp
+
+X, Y = blobs(150)
+SHARES = np.bincount(Y) / len(Y)
+ENTROPY = -(SHARES * np.log(SHARES)).sum()
+BINARY = (Y == 0).astype("float32")
+SKEWED = np.random.default_rng(0).exponential(size=150).astype("float32")
+CLASS, MEAN, MEDIAN = "most frequent class", "mean of the targets", "median of the targets"
+
+
+def made(units, loss, metrics=(), activation=None, shape=(4,)):
+    model = keras.Sequential([keras.Input(shape), keras.layers.Dense(units, activation=activation)])
+    model.compile("sgd", loss, metrics=list(metrics))
+    return model
+
+
+def binary_entropy(share):
+    return -(share * np.log(share) + (1 - share) * np.log(1 - share))
+
+
+@pytest.mark.parametrize(
+    ("model", "targets", "metric", "maximize", "score", "what"),
+    [
+        (lambda: mlp(), Y, "accuracy", True, SHARES.max(), CLASS),
+        (lambda: mlp(), Y[:, None], "loss", False, ENTROPY, CLASS),
+        (
+            lambda: made(3, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
+            Y,
+            "loss",
+            False,
+            ENTROPY,
+            CLASS,
+        ),
+        (lambda: made(3, "categorical_crossentropy", ["acc"]), np.eye(3)[Y], "acc", True, SHARES.max(), CLASS),
+        (lambda: made(1, "binary_crossentropy", ["accuracy"]), BINARY, "accuracy", True, 1 - BINARY.mean(), CLASS),
+        (
+            lambda: made(1, keras.losses.BinaryCrossentropy(from_logits=True)),
+            BINARY[:, None],
+            "loss",
+            False,
+            binary_entropy(BINARY.mean()),
+            CLASS,
+        ),
+        (lambda: made(1, "mse"), SKEWED, "loss", False, SKEWED.var(), MEAN),
+        (lambda: made(1, "mse", ["mae"]), SKEWED, "mae", False, np.abs(SKEWED - np.median(SKEWED)).mean(), MEDIAN),
+        (lambda: made(1, "mse", [keras.metrics.R2Score()]), SKEWED[:, None], "r2_score", True, 0.0, MEAN),
+        (lambda: made(4, "mse"), X, "loss", False, X.var(axis=0).mean(), MEAN),
+    ],
+)
+def test_the_best_constant_is_that_of_the_textbook(model, targets, metric, maximize, score, what):
+    found = constant_guess(model(), (X, targets), metric, maximize)
+    assert found.score == pytest.approx(score, abs=1e-5)
+    assert found.what == f"always the {what}"
+
+
+def test_labels_of_tokens_and_several_outputs():
+    tokens = np.random.default_rng(0).choice(3, (20, 5), p=(0.2, 0.5, 0.3))
+    model = made(3, "sparse_categorical_crossentropy", ["accuracy"], "softmax", shape=(5, 4))
+    found = constant_guess(model, (np.zeros((20, 5, 4)), tokens), "accuracy", True)
+    assert found.score == pytest.approx((tokens == 1).mean())
+    # a part that is ignored is no class
+    ignoring = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
+    some = np.where(tokens == 1, -1, tokens)
+    model = made(3, ignoring, activation="softmax", shape=(5, 4))
+    shares = np.bincount(some[some >= 0]) / (some >= 0).sum()
+    expected = -np.log(shares[[0, 2]]) @ shares[[0, 2]]
+    assert constant_guess(model, (np.zeros((20, 5, 4)), some), "loss", False).score == pytest.approx(expected, rel=1e-4)
+    x = keras.Input((4,))
+    outputs = {"kind": keras.layers.Dense(3, "softmax", name="kind")(x), "size": keras.layers.Dense(1, name="size")(x)}
+    model = keras.Model(x, outputs)
+    losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
+    model.compile("sgd", losses, metrics={"kind": ["accuracy"]})
+    targets = {"kind": Y, "size": SKEWED}
+    assert constant_guess(model, (X, targets), "kind_accuracy", True).score == pytest.approx(SHARES.max())
+    assert constant_guess(model, (X, targets), "loss", False).score == pytest.approx(ENTROPY + SKEWED.var(), rel=1e-5)
+
+
+def test_what_cannot_be_guessed_is_not_said():
+    def failing(targets, outputs):
+        raise ArithmeticError("no metric of constants")
+
+    assert best_guess(made(3, "sparse_categorical_crossentropy", [failing]), (X, Y), "accuracy", True) is None
+    assert best_guess(mlp(), (X, Y), "accuracy", True) == constant_guess(mlp(), (X, Y), "accuracy", True) is not None
+    assert constant_guess(mlp(), (X, Y), "no_such", True) is None
+    assert constant_guess(mlp(), (X, None), "accuracy", True) is None
+    assert constant_guess(mlp(), iter([(X, Y)]), "accuracy", True) is None
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(40)
+    assert constant_guess(mlp(), data.repeat(), "accuracy", True) is None
+    assert constant_guess(mlp(), data, "accuracy", True).score == pytest.approx(SHARES.max())
+
+
+def test_weights_count_samples():
+    weights = np.where(Y == 0, 5.0, 1.0)
+    model = mlp()
+    model.compile("sgd", "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    share = weights[Y == 0].sum() / weights.sum()
+    assert constant_guess(model, (X, Y, weights), "accuracy", True).score == pytest.approx(share)
+    mean = np.average(SKEWED, weights=weights)
+    expected = np.average((SKEWED - mean) ** 2, weights=weights) * weights.mean()
+    assert constant_guess(made(1, "mse"), (X, SKEWED, weights), "loss", False).score == pytest.approx(
+        expected, rel=1e-4
+    )
+
+
+def test_validation_data_are_those_that_keras_takes():
+    assert validation_part({"validation_data": (1, 2)}) == (1, 2)
+    x, y = validation_part({"x": X, "y": Y, "validation_split": 0.27})
+    seen = []
+    model = mlp()
+    model.test_step = lambda data: seen.append(data) or {"loss": 0.0}
+    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
+    model.fit(X, Y, validation_split=0.27, verbose=0, batch_size=150)
+    (batch,) = seen
+    np.testing.assert_array_equal(y, batch[1])
+    np.testing.assert_array_equal(x, batch[0])
+    assert validation_part({"x": tf.data.Dataset.from_tensors((X, Y))}) is None
+
+
+def test_a_model_that_cannot_learn_gets_no_verdict():
+    def dead(inputs, outputs):
+        model = keras.Sequential(
+            [
+                keras.Input((inputs,)),
+                keras.layers.Dense(4, activation="relu", bias_initializer=keras.initializers.Constant(-1e3)),
+                keras.layers.Dense(outputs, activation="softmax"),
+            ]
+        )
+        model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    found = compare_activations(
+        *(dead(4, 3), X[:90], Y[:90], ["elu", "relu"]),
+        validation_data=(X[90:], Y[90:]),
+        test_data=(X[90:], Y[90:]),
+        **{"epochs": 1, "seeds": 3, "looks": 1, "batch_size": 30, "verbose": 0},
+    )
+    assert found.guess.score == pytest.approx(np.bincount(Y[90:]).max() / 60)
+    assert found.sentence.startswith("no candidate learned more than guessing: the best, ")
+    assert "try more epochs, another learning rate" in str(found)
+    assert not found.significant
