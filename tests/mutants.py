@@ -1,10 +1,10 @@
 """Break the code on purpose, one place at a time, and see that a test notices.
 
     python -m tests.mutants              # every break, about a minute each
-    python -m tests.mutants --only adjustment  # those whose name holds a word
+    python -m tests.mutants --only seed  # those whose name holds a word
 
-Each break is made in a copy of the checkout, and the tests named with it run there until the first fails. The table says
-which test that was. A break that no test notices, or that no longer fits the code, ends the command with 1.
+Each break is made in a copy of the checkout, and the tests named with it run there until the first fails. The table
+says which test that was. A break that no test notices, or that no longer fits the code, ends the command with 1.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SOME_FAILED = 1
 
 @dataclass(frozen=True)
 class Mutant:
-    """One wrong line: in `file`, `new` takes the place of `old`, which stands there once; `tests` are what pytest runs."""
+    """One wrong line: in `file`, `new` takes the place of `old`, which stands there once; pytest runs `tests`."""
 
     name: str
     file: str
@@ -36,11 +36,224 @@ class Mutant:
 
 MUTANTS = [
     Mutant(
-        name="The adjustment for several comparisons off by one",
+        name="a wrong gradient at the kink",
+        file="keras_acts/functions.py",
+        old="below = ops.less_equal(x, _constant(_round_down(theta, dtype_of(x)), x))",
+        new="below = ops.less(x, _constant(_round_down(theta, dtype_of(x)), x))",
+        tests="tests/test_functions.py::test_values_and_gradients",
+    ),
+    Mutant(
+        name="mish some units of the last place wrong in half precision",
+        file="keras_acts/exponential.py",
+        old="0.5000308156013489",
+        new="0.56",
+        tests="tests/test_functions.py::test_values_and_gradients",
+    ),
+    Mutant(
+        name="no second derivative of mish",
+        file="keras_acts/functions.py",
+        old="return ops.divide(ops.add(ops.multiply(n, d), slope), ops.multiply(d, d))",
+        new="return ops.stop_gradient(ops.divide(ops.add(ops.multiply(n, d), slope), ops.multiply(d, d)))",
+        tests="tests/test_functions.py::test_gradients_equal_central_differences",
+    ),
+    Mutant(
+        name="NaN swallowed by mish",
+        file="keras_acts/functions.py",
+        old="x = ops.maximum(x, _lowest(x))",
+        new="x = ops.where(ops.greater(x, _lowest(x)), x, ops.full_like(x, _lowest(x)))",
+        tests="tests/test_functions.py::test_values_and_gradients",
+    ),
+    Mutant(
+        name="the sign of the surrogate gradient of theta",
+        file="keras_acts/functions.py",
+        old="ops.divide(jump, -bandwidth)",
+        new="ops.divide(jump, bandwidth)",
+        tests="tests/test_functions.py::test_surrogate_is_the_gradient_of_the_expected_value",
+    ),
+    Mutant(
+        name="softmax along another axis",
+        file="keras_acts/functions.py",
+        old="y = ops.softmax(x, axis=axis)",
+        new="y = ops.softmax(x, axis=-1)",
+        tests="tests/test_functions.py::test_values_and_gradients_of_softmax",
+    ),
+    Mutant(
+        name="a trained alpha without a gradient beside infinity",
+        file="keras_acts/functions.py",
+        old="negative = expm1(ops.where(ops.greater(x, 0), _constant(0.0, x), x))",
+        new="negative = expm1(x)",
+        tests="tests/test_functions.py::test_gradients_of_trained_parameters_survive_infinity",
+    ),
+    Mutant(
+        name="the logits of a saturated output lost",
+        file="keras_acts/functions.py",
+        old="output._keras_logits = logits",
+        new="output._other_logits = logits",
+        tests="tests/test_activations.py::test_saturated_outputs_train_as_with_keras_own",
+    ),
+    Mutant(
+        name="the state of two members swapped when a population is made from another",
+        file="search/carry.py",
+        old=("for population, slot in origins[block.start : block.stop]\n        ]"),
+        new=("for population, slot in origins[block.start : block.stop][::-1]\n        ]"),
+        tests="tests/test_population.py::test_populations_of_one_model_join_as_they_are",
+    ),
+    Mutant(
+        name="a slot mixed up: public order is not inside order turned round",
+        file="search/population.py",
+        old="self.positions = tuple(int(i) for i in np.argsort(order))",
+        new="self.positions = tuple(order)",
+        tests="tests/test_population.py::test_each_layer_may_have_a_choice_of_its_own",
+    ),
+    Mutant(
+        name="a seed lost: all members start from seed 0",
+        file="search/blueprint.py",
+        old="with isolated_seed(member.seed):",
+        new="with isolated_seed(0):",
+        tests="tests/test_population.py::test_a_slot_is_its_ordinary_model_with_folded_channels",
+    ),
+    Mutant(
+        name="a member's gradient scaled by 1.001",
+        file="search/population.py",
+        old=("return ops.sum(losses)\n\n    def compute_metrics"),
+        new=("return ops.sum(losses) + 0.001 * losses[0]\n\n    def compute_metrics"),
+        tests="tests/test_population.py::test_every_optimizer",
+    ),
+    Mutant(
+        name="best weights taken one epoch too late",
+        file="search/best.py",
+        old="inside = better[list(self.model._state.order)]",
+        new='inside, self._late = getattr(self, "_late", better)[list(self.model._state.order)], better',
+        tests="tests/test_best.py::test_each_slot_gets_the_weights_of_its_own_best_epoch",
+    ),
+    Mutant(
+        name="the random numbers of a member shared",
+        file="search/rules_random.py",
+        old="return _apart(x).mapped(lambda value: keras.random.dropout(value, rate, shape, seed=call.random))",
+        new=(
+            "return _apart(x).mapped(lambda value: "
+            "keras.random.dropout(value, rate, (1, *value.shape[1:]), seed=call.random))"
+        ),
+        tests="tests/test_population.py::test_dropout_differs_between_slots_and_drops_its_share",
+    ),
+    Mutant(
+        name="a rewritten slot left as it was",
+        file="search/rewrite.py",
+        old=("    for place, candidate in new.items():\n        made"),
+        new=("    for place, candidate in list(new.items())[:-1] or list(new.items()):\n        made"),
+        tests="tests/test_zoo.py::test_another_activation_changes_every_hidden_slot_and_nothing_else",
+    ),
+    Mutant(
+        name="rates in public order where they are to be in inside order",
+        file="search/population.py",
+        old="inside = found[list(self._state.order)]\n",
+        new="inside = found\n",
+        tests="tests/test_population.py::test_rates_may_be_set_again",
+    ),
+    Mutant(
+        name="the optimizer's state of a slot is another's",
+        file="search/carry.py",
+        old="return [of(block)[row] for _, block, row in (rows[id(v)] for v in model.trainable_variables)]",
+        new="return [of(block)[row - 1] for _, block, row in (rows[id(v)] for v in model.trainable_variables)]",
+        tests="tests/test_population.py::test_every_optimizer",
+    ),
+    Mutant(
+        name="a layer made alone has lost its trainable",
+        file="search/rewrite.py",
+        old="            copy.restore(layer, result, weights=False)",
+        new="            pass",
+        tests="tests/test_zoo.py::test_a_layer_made_alone_is_that_of_the_whole_model",
+    ),
+    Mutant(
+        name="a paired test that is not paired",
         file="search/paired.py",
-        old="level = alpha / max(len(pairs), 1)",
-        new="level = alpha / max(len(pairs) - 1, 1)",
+        old="{pair: scores[pair[0]] - scores[pair[1]] for pair in pairs}",
+        new="{pair: scores[pair[0]] - np.roll(scores[pair[1]], 1) for pair in pairs}",
         tests="tests/test_verdict.py",
+    ),
+    Mutant(
+        name="the sign of a difference",
+        file="search/paired.py",
+        old="{pair: scores[pair[0]] - scores[pair[1]] for pair in pairs}",
+        new="{pair: scores[pair[1]] - scores[pair[0]] for pair in pairs}",
+        tests="tests/test_verdict.py",
+    ),
+    Mutant(
+        name="a row of the report lost",
+        file="search/report.py",
+        old="*(_row(trial) for trial in result.trials)]",
+        new="*(_row(trial) for trial in result.trials[1:])]",
+        tests="tests/test_cli.py::test_the_main_job_with_a_small_budget",
+    ),
+    Mutant(
+        name="an export not checked",
+        file="search/plain.py",
+        old="    return max(differences)",
+        new="    return 0.0",
+        tests="tests/test_export.py::test_an_export_that_differs_is_refused",
+    ),
+    Mutant(
+        name="a difference that is too large goes through",
+        file="search/agreement.py",
+        old="            raise ExportError(\n",
+        new="            print(\n",
+        tests="tests/test_export_agrees.py::test_a_limit_follows_from_the_models_own_noise",
+    ),
+    Mutant(
+        name="exit code 1 instead of 2",
+        file="search/cli/__init__.py",
+        old="    exit_code = 2",
+        new="    exit_code = 1",
+        tests="tests/test_cli_exports.py::test_bad_input_is_one_line_and_exit_code_2",
+    ),
+    Mutant(
+        name="the model card with the wrong class names",
+        file="search/export.py",
+        old='"class_names": options["classes"],',
+        new='"class_names": options["classes"][::-1],',
+        tests="tests/test_export.py::test_the_model_card_says_what_the_model_is",
+    ),
+    Mutant(
+        name="a staging folder left behind",
+        file="search/staging.py",
+        old=("        shutil.rmtree(folder, ignore_errors=True)\n        _remove_empty(made)"),
+        new="        _remove_empty(made)",
+        tests="tests/test_staging.py::test_any_name_will_do",
+    ),
+    Mutant(
+        name="an export that overwrites unasked",
+        file="search/staging.py",
+        old="    if not overwrite:",
+        new="    if False:",
+        tests="tests/test_staging.py::test_what_is_there_is_only_replaced_if_it_is_a_savedmodel_and_asked_for",
+    ),
+    Mutant(
+        name="an export that deletes the user's files",
+        file="search/ownership.py",
+        old="    if others := sorted(_names(folder) - ours):",
+        new="    if others := sorted(set() - ours):",
+        tests="tests/test_ownership.py::test_an_export_replaces_nothing_of_the_users",
+    ),
+    Mutant(
+        name="a search that deletes the user's files",
+        file="search/ownership.py",
+        old="    if others := sorted(name for name in names if not _KEPT.fullmatch(name)):",
+        new="    if others := sorted(set()):",
+        tests="tests/test_ownership.py::test_overwrite_deletes_a_search_and_nothing_that_came_later",
+    ),
+    Mutant(
+        name="an export in training mode",
+        file="search/savedmodel.py",
+        old="        return model(*args, training=False)",
+        new="        return model(*args)",
+        tests="tests/test_export_agrees.py::test_a_graph_is_not_in_training_mode",
+    ),
+    Mutant(
+        name="a gap is predicted",
+        file="search/cli/exports.py",
+        old="    if not allow_nan:",
+        new="    if False:",
+        tests="tests/test_cli.py::test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are",
     ),
 ]
 
