@@ -88,6 +88,7 @@ def test_what_is_trained_is_said_parameter_by_parameter():
         Candidate.of("trelu(alpha=trained(nan))")
 
 
+@pytest.mark.once
 def test_the_default_space_holds_what_suits_a_hidden_layer():
     assert set(default_activations()) == {
         *("relu", "leaky_relu", "prelu", "elu", "trelu", "tanh", "mish"),
@@ -118,6 +119,7 @@ def test_ranges_can_be_overridden():
     assert (alpha.min_value, alpha.max_value, alpha.sampling) == (0.1, 0.2, "log")
 
 
+@pytest.mark.once
 def test_ranges_can_fix_or_train_or_search_what_the_spec_leaves_alone():
     def labels(activation, **ranges):
         return ActivationSpace([activation], ranges={k.replace("__", "."): v for k, v in ranges.items()}).labels
@@ -128,12 +130,14 @@ def test_ranges_can_fix_or_train_or_search_what_the_spec_leaves_alone():
     assert [str(c) for c in space.grid(2)] == ["prelu(alpha=0.1)", "prelu(alpha=0.3)"]
 
 
+@pytest.mark.once
 def test_one_range_serves_all_entries_that_search_the_parameter():
     space = ActivationSpace(["trelu", "trelu(alpha=0.1)"], ranges={"trelu.theta": (0.1, 0.2)})
     thetas = {dict(c.parameters)["theta"] for c in space.grid(2)}
     assert thetas == {0.1, 0.2}
 
 
+@pytest.mark.once
 def test_the_baseline_is_always_there_and_first():
     assert ActivationSpace(["mish"]).with_baseline().labels == ("relu", "mish")
     assert ActivationSpace(["mish", "relu"]).with_baseline().labels == ("relu", "mish")
@@ -141,6 +145,7 @@ def test_the_baseline_is_always_there_and_first():
     assert ActivationSpace(["mish"], per="layer").with_baseline("tanh").per == "layer"
 
 
+@pytest.mark.once
 def test_size_and_grid():
     finite = ActivationSpace(["relu", "mish", "leaky_relu(alpha=0.1)"])
     assert finite.size == 3
@@ -154,6 +159,7 @@ def test_size_and_grid():
     assert [str(c) for c in ActivationSpace(["elu"]).grid(1)] == ["elu(alpha=1.0)"]
 
 
+@pytest.mark.once
 def test_sampling_is_seeded_and_stays_in_range():
     space = ActivationSpace(["relu", "leaky_relu"], ranges={"leaky_relu.alpha": (0.001, 1, "log")})
     sampled = space.sample(400, seed=3)
@@ -164,6 +170,7 @@ def test_sampling_is_seeded_and_stays_in_range():
     assert 0.2 < np.mean(np.array(alphas) < 0.01) < 0.47  # a third of the logarithmic scale
 
 
+@pytest.mark.once
 def test_neighbours_are_one_step_away():
     space = ActivationSpace(["relu", "leaky_relu", "mish"], ranges={"leaky_relu.alpha": (0.01, 1, "log")})
     assert [str(c) for c in space.neighbours("leaky_relu(alpha=0.1)", step=0.25)] == [
@@ -194,6 +201,7 @@ def test_the_json_round_trip(per):
     assert other.fingerprint != space.fingerprint
 
 
+@pytest.mark.once
 def test_a_changed_or_broken_space_is_refused():
     text = ActivationSpace(["relu", "elu"]).to_json()
     with pytest.raises(SearchError, match="was changed"):
@@ -205,6 +213,7 @@ def test_a_changed_or_broken_space_is_refused():
         ActivationSpace.from_json(text.replace('"relu"', '"mine_from_elsewhere"'))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -238,6 +247,7 @@ def test_bad_spaces_are_refused(arguments, message):
         ActivationSpace(**arguments)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("points", [0, 1.5, True])
 def test_a_bad_grid_is_refused(points):
     with pytest.raises(SearchError, match="points must be an integer >= 1"):

@@ -1,5 +1,7 @@
 """Trials trained together: the same scores, checkpoints, hooks and resumes as one by one, in any memory."""
 
+from collections import Counter
+
 import keras
 import keras_tuner
 import numpy as np
@@ -71,6 +73,14 @@ def fitted(monkeypatch, before=lambda slots: None):
     return sizes
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The search that others, which go other ways, end with the scores of."""
+    searched = tuner(tmp_path_factory.mktemp("whole"))
+    searched.search(X, Y, **FIT)
+    return searched
+
+
 def build(hp):
     """A function with hyperparameters of its own: the units, and the learning rate."""
     model = keras.Sequential([keras.Input((4,))])
@@ -83,29 +93,19 @@ def build(hp):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulated", [None, 2])
-def test_the_same_scores_and_models_as_one_by_one(tmp_path, accumulated):
+def test_the_same_scores_and_models_as_one_by_one(tmp_path):
+    """Where each is trained twice, with gradients of two steps; other tests have those of one."""
     model = mlp()
-    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=accumulated)
+    optimizer = keras.optimizers.Adam(gradient_accumulation_steps=2)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    together, alone = both(tmp_path, model, activations=NAMES, executions_per_trial=2)
+    together, alone = both(tmp_path, model, activations=NAMES, executions_per_trial=2, max_trials=4)
     assert_same(together, alone)
-    for one, other in zip(together.get_best_models(6), alone.get_best_models(6), strict=True):
+    for one, other in zip(together.get_best_models(4), alone.get_best_models(4), strict=True):
         for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=2e-4)
         assert int(one.optimizer.iterations) == int(other.optimizer.iterations)
         for a, b in zip(one.optimizer.variables, other.optimizer.variables, strict=True):
             np.testing.assert_allclose(a, b, atol=2e-3)
-
-
-@pytest.mark.slow
-def test_functions_with_hyperparameters_and_learning_rates_of_their_own(tmp_path, monkeypatch):
-    sizes = fitted(monkeypatch)
-    oracles = {"oracle": lambda: keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=7, seed=3)}
-    together, alone = both(tmp_path, build, **oracles)
-    assert_same(together, alone)
-    assert len(sizes) == 2  # a population for each number of units
-    assert sum(sizes) == 7
 
 
 @pytest.mark.slow
@@ -119,23 +119,23 @@ def test_slots_with_activations_of_their_own(tmp_path, monkeypatch):
         return model
 
     sizes = fitted(monkeypatch)
-    space = {"activations": ActivationSpace(NAMES, per="layer"), "max_trials": 8}
-    oracle = {"oracle": lambda: keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=8, seed=3)}
+    space = {"activations": ActivationSpace(NAMES, per="layer"), "max_trials": 4}
+    oracle = {"oracle": lambda: keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=4, seed=3)}
     for name, model, arguments in (("model", None, space), ("function", build, oracle)):
         together, alone = both(tmp_path / name, model, **arguments)
         assert_same(together, alone)
-        for one, other in zip(together.get_best_models(8), alone.get_best_models(8), strict=True):
+        for one, other in zip(together.get_best_models(4), alone.get_best_models(4), strict=True):
             assert [slot.current for slot in slots(one)] == [slot.current for slot in slots(other)]
             for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
                 np.testing.assert_allclose(a, b, atol=2e-4)
-    assert sizes == [8, 8]
+    assert sizes == [4, 4]
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The optimal value found for dimension")  # a Gaussian process of five points
+@pytest.mark.filterwarnings("ignore:The optimal value found for dimension")  # a Gaussian process of three points
 def test_bayesian_optimization_proposes_what_it_would_one_by_one(tmp_path):
     def oracle():
-        return keras_tuner.oracles.BayesianOptimizationOracle("val_loss", max_trials=7, num_initial_points=5, seed=3)
+        return keras_tuner.oracles.BayesianOptimizationOracle("val_loss", max_trials=4, num_initial_points=3, seed=3)
 
     together, alone = both(tmp_path, build, oracle=oracle)
     for a, b in zip(together.oracle.trials.values(), alone.oracle.trials.values(), strict=True):
@@ -145,12 +145,20 @@ def test_bayesian_optimization_proposes_what_it_would_one_by_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_hyperband_goes_on_from_checkpoints(tmp_path):
+def test_hyperband_goes_on_from_checkpoints(tmp_path, monkeypatch):
+    """And functions with hyperparameters and learning rates of their own: a population for each number of units."""
+    sizes = fitted(monkeypatch)
+
     def oracle():
         return keras_tuner.oracles.HyperbandOracle("val_loss", max_epochs=4, factor=2, seed=3)
 
     together, alone = both(tmp_path, build, oracle=oracle)
     assert_same(together, alone)
+    trials = [trial.hyperparameters.values for trial in together.oracle.trials.values()]
+    alike = Counter((v["units"], v["tuner/bracket"], v["tuner/round"]) for v in trials)
+    assert len({v["rate"] for v in trials}) > 2
+    assert sorted(sizes) == sorted(count for count in alike.values() if count > 1)
+    assert len(sizes) > 1
     promoted = [t for t in together.oracle.trials.values() if "tuner/trial_id" in t.hyperparameters.values]
     assert {t.hyperparameters.values["tuner/epochs"] for t in promoted} == {2, 4}
 
@@ -204,6 +212,7 @@ def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
                 np.testing.assert_allclose(a, b, atol=2e-4)
 
 
+@pytest.mark.once
 def test_slots_leave_where_that_saves_more_than_it_costs():
     epochs = SlotEpochs((), None, None, [[]] * 4)
     epochs.set_params({"steps": 100})
@@ -253,7 +262,7 @@ def test_tensorboard_and_schedules(tmp_path):
         assert all(list((folder / part).glob("events*")) for part in ("train", "validation"))
 
 
-def test_an_interrupted_population_is_found_again(tmp_path, monkeypatch):
+def test_an_interrupted_population_is_found_again(tmp_path, monkeypatch, whole):
     class Interrupted(ActivationTuner):
         def on_epoch_end(self, trial, model, epoch, logs=None):
             if epoch == 1:
@@ -266,8 +275,6 @@ def test_an_interrupted_population_is_found_again(tmp_path, monkeypatch):
     sizes = fitted(monkeypatch)
     parts.search(X, Y, **FIT)
     assert sizes == [6]
-    whole = tuner(tmp_path / "whole")
-    whole.search(X, Y, **FIT)
     assert [t.score for t in parts.oracle.trials.values()] == [t.score for t in whole.oracle.trials.values()]
     assert not parts.oracle.ongoing_trials
 
@@ -343,27 +350,23 @@ def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch):
+def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch, whole):
     sizes = fitted(monkeypatch)
-    whole = tuner(tmp_path / "whole")
-    whole.search(X, Y, **FIT)
     limited = tuner(tmp_path / "limited")
     limited.memory = 2 * bytes_per_slot(mlp(), 16)
     limited.search(X, Y, **FIT)
-    assert sizes == [6, 2, 2, 2]
+    assert sizes == [2, 2, 2]
     for a, b in zip(whole.oracle.trials.values(), limited.oracle.trials.values(), strict=True):
         assert a.score == pytest.approx(b.score, rel=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tensorflow", "python"])
-def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind):
+def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind, whole):
     def short(slots):
         if slots > 3:
             raise MemoryError if kind == "python" else tf.errors.ResourceExhaustedError(None, None, "OOM")
 
-    whole = tuner(tmp_path / "whole")
-    whole.search(X, Y, **FIT)
     sizes = fitted(monkeypatch, short)
     halved = tuner(tmp_path / "halved")
     halved.search(X, Y, **FIT)
@@ -390,6 +393,7 @@ def test_a_slot_counts_the_outputs_of_its_layers_once():
     assert outputs_per_sample(model) == 6 + 6 + 5 + 5 + 8 + 3
 
 
+@pytest.mark.once
 def test_waves_are_even():
     assert [len(wave) for wave in waves(range(10), slot=10, memory=45)] == [3, 4, 3]
     assert [len(wave) for wave in waves(range(2), slot=10, memory=1)] == [1, 1]

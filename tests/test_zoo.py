@@ -1,11 +1,17 @@
 """A zoo of models: what a person lists is found, and rewriting changes that and nothing else."""
 
+import importlib
+import subprocess
+import sys
+from functools import cache, cached_property
+
 import keras
 import numpy as np
 import pytest
 
 from keras_acts.search import export, slots, with_activations
 from keras_acts.search.blueprint import layers_of, slots_at, variables_of
+from keras_acts.search.checking import Checker, environment
 from keras_acts.search.rewrite import rewritten_layer
 from keras_acts.search.slots import places
 from tests.zoo import ZOO, samples
@@ -35,46 +41,67 @@ def outputs(model, x):
     return [np.asarray(y) for y in keras.tree.flatten(model(x, training=False))]
 
 
-@everywhere
-def test_the_slots_are_those_a_person_lists(name):
-    animal = ZOO[name]
-    assert sorted(rows(animal.build())) == sorted(animal.slots)
+class Rewritten:
+    """A model of the zoo, and what becomes of it: each built once, for all tests. None counts on the weights of one."""
+
+    def __init__(self, name):
+        self.animal = ZOO[name]
+        self.model = moved(self.animal.build())
+        self.rows = rows(self.model)
+        self.x = samples(self.model)
+        self.outputs = outputs(self.model, self.x)
+
+    @cached_property
+    def other(self):
+        return with_activations(self.model, OTHER, weights=True)
+
+    @cached_property
+    def trained(self):
+        return with_activations(self.model, "prelu", weights=True)
+
+
+@pytest.fixture(scope="module")
+def rewritten():
+    return cache(Rewritten)
 
 
 @everywhere
-def test_the_same_activations_with_the_same_weights_are_the_same_model(name):
-    model = moved(ZOO[name].build())
+def test_the_slots_are_those_a_person_lists(name, rewritten):
+    assert sorted(rewritten(name).rows) == sorted(ZOO[name].slots)
+
+
+@everywhere
+def test_the_same_activations_with_the_same_weights_are_the_same_model(name, rewritten):
+    found = rewritten(name)
+    model = found.model
     again = with_activations(model, {slot.name: slot.current for slot in slots(model)}, weights=True)
     assert again is not model
     assert [w.path for w in again.weights] == [w.path for w in model.weights]
     assert not {id(w) for w in again.weights} & {id(w) for w in model.weights}
-    x = samples(model)
-    for new, old in zip(outputs(again, x), outputs(model, x), strict=True):
+    for new, old in zip(outputs(again, found.x), found.outputs, strict=True):
         np.testing.assert_array_equal(new, old)
 
 
 @everywhere
-def test_another_activation_changes_every_hidden_slot_and_nothing_else(name):
-    model = moved(ZOO[name].build())
-    before = rows(model)
-    other = with_activations(model, OTHER, weights=True)
+def test_another_activation_changes_every_hidden_slot_and_nothing_else(name, rewritten):
+    found = rewritten(name)
+    model, other = found.model, found.other
     expected = OTHER.replace(" ", "")
-    assert rows(other) == [(name, expected if role == "hidden" else now, role) for name, now, role in before]
-    assert rows(model) == before
+    assert rows(other) == [(name, expected if role == "hidden" else now, role) for name, now, role in found.rows]
+    assert rows(model) == found.rows
     assert [s.shape for s in slots(other)] == [s.shape for s in slots(model)]
-    x = samples(model)
     # each slot by itself reaches the outputs: none is changed in name only
     for slot in slots(model).hidden:
         one = with_activations(model, {slot.name: "softplus"}, weights=True)
-        differences = [np.abs(a - b).max() for a, b in zip(outputs(one, x), outputs(model, x), strict=True)]
+        differences = [np.abs(a - b).max() for a, b in zip(outputs(one, found.x), found.outputs, strict=True)]
         assert max(differences) > 0, slot
 
 
 @everywhere
-def test_trained_activations_add_their_parameters_and_survive_saving(name, tmp_path):
-    model = moved(ZOO[name].build())
-    trained = with_activations(model, "prelu", weights=True)
-    assert trained.count_params() == model.count_params() + ZOO[name].alphas - own_alphas(model)
+def test_trained_activations_add_their_parameters_and_survive_saving(name, rewritten, tmp_path):
+    found = rewritten(name)
+    model, trained = found.model, found.trained
+    assert trained.count_params() == model.count_params() + found.animal.alphas - own_alphas(model)
     assert all(slot.current == "prelu" for slot in slots(trained).hidden)
     assert {w.path for w in trained.trainable_variables} >= {
         w.path for w in model.trainable_variables if w.name not in ("alpha", "theta")
@@ -83,8 +110,7 @@ def test_trained_activations_add_their_parameters_and_survive_saving(name, tmp_p
         return
     trained.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    x = samples(model)
-    for new, old in zip(outputs(loaded, x), outputs(trained, x), strict=True):
+    for new, old in zip(outputs(loaded, found.x), outputs(trained, found.x), strict=True):
         np.testing.assert_array_equal(new, old)
 
 
@@ -98,15 +124,64 @@ def own_alphas(model):
     )
 
 
+SERVER = """
+import importlib.util, json, sys
+for name in ("keras_acts", "keras"):
+    sys.modules[name] = None  # as in an export of its own: importing it is an error
+spec = importlib.util.spec_from_file_location("plain", sys.argv[1])
+plain = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(plain)
+for line in sys.stdin:
+    try:
+        reply = plain.answer(json.loads(line))
+    except Exception as error:
+        reply = {"error": f"{type(error).__name__}: {error}"}
+    print()
+    print(json.dumps(reply), flush=True)
+"""
+
+
+class OneProcess:
+    """The other process of an export, as `Checker` uses it, for many exports: each would load TensorFlow anew."""
+
+    def __init__(self):
+        file = importlib.import_module("keras_acts.search.plain").__file__
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        environ = environment(CUDA_VISIBLE_DEVICES="-1")
+        self.process = subprocess.Popen([sys.executable, "-P", "-c", SERVER, file], env=environ, **pipes)
+
+    def communicate(self, request=b""):
+        self.process.stdin.write(request)
+        self.process.stdin.flush()
+        while request:
+            line = self.process.stdout.readline()
+            if line.startswith(b"{") or not line:
+                return line, b""
+        return b"", b""
+
+    def poll(self):
+        return 0  # an export ends its process: not this one
+
+
+@pytest.fixture(scope="module")
+def one_process():
+    process = OneProcess()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Checker, "__enter__", lambda self: setattr(self, "_process", process) or self)
+        yield
+    process.process.communicate()
+    assert process.process.returncode == 0
+
+
 @pytest.mark.slow
 @everywhere
-def test_rewritten_models_export(name, tmp_path):
-    model = moved(with_activations(ZOO[name].build(), "prelu"))
+def test_rewritten_models_export(name, rewritten, one_process, tmp_path):
+    model = moved(rewritten(name).trained)
     if name == "mixed_precision":
         # another device's bfloat16 may round otherwise; the export's own bound is for float32
         model.export(tmp_path / "model", verbose=False)
     else:
-        export(model, tmp_path / "model", samples=samples(model))
+        assert export(model, tmp_path / "model", samples=rewritten(name).x).difference <= 1e-6
 
 
 @pytest.mark.parametrize("name", ["recurrent", "time_distributed"])
@@ -171,14 +246,11 @@ def test_keras_applications(build, listed):
     again = with_activations(model, {slot.name: slot.current for slot in found}, weights=True)
     # large convolutions split over threads may add in another order from call to call
     np.testing.assert_allclose(again(x), model(x), rtol=1e-4, atol=1e-6)
-    mish = with_activations(model, "mish")
-    assert mish.count_params() == model.count_params()
-    assert [slot.current for slot in slots(mish)] == [
-        "mish" if slot.role == "hidden" else slot.current for slot in found
+    prelu = with_activations(model, "prelu")
+    assert [slot.current for slot in slots(prelu)] == [
+        "prelu" if slot.role == "hidden" else slot.current for slot in found
     ]
-    assert with_activations(model, "prelu").count_params() - model.count_params() == sum(
-        slot.channels for slot in found.hidden
-    )
+    assert prelu.count_params() - model.count_params() == sum(slot.channels for slot in found.hidden)
 
 
 @pytest.mark.slow
@@ -198,16 +270,16 @@ def test_a_frozen_application_stays_as_it_is():
 
 
 @everywhere
-def test_a_layer_made_alone_is_that_of_the_whole_model(name):
-    model = ZOO[name].build()
-    hidden = [place for place in places(model) if place.slot.role == "hidden"]
-    for activation in ("mish", "prelu"):
-        whole = dict(layers_of(with_activations(model, activation)))
-        for path, layer in layers_of(model):
+def test_a_layer_made_alone_is_that_of_the_whole_model(name, rewritten):
+    found = rewritten(name)
+    hidden = [place for place in places(found.model) if place.slot.role == "hidden"]
+    for activation, other in ((OTHER, found.other), ("prelu", found.trained)):
+        whole = dict(layers_of(other))
+        for path, layer in layers_of(found.model):
             names = slots_at(path, [place.slot.name for place in hidden])
             if names:
-                found = [place for place in hidden if place.slot.name in names]
-                alone = rewritten_layer(model, found, activation, layer)
+                own = [place for place in hidden if place.slot.name in names]
+                alone = rewritten_layer(found.model, own, activation, layer)
                 assert _facts(alone) == _facts(whole[path])
 
 
