@@ -49,7 +49,10 @@ def _of_batches(batches: Iterable[Any]) -> Any:
         count += len(keras.tree.flatten(found[-1])[0])
         if count >= SAMPLES:
             break
-    return _arrays(keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found))
+    try:
+        return _arrays(keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found))
+    except ValueError:  # sequences of other lengths in each batch
+        return found[0]
 
 
 def _arrays(x: Any) -> Any:
@@ -91,10 +94,17 @@ def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
     given = keras.tree.flatten(samples) if known is None else list(known.values())
     arrays = [np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)[:SAMPLES] for x in given]
     shapes = [x.shape for x in arrays]
+    if len(arrays) == len(specs):
+        arrays = [_as_rows(x, spec) for x, spec in zip(arrays, specs.values(), strict=True)]
     if len(arrays) != len(specs) or any(not _fits(x, s) for x, s in zip(arrays, specs.values(), strict=True)):
         wanted = {name: tuple(spec.shape) for name, spec in specs.items()}
         raise ExportError(f"samples must be what the model takes. Expected: {wanted}. Received: shapes {shapes}")
     return {name: x.astype(_dtype(spec)) for x, (name, spec) in zip(arrays, specs.items(), strict=True)}
+
+
+def _as_rows(x: np.ndarray, spec: Any) -> np.ndarray:
+    """One value a sample as a row of one, as Keras' own `fit` and `predict` take it."""
+    return x[:, None] if x.ndim == 1 and len(spec.shape) == 2 else x
 
 
 def _fits(x: np.ndarray, spec: Any) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import keyword
 import re
+import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,7 +56,7 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
 
 def in_float32(model: keras.Model) -> keras.Model:
     """Return the model in float32: most clients of a SavedModel cannot run half precision."""
-    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
+    if not any(_other_floats(layer.compute_dtype) for layer in model._flatten_layers()):
         return model
     if not isinstance(model, keras.Sequential | Functional):
         raise ExportError(
@@ -61,19 +64,40 @@ def in_float32(model: keras.Model) -> keras.Model:
             f"with the dtype policy {model.dtype_policy.name}"
         )
     known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
-    with keras.saving.custom_object_scope(known):
-        same = type(model).from_config(_with_policy(model.get_config(), "float32"))
-    same.set_weights(model.get_weights())
-    for layer in same._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it reads its weights only now
-    return same
+    # by way of a file, which holds all of a model's state: weights and vocabularies
+    with tempfile.TemporaryDirectory(prefix="keras-acts-") as folder, keras.saving.custom_object_scope(known):
+        saved, changed = Path(folder, "model.keras"), Path(folder, "float32.keras")
+        try:
+            model.save(saved)
+            _change_policy(saved, changed, "float32")
+            return keras.models.load_model(changed, compile=False, safe_mode=False)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ExportError(
+                f"A model that is not in float32 must be one that Keras can save and load. Received: {model.name!r} "
+                f"with the dtype policy {model.dtype_policy.name} ({reason})"
+            ) from error
+
+
+def _change_policy(saved: Path, changed: Path, policy: str) -> None:
+    """Write a ``.keras`` file anew, with another dtype policy in its config."""
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = json.dumps(_with_policy(json.loads(content), policy)).encode()
+            target.writestr(name, content)
+
+
+def _other_floats(dtype: str) -> bool:
+    """Whether a dtype, or a policy by its name, is of floats that are not float32; lookups compute in integers."""
+    return "float" in dtype and dtype != "float32"
 
 
 def _with_policy(config: Any, policy: str) -> Any:
-    """Return the config of a model with another dtype policy wherever it holds one."""
+    """Return the config of a model with another dtype policy wherever it holds one of floats."""
     if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
+        if config.get("class_name") == "DTypePolicy" and _other_floats(config["config"]["name"]):
             return {**config, "config": {"name": policy}}
         return {key: _with_policy(value, policy) for key, value in config.items()}
     if isinstance(config, list | tuple):

@@ -135,6 +135,10 @@ def test_samples_come_from_data_of_any_type():
         assert found["a"].shape == (min(256, len(found["a"])), 4)
         np.testing.assert_array_equal(found["a"][:5], ROWS)
         np.testing.assert_array_equal(found["b"][:5], ROWS[:, 0])
+    lengths = tf.data.Dataset.from_generator(
+        lambda: (np.zeros((2, n)) for n in (3, 4)), output_signature=tf.TensorSpec((2, None))
+    )
+    assert few(lengths).shape == (2, 3)
     for given in (ROWS, tf.constant(ROWS), pandas.DataFrame(ROWS)):
         np.testing.assert_array_equal(few(given), ROWS)
     assert len(few(np.zeros((1000, 2)))) == 256
@@ -144,6 +148,27 @@ def test_samples_come_from_data_of_any_type():
         assert few(words).tolist() == [["a"], ["bär"]]
     for nothing in (iter([ROWS]), (ROWS for _ in range(2)), np.array([{}, {}]), object(), None, {}, "words"):
         assert few(nothing) is None
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
+def test_in_float32_it_is_the_same_model(policy):
+    words = np.array([["ant"], ["bee"], ["ant"], ["cow"]])
+    lookup, scale = keras.layers.StringLookup(), keras.layers.Normalization(dtype=policy)
+    lookup.adapt(words)
+    table = keras.layers.Embedding(4, 2, dtype=policy)
+    scale.adapt(np.arange(8.0).reshape(4, 1, 2))
+    model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, table, scale])
+    copy = savedmodel.in_float32(model)
+    assert [layer.compute_dtype for layer in copy.layers] == ["int64", "float32", "float32"]
+    found, expected = (np.asarray(m(tf.constant(words)), "float32") for m in (copy, model))
+    assert len(np.unique(found[:, 0, 0])) == 3
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert savedmodel.in_float32(keras.Sequential([keras.Input((1,), dtype="string"), lookup])).layers == [lookup]
+
+
+def test_one_value_a_sample_is_a_row():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    assert named(model, ROWS[:, 0])["input"].shape == (5, 1)
 
 
 def test_random_samples_are_words_that_lookups_know():
