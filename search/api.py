@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -13,22 +12,22 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 
 from keras_acts.errors import SearchError
 
 from . import device, fresh
 from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
-from .export import SAMPLES
 from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import default_objective
+from .ownership import check_project_name, clear_project
 from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
 from .racing import cost
 from .result import SearchResult, TrialResult, kept
 from .rewrite import slots
+from .samples import few
 from .seeding import Stream, derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .slotwise import SlotwiseSearch
@@ -121,6 +120,7 @@ def search_activations(
     check_verdict(verdict)
     check_population(population)
     check_strategy(strategy, max_epochs, max_seconds)
+    check_project_name(project_name)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
@@ -158,12 +158,9 @@ def search_activations(
             }
             if raced:
                 settings |= {"strategy": "race", "trials": trials, "max_epochs": max_epochs}
-            if Path(project_name).name != project_name:
-                # KerasTuner would leave the directory, and overwrite would delete what is there
-                raise SearchError(f"project_name must be a plain name. Received: project_name={project_name!r}")
             project = Path(directory) / project_name
             if overwrite:
-                shutil.rmtree(project, ignore_errors=True)
+                clear_project(project)
             check_resume(project, settings)
         where = device.describe()
         found: RaceSearch | SlotwiseSearch | TrialSearch
@@ -277,7 +274,7 @@ def search_activations(
             "test": None if test_data is None else describe_data(test_data),
         },
         intervals=intervals,
-        samples=_few(x),
+        samples=few(x),
     )
 
 
@@ -291,13 +288,6 @@ def _judged(found: RaceSearch | SlotwiseSearch | TrialSearch, baseline: Candidat
     leaders = [choice for choice in dict.fromkeys(ranked) if choice in best.values()]
     builds = {choice: found.builder(choice) for choice in [*leaders[:_LEADERS], baseline]}
     return {choice: build for choice, build in builds.items() if build}
-
-
-def _few(x: Any) -> Any:
-    """The first inputs, if they are arrays."""
-    parts = keras.tree.flatten(x)
-    arrays = all(isinstance(part, np.ndarray) and part.dtype != object for part in parts)
-    return keras.tree.map_structure(lambda part: part[:SAMPLES].copy(), x) if parts and arrays else None
 
 
 def _failure(trials: tuple[TrialResult, ...]) -> str:

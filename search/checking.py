@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,11 +18,15 @@ from keras_acts.errors import ExportError
 
 Arrays = Mapping[str, np.ndarray]
 
+# how long another process may take for one export
+LIMIT_VARIABLE, _LIMIT = "KERAS_ACTS_EXPORT_SECONDS", 1800.0
+
 
 class Checker:
     """The other process. Used as a context, it is started at once and ended at the end."""
 
     def __enter__(self) -> Checker:
+        self._limit = time_limit()  # what is wrong with it is said before the work
         # -P: this folder's files must not be taken for modules that TensorFlow imports
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("plain.py"))],
@@ -28,13 +34,12 @@ class Checker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment(),
+            start_new_session=True,  # so that what it starts can be ended with it
         )
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
+        end(self._process)
 
     def check(self, folder: Path, samples: Path, x: Arrays, y: Arrays, formats: Sequence[str] = ()) -> dict[str, Any]:
         """Return ``differences`` by kind of file, and the version of ``tensorflow`` that found them.
@@ -51,13 +56,61 @@ class Checker:
         """
         save_arrays(samples, {**{f"x:{n}": v for n, v in x.items()}, **{f"y:{n}": v for n, v in y.items()}})
         request = {"folder": str(folder), "samples": str(samples), "formats": list(formats)}
-        out, err = self._process.communicate(json.dumps(request).encode() + b"\n")
+        out, err = answer_of(self._process, json.dumps(request).encode() + b"\n", self._limit)
         reply = last_json(out)
         if reply is None:
             raise ExportError(f"The export must load in a process of its own. Received: {last_line(err)}")
         if "error" in reply:
             raise ExportError(f"The export must load and run with TensorFlow alone. Received: {reply['error']}")
         return reply
+
+
+def time_limit() -> float:
+    """Return how many seconds another process may take.
+
+    Raises:
+        ExportError: if the environment says what is no time.
+    """
+    given = os.environ.get(LIMIT_VARIABLE)
+    try:
+        seconds = _LIMIT if given is None else float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ExportError(f"{LIMIT_VARIABLE} must be a number of seconds above 0. Received: {given!r}")
+    return seconds
+
+
+def answer_of(process: subprocess.Popen[bytes], question: bytes, seconds: float) -> tuple[bytes, bytes]:
+    """Return what a process that reads `question` writes until its end, on standard output and error.
+
+    Raises:
+        ExportError: if it takes longer than so many seconds; it has been ended then.
+    """
+    try:
+        return process.communicate(question, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise ExportError(
+            f"The process that makes or checks an export must answer in time; {LIMIT_VARIABLE} sets another time. "
+            f"Received: no answer within {seconds:g} seconds"
+        ) from None
+    finally:
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process that was started in a session of its own, with all that it started, if it still runs."""
+    if process.poll() is None:
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        else:  # Windows
+            process.kill()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):  # what was to be written to it
+                stream.close()
+    process.wait()
 
 
 def save_arrays(file: Path, arrays: Arrays) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from keras_acts.errors import ExportError
 
 from . import savedmodel
-from .checking import environment, last_json, last_line, save_arrays
+from .checking import answer_of, environment, last_json, last_line, save_arrays, time_limit
 
 
 def write(
@@ -49,16 +49,18 @@ def write(
         "modules": _modules(model),
         "options": options,
     }
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", __name__],
-        input=json.dumps(request).encode(),
-        capture_output=True,
-        check=False,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env=environment(KERAS_BACKEND="tensorflow", CUDA_VISIBLE_DEVICES="-1"),
+        start_new_session=True,
     )
-    reply = last_json(done.stdout)
+    out, err = answer_of(process, json.dumps(request).encode(), time_limit())
+    reply = last_json(out)
     if reply is None or "error" in reply:
-        reason = last_line(done.stderr) if reply is None else reply["error"]
+        reason = last_line(err) if reply is None else reply["error"]
         raise ExportError(
             "The model must load where Keras runs on TensorFlow; layers and functions of your own must be in modules "
             f"that can be imported. Received: {model.name!r} ({reason})"

@@ -14,6 +14,7 @@ import numpy as np
 from keras_acts.errors import DataError, ExportError
 
 from . import model_card
+from .savedmodel import by_export_names
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,12 +34,14 @@ class LoadedModel(keras.layers.TFSMLayer):
         """The model card: activations, data, metrics, versions."""
         return json.loads(self._card)
 
-    def predict(self, x: Any, batch_size: int = 256) -> Arrays:
+    def predict(self, x: Any, batch_size: int = 256, *, allow_nan: bool = False) -> Arrays:
         """Return the outputs by name, and ``label`` if the export knows its classes.
 
         Args:
-            x: one array, or a dict by the names of the inputs.
+            x: one array, or a dict by the names of the inputs: those of the export, or the model's own.
             batch_size: how many samples at a time.
+            allow_nan: whether samples may hold NaN. Refused by default: what computes with it often makes a number of
+                it, ReLU for one, and then the prediction looks like any other.
 
         Raises:
             DataError: if `x` is not what the model takes.
@@ -46,6 +49,8 @@ class LoadedModel(keras.layers.TFSMLayer):
         signatures = self.card["signatures"]
         name = "classify" if "classify" in signatures else "serving_default"
         given = _checked(x, signatures[name]["inputs"])
+        if not allow_nan:
+            _check_no_gaps(given)
         run = self._reloaded_obj.signatures[name]
         count = len(next(iter(given.values())))
         parts = [
@@ -53,7 +58,7 @@ class LoadedModel(keras.layers.TFSMLayer):
             for start in range(0, count, batch_size)
         ]
         found = {key: np.concatenate([part[key].numpy() for part in parts]) for key in parts[0]}
-        return {key: value.astype("S").astype(str) if value.dtype == object else value for key, value in found.items()}
+        return {key: _words(value) if value.dtype == object else value for key, value in found.items()}
 
 
 def load(path: str | os.PathLike[str]) -> LoadedModel:
@@ -77,6 +82,23 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
     return LoadedModel(str(folder))
 
 
+def _check_no_gaps(given: Arrays) -> None:
+    for name, value in given.items():
+        if value.dtype.kind != "f":
+            continue
+        gaps = np.argwhere(np.isnan(value))
+        if len(gaps):
+            raise DataError(
+                "Every value must be there; allow_nan=True is for models that know what to do with NaN. "
+                f"Received: NaN in the input {name!r} at {gaps[0].tolist()}, and {len(gaps) - 1} more"
+            )
+
+
+def _words(values: np.ndarray) -> np.ndarray:
+    """TensorFlow's bytes as text."""
+    return np.array([word.decode() for word in values.ravel()]).reshape(values.shape)
+
+
 def _newest(folder: Path) -> Path:
     versions = [e for e in folder.iterdir() if e.name.isdecimal() and e.is_dir()] if folder.is_dir() else []
     if versions and not (folder / "saved_model.pb").exists():
@@ -86,6 +108,8 @@ def _newest(folder: Path) -> Path:
 
 def _checked(x: Any, specs: Mapping[str, Any]) -> Arrays:
     by_name = isinstance(x, Mapping)
+    if by_name:
+        x = by_export_names(x, {name: spec.get("given", name) for name, spec in specs.items()}) or x
     if x.keys() != specs.keys() if by_name else len(specs) > 1:
         received = sorted(x) if by_name else type(x).__name__
         raise DataError(f"The inputs must be given by name: {sorted(specs)}. Received: {received}")

@@ -191,7 +191,11 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield f"{checked['samples']} samples differ from the model's, relative to max(1, |prediction|), by at most:"
     yield ""
     for kind, difference in checked["differences"].items():
-        yield f"- {kind}: {difference:.1e}"
+        yield f"- {kind}: {difference:.1e} (the limit is {checked['limits'][kind]:.1e})"
+    if checked["noise"] is not None:
+        yield ""
+        yield f"The limit follows from the model's own predictions, which differ by {checked['noise']:.1e} between"
+        yield "batch sizes."
 
 
 def _table(title: str, header: tuple[str, ...], rows: Any) -> Iterator[str]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+import json
 import keyword
 import re
-from collections.abc import Sequence
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +56,7 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
 
 def in_float32(model: keras.Model) -> keras.Model:
     """Return the model in float32: most clients of a SavedModel cannot run half precision."""
-    if all(layer.compute_dtype == "float32" for layer in model._flatten_layers()):
+    if not any(_other_floats(layer.compute_dtype) for layer in model._flatten_layers()):
         return model
     if not isinstance(model, keras.Sequential | Functional):
         raise ExportError(
@@ -59,19 +64,40 @@ def in_float32(model: keras.Model) -> keras.Model:
             f"with the dtype policy {model.dtype_policy.name}"
         )
     known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
-    with keras.saving.custom_object_scope(known):
-        same = type(model).from_config(_with_policy(model.get_config(), "float32"))
-    same.set_weights(model.get_weights())
-    for layer in same._flatten_layers():
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()  # it reads its weights only now
-    return same
+    # by way of a file, which holds all of a model's state: weights and vocabularies
+    with tempfile.TemporaryDirectory(prefix="keras-acts-") as folder, keras.saving.custom_object_scope(known):
+        saved, changed = Path(folder, "model.keras"), Path(folder, "float32.keras")
+        try:
+            model.save(saved)
+            _change_policy(saved, changed, "float32")
+            return keras.models.load_model(changed, compile=False, safe_mode=False)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ExportError(
+                f"A model that is not in float32 must be one that Keras can save and load. Received: {model.name!r} "
+                f"with the dtype policy {model.dtype_policy.name} ({reason})"
+            ) from error
+
+
+def _change_policy(saved: Path, changed: Path, policy: str) -> None:
+    """Write a ``.keras`` file anew, with another dtype policy in its config."""
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(changed, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                content = json.dumps(_with_policy(json.loads(content), policy)).encode()
+            target.writestr(name, content)
+
+
+def _other_floats(dtype: str) -> bool:
+    """Whether a dtype, or a policy by its name, is of floats that are not float32; lookups compute in integers."""
+    return "float" in dtype and dtype != "float32"
 
 
 def _with_policy(config: Any, policy: str) -> Any:
-    """Return the config of a model with another dtype policy wherever it holds one."""
+    """Return the config of a model with another dtype policy wherever it holds one of floats."""
     if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy":
+        if config.get("class_name") == "DTypePolicy" and _other_floats(config["config"]["name"]):
             return {**config, "config": {"name": policy}}
         return {key: _with_policy(value, policy) for key, value in config.items()}
     if isinstance(config, list | tuple):
@@ -84,6 +110,27 @@ def input_specs(model: keras.Model) -> dict[str, Any]:
     leaves = keras.tree.flatten_with_path(get_input_signature(model))
     names = _unique([_key(path) or _given(spec.name, _UNNAMED) for path, spec in leaves], "input")
     return dict(zip(names, (spec for _, spec in leaves), strict=True))
+
+
+def given_names(model: keras.Model) -> dict[str, str]:
+    """Return the names of the inputs as the user gave them, by the names that they have in the export."""
+    leaves = keras.tree.flatten_with_path(get_input_signature(model))
+    given = [_key(path) or _given(spec.name, _UNNAMED) for path, spec in leaves]
+    return {name: own or name for name, own in zip(input_specs(model), given, strict=True)}
+
+
+def by_export_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
+    """Return inputs that are given by either kind of name by those of the export, or None if they are others.
+
+    Args:
+        given: inputs by name.
+        names: what `given_names` returned.
+    """
+    if given.keys() == names.keys():
+        return {name: given[name] for name in names}
+    if given.keys() == set(names.values()):
+        return {name: given[own] for name, own in names.items()}
+    return None
 
 
 def output_names(model: keras.Model) -> list[str] | None:
@@ -120,12 +167,22 @@ def _given(name: str | None, automatic: re.Pattern[str]) -> str | None:
 
 
 def _unique(names: Sequence[str | None], default: str) -> list[str]:
-    """Return names that programs in any language can write; one that is missing is the default, with a number."""
+    """Return names that programs in any language, and TensorFlow's graphs, can write.
+
+    One that is missing, or has no letter or digit of ASCII, is the default, with a number if there are several; one
+    that begins otherwise than with a letter, or is a word of Python's, comes behind the default: ``0`` is ``input_0``.
+    """
     found: list[str] = []
     for index, name in enumerate(names):
-        base = re.sub(r"\W", "_", name or (default if len(names) == 1 else f"{default}_{index}"), flags=re.ASCII)
-        base = f"_{base}" if base[:1].isdigit() or keyword.iskeyword(base) else base
-        found.append(base if base not in found else f"{base}_{index}")
+        plain = re.sub(r"\W", "_", name or "", flags=re.ASCII)
+        if not plain.strip("_"):
+            plain = default if len(names) == 1 else f"{default}_{index}"
+        elif not plain[0].isalpha() or keyword.iskeyword(plain):
+            plain = f"{default}_{plain.lstrip('_')}"
+        unique, number = plain, index
+        while unique in found:
+            unique, number = f"{plain}_{number}", number + 1
+        found.append(unique)
     return found
 
 
@@ -137,7 +194,8 @@ def write(
     The signatures are
 
     - ``serving_default`` and ``serve``: inputs by name -> outputs by name;
-    - ``classify``, if there are class names: inputs by name -> the outputs and ``label``, the name of the class.
+    - ``classify``, if there are class names: inputs by name -> the outputs and ``label``, the name of the class, or
+      nothing where an output is NaN.
 
     The attribute `serve` of the loaded object takes and returns what the model does.
 
@@ -158,10 +216,10 @@ def write(
     outputs = list(names or output_names(model) or ())
 
     def serve(*args: Any) -> Any:
-        return model(*args)
+        return infer(model, *args)
 
     def named(given: dict[str, Any]) -> dict[str, Any]:
-        found = model(*keras.tree.pack_sequence_as(struct, [given[name] for name in specs]))
+        found = infer(model, *keras.tree.pack_sequence_as(struct, [given[name] for name in specs]))
         if not outputs:
             outputs.extend(_names_of(found))
         return dict(zip(outputs, (tf.identity(y) for y in keras.tree.flatten(found)), strict=True))
@@ -170,7 +228,10 @@ def write(
         found = named(given)
         scores = found[outputs[0]]
         index = tf.argmax(scores, axis=-1) if scores.shape[-1] != 1 else tf.cast(scores[..., 0] > cut, "int64")
-        return {**found, "label": tf.gather(tf.constant(list(classes)), index)}
+        label = tf.gather(tf.constant(list(classes)), index)
+        # no class is the likeliest of what is not a number
+        unknown = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
+        return {**found, "label": tf.where(unknown, "", label)}
 
     archive = keras.export.ExportArchive()  # finds variables and lookup tables
     archive.track(model)
@@ -185,27 +246,82 @@ def write(
     return outputs
 
 
-def predict(model: keras.Model, x: dict[str, Any], names: Sequence[str] | None) -> dict[str, np.ndarray]:
-    """Return the model's predictions by name, of all samples at once: other batches would round differently."""
-    args = keras.tree.pack_sequence_as(get_input_signature(model), [x[name] for name in input_specs(model)])
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+def infer(model: keras.Model, *args: Any) -> Any:
+    """Call the model as `predict` does.
 
-        # in a graph, as the export is; on the CPU, as the process that compares
-        with tf.device("CPU:0"):
-            found = tf.function(model, autograph=False)(*keras.tree.map_structure(tf.constant, args))
-    else:
-        found = model(*args)
-    values = [np.asarray(keras.ops.convert_to_numpy(y)) for y in keras.tree.flatten(found)]
+    `Resizing` and its like take themselves to be in training unless told otherwise, and Keras hands that on to the
+    layers behind them.
+    """
+    if "training" in inspect.signature(model.call).parameters:
+        return model(*args, training=False)
+    return model(*args)
+
+
+def predict(
+    model: keras.Model, x: dict[str, Any], names: Sequence[str] | None, batch_size: int | None = None
+) -> dict[str, np.ndarray]:
+    """Return the predictions of `model.predict` by name.
+
+    Args:
+        model: on any backend.
+        x: samples by the names of `input_specs`.
+        names: of the outputs, flat; found out by default.
+        batch_size: all samples by default: other batches round differently.
+    """
+    args = keras.tree.pack_sequence_as(get_input_signature(model), [x[name] for name in input_specs(model)])
+    count = len(next(iter(x.values())))
+    with _on_the_cpu():
+        if len(args) == 1 and type(model).predict_step is keras.Model.predict_step:
+            # TensorFlow takes words, Keras takes no arrays of them
+            inputs = keras.tree.map_structure(_as_tensor, args[0])
+            found = model.predict(inputs, batch_size=batch_size or count, verbose=0)
+        else:  # `predict` knows one argument only, or is the user's own
+            found = _called(model, args, count, batch_size or count)
+    values = [np.asarray(y) for y in keras.tree.flatten(found)]
     # words come as objects, which no file of plain arrays can hold
     plain = (value.astype("S") if value.dtype == object else value for value in values)
     return dict(zip(names or _names_of(found), plain, strict=True))
 
 
-def signatures(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
+def _called(model: keras.Model, args: Any, count: int, batch_size: int) -> Any:
+    """Return the outputs for so many samples at a time, as arrays."""
+
+    def one(start: int) -> Any:
+        batch = keras.tree.map_structure(lambda a: keras.ops.convert_to_tensor(a[start : start + batch_size]), args)
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, run(*batch))
+
+    def run(*batch: Any) -> Any:
+        return infer(model, *batch)
+
+    if keras.backend.backend() == "tensorflow":  # in a graph, as the export is
+        import tensorflow as tf
+
+        run = tf.function(run, autograph=False)
+    parts = [one(start) for start in range(0, count, batch_size)]
+    return keras.tree.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
+
+
+def _as_tensor(x: Any) -> Any:
+    return keras.ops.convert_to_tensor(x) if np.asarray(x).dtype.kind in "US" else x
+
+
+def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
+    """Where the process that compares is; on TensorFlow, whose numbers the export has."""
+    if keras.backend.backend() != "tensorflow":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.device("CPU:0")
+
+
+def signatures(folder: Path, given: Mapping[str, str] | None = None) -> dict[str, dict[str, dict[str, Any]]]:
     """Return signature -> ``"inputs"`` or ``"outputs"`` -> name -> ``shape``, ``dtype`` and ``tensor``.
 
-    The last is the name in the graph, which the C API needs.
+    The last is the name in the graph, which the C API needs. An input whose name had to change has ``given`` too.
+
+    Args:
+        folder: the SavedModel.
+        given: what `given_names` returned.
     """
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
@@ -218,8 +334,15 @@ def signatures(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
         sizes = None if shape.rank is None else shape.as_list()
         return {"shape": sizes, "dtype": tf.as_dtype(info.dtype).name, "tensor": info.name}
 
+    def side_of(found: Any, side: str) -> dict[str, Any]:
+        tensors = {name: described(info) for name, info in sorted(getattr(found, side).items())}
+        for name, own in (given or {}).items():
+            if side == "inputs" and name in tensors and own != name:
+                tensors[name]["given"] = own
+        return tensors
+
     return {
-        key: {side: {name: described(t) for name, t in sorted(getattr(found, side).items())} for side in _SIDES}
+        key: {side: side_of(found, side) for side in _SIDES}
         for key, found in sorted(file.meta_graphs[0].signature_def.items())
         if not key.startswith("__")
     }

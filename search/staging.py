@@ -15,16 +15,14 @@ from typing import IO
 
 from keras_acts.errors import ExportError
 
-# what an export of ours holds; a folder with anything else in it is not only ours
-_OURS = {
-    *("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "report.md", "verdict.csv"),
-    *("model.keras", "model.tflite", "model.onnx"),
-}
+from .ownership import check_replaceable, is_marked, mark
+
 _LOCK, _MADE, _PREVIOUS = "lock", "export", "previous"
+_SIGN = "An export of keras_acts is made here; the next one to the same place deletes it if it was killed.\n"
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bool = False) -> Path:
-    """Return the path if an export may go there, else raise `ExportError`. Cheap, so it can come before training."""
+    """Return the path if an export can go there, else raise `ExportError`. Cheap, so it can come before training."""
     target = Path(path).absolute()
     for parent in target.parents:
         if parent.exists():
@@ -33,22 +31,24 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
                     f"The export needs a writable folder, which {parent} is not. Received: path={str(path)!r}"
                 )
             break
-    if not os.path.lexists(target):
+    if os.path.lexists(target):
+        _check_taken(target, path, overwrite=overwrite, versioned=versioned)
+    # permissions do not say all: a name may be too long, a disk read-only, a folder one of the system's
+    with staged(target, versioned=versioned):
         return target
+
+
+def _check_taken(target: Path, path: str | os.PathLike[str], *, overwrite: bool, versioned: bool) -> None:
     if versioned:
         if others := sorted(entry.name for entry in _entries(target) if not entry.name.isdecimal()):
             raise ExportError(
                 f"A versioned export needs a folder with nothing but versions (1, 2, …). "
                 f"Received: path={str(path)!r} with {others[:5]}"
             )
-        return target
-    if not (target / "saved_model.pb").is_file():
-        raise ExportError(f"The export must not replace anything but a SavedModel. Received: path={str(path)!r}")
-    if others := sorted({entry.name for entry in _entries(target)} - _OURS):
-        raise ExportError(f"The export must not replace files of yours. Received: path={str(path)!r} with {others}")
+        return
+    check_replaceable(target, path)
     if not overwrite:
         raise ExportError(f"The export's place is taken; overwrite=True replaces it. Received: path={str(path)!r}")
-    return target
 
 
 def _entries(target: Path) -> list[Path]:
@@ -96,7 +96,12 @@ class Staging:
         self._folder, self._target, self._versioned = folder, target, versioned
 
     def publish(self) -> Path:
-        """Move what was made to its place, and return the place."""
+        """Move what was made to its place, and return the place.
+
+        Raises:
+            ExportError: if something else has come to lie there meanwhile.
+        """
+        mark(self.made)
         _flush(self.made)
         if self._versioned:
             return self._publish_version()
@@ -125,15 +130,22 @@ def _prefix(target: Path) -> str:
 
 def _replace(target: Path, new: Path, aside: Path) -> None:
     """Put `new` at `target`, in one step where the system can; else, should that fail, put back what was there."""
-    if not target.exists():
+    if not os.path.lexists(target):
         os.rename(new, target)
         return
+    check_replaceable(target, target)
     if _exchange(new, target):
+        try:
+            check_replaceable(new, target)  # nobody can put a file into it any more
+        except ExportError:
+            _exchange(new, target)
+            raise
         return
     os.rename(target, aside)
     try:
+        check_replaceable(aside, target)
         os.rename(new, target)
-    except OSError:
+    except (OSError, ExportError):
         os.rename(aside, target)
         raise
 
@@ -155,6 +167,8 @@ def _locked(folder: Path) -> Iterator[None]:
     """Hold a lock for as long as this process lives, so that others know that the folder is in use."""
     with open(folder / _LOCK, "w") as file:
         _try_lock(file)
+        file.write(_SIGN)
+        file.flush()
         yield
 
 
@@ -175,12 +189,24 @@ def _sweep(beside: Path, target: Path) -> None:
     for folder in beside.iterdir():
         if not folder.name.startswith(_prefix(target)):
             continue
-        # without a lock it is a moment old, or from a process that was killed in that moment
+        # without a signed lock it is a moment old, or from a process that was killed in that moment, or none of ours
         with contextlib.suppress(OSError), open(folder / _LOCK) as file:
-            if _try_lock(file):
+            if file.read() == _SIGN and _try_lock(file):
                 if (folder / _PREVIOUS).is_dir() and not os.path.lexists(target):
                     os.rename(folder / _PREVIOUS, target)
-                shutil.rmtree(folder, ignore_errors=True)
+                if not any(map(_holds_others, (folder / _PREVIOUS, folder / _MADE))):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds_others(export: Path) -> bool:
+    """Whether a file of the user's came into a whole export in the moment before the process was killed."""
+    if not is_marked(export):
+        return False
+    try:
+        check_replaceable(export, export)
+    except ExportError:
+        return True
+    return False
 
 
 def _remove_empty(folders: list[Path]) -> None:

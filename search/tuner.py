@@ -9,6 +9,7 @@ import logging
 import re
 import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ from .asking import ask
 from .carry import compile_arguments
 from .hypermodel import ActivationHyperModel, takes_activation
 from .oracle import DIVERGED, ActivationOracle
+from .ownership import check_project_name, clear_project
 from .seeding import Stream, derive, isolated_seed
 from .together import Together
 from .watching import check_callbacks
@@ -89,6 +91,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._said: set[str] = set()
         self._executions = itertools.count()
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
+        _clear(kwargs)
         # KerasTuner builds the model several times to find the hyperparameters
         with isolated_seed(derive(seed, Stream.BUILDS)):
             super().__init__(
@@ -290,6 +293,20 @@ _ORACLE_OPTIONS = (
     "max_retries_per_trial",
     "max_consecutive_failed_trials",
 )
+
+
+def _clear(kwargs: dict[str, Any]) -> None:
+    """Do what `overwrite` asks for: KerasTuner's own would delete whatever folder is there."""
+    name = kwargs.get("project_name")
+    if name is not None:
+        check_project_name(name, nested=True)
+    if not kwargs.pop("overwrite", False):
+        return
+    directory = str(kwargs.get("directory") or ".")
+    if "://" in directory:
+        raise SearchError(f"overwrite=True deletes files on local disks only. Received: directory={directory!r}")
+    # the name that KerasTuner has for what is not given
+    clear_project(Path(directory) / (name or "untitled_project"))
 
 
 def _hypermodel(hypermodel: Any, activations: Any, choice: str) -> Any:

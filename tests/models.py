@@ -33,3 +33,9 @@ def blobs(samples=90, features=4, classes=3, seed=0):
     y = rng.integers(0, classes, samples)
     centres = rng.normal(size=(classes, features)) * 2
     return (centres[y] + rng.normal(size=(samples, features))).astype("float32"), y
+
+
+def contents(folder):
+    """All names below a folder, each with what a change of the file changes."""
+    entries = {path: path.stat() for path in folder.rglob("*")}
+    return {path: (entry.st_size, entry.st_mtime_ns) for path, entry in entries.items()}

@@ -19,7 +19,7 @@ from keras_acts_cli import main
 from keras_acts_cli.data import Dataset, load
 from keras_acts_cli.models import build
 from keras_acts_cli.run import split_list
-from tests.models import blobs, mlp
+from tests.models import blobs, contents, mlp
 
 FEW = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
 SMALL = ["--strategy", "random", *FEW]  # traces fewer programs than a race
@@ -76,7 +76,12 @@ def test_the_main_job_with_a_small_budget(digits):
     folder, done = digits
     assert done.exit_code == 0, done.output
     place = folder / "saved_models" / "digits-cnn"
-    assert (place / "report.md").read_text().startswith("# Activation search: ")
+    report = (place / "report.md").read_text()
+    assert report.startswith("# Activation search: ")
+    rows = [line for line in report.splitlines() if line.startswith("| ")][2:]
+    assert sorted(row.split(" | ")[1].partition("(")[0] for row in rows) == ["leaky_relu", "relu"]
+    for row in rows:
+        assert row.split(" | ")[1] in done.stdout
     assert sorted(os.listdir(place.parent)) == ["digits-cnn"]
     for text in ("1077 / 360 / 360", "Training up to 2 candidates on", "rank", "Held-out test", "Exported to"):
         assert text in done.output
@@ -152,7 +157,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     options = {
         **{"data": "a.csv", "target": "price", "task": "regression", "model": "mlp", "activations": "elu"},
         **{"trials": 3, "epochs": 4, "executions_per_trial": 5, "batch_size": 6, "seed": 2**32 - 1, "verdict": 7},
-        **{"strategy": "race", "per": "block", "max_epochs": 8, "max_seconds": 9.0},
+        **{"strategy": "race", "per": "block", "unit": "EUR", "max_epochs": 8, "max_seconds": 9.0},
     }
     names = {"executions_per_trial": "executions"}
     flags = {name: names.get(name, name).replace("_", "-") for name in options}
@@ -161,15 +166,30 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     assert given == {**options, "out": None, "directory": None, "as_json": False, "quiet": False}
 
 
-def test_a_regression_from_npz_beats_the_mean(tmp_path):
+def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_path):
     diabetes = load("diabetes")
-    np.savez(tmp_path / "sugar.npz", x=diabetes.x, y=diabetes.y)
-    done = run(tmp_path, "--data", "sugar.npz", "--json", "--quiet", *SMALL, "--executions", "2", "--epochs", "10")
+    rows = [",".join(f"{value}" for value in (*x, y)) for x, y in zip(diabetes.x, diabetes.y, strict=True)]
+    text = "\n".join([",".join([*(f"f{i}" for i in range(10)), "Zucker"]), *rows]) + "\n"
+    (tmp_path / "sugar.csv").write_text(text, encoding="utf-8")
+    options = ["--executions", "2", "--epochs", "10", "--unit", "mg/dl", "--out", "model"]
+    done = run(tmp_path, "--data", "sugar.csv", "--json", "--quiet", *SMALL, *options)
     found = json.loads(done.stdout)
     assert found["objective"] == "val_loss"
     assert found["executions_per_trial"] == 2
     assert found["score"] < diabetes.split(0).validation[1].var()
     assert done.stderr == ""
+    card = json.loads((tmp_path / "model" / "assets" / "model_card.json").read_text(encoding="utf-8"))
+    assert card["target"] == {"name": "Zucker", "unit": "mg/dl"}
+    assert card["signatures"]["serving_default"]["outputs"].keys() == {"output"}
+    head, *values = command(tmp_path, "predict", "model", "sugar.csv").stdout.splitlines()
+    assert head == "Zucker [mg/dl]"
+    assert np.abs(np.array(values, float) - diabetes.y).mean() < np.abs(diabetes.y - diabetes.y.mean()).mean()
+    # a row with a gap is not predicted
+    (tmp_path / "gap.csv").write_text("\n".join(text.splitlines()[:3]) + "\n,1,,3,4,5,6,7,8,9\n")
+    done = command(tmp_path, "predict", "model", "gap.csv")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "with a gap in row 3, column 'f0'" in done.stderr
+    assert len(command(tmp_path, "predict", "model", "gap.csv", "--allow-nan").stdout.splitlines()) == 4
 
 
 def model(units, activation):
@@ -185,12 +205,6 @@ def bad(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     bad_files(folder)
     return folder, contents(folder)
-
-
-def contents(folder):
-    """All names below a folder, with what a change of a file changes."""
-    entries = {path: path.stat() for path in folder.rglob("*")}
-    return {path: (entry.st_size, entry.st_mtime_ns) for path, entry in entries.items()}
 
 
 def bad_files(folder):
@@ -275,6 +289,7 @@ TEXT = [
     ("--data short.npz --target label", "column of a .csv file"),
     ("--seed 4294967296", "is not in the range 0<=x<=4294967295"),
     ("--data one.npz", "at least two classes. Received: only 0"),
+    ("--data good.csv --unit EUR", "--unit is of a target of numbers. Received: --unit 'EUR' for 3 classes"),
     ("--data iris --model cnn", "needs images"),
     ("--model resnet", "one of cnn, mlp, or a .keras file. Received: 'resnet'"),
 ]
@@ -287,6 +302,7 @@ MODELS = [
     ("--data digits --model mine.keras", "samples of shape (4,). Received: (8, 8, 1)"),
     ("--out thesis", "must not replace anything but a SavedModel. Received: path='thesis'"),
     ("--out good.csv/model", "needs a writable folder"),
+    (f"--out {'x' * 250}", "must be writable: File name too long"),
 ]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from keras_acts_cli.exports import _table
-from tests.models import blobs, mlp
-from tests.test_cli import command, contents, csv, run
+from tests.models import blobs, contents, mlp
+from tests.test_cli import command, csv, run
 
 SMALL = ["--strategy", "random", "--trials", "1", "--epochs", "1", "--verdict", "0", "--activations", "prelu"]
 

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from keras_acts.errors import ExportError
 from keras_acts.search import export, staging
+from keras_acts.search.ownership import mark
 from keras_acts.search.staging import check_target, staged
-from tests.models import mlp
+from tests.models import contents, mlp
 from tests.processes import ROOT
 
 
@@ -19,6 +20,12 @@ def make(folder, text):
     """A folder that passes for an export."""
     folder.mkdir(parents=True)
     (folder / "saved_model.pb").write_text(text)
+    return folder
+
+
+def exported(folder, text):
+    """A folder that passes for an export of ours: it says what was written into it."""
+    mark(make(folder, text))
     return folder
 
 
@@ -66,7 +73,7 @@ def test_a_version_that_another_process_takes_first_is_skipped(tmp_path, monkeyp
 
 @pytest.mark.once
 def test_what_is_there_is_only_replaced_if_it_is_a_savedmodel_and_asked_for(tmp_path):
-    path = make(tmp_path / "a folder" / "größe", "first")
+    path = exported(tmp_path / "a folder" / "größe", "first")
     with pytest.raises(ExportError, match="overwrite=True"):
         check_target(path, overwrite=False)
     assert check_target(path, overwrite=True) == path
@@ -91,7 +98,7 @@ def test_what_is_there_is_only_replaced_if_it_is_a_savedmodel_and_asked_for(tmp_
 def test_a_failure_leaves_nothing_and_touches_nothing(tmp_path, monkeypatch, swaps):
     if not swaps:
         monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
-    path = make(tmp_path / "model", "before")
+    path = exported(tmp_path / "model", "before")
     with pytest.raises(OSError, match="File exists"), staged(path) as stage:
         make(make(stage.made, "half"), "again")
     assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (["model"], "before")
@@ -106,7 +113,7 @@ def test_a_failure_leaves_nothing_and_touches_nothing(tmp_path, monkeypatch, swa
 
 @pytest.mark.once
 def test_what_was_there_comes_back_if_the_last_step_fails(tmp_path, monkeypatch):
-    path, rename = make(tmp_path / "model", "before"), os.rename
+    path, rename = exported(tmp_path / "model", "before"), os.rename
 
     def fails(source, target):
         if str(source).endswith("export"):
@@ -125,8 +132,8 @@ def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(t
     path = tmp_path / "model"
     killed = tmp_path / ".model.exporting-killed"
     make(killed / "export", "half")
-    (killed / "lock").write_text("")
-    make(killed / "previous", "before")  # it died between two renames
+    (killed / "lock").write_text(staging._SIGN)
+    exported(killed / "previous", "before")  # it died between two renames
     with staged(path) as living:
         assert (path / "saved_model.pb").read_text() == "before"
         put(path, "from another process")
@@ -134,8 +141,38 @@ def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(t
     assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (["model"], "from another process")
 
 
+@pytest.mark.once
+def test_what_only_looks_like_a_killed_export_is_not_swept(tmp_path):
+    mine = tmp_path / ".model.exporting-mine"
+    mine.mkdir()
+    (mine / "lock").write_text("a lock of the user's")
+    kept = tmp_path / ".model.exporting-killed"
+    (kept / "scratch").mkdir(parents=True)
+    (kept / "lock").write_text(staging._SIGN)
+    exported(kept / "export", "before")
+    (kept / "export" / "notes.txt").write_text("came in the moment before it was killed")
+    before = contents(tmp_path)
+    put(tmp_path / "model", "new")
+    assert before.items() <= contents(tmp_path).items()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["x" * 250, "x" * 300 + "/model"])
+def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path, name):
+    with pytest.raises(ExportError, match=r"must be writable: File name too long. Received: path="):
+        check_target(tmp_path / "new" / name, overwrite=True)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="it needs a folder of the system's")
+def test_a_folder_of_the_systems_is_found_before_the_work():
+    with pytest.raises(ExportError, match=r"must be writable|needs a writable folder"):
+        check_target("/proc/model", overwrite=True)
+
+
 def test_an_export_that_fails_touches_nothing(tmp_path):
-    path = make(tmp_path / "model", "before")
+    path = exported(tmp_path / "model", "before")
 
     def broken(difference):
         raise OSError("No space left on device")

@@ -86,16 +86,17 @@ def export(model: str, out: Path, classes: str, formats: str, **options: Any) ->
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--out", default=None, type=click.Path(path_type=Path), help="A file instead of standard output.")
-def predict(path: Path, data: Path, out: Path | None) -> None:
+@click.option("--allow-nan", is_flag=True, help="Predict rows with gaps too: the model knows what to do with NaN.")
+def predict(path: Path, data: Path, out: Path | None, allow_nan: bool) -> None:
     """Print the predictions of the export in the folder PATH for each row of DATA, as CSV.
 
     DATA is a .csv with a header line, of which the columns that the model was trained with are taken, or a .npz with an
-    array x. Of a folder of versions the newest is used.
+    array x. Of a folder of versions the newest is used. A row with an empty cell is refused.
     """
     with _quiet():
         from . import exports
     with _one_line_errors():
-        exports.predict(path, data, out=out)
+        exports.predict(path, data, out=out, allow_nan=allow_nan)
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -140,6 +141,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Choice(["model", "block", "layer"]),
     help="What gets an activation of its own: the model, each of its blocks, as the names say, or each layer.",
 )
+@click.option("--unit", default=None, help="Of a target of numbers, such as EUR: for the model card and predictions.")
 @click.option("--trials", default=16, type=click.IntRange(min=1), help="How many candidates to train.")
 @click.option(
     "--executions", "executions_per_trial", default=1, type=click.IntRange(min=1), help="How many seeds a candidate."

@@ -39,6 +39,7 @@ class Dataset:
         classes: the names of the classes; empty for a regression.
         given_test: the file's own test part.
         features: the names of a table's columns.
+        target: the name of the column that is predicted.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     classes: tuple[str, ...]
     given_test: Pair | None = None
     features: tuple[str, ...] = ()
+    target: str = ""
 
     @property
     def images(self) -> bool:
@@ -114,8 +116,8 @@ def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
     if kind == ".npz":
         given, test = read_npz(path)
         return _dataset(path.stem, given, task, test=test)
-    given, features = read_csv(path, target)
-    return dataclasses.replace(_dataset(path.stem, given, task), features=features)
+    given, features, name = read_csv(path, target)
+    return dataclasses.replace(_dataset(path.stem, given, task), features=features, target=name)
 
 
 def _bundled(name: str, task: str) -> Dataset:

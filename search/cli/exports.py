@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +63,26 @@ def _normalization(values: np.ndarray, path: Path) -> keras.layers.Layer:
     return keras.layers.Normalization(mean=mean, variance=variance, name="normalization")
 
 
-def predict(path: Path, data: Path, *, out: Path | None) -> None:
+def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> None:
     """Write the predictions of an export for each row of a file, as CSV."""
+    if out is not None:
+        files.check_writable(out, "--out")
     model = load(path)
     card = model.card
     inputs = card["signatures"]["serving_default"]["inputs"]
     if len(inputs) != 1:
         raise DataError(f"predict reads one table; this model takes {sorted(inputs)}. Received: {str(data)!r}")
     ((_, spec),) = inputs.items()
-    x, _ = files.read_inputs(data, card.get("features"))
+    x, names = files.read_inputs(data, card.get("features"))
+    if not allow_nan:
+        files.check_no_gaps(x, names, data)
     if x.ndim == 2 and len(spec["shape"]) > 2 and None not in spec["shape"][1:]:  # a row of a table is a flat sample
         if x.shape[1] != int(np.prod(spec["shape"][1:])):
             raise DataError(
                 f"A row must have {np.prod(spec['shape'][1:])} values. Received: {x.shape[1]} in {str(data)!r}"
             )
         x = x.reshape(-1, *spec["shape"][1:])
-    table = _table(model.predict(x), card.get("class_names") or [])
+    table = _table(model.predict(x, allow_nan=allow_nan), card.get("class_names") or [], _target(card))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
@@ -93,8 +98,19 @@ def predict(path: Path, data: Path, *, out: Path | None) -> None:
         raise DataError(f"--out must be a file that can be written. Received: {str(out)!r} ({error})") from error
 
 
-def _table(found: dict[str, np.ndarray], classes: list[str]) -> dict[str, list[Any]]:
-    """Columns by name: the label first; an output of several values is as many columns."""
+def _target(card: Mapping[str, Any]) -> str:
+    """What heads the column of a predicted number: the target's name with its unit, as far as the card knows them."""
+    target = card.get("target")
+    if card.get("class_names") or not isinstance(target, Mapping) or not target.get("name"):
+        return ""
+    unit = target.get("unit")
+    return f"{target['name']} [{unit}]" if unit else str(target["name"])
+
+
+def _table(found: dict[str, np.ndarray], classes: list[str], target: str = "") -> dict[str, list[Any]]:
+    """Columns by name: the label first; an output of several values is as many columns; a single one is `target`."""
+    if target and len(found) == 1:
+        found = {target: next(iter(found.values()))}
     table: dict[str, list[Any]] = {"label": found.pop("label").tolist()} if "label" in found else {}
     for name, values in found.items():
         flat = values.reshape(len(values), -1)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +58,8 @@ def _image(x: np.ndarray) -> np.ndarray:
     return x[..., None] if x.ndim == 3 else x
 
 
-def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...]]:
-    """Return the features and the target column, by default the last; and the names of the features.
+def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str]:
+    """Return the features and the target column, by default the last; the names of the features; and the target's.
 
     Raises:
         DataError: if the file is no table with a header line, or has features that are not numbers or rows without a
@@ -79,7 +82,7 @@ def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...]]:
     labels = table[label].to_numpy()
     # truth values beside floats would make an array of objects; labels of several types cannot be sorted
     labels = labels if labels.dtype.kind in "fiub" else labels.astype(str)
-    return (values, labels), tuple(map(str, features.columns))
+    return (values, labels), tuple(map(str, features.columns)), label
 
 
 def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -141,6 +144,43 @@ def _check_header(names: list[str], label: str, labels: Any) -> None:
         raise DataError(
             f"A .csv needs a header line that names its columns. Received: a first line of values, {', '.join(names)}"
         )
+
+
+def check_no_gaps(x: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Check that no value is missing: a graph may make a number of NaN, and a prediction of it.
+
+    Raises:
+        DataError: naming the first row and its column.
+    """
+    gaps = np.argwhere(np.isnan(x)) if x.dtype.kind == "f" else np.empty((0, x.ndim), int)
+    if not len(gaps):
+        return
+    row, *place = (int(index) for index in gaps[0])
+    where = f"column {names[place[0]]!r}" if names else f"x[{', '.join(map(str, (row, *place)))}]"
+    others = len(np.unique(gaps[:, 0])) - 1
+    more = f", and {others} more such rows" if others else ""
+    raise DataError(
+        "Every value must be there; --allow-nan predicts rows with gaps too, if the model knows what to do with NaN. "
+        f"Received: {str(path)!r} with a gap in row {row + 1}, {where}{more}"
+    )
+
+
+def check_writable(path: Path, option: str) -> None:
+    """Check, before any training, that a file can be written.
+
+    Raises:
+        DataError: if it cannot.
+    """
+    try:
+        # permissions do not say all: the disk may be read-only, or the name too long
+        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.absolute().parent):
+            pass
+        if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
+            raise PermissionError("what is there cannot be replaced")
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{option} must lie in a folder that exists and can be written. Received: {str(path)!r} ({error})"
+        ) from None
 
 
 def _number(name: str) -> bool:

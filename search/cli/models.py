@@ -123,10 +123,12 @@ def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
         made.add(layers.Flatten(name="flatten"))
         made.add(layers.Dense(64, activation="relu", name="dense1"))
     made.add(layers.Dense(64, activation="relu", name="dense2"))
-    units, output = (len(dataset.classes), "softmax") if dataset.classes else (1, None)
-    made.add(layers.Dense(units, activation=output, name="output"))
-    if not dataset.classes:
-        # so that the layers need not learn how large the targets are
-        y = parts.train[1].astype("float64")
-        made.add(layers.Rescaling(float(y.std()) or 1.0, offset=float(y.mean()), name="unscale"))
+    # the last layer's name is what the export calls its output
+    if dataset.classes:
+        made.add(layers.Dense(len(dataset.classes), activation="softmax", name="output"))
+        return made
+    # so that the layers need not learn how large the targets are
+    y = parts.train[1].astype("float64")
+    made.add(layers.Dense(1, name="scaled"))
+    made.add(layers.Rescaling(float(y.std()) or 1.0, offset=float(y.mean()), name="output"))
     return made

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from keras_acts.search.export import check_target
 from keras_acts.search.space import ActivationSpace
 
 from . import data as datasets
-from . import models
+from . import files, models
 
 
 def search(
@@ -27,6 +26,7 @@ def search(
     model: str | None,
     activations: str | None,
     per: str,
+    unit: str | None,
     out: Path | None,
     directory: Path | None,
     seed: int,
@@ -37,6 +37,10 @@ def search(
     """Load, split, search, print, export. All that can be refused is refused before the training."""
     space = ActivationSpace(split_list(activations) if activations is not None else None, per=per)
     dataset = datasets.load(data, target, task)
+    if unit is not None and dataset.classes:
+        raise DataError(
+            f"--unit is of a target of numbers. Received: --unit {unit!r} for {len(dataset.classes)} classes"
+        )
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
     place = out or Path("saved_models") / f"{dataset.name}-{models.title(model, dataset)}"
@@ -61,7 +65,7 @@ def search(
             overwrite=True,
             samples=parts.test[0],
             class_names=_class_names(built, dataset),
-            card={"features": list(dataset.features)} if dataset.features else None,
+            card=_facts(dataset, unit),
         )
     except ExportError:
         # the search was the work: it is shown also where its model cannot be kept
@@ -78,6 +82,14 @@ def search(
         _print(result.verdict, console)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
     console.print(f"Exported to {place} with its model card and report.md ({difference}).", soft_wrap=True)
+
+
+def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
+    """What only the data know, for the model card: the columns, and what is predicted in which unit."""
+    target = {"name": dataset.target, "unit": unit}
+    said = {key: value for key, value in target.items() if value}
+    facts: dict[str, Any] = {"features": list(dataset.features)} if dataset.features else {}
+    return {**facts, "target": said} if said else facts
 
 
 def _class_names(model: Any, dataset: datasets.Dataset) -> tuple[str, ...]:
@@ -101,8 +113,8 @@ def compare(
 ) -> None:
     """Load, split, train on many seeds, print the verdict, and write its runs."""
     candidates = split_list(activations)
-    if csv is not None and not os.access(csv.absolute().parent, os.W_OK):
-        raise DataError(f"--csv must lie in a folder that exists and can be written. Received: {str(csv)!r}")
+    if csv is not None:
+        files.check_writable(csv, "--csv")
     dataset = datasets.load(data, target, task)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)

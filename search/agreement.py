@@ -1,0 +1,82 @@
+"""How exactly an export must predict what its model does: as exactly as the model itself, but for a little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_acts.errors import ExportError
+
+from . import savedmodel
+from .plain import compare
+
+# relative to max(1, |prediction|); other runtimes, and still more other backends, multiply and add in another order
+LIMITS, OTHER_BACKENDS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "onnx": 1e-5}, 1e-3
+# a model's own rounding may widen a limit so many times its size, up to here
+_TIMES, _WIDEST = 4.0, 1e-4
+_FEW = 32  # samples that are predicted one by one
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What was compared with the model.
+
+    Attributes:
+        differences: the largest by kind of file, relative to max(1, |prediction|).
+        limits: what they had to keep.
+        noise: how much the model's own predictions differ between batch sizes; None where nobody had to know.
+    """
+
+    differences: Mapping[str, float]
+    limits: Mapping[str, float]
+    noise: float | None
+
+
+def judge(differences: Mapping[str, float], measure: Callable[[], float]) -> Agreement:
+    """Return the limits that the differences keep.
+
+    Args:
+        differences: by kind of file.
+        measure: the model's own noise; asked only if a difference exceeds what nearly all models keep.
+
+    Raises:
+        ExportError: naming a difference that does not keep its limit.
+    """
+    limits = {kind: LIMITS.get(kind, OTHER_BACKENDS) for kind in differences}
+    noise = None
+    if any(not found <= limits[kind] for kind, found in differences.items()):
+        noise = measure()
+        # more than this no rounding explains; not finite is no limit either
+        own = min(_TIMES * noise, _WIDEST) if np.isfinite(noise) else 0.0
+        limits = {kind: max(limit, own) for kind, limit in limits.items()}
+    for kind, found in differences.items():
+        if not found <= limits[kind]:
+            between = f"; between batch sizes the model's own predictions differ by {noise:.1g}"
+            raise ExportError(
+                f"The export must agree with the model to {limits[kind]:g}. "
+                f"Received: a difference of {found:g} ({kind}{between})"
+            )
+    return Agreement(differences, limits, noise)
+
+
+def noise(model: keras.Model, x: dict[str, np.ndarray], y: Mapping[str, np.ndarray]) -> float:
+    """Return how much the model's predictions differ between batches of 1, of 7, and of all samples.
+
+    Args:
+        model: on any backend.
+        x: samples by name.
+        y: the predictions for all of them at once.
+    """
+    first = {name: value[:_FEW] for name, value in x.items()}
+    try:
+        expected = {name: value[:_FEW] for name, value in y.items()}
+        others = [savedmodel.predict(model, first, list(y), batch_size=size) for size in (1, 7, _FEW)]
+        return max(compare(expected, found) for found in others)
+    except (
+        ValueError,
+        IndexError,
+    ):  # the shape of its outputs is not that of its samples: it is no model of single samples
+        return float("inf")
