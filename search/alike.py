@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +53,9 @@ def seen(model: keras.Model) -> Made:
     found = places(model)
     hidden = [place for place in found if place.slot.role == "hidden"]
     others = [(place.argument, place.slot.current, place.slot.role) for place in found if place.slot.role != "hidden"]
-    compiled = model.get_compile_config()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # nobody loads it
+        compiled = model.get_compile_config()
     optimizer = compiled["optimizer"]["config"] if isinstance(compiled.get("optimizer"), dict) else {}
     optimizer.pop("name", None)
     rate = optimizer.pop("learning_rate") if isinstance(optimizer.get("learning_rate"), float) else None

@@ -16,18 +16,20 @@ import keras_tuner
 from keras_acts.errors import SearchError
 
 from . import device, fresh
-from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
+from .checks import check_budget, check_data, check_every_epoch, check_strategy, check_verdict, validation_options
 from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
-from .objective import default_objective
+from .objective import checked_objectives, default_objective
 from .ownership import check_project_name, clear_project
 from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
 from .racing import cost
+from .rehearsal import rehearse
 from .result import SearchResult, TrialResult, kept
 from .rewrite import slots
 from .samples import few
+from .scoring import evaluated, numbers
 from .seeding import Stream, derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model
 from .slotwise import SlotwiseSearch
@@ -76,12 +78,16 @@ def search_activations(
         y: training targets.
         validation_data: what ranks the candidates; else the last `validation_split` of the training data, as in Keras.
         validation_split: the share of the training data that ranks the candidates, in (0, 1).
-        test_data: ``(x, y)`` that neither trains nor ranks: the models of the verdict, the best model and the baseline
-            are scored on it, once.
+        test_data: ``(x, y)`` or ``(x, y, sample_weight)`` that neither trains nor ranks: the models of the verdict, the
+            best model and the baseline are scored on it, once.
         activations: an `ActivationSpace`, or a list of names, objects and functions. By default every registered
             activation that suits a hidden layer, and Keras' gelu and silu.
         baseline: the activation to compare with; it is always tried, first.
-        objective: as in KerasTuner; by default the validation value of the model's accuracy, else of its loss.
+        objective: the name of a metric, such as ``"val_auc"``, or ``"val_OUTPUT_auc"`` with several outputs; whether
+            more of it is better the model's metric says. Of a metric of your own say it:
+            ``keras_tuner.Objective("val_mine", "max")``. By default the validation value of the model's accuracy, else
+            of its loss: the first metric that is ``"accuracy"`` or Keras' binary, categorical or sparse categorical
+            accuracy, if the model has one output; a top-k accuracy is none.
         trials: how many candidates to try.
         epochs: how long to train each.
         batch_size: as in `fit`.
@@ -129,8 +135,11 @@ def search_activations(
         if isinstance(part, tuple | list):
             check_data(model, *part[:2])
     fit_options.update(validation_options(x, y, validation_data, validation_split))
-    goal = objective or _objective(hypermodel, seed)
+    check_every_epoch(fit_options)
     fit = {**fit_options, "x": x, "y": y, "batch_size": batch_size}
+    example = _example(hypermodel, seed)
+    goal = checked_objectives(objective or default_objective(example), example)
+    rehearse(example, goal, fit, ranking=validation_data, test=test_data)
     if strategy == "random":
         reason = "strategy is 'random'"
     elif population != "auto":
@@ -299,15 +308,10 @@ def _failure(trials: tuple[TrialResult, ...]) -> str:
 
 
 def _score(model: keras.Model, test_data: Any) -> dict[str, float]:
-    parts = test_data if isinstance(test_data, tuple | list) else (test_data,)
-    values = model.evaluate(*parts, return_dict=True, verbose=0)
-    return {name: float(value) for name, value in values.items()}
+    return {name: float(value) for name, value in numbers(evaluated(model, test_data)).items()}
 
 
-def _objective(hypermodel: ActivationHyperModel, seed: int) -> str:
-    """The default objective of the model that the search trains."""
-    model = hypermodel.model
-    if not isinstance(model, keras.Model):
-        with isolated_seed(derive(seed, Stream.BUILDS)):
-            model = hypermodel.build(keras_tuner.HyperParameters())
-    return default_objective(model)
+def _example(hypermodel: ActivationHyperModel, seed: int) -> keras.Model:
+    """A model as the search trains them."""
+    with isolated_seed(derive(seed, Stream.BUILDS)):
+        return hypermodel.build(keras_tuner.HyperParameters())

@@ -9,6 +9,8 @@ import numpy as np
 
 from keras_acts.errors import ModelError
 
+from .direction import more_is_better
+from .objective import direction_of, metrics_of
 from .population import PopulationModel
 
 
@@ -64,7 +66,8 @@ class BestWeights(keras.callbacks.Callback):
         values = self._values(logs or {})
         if values is None:
             return
-        better = values < self.best if self._direction() == "min" else values > self.best
+        direction = self._direction()
+        better = more_is_better(values, direction) > more_is_better(self.best, direction)
         better = np.isfinite(values) & (better | np.isnan(self.best))
         if better.any():
             self.best, self.best_epoch = np.where(better, values, self.best), np.where(better, epoch, self.best_epoch)
@@ -108,12 +111,12 @@ class BestWeights(keras.callbacks.Callback):
         if self.mode != "auto":
             return self.mode
         name = self.monitor.removeprefix("val_")
-        if name.endswith("loss"):
-            return "min"
-        for metric in self.model._compile_metrics.metrics if self.model._compile_metrics else ():
-            direction = getattr(metric, "_direction", None)
-            if direction and (name == metric.name or name.endswith(f"_{metric.name}")):
-                return "max" if direction == "up" else "min"
+        metric = metrics_of(self.model, self.model._state.graph).get(name)
+        direction = direction_of(metric) if metric is not None else None
+        if metric is None and (name == "loss" or name.endswith("_loss")):
+            direction = "min"
+        if direction is not None:
+            return direction
         raise ModelError(f"mode must be 'min' or 'max' for a metric of unknown direction. Received: {self.monitor!r}")
 
     def _blocks(self) -> list[Any]:

@@ -9,20 +9,11 @@ import keras
 import numpy as np
 
 from .blueprint import layers_of, variables_of
+from .compiling import compile_arguments
 from .members import Member
 
 Values = Callable[[Any], Any]
 Contents = list[tuple[Any, Any]]  # variables and their values
-
-
-def compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return what `compile` was called with, for another model: with an optimizer and metrics of its own."""
-
-    def fresh(value: Any) -> Any:
-        again = isinstance(value, keras.optimizers.Optimizer | keras.metrics.Metric)
-        return type(value).from_config(value.get_config()) if again else value
-
-    return keras.tree.map_structure(fresh, dict(model._compile_config.config))
 
 
 def to_model(population: Any, slot: int, model: keras.Model) -> None:

@@ -15,6 +15,7 @@ from keras_acts.errors import SearchError
 
 from . import carry
 from .best import BestWeights
+from .direction import more_is_better
 from .members import Member, arrange
 from .population import PopulationModel
 from .seeding import Stream, derive, isolated_seed
@@ -148,12 +149,14 @@ class _Record(keras.callbacks.Callback):
             known = sorted(n for n in logs or {} if "slots/" not in n)
             raise SearchError(f"The objective must be one of {known}. Received: {name!r}")
         values = np.asarray(keras.ops.convert_to_numpy(logs[key]), float)
+        if values.shape != (len(members),):
+            raise SearchError(f"The objective must be one number a model. Received: {name!r}, {values.shape[1:]} each")
         frozen, now = set(self._cohort.population.diverged), time.perf_counter()
-        better = np.fmax if objective.direction == "max" else np.fmin
         for slot, member in enumerate(members):
             run = self._cohorts.runs[member]
             run.diverged |= slot in frozen or not np.isfinite(values[slot])
-            run.best = float(better(run.best, values[slot]))
+            before, score = (more_is_better(value, objective.direction) for value in (run.best, float(values[slot])))
+            run.best = more_is_better(float(np.fmax(before, score)), objective.direction)
             run.epochs = max(run.epochs, epoch + 1)
             run.seconds += (now - self._clock) / len(members)
         self._clock, self._cohort.epochs = now, epoch + 1

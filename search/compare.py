@@ -15,12 +15,14 @@ from keras_acts.errors import DataError, ModelError, SearchError
 
 from . import device
 from .checks import check_budget, check_data, validation_options
+from .direction import more_is_better
 from .guessing import best_guess
 from .judge import judge
 from .labels import count_labels
 from .looks import look, planned
 from .objective import checked_objective, default_objective
 from .progress import Progress
+from .rehearsal import rehearse
 from .replicate import Replicates
 from .rewrite import slots, with_activations
 from .seeding import Stream, derive, isolated_seed
@@ -64,9 +66,10 @@ def compare_activations(
         baseline: what the others have to beat; by default relu, if it is among `activations`, else the model's own.
         validation_data: what the looks see; else the last `validation_split` of the training data, as in Keras.
         validation_split: the share of the training data for the looks, in (0, 1).
-        test_data: ``(x, y)`` that the verdict is about. Without, it is about the validation data, and all seeds are
-            trained: what a look has seen cannot be judged as if it had not.
-        objective: as in KerasTuner, such as ``"val_accuracy"``; by default the model's accuracy, else its loss.
+        test_data: ``(x, y)`` or ``(x, y, sample_weight)`` that the verdict is about. Without, it is about the
+            validation data, and all seeds are trained: what a look has seen cannot be judged as if it had not.
+        objective: as in `search_activations`, such as ``"val_accuracy"``; by default the model's accuracy, else its
+            loss.
         seeds: the most seeds, at least 2.
         looks: how many planned looks, the last one at the end; 1 trains all seeds.
         epochs: how long to train each.
@@ -96,7 +99,7 @@ def compare_activations(
         )
     if not isinstance(model, keras.Model) or not model.compiled:
         raise ModelError(f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}")
-    goal = checked_objective(objective or default_objective(model))
+    goal = checked_objective(objective or default_objective(model), model)
     base, candidates = checked_candidates(model, activations, baseline)
     check_data(model, x, y)
     for part in (validation_data, test_data):
@@ -108,6 +111,9 @@ def compare_activations(
         **validation_options(x, y, validation_data, validation_split),
         **{"x": x, "y": y, "epochs": epochs, "batch_size": batch_size, **fit_options},
     }
+    with isolated_seed(seed):
+        example = with_activations(model, candidates[0])
+    rehearse(example, goal, fit, ranking=validation_data, test=test_data)
     builds = [lambda c=candidate: with_activations(model, c) for candidate in candidates]
     names = [str(candidate) for candidate in candidates]
     trainer = trainer_for(model, candidates, builds)
@@ -164,7 +170,7 @@ def decide(
                         f"The objective must be one of {sorted(replicates.runs.history)}. Received: {objective.name!r}"
                     )
             if len(plan) > 1:
-                scores = (1 if maximize else -1) * replicates.runs.scores(metric, "validation")
+                scores = more_is_better(replicates.runs.scores(metric, "validation"), objective.direction)
                 looked.append(look(dict(zip(replicates.names, scores.T, strict=True)), baseline, plan))
                 progress.say(str(looked[-1]))
                 if looked[-1].stop:

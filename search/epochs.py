@@ -13,6 +13,7 @@ from .carry import per_variable
 from .feed import are_arrays, without_waits
 from .loop import Block
 from .population import PopulationModel
+from .scoring import numbers
 
 Hook = Callable[[int, Any, int, dict[str, float]], None]
 Done = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]
@@ -179,7 +180,8 @@ def train_until_done(
 def slot_logs(logs: dict[str, Any], slot: int) -> dict[str, float]:
     """Return the logs that an ordinary model in the place of a slot would have."""
     apart = {name.replace("slots/", ""): values[slot] for name, values in logs.items() if "slots/" in name}
-    return {name: float(apart.get(name, value)) for name, value in logs.items() if "slots/" not in name}
+    own = {name: apart.get(name, value) for name, value in logs.items() if "slots/" not in name}
+    return {name: float(value) for name, value in numbers(own).items()}
 
 
 def length(history: Mapping[str, list[float]]) -> int:

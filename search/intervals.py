@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from .labels import count_labels
+from .scoring import evaluated, numbers
 
 LEVEL = 0.95
 _PARTS = 10
@@ -24,25 +25,29 @@ def with_intervals(model: keras.Model, test_data: Any, values: Mapping[str, floa
 
     Args:
         model: the model that was evaluated.
-        test_data: the arrays ``(x, y)``, with one of a kind each; else there are no intervals.
-        values: what `evaluate` returned.
+        test_data: the arrays ``(x, y)``, with one of a kind each, and weights if there are any; else there are no
+            intervals.
+        values: what `evaluate` returned, each a number.
     """
-    x, y = (*test_data, None)[:2] if isinstance(test_data, tuple | list) else (None, None)
-    count = len(x) if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) else 0
+    x, y, weight = (*test_data, None, None)[:3] if isinstance(test_data, tuple | list) else (None, None, None)
+    arrays = all(isinstance(part, np.ndarray) for part in (x, y)) and isinstance(weight, np.ndarray | None)
+    count = len(x) if arrays else 0
     found: dict[str, dict[str, Any]] = {name: {"value": float(value)} for name, value in values.items()}
     if not count or not isinstance(y, np.ndarray):
         return found
     outputs = getattr(model, "outputs", None) or []
     labels = count_labels(y, outputs[0].shape) if len(outputs) == 1 else count
     shares = [name for name in values if name == "acc" or name.endswith("accuracy")]
-    by_wilson = shares if labels == count else []
+    # nor are weighted samples trials of one kind
+    by_wilson = shares if labels == count and weight is None else []
     for name in by_wilson:
         found[name] |= _entry(wilson(values[name], count), "Wilson", count)
     others = [name for name in values if name not in by_wilson]
     if count < 2 * _PARTS or not others:
         return found
     cuts = np.array_split(np.random.default_rng(0).permutation(count), _PARTS)
-    parts = [model.evaluate(x[rows], y[rows], return_dict=True, verbose=0) for rows in cuts]
+    cut = [(x[rows], y[rows], None if weight is None else weight[rows]) for rows in cuts]
+    parts = [numbers(evaluated(model, part)) for part in cut]
     for name in others:
         scores = [float(part[name]) for part in parts]
         low, high = _student(float(values[name]), scores)

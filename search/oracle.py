@@ -9,6 +9,7 @@ import keras_tuner
 from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
+from .objective import checked_objectives
 from .seeding import Stream, derive
 
 DIVERGED = "diverged"
@@ -23,7 +24,7 @@ class ActivationOracle(keras_tuner.Oracle):
     result, not a failure: it never counts towards `max_consecutive_failed_trials`.
 
     Args:
-        objective: as in KerasTuner.
+        objective: as in KerasTuner; a name is that of one of Keras' metrics, which says whether more is better.
         max_trials: as in KerasTuner.
         seed: of the proposals; the same seed proposes the same trials, also after a resume. 0 is a seed like any other.
         choice: the name of the `Choice` hyperparameter that holds the activation; what the names begin with for groups.
@@ -38,7 +39,7 @@ class ActivationOracle(keras_tuner.Oracle):
     def __init__(
         self, objective: Any = None, max_trials: int = 20, *, seed: int = 0, choice: str = "act", **kwargs: Any
     ):
-        super().__init__(objective=objective, max_trials=max_trials, seed=seed or 1, **kwargs)
+        super().__init__(objective=checked_objectives(objective), max_trials=max_trials, seed=seed or 1, **kwargs)
         self.seed, self.choice = seed, choice
         self._directions: dict[str, str] = {}  # of metrics
 

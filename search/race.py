@@ -19,6 +19,7 @@ from scipy import stats
 from keras_acts.errors import ModelError, SearchError
 
 from .cohorts import Cohorts, Run
+from .direction import more_is_better
 from .fresh import KEPT
 from .groups import chosen_slots
 from .journal import Journal
@@ -175,7 +176,7 @@ class RaceSearch:
 
     def model(self, candidate: Choice) -> keras.Model | None:
         """Return the candidate's best model; None if it diverged, or left the race and was not finished."""
-        runs = [(self._sign * run.best, m) for m, run in self._runs_of(candidate).items() if run.epochs]
+        runs = [(self._better(run.best), m) for m, run in self._runs_of(candidate).items() if run.epochs]
         if any(self._cohorts.runs[member].diverged for _, member in runs):
             return None
         members = [member for _, member in sorted(runs, key=lambda one: -one[0])]
@@ -206,12 +207,12 @@ class RaceSearch:
         """How many epochs all runs have together."""
         return sum(run.epochs for run in self._cohorts.runs.values())
 
-    @property
-    def _sign(self) -> int:
-        return 1 if self.objective.direction == "max" else -1
+    def _better(self, score: float) -> float:
+        """A score as a number of which more is better, or that number as a score."""
+        return more_is_better(score, self.objective.direction)
 
     def _order(self, row: TrialResult) -> tuple[float, ...]:
-        return (-(row.epochs or 0), -(row.seeds or 0), -self._sign * (row.score or 0.0))
+        return (-(row.epochs or 0), -(row.seeds or 0), -self._better(row.score or 0.0))
 
     def _runs_of(self, candidate: Choice) -> dict[Member, Run]:
         return {member: run for member, run in self._cohorts.runs.items() if member.candidate == candidate}
@@ -240,7 +241,7 @@ class RaceSearch:
 
     def _scores(self, heat: Heat) -> np.ndarray:
         runs = [self._cohorts.runs[member] for member in self._members(heat)]
-        scores = [np.nan if run.diverged else self._sign * run.best for run in runs]
+        scores = [np.nan if run.diverged else self._better(run.best) for run in runs]
         return np.reshape(scores, (len(heat.candidates), heat.seeds))
 
     def _epoch(self, slots: int) -> None:
@@ -260,7 +261,7 @@ class RaceSearch:
         index = int(np.nanargmax(last.means))
         scores, n = last.scores[index], last.heat.seeds
         margin = f" ± {stats.t.isf(0.025, n - 1) * scores.std(ddof=1) / math.sqrt(n):.2g}" if n > 1 else ""
-        return f"best {last.heat.candidates[index]} {self._sign * float(last.means[index]):.4f}{margin}"
+        return f"best {last.heat.candidates[index]} {self._better(float(last.means[index])):.4f}{margin}"
 
     def _line(self, heat: Heat) -> str:
         diverged = int(np.isnan(self._race.rounds[-1].means).sum())

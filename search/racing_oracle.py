@@ -14,6 +14,7 @@ import keras_acts
 from keras_acts.errors import SearchError
 
 from .candidate import Candidate
+from .direction import more_is_better
 from .entries import read_activation
 from .objective import checked_objective
 from .oracle import ActivationOracle
@@ -167,8 +168,7 @@ class RacingOracle(ActivationOracle):
     def _score(self, trials: list[Trial]) -> float:
         if any(trial.status == TrialStatus.FAILED for trial in trials):
             return float("nan")
-        sign = 1 if self.objective.direction == "max" else -1
-        return max(sign * trial.score for trial in trials)
+        return max(more_is_better(trial.score, self.objective.direction) for trial in trials)
 
 
 def _values(point: Point, heat: Heat, trials: list[Trial]) -> dict[str, Any]:

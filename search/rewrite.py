@@ -11,6 +11,7 @@ import keras
 from keras_acts.errors import ModelError
 
 from .candidate import Candidate
+from .compiling import compile_arguments
 from .gain import rescaled
 from .graph import MODELS, parts_of
 from .slots import Place, Slot, SlotTable, is_activation, places, slots
@@ -104,10 +105,10 @@ def _dtype_policy(policy: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _compiled(model: Any, wanted: bool) -> Iterator[None]:
+def _not_compiled(model: Any) -> Iterator[None]:
     """Keras compiles the clone of a model that says that it is compiled."""
     before = model.compiled
-    model.compiled = before and wanted
+    model.compiled = False
     try:
         yield
     finally:
@@ -155,18 +156,16 @@ class _Copy:
 
     def model(self, model: Any) -> Any:
         """Return the copy of a model."""
-        # what is not registered can be compiled with, so it can be compiled with again
-        used = keras.tree.flatten(model._compile_config.config) if model.compiled else []
-        known = {kind.__name__: kind for kind in (f if hasattr(f, "__name__") else type(f) for f in used)}
-        if "<lambda>" in known:
-            raise ModelError(
-                "A model that is compiled with a lambda cannot be copied: define a function instead. "
-                f"Received: {model.name!r}"
-            )
-        with keras.saving.custom_object_scope(known), _compiled(model, self._compiled):
+        # Keras would compile the copy from a config, which holds the names of functions only
+        with _not_compiled(model):
             # clone_model's own way into nested models differs between versions, and leads into no wrapper
             call = None if isinstance(model, keras.Sequential) else _call
-            return keras.models.clone_model(model, clone_function=self.layer, call_function=call)
+            copy = keras.models.clone_model(model, clone_function=self.layer, call_function=call)
+        if model.compiled and self._compiled:
+            copy.compile(**compile_arguments(model))
+            if copy.built and copy.optimizer is not None:
+                copy.optimizer.build(copy.trainable_variables)
+        return copy
 
     def layer(self, layer: Any) -> Any:
         """Return the copy of a layer or operation, with its new arguments."""

@@ -16,6 +16,7 @@ from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
 from keras_acts.errors import ModelError
 
+from .compiling import fresh_metric
 from .layout import with_logits
 
 Tensor = Any
@@ -134,7 +135,7 @@ class _SlotCopies(keras.metrics.Metric):
 
     def __init__(self, metric: keras.metrics.Metric, slots: int):
         super().__init__(name=metric.name, dtype=metric.dtype)
-        self.copies = [type(metric).from_config(metric.get_config()) for _ in range(slots)]
+        self.copies = [fresh_metric(metric) for _ in range(slots)]
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         for i, metric in enumerate(self.copies):
@@ -154,7 +155,8 @@ def _slot_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metr
     plain = wraps and type(metric).update_state is keras.metrics.MeanMetricWrapper.update_state
     at_once = plain and metric._fn in _LAST_AXIS_METRICS and _on_last_axis(metric._fn_kwargs)
     made = (_SlotFunctionMean if at_once else _SlotCopies)(metric, slots)
-    made._direction = getattr(metric, "_direction", None)  # "up" or "down": what is better
+    if hasattr(metric, "_direction"):  # "up" or "down": what is better
+        made._direction = metric._direction
     return made
 
 

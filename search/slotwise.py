@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from . import changes
+from .direction import more_is_better
 from .groups import Assignment, chosen_slots, groups
 from .members import Choice
 from .progress import RaceProgress
@@ -245,8 +246,8 @@ class SlotwiseSearch:
         return Assignment(tuple((group, candidate) for group in self._groups))
 
     def _order(self, choice: Assignment, row: TrialResult) -> tuple[float, ...]:
-        sign = 1 if self.objective.direction == "max" else -1
-        return (choice != self._chosen, -(row.epochs or 0), row.status != "completed", -sign * (row.score or 0.0))
+        score = more_is_better(row.score or 0.0, self.objective.direction)
+        return (choice != self._chosen, -(row.epochs or 0), row.status != "completed", -score)
 
     def _hyperparameters(self, candidate: Choice) -> dict[str, Any]:
         return {

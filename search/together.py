@@ -17,6 +17,7 @@ from . import carry, planner
 from .alike import Made, check_training, searched, seen
 from .blueprint import layers_of, variables_of, weights_of
 from .checkpoints import Checkpoints
+from .direction import more_is_better
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
@@ -213,7 +214,7 @@ class Together:
                 """Keep the score of those trials, and their checkpoint if it is the best of their executions."""
                 slots, scores = epochs.inside[places], best.best[places]
                 bests[-1][slots] = scores
-                better = scores < tops[slots] if direction == "min" else scores > tops[slots]
+                better = more_is_better(scores, direction) > more_is_better(tops[slots], direction)
                 better = np.isfinite(scores) & (better | np.isnan(tops[slots]))
                 tops[slots[better]] = scores[better]
                 taken = best.best_epoch + 1 - fit.get("initial_epoch", 0)

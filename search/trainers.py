@@ -15,6 +15,7 @@ from . import carry, planner
 from .feed import BY_SEED, are_arrays
 from .members import Member
 from .population import PopulationModel
+from .scoring import evaluated, numbers
 from .seeding import isolated_seed
 
 _STEPS = 100  # of a population's training in one call: less Python an epoch
@@ -93,8 +94,9 @@ class PopulationTrainer:
                 for own, mine in zip(rows, wave, strict=False):  # the last wave may be smaller
                     value[own] = mine[i]
                 variable.assign(value)
-            found = _evaluate(self._population, data)
-            slots = {name[6:]: self._by_seed(value) for name, value in found.items() if name.startswith("slots/")}
+            found = evaluated(self._population, data)
+            each = {name[6:]: value for name, value in found.items() if name.startswith("slots/")}
+            slots = {name: self._by_seed(value) for name, value in numbers(each, axes=1).items()}
             yield from ({name: value[s] for name, value in slots.items()} for s in range(len(wave)))
 
     def _wave(self, seeds: Sequence[int], fit: Mapping[str, Any]) -> list[Trained]:
@@ -113,10 +115,9 @@ class PopulationTrainer:
         with isolated_seed(seeds[0]):
             logs = population.fit(**{**fit, **own}, verbose=0).history
         diverged = self._by_seed(np.isin(np.arange(len(members)), population.diverged))
+        each = {name.replace("slots/", ""): np.stack(values) for name, values in logs.items() if "slots/" in name}
         history = {
-            name.replace("slots/", ""): self._by_seed(np.stack(values, axis=1)).swapaxes(1, 2)
-            for name, values in logs.items()
-            if "slots/" in name
+            name: self._by_seed(values.swapaxes(0, 1)).swapaxes(1, 2) for name, values in numbers(each, axes=2).items()
         }
         weights = [[v[own] for own in rows] for variable, rows in self._stacked() for v in _values([variable])]
         return [
@@ -184,9 +185,9 @@ class OneByOneTrainer:
         for build in self._builds:
             with isolated_seed(seed):
                 model = build()
-                logs.append(model.fit(**fit, verbose=0).history)
+                logs.append(numbers(model.fit(**fit, verbose=0).history, axes=1))
             weights += model.get_weights()
-        history = {name: stacked([np.asarray(one[name]) for one in logs], axis=-1) for name in logs[0]}
+        history = {name: stacked([one[name] for one in logs], axis=-1) for name in logs[0]}
         return Trained(history, ~np.isfinite(history["loss"]).all(axis=0), weights)
 
     def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
@@ -200,7 +201,7 @@ class OneByOneTrainer:
                 model = build()
             mine, weights = weights[: len(model.weights)], weights[len(model.weights) :]
             model.set_weights(mine)
-            found.append(_evaluate(model, data))
+            found.append(numbers(evaluated(model, data)))
         return {name: np.array([one[name] for one in found]) for name in found[0]}
 
 
@@ -236,11 +237,6 @@ def trainer_for(
 def _largest_part(count: int, most: int) -> int:
     """The largest number up to `most` that divides `count`: populations of one size are traced once."""
     return max(size for size in range(1, most + 1) if count % size == 0)
-
-
-def _evaluate(model: keras.Model, data: Any) -> dict[str, Any]:
-    parts = data if isinstance(data, tuple | list) else (data,)
-    return model.evaluate(*parts, return_dict=True, verbose=0)
 
 
 def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
+from .direction import more_is_better
 from .members import Choice
 from .oracle import is_diverged
 from .progress import SearchProgress
@@ -97,8 +98,9 @@ class TrialSearch(ActivationTuner):
         return next(own, None)
 
     def _ranked(self) -> list[Trial]:
-        scored = [trial for trial in self.oracle.trials.values() if self._score(trial) is not None]
-        return sorted(scored, key=self._score, reverse=self.objective.direction == "max")  # type: ignore[arg-type]
+        scored = [(score, trial) for trial in self.oracle.trials.values() if (score := self._score(trial)) is not None]
+        ranked = sorted(scored, key=lambda one: -more_is_better(one[0], self.objective.direction))
+        return [trial for _, trial in ranked]
 
     def _score(self, trial: Trial) -> float | None:
         """The trial's score; of one that an interrupt ended, the one so far."""

@@ -22,10 +22,13 @@ from keras_acts.errors import ModelError, SearchError
 
 from . import device
 from .asking import ask
-from .carry import compile_arguments
+from .checks import check_every_epoch
+from .compiling import compile_arguments
 from .hypermodel import ActivationHyperModel, takes_activation
+from .objective import check_direction, checked_objectives, needs_model
 from .oracle import DIVERGED, ActivationOracle
 from .ownership import check_project_name, clear_project
+from .scoring import numbers
 from .seeding import Stream, derive, isolated_seed
 from .together import Together
 from .watching import check_callbacks
@@ -46,7 +49,8 @@ class ActivationTuner(keras_tuner.Tuner):
     Args:
         hypermodel: a compiled Keras model; a function ``build(hp, activation)``, or ``build(hp)`` that calls
             `activation_choice`; or a `keras_tuner.HyperModel`.
-        objective: as in KerasTuner, ``"val_loss"`` by default.
+        objective: as in KerasTuner, ``"val_loss"`` by default; but whether more of a metric is better its own class
+            says. Of a metric of your own say it: ``keras_tuner.Objective("val_mine", "max")``.
         max_trials: as in KerasTuner.
         activations: an `ActivationSpace`, or what it is made of, for a model or ``build(hp, activation)``.
         choice: the name of the `Choice` hyperparameter that holds the activation, as `activation_choice` was given it.
@@ -84,6 +88,13 @@ class ActivationTuner(keras_tuner.Tuner):
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise SearchError(f"seed must be an integer >= 0. Received: seed={seed!r}")
         check_population(population)
+        made_of = _hypermodel(hypermodel, activations, choice)
+        goal = oracle.objective if oracle is not None else objective
+        example = _example(made_of, seed) if needs_model(goal) else None
+        if oracle is None:
+            goal = checked_objectives(objective, example)
+        else:
+            check_direction(oracle, example)
         self.seed, self.population, self.choice = seed, population, choice
         self._trained: dict[str, list[keras.callbacks.History]] = {}
         self.so_far: dict[str, tuple[float, int]] = {}  # of trials that an interrupt ended: score and epochs
@@ -95,8 +106,8 @@ class ActivationTuner(keras_tuner.Tuner):
         # KerasTuner builds the model several times to find the hyperparameters
         with isolated_seed(derive(seed, Stream.BUILDS)):
             super().__init__(
-                oracle or ActivationOracle(objective, max_trials, seed=seed, choice=choice, **options),
-                hypermodel=_hypermodel(hypermodel, activations, choice),
+                oracle or ActivationOracle(goal, max_trials, seed=seed, choice=choice, **options),
+                hypermodel=made_of,
                 **kwargs,
             )
 
@@ -121,6 +132,8 @@ class ActivationTuner(keras_tuner.Tuner):
         fit = inspect.signature(keras.Model.fit).bind(None, *fit_args, **fit_kwargs).arguments
         fit.pop("self")
         self.save()  # without its file, KerasTuner would begin again and forget the trials in flight
+        if fit.get("validation_data") is not None or fit.get("validation_split"):
+            check_every_epoch(fit)
         reason = self._alone(fit)
         if self.population == 1 or reason:
             self._say(reason)
@@ -223,6 +236,8 @@ class ActivationTuner(keras_tuner.Tuner):
         return self._checked(history)
 
     def _checked(self, history: Any) -> Any:
+        if isinstance(getattr(history, "history", None), dict):  # KerasTuner keeps numbers only
+            history.history = {name: list(map(float, v)) for name, v in numbers(history.history, axes=1).items()}
         # an infinite score would be the best one, or one without a checkpoint
         for name in self.watched:
             for epoch, value in enumerate(getattr(history, "history", {}).get(name, []), start=1):
@@ -320,6 +335,18 @@ def _hypermodel(hypermodel: Any, activations: Any, choice: str) -> Any:
             f"Received: activations={activations!r} with {hypermodel!r}"
         )
     return hypermodel
+
+
+def _example(hypermodel: Any, seed: int) -> keras.Model | None:
+    """A model as the search trains them; None if it cannot be built, which KerasTuner tells of."""
+    if isinstance(hypermodel, ActivationHyperModel) and isinstance(hypermodel.model, keras.Model):
+        return hypermodel.model
+    build = getattr(hypermodel, "build", hypermodel)
+    try:
+        with isolated_seed(derive(seed, Stream.BUILDS)):
+            return build(keras_tuner.HyperParameters())
+    except Exception:
+        return None
 
 
 class _Space(keras_tuner.HyperModel):

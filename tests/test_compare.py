@@ -3,6 +3,7 @@
 import random
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -254,9 +255,9 @@ def test_an_interrupt_keeps_the_populations_so_far(monkeypatch):
         ({"test_data": (X, Y[:3])}, "150 inputs and 3 labels"),
         ({"y": Y[:5]}, "60 inputs and 5 labels"),
         ({"validation_data": None, "validation_split": 0}, "validation_split must lie in"),
-        ({"objective": "val_foo"}, "metric that KerasTuner knows.*Received: objective='val_foo'"),
+        ({"objective": "val_foo"}, r"one of \['val_loss', 'val_accuracy'\].*Received: objective='val_foo'"),
         ({"objective": ["val_loss", "val_accuracy"]}, "one metric"),
-        ({"objective": "val_auc"}, r"one of \['accuracy', 'loss', .*Received: 'val_auc'"),
+        ({"objective": keras_tuner.Objective("val_auc", "max")}, r"one of \['val_accuracy', 'val_loss'\].*'val_auc'"),
     ],
 )
 def test_bad_input_gets_clear_words(changed, message):

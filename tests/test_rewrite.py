@@ -288,9 +288,11 @@ def test_a_lambda_layer_is_kept():
     np.testing.assert_array_equal(again(np.ones((1, 2))), model(np.ones((1, 2))))
 
 
-@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
-def test_a_compiled_lambda_is_refused():
+def test_a_compiled_lambda_is_kept():
     model = mlp()
-    model.compile(loss=lambda y, p: absolute(y, p))
-    with pytest.raises(ModelError, match="compiled with a lambda"):
-        with_activations(model, "mish")
+    loss, metric = (lambda y, p: absolute(y, p)), (lambda y, p: absolute(y, p) + 1)
+    model.compile(loss=loss, metrics=[metric])
+    again = with_activations(model, "relu", weights=True)
+    assert again._compile_config.config["loss"] is loss
+    x, y = np.ones((4, 4)), np.ones((4, 3))
+    assert again.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)

@@ -1,0 +1,81 @@
+"""What a model is compiled with, made again for another model: whatever the user wrote, registered or not."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_acts.errors import ModelError
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """Return what `compile` was called with, for another model: with an optimizer and metrics of its own.
+
+    Losses and functions have no state: they are the same objects.
+
+    Raises:
+        ModelError: if a metric cannot be made again.
+    """
+
+    def fresh(value: Any) -> Any:
+        if isinstance(value, keras.metrics.Metric):
+            return fresh_metric(value)
+        return type(value).from_config(value.get_config()) if isinstance(value, keras.optimizers.Optimizer) else value
+
+    return keras.tree.map_structure(fresh, dict(model._compile_config.config))
+
+
+def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
+    """Return a metric of the same class with the same arguments, in its initial state.
+
+    Raises:
+        ModelError: if its config does not tell all of its arguments.
+    """
+    kind = type(metric)
+    if kind is keras.metrics.MeanMetricWrapper:
+        # its config names the function, and Keras finds functions of its own and registered ones only
+        return kind(metric._fn, name=metric.name, dtype=metric.dtype, **metric._fn_kwargs)
+    if missing := _untold(metric):
+        raise _not_again(metric, f"it says nothing of {', '.join(missing)}")
+    try:
+        return kind.from_config(metric.get_config())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise _not_again(metric, str(error).strip().partition("\n")[0]) from error
+
+
+def _untold(metric: keras.metrics.Metric) -> list[str]:
+    """The arguments of a constructor of the user's that its config leaves out, and that may not be their defaults."""
+    kind = type(metric)
+    own_way = getattr(kind.from_config, "__func__", None) is not getattr(
+        keras.metrics.Metric.from_config, "__func__", None
+    )
+    if own_way or kind.__init__.__module__.startswith("keras."):
+        return []
+    config = metric.get_config()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # without self
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in named and parameter.name not in config and not _is_default(metric, parameter)
+    ]
+
+
+def _is_default(metric: keras.metrics.Metric, parameter: inspect.Parameter) -> bool:
+    """Whether the metric holds the argument under its name, and it is the default."""
+    if parameter.default is inspect.Parameter.empty:
+        return False
+    unknown = object()
+    held: Any = getattr(metric, parameter.name, getattr(metric, f"_{parameter.name}", unknown))
+    return type(held) is type(parameter.default) and bool(np.array_equal(held, parameter.default))
+
+
+def _not_again(metric: keras.metrics.Metric, reason: str) -> ModelError:
+    return ModelError(
+        "Every candidate has metrics of its own, made again from the config of yours: give it a get_config() that "
+        "returns all arguments of its constructor. "
+        f"Received: {metric.name!r} of class {type(metric).__name__} ({reason})"
+    )

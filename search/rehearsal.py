@@ -1,0 +1,124 @@
+"""Before the first epoch: a model evaluated once on a few samples, as it will be when the training is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_acts.errors import DataError, SearchError
+
+from .scoring import evaluated
+from .seeding import isolated_seed
+
+_SAMPLES = 8
+
+
+def rehearse(model: Any, objective: Any, fit: Mapping[str, Any], *, ranking: Any = None, test: Any = None) -> None:
+    """Check that what ranks the candidates is logged, as one number, and that the test data can be evaluated.
+
+    What cannot be tried without loss, such as a generator, is not; and if the model cannot be evaluated on what ranks,
+    its training will say why.
+
+    Args:
+        model: compiled, freshly made: it is used up.
+        objective: of the search, or several.
+        fit: the arguments of `fit`, data included.
+        ranking: the `validation_data`; None for a part of the training data.
+        test: the test data, if there are any.
+
+    Raises:
+        SearchError: if the objective is not logged, or is several numbers.
+        DataError: if the model cannot be evaluated on the test data.
+    """
+    check_again(test)
+    if not isinstance(model, keras.Model) or not model.compiled:
+        return
+    model.run_eagerly = True  # nothing to trace for a single batch
+    with isolated_seed(0):
+        try:
+            training = fit.get("x"), fit.get("y"), fit.get("sample_weight")
+            logs = _first_batch(model, training if ranking is None else ranking)
+        except Exception:
+            return
+        if logs is not None:
+            check_logged(objective, logs, final=not fit.get("callbacks"))
+        try:
+            _first_batch(model, test)
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+            raise DataError(
+                "The test data must be (x, y), (x, y, sample_weight) or a dataset that the model can be evaluated on. "
+                f"Received: test_data of type {type(test).__name__}; {reason}"
+            ) from error
+
+
+def check_again(test: Any) -> None:
+    """Check that test data can be read for each model: a generator is empty after the first.
+
+    Raises:
+        DataError: if they cannot, or are of more than three parts, or of parts of different length.
+    """
+    if hasattr(test, "__next__"):
+        raise DataError(
+            f"test_data are read for every model: give arrays or a dataset. Received: {type(test).__name__}"
+        )
+    if not isinstance(test, tuple | list):
+        return
+    if not 1 <= len(test) <= 3:
+        raise DataError(f"test_data must be (x, y) or (x, y, sample_weight). Received: {len(test)} parts")
+    counts = [len(part) for part in keras.tree.flatten(tuple(test)) if len(getattr(part, "shape", ())) > 0]
+    if len(set(counts)) > 1:
+        raise DataError(f"The parts of test_data must be of as many samples. Received: {counts}")
+
+
+def check_logged(objective: Any, logs: Mapping[str, np.ndarray], *, final: bool = True) -> None:
+    """Check that the model logs an objective, and that it is one number.
+
+    Args:
+        objective: of the search, or several.
+        logs: of the model.
+        final: whether no callback may add to them.
+
+    Raises:
+        SearchError: if not.
+    """
+    for one in _single(objective):
+        name = one.name.removeprefix("val_")
+        if name not in logs and not final:
+            continue
+        if name not in logs:
+            known = [f"val_{key}" for key in logs]
+            raise SearchError(f"The objective must be one of {known}. Received: {one.name!r}")
+        shape = np.shape(logs[name])
+        if shape:
+            raise SearchError(
+                "An objective must be one number; give the metric an average, such as F1Score(average='macro'). "
+                f"Received: {one.name!r}, which is {shape[0]} numbers"
+            )
+
+
+def _single(objective: Any) -> Iterable[keras_tuner.Objective]:
+    several = getattr(objective, "objectives", None) or (objective if isinstance(objective, list) else [objective])
+    return [one for one in several if type(one) is keras_tuner.Objective]
+
+
+def _first_batch(model: keras.Model, data: Any) -> dict[str, np.ndarray] | None:
+    """Evaluate a model on the first samples; None without data, or with such as can be read once only."""
+    parts = data if isinstance(data, tuple | list) else (data,)
+    if not parts or parts[0] is None or any(hasattr(part, "__next__") for part in parts):
+        return None
+    if not isinstance(data, tuple | list):
+        return evaluated(model, data, steps=1)
+    inputs = getattr(model, "inputs", None) or []
+    count = next((i.shape[0] for i in inputs if i.shape[0] is not None), _SAMPLES)
+    few = keras.tree.map_structure(lambda part: part if part is None else _few(part, count), tuple(data))
+    return evaluated(model, few, batch_size=count)
+
+
+def _few(part: Any, count: int) -> Any:
+    rows = getattr(part, "iloc", part)  # pandas would look for names
+    return rows[:count]
