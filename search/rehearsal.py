@@ -37,7 +37,6 @@ def rehearse(model: Any, objective: Any, fit: Mapping[str, Any], *, ranking: Any
     check_again(test)
     if not isinstance(model, keras.Model) or not model.compiled:
         return
-    model.run_eagerly = True  # nothing to trace for a single batch
     with isolated_seed(0):
         try:
             training = fit.get("x"), fit.get("y"), fit.get("sample_weight")
@@ -112,11 +111,23 @@ def _first_batch(model: keras.Model, data: Any) -> dict[str, np.ndarray] | None:
     if not parts or parts[0] is None or any(hasattr(part, "__next__") for part in parts):
         return None
     if not isinstance(data, tuple | list):
-        return evaluated(model, data, steps=1)
+        return _evaluated(model, data, steps=1)
     inputs = getattr(model, "inputs", None) or []
     count = next((i.shape[0] for i in inputs if i.shape[0] is not None), _SAMPLES)
     few = keras.tree.map_structure(lambda part: part if part is None else _few(part, count), tuple(data))
-    return evaluated(model, few, batch_size=count)
+    return _evaluated(model, few, batch_size=count)
+
+
+def _evaluated(model: keras.Model, data: Any, **options: Any) -> dict[str, np.ndarray]:
+    """Evaluate without tracing, which takes longer than one batch; or else as it will be."""
+    model.run_eagerly = True
+    model.make_test_function(force=True)
+    try:
+        return evaluated(model, data, **options)
+    except Exception:  # some layers and metrics run in a graph only
+        model.run_eagerly = False
+        model.make_test_function(force=True)
+        return evaluated(model, data, **options)
 
 
 def _few(part: Any, count: int) -> Any:
