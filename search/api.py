@@ -16,7 +16,14 @@ import keras_tuner
 from keras_acts.errors import SearchError
 
 from . import device, fresh
-from .checks import check_budget, check_data, check_strategy, check_verdict, validation_options
+from .checks import (
+    check_budget,
+    check_data,
+    check_every_epoch,
+    check_strategy,
+    check_verdict,
+    validation_options,
+)
 from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
@@ -121,6 +128,7 @@ def search_activations(
     check_population(population)
     check_strategy(strategy, max_epochs, max_seconds)
     check_project_name(project_name)
+    check_every_epoch(fit_options)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))

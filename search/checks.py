@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -47,6 +48,20 @@ def check_verdict(seeds: int) -> None:
         raise SearchError(
             "verdict must be 0 or an integer >= 2, a number of seeds: one says nothing about the noise between seeds. "
             f"Received: verdict={seeds!r}"
+        )
+
+
+def check_every_epoch(fit: Mapping[str, Any]) -> None:
+    """Check that every epoch is validated: the best epoch is kept, and the last one is judged.
+
+    Raises:
+        SearchError: if some are not.
+    """
+    every = fit.get("validation_freq", 1)
+    if every != 1:
+        raise SearchError(
+            "validation_freq must be 1: every epoch has a score, of which the best is kept and the last is judged. "
+            f"Received: validation_freq={every!r}"
         )
 
 

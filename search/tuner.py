@@ -23,6 +23,7 @@ from keras_acts.errors import ModelError, SearchError
 from . import device
 from .asking import ask
 from .carry import compile_arguments
+from .checks import check_every_epoch
 from .hypermodel import ActivationHyperModel, takes_activation
 from .oracle import DIVERGED, ActivationOracle
 from .ownership import check_project_name, clear_project
@@ -120,6 +121,7 @@ class ActivationTuner(keras_tuner.Tuner):
         """Search; the arguments are those of `keras.Model.fit`."""
         fit = inspect.signature(keras.Model.fit).bind(None, *fit_args, **fit_kwargs).arguments
         fit.pop("self")
+        check_every_epoch(fit)
         self.save()  # without its file, KerasTuner would begin again and forget the trials in flight
         reason = self._alone(fit)
         if self.population == 1 or reason:
