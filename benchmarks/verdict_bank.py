@@ -61,8 +61,14 @@ def default_cache() -> Path:
 
 
 def load_or_train(data: str, target: str | None, *, seeds: int, epochs: int, batch_size: int, cache: Path) -> Bank:
-    """Return the bank from the cache, or train it: `seeds` populations, one batch order each."""
+    """Return the bank from the cache, or train it: `seeds` populations, one batch order each.
+
+    Raises:
+        SystemExit: if the data have no classes, before anything is trained: its scores are accuracies.
+    """
     dataset = datasets.load(data, target)
+    if not dataset.classes:
+        raise SystemExit(f"The data must have classes: the bank holds accuracies. Received: {data!r}, a regression")
     parts = dataset.split(0)
     settings = {
         "data": hashlib.sha256(dataset.x.tobytes() + dataset.y.tobytes()).hexdigest(),

@@ -127,6 +127,7 @@ def search_activations(
     check_population(population)
     check_strategy(strategy, max_epochs, max_seconds)
     check_project_name(project_name)
+    check_every_epoch(fit_options)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
@@ -135,7 +136,6 @@ def search_activations(
         if isinstance(part, tuple | list):
             check_data(model, *part[:2])
     fit_options.update(validation_options(x, y, validation_data, validation_split))
-    check_every_epoch(fit_options)
     fit = {**fit_options, "x": x, "y": y, "batch_size": batch_size}
     example = _example(hypermodel, seed)
     goal = checked_objectives(objective or default_objective(example), example)

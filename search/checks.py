@@ -51,6 +51,20 @@ def check_verdict(seeds: int) -> None:
         )
 
 
+def check_every_epoch(fit: Mapping[str, Any]) -> None:
+    """Check that every epoch is validated: the best epoch is kept, and the last one is judged.
+
+    Raises:
+        SearchError: if some are not.
+    """
+    every = fit.get("validation_freq", 1)
+    if every != 1:
+        raise SearchError(
+            "validation_freq must be 1: every epoch has a score, of which the best is kept and the last is judged. "
+            f"Received: validation_freq={every!r}"
+        )
+
+
 def validation_options(x: Any, y: Any, validation_data: Any, validation_split: float) -> dict[str, Any]:
     """Return the argument of `fit` that says what validates.
 
@@ -64,19 +78,6 @@ def validation_options(x: Any, y: Any, validation_data: Any, validation_split: f
     if not 0 < validation_split < 1:
         raise SearchError(f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}")
     return {"validation_split": validation_split}
-
-
-def check_every_epoch(fit: Mapping[str, Any]) -> None:
-    """Check that each epoch is validated: a search ranks by the best one.
-
-    Raises:
-        SearchError: if not.
-    """
-    if (frequency := fit.get("validation_freq", 1)) != 1:
-        raise SearchError(
-            "validation_freq must be 1 in a search: it ranks by the best epoch, so that each is validated. "
-            f"Received: validation_freq={frequency!r}"
-        )
 
 
 def check_data(model: Any, x: Any, y: Any = None) -> None:

@@ -51,6 +51,7 @@ class Cohorts:
     """Trains members of one model, all of them at once.
 
     What a run scores depends on its candidate, its seed and the stretches only, not on when it began or beside whom.
+    But layers of noise, such as Dropout, draw for all members of a population at once, so there it does.
 
     Args:
         model: compiled.

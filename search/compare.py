@@ -14,7 +14,7 @@ import numpy as np
 from keras_acts.errors import DataError, ModelError, SearchError
 
 from . import device
-from .checks import check_budget, check_data, validation_options
+from .checks import check_budget, check_data, check_every_epoch, validation_options
 from .direction import more_is_better
 from .guessing import best_guess
 from .judge import judge
@@ -93,6 +93,7 @@ def compare_activations(
         mish beats relu by 0.98 ± 0.15 points (16 seeds, p < 0.001)
     """
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
+    check_every_epoch(fit_options)
     if seeds < 2:
         raise SearchError(
             f"seeds must be at least 2: one seed says nothing about the noise between seeds. Received: seeds={seeds!r}"

@@ -97,7 +97,7 @@ class SearchProgress(Progress):
 
 
 class RaceProgress(Progress):
-    """Shows a race: its rung, how many candidates are alive, the best so far with its interval, the time left.
+    """Shows a race: its rung, how many candidates are alive, the best so far with its spread, the time left.
 
     Args:
         total: how many epochs all runs have together.

@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy import stats
 
 from keras_acts.errors import ModelError, SearchError
 
@@ -48,8 +47,6 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
         return str(error)
     if hasattr(fit["x"], "__next__"):
         return "the data can be read once only"
-    if fit.get("validation_freq", 1) != 1:
-        return "not every epoch is validated"
     single = [c for c in keras.tree.flatten(fit.get("callbacks") or []) if not isinstance(c, KEPT)]
     if single:
         return f"the callback {type(single[0]).__name__} belongs to a single model"
@@ -254,14 +251,17 @@ class RaceSearch:
             raise _Over
 
     def _best(self) -> str:
-        """The best of the last round, with the 95 % interval of its mean over the seeds."""
+        """The best of the last round, with the spread of its scores over the seeds.
+
+        That is no interval: it is the best of many, picked by these very scores, and looks better than it is.
+        """
         if not self._race.rounds or not np.isfinite(self._race.rounds[-1].means).any():
             return ""
         last = self._race.rounds[-1]
         index = int(np.nanargmax(last.means))
         scores, n = last.scores[index], last.heat.seeds
-        margin = f" ± {stats.t.isf(0.025, n - 1) * scores.std(ddof=1) / math.sqrt(n):.2g}" if n > 1 else ""
-        return f"best {last.heat.candidates[index]} {self._better(float(last.means[index])):.4f}{margin}"
+        spread = f" (spread over {n} seeds {scores.std(ddof=1):.2g})" if n > 1 else ""
+        return f"best {last.heat.candidates[index]} {self._better(float(last.means[index])):.4f}{spread}"
 
     def _line(self, heat: Heat) -> str:
         diverged = int(np.isnan(self._race.rounds[-1].means).sum())

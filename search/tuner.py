@@ -131,9 +131,8 @@ class ActivationTuner(keras_tuner.Tuner):
         """Search; the arguments are those of `keras.Model.fit`."""
         fit = inspect.signature(keras.Model.fit).bind(None, *fit_args, **fit_kwargs).arguments
         fit.pop("self")
+        check_every_epoch(fit)
         self.save()  # without its file, KerasTuner would begin again and forget the trials in flight
-        if fit.get("validation_data") is not None or fit.get("validation_split"):
-            check_every_epoch(fit)
         reason = self._alone(fit)
         if self.population == 1 or reason:
             self._say(reason)
