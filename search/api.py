@@ -4,34 +4,47 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
 
-from keras_acts.errors import SearchError
+from keras_acts.errors import ModelError, SearchError
 
 from . import device, fresh
-from .checks import check_budget, check_data, check_every_epoch, check_strategy, check_verdict, validation_options
-from .groups import chosen_slots
+from .checks import (
+    check_budget,
+    check_data,
+    check_every_epoch,
+    check_readable_again,
+    check_strategy,
+    check_targets,
+    check_verdict,
+    may_mask,
+    validation_options,
+)
+from .evaluation import scores, validated
+from .groups import Group, chosen_slots, groups
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
+from .members import Choice
 from .objective import checked_objectives, default_objective
 from .ownership import check_project_name, clear_project
 from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
 from .racing import cost
+from .reasons import first_line, headline
 from .rehearsal import rehearse
 from .result import SearchResult, TrialResult, kept
 from .rewrite import slots
 from .samples import few
-from .scoring import evaluated, numbers
 from .seeding import Stream, derive, isolated_seed
-from .settings import check_resume, describe_data, describe_model
+from .settings import check_resume, describe_data, describe_model, describe_training, describe_value
 from .slotwise import SlotwiseSearch
 from .space import ActivationSpace, Candidate
 from .tracing import expected_traces
@@ -122,6 +135,7 @@ def search_activations(
         DataError: if the data do not fit each other or the model.
         ModelError: if the model cannot be searched.
     """
+    device.check_backend()
     check_budget(trials=trials, epochs=epochs, executions_per_trial=executions_per_trial)
     check_verdict(verdict)
     check_population(population)
@@ -131,14 +145,19 @@ def search_activations(
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
-    check_data(model, x, y)
+    example = _example(hypermodel, seed)
+    masks = may_mask(example)
+    check_targets(example, x, y)
+    check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):
-            check_data(model, *part[:2])
+            check_data(model, *part[:2], masks=masks)
+    if fit_options.get("callbacks") is not None:
+        fit_options["callbacks"] = keras.tree.flatten(fit_options["callbacks"])
     fit_options.update(validation_options(x, y, validation_data, validation_split))
-    fit = {**fit_options, "x": x, "y": y, "batch_size": batch_size}
-    example = _example(hypermodel, seed)
     goal = checked_objectives(objective or default_objective(example), example)
+    fit = {**fit_options, "x": x, "y": y, "batch_size": batch_size}
+    check_readable_again(fit)
     rehearse(example, goal, fit, ranking=validation_data, test=test_data)
     if strategy == "random":
         reason = "strategy is 'random'"
@@ -150,23 +169,36 @@ def search_activations(
     if reason and (strategy == "race" or max_epochs is not None or max_seconds is not None):
         raise SearchError(f"A race is not possible here. Received: {reason}")
     project = None
+    # a search that is not kept need not know its data again
+    hashed = directory is not None
+    training = describe_data(x, y, hashed=hashed)
+    validation: Any = f"the last {validation_split:g} of training"
+    if validation_data is not None:
+        validation = describe_data(validation_data, hashed=hashed)
+    way = "trials" if not raced else "race" if hypermodel.space.per == "model" else "race by layer"
+    errors: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(expected_traces())
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
         else:
             settings = {
+                "strategy": way,
                 "model": describe_model(model),
-                "data": describe_data(x, y, validation_data),
+                **describe_training(example),
+                "data": training,
+                "validation": validation,
                 "activations": hypermodel.space.fingerprint,
-                "objective": str(objective),
+                "baseline": str(base),
+                "objective": str(goal),
                 "epochs": epochs,
                 "batch_size": batch_size,
                 "executions_per_trial": executions_per_trial,
                 "seed": seed,
+                **{name: describe_value(value) for name, value in fit_options.items() if name != "validation_data"},
             }
-            if raced:
-                settings |= {"strategy": "race", "trials": trials, "max_epochs": max_epochs}
+            if raced:  # other trials may be more
+                settings |= {"trials": trials, "max_epochs": max_epochs}
             project = Path(directory) / project_name
             if overwrite:
                 clear_project(project)
@@ -202,8 +234,10 @@ def search_activations(
                 progress=RaceProgress(cost(race.rungs), verbose),
             )
         else:
+            # KerasTuner prints that it resumes
+            told: Any = sys.stderr if verbose else stack.enter_context(open(os.devnull, "w"))
             try:
-                with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints that it resumes
+                with contextlib.redirect_stdout(told):
                     found = TrialSearch(
                         hypermodel,
                         goal,
@@ -235,7 +269,7 @@ def search_activations(
         if verdict:
             if found.interrupted:
                 progress.say("Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far")
-            with contextlib.suppress(KeyboardInterrupt):
+            with _kept_going(errors, "verdict"):
                 judged = fresh.verdict(
                     model,
                     _judged(found, base),
@@ -249,19 +283,31 @@ def search_activations(
                     slots=chosen_slots(slots(model), hypermodel.space.per) if isinstance(model, keras.Model) else None,
                 )
         if judged is not None and not judged.withheld:
-            with contextlib.suppress(KeyboardInterrupt):
+            with _kept_going(errors, "finish"):
                 found.finish(judged.suggested)
             trials_done = found.results()
-        best = found.model(kept(trials_done, judged).candidate)
-        if best is None:
-            raise SearchError(_failure(()))
-        test = baseline_test = None
-        intervals = {}
+        best = test = own = baseline_test = None
+        intervals: dict[str, Any] = {}
+        with _kept_going(errors, "model"):
+            best = _model(found, kept(trials_done, judged).candidate)
+        if best is not None and found.objective.name.startswith("val_"):
+            with _kept_going(errors, "validation"):
+                own = validated(best, fit)
+        if best is not None and test_data is not None:
+            with _kept_going(errors, "test"):
+                test = scores(best, test_data)
+                intervals = {name: {"value": value} for name, value in test.items()}
+            with _kept_going(errors, "intervals"):
+                weighted = isinstance(test_data, tuple | list) and len(test_data) > 2  # those have none
+                if test is not None and not weighted:
+                    intervals = with_intervals(best, test_data, test)
         if test_data is not None:
-            test = _score(best, test_data)
-            intervals = with_intervals(best, test_data, test)
-            other = found.model(base)
-            baseline_test = None if other is None else _score(other, test_data)
+            with _kept_going(errors, "baseline"):
+                other = found.model(base)
+                baseline_test = None if other is None else scores(other, test_data)
+        errors = {**found.errors, **errors}
+        for what, reason in errors.items():
+            progress.say(f"What failed besides: {what}: {reason}")
     return SearchResult(
         objective=found.objective.name,
         direction=found.objective.direction,
@@ -276,15 +322,46 @@ def search_activations(
         verdict=judged,
         seed=seed,
         data={
-            "training": describe_data(x, y),
-            "validation": f"the last {validation_split:g} of training"
-            if validation_data is None
-            else describe_data(validation_data),
-            "test": None if test_data is None else describe_data(test_data),
+            "training": training,
+            "validation": validation,
+            "test": None if test_data is None else describe_data(test_data, hashed=hashed),
         },
         intervals=intervals,
         samples=few(x),
+        validation=own,
+        groups=_groups(model, hypermodel),
+        errors=errors,
     )
+
+
+@contextlib.contextmanager
+def _kept_going(errors: dict[str, str], what: str) -> Iterator[None]:
+    """Do what comes after the training: whatever happens there, the search is not lost, and `errors` says what did."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors[what] = "interrupted"
+    except Exception as error:
+        errors[what] = first_line(error)
+
+
+def _model(found: RaceSearch | SlotwiseSearch | TrialSearch, candidate: Choice) -> keras.Model:
+    """The model of what is kept; trained once more, if that is what it takes and the user is not in a hurry."""
+    model = found.model(candidate)
+    if model is None and not found.interrupted:
+        found.finish(str(candidate))
+        model = found.model(candidate)
+    if model is None:
+        raise SearchError(f"The model of what is kept must have been trained to its end. Received: {candidate}")
+    return model
+
+
+def _groups(model: Any, hypermodel: ActivationHyperModel) -> tuple[Group, ...]:
+    """The groups of slots that a search chooses for, each by itself; empty where one activation is for all."""
+    per = hypermodel.space.per
+    if per == "model" or not isinstance(model, keras.Model):
+        return ()
+    return groups(slots(model), per)
 
 
 def _judged(found: RaceSearch | SlotwiseSearch | TrialSearch, baseline: Candidate) -> dict[Any, Callable[[], Any]]:
@@ -303,15 +380,13 @@ def _failure(trials: tuple[TrialResult, ...]) -> str:
     """Why a search has no result."""
     if not trials:
         return "The search was interrupted before its first trial was done."
-    reason = trials[-1].message.partition("\n")[0]
-    return f"No candidate could be trained. The last one, {trials[-1].candidate}: {reason}"
-
-
-def _score(model: keras.Model, test_data: Any) -> dict[str, float]:
-    return {name: float(value) for name, value in numbers(evaluated(model, test_data)).items()}
+    return f"No candidate could be trained. The last one, {trials[-1].candidate}: {headline(trials[-1].message)}"
 
 
 def _example(hypermodel: ActivationHyperModel, seed: int) -> keras.Model:
     """A model as the search trains them."""
     with isolated_seed(derive(seed, Stream.BUILDS)):
-        return hypermodel.build(keras_tuner.HyperParameters())
+        model = hypermodel.build(keras_tuner.HyperParameters())
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise ModelError(f"The function must return a compiled Keras model. Received: {model!r}")
+    return model

@@ -94,6 +94,16 @@ class BestWeights(keras.callbacks.Callback):
                 value[rows] = self._weights[id(block.variable)][rows]
                 block.variable.assign(value)
 
+    def weights(self, slot: int) -> dict[tuple[str, str], np.ndarray]:
+        """Return a copy of what a slot had in its best epoch, by the layer's path and the variable's key in it."""
+        inside, found = self.model._state.positions[slot], {}
+        for layer in self.model.stacked:
+            for block in layer.plan.blocks:
+                if block.start <= inside < block.stop:
+                    value = self._weights[id(block.variable)][inside - block.start]
+                    found[layer.plan.path, block.key] = value.copy()
+        return found
+
     def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
         """Each slot's value, (P,), or None in an epoch without validation."""
         prefix, name = ("val_", self.monitor[4:]) if self.monitor.startswith("val_") else ("", self.monitor)

@@ -73,21 +73,60 @@ def validation_options(x: Any, y: Any, validation_data: Any, validation_split: f
     """
     if validation_data is not None:
         return {"validation_data": validation_data}
-    if y is None:
+    arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(x))
+    if not arrays:
         raise SearchError(f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}")
     if not 0 < validation_split < 1:
         raise SearchError(f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}")
     return {"validation_split": validation_split}
 
 
-def check_data(model: Any, x: Any, y: Any = None) -> None:
+def check_targets(model: keras.Model, x: Any, y: Any) -> None:
+    """Check that a model that is trained on arrays has targets, if its loss wants some.
+
+    Raises:
+        DataError: if it has none.
+    """
+    if y is None and model.loss is not None and all(hasattr(part, "shape") for part in keras.tree.flatten(x)):
+        raise DataError(
+            "y must be given where x is of arrays and the model has a loss: an autoencoder's is x itself. "
+            f"Received: y=None, loss={model.loss!r}"
+        )
+
+
+def check_readable_again(fit: Mapping[str, Any]) -> None:
+    """Check that every candidate can read the data: what ends is read by the first only.
+
+    Raises:
+        DataError: naming what can be read once only, without a number of steps.
+    """
+    for name, steps in (("x", "steps_per_epoch"), ("validation_data", "validation_steps")):
+        if hasattr(fit.get(name), "__next__") and fit.get(steps) is None:
+            raise DataError(
+                f"{name} must be data that each candidate can read from the beginning, or have no end and come with "
+                f"{steps}. Received: {name} of type {type(fit[name]).__name__}"
+            )
+
+
+def check_data(model: Any, x: Any, y: Any = None, *, masks: bool = False) -> None:
     """Check arrays against each other and against a model with one input and one output.
 
     What is no array (a dataset, a generator, several inputs) is left to Keras.
 
+    Args:
+        model: a Keras model, or a function that makes one.
+        x: inputs.
+        y: targets.
+        masks: whether the loss may leave targets out that are NaN; see `may_mask`.
+
     Raises:
         DataError: naming the rule and the value.
     """
+    if any("Ragged" in type(part).__name__ for part in (x, y)):
+        raise DataError(
+            "The data must be arrays of one length, such as padded ones (x.to_tensor()), or a tf.data.Dataset. "
+            f"Received: x of type {type(x).__name__}, y of type {type(y).__name__}"
+        )
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
         return
     if x.ndim == 0 or 0 in x.shape:
@@ -96,7 +135,8 @@ def check_data(model: Any, x: Any, y: Any = None) -> None:
     if hasattr(y, "dtype"):
         if len(y) != len(x):
             raise DataError(f"Inputs and labels must be as many. Received: {len(x)} inputs and {len(y)} labels")
-        _check_finite("labels", y)
+        if not masks:
+            _check_finite("labels", y)
     if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
         return
     wanted, given = _without_ones(tuple(model.inputs[0].shape[1:])), _without_ones(tuple(x.shape[1:]))
@@ -106,7 +146,14 @@ def check_data(model: Any, x: Any, y: Any = None) -> None:
             f"The inputs must fit the model. Expected: samples of shape {expected}. Received: {tuple(x.shape[1:])}"
         )
     if hasattr(y, "dtype"):
-        _check_labels(model, np.asarray(y))
+        _check_labels(model, np.asarray(y), masks)
+
+
+def may_mask(model: Any) -> bool:
+    """Whether a model's loss is one that Keras does not know, which may leave targets out that are NaN."""
+    losses = keras.tree.flatten(getattr(model, "loss", None))
+    kinds = [loss if hasattr(loss, "__name__") else type(loss) for loss in losses if loss is not None]
+    return any(kind is not str and not kind.__module__.startswith("keras.") for kind in kinds)
 
 
 def _check_finite(what: str, values: Any) -> None:
@@ -116,11 +163,18 @@ def _check_finite(what: str, values: Any) -> None:
         raise DataError(f"The {what} must be finite. Received: {count} NaN or infinite values")
 
 
-def _check_labels(model: keras.Model, y: np.ndarray) -> None:
+def _check_labels(model: keras.Model, y: np.ndarray, masks: bool) -> None:
     loss = getattr(model.loss, "name", model.loss)
     units = model.outputs[0].shape[-1]
     if y.dtype.kind not in "fiub":
         raise DataError(f"The labels must be numbers. Received: labels of dtype {y.dtype}")
+    if masks:
+        return  # what its targets mean such a loss alone knows
+    ignored = getattr(model.loss, "ignore_class", None)
+    if ignored is not None:
+        y = y[y != ignored]
+    if not y.size:
+        return
     if loss == "sparse_categorical_crossentropy" and units is not None:
         if y.min() < 0 or y.max() >= units or (y != np.floor(y)).any():
             raise DataError(

@@ -11,17 +11,24 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import SearchError
+from keras_acts.errors import KerasActsError, SearchError
 
-from . import carry
+from . import carry, planner
 from .best import BestWeights
+from .blueprint import layers_of, variables_of
 from .direction import more_is_better
-from .members import Member, arrange
+from .members import Choice, Member, arrange
 from .population import PopulationModel
+from .prefix import frozen_prefix
+from .reasons import first_line
 from .seeding import Stream, derive, isolated_seed
+from .slots import slots as slots_of
 from .trainers import steps
 
 _SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
+
+# the weights of one slot, by the path of the layer and the variable's key in it
+Weights = dict[tuple[str, str], np.ndarray]
 
 
 @dataclass
@@ -33,12 +40,14 @@ class Run:
         best: the objective at its best epoch.
         diverged: whether its loss or objective was not finite.
         seconds: its share of the time of its populations.
+        error: why its candidate could not be trained; empty if it could.
     """
 
     epochs: int = 0
     best: float = np.nan
     diverged: bool = False
     seconds: float = 0.0
+    error: str = ""
 
 
 @dataclass
@@ -47,11 +56,21 @@ class _Cohort:
     epochs: int = 0
 
 
+@dataclass(frozen=True)
+class _Best:
+    """The best epoch of a member that still trains: more is better."""
+
+    value: float
+    weights: Weights
+
+
 class Cohorts:
-    """Trains members of one model, all of them at once.
+    """Trains members of one model, in as few populations as the memory allows.
 
     What a run scores depends on its candidate, its seed and the stretches only, not on when it began or beside whom.
     But layers of noise, such as Dropout, draw for all members of a population at once, so there it does.
+    So where memory runs out, those who were in the population begin again in two halves; and where one candidate cannot
+    be trained, whatever the reason, halves find out which.
 
     Args:
         model: compiled.
@@ -61,6 +80,8 @@ class Cohorts:
         seed: of the batch orders.
         watch: called after each epoch of a population with the number of its slots.
         slots: the names of the activation slots that the candidates go to; by default all hidden ones.
+        say: called with what the user should know.
+        memory: the bytes that a population may use; None for half of what is free.
     """
 
     def __init__(
@@ -73,24 +94,112 @@ class Cohorts:
         watch: Callable[[int], None],
         *,
         slots: Iterable[str] | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        memory: int | None = None,
     ):
         self.runs: dict[Member, Run] = {}
-        self.objective, self.watch = objective, watch
+        self.objective, self.watch, self.say = objective, watch, say
         self._model, self._fit, self._ends, self._seed = model, dict(fit), list(ends), seed
         self._slots = None if slots is None else tuple(slots)
+        self._memory = memory
+        self._most = _SLOTS  # slots of a population: fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
+        self._best: dict[Member, _Best] = {}
+        hidden = self._slots or [slot.name for slot in slots_of(model).hidden]
+        batch_size = max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
+        self._bytes = planner.bytes_per_slot(model, batch_size, frozen_prefix(model, hidden))
+        self._said_alone = False
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
-        """Train these members, and no others, until they have so many epochs, the end of a stretch."""
-        kept = self._selected(set(members))
-        inside = {member for cohort in kept for member in cohort.population.members}
-        new = [member for member in members if member not in inside]
-        self.runs |= {member: Run() for member in new if member not in self.runs}
-        self._cohorts = kept + [self._begun(new[i : i + _SLOTS]) for i in range(0, len(new), _SLOTS)]
+        """Train these members, and no others, until they have so many epochs, the end of a stretch.
+
+        A candidate that raises, or does not fit into memory by itself, is set aside: its runs say why.
+
+        Raises:
+            Exception: what the training raised, if it is not one candidate's: two raise the same, and none trains.
+        """
+        for member in members:
+            self.runs.setdefault(member, Run())
+        wanted = [member for member in members if not self.runs[member].error]
+        self._best = {member: best for member, best in self._best.items() if member in set(wanted)}
+        self._cohorts = self._selected(set(wanted))
+        for cohort in list(self._cohorts):
+            try:
+                self._until(cohort, epochs)
+            except Exception as error:
+                if not planner.is_out_of_memory(error):
+                    raise
+                # in smaller populations they begin again
+                self._most = max(1, len(cohort.population.members) // 2)
+                self._give_up(cohort)
+        inside = {member for cohort in self._cohorts for member in cohort.population.members}
+        self._start([member for member in wanted if member not in inside], epochs)
+
+    def _start(self, members: list[Member], epochs: int) -> None:
+        """Train members from their beginning, in as few populations as it takes."""
+        waiting, trained = self._waves(members), bool(self._cohorts)
+        failures: dict[Choice, str] = {}
+        while waiting:
+            wave = [member for member in waiting.pop(0) if not self.runs[member].error]
+            if not wave:
+                continue
+            try:
+                self._begin(wave, epochs)
+                trained = True
+            except KerasActsError:
+                raise  # the settings are at fault, whoever trains
+            except Exception as error:
+                if planner.is_out_of_memory(error):
+                    self._most = max(1, len(wave) // 2)
+                if len(wave) > 1:
+                    half = len(wave) // 2
+                    waiting[:0] = [wave[:half], wave[half:]]
+                    continue
+                reason = _reason(error)
+                if not trained and reason in failures.values():
+                    raise  # two fail in the same way, and none trains: no candidate is at fault
+                failures[wave[0].candidate] = reason
+                self._set_aside(wave[0].candidate, reason)
+
+    def _begin(self, wave: list[Member], epochs: int) -> None:
+        cohort = None
+        try:
+            cohort = self._begun(wave)
+            self._cohorts.append(cohort)
+            self._until(cohort, epochs)
+        except Exception:
+            if cohort is not None:
+                self._give_up(cohort)
+            raise
+
+    def _until(self, cohort: _Cohort, epochs: int) -> None:
         for index, end in enumerate(self._ends[: self._ends.index(epochs) + 1]):
-            for cohort in self._cohorts:
-                if cohort.epochs < end:
-                    self._stretch(cohort, index, end)
+            if cohort.epochs < end:
+                self._stretch(cohort, index, end)
+
+    def _give_up(self, cohort: _Cohort) -> None:
+        """Forget a population that could not go on; who was in it can begin again."""
+        self._cohorts.remove(cohort)
+        for member in cohort.population.members:
+            self._best.pop(member, None)
+            self.runs[member] = Run(seconds=self.runs[member].seconds)
+
+    def _set_aside(self, candidate: Choice, reason: str) -> None:
+        """Note that a candidate cannot be trained, on any seed."""
+        for member, run in self.runs.items():
+            if member.candidate == candidate:
+                run.error = reason
+        self.say(f"{candidate} is set aside: {reason}")
+
+    def _waves(self, members: list[Member]) -> list[list[Member]]:
+        """The members in as few populations of about the same size as the memory allows."""
+        if not members:
+            return []
+        most = min(self._most, planner.most(self._bytes, self._memory))
+        if most == 1 and len(members) > 1 and not self._said_alone:
+            self._said_alone = True
+            self.say(f"Training one by one: {planner.too_little(self._bytes, self._memory)}")
+        return planner.waves(members, self._bytes, most * self._bytes)
 
     def _selected(self, members: set[Member]) -> list[_Cohort]:
         """The cohorts without others than these. Where one changes, those that are as far join it in one program."""
@@ -100,9 +209,10 @@ class Cohorts:
             if slots:
                 parts.setdefault(cohort.epochs, []).append((cohort.population, slots))
         kept = []
+        most = min(self._most, planner.most(self._bytes, self._memory))
         for epochs, found in parts.items():
             whole = all(len(slots) == len(population.members) for population, slots in found)
-            together = not whole and sum(len(slots) for _, slots in found) <= _SLOTS
+            together = not whole and sum(len(slots) for _, slots in found) <= most
             for part in [found] if together else [[one] for one in found]:
                 (population, slots), *others = part
                 same = not others and len(slots) == len(population.members)
@@ -110,10 +220,13 @@ class Cohorts:
         return kept
 
     def model(self, member: Member) -> keras.Model | None:
-        """Return a member that was trained last as an ordinary model; None if it was not."""
+        """Return a member that was trained last as an ordinary model, with its best weights; None if it was not."""
         for cohort in self._cohorts:
             if member in cohort.population.members:
-                return cohort.population.model(cohort.population.members.index(member))
+                made = cohort.population.model(cohort.population.members.index(member))
+                if member in self._best:
+                    _assign(made, self._best[member].weights)
+                return made
         return None
 
     def _begun(self, members: list[Member]) -> _Cohort:
@@ -124,12 +237,25 @@ class Cohorts:
         return _Cohort(population)
 
     def _stretch(self, cohort: _Cohort, index: int, end: int) -> None:
-        callbacks = [*keras.tree.flatten(self._fit.get("callbacks") or []), _Record(self, cohort)]
-        if end == self._ends[-1]:
-            callbacks.append(BestWeights(self.objective.name, self.objective.direction))
+        best = BestWeights(self.objective.name, self.objective.direction, restore=False)
+        own = keras.tree.flatten(self._fit.get("callbacks") or [])
+        # the weights of an epoch are remembered before anybody may end the training
+        callbacks = [*own, _Record(self, cohort), best, _Watch(self, cohort)]
         options = {**self._fit, "callbacks": callbacks, "initial_epoch": cohort.epochs, "epochs": end}
-        with isolated_seed(derive(self._seed, Stream.BATCHES, index)):
-            cohort.population.fit(**options, verbose=0)
+        try:
+            with isolated_seed(derive(self._seed, Stream.BATCHES, index)):
+                cohort.population.fit(**options, verbose=0)
+        finally:
+            self._remember(cohort.population, best)
+
+    def _remember(self, population: PopulationModel, best: BestWeights) -> None:
+        """Keep the best weights of those that were never better before this stretch."""
+        # there are none, if the training did not begin
+        for slot, value in enumerate(more_is_better(best.best, self.objective.direction)):
+            member = population.members[slot]
+            known = self._best.get(member)
+            if np.isfinite(value) and (known is None or value > known.value):
+                self._best[member] = _Best(float(value), best.weights(slot))
 
 
 class _Record(keras.callbacks.Callback):
@@ -161,4 +287,27 @@ class _Record(keras.callbacks.Callback):
             run.epochs = max(run.epochs, epoch + 1)
             run.seconds += (now - self._clock) / len(members)
         self._clock, self._cohort.epochs = now, epoch + 1
-        self._cohorts.watch(len(members))
+
+
+class _Watch(keras.callbacks.Callback):
+    """Tells of each epoch; what it calls may end the training."""
+
+    def __init__(self, cohorts: Cohorts, cohort: _Cohort):
+        super().__init__()
+        self._cohorts, self._cohort = cohorts, cohort
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._cohorts.watch(len(self._cohort.population.members))
+
+
+def _assign(model: keras.Model, weights: Weights) -> None:
+    variables = {(path, key): v for path, layer in layers_of(model) for key, v in variables_of(layer).items()}
+    for place, value in weights.items():
+        variables[place].assign(value)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line."""
+    if planner.is_out_of_memory(error):
+        return "it does not fit into memory"
+    return first_line(error)

@@ -5,16 +5,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import DataError, ModelError, SearchError
+from keras_acts.errors import DataError, KerasActsError, ModelError, SearchError
 
 from . import device
-from .checks import check_budget, check_data, check_every_epoch, validation_options
+from .checks import (
+    check_budget,
+    check_data,
+    check_every_epoch,
+    check_readable_again,
+    check_targets,
+    may_mask,
+    validation_options,
+)
 from .direction import more_is_better
 from .guessing import best_guess
 from .judge import judge
@@ -22,6 +31,7 @@ from .labels import count_labels
 from .looks import look, planned
 from .objective import checked_objective, default_objective
 from .progress import Progress
+from .reasons import first_line
 from .rehearsal import rehearse
 from .replicate import Replicates
 from .rewrite import slots, with_activations
@@ -92,6 +102,7 @@ def compare_activations(
         >>> print(verdict.sentence)
         mish beats relu by 0.98 ± 0.15 points (16 seeds, p < 0.001)
     """
+    device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_every_epoch(fit_options)
     if seeds < 2:
@@ -102,16 +113,21 @@ def compare_activations(
         raise ModelError(f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}")
     goal = checked_objective(objective or default_objective(model), model)
     base, candidates = checked_candidates(model, activations, baseline)
-    check_data(model, x, y)
+    masks = may_mask(model)
+    check_targets(model, x, y)
+    check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):
-            check_data(model, *part[:2])
+            check_data(model, *part[:2], masks=masks)
+    if fit_options.get("callbacks") is not None:
+        fit_options["callbacks"] = keras.tree.flatten(fit_options["callbacks"])
     if reason := too_small(model, test_data):
         raise DataError(f"The test data must be at least as many as the classes. Received: {reason}")
     fit = {
         **validation_options(x, y, validation_data, validation_split),
         **{"x": x, "y": y, "epochs": epochs, "batch_size": batch_size, **fit_options},
     }
+    check_readable_again(fit)
     with isolated_seed(seed):
         example = with_activations(model, candidates[0])
     rehearse(example, goal, fit, ranking=validation_data, test=test_data)
@@ -161,6 +177,7 @@ def decide(
     """
     metric, maximize = objective.name.removeprefix("val_"), objective.direction == "max"
     looked = []
+    errors: dict[str, str] = {}
     try:
         for start, stop in itertools.pairwise((0, *plan)):
             fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
@@ -178,25 +195,46 @@ def decide(
                     break
     except KeyboardInterrupt:
         progress.say("Interrupted: the verdict is of the seeds that were trained")
+    except KerasActsError:
+        raise
+    except Exception as error:
+        if not replicates.runs.seeds:
+            raise
+        errors["training"] = first_line(error)
+        progress.say(f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained")
+    withheld, part = "", "validation" if test_data is None else "test"
     if test_data is not None:
-        replicates.test(test_data)
-    runs, part = replicates.runs, "validation" if test_data is None else "test"
+        try:
+            replicates.test(test_data)
+        except Exception as error:
+            errors["test"] = first_line(error)
+            # what the looks have seen cannot be judged as if they had not
+            withheld, part = f"no verdict: the test data could not be scored, {errors['test']}", "validation"
+    runs = replicates.runs
     scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
-    with isolated_seed(seed):
-        models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
-        scored = replicates.validation if test_data is None else test_data
-        guess = best_guess(models[baseline], scored, metric, maximize)
-    return judge(
+    seconds: dict[str, float] = {}
+    guess = None
+    try:
+        with isolated_seed(seed):
+            models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
+            scored = replicates.validation if part == "validation" else test_data
+            guess = best_guess(models[baseline], scored, metric, maximize)
+        seconds = inference_seconds(models, replicates.inputs)
+    except Exception as error:
+        errors["timing"] = first_line(error)
+    found = judge(
         dict(zip(replicates.names, scores.T, strict=True)),
         baseline=baseline,
         metric=metric,
         maximize=maximize,
         part=part,
-        seconds=inference_seconds(models, replicates.inputs),
+        seconds=seconds,
+        withheld=withheld,
         looks=looked,
         runs=runs,
         guess=guess,
     )
+    return replace(found, errors=errors)
 
 
 def too_small(model: Any, test_data: Any) -> str:

@@ -7,6 +7,21 @@ import platform
 
 import keras
 
+from keras_acts.errors import SearchError
+
+
+def check_backend() -> None:
+    """Check that Keras runs on a backend that searches.
+
+    Raises:
+        SearchError: if it does not.
+    """
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        raise SearchError(
+            "A search needs Keras on TensorFlow or JAX; what it finds can be saved and loaded elsewhere. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
+
 
 def gpus() -> list[str]:
     """Return the names of the GPUs that the Keras backend uses."""
@@ -15,7 +30,7 @@ def gpus() -> list[str]:
 
         return [device.device_kind for device in jax.local_devices() if device.platform != "cpu"]
     if keras.backend.backend() != "tensorflow":
-        return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+        return []
     import tensorflow as tf
 
     found = tf.config.get_visible_devices("GPU")

@@ -13,6 +13,7 @@ from .groups import Assignment
 from .judge import judge
 from .looks import planned
 from .progress import Progress
+from .reasons import first_line
 from .replicate import Replicates
 from .seeding import isolated_seed
 from .space import Candidate
@@ -89,4 +90,4 @@ def verdict(
                 progress=progress,
             )
     except Exception as error:
-        return without(f"training again failed, {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+        return without(f"training again failed, {first_line(error)}")

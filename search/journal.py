@@ -55,18 +55,24 @@ class Journal:
         if [[str(member.candidate), member.seed] for member in members] != [run[:2] for run in kept]:
             rule = "The race must be one of these settings and versions; overwrite=True begins again"
             raise SearchError(f"{rule}. Received: {self._file}")
-        return {
-            member: Run(epochs, float(best), diverged)
-            for member, (_, _, epochs, best, diverged) in zip(members, kept, strict=True)
-        }
+        return {member: _run(*row[2:]) for member, row in zip(members, kept, strict=True)}
 
     def keep(self, number: int, rung: Rung, runs: Mapping[Member, Run]) -> None:
         """Write a rung that is finished, and those before it, in one step."""
         if self._file is None:
             return
-        rows = [[str(m.candidate), m.seed, run.epochs, repr(run.best), run.diverged] for m, run in runs.items()]
+        rows = [[str(member.candidate), member.seed, *_row(run)] for member, run in runs.items()]
         self._rounds = [*self._rounds[:number], {"rung": asdict(rung), "runs": rows}]
         self._file.parent.mkdir(parents=True, exist_ok=True)
         partial = self._file.with_suffix(".partial")
         partial.write_text(json.dumps(self._rounds), encoding="utf-8")
         os.replace(partial, self._file)
+
+
+def _row(run: Run) -> list[Any]:
+    return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error]
+
+
+def _run(epochs: int, best: str, diverged: bool, seconds: float = 0.0, error: str = "") -> Run:
+    # older files have neither seconds nor errors
+    return Run(epochs, float(best), diverged, seconds, error)

@@ -105,4 +105,6 @@ class ActivationOracle(keras_tuner.Oracle):
 def is_diverged(trial: Trial) -> bool:
     """Whether the trial failed because its loss was not finite, which KerasTuner's own tuners say by a nan score."""
     no_score = trial.score is not None and math.isnan(trial.score)
-    return trial.status == TrialStatus.FAILED and (no_score or DIVERGED in (trial.message or ""))
+    # the message of another failure may hold the word too
+    told = (trial.message or "").startswith(f"{DIVERGED}: ")
+    return trial.status == TrialStatus.FAILED and (no_score or told)

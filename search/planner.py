@@ -19,9 +19,16 @@ from .rules_convolutions import patches_per_sample
 Job = TypeVar("Job")
 
 _SHARE = 0.5  # of the free memory: an estimate is one, and the data, the graph and the system want theirs
+# of a container: the limit, what is used, and the statistics with the name of that part of the page cache that goes
+# when memory is wanted
 _CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
 )
 
 
@@ -58,12 +65,24 @@ def free_memory() -> int:
     if gpus():
         return _free_on_gpu()
     free = _free_ram()
-    for limit, used in _CGROUPS:
+    for limit, used, statistics, cached in _CGROUPS:
         try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+            allowed = int(Path(limit).read_text())
+            taken = int(Path(used).read_text())
         except (OSError, ValueError):  # there is no such file, or it says "max"
             continue
+        # the working set: files that were read count as used, and are dropped as soon as memory is wanted
+        free = min(free, allowed - max(0, taken - _statistic(statistics, cached)))
     return max(free, 0)
+
+
+def _statistic(path: str, name: str) -> int:
+    """A number of a file with a name and a number a line; 0 where it is not told."""
+    try:
+        told = dict(line.split() for line in Path(path).read_text().splitlines())
+        return int(told.get(name, 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def most(slot: int, memory: int | None = None) -> int:
@@ -75,6 +94,21 @@ def most(slot: int, memory: int | None = None) -> int:
     """
     budget = _SHARE * free_memory() if memory is None else memory
     return max(1, int(budget // max(slot, 1)))
+
+
+def too_little(slot: int, memory: int | None = None) -> str:
+    """Return why no two slots train together, in words.
+
+    Args:
+        slot: the bytes of one.
+        memory: the bytes that may be used; by default half of what is free.
+    """
+    budget = _SHARE * free_memory() if memory is None else memory
+    return f"a model takes about {_mebibytes(slot)} in training, and {_mebibytes(budget)} may be used"
+
+
+def _mebibytes(count: float) -> str:
+    return f"{max(1, round(count / 2**20)):,} MiB"
 
 
 def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[list[Job]]:

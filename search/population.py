@@ -74,6 +74,10 @@ class PopulationModel(keras.Model):
         name: str = "population",
         slots: Iterable[str] | None = None,
     ):
+        if keras.backend.backend() not in ("tensorflow", "jax"):
+            raise ModelError(
+                f"A population needs Keras on TensorFlow or JAX. Received: backend={keras.backend.backend()!r}"
+            )
         super().__init__(name=name, autocast=False)
         found = members(candidates, seeds)
         known = isinstance(model, Blueprint)  # `join` gives one, and then all weights

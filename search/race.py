@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_acts.errors import ModelError, SearchError
+from keras_acts.errors import KerasActsError, ModelError, SearchError
 
 from .cohorts import Cohorts, Run
 from .direction import more_is_better
@@ -24,9 +24,11 @@ from .groups import chosen_slots
 from .journal import Journal
 from .members import Choice, Member
 from .objective import checked_objective
+from .oracle import DIVERGED
 from .population import PopulationModel
 from .progress import RaceProgress
 from .racing import Heat, Race, Round, cost, schedule
+from .reasons import first_line
 from .result import TrialResult
 from .rewrite import slots, with_activations
 from .seeding import Stream, derive
@@ -47,6 +49,8 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
         return str(error)
     if hasattr(fit["x"], "__next__"):
         return "the data can be read once only"
+    if hasattr(fit.get("validation_data"), "__next__"):
+        return "the validation data can be read once only"
     single = [c for c in keras.tree.flatten(fit.get("callbacks") or []) if not isinstance(c, KEPT)]
     if single:
         return f"the callback {type(single[0]).__name__} belongs to a single model"
@@ -57,8 +61,8 @@ def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[s
     return ""
 
 
-class _Over(Exception):
-    """The time is over, which is no error."""
+class _Over(BaseException):
+    """The time is over, which is no error: it ends a training as Ctrl-C does."""
 
 
 def race_in(space: ActivationSpace, trials: int, epochs: int, total: int, seed: int) -> Race:
@@ -94,6 +98,10 @@ class RaceSearch:
         slots: the names of the slots that the candidates go to; by default all hidden ones.
         models: whether the last rung's are wanted: then a race that goes on after an interrupt trains it again.
         label: what the race is called where it shows how it goes.
+        memory: the bytes that a population may use; None for half of what is free.
+
+    Attributes:
+        errors: what failed once there were scores, by what was done then.
     """
 
     def __init__(
@@ -111,13 +119,16 @@ class RaceSearch:
         slots: Sequence[str] | None = None,
         models: bool = True,
         label: str = "",
+        memory: int | None = None,
     ):
         self.objective, self.interrupted = checked_objective(objective), False
         self._model, self._hyperparameters, self._seed, self.seconds = model, hyperparameters, seed, seconds
         self._race, self._models, self._label = race, models, label
         ends = sorted({rung.epochs for rung in race.rungs})
-        self._cohorts = Cohorts(model, self.objective, fit, ends, seed, self._epoch, slots=slots)
-        self._alone = lambda: Cohorts(model, self.objective, fit, ends, seed, lambda runs: None, slots=slots)
+        made = partial(Cohorts, model, self.objective, fit, ends, seed, slots=slots, memory=memory)
+        self._cohorts = made(self._epoch, say=self._say)
+        self._alone = partial(made, lambda runs: None)
+        self.errors: dict[str, str] = {}
         self._finished: dict[Member, keras.Model | None] = {}
         self._journal = Journal(journal)
         self._begun, self._deadline, self.trained = 0.0, math.inf, 0
@@ -141,7 +152,7 @@ class RaceSearch:
                     self._cohorts.runs |= self._journal.runs(number, members)
                 else:
                     self._cohorts.train(members, heat.epochs)
-                    self._journal.keep(number, self._race.rungs[number], {m: self._cohorts.runs[m] for m in members})
+                    self._keep(number, members)
                 self._race.tell(self._scores(heat))
                 self.progress.say(self._line(heat))
                 self._replan()
@@ -149,6 +160,25 @@ class RaceSearch:
             self.interrupted = True
         except _Over:
             self.progress.say(f"{self._label}the time is over" if self._label else "The time is over: the best so far")
+        except KerasActsError:
+            raise
+        except Exception as error:
+            if not self._race.rounds:
+                raise
+            # hours may have gone into the rungs that ended
+            self.errors["race"] = first_line(error)
+            self.progress.say(f"{self._label}the race ended early: {self.errors['race']}")
+
+    def _keep(self, number: int, members: Sequence[Member]) -> None:
+        """Write the scores of a rung; a full disk costs no more than a resume from there."""
+        try:
+            self._journal.keep(number, self._race.rungs[number], {m: self._cohorts.runs[m] for m in members})
+        except OSError as error:
+            self.errors["journal"] = first_line(error)
+            self.progress.say(f"The race cannot be kept: {self.errors['journal']}")
+
+    def _say(self, text: str) -> None:
+        self.progress.say(f"{self._label}{text}")
 
     def _replan(self) -> None:
         """Fit what is to come into the time that is left."""
@@ -160,7 +190,8 @@ class RaceSearch:
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""
-        rows = [self._row(c) for c in dict.fromkeys(m.candidate for m, r in self._cohorts.runs.items() if r.epochs)]
+        tried = (member.candidate for member, run in self._cohorts.runs.items() if run.epochs or run.error)
+        rows = [self._row(candidate) for candidate in dict.fromkeys(tried)]
         ranked = sorted((row for row in rows if row.score is not None), key=self._order)
         orders = [self._order(row) for row in ranked]
         # equal ones share a rank, so that a tie with the baseline shows
@@ -174,7 +205,7 @@ class RaceSearch:
     def model(self, candidate: Choice) -> keras.Model | None:
         """Return the candidate's best model; None if it diverged, or left the race and was not finished."""
         runs = [(self._better(run.best), m) for m, run in self._runs_of(candidate).items() if run.epochs]
-        if any(self._cohorts.runs[member].diverged for _, member in runs):
+        if any(self._cohorts.runs[member].diverged or self._cohorts.runs[member].error for _, member in runs):
             return None
         members = [member for _, member in sorted(runs, key=lambda one: -one[0])]
         models = (self._finished.get(member) or self._cohorts.model(member) for member in members)
@@ -184,10 +215,13 @@ class RaceSearch:
         """Train a candidate to the end, on the race's first seed, if it left the race or that was ended."""
         candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
         runs, whole = self._runs_of(candidate), self._race.rungs[-1].epochs
-        if whole == max(run.epochs for run in runs.values()):
+        trained = whole == max(run.epochs for run in runs.values())
+        if any(run.diverged for run in runs.values()) or (trained and self.model(candidate) is not None):
             return
         member, alone = next(iter(runs)), self._alone()
         alone.train([member], whole)
+        if error := alone.runs[member].error:
+            raise SearchError(f"{candidate} must be trained to its end to be kept. Received: {error}")
         self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
@@ -218,16 +252,24 @@ class RaceSearch:
         runs = list(self._runs_of(candidate).values())
         epochs = max(run.epochs for run in runs)
         furthest = [run for run in runs if run.epochs == epochs]
-        healthy = not any(run.diverged for run in runs)
+        failed = next((run.error for run in runs if run.error), "")
+        healthy = not failed and not any(run.diverged for run in runs)
         done = epochs == self._race.rungs[-1].epochs and len(furthest) == self._race.rungs[-1].seeds
+        status, message = "stopped", ""
+        if failed:
+            status, message = "failed", failed
+        elif not healthy:
+            status, message = "diverged", f"{DIVERGED}: the loss or {self.objective.name} is not finite"
+        elif done:
+            status = "completed"
         return TrialResult(
             rank=None,
             candidate=candidate,
             score=float(np.mean([run.best for run in furthest])) if healthy else None,
-            status=("completed" if done else "stopped") if healthy else "diverged",
+            status=status,
             seconds=sum(run.seconds for run in runs),
             hyperparameters=self._hyperparameters(candidate),
-            message="" if healthy else f"diverged: the loss or {self.objective.name} is not finite",
+            message=message,
             epochs=epochs,
             seeds=len(furthest),
         )
@@ -238,7 +280,7 @@ class RaceSearch:
 
     def _scores(self, heat: Heat) -> np.ndarray:
         runs = [self._cohorts.runs[member] for member in self._members(heat)]
-        scores = [np.nan if run.diverged else self._better(run.best) for run in runs]
+        scores = [np.nan if run.diverged or run.error else self._better(run.best) for run in runs]
         return np.reshape(scores, (len(heat.candidates), heat.seeds))
 
     def _epoch(self, slots: int) -> None:
@@ -264,9 +306,12 @@ class RaceSearch:
         return f"best {last.heat.candidates[index]} {self._better(float(last.means[index])):.4f}{spread}"
 
     def _line(self, heat: Heat) -> str:
-        diverged = int(np.isnan(self._race.rounds[-1].means).sum())
+        members = self._members(heat)
+        failed = len({m.candidate for m in members if self._cohorts.runs[m].error})
+        diverged = int(np.isnan(self._race.rounds[-1].means).sum()) - failed
         text = (
             f"{self._label}rung {len(self._race.rounds)}/{len(self._race.rungs)}: {len(heat.candidates)} candidates, "
             f"{heat.epochs} epochs, {heat.seeds} seed{'s' * (heat.seeds > 1)}"
         )
-        return ", ".join([text, *([f"{diverged} diverged"] if diverged else []), *filter(None, [self._best()])])
+        told = [f"{count} {what}" for count, what in ((diverged, "diverged"), (failed, "failed")) if count]
+        return ", ".join(filter(None, [text, *told, self._best()]))

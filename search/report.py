@@ -13,6 +13,7 @@ from rich.table import Table
 import keras_acts
 
 from . import verdict_report
+from .reasons import headline
 
 if TYPE_CHECKING:
     from .result import SearchResult, TrialResult
@@ -24,6 +25,11 @@ CAUTION = (
 RACED = (
     "A race: who went further ranks first, and scores of other epochs or seeds are not comparable. This ranking "
     "suggests; it does not prove."
+)
+
+CHOSEN = (
+    "Layer by layer: first is what the search chose, trained again on fresh seeds. A change of a choice is taken if it "
+    "is surely better on the same seeds, so a better mean may stand below it."
 )
 
 
@@ -39,19 +45,22 @@ def table(result: SearchResult) -> Table:
 
 def summary(result: SearchResult) -> list[str]:
     """Return what to say below the table, a sentence a line."""
-    chosen = f"{result.objective} {result.score:.4f} (on the data that ranked it)"
+    chosen = f"{result.objective} {result.score:.4f} (on the data that ranked it{_mean_of(result)})"
     lines = [f"Best: {result.best}, {chosen}."]
     if _chose(result):
         first = result.trials[0].candidate
-        instead = "" if first == result.best else f", although {first} ranked first"
+        instead = "" if first == result.kept.candidate else f", although {first} ranked first"
         lines = [f"Best: {result.best}, as the verdict suggests{instead}; {chosen}."]
     if result.test is not None:
         once = "on which the verdict chose the activation" if _chose(result, "test") else "looked at once"
         lines.append(f"Held-out test, {once}: {result.best} {_metrics(result.test)}.")
-        if result.baseline_test is not None and result.best != result.baseline:
+        if result.baseline_test is not None and result.kept.candidate != result.baseline:
             lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
     lines.append(RACED if _raced(result) else CAUTION.format(seeds=_seeds(result)))
-    lines += [f"Failed: {t.candidate}: {t.message.splitlines()[0]}." for t in result.trials if t.status == "failed"]
+    if result.groups:
+        lines.append(CHOSEN)
+    lines += [f"Failed: {t.candidate}: {headline(t.message)}." for t in result.trials if t.status == "failed"]
+    lines += [f"What failed besides: {what}: {reason}." for what, reason in result.errors.items()]
     suggested = result.best if result.verdict is None or result.verdict.withheld else result.verdict.suggested
     if str(suggested) != str(result.best):
         lines.append(f"Kept is {result.best}: the search ended before {suggested}, which is suggested, was as far.")
@@ -98,13 +107,14 @@ def data(result: SearchResult) -> dict[str, Any]:
         "device": result.device,
         "interrupted": result.interrupted,
         "verdict": None if result.verdict is None else verdict_report.data(result.verdict),
+        "errors": dict(result.errors),
         "trials": [
             {
                 "rank": trial.rank,
                 "activation": str(trial.candidate),
                 "score": trial.score,
                 "status": trial.status,
-                "message": trial.message.partition("\n")[0],
+                "message": headline(trial.message) if trial.message else "",
                 "seconds": trial.seconds,
                 "epochs": trial.epochs,
                 "seeds": trial.seeds,
@@ -130,6 +140,15 @@ def card(result: SearchResult) -> dict[str, Any]:
         "device": result.device,
     }
     return {"metrics": metrics, "data": dict(result.data), "seed": result.seed, "search": found}
+
+
+def _mean_of(result: SearchResult) -> str:
+    """The score in the row of what is kept, where the model has another."""
+    row = result.kept
+    if row.score is None or row.score == result.score:
+        return ""
+    seeds = row.seeds or result.executions_per_trial
+    return f"; {row.score:.4f} is the mean over its {seeds} seeds" if seeds > 1 else f"; {row.score:.4f} in the search"
 
 
 def _chose(result: SearchResult, part: str = "") -> bool:

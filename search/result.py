@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from keras_acts.errors import SearchError
 
 from . import report
 from .export import Exported, export
-from .groups import Assignment
+from .groups import Assignment, Group
 from .space import Candidate
 from .verdict import Verdict
 
@@ -30,7 +31,7 @@ class TrialResult:
         candidate: the activation with its parameters; a mapping from slots to such, where groups differ.
         score: the objective at the best epoch, the mean over executions; None if it diverged or failed.
         status: ``"completed"``, ``"diverged"`` or ``"failed"``; ``"stopped"`` if it left a race before its end.
-        seconds: of wall time that the trial took; None if an earlier process trained it.
+        seconds: of wall time that the trial took; None if an earlier process trained it, which only a race tells later.
         hyperparameters: all of them, the user's own too.
         message: why it failed.
         epochs: how far it trained, in a race.
@@ -65,7 +66,7 @@ class SearchResult:
         objective: the name of the metric that ranked the trials.
         direction: ``"max"`` or ``"min"``.
         trials: all trials, the best first, the failed last.
-        model: the model of `best`, with the weights of its best epoch.
+        model: the model of `best`, with the weights of its best epoch; None if it could not be made (see `errors`).
         baseline: the activation that the others are compared with.
         test: the metrics of `model` on the test data, if there were any.
         baseline_test: those of the best baseline model.
@@ -77,12 +78,16 @@ class SearchResult:
         data: fingerprints of the arrays that trained, ranked and tested.
         intervals: the metrics on the test data with their intervals; see `keras_acts.search.intervals`.
         samples: a few inputs, with which an export is compared.
+        validation: the metrics of `model` on the validation data, if the objective is one of them.
+        groups: of the slots that the search chose for, each by itself; empty if one activation was for all.
+        errors: what failed once the training was done, by what was done then: ``"verdict"``, ``"finish"``, ``"model"``,
+            ``"validation"``, ``"test"``, …. What they would have found is missing; the rest is as good as ever.
     """
 
     objective: str
     direction: str
     trials: tuple[TrialResult, ...]
-    model: keras.Model = field(repr=False)
+    model: keras.Model | None = field(repr=False)
     baseline: Candidate
     executions_per_trial: int
     device: str
@@ -94,11 +99,21 @@ class SearchResult:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     intervals: Mapping[str, Any] = field(default_factory=dict, repr=False)
     samples: Any = field(default=None, repr=False)
+    validation: Mapping[str, float] | None = None
+    groups: tuple[Group, ...] = field(default=(), repr=False)
+    errors: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def best(self) -> Candidate | Assignment:
-        """What to use: what the verdict suggests; without a verdict, the candidate that ranked first."""
-        return self.kept.candidate
+        """What to use: what the verdict suggests; without a verdict, the candidate that ranked first.
+
+        An activation, or, where the search chose for each layer, block or group, a mapping from slots to activations,
+        also if one is best for all.
+        """
+        found = self.kept.candidate
+        if isinstance(found, Assignment) or not self.groups:
+            return found
+        return Assignment(tuple((group, found) for group in self.groups))
 
     @property
     def kept(self) -> TrialResult:
@@ -107,10 +122,15 @@ class SearchResult:
 
     @property
     def score(self) -> float:
-        """The objective of `kept`, on the validation data that also ranked it: expect less on new data."""
+        """The objective of `model`, on the validation data that also ranked it: expect less on new data.
+
+        The score of `kept` is the mean over its seeds; the model is of one of them.
+        """
         score = self.kept.score
         assert score is not None  # a result has a completed trial
-        return score
+        own = (self.validation or {}).get(self.objective.removeprefix("val_"), score)
+        # the same number for the same thing: it is measured in other batches
+        return score if math.isclose(own, score, rel_tol=1e-5, abs_tol=1e-7) else own
 
     def __str__(self) -> str:
         return report.text(self)
@@ -153,7 +173,12 @@ class SearchResult:
             path: the folder to make.
             card: more facts for the model card.
             **options: those of `keras_acts.search.export`: `overwrite`, `versioned`, `class_names`, `formats`, ….
+
+        Raises:
+            SearchError: if the search has no model.
         """
+        if self.model is None:
+            raise SearchError(f"The search must have a model to export. Received: errors={dict(self.errors)}")
 
         def notes(difference: float) -> dict[str, str]:
             written = {"report.md": report.markdown(self, difference)}

@@ -20,9 +20,12 @@ def shape(candidate: Candidate) -> np.ndarray:
 
     Distances between such vectors are root mean squares of the difference of the functions.
     """
-    activation = candidate.activation(1)
     x = keras.ops.convert_to_tensor(_GRID[:, None], "float32")
-    y = np.asarray(keras.ops.convert_to_numpy(activation(x)), float).reshape(len(_GRID), -1).mean(axis=1)
+    try:
+        y = np.asarray(keras.ops.convert_to_numpy(candidate.activation(1)(x)), float)
+        y = y.reshape(len(_GRID), -1).mean(axis=1)
+    except Exception:  # it will fail in training too, where that is told
+        y = np.zeros(len(_GRID))
     weights = np.sqrt(_WEIGHTS / _WEIGHTS.sum())
     return np.append(np.clip(np.nan_to_num(y), -20, 20) * weights, _TRAINED * candidate.trained)
 

@@ -20,6 +20,7 @@ from .members import Choice
 from .progress import RaceProgress
 from .race import RaceSearch, race_in
 from .racing import Race, Rung, cost, schedule
+from .reasons import first_line
 from .result import TrialResult
 from .rewrite import slots, with_activations
 from .seeding import Stream, derive
@@ -42,6 +43,9 @@ class SlotwiseSearch:
         seed: of candidates, initialization and batch order.
         project: a folder that keeps the scores of finished rungs.
         verbose: 0 shows nothing.
+
+    Attributes:
+        errors: what ended the search before its end, once there was a choice.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class SlotwiseSearch:
         self._alone = len(self._groups) < 2 or len(space.grid(1)) < 2
         self._budget = None if self._alone else changes.budget(total, epochs)
         self.progress, self.interrupted = RaceProgress(total, verbose), False
+        self.errors: dict[str, str] = {}
         share = self._budget.race if self._budget else total
         if self._budget:
             fitting = (n for n in range(2, trials + 1) if cost(schedule(n, epochs, share, len(space.grid(1)))) <= share)
@@ -114,8 +119,13 @@ class SlotwiseSearch:
             )
             return
         self.progress.say(f"Best for all {len(self._groups)} groups: {first.candidate}. Now its changes")
-        if best := self._screened(self._budget):
-            self._decide(best)
+        try:
+            if best := self._screened(self._budget):
+                self._decide(best)
+        except Exception as error:
+            # the uniform choice is found
+            self.errors["changes"] = first_line(error)
+            self.progress.say(f"The search ended early: {self.errors['changes']}")
 
     def _train(self, stage: RaceSearch, share: float) -> bool:
         """Run a stage, in a share of the seconds that are left; return whether the user lets the search go on."""
@@ -123,7 +133,8 @@ class SlotwiseSearch:
             stage.seconds = share * max(self._begun + self._seconds - time.monotonic(), 0.0)
         stage.run()
         self.interrupted = stage.interrupted
-        return not stage.interrupted
+        self.errors |= stage.errors
+        return not stage.interrupted and "race" not in stage.errors
 
     def _screened(self, budget: changes.Budget) -> list[Assignment]:
         """Train changes of the uniform choice for a short while; return them, the best first."""

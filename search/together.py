@@ -24,6 +24,7 @@ from .hypermodel import ActivationHyperModel
 from .members import Choice, Member, arrange
 from .population import PopulationModel
 from .prefix import frozen_prefix
+from .reasons import first_line
 from .seeding import Stream, derive, isolated_seed
 from .slots import slots
 from .trainers import steps
@@ -78,10 +79,13 @@ class Together:
         jobs = [jobs[index] for index in order]
         model = jobs[0].model
         shared = frozen_prefix(model, jobs[0].slots or [slot.name for slot in slots(model).hidden])
-        waiting = planner.waves(jobs, planner.bytes_per_slot(model, _batch_size(fit), shared), self._memory)
+        slot = planner.bytes_per_slot(model, _batch_size(fit), shared)
+        waiting = planner.waves(jobs, slot, self._memory)
         while waiting:
             wave = waiting.pop(0)
             if len(wave) < 2:
+                if len(jobs) > 1 and planner.most(slot, self._memory) == 1:
+                    self.reasons[planner.too_little(slot, self._memory)] = None
                 continue
             try:
                 found |= self._population(wave, fit)
@@ -92,7 +96,7 @@ class Together:
                     half = len(wave) // 2
                     waiting[:0] = [wave[:half], wave[half:]]
                 else:  # one by one it comes again, and where it belongs
-                    self.reasons[f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"] = None
+                    self.reasons[first_line(error)] = None
         return found
 
     def groups(self, trials: Iterable[Trial]) -> list[tuple[list[Job], dict[str, Any]]]:

@@ -12,9 +12,11 @@ import keras
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from .direction import more_is_better
+from .evaluation import built
 from .members import Choice
 from .oracle import is_diverged
 from .progress import SearchProgress
+from .reasons import first_line
 from .result import TrialResult
 from .tuner import ActivationTuner
 
@@ -26,16 +28,21 @@ class TrialSearch(ActivationTuner):
         *args: of `ActivationTuner`.
         fit: the arguments of `fit`, data included.
         **kwargs: of `ActivationTuner`.
+
+    Attributes:
+        errors: what ended the search before all trials were done, though some were.
     """
 
     progress: SearchProgress
 
     def __init__(self, *args: Any, fit: Mapping[str, Any], **kwargs: Any):
         self.interrupted = False
+        self.errors: dict[str, str] = {}
         self._fit = fit
         self._begun: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         super().__init__(*args, **kwargs)
+        self._inputs = fit.get("x")
 
     def say(self, text: str) -> None:
         """Show it above the bar."""
@@ -52,6 +59,11 @@ class TrialSearch(ActivationTuner):
             self.search(**self._fit, verbose=0)
         except KeyboardInterrupt:
             self.interrupted = True
+        except Exception as error:
+            if not self._ranked():
+                raise
+            self.errors["search"] = first_line(error)
+            self.progress.say(f"The search ended early: {self.errors['search']}")
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Start its clock."""
@@ -91,7 +103,10 @@ class TrialSearch(ActivationTuner):
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a candidate's best trial."""
         trial = self._best_of(candidate)
-        return None if trial is None else partial(self.hypermodel.build, trial.hyperparameters)
+        return None if trial is None else partial(self._fresh, trial.hyperparameters)
+
+    def _fresh(self, hp: Any) -> keras.Model:
+        return built(self.hypermodel.build(hp), self._inputs)
 
     def _best_of(self, candidate: Choice) -> Trial | None:
         own = (t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate)

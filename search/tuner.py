@@ -6,7 +6,6 @@ import gc
 import inspect
 import itertools
 import logging
-import re
 import traceback
 import warnings
 from pathlib import Path
@@ -24,10 +23,12 @@ from . import device
 from .asking import ask
 from .checks import check_every_epoch
 from .compiling import compile_arguments
+from .evaluation import built
 from .hypermodel import ActivationHyperModel, takes_activation
 from .objective import check_direction, checked_objectives, needs_model
 from .oracle import DIVERGED, ActivationOracle
 from .ownership import check_project_name, clear_project
+from .reasons import first_line
 from .scoring import numbers
 from .seeding import Stream, derive, isolated_seed
 from .together import Together
@@ -83,6 +84,7 @@ class ActivationTuner(keras_tuner.Tuner):
         oracle: keras_tuner.Oracle | None = None,
         **kwargs: Any,
     ):
+        device.check_backend()
         if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
             raise SearchError(f"max_trials must be an integer >= 1. Received: max_trials={max_trials!r}")
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
@@ -100,6 +102,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self.so_far: dict[str, tuple[float, int]] = {}  # of trials that an interrupt ended: score and epochs
         self._sharing = 1  # trials that the time goes to
         self._said: set[str] = set()
+        self._inputs: Any = None  # of the training
         self._executions = itertools.count()
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
         _clear(kwargs)
@@ -132,6 +135,7 @@ class ActivationTuner(keras_tuner.Tuner):
         fit = inspect.signature(keras.Model.fit).bind(None, *fit_args, **fit_kwargs).arguments
         fit.pop("self")
         check_every_epoch(fit)
+        self._inputs = fit.get("x")
         self.save()  # without its file, KerasTuner would begin again and forget the trials in flight
         reason = self._alone(fit)
         if self.population == 1 or reason:
@@ -226,7 +230,7 @@ class ActivationTuner(keras_tuner.Tuner):
         except keras_tuner.errors.FailedTrialError as error:
             trial.status, trial.message = TrialStatus.FAILED, str(error)
         except Exception as error:
-            trial.status, trial.message = TrialStatus.INVALID, f"{_first_line(error)}\n{traceback.format_exc()}"
+            trial.status, trial.message = TrialStatus.INVALID, f"{first_line(error)}\n{traceback.format_exc()}"
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         gc.collect()
@@ -274,6 +278,8 @@ class ActivationTuner(keras_tuner.Tuner):
             raise keras_tuner.errors.FailedTrialError(
                 f"The model must have at most {self.max_model_size} parameters. Received: {model.count_params()}"
             )
+        # a subclassed model has no weights before its first call, and then none that can be loaded
+        model = built(model, self._inputs) if self._inputs is not None else model
         if model.built and model.optimizer is not None:
             # a checkpoint holds the optimizer's variables too, and Keras warns if they have no place to go
             model.optimizer.build(model.trainable_variables)
@@ -366,10 +372,3 @@ class _StopDiverged(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if not all(np.isfinite((logs or {}).get(name, 0.0)) for name in self._watched):
             self.model.stop_training = True
-
-
-def _first_line(error: Exception) -> str:
-    # Keras puts the name of the layer before what went wrong, and colours it
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in text.splitlines() if not line.startswith("Exception encountered")]
-    return f"{type(error).__name__}: {next(filter(None, lines), 'no message')}"

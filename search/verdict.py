@@ -78,6 +78,7 @@ class Verdict:
         looks: the planned looks at the validation scores.
         runs: every epoch x seed x candidate.
         guess: what guessing has on the scored data; None where that is not known.
+        errors: what failed besides, by what was done then: ``"training"`` of further seeds, ``"test"``, ``"timing"``.
     """
 
     metric: str
@@ -91,6 +92,7 @@ class Verdict:
     looks: tuple[Look, ...] = ()
     runs: Runs | None = field(default=None, repr=False, compare=False)
     guess: Guess | None = None
+    errors: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         from .verdict_report import text

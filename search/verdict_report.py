@@ -71,6 +71,7 @@ def summary(verdict: Verdict) -> list[str]:
     diverged = [f"{s.activation} on {s.diverged} of {verdict.seeds}" for s in verdict.candidates if s.diverged]
     if diverged and not verdict.withheld:
         lines.append(f"Not compared, because its loss was not finite on some seeds: {', '.join(diverged)}.")
+    lines += [f"What failed besides: {what}: {reason}." for what, reason in verdict.errors.items()]
     return lines
 
 
@@ -106,6 +107,7 @@ def data(verdict: Verdict) -> dict[str, Any]:
         "candidates": verdict.rows(),
         "among": [dataclasses.asdict(c) for c in verdict.among],
         "looks": [dataclasses.asdict(look) for look in verdict.looks],
+        "errors": dict(verdict.errors),
     }
     return _without_nan(plain)
 

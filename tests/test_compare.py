@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import KerasActsError, SearchError
-from keras_acts.search import Candidate, compare_activations, with_activations
+from keras_acts.search import Candidate, compare_activations, verdict_report, with_activations
 from keras_acts.search.compare import checked_candidates
 from keras_acts.search.judge import judge
 from keras_acts.search.replicate import Replicates
@@ -221,19 +221,38 @@ def test_an_interrupt_keeps_the_seeds_so_far():
         assert sentence in str(found)
 
 
+def test_what_fails_after_the_training_costs_no_more_than_itself(monkeypatch):
+    def injected(*arguments):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(Replicates, "test", injected)
+    monkeypatch.setattr("keras_acts.search.compare.inference_seconds", injected)
+    options = {**FAST, "seeds": 2, "epochs": 1}
+    found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **options)
+    told = "OSError: the disk is gone"
+    assert found.errors == {"test": told, "timing": told}
+    assert found.sentence == f"no verdict: the test data could not be scored, {told}"
+    assert f"What failed besides: timing: {told}." in str(found)
+    assert verdict_report.data(found)["errors"] == found.errors
+    assert len(found.to_pandas()) == 2 * 2
+
+
 @pytest.mark.slow
-def test_an_interrupt_keeps_the_populations_so_far(monkeypatch):
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the disk is gone")])
+def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, error):
     train, waves = PopulationTrainer._wave, []
 
     def interrupted(trainer, seeds, fit):
         waves.append(len(seeds))
         if len(waves) == 3:
-            raise KeyboardInterrupt
+            raise error
         return train(trainer, seeds, fit)
 
     monkeypatch.setattr(PopulationTrainer, "_wave", interrupted)
     found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 8, "looks": 3})
     assert (waves, found.seeds) == ([2, 2, 2], 4)
+    failed = {"training": "OSError: the disk is gone"} if isinstance(error, OSError) else {}
+    assert found.errors == failed
     assert [look.seeds for look in found.looks] == [4]
     assert len(found.to_pandas()) == 4 * 2 * 2
 

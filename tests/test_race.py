@@ -18,7 +18,10 @@ SOME = ["mish", "leaky_relu", "leaky_relu(alpha=1e38)"]
 
 
 def raced(**options):
-    return search_activations(mlp(), X[:90], Y[:90], **{"activations": SOME, **RACE, **options})
+    model = mlp()
+    # fast enough to learn more than guessing in two epochs: else there is no verdict
+    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return search_activations(model, X[:90], Y[:90], **{"activations": SOME, **RACE, **options})
 
 
 def table(search):
@@ -73,6 +76,41 @@ def test_a_loss_is_minimized_and_who_left_is_finished_for_the_verdict():
     assert score == pytest.approx(row.score, rel=1e-5)
 
 
+def test_what_is_said_of_the_model_is_what_it_evaluates_to():
+    # the best epoch is the first, long before the last rung
+    wreck = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 if epoch < 1 else 2.0)
+    model = mlp()
+    model.compile(keras.optimizers.SGD(), "sparse_categorical_crossentropy")
+    found = search_activations(model, X[:90], Y[:90], activations=["mish"], **{**RACE, "epochs": 4}, callbacks=wreck)
+    loss = found.model.evaluate(X[72:90], Y[72:90], verbose=0)
+    assert found.kept.epochs == 4
+    assert found.score == pytest.approx(loss, rel=1e-5)
+    assert loss <= found.kept.score + 1e-6  # it is the best run, and the row is the mean of all
+    assert f"val_loss {loss:.4f} (on the data that ranked it" in str(found)
+    assert report.data(found)["score"] == found.score
+    card = report.card(found)["metrics"]["validation (it chose the model)"]
+    assert card["val_loss"]["value"] == found.score
+
+
+@keras.saving.register_keras_serializable(package="test_race")
+def broken(x):
+    raise OSError("no such kernel")
+
+
+def test_a_candidate_that_raises_is_set_aside(capsys):
+    options = {**RACE, "trials": 4, "epochs": 1, "verbose": 1}
+    found = search_activations(mlp(), X, Y, activations=["mish", broken, "elu"], **options)
+    status = {str(t.candidate): (t.status, t.rank is None) for t in found.trials}
+    assert status["test_race.broken"] == ("failed", True)
+    assert status["relu"] == status["mish"] == ("completed", False)
+    assert "Failed: test_race.broken: OSError: no such kernel." in str(found)
+    assert "test_race.broken is set aside: OSError: no such kernel" in capsys.readouterr().err.replace("\n", "")
+    # where all fail alike no candidate is at fault
+    scheduler = keras.callbacks.LearningRateScheduler(broken)
+    with pytest.raises(OSError, match="no such kernel"):
+        search_activations(mlp(), X, Y, activations=["mish", "elu"], callbacks=[scheduler], **RACE)
+
+
 def test_the_table_tells_epochs_and_seeds(found):
     assert "A race: who went further ranks first" in str(found)
     assert list(found.to_pandas()["epochs"].dropna()) == [t.epochs for t in found.trials]
@@ -80,22 +118,44 @@ def test_the_table_tells_epochs_and_seeds(found):
     assert found.trials[0].hyperparameters["act"] in ("relu", "mish", "leaky_relu")
 
 
+class Exhausted(keras.callbacks.Callback):
+    """Memory runs out as soon as more than so many models have been trained together for an epoch."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most, self.refused = most, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        if len(self.model.members) > self.most:
+            self.refused.append(len(self.model.members))
+            raise MemoryError
+
+
 @pytest.mark.slow
-def test_when_a_run_begins_changes_nothing():
+def test_when_a_run_begins_and_beside_whom_changes_nothing():
     objective = keras_tuner.Objective("val_loss", "min")
     fit = {"x": X, "y": Y, "validation_split": 0.2}
     members = [Member(Candidate.of(name), seed) for name in ("relu", "mish") for seed in (1, 2)]
     late, straight = (Cohorts(mlp(), objective, fit, [1, 2], 0, lambda slots: None) for _ in range(2))
+    said, sizes, exhausted = [], [], Exhausted(2)
+    tight = Cohorts(mlp(), objective, fit, [1, 2], 0, sizes.append, memory=1, say=said.append)
+    halved = Cohorts(mlp(), objective, {**fit, "callbacks": [exhausted]}, [1, 2], 0, lambda slots: None)
     late.train(members[:2], 1)
     late.train(members[:3], 1)
     late.train([members[0], members[3], members[2]], 2)
     assert [len(cohort.population.members) for cohort in late._cohorts] == [2, 1]  # the two that were as far joined
     late.train(members, 2)
     straight.train(members, 2)
+    tight.train(members, 2)
+    assert set(sizes) == {1}
+    assert [text.partition(":")[0] for text in said] == ["Training one by one"]
+    halved.train(members, 2)
+    assert exhausted.refused == [4]
     for member in members:
-        assert late.runs[member].best == pytest.approx(straight.runs[member].best, rel=1e-5)
-        for a, b in zip(late.model(member).get_weights(), straight.model(member).get_weights(), strict=True):
-            np.testing.assert_allclose(a, b, atol=1e-5)
+        for other in (late, tight, halved):
+            assert other.runs[member].best == pytest.approx(straight.runs[member].best, rel=1e-5)
+            for a, b in zip(other.model(member).get_weights(), straight.model(member).get_weights(), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_an_interrupt_gives_the_best_so_far(monkeypatch):
@@ -168,6 +228,7 @@ def test_an_interrupted_race_goes_on(tmp_path, monkeypatch, found):
     resumed = raced(directory=tmp_path)
     assert not resumed.interrupted
     assert table(resumed) == table(found)
+    assert all(t.seconds > 0 for t in resumed.trials)
     # the finished rungs' scores are known: only who is alive trains again
     assert state["epochs"] < sum(t.epochs * t.seeds for t in found.trials)
     with pytest.raises(SearchError, match=r"trials=8\. Received: trials=7"):

@@ -10,20 +10,25 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acts.errors import DataError, KerasActsError, SearchError
+from keras_acts.errors import DataError, KerasActsError, ModelError, SearchError
 from keras_acts.search import (
     ActivationHyperModel,
     ActivationSpace,
     ActivationTuner,
     Candidate,
+    api,
+    compare_activations,
     fresh,
     report,
     search_activations,
     slots,
 )
+from keras_acts.search.checks import check_data
 from keras_acts.search.export import check_target
+from keras_acts.search.judge import judge
 from keras_acts.search.objective import default_objective
 from keras_acts.search.progress import Progress, SearchProgress
+from keras_acts.search.settings import describe_data, describe_model, describe_training, describe_value
 from keras_acts.search.trials import TrialSearch
 from tests.models import blobs, eager, mlp
 
@@ -53,7 +58,7 @@ def result(searched):
 
 
 def told(folder, scores, direction="max"):
-    """A search of relu, mish and tanh whose trials are told their scores: None fails, nan diverges."""
+    """A search of relu, mish and tanh whose trials are told their scores: None and a message fail, nan diverges."""
     goal = keras_tuner.Objective("val_own", direction)
     hypermodel = ActivationHyperModel(mlp(), ["relu", "mish", "tanh"])
     found = TrialSearch(hypermodel, goal, len(scores), fit={}, directory=folder)
@@ -64,6 +69,8 @@ def told(folder, scores, direction="max"):
         found.on_trial_begin(trial)
         if score is None:
             trial.status, trial.message = "INVALID", "OSError: no such kernel\nTraceback: ..."
+        elif isinstance(score, str):
+            trial.status, trial.message = "FAILED", score
         elif np.isnan(score):
             trial.status, trial.message = "FAILED", "diverged: loss is nan after epoch 1"
         else:
@@ -117,6 +124,8 @@ def test_scores_rank_and_equal_ones_share_a_rank(tmp_path):
         *((1, "tanh", "completed"), (2, "mish", "completed")),
         (None, "relu", "failed"),
     ]
+    # a failure that speaks of divergence is none
+    assert told(tmp_path / "word", ["ValueError: the paths diverged", 0.5]).results()[1].status == "failed"
     diverged = told(tmp_path / "diverged", [float("nan"), 0.5])
     assert [(t.rank, t.status) for t in diverged.results()] == [(1, "completed"), (None, "diverged")]
     assert diverged.builder(Candidate.of("relu")) is None  # so that no verdict is made of it
@@ -143,10 +152,10 @@ def test_an_interrupt_keeps_what_was_found():
         search_activations(model, X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST)
 
 
-def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_path, monkeypatch):
+def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_path, monkeypatch, capsys):
     def search(**changed):
         arguments = {"activations": ["mish", "tanh"], **FAST, "epochs": 3, "directory": tmp_path, **changed}
-        return search_activations(mlp(), arguments.pop("x", X), Y, **arguments)
+        return search_activations(arguments.pop("model", mlp()), arguments.pop("x", X), Y, **arguments)
 
     def interrupting(self, trial, model, epoch, logs=None):
         if epoch == 2:
@@ -163,11 +172,28 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
     assert found.model.evaluate(X[96:], Y[96:], verbose=0, return_dict=True)["accuracy"] == found.score
 
     # what was begun ends, and trials may be more
+    capsys.readouterr()
     again = search(trials=3)
     assert [t.status for t in again.trials] == ["completed"] * 3
+    assert capsys.readouterr() == ("", "")  # with verbose=0 not even KerasTuner prints
 
-    for changed in ({"epochs": 2}, {"seed": 5}, {"activations": ["mish", "elu"]}, {"x": X + 1}, {"batch_size": 7}):
-        name = "data" if "x" in changed else next(iter(changed))
+    slower, other = mlp(), mlp("tanh")
+    slower.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    for changed, name in (
+        ({"epochs": 2}, "epochs"),
+        ({"seed": 5}, "seed"),
+        ({"activations": ["mish", "elu"]}, "activations"),
+        ({"x": X + 1}, "data"),
+        ({"batch_size": 7}, "batch_size"),
+        ({"validation_split": 0.3}, "validation"),
+        ({"strategy": "race"}, "strategy='race', trials"),
+        ({"baseline": "tanh"}, r"activations='\w+', baseline"),
+        ({"shuffle": False}, "shuffle"),
+        ({"callbacks": keras.callbacks.EarlyStopping(patience=3)}, "callbacks"),
+        ({"class_weight": {0: 1.0, 1: 2.0, 2: 1.0}}, "class_weight.0"),
+        ({"model": slower}, "optimizer.learning_rate"),
+        ({"model": other}, "model"),
+    ):
         with pytest.raises(SearchError, match=f"goes on with the settings it began with.*Received: {name}="):
             search(**changed)
     anew = search(epochs=1, overwrite=True, trials=1)
@@ -198,6 +224,10 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
         ({"test_data": (X, Y[:3])}, "120 inputs and 3 labels"),
         ({"validation_data": (X, Y + 7)}, "whole numbers"),
         ({"x": tf.data.Dataset.from_tensors((X, Y)), "y": None}, "validation_data is needed"),
+        ({"y": None}, "y must be given where x is of arrays.*an autoencoder's is x itself"),
+        ({"x": tf.ragged.constant([[1.0], [1.0, 2.0]]), "y": Y[:2]}, "arrays of one length.*x of type RaggedTensor"),
+        ({"validation_data": iter([(X, Y)])}, "validation_data must be data that each candidate can read"),
+        ({"x": iter([(X, Y)]), "y": None, "validation_data": (X, Y)}, "x must be data that each.*steps_per_epoch"),
     ],
 )
 def test_bad_input_is_refused_before_training(arguments, message):
@@ -213,7 +243,9 @@ def broken(x):
 
 def test_failures_leave_the_others_their_result():
     activations = ["mish", broken]
-    found = search_activations(mlp(), X, Y, activations=activations, **{**FAST, "trials": 3})
+    # one callback need not be in a list
+    options = {**FAST, "trials": 3, "callbacks": keras.callbacks.EarlyStopping()}
+    found = search_activations(mlp(), X, Y, activations=activations, **options)
     assert [t.status for t in found.trials] == ["completed", "completed", "failed"]
     assert "Failed: test_search.broken: OSError: no such kernel" in str(found)
 
@@ -262,6 +294,21 @@ def test_a_loss_is_minimized_over_several_seeds():
     assert found.trials[0].score <= found.trials[1].score
 
 
+def test_settings_are_the_same_in_another_process_and_after_a_training():
+    schedule = keras.callbacks.LearningRateScheduler(draws)
+    model = mlp()
+    before = describe_model(model), describe_training(model), describe_value([schedule])
+    schedule.set_params({"epochs": 3})
+    schedule.set_model(model)
+    again = mlp()  # whose layers without a name are numbered on
+    assert [layer.name for layer in again.layers] != [layer.name for layer in model.layers] or again.name != model.name
+    after = describe_model(again), describe_training(again), describe_value([schedule])
+    assert json.loads(json.dumps(after)) == json.loads(json.dumps(before))
+    part = X[::2, ::-1]  # values that do not lie next to each other
+    assert describe_data(part, hashed=True) == describe_data(part.copy(), hashed=True) != describe_data(X, hashed=True)
+    assert describe_data(X, [Y], hashed=False) == [f"float32{list(X.shape)}", f"int64{list(Y.shape)}"]
+
+
 def test_no_candidate_trained_says_why():
     options = {**FAST, "activations": ["leaky_relu(alpha=1e38)"], "baseline": "leaky_relu(alpha=1e38)", "epochs": 1}
     with pytest.raises(SearchError, match=r"leaky_relu.*diverged: loss is nan"):
@@ -275,6 +322,132 @@ def test_errors_of_the_training_are_shown():
 
     with pytest.raises(SearchError, match="the disk is gone"):
         search_activations(mlp(), X, Y, callbacks=[Broken()], **{**FAST, "trials": 1})
+
+
+@keras.saving.register_keras_serializable(package="test_search")
+def masked(y, outputs):
+    """The mean squared error of the targets that are known."""
+    known = keras.ops.isfinite(y)
+    return keras.ops.mean(keras.ops.where(known, keras.ops.square(keras.ops.where(known, y, 0.0) - outputs), 0.0))
+
+
+def test_a_loss_of_ones_own_may_leave_targets_out():
+    y = np.where(X[:, :1] > 1, np.nan, X[:, :1])
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    model.compile("sgd", masked)
+    found = search_activations(model, X, y, activations=["mish"], **{**FAST, "epochs": 1})
+    assert [t.status for t in found.trials] == ["completed"] * 2
+    model.compile("sgd", "mse")
+    with pytest.raises(DataError, match="labels must be finite"):
+        search_activations(model, X, y, activations=["mish"], **FAST)
+
+
+def injected(*arguments, **options):
+    raise OSError("the disk is gone")
+
+
+@pytest.mark.parametrize("what", ["scoring", "finishing", "model"])
+def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypatch):
+    told = "OSError: the disk is gone"
+    expected = {
+        "scoring": {"verdict": told, "validation": told, "test": told, "baseline": told},
+        "finishing": {"finish": told, "intervals": told},
+        "model": {"model": told, "baseline": told},
+    }[what]
+    if what == "scoring":
+        monkeypatch.setattr(fresh, "verdict", injected)
+        monkeypatch.setattr(api, "validated", injected)
+        monkeypatch.setattr(api, "scores", injected)
+    elif what == "finishing":
+        ahead = judge({"relu": [0.5, 0.6, 0.5, 0.6], "mish": [0.9, 0.9, 0.8, 0.8]})
+        monkeypatch.setattr(fresh, "verdict", lambda *arguments, **options: ahead)
+        monkeypatch.setattr(TrialSearch, "finish", injected)
+        monkeypatch.setattr(api, "with_intervals", injected)
+    else:
+        monkeypatch.setattr(TrialSearch, "load_model", injected)
+    options = {**FAST, "trials": 1, "epochs": 1, "verdict": 0 if what == "model" else 2}
+    test_data = (X, Y) if what == "finishing" else (X, Y, np.ones(len(X)))
+    found = search_activations(eager(mlp()), X, Y, test_data=test_data, activations=["relu"], **options)
+    assert found.errors == expected
+    assert [(t.rank, str(t.candidate)) for t in found.trials] == [(1, "relu")]
+    assert str(found.best) == "relu"
+    assert all(f"What failed besides: {phase}: {reason}." in str(found) for phase, reason in expected.items())
+    assert json.loads(json.dumps(report.data(found)))["errors"] == expected
+    if what == "model":
+        with pytest.raises(SearchError, match="must have a model to export"):
+            found.export("anywhere")
+    else:
+        assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
+        assert (found.test is None) == (what == "scoring")
+
+
+@keras.saving.register_keras_serializable(package="test_search")
+class Small(keras.Model):
+    """A subclassed model, which has no weights before its first call."""
+
+    def __init__(self, activation, **options):
+        super().__init__(**options)
+        self.hidden = keras.layers.Dense(4, activation)
+        self.out = keras.layers.Dense(3, "softmax")
+
+    def call(self, x):
+        return self.out(self.hidden(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["subclassed", "unbuilt"])
+def test_models_of_a_function_need_not_know_their_inputs(kind):
+    def build(hp, activation):
+        model = Small(activation)
+        if kind == "unbuilt":
+            model = keras.Sequential([keras.layers.Dense(4, activation), keras.layers.Dense(3, "softmax")])
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return eager(model)
+
+    weights = np.linspace(0, 1, 30)
+    options = {**FAST, "trials": 2, "verdict": 2, "test_data": (X[90:], Y[90:], weights)}
+    found = search_activations(build, X[:90], Y[:90], activations=["mish"], **options)
+    assert found.errors == {}
+    assert found.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["accuracy"] == found.score
+    tested = found.model.evaluate(X[90:], Y[90:], sample_weight=weights, verbose=0, return_dict=True)
+    assert found.test == pytest.approx(tested)
+    # what the verdict scores are the weights that it trained
+    scores = found.verdict.runs.test["loss"]
+    assert len(np.unique(scores)) == scores.size
+
+
+def test_labels_that_a_loss_ignores_are_no_classes():
+    model = mlp()
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(ignore_class=-1))
+    check_data(model, X, np.where(Y == 2, -1, Y))
+    with pytest.raises(DataError, match="whole numbers from 0 to 2"):
+        check_data(model, X, np.where(Y == 2, -2, Y))
+
+
+def test_other_backends_are_told_so_at_once(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    for search in (
+        lambda: search_activations(None, X, Y),
+        lambda: compare_activations(None, X, Y, ["mish", "relu"]),
+        lambda: ActivationTuner(None),
+    ):
+        with pytest.raises(SearchError, match=r"needs Keras on TensorFlow or JAX.*Received: backend='torch'"):
+            search()
+
+
+def test_a_function_must_return_a_compiled_model():
+    def build(hp, activation):
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, activation), keras.layers.Dense(3)])
+
+    with pytest.raises(ModelError, match="must return a compiled Keras model"):
+        search_activations(build, X, Y, activations=["mish"], **FAST)
+
+
+@pytest.mark.once
+def test_a_failure_without_a_message_is_told(result):
+    failed = dataclasses.replace(result.trials[2], status="failed", message="")
+    found = dataclasses.replace(result, trials=(*result.trials[:2], failed))
+    assert f"Failed: {failed.candidate}: no message." in str(found)
 
 
 @pytest.mark.once

@@ -15,11 +15,12 @@ from keras_acts.search import (
     Assignment,
     PopulationModel,
     activation_choice,
+    planner,
     search_activations,
     slots,
 )
 from keras_acts.search.epochs import SlotEpochs, train_until_done
-from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
+from keras_acts.search.planner import bytes_per_slot, free_memory, outputs_per_sample, waves
 from keras_acts.search.prefix import frozen_prefix
 from tests.models import blobs, mlp
 
@@ -391,6 +392,21 @@ def test_a_slot_counts_the_outputs_of_its_layers_once():
     head = 4 * ((5 * 8 + 8) + (8 * 3 + 3))
     assert bytes_per_slot(model, 32, shared) == 8 * head + 4 * 2 * 32 * (8 + 3)
     assert outputs_per_sample(model) == 6 + 6 + 5 + 5 + 8 + 3
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("limit", "used", "free"), [("1000000", "900000", 800000), ("max", "900000", 7000000)])
+def test_what_is_cached_in_a_container_is_free(tmp_path, monkeypatch, limit, used, free):
+    contents = {"limit": limit, "used": used, "stat": "anon 100000\ninactive_file 700000\nactive_file 100000\n"}
+    for name, text in contents.items():
+        (tmp_path / name).write_text(text)
+    paths = [str(tmp_path / name) for name in contents]
+    monkeypatch.setattr(planner, "gpus", list)
+    monkeypatch.setattr(planner, "_free_ram", lambda: 7000000)
+    monkeypatch.setattr(planner, "_CGROUPS", [(*paths, "inactive_file")])
+    assert free_memory() == free
+    (tmp_path / "stat").unlink()
+    assert free_memory() == (free - 700000 if limit != "max" else free)
 
 
 @pytest.mark.once

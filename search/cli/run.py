@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from keras_acts.errors import DataError, ExportError
+from keras_acts.errors import DataError
 from keras_acts.search import Verdict, compare_activations, report, search_activations, verdict_report
 from keras_acts.search.export import check_target
 from keras_acts.search.space import ActivationSpace
@@ -67,7 +67,7 @@ def search(
             class_names=_class_names(built, dataset),
             card=_facts(dataset, unit),
         )
-    except ExportError:
+    except Exception:
         # the search was the work: it is shown also where its model cannot be kept
         print(json.dumps({**plain, "export": None}, indent=2) if as_json else str(result))
         raise

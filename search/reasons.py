@@ -1,0 +1,19 @@
+"""What went wrong, in a line."""
+
+from __future__ import annotations
+
+import re
+
+
+def first_line(error: BaseException) -> str:
+    """Return the class of an error and the first line of what it says, without what Keras adds."""
+    # Keras puts the name of the layer before what went wrong, and colours it
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines()]
+    told = [line for line in lines if line and not line.startswith("Exception encountered")]
+    return f"{type(error).__name__}: {told[0] if told else 'no message'}"
+
+
+def headline(message: str) -> str:
+    """Return the first line of a message, which may be empty."""
+    return message.strip().partition("\n")[0] or "no message"
