@@ -168,6 +168,8 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
     assert found.interrupted
     assert [t.status for t in found.trials] == ["stopped"] * 2
     assert {t.message for t in found.trials} == {"interrupted after 2 epochs"}
+    # without this file, KerasTuner would begin again and forget the trials in flight
+    assert (tmp_path / "activations" / "tuner0.json").is_file()
     assert found.trials[0].score == max(t.score for t in found.trials)
     assert found.model.evaluate(X[96:], Y[96:], verbose=0, return_dict=True)["accuracy"] == found.score
 
