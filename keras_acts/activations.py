@@ -49,8 +49,9 @@ class Activation:
         raise AttributeError(f"{type(self).__name__} is a value: make a new one instead of setting {name}")
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Activation):
+        if type(self) is not type(other):  # a subclass may compute something else
             return NotImplemented
+        assert isinstance(other, Activation)
         return self.spec.name == other.spec.name and self.parameters == other.parameters
 
     def __hash__(self) -> int:

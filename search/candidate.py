@@ -13,6 +13,8 @@ import keras_acts
 from keras_acts import layers, lookup
 from keras_acts.errors import ActivationError
 
+from .known import as_written
+
 # Keras' own that are no function of one element; ours say so in their spec
 _MIXING = {"softmax", "log_softmax", "sparsemax", "glu"}
 _TRAINED = re.compile(r"trained(?:\((.*)\))?$")
@@ -52,6 +54,11 @@ class Candidate:
         if isinstance(identifier, Candidate):
             return identifier
         if isinstance(identifier, keras_acts.Activation):
+            if not as_written(identifier):
+                raise ActivationError(
+                    "A class derived from one of ours has no name that makes it again: register a function instead, "
+                    f"with @keras.saving.register_keras_serializable(). Received: {identifier!r}"
+                )
             identifier, parameters = identifier.spec.name, dict(identifier.parameters)
         if not isinstance(identifier, str):
             return cls(_registered_name(identifier))

@@ -49,9 +49,8 @@ def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
 def _untold(metric: keras.metrics.Metric) -> list[str]:
     """The arguments of a constructor of the user's that its config leaves out, and that may not be their defaults."""
     kind = type(metric)
-    own_way = getattr(kind.from_config, "__func__", None) is not getattr(
-        keras.metrics.Metric.from_config, "__func__", None
-    )
+    maker = getattr(kind.from_config, "__func__", None)
+    own_way = not getattr(maker, "__module__", "").startswith("keras.")
     if own_way or kind.__init__.__module__.startswith("keras."):
         return []
     config = metric.get_config()

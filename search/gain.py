@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from .candidate import Candidate
+from .known import as_written
 from .slots import Place
 
 # in these, and with this, the fan-in that Keras computes is the number of terms in each sum
@@ -40,7 +41,9 @@ def rescaled(chosen: Mapping[Place, Candidate]) -> Iterator[tuple[Any, Any]]:
     """
     for place, candidate in chosen.items():
         old = getattr(place.source, "kernel_initializer", None)
-        if isinstance(place.source, _LAYERS) and isinstance(old, keras.initializers.VarianceScaling):
+        if type(place.source) not in _LAYERS:
+            continue
+        if isinstance(old, keras.initializers.VarianceScaling) and as_written(old):
             config = {"distribution": old.distribution, "seed": old.get_config()["seed"]}
             scale = gain(candidate) ** 2
             yield place.source, keras.initializers.VarianceScaling(scale=scale, mode="fan_in", **config)

@@ -13,6 +13,7 @@ import keras_acts
 from keras_acts.functions import surrogate_theta
 from keras_acts.layers import TrainedActivation
 
+from .known import as_written
 from .layout import FOLDED, SHARED, STACKED, Batch, beside, from_merged
 from .members import Group
 
@@ -125,7 +126,7 @@ def _same(values: np.ndarray) -> bool:
 def is_elementwise(activation: Any) -> bool:
     """Whether each output depends on its own input only, for certain."""
     if isinstance(activation, keras_acts.Activation | TrainedActivation):
-        return activation.spec.elementwise
+        return as_written(activation) and activation.spec.elementwise
     return _hashable(activation) and activation in _ELEMENTWISE
 
 
@@ -135,7 +136,9 @@ def last_axis(activation: TrainedActivation) -> bool:
 
 
 def _is_per_sample(activation: Any) -> bool:
-    return isinstance(activation, keras_acts.Activation) or (_hashable(activation) and activation in _PER_SAMPLE)
+    if isinstance(activation, keras_acts.Activation):
+        return as_written(activation)
+    return _hashable(activation) and activation in _PER_SAMPLE
 
 
 def _hashable(activation: Any) -> bool:

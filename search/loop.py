@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -54,6 +54,7 @@ class Plan:
         rule: how it runs; None for slot after slot.
         blocks: its variables.
         shared: whether it runs once for all slots, with the weights that all of them have: part of a frozen prefix.
+        assigned: the trained variables that the layer itself assigned, the last time that it ran.
     """
 
     path: str
@@ -63,6 +64,7 @@ class Plan:
     rule: Callable[..., Any] | None
     blocks: list[Block]
     shared: bool = False
+    assigned: list[Any] = field(default_factory=list)
 
     @property
     def layer(self) -> Any:
@@ -93,10 +95,13 @@ def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: An
         for i, value in enumerate(values, block.start):
             weights[i][block.key] = value
     runs = [_run(plan, i, weights[i], training, *arguments(i)) for i in range(slots)]
+    plan.assigned.clear()
     for block in plan.blocks:
         states = [state[block.key] for _, state, _ in runs[block.start : block.stop] if block.key in state]
         if states:
             block.variable.assign(ops.stack(states))
+            if block.variable.trainable:
+                plan.assigned.append(block.variable)
     if any(added for _, _, added in runs):
         losses.append(ops.stack([sum((ops.sum(loss) for loss in added), ops.zeros(())) for _, _, added in runs]))
     return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *(y for y, _, _ in runs))
@@ -130,10 +135,34 @@ def _picks(index: int) -> Callable[[Tensor], Tensor]:
     return lambda x: x[index]
 
 
+class _Assigned(keras.StatelessScope):
+    """A scope in which variables that a layer assigns read as TensorFlow's do: as they are, not as what made them.
+
+    There a gradient ends where a variable is assigned, and begins anew where it is read again: that of a trained
+    variable counts for it whether it was read before or after. Keras' own scope hands on the tensor that was assigned,
+    as its JAX backend does, and gradients flow through it.
+    """
+
+    def __init__(self, mapping: list[tuple[Any, Tensor]], trained: list[Any]):
+        super().__init__(state_mapping=mapping, collect_losses=True)
+        self._trained = {id(variable) for variable in trained}
+        self.assigned: set[int] = set()
+
+    def add_update(self, update: tuple[Any, Tensor]) -> None:
+        """Set what a variable reads as from now on."""
+        variable, value = update
+        self.assigned.add(id(variable))
+        value = ops.stop_gradient(value)
+        if id(variable) in self._trained:
+            read = self.get_current_value(variable)
+            value = value + (read - ops.stop_gradient(read))  # 0, with derivative 1
+        super().add_update((variable, value))
+
+
 def _run(
     plan: Plan, i: int, own: dict[str, Tensor], training: bool, args: Any, kwargs: Any
 ) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
-    """One slot's output, the new values of its variables that are not trained, and what it adds to the loss."""
+    """One slot's output, the new values of its variables, of the trained ones that it assigns, and added losses."""
     layer = plan.blueprint.layer(plan.candidates[i], plan.path) if plan.groups else plan.layer
     if "training" in inspect.signature(layer.call).parameters:
         kwargs = {**kwargs, "training": training}
@@ -141,6 +170,20 @@ def _run(
     trained, others = (
         [own[keys[id(v)]] for v in kind] for kind in (layer.trainable_variables, layer.non_trainable_variables)
     )
+    if keras.backend.backend() == "tensorflow" and _runs_as_written(layer):
+        variables = [*layer.trainable_variables, *layer.non_trainable_variables]
+        mapping = list(zip(variables, [*trained, *others], strict=True))
+        with _Assigned(mapping, layer.trainable_variables) as scope:
+            y = layer.call(*args, **kwargs)
+            added = layer.losses
+        kept = {id(v) for v in layer.non_trainable_variables} | scope.assigned
+        changed = {keys[id(v)]: ops.stop_gradient(scope.get_current_value(v)) for v in variables if id(v) in kept}
+        return y, changed, added
     y, state, added = layer.stateless_call(trained, others, *args, return_losses=True, **kwargs)
     changed = {keys[id(v)]: new for v, new in zip(layer.non_trainable_variables, state, strict=True)}
     return y, changed, added
+
+
+def _runs_as_written(layer: Any) -> bool:
+    """Whether Keras calls nothing but the layer's `call`: it is not quantized, nothing is computed twice."""
+    return layer.dtype_policy.quantization_mode is None and getattr(layer, "_remat_mode", None) is None

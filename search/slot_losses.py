@@ -17,6 +17,7 @@ from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 from keras_acts.errors import ModelError
 
 from .compiling import fresh_metric
+from .known import as_written
 from .layout import with_logits
 
 Tensor = Any
@@ -32,6 +33,9 @@ _LAST_AXIS_METRICS = (
     *_LAST_AXIS_LOSSES,
     *(keras.metrics.binary_accuracy, keras.metrics.categorical_accuracy, keras.metrics.sparse_categorical_accuracy),
 )
+
+# what a loss must not hold
+_STATE = (keras.Variable, keras.random.SeedGenerator, keras.metrics.Metric)
 
 # the labels of these have one axis less
 _OF_CLASSES = (losses.sparse_categorical_crossentropy, keras.metrics.sparse_categorical_accuracy)
@@ -151,8 +155,7 @@ class _SlotCopies(keras.metrics.Metric):
 
 
 def _slot_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
-    wraps = isinstance(metric, keras.metrics.MeanMetricWrapper)
-    plain = wraps and type(metric).update_state is keras.metrics.MeanMetricWrapper.update_state
+    plain = isinstance(metric, keras.metrics.MeanMetricWrapper) and as_written(metric)
     at_once = plain and metric._fn in _LAST_AXIS_METRICS and _on_last_axis(metric._fn_kwargs)
     made = (_SlotFunctionMean if at_once else _SlotCopies)(metric, slots)
     if hasattr(metric, "_direction"):  # "up" or "down": what is better
@@ -166,9 +169,9 @@ class _SlotLoss:
     def __init__(self, loss: Any):
         if getattr(loss, "reduction", None) in (None, "none"):
             raise ModelError(f"Each loss must reduce to one number a slot. Received: {loss.name!r}, reduction=None")
+        _refuse_state(loss)
         self.loss, self.name = loss, loss.name
-        plain = isinstance(loss, LossFunctionWrapper) and type(loss).call is LossFunctionWrapper.call
-        plain = plain and type(loss).__call__ is losses.Loss.__call__
+        plain = isinstance(loss, LossFunctionWrapper) and as_written(loss)
         self.at_once = plain and loss.fn in _LAST_AXIS_LOSSES and _on_last_axis(loss._fn_kwargs)
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
@@ -181,6 +184,16 @@ class _SlotLoss:
         y_true, y_pred = _same_rank(y_true, y_pred)
         values = self.loss.fn(y_true, y_pred, **self.loss._fn_kwargs)  # (P, B, ...)
         return _reduced(values, sample_weight, self.loss.reduction, dtype)
+
+
+def _refuse_state(loss: Any) -> None:
+    """Refuse a loss that remembers: all slots would write into one memory, where each ordinary model has its own."""
+    held = {type(part).__name__ for part in keras.tree.flatten(dict(vars(loss))) if isinstance(part, _STATE)}
+    if held:
+        raise ModelError(
+            "A loss of a population has no variables and no random numbers of its own: slots would share them. "
+            f"Received: {loss.name!r} with {', '.join(sorted(held))}"
+        )
 
 
 def _reduced(values: Tensor, sample_weight: Any, reduction: str, dtype: Any) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 
-from keras_acts import Activation
 from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 from keras_acts.lookup import builtins
@@ -15,6 +14,7 @@ from keras_acts.symbolic import Apply
 
 from .candidate import Candidate, described
 from .graph import MODELS, Call, Graph
+from .known import as_written
 
 # layers that are nothing but an activation
 ACTIVATION_LAYERS = (
@@ -173,15 +173,15 @@ def _current(layer: Any, argument: str) -> str | None:
 
 def _printed(activation: Any) -> str:
     """An activation as it prints, in a form that makes it again wherever there is one."""
-    if isinstance(activation, TrainedActivation):
+    if isinstance(activation, TrainedActivation) and as_written(activation):
         return str(described(activation))
     if isinstance(activation, keras.layers.Layer):
         return _printed_layer(activation)
     if activation is keras.activations.leaky_relu:
         return "leaky_relu(alpha=0.2)"  # Keras' default, not ours
     name = getattr(activation, "__name__", type(activation).__name__)
-    if isinstance(activation, Activation) or getattr(keras.activations, name, None) is activation:
-        return str(Candidate.of(activation if isinstance(activation, Activation) else name))
+    if getattr(keras.activations, name, None) is activation:
+        return str(Candidate.of(name))
     try:
         return str(Candidate.of(activation))
     except ActivationError:

@@ -15,6 +15,7 @@ from keras_acts.layers import TrainedActivation
 from . import rules  # noqa: F401  (it registers them)
 from .blueprint import OF_ACTIVATION, Blueprint, variables_of
 from .grouped import by_group, everywhere, last_axis, with_variables
+from .known import as_written
 from .layout import SEEDED, STACKED, Batch
 from .loop import Block, Plan, once, slot_after_slot
 from .members import Choice, Group, in_groups
@@ -187,4 +188,4 @@ def _runs_by_group(layer: Any) -> bool:
     activation = getattr(layer, "activation", None)
     if not isinstance(activation, keras.layers.Layer):
         return True
-    return isinstance(activation, TrainedActivation) and last_axis(activation)
+    return isinstance(activation, TrainedActivation) and as_written(activation) and last_axis(activation)

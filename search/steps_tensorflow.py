@@ -176,8 +176,7 @@ def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[st
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     rows = rows_of(population)
-    states = [v for v in population.non_trainable_variables if id(v) in rows]
-    before = [tf.identity(v.value) for v in states]
+    before = [(v, tf.identity(v.value)) for v in _may_be_assigned(population, rows)]
     with tf.GradientTape() as tape:
         y_pred = population(x, training=True)
         loss = population.compute_loss(x, y, y_pred, sample_weight, training=True)
@@ -185,9 +184,20 @@ def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[st
         gradients = tape.gradient(loss, population.trainable_variables)
     update([g if g is None else tf.convert_to_tensor(g) for g in gradients])
     healthy = Healthy(rows, population.healthy)
-    for variable, value in zip(states, before, strict=True):
-        variable.assign(healthy.where(variable, variable, value))
+    assigned = {id(variable) for layer in population.stacked for variable in layer.plan.assigned}
+    for variable, value in before:
+        if not variable.trainable or id(variable) in assigned:
+            variable.assign(healthy.where(variable, variable, value))
     return population.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+
+
+def _may_be_assigned(population: Any, rows: dict[int, tuple[int, int]]) -> list[Any]:
+    """The stacked variables that layers may assign in a step: those that are not trained; without a rule, all."""
+    found = [v for v in population.non_trainable_variables if id(v) in rows]
+    for layer in population.stacked:
+        if layer.plan.rule is None:
+            found += [v for v in layer.trainable_variables if id(v) in rows]
+    return found
 
 
 def _update_most(population: Any, gradients: list[Tensor | None]) -> None:

@@ -343,6 +343,14 @@ def test_softmax_of_half_precision_has_two_derivatives(monkeypatch, dtype, run):
             np.testing.assert_allclose(tf.cast(found, "float64"), exact, rtol=0, atol=atol, err_msg=f"axis={axis}")
 
 
+@pytest.mark.parametrize("dtype", DTYPE_PARAMS)
+def test_outputs_carry_the_logits_that_losses_look_for(dtype):
+    """Keras' own functions leave them too, but some of ours are not made of these: half precision, many axes."""
+    x = tf.constant([[-2.0, 1.0], [0.5, 3.0]], dtype)
+    for y in (ka.functions.sigmoid(x), ka.functions.softmax(x), ka.functions.softmax(x, axis=(0, 1))):
+        np.testing.assert_array_equal(_double(y._keras_logits), _double(x))
+
+
 def test_mish_keeps_only_its_input_for_the_backward_pass():
     assert saved_for_backward(ka.functions.mish, "float32") == 4
     assert saved_for_backward(ka.functions.mish, "bfloat16") == 2

@@ -1,0 +1,21 @@
+"""What a shortcut may take for what its class says: only what Keras or this package wrote, and nobody has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+_OURS = ("keras.", "keras_acts.")
+
+
+def as_written(thing: Any) -> bool:
+    """Return whether all that a loss, metric, initializer or activation does is said by a class of Keras' or ours.
+
+    A subclass of a user's may override any method, and so may an object: what it computes is known only by calling it.
+    """
+    if not type(thing).__module__.startswith(_OURS):
+        return False
+    if isinstance(thing, keras.Operation):  # Keras itself wraps methods of each layer
+        return True
+    return not any(callable(getattr(type(thing), name, None)) for name in vars(thing))
