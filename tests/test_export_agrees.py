@@ -159,7 +159,7 @@ def test_in_float32_it_is_the_same_model(policy):
     scale.adapt(np.arange(8.0).reshape(4, 1, 2))
     model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, table, scale])
     copy = savedmodel.in_float32(model)
-    assert [layer.compute_dtype for layer in copy.layers] == ["int64", "float32", "float32"]
+    assert [layer.compute_dtype for layer in copy.layers] == [lookup.compute_dtype, "float32", "float32"]
     found, expected = (np.asarray(m(tf.constant(words)), "float32") for m in (copy, model))
     assert len(np.unique(found[:, 0, 0])) == 3
     np.testing.assert_allclose(found, expected, atol=0.02)
