@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,16 +25,17 @@ LIMIT_VARIABLE, _LIMIT = "KERAS_ACTS_EXPORT_SECONDS", 1800.0
 
 
 class Checker:
-    """The other process. Used as a context, it is started at once and ended at the end."""
+    """The other process. Used as a context, it is started at once and ended at the end; it checks as many as come."""
 
     def __enter__(self) -> Checker:
         self._limit = time_limit()  # what is wrong with it is said before the work
+        self._errors = tempfile.TemporaryFile()  # a pipe would be full at some time, as nobody reads it meanwhile
         # -P: this folder's files must not be taken for modules that TensorFlow imports
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("plain.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             env=environment(),
             start_new_session=True,  # so that what it starts can be ended with it
         )
@@ -40,6 +43,7 @@ class Checker:
 
     def __exit__(self, *_: object) -> None:
         end(self._process)
+        self._errors.close()
 
     def check(self, folder: Path, samples: Path, x: Arrays, y: Arrays, formats: Sequence[str] = ()) -> dict[str, Any]:
         """Return ``differences`` by kind of file, and the version of ``tensorflow`` that found them.
@@ -56,13 +60,41 @@ class Checker:
         """
         save_arrays(samples, {**{f"x:{n}": v for n, v in x.items()}, **{f"y:{n}": v for n, v in y.items()}})
         request = {"folder": str(folder), "samples": str(samples), "formats": list(formats)}
-        out, err = answer_of(self._process, json.dumps(request).encode() + b"\n", self._limit)
-        reply = last_json(out)
+        reply = self._ask(json.dumps(request).encode() + b"\n")
         if reply is None:
-            raise ExportError(f"The export must load in a process of its own. Received: {last_line(err)}")
+            self._errors.seek(0)
+            reason = last_line(self._errors.read())
+            raise ExportError(f"The export must load in a process of its own. Received: {reason}")
         if "error" in reply:
             raise ExportError(f"The export must load and run with TensorFlow alone. Received: {reply['error']}")
         return reply
+
+    def _ask(self, question: bytes) -> dict[str, Any] | None:
+        """Return the answer of the process; None if it ended without one."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            kill(self._process)
+
+        timer = threading.Timer(self._limit, stop)
+        timer.start()
+        try:
+            with contextlib.suppress(OSError):  # it has ended: then there is no answer either
+                stdin.write(question)
+                stdin.flush()
+            for line in stdout:
+                reply = last_json(line)
+                if reply is not None:
+                    return reply
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise _too_late(self._limit)
+        return None
 
 
 def time_limit() -> float:
@@ -90,22 +122,32 @@ def answer_of(process: subprocess.Popen[bytes], question: bytes, seconds: float)
     try:
         return process.communicate(question, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise ExportError(
-            f"The process that makes or checks an export must answer in time; {LIMIT_VARIABLE} sets another time. "
-            f"Received: no answer within {seconds:g} seconds"
-        ) from None
+        raise _too_late(seconds) from None
     finally:
         end(process)
 
 
+def _too_late(seconds: float) -> ExportError:
+    return ExportError(
+        f"The process that makes or checks an export must answer in time; {LIMIT_VARIABLE} sets another time. "
+        f"Received: no answer within {seconds:g} seconds"
+    )
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that was started in a session of its own, with all that it started, if it still runs."""
+    if process.poll() is not None:
+        return
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:  # Windows
+        process.kill()
+
+
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that was started in a session of its own, with all that it started, if it still runs."""
-    if process.poll() is None:
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        else:  # Windows
-            process.kill()
+    """Kill a process if it still runs, and let go of what belongs to it."""
+    kill(process)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             with contextlib.suppress(OSError):  # what was to be written to it
@@ -122,9 +164,10 @@ def last_json(out: bytes) -> dict[str, Any] | None:
     """Return the JSON object on the last line of what a process printed."""
     lines = out.strip().splitlines()
     try:
-        return json.loads(lines[-1]) if lines else None
+        found = json.loads(lines[-1]) if lines else None
     except ValueError:
         return None
+    return found if isinstance(found, dict) else None
 
 
 def last_line(err: bytes) -> str:

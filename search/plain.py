@@ -2,8 +2,8 @@
 
     python -P plain.py
 
-reads a request as JSON from its standard input, and answers as JSON on its standard output. Started early, while the
-model is still being written, it hides how long TensorFlow takes to load.
+reads requests as JSON from its standard input, one a line, and answers each as JSON on its standard output. Started
+early, while the model is still being written, it hides how long TensorFlow takes to load.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def onnx(folder: str, file: str, x: Arrays, y: Arrays) -> float:
     import onnxruntime
 
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder, "--output", file]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # the requests are on this process's standard input
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode or not os.path.isfile(file):
         raise RuntimeError((done.stderr.strip() or "no file was written").splitlines()[-1])
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -118,8 +119,7 @@ if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow  # noqa: F401  # before the request is there
 
-    line = sys.stdin.readline()
-    if line:  # none came if the other process failed or was ended
+    for line in sys.stdin:  # none comes if the other process fails or is ended
         try:
             reply = answer(json.loads(line))
         except Exception as error:

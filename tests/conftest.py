@@ -1,6 +1,8 @@
 """One seeded process for all tests."""
 
+import contextlib
 import gc
+import importlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,3 +22,16 @@ def _short_collections():
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _checker():
+    with importlib.import_module("keras_acts.search.checking").Checker() as checker:
+        yield checker
+
+
+@pytest.fixture
+def one_process(_checker, monkeypatch):
+    """The other process of an export, kept for many exports: each would load TensorFlow anew."""
+    module = importlib.import_module("keras_acts.search.export")
+    monkeypatch.setattr(module, "Checker", lambda: contextlib.nullcontext(_checker))

@@ -264,6 +264,8 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for file in ("pyproject.toml", "README.md", "CHANGELOG.md"):
         shutil.copy(ROOT / file, folder)
+    # else the command line would be that of the installed package
+    (folder / "keras_acts_cli").symlink_to(folder / "search" / "cli")
     broken = folder / mutant.file
     text = broken.read_text(encoding="utf-8")
     count = text.count(mutant.old)

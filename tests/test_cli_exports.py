@@ -21,7 +21,7 @@ def rows(text):
 
 
 @pytest.mark.slow
-def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_path):
+def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_path, one_process):
     x, y = blobs()
     data = csv(tmp_path / "pets.csv", x, np.array(["ant", "bee", "cat"])[y])
     mlp().save(tmp_path / "mine.keras")
@@ -49,7 +49,7 @@ def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_p
 
 
 @pytest.mark.slow
-def test_a_keras_file_becomes_a_version_that_takes_raw_rows(tmp_path):
+def test_a_keras_file_becomes_a_version_that_takes_raw_rows(tmp_path, one_process):
     x, y = blobs()
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")]).save(tmp_path / "m.keras")
     data = csv(tmp_path / "pets.csv", x, y)

@@ -1,5 +1,6 @@
 """An export computes what `predict` does: never in training mode, within the noise of the model itself."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_a_graph_is_not_in_training_mode(tmp_path, make):
     assert np.abs(model(IMAGES, training=True) - expected).max() > 0.05  # or nothing would be seen
 
 
-def test_a_whole_export_is_not_in_training_mode_either(tmp_path):
+def test_a_whole_export_is_not_in_training_mode_either(tmp_path, one_process):
     model = normalized(keras.layers.RandomFlip(seed=1), keras.layers.Resizing(6, 6))
     exported = export(model, tmp_path / "model", samples=IMAGES, preprocessing=keras.layers.CenterCrop(9, 9))
     assert exported.difference <= 1e-6
@@ -159,7 +160,7 @@ def test_in_float32_it_is_the_same_model(policy):
     scale.adapt(np.arange(8.0).reshape(4, 1, 2))
     model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, table, scale])
     copy = savedmodel.in_float32(model)
-    assert [layer.compute_dtype for layer in copy.layers] == ["int64", "float32", "float32"]
+    assert [layer.compute_dtype for layer in copy.layers] == [lookup.compute_dtype, "float32", "float32"]
     found, expected = (np.asarray(m(tf.constant(words)), "float32") for m in (copy, model))
     assert len(np.unique(found[:, 0, 0])) == 3
     np.testing.assert_allclose(found, expected, atol=0.02)
@@ -207,7 +208,7 @@ def test_any_name_of_an_input_becomes_one_that_graphs_can_have():
 
 
 @pytest.mark.slow
-def test_odd_names_export_and_both_kinds_load(tmp_path):
+def test_odd_names_export_and_both_kinds_load(tmp_path, one_process):
     model = odd_names()
     x = {own: ROWS[:, :1] + number for number, own in enumerate(("0", "in", "年龄", "_x", "a b"))}
     exported = export(model, tmp_path / "model", samples=x)
@@ -225,6 +226,21 @@ def test_a_check_has_a_time_limit(tmp_path, monkeypatch):
     with pytest.raises(ExportError, match=r"must answer in time; KERAS_ACTS_EXPORT_SECONDS .* within 0\.01 seconds"):
         export(mlp(), tmp_path / "model")
     assert os.listdir(tmp_path) == []
+
+
+def test_one_process_checks_as_many_as_come_and_says_why_it_ended(one_process, tmp_path):
+    checker = importlib.import_module("keras_acts.search.export").Checker().__enter__()
+    for times in (1.0, 2.0):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(times)])
+        savedmodel.write(model, tmp_path / str(times))
+        found = checker.check(tmp_path / str(times), tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS * 2})
+        assert found["differences"]["SavedModel"] == pytest.approx((2 - times) * 0.5, abs=1e-6)
+        with pytest.raises(ExportError, match="must load and run with TensorFlow alone"):
+            checker.check(tmp_path / "nothing", tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS})
+    with checking.Checker() as ended:
+        checking.kill(ended._process)
+        with pytest.raises(ExportError, match="no answer; it was ended"):
+            ended.check(tmp_path / "1.0", tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS})
 
 
 @pytest.mark.once

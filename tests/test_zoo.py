@@ -1,8 +1,5 @@
 """A zoo of models: what a person lists is found, and rewriting changes that and nothing else."""
 
-import importlib
-import subprocess
-import sys
 from functools import cache, cached_property
 
 import keras
@@ -11,7 +8,6 @@ import pytest
 
 from keras_acts.search import export, slots, with_activations
 from keras_acts.search.blueprint import layers_of, slots_at, variables_of
-from keras_acts.search.checking import Checker, environment
 from keras_acts.search.rewrite import rewritten_layer
 from keras_acts.search.slots import places
 from tests.zoo import ZOO, samples
@@ -122,55 +118,6 @@ def own_alphas(model):
         if type(layer).__module__.startswith("keras_acts")
         for weight in layer.weights
     )
-
-
-SERVER = """
-import importlib.util, json, sys
-for name in ("keras_acts", "keras"):
-    sys.modules[name] = None  # as in an export of its own: importing it is an error
-spec = importlib.util.spec_from_file_location("plain", sys.argv[1])
-plain = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(plain)
-for line in sys.stdin:
-    try:
-        reply = plain.answer(json.loads(line))
-    except Exception as error:
-        reply = {"error": f"{type(error).__name__}: {error}"}
-    print()
-    print(json.dumps(reply), flush=True)
-"""
-
-
-class OneProcess:
-    """The other process of an export, as `Checker` uses it, for many exports: each would load TensorFlow anew."""
-
-    def __init__(self):
-        file = importlib.import_module("keras_acts.search.plain").__file__
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        environ = environment(CUDA_VISIBLE_DEVICES="-1")
-        self.process = subprocess.Popen([sys.executable, "-P", "-c", SERVER, file], env=environ, **pipes)
-
-    def communicate(self, request=b""):
-        self.process.stdin.write(request)
-        self.process.stdin.flush()
-        while request:
-            line = self.process.stdout.readline()
-            if line.startswith(b"{") or not line:
-                return line, b""
-        return b"", b""
-
-    def poll(self):
-        return 0  # an export ends its process: not this one
-
-
-@pytest.fixture(scope="module")
-def one_process():
-    process = OneProcess()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Checker, "__enter__", lambda self: setattr(self, "_process", process) or self)
-        yield
-    process.process.communicate()
-    assert process.process.returncode == 0
 
 
 @pytest.mark.slow
