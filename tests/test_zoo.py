@@ -164,13 +164,16 @@ class OneProcess:
 
 
 @pytest.fixture(scope="module")
-def one_process():
-    process = OneProcess()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Checker, "__enter__", lambda self: setattr(self, "_process", process) or self)
-        yield
-    process.process.communicate()
-    assert process.process.returncode == 0
+def loader():
+    made = OneProcess()
+    yield made
+    made.process.communicate()
+    assert made.process.returncode == 0
+
+
+@pytest.fixture
+def one_process(loader, monkeypatch):
+    monkeypatch.setattr(Checker, "__enter__", lambda self: setattr(self, "_process", loader) or self)
 
 
 @pytest.mark.slow
