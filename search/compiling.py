@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import inspect
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.backend.common import global_state
 
 from keras_acts.errors import ModelError
 
@@ -44,6 +49,35 @@ def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
         return kind.from_config(metric.get_config())
     except (TypeError, ValueError, NotImplementedError) as error:
         raise _not_again(metric, str(error).strip().partition("\n")[0]) from error
+
+
+@contextmanager
+def first_metric_names() -> Iterator[None]:
+    """Have Keras name metrics inside the scope as if they were the first: ``"auc"`` in each model that is built.
+
+    It numbers those without a name of their own, so that an objective would name that of one model only. KerasTuner
+    clears Keras' session for it, which forgets more than that.
+    """
+    counts = global_state.get_global_attribute("object_name_uids", collections.defaultdict(int), set_to_default=True)
+    kinds = {auto_name(kind.__name__) for kind in _derived(keras.metrics.Metric)}
+    before = {name: counts.pop(name) for name in kinds & counts.keys()}
+    try:
+        yield
+    finally:
+        for name, count in before.items():
+            counts[name] = max(count, counts[name])
+
+
+def _derived(kind: type) -> Iterator[type]:
+    for derived in kind.__subclasses__():
+        yield derived
+        yield from _derived(derived)
+
+
+def auto_name(kind: str) -> str:
+    """What Keras calls an object of a class."""
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _untold(metric: keras.metrics.Metric) -> list[str]:

@@ -11,6 +11,7 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
+from .compiling import first_metric_names
 from .groups import Assignment, Group, groups
 from .rewrite import slots, with_activations
 from .space import ActivationSpace, Candidate
@@ -115,9 +116,10 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         """Return the compiled, freshly initialized model with the activation that `hp` holds."""
         chosen_for, model = self._groups, self.model
         if not isinstance(model, keras.Model):
-            if takes_activation(model):
-                return model(hp, for_layers(self.space.choose(hp, self.choice)))
-            model = model(hp)
+            with first_metric_names():
+                if takes_activation(model):
+                    return model(hp, for_layers(self.space.choose(hp, self.choice)))
+                model = model(hp)
             chosen_for = _checked_groups(model, self.space.per)
         return with_activations(model, self._assignment(hp, chosen_for), rescale_init=self.rescale_init)
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from .labels import count_labels
+from .objective import is_share, metrics_of
 from .scoring import evaluated, numbers
 
 LEVEL = 0.95
@@ -37,7 +38,8 @@ def with_intervals(model: keras.Model, test_data: Any, values: Mapping[str, floa
         return found
     outputs = getattr(model, "outputs", None) or []
     labels = count_labels(y, outputs[0].shape) if len(outputs) == 1 else count
-    shares = [name for name in values if name == "acc" or name.endswith("accuracy")]
+    # what is only called so may be anything
+    shares = [name for name, metric in metrics_of(model).items() if name in values and is_share(metric)]
     # nor are weighted samples trials of one kind
     by_wilson = shares if labels == count and weight is None else []
     for name in by_wilson:

@@ -14,6 +14,7 @@ from keras.src.trainers.compile_utils import CompileMetrics
 from keras_acts.errors import SearchError
 
 from .blueprint import graph_of, is_graph
+from .compiling import auto_name
 
 # Keras' metrics say it themselves, in a private attribute; but not the four that count, nor the functions below
 _MORE = (
@@ -249,12 +250,7 @@ def _direction_of_name(name: str) -> str | None:
 
 def _default_name(kind: str) -> str:
     """What Keras calls a metric of a class."""
-    return {"FBetaScore": "fbeta_score", "LogCoshError": "logcosh"}.get(kind, _snake_case(kind))
-
-
-def _snake_case(name: str) -> str:
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+    return {"FBetaScore": "fbeta_score", "LogCoshError": "logcosh"}.get(kind, auto_name(kind))
 
 
 def default_objective(model: keras.Model) -> str:
@@ -274,5 +270,13 @@ def _is_main_accuracy(metric: Any) -> bool:
     if isinstance(metric, _classes(_MAIN_ACCURACIES)):
         return True
     function = getattr(metric, "_fn", None) if type(metric) is keras.metrics.MeanMetricWrapper else None
-    mains = [getattr(keras.metrics, _snake_case(name)) for name in _MAIN_ACCURACIES]
+    mains = [getattr(keras.metrics, auto_name(name)) for name in _MAIN_ACCURACIES]
     return any(function is main for main in mains)
+
+
+def is_share(metric: Any) -> bool:
+    """Whether a Keras metric is the share of samples that are right: an accuracy, a top-k one too."""
+    accuracies = (name for name in _MORE if name.endswith("Accuracy"))
+    function = getattr(metric, "_fn", None) if type(metric) is keras.metrics.MeanMetricWrapper else None
+    known = (getattr(keras.metrics, name) for name in _FUNCTIONS_OF_MORE if name.endswith("accuracy"))
+    return isinstance(metric, _classes(accuracies)) or any(function is one for one in known)

@@ -12,6 +12,7 @@ import numpy as np
 from keras_acts.errors import ModelError
 
 from . import carry, planner
+from .evaluation import built
 from .feed import BY_SEED, are_arrays
 from .members import Member
 from .population import PopulationModel
@@ -199,9 +200,13 @@ class OneByOneTrainer:
         for build in self._builds:
             with isolated_seed(0):
                 model = build()
+            # a model that is not built takes no weights, and says nothing
+            built(model, data[0] if isinstance(data, tuple | list) else data)
             mine, weights = weights[: len(model.weights)], weights[len(model.weights) :]
             model.set_weights(mine)
             found.append(numbers(evaluated(model, data)))
+        if weights:
+            raise ModelError(f"Every weight that was trained must be scored. Received: {len(weights)} without a place")
         return {name: np.array([one[name] for one in found]) for name in found[0]}
 
 

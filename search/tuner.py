@@ -22,7 +22,7 @@ from keras_acts.errors import ModelError, SearchError
 from . import device
 from .asking import ask
 from .checks import check_every_epoch
-from .compiling import compile_arguments
+from .compiling import compile_arguments, first_metric_names
 from .evaluation import built
 from .hypermodel import ActivationHyperModel, takes_activation
 from .objective import check_direction, checked_objectives, needs_model
@@ -259,7 +259,8 @@ class ActivationTuner(keras_tuner.Tuner):
             return super().load_model(trial)
 
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        model = super()._build_hypermodel(hp)
+        with first_metric_names():
+            model = super()._build_hypermodel(hp)
         if "tuner/trial_id" in hp.values:  # Hyperband goes on from the best weights of an earlier trial
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it starts afresh
@@ -348,7 +349,7 @@ def _example(hypermodel: Any, seed: int) -> keras.Model | None:
         return hypermodel.model
     build = getattr(hypermodel, "build", hypermodel)
     try:
-        with isolated_seed(derive(seed, Stream.BUILDS)):
+        with isolated_seed(derive(seed, Stream.BUILDS)), first_metric_names():
             return build(keras_tuner.HyperParameters())
     except Exception:
         return None

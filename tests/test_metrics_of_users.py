@@ -165,3 +165,63 @@ def test_numbers():
     }
     by_epoch = numbers({"f1": [[0.25, 0.75], [0.5, 1.0]]}, axes=1)
     assert {name: values.tolist() for name, values in by_epoch.items()} == {"f1[0]": [0.25, 0.5], "f1[1]": [0.75, 1.0]}
+
+
+def test_what_is_only_called_an_accuracy_is_no_share():
+    def own_accuracy(y, p):
+        return 5 - distance(y, p)
+
+    made = mlp()
+    made.compile("adam", own_loss, metrics=[own_accuracy, keras.metrics.TopKCategoricalAccuracy(2, name="top")])
+    values = {name: float(value) for name, value in evaluated(made, (X, Y)).items()}
+    found = with_intervals(made, (X, Y), values)
+    assert values["own_accuracy"] > 1
+    assert found["own_accuracy"]["method"] == "t of 10 parts"
+    assert found["top"]["method"] == "Wilson"
+
+
+class Late(keras.Model):
+    """A model that is built when it is called."""
+
+    def __init__(self, activation="relu"):
+        super().__init__()
+        self.first, self.second = keras.layers.Dense(6, activation), keras.layers.Dense(3, "softmax")
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+def late(hp=None, activation="relu"):
+    made = Late(activation)
+    made.compile(keras.optimizers.SGD(0.2), "categorical_crossentropy", metrics=["accuracy"])
+    return made
+
+
+def test_a_model_that_is_built_late_is_scored_with_its_weights():
+    def sequential():
+        made = keras.Sequential([keras.layers.Dense(6, "relu"), keras.layers.Dense(3, "softmax")])
+        made.compile(keras.optimizers.SGD(0.2), "categorical_crossentropy")
+        return made
+
+    fit = {"x": X[TRAIN], "y": Y[TRAIN], "epochs": 2, "batch_size": 20, "validation_data": (X[TEST], Y[TEST])}
+    for build in (late, sequential):
+        trainer = OneByOneTrainer([build])
+        (trained,) = trainer.train([5], fit)
+        (tested,) = trainer.test([trained.weights], (X[TEST], Y[TEST]))
+        np.testing.assert_allclose(tested["loss"], trained.history["val_loss"][-1], rtol=1e-5)
+    with pytest.raises(ModelError, match="1 without a place"):
+        list(trainer.test([[*trained.weights, np.zeros(1)]], (X[TEST], Y[TEST])))
+
+
+@pytest.mark.slow
+def test_a_search_of_models_that_are_built_late():
+    found = search_activations(
+        *(late, X[TRAIN], Y[TRAIN]),
+        test_data=(X[TEST], Y[TEST]),
+        activations=["relu", "tanh"],
+        **{"trials": 2, "epochs": 2, "verdict": 2, "verbose": 0},
+    )
+    assert found.model.built
+    expected = found.model.evaluate(X[TEST], Y[TEST], return_dict=True, verbose=0)
+    assert found.test == pytest.approx(expected)
+    assert "no verdict" not in found.verdict.sentence

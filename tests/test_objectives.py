@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 from keras_acts.errors import DataError, SearchError
-from keras_acts.search import ActivationTuner, RacingOracle, compare_activations, search_activations
+from keras_acts.search import (
+    ActivationHyperModel,
+    ActivationTuner,
+    RacingOracle,
+    compare_activations,
+    search_activations,
+)
 from keras_acts.search.direction import more_is_better
 from keras_acts.search.objective import checked_objective, default_objective, direction_of, metrics_of
 from keras_acts.search.rehearsal import check_again, rehearse
@@ -233,3 +239,17 @@ def test_a_search_prefers_the_larger_metric_of_an_output(options):
     last = {"x": X[48:], "y": {name: values[48:] for name, values in y.items()}}
     score = found.model.evaluate(**last, verbose=0, return_dict=True)["size_r2_score"]
     assert score == pytest.approx(found.trials[0].score, abs=1e-5)
+
+
+def test_a_metric_without_a_name_is_called_alike_in_every_model():
+    def build(hp, activation):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation), keras.layers.Dense(1)])
+        model.compile("adam", "mse", metrics=[keras.metrics.AUC(), keras.metrics.AUC()])
+        return model
+
+    before = keras.metrics.AUC().name
+    hypermodel = ActivationHyperModel(build, ["relu"])
+    for _ in range(2):
+        assert list(metrics_of(hypermodel.build(keras_tuner.HyperParameters()))) == ["auc", "auc_1"]
+    # those of the user go on with a number of their own
+    assert keras.metrics.AUC().name not in (before, "auc")
