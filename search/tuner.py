@@ -262,6 +262,7 @@ class ActivationTuner(keras_tuner.Tuner):
         with first_metric_names():
             model = super()._build_hypermodel(hp)
         if "tuner/trial_id" in hp.values:  # Hyperband goes on from the best weights of an earlier trial
+            model = built(model, self._inputs) if self._inputs is not None else model
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it starts afresh
                 model.load_weights(self._get_checkpoint_fname(hp.values["tuner/trial_id"]))
