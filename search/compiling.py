@@ -69,7 +69,8 @@ def first_metric_names() -> Iterator[None]:
 
 
 def _derived(kind: type) -> Iterator[type]:
-    for derived in kind.__subclasses__():
+    own: list[type] = kind.__subclasses__()
+    for derived in own:
         yield derived
         yield from _derived(derived)
 
