@@ -55,6 +55,12 @@ class TrainedActivation(keras.layers.Layer):
         num_parameters: int | None = None,
         **kwargs: Any,
     ):
+        if "shared_axes" in kwargs:
+            raise ActivationError(
+                f"{self._owner}: what shares a parameter is told by per: 'channel' (all but the channels, as Keras' "
+                "shared_axes=[1, 2] of images), 'feature' (nothing) or 'scalar' (all). "
+                f"Received: shared_axes={kwargs['shared_axes']!r}"
+            )
         possible = tuple(p.name for p in self.spec.trained)
         self._given = self.spec.check({p.name: kwargs.pop(p.name) for p in self.spec.parameters if p.name in kwargs})
         options = {

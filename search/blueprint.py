@@ -12,6 +12,7 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 from keras_acts.errors import ModelError
 
 from .members import Choice, Member
+from .own_training import own_methods
 from .rewrite import rewritten, rewritten_layer
 from .seeding import isolated_seed
 from .slots import places
@@ -177,6 +178,14 @@ def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]
             yield path, layer
 
 
+def models_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the model by its name, and the models inside of it by their paths."""
+    yield prefix or model.name, model
+    for layer in graph_of(model).operations:
+        if is_graph(layer):
+            yield from models_of(layer, f"{prefix}/{layer.name}".removeprefix("/"))
+
+
 def slots_at(path: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return those of the slots that belong to the layer at a path, or to one that it holds."""
     return tuple(name for name in names if name == path or name.startswith((f"{path}/", f"{path}.")))
@@ -222,6 +231,12 @@ def _refuse(model: keras.Model) -> None:
         raise ModelError(
             f"Populations train on the backends tensorflow and jax. Received: backend {keras.backend.backend()!r}"
         )
+    for name, one in models_of(model):
+        if own := own_methods(one):
+            raise ModelError(
+                "A population trains, tests and calls models as Keras does; one with methods of its own trains by "
+                f"itself. Received: {name!r} of class {type(one).__name__} with its own {', '.join(own)}"
+            )
     for path, layer in layers_of(model):
         if not isinstance(layer, keras.layers.Layer):
             continue

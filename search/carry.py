@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acts.errors import ModelError
+
 from .blueprint import layers_of, variables_of
 from .compiling import compile_arguments
 from .members import Member
@@ -31,17 +33,32 @@ def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
 
     It reads each stacked variable once, however many slots it is asked for. Variables of a frozen prefix are missing:
     the model has their values already.
+
+    Raises:
+        ModelError: by what is returned, if the model is not made as the population's are.
     """
     places, values = _places(population), _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
+    shared = {layer.plan.path for layer in population.stacked if layer.plan.shared}
     states: dict[str, Values] = {}
 
     def contents(slot: int, model: keras.Model) -> Contents:
-        rows = {
-            id(variable): (variable, *places[path, key, slot])
-            for path, layer in layers_of(model)
-            for key, variable in variables_of(layer).items()
-            if (path, key, slot) in places
-        }
+        rows = {}
+        for path, layer in layers_of(model):
+            if path in shared:
+                continue
+            for key, variable in variables_of(layer).items():
+                if (path, key, slot) not in places:
+                    raise ModelError(
+                        "A model of a population has the population's layers, by name, and their variables. "
+                        f"Received: {path!r} with the variable {variable.path!r}, which the population has not"
+                    )
+                rows[id(variable)] = (variable, *places[path, key, slot])
+        expected = sum(of == slot for _, _, of in places)
+        if len(rows) != expected:
+            raise ModelError(
+                "A model of a population has the population's layers, by name, and their variables. "
+                f"Received: {len(rows)} variables instead of {expected}"
+            )
         found = [(variable, values(block)[row]) for variable, block, row in rows.values()]
         optimizer = getattr(model, "optimizer", None)  # there is none before `compile`
         if optimizer is None or not optimizer.built:

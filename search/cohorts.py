@@ -13,9 +13,10 @@ import numpy as np
 
 from keras_acts.errors import KerasActsError, SearchError
 
-from . import carry, planner
+from . import planner
 from .best import BestWeights
 from .blueprint import layers_of, variables_of
+from .compiling import compile_arguments
 from .direction import more_is_better
 from .members import Choice, Member, arrange
 from .population import PopulationModel
@@ -233,7 +234,7 @@ class Cohorts:
         order, _ = arrange(tuple(members))
         inside = [members[index] for index in order]  # then its outputs need no sorting
         population = PopulationModel(self._model, inside, slots=self._slots)
-        population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, self._fit)})
+        population.compile(**{**compile_arguments(self._model), **steps(self._model, self._fit)})
         return _Cohort(population)
 
     def _stretch(self, cohort: _Cohort, index: int, end: int) -> None:

@@ -22,15 +22,38 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     Losses and functions have no state: they are the same objects.
 
     Raises:
-        ModelError: if a metric cannot be made again.
+        ModelError: if a metric or the optimizer cannot be made again.
     """
 
     def fresh(value: Any) -> Any:
         if isinstance(value, keras.metrics.Metric):
             return fresh_metric(value)
-        return type(value).from_config(value.get_config()) if isinstance(value, keras.optimizers.Optimizer) else value
+        return optimizer_like(value) if isinstance(value, keras.optimizers.Optimizer) else value
 
     return keras.tree.map_structure(fresh, dict(model._compile_config.config))
+
+
+def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return an optimizer of the same settings, which has trained nothing yet.
+
+    Raises:
+        ModelError: if single variables are excluded from its weight decay: another model has others.
+    """
+    config = optimizer.get_config()
+    rate = getattr(optimizer, "_learning_rate", None)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        config["learning_rate"] = rate  # a schedule has no state, and may be of a class that is not registered
+    made = type(optimizer).from_config(config)
+    if getattr(optimizer, "_exclude_from_weight_decay", None):
+        raise ModelError(
+            "What is excluded from weight decay must be told by names: exclude_from_weight_decay(var_names=[...]). "
+            f"Received: an optimizer with a list of variables, {optimizer.name!r}"
+        )
+    # what `exclude_from_weight_decay(var_names=...)` keeps, and no config tells
+    if getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None:
+        made._exclude_from_weight_decay = set()
+        made._exclude_from_weight_decay_pattern = optimizer._exclude_from_weight_decay_pattern
+    return made
 
 
 def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:

@@ -16,6 +16,7 @@ from keras_acts.lowering import uncompiled
 from . import carry, steps
 from .blueprint import Blueprint, graph_of, is_graph, layers_of
 from .clipping import clip_per_slot
+from .compiling import compile_arguments, optimizer_like
 from .device import gpus
 from .feed import BY_SEED, without_waits
 from .grappler import unoptimized
@@ -100,7 +101,7 @@ class PopulationModel(keras.Model):
         )
         self.built = True
         if not known and model.compiled:
-            self.compile(**carry.compile_arguments(model))
+            self.compile(**compile_arguments(model))
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -172,6 +173,8 @@ class PopulationModel(keras.Model):
             ModelError: if the optimizer mixes the values of a variable, which would mix slots.
         """
         optimizer = keras.optimizers.get(optimizer)
+        # what follows changes its methods, and the user's own may train another model next
+        optimizer = optimizer_like(optimizer) if isinstance(optimizer, keras.optimizers.Optimizer) else optimizer
         check_optimizer(optimizer, [layer.plan.layer for layer in self.stacked if layer.trainable_variables])
         clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}

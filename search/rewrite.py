@@ -14,6 +14,8 @@ from .candidate import Candidate
 from .compiling import compile_arguments
 from .gain import rescaled
 from .graph import MODELS, parts_of
+from .own_training import own_methods
+from .remaking import check_methods, copy_assets, functional_again, made_again, sequential_again
 from .slots import Place, Slot, SlotTable, is_activation, places, slots
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
@@ -52,10 +54,12 @@ def rewritten(
     model: keras.Model, activation: Any, *, weights: bool = False, rescale_init: bool = False, compiled: bool = True
 ) -> keras.Model:
     """Return what `with_activations` does; not compiled, if so asked: that takes Keras as long as all the rest."""
-    copy = _Copy(_changes(places(model), activation, rescale_init), compiled)
+    copy = _Copy(_changes(places(model), activation, rescale_init))
     with _dtype_policy(model.dtype_policy):
         result = copy.model(model)
-    copy.restore(model, result, weights)
+        copy.restore(model, result, weights)
+        if compiled:
+            copy.compile()
     return result
 
 
@@ -71,7 +75,7 @@ def rewritten_layer(model: keras.Model, found: Sequence[Place], activation: Any,
     Raises:
         ModelError: as `with_activations`.
     """
-    copy = _Copy(_changes(found, activation, rescale_init=False), compiled=False)
+    copy = _Copy(_changes(found, activation, rescale_init=False))
     with _dtype_policy(model.dtype_policy):
         result = copy.layer(layer)
         if isinstance(layer, keras.layers.Layer):
@@ -102,17 +106,6 @@ def _dtype_policy(policy: Any) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-@contextmanager
-def _not_compiled(model: Any) -> Iterator[None]:
-    """Keras compiles the clone of a model that says that it is compiled."""
-    before = model.compiled
-    model.compiled = False
-    try:
-        yield
-    finally:
-        model.compiled = before
 
 
 def _chosen(found: Sequence[Place], activation: Any) -> list[Candidate | None]:
@@ -146,26 +139,25 @@ class _Copy:
 
     Args:
         changed: for the identity of a layer, the arguments of its constructor that are new.
-        compiled: whether what is compiled is compiled again.
     """
 
-    def __init__(self, changed: dict[int, dict[str, Any]], compiled: bool):
-        self._changed, self._compiled = changed, compiled
+    def __init__(self, changed: dict[int, dict[str, Any]]):
+        self._changed = changed
         self._made: dict[int, Any] = {}
+        self._models: list[tuple[Any, Any]] = []  # of the given model and those in it, each with its copy
         self._replaced: set[int] = set()
 
     def model(self, model: Any) -> Any:
-        """Return the copy of a model."""
-        # Keras would compile the copy from a config, which holds the names of functions only
-        with _not_compiled(model):
+        """Return the copy of a model, not compiled."""
+        check_methods(model)
+        if isinstance(model, keras.Sequential):
+            made = sequential_again(model, [self.layer(layer) for layer in model.layers])
+        else:
             # clone_model's own way into nested models differs between versions, and leads into no wrapper
-            call = None if isinstance(model, keras.Sequential) else _call
-            copy = keras.models.clone_model(model, clone_function=self.layer, call_function=call)
-        if model.compiled and self._compiled:
-            copy.compile(**compile_arguments(model))
-            if copy.built and copy.optimizer is not None:
-                copy.optimizer.build(copy.trainable_variables)
-        return copy
+            made = keras.models.clone_model(_uncompiled(model), clone_function=self.layer, call_function=_call)
+            made = functional_again(model, made)
+        self._models.append((model, made))
+        return made
 
     def layer(self, layer: Any) -> Any:
         """Return the copy of a layer or operation, with its new arguments."""
@@ -191,22 +183,22 @@ class _Copy:
             # its config is made for files: it loses a lambda's globals, and cannot be read back
             config = keras.layers.Layer.get_config(layer)
             return type(layer)(layer.function, layer._output_shape, layer.mask, layer.arguments, **config)
-        config = {**layer.get_config(), **new}
         parts = parts_of(layer)
-        if not parts:
-            return type(layer).from_config(config)
         copies = {
             argument: [self.layer(one) for one in part] if isinstance(part, list) else self.layer(part)
             for argument, part in parts.items()
         }
-        return type(layer)(**{**config, **copies})
+        return made_again(layer, {**layer.get_config(), **new, **copies}, whole=not parts)
 
     def restore(self, old: Any, new: Any, weights: bool) -> None:
         """Give a copy its `trainable`, and the weights of what is not trained, or of all."""
         if new.trainable != old.trainable:
             new.trainable = old.trainable
         if isinstance(old, MODELS):
-            pairs = [(layer, self._made[id(layer)]) for layer in old.layers if id(layer) in self._made]
+            # what a layer's constructor made, it made for the copy too: then they are alike one by one
+            by_constructor = not any(id(layer) in self._made for layer in old.layers)
+            pairs = self._pairs(old, old.layers, new.layers) if by_constructor else []
+            pairs += [(layer, self._made[id(layer)]) for layer in old.layers if id(layer) in self._made]
         else:
             # a recurrent layer's activation belongs to its cell, one level down
             self._replaced |= {
@@ -215,11 +207,64 @@ class _Copy:
                 for argument in self._changed.get(id(old), {})
             }
             if weights or not old.trainable or isinstance(old, keras.layers.Normalization):
-                _copy_own_weights(old, new)
+                self._copy_own_weights(old, new)
+            copy_assets(old, new)
             kept = [[part for part in layer._layers if id(part) not in self._replaced] for layer in (old, new)]
-            pairs = list(zip(*kept, strict=True))
+            pairs = self._pairs(old, *kept)
         for pair in pairs:
             self.restore(*pair, weights)
+
+    def compile(self) -> None:
+        """Compile the copies of what is compiled, alike."""
+        for old, new in self._models:
+            if old.compiled:
+                _compile(old, new)
+
+    def _pairs(self, old: Any, theirs: Sequence[Any], ours: Sequence[Any]) -> list[tuple[Any, Any]]:
+        if [type(layer) for layer in theirs] != [type(layer) for layer in ours]:
+            raise ModelError(
+                "A layer that is made again from its config must hold layers of the same classes in the same order. "
+                f"Received: {old.name!r} of class {type(old).__name__}, which holds {_kinds(theirs)}, "
+                f"and then {_kinds(ours)}"
+            )
+        return list(zip(theirs, ours, strict=True))
+
+    def _copy_own_weights(self, old: Any, new: Any) -> None:
+        """Copy the weights of a layer itself, not of layers inside; another activation has none to copy."""
+        values, places = (layer._trainable_variables + layer._non_trainable_variables for layer in (old, new))
+        if [v.shape for v in values] == [v.shape for v in places]:
+            for value, place in zip(values, places, strict=True):
+                place.assign(value)
+        elif id(old) not in self._changed:
+            raise ModelError(
+                "A layer that is made again from its config must have weights of the same shapes. Received: "
+                f"{old.name!r} of class {type(old).__name__} with {[tuple(v.shape) for v in values]}, "
+                f"and then {[tuple(v.shape) for v in places]}"
+            )
+        if isinstance(new, keras.layers.Normalization):
+            new.finalize_state()
+
+
+def _kinds(layers: Sequence[Any]) -> list[str]:
+    return [type(layer).__name__ for layer in layers]
+
+
+def _uncompiled(model: Any) -> Any:
+    """The same model under another identity, which says that it is not compiled: Keras compiles what it clones."""
+    same = object.__new__(type(model))
+    same.__dict__.update(model.__dict__, compiled=False)
+    return same
+
+
+def _compile(old: Any, new: Any) -> None:
+    if "compile" in own_methods(old):
+        raise ModelError(
+            "A model with a compile() of its own cannot be compiled again: give a function build(hp, activation) "
+            f"instead. Received: {old.name!r} of class {type(old).__name__}"
+        )
+    new.compile(**compile_arguments(old))
+    if new.built and new.optimizer is not None:
+        new.optimizer.build(new.trainable_variables)
 
 
 def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -230,13 +275,3 @@ def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
             f"Received: another activation for {layer.name!r}"
         )
     return layer(*args, **kwargs)
-
-
-def _copy_own_weights(old: Any, new: Any) -> None:
-    """Copy the weights of a layer itself, not of layers inside; an activation that became another has none to copy."""
-    values, places = (layer._trainable_variables + layer._non_trainable_variables for layer in (old, new))
-    if [v.shape for v in values] == [v.shape for v in places]:
-        for value, place in zip(values, places, strict=True):
-            place.assign(value)
-    if isinstance(new, keras.layers.Normalization):
-        new.finalize_state()

@@ -17,6 +17,7 @@ from . import carry, planner
 from .alike import Made, check_training, searched, seen
 from .blueprint import layers_of, variables_of, weights_of
 from .checkpoints import Checkpoints
+from .compiling import compile_arguments
 from .direction import more_is_better
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .groups import chosen_slots
@@ -250,7 +251,7 @@ class Together:
         population = PopulationModel(model, members, slots=jobs[0].slots)
         # callbacks that want to see each batch train one by one
         several = steps(model, {**fit, "callbacks": None})
-        population.compile(**{**carry.compile_arguments(model), **several})
+        population.compile(**{**compile_arguments(model), **several})
         if jobs[0].rate is not None:
             population.set_learning_rates([job.rate or 0.0 for job in jobs])
         if jobs[0].made is not None:
@@ -271,7 +272,7 @@ class Together:
             if kind not in files:
                 blueprint = population._state.blueprint
                 model = blueprint.made(group.candidate) if group.trained else blueprint.reference
-                model.compile(**carry.compile_arguments(job.model))
+                model.compile(**compile_arguments(job.model))
                 model.optimizer.build(model.trainable_variables)
                 files[kind] = model, Checkpoints(model)
             model, checkpoints = files[kind]

@@ -12,6 +12,7 @@ import numpy as np
 from keras_acts.errors import ModelError
 
 from . import carry, planner
+from .compiling import compile_arguments
 from .evaluation import built
 from .feed import BY_SEED, are_arrays
 from .members import Member
@@ -107,7 +108,7 @@ class PopulationTrainer:
             self._population, self._begun = PopulationModel(self._model, members, slots=self._slots), []
         population = self._population
         if not self._begun:
-            population.compile(**{**carry.compile_arguments(self._model), **steps(self._model, fit)})
+            population.compile(**{**compile_arguments(self._model), **steps(self._model, fit)})
             population.optimizer.build(population.trainable_variables)
             self._begun = _values(population.optimizer.variables)
         _assign(population.optimizer.variables, self._begun)

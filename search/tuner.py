@@ -266,7 +266,8 @@ class ActivationTuner(keras_tuner.Tuner):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it starts afresh
                 model.load_weights(self._get_checkpoint_fname(hp.values["tuner/trial_id"]))
-            if model.optimizer is not None and model.optimizer.built:  # then its state was loaded
+            optimizer = getattr(model, "optimizer", None)  # a hypermodel with a loop of its own may compile nothing
+            if optimizer is not None and optimizer.built:  # then its state was loaded
                 model.compile(**compile_arguments(model))
         return model
 
@@ -282,9 +283,10 @@ class ActivationTuner(keras_tuner.Tuner):
             )
         # a subclassed model has no weights before its first call, and then none that can be loaded
         model = built(model, self._inputs) if self._inputs is not None else model
-        if model.built and model.optimizer is not None:
+        optimizer = getattr(model, "optimizer", None)
+        if model.built and optimizer is not None:
             # a checkpoint holds the optimizer's variables too, and Keras warns if they have no place to go
-            model.optimizer.build(model.trainable_variables)
+            optimizer.build(model.trainable_variables)
         return model
 
 

@@ -273,7 +273,9 @@ def test_a_layer_that_cannot_be_made_again_is_named():
         def call(self, x):
             return x
 
-    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu"), NoConfig(3), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(2, "relu"), NoConfig(object()), keras.layers.Dense(1)]
+    )
     with pytest.raises(ModelError, match=r"get_config\(\).*Received: 'odd' of class NoConfig"):
         with_activations(model, "mish")
 

@@ -1,0 +1,309 @@
+"""A copy of a layer is a copy: name, dtype policy, weights, vocabulary; and nothing of the user's is touched."""
+
+import keras
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_acts as ka
+from keras_acts.errors import ActivationError, DataError, ModelError
+from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, carry, with_activations
+from keras_acts.search.checks import check_data
+from keras_acts.search.compiling import optimizer_like
+from tests.models import blobs, mlp
+
+register = keras.saving.register_keras_serializable("test_copies")
+
+
+@register
+class Linear(layers.Layer):
+    """As in Keras' guide on layers of one's own: the config has neither name nor dtype."""
+
+    def __init__(self, units=32, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="random_normal")
+        self.b = self.add_weight(shape=(self.units,), initializer="zeros")
+
+    def call(self, inputs):
+        return keras.ops.matmul(inputs, self.w) + self.b
+
+    def get_config(self):
+        return {"units": self.units}
+
+
+@register
+class NoOptions(layers.Layer):
+    """No ``**kwargs``, and no config of its own."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+@register
+class Holds(layers.Layer):
+    """A model made by the constructor: its weights belong to no layer of the user's model."""
+
+    def __init__(self, frozen=False, **kwargs):
+        super().__init__(**kwargs)
+        self.frozen = frozen
+        self.inner = keras.Sequential([keras.Input((4,)), layers.Dense(5), layers.BatchNormalization()])
+        self.inner.trainable = not frozen
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "frozen": self.frozen}
+
+
+@register
+class OtherEachTime(layers.Layer):
+    made = 0
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        type(self).made += 1
+        self.parts = [layers.Dense(3) for _ in range(type(self).made)]
+
+    def call(self, inputs):
+        return sum(part(inputs) for part in self.parts)
+
+
+@register
+class Tokens(layers.Layer):
+    """An Embedding, or rows of a table, inside of a layer."""
+
+    def __init__(self, by_layer=True, **kwargs):
+        super().__init__(**kwargs)
+        self.by_layer = by_layer
+        self.table = layers.Embedding(6, 3) if by_layer else None
+
+    def build(self, input_shape):
+        if self.by_layer:
+            self.table.build(input_shape)
+        else:
+            self.rows = self.add_weight(shape=(6, 3), initializer="uniform")
+
+    def call(self, tokens):
+        return self.table(tokens) if self.by_layer else keras.ops.take(self.rows, tokens, axis=0)
+
+    def get_config(self):
+        return {**super().get_config(), "by_layer": self.by_layer}
+
+
+def around(layer, shape=(4,), dtype=None):
+    """A model with a searched slot behind a layer."""
+    found = [keras.Input(shape, dtype=dtype), layer, layers.Flatten(), layers.Dense(6, "relu", name="searched")]
+    return keras.Sequential([*found, layers.Dense(3, activation="softmax", name="output")])
+
+
+def moved(model):
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(size=w.shape) ** 2 for w in model.get_weights()])
+    return model
+
+
+def test_a_layer_without_a_name_in_its_config_keeps_it():
+    for layer in (Linear(5, name="mine", dtype="float64"), NoOptions(2.0)):
+        layer.trainable = False
+        model = moved(around(layer))
+        copy = with_activations(model, "mish").layers[0]
+        assert type(copy) is type(layer)
+        assert (copy.name, copy.dtype_policy.name, copy.trainable) == (layer.name, layer.dtype_policy.name, False)
+        for one, other in zip(copy.get_weights(), layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_slot_with_such_a_layer_gives_the_model_that_was_trained(optimizer):
+    x, y = blobs(60)
+    model = around(Linear(5))
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    population = PopulationModel(model, ["relu", "mish"])
+    population.fit(x, y, verbose=0)
+    scores = population.evaluate(x, y, verbose=0, return_dict=True)
+    for slot in (0, 1):
+        alone = population.model(slot)
+        assert alone.layers[0].name == model.layers[0].name
+        found = alone.evaluate(x, y, verbose=0, return_dict=True)
+        assert found == {name: pytest.approx(scores[f"slots/{name}"][slot], rel=1e-5) for name in found}
+
+
+@pytest.mark.parametrize("renamed", ["searched", "output"])
+def test_a_model_of_other_layers_is_refused_and_none_is_skipped(renamed):
+    population = PopulationModel(mlp() if renamed == "output" else around(layers.Dense(4)), ["relu", "mish"])
+    model = population.model(0)
+    model.get_layer(renamed).name = "another"
+    with pytest.raises(ModelError, match=r"the population's layers, by name, .*Received: 'another' with the variable"):
+        carry.to_model(population, 0, model)
+    fewer = keras.Model(model.inputs, model.layers[0].output)
+    with pytest.raises(ModelError, match="Received: 2 variables instead of"):
+        carry.to_model(population, 0, fewer)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_weights_of_a_model_that_a_constructor_makes_are_copied(frozen):
+    model = moved(around(Holds(frozen)))
+    same = with_activations(model, "mish", weights=not frozen)
+    for one, other in zip(model.layers[0].weights, same.layers[0].weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.trainable == other.trainable
+    assert len(same.trainable_variables) == len(model.trainable_variables)
+
+
+def test_a_layer_that_makes_other_parts_each_time_is_refused():
+    with pytest.raises(ModelError, match=r"layers of the same classes.*Received: 'other_each_time' .*\['Dense'\]"):
+        with_activations(around(OtherEachTime(name="other_each_time")), "mish", weights=True)
+
+
+def lookups():
+    words = np.array([["red", "blue"], ["red", "green"], ["red", "blue"]])
+    vectorization = layers.TextVectorization(output_sequence_length=2)
+    idf = layers.TextVectorization(output_mode="tf_idf", max_tokens=8, pad_to_max_tokens=True)
+    return {
+        "strings": (layers.StringLookup(output_mode="one_hot"), words, (2,), "string"),
+        "given": (layers.StringLookup(vocabulary=["red", "blue"], output_mode="multi_hot"), words, (2,), "string"),
+        "integers": (layers.IntegerLookup(output_mode="one_hot"), np.array([[5], [7], [5]]), (1,), "int64"),
+        "text": (vectorization, words[:, :1], (1,), "string"),
+        "tf-idf": (idf, words[:, :1], (1,), "string"),
+    }
+
+
+@pytest.mark.parametrize("name", lookups())
+def test_an_adapted_lookup_keeps_its_vocabulary(name):
+    layer, values, shape, dtype = lookups()[name]
+    if name != "given":
+        layer.adapt(values)
+    inputs = keras.Input(shape, dtype=dtype)
+    found = layers.Flatten()(layers.Lambda(lambda x: keras.ops.cast(x, "float32"))(layer(inputs)))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(4, "relu")(found)))
+    for copy in (with_activations(model, "mish"), PopulationModel(model, ["relu", "mish"]).model(1)):
+        again = copy.layers[1]
+        assert again.get_vocabulary() == layer.get_vocabulary()
+        np.testing.assert_array_equal(again(values), layer(values))
+
+
+@pytest.mark.parametrize("by_layer", [True, False])
+def test_rows_of_a_table_in_a_layer_need_what_an_embedding_needs(by_layer):
+    model = around(Tokens(by_layer, name="tokens"), (4,), "int32")
+    population = PopulationModel(model, ["relu", "mish"])
+    with pytest.raises(ModelError, match=r"SGD without clipping.*Received: Adam, 'tokens'"):
+        population.compile("adam", "sparse_categorical_crossentropy")
+    population.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.random.default_rng(0).integers(0, 6, (24, 4)), np.arange(24) % 3
+    alone = population.model(1)
+    for one in (population, alone):
+        one.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for a, b in zip(population.model(1).get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+def test_another_table_trains_with_any_optimizer():
+    """A layer of a user's own whose gradients are of all values."""
+    PopulationModel(around(Linear(5)), ["relu", "mish"]).compile("adam", "sparse_categorical_crossentropy")
+
+
+@pytest.mark.parametrize("options", [{"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {}])
+def test_the_users_optimizer_trains_another_model_afterwards(options):
+    x, y = blobs(20)
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), **options)
+    before = {name: id(value) for name, value in vars(optimizer).items()}
+    population = PopulationModel(mlp(), ["relu", "mish"])
+    population.compile(optimizer, "sparse_categorical_crossentropy")
+    population.fit(x, y, verbose=0)
+    assert {name: id(value) for name, value in vars(optimizer).items()} == before
+    assert population.optimizer.get_config() == optimizer.get_config()
+    model = mlp()
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    model.fit(x, y, verbose=0)
+    assert optimizer.iterations == 1
+
+
+class Halving(keras.optimizers.schedules.LearningRateSchedule):
+    """Of a class that Keras does not know by name."""
+
+    def __call__(self, step):
+        return 0.1 / (1 + keras.ops.cast(step, "float32"))
+
+    def get_config(self):
+        return {}
+
+
+def test_an_optimizer_is_copied_with_what_no_config_tells():
+    optimizer = keras.optimizers.AdamW(Halving(), weight_decay=0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    copy = optimizer_like(optimizer)
+    assert copy._learning_rate is optimizer._learning_rate
+    weights = [keras.Variable([1.0], name=name) for name in ("bias", "kernel")]
+    assert [copy._use_weight_decay(variable) for variable in weights] == [False, True]
+    other = keras.optimizers.AdamW()
+    other.exclude_from_weight_decay(var_list=weights)
+    with pytest.raises(ModelError, match=r"var_names=\[...\].*Received: an optimizer with a list of variables"):
+        optimizer_like(other)
+
+
+def test_the_users_model_is_not_touched(monkeypatch):
+    model, touched, set_attribute = mlp(), [], keras.Model.__setattr__
+
+    def watched(self, name, value):
+        if self is model:
+            touched.append(name)
+        set_attribute(self, name, value)
+
+    monkeypatch.setattr(keras.Model, "__setattr__", watched)
+    before = {name: id(value) for name, value in vars(model).items()}
+    with_activations(model, "mish")
+    PopulationModel(model, ["relu", "prelu"])
+    assert touched == []
+    assert {name: id(value) for name, value in vars(model).items()} == before
+
+
+def test_labels_that_the_loss_ignores_are_labels():
+    model = around(layers.Dense(4))
+    x, y = blobs(12)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(ignore_class=255))
+    check_data(model, x, np.where(y == 0, 255, y))
+    with pytest.raises(DataError, match=r"whole numbers from 0 to 2.*Received: labels from 1 to 7"):
+        check_data(model, x, np.where(y == 0, 255, np.where(y == 1, 7, 1)))
+
+
+def test_shared_axes_are_answered_with_what_to_say_instead():
+    with pytest.raises(ActivationError, match=r"layers.PReLU: .*per: 'channel'.*Received: shared_axes=\[1, 2\]"):
+        ka.layers.PReLU(shared_axes=[1, 2])
+
+
+class OwnLoop(keras_tuner.HyperModel):
+    """As in KerasTuner's guide: a model that is not compiled, trained by a loop that returns a number."""
+
+    def build(self, hp):
+        activation = activation_choice(hp, space=["relu", "mish"])
+        return keras.Sequential([keras.Input((4,)), layers.Dense(4, activation=activation), layers.Dense(3)])
+
+    def fit(self, hp, model, x, y, callbacks=None, **kwargs):
+        optimizer, loss = keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        for callback in callbacks:
+            callback.set_model(model)
+        with tf.GradientTape() as tape:
+            value = loss(y, model(x, training=True))
+        optimizer.apply(tape.gradient(value, model.trainable_weights), model.trainable_weights)
+        for callback in callbacks:
+            callback.on_epoch_end(0, logs={"my_metric": float(value)})
+        return float(value)
+
+
+def test_a_hypermodel_with_a_loop_of_its_own_need_not_compile(tmp_path):
+    x, y = blobs(24)
+    objective = keras_tuner.Objective("my_metric", "min")
+    tuner = ActivationTuner(OwnLoop(), objective=objective, max_trials=2, directory=tmp_path)
+    tuner.search(x, y)
+    assert [trial.status for trial in tuner.oracle.trials.values()] == ["COMPLETED"] * 2
+    assert all(np.isfinite(trial.score) for trial in tuner.oracle.trials.values())
