@@ -63,7 +63,9 @@ class Assignment(Mapping[str, Candidate]):
         return candidates.pop() if len(candidates) == 1 else None
 
     def __str__(self) -> str:
-        """What most groups have, if half of them do, and where others differ; else all."""
+        """What all groups have, or most of them and where others differ, if half of them agree; else each."""
+        if self.only is not None:
+            return str(self.only)
         common, count = Counter(candidate for _, candidate in self.groups).most_common(1)[0]
         if count == 1 or 2 * count < len(self.groups):
             return ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups)
