@@ -635,15 +635,17 @@ _OWN: dict[str, tuple[dict[str, Any], ...]] = {
     "SGD": ({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}),
     "Adagrad": ({"initial_accumulator_value": 0.5},),
 }
-_HOLD_OTHERS = ("LossScaleOptimizer", "MultiOptimizer", "OptimizerMap")
+_HOLD_OTHERS = ("LossScaleOptimizer", "MultiOptimizer")
 
 
 def optimizer_rows() -> list[Row]:
     """Try every optimizer of `keras.optimizers` with each option, and each schedule."""
     rows = [Row("optimizers", "Optimizer", NEEDS, "its subclasses run")]
+    if hasattr(optimizers, "OptimizerMap"):
+        rows.append(Row("optimizers", "OptimizerMap", NEEDS, "no optimizer: an argument of MultiOptimizer"))
     for name in sorted(dir(optimizers)):
         kind = getattr(optimizers, name)
-        if not inspect.isclass(kind) or name == "Optimizer":
+        if not inspect.isclass(kind) or name in ("Optimizer", "OptimizerMap"):
             continue
         if name in _HOLD_OTHERS:
             rows.append(_optimizer_row(name, functools.partial(_holding, kind)))
