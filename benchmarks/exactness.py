@@ -373,7 +373,8 @@ def _layers(cases: list[Case], model: keras.Model) -> list[Row]:
 def _row_of(case: Case, population: PopulationModel, differs: bool) -> Row:
     kind = getattr(layers, case.name)
     if not differs:
-        has_rule = kind in vectorize._RULES
+        plans = [layer.plan for layer in population.stacked if type(layer.plan.layer) is kind]
+        has_rule = any(plan.rule is not None for plan in plans)
         return Row("layers", case.name, EXACT if has_rule else LOOPED)
     random = vectorize._RULES.get(kind)
     if random is not None and random.rule.__module__ == rules_random.__name__:
@@ -648,11 +649,15 @@ def optimizer_rows() -> list[Row]:
         if not inspect.isclass(kind) or name in ("Optimizer", "OptimizerMap"):
             continue
         if name in _HOLD_OTHERS:
-            rows.append(_optimizer_row(name, functools.partial(_holding, kind)))
+            rows.append(optimizer_row(name, functools.partial(_holding, kind)))
             continue
         for options in (*_OPTIONS, *_OWN.get(name, ())):
             said = ", ".join(f"{key}={value}" for key, value in options.items())
-            rows.append(_optimizer_row(f"{name}({said})", functools.partial(_with_options, kind, options)))
+            row = optimizer_row(f"{name}({said})", functools.partial(_with_options, kind, options))
+            if row.outcome == REFUSED and not options:  # for its class, whatever its options
+                rows.append(Row("optimizers", name, REFUSED, row.reason))
+                break
+            rows.append(row)
     schedules = optimizers.schedules
     for name, make in {
         "CosineDecay": lambda: schedules.CosineDecay(0.05, 4),
@@ -662,8 +667,8 @@ def optimizer_rows() -> list[Row]:
         "PiecewiseConstantDecay": lambda: schedules.PiecewiseConstantDecay([1, 3], [0.1, 0.05, 0.01]),
         "PolynomialDecay": lambda: schedules.PolynomialDecay(0.05, 4),
     }.items():
-        rows.append(_optimizer_row(f"SGD({name})", functools.partial(_scheduled, optimizers.SGD, make)))
-        rows.append(_optimizer_row(f"Adam({name})", functools.partial(_scheduled, optimizers.Adam, make)))
+        rows.append(optimizer_row(f"SGD({name})", functools.partial(_scheduled, optimizers.SGD, make)))
+        rows.append(optimizer_row(f"Adam({name})", functools.partial(_scheduled, optimizers.Adam, make)))
     return rows
 
 
@@ -692,7 +697,8 @@ def _pair_of_mlps() -> tuple[PopulationModel, keras.Model, list[np.ndarray], lis
     return population, alone, population.get_weights(), alone.get_weights()
 
 
-def _optimizer_row(name: str, make: Callable[[], Any]) -> Row:
+def optimizer_row(name: str, make: Callable[[], Any]) -> Row:
+    """Try one optimizer: weights and its own state after some steps."""
     population, alone, many, one = _pair_of_mlps()
     population.set_weights(many)
     alone.set_weights(one)

@@ -180,6 +180,7 @@ def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[st
     with tf.GradientTape() as tape:
         y_pred = population(x, training=True)
         loss = population.compute_loss(x, y, y_pred, sample_weight, training=True)
+        loss = population.optimizer.scale_loss(loss)  # the optimizer divides gradients by its `loss_scale_factor`
     with uncompiled():
         gradients = tape.gradient(loss, population.trainable_variables)
     update([g if g is None else tf.convert_to_tensor(g) for g in gradients])

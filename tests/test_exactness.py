@@ -1,8 +1,9 @@
 """All that Keras' namespaces hold, in a population: exact as alone, or refused with a reason; nothing in between."""
 
+import keras
 import pytest
 
-from benchmarks.exactness import NEEDS, REFUSED, TRIALS, WRONG
+from benchmarks.exactness import EXACT, NEEDS, REFUSED, TRIALS, WRONG, optimizer_row
 
 
 @pytest.mark.slow
@@ -14,3 +15,8 @@ def test_everything_of_keras_is_exact_or_refused(kind):
     assert [row for row in rows if row.outcome == WRONG] == []
     assert all(row.reason for row in rows if row.outcome in (REFUSED, NEEDS))
     assert sum(row.outcome not in (REFUSED, NEEDS) for row in rows) > 40
+
+
+def test_a_scaled_loss_trains_as_alone():
+    row = optimizer_row("SGD(loss_scale_factor=8.0)", lambda: keras.optimizers.SGD(0.01, loss_scale_factor=8.0))
+    assert row.outcome == EXACT, row
