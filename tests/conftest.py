@@ -1,4 +1,4 @@
-"""One seeded process for all tests."""
+"""Seeded processes for all tests: two side by side, each with whole files of them."""
 
 import contextlib
 import gc
@@ -7,12 +7,13 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import pytest
 
 
 @pytest.fixture(autouse=True)
 def _seeded():
+    import keras  # not above: pytest's first process runs no test and need not wait for TensorFlow
+
     keras.utils.set_random_seed(7)
 
 

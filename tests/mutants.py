@@ -300,7 +300,7 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
     if count != 1:
         raise SystemExit(f"{mutant.name}: the old text must stand once in {mutant.file}. Received: {count} times")
     broken.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "-m", "slow or not slow", *mutant.tests.split()]
+    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "slow or not slow", *mutant.tests.split()]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=folder,
