@@ -346,7 +346,8 @@ def _mish_served(x: Tensor) -> Tensor:
 
 
 def _mish_derivative(x: Tensor, short: bool) -> Tensor:
-    x = ops.clip(x, _lowest(x), _HIGHEST)
+    # neither `clip` nor a minimum of a maximum: TensorFlow 2.18's XLA makes a bound of NaN, and a diverged gradient 0
+    x = ops.where(ops.greater(x, _HIGHEST), _constant(_HIGHEST, x), ops.maximum(x, _lowest(x)))
     e = exp(x, short=short)
     n = ops.multiply(e, ops.add(e, 2.0))
     d = ops.add(n, 2.0)
