@@ -14,7 +14,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from keras_acts.errors import ModelError
-from keras_acts.search import slots
+from keras_acts.search import savedmodel, slots
 from keras_acts_cli import main
 from keras_acts_cli.data import Dataset, load
 from keras_acts_cli.models import build
@@ -144,6 +144,23 @@ def test_the_batch_size_is_used(tmp_path, iris, one_process):
     again = json.loads(run(tmp_path, *IRIS, "2", "--batch-size", "4").stdout)
     assert scores(again).keys() == scores(json.loads(first.stdout)).keys()
     assert scores(again)["relu"] != scores(json.loads(first.stdout))["relu"]  # 23 steps instead of 3
+
+
+def test_a_failed_export_keeps_the_result_and_the_model(tmp_path, monkeypatch, one_process):
+    def write(*arguments, **options):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(savedmodel, "write", write)
+    done = run(tmp_path, *IRIS, "2")
+    assert done.exit_code != 0
+    plain = json.loads(done.stdout)
+    assert plain["export"] is None
+    assert len(scores(plain)) == 2
+    (kept,) = (tmp_path / "saved_models").glob("iris-mlp-*/model.keras")
+    assert str(kept.relative_to(tmp_path)) in done.stderr
+    x, y = load("iris").split(0).test
+    found = keras.models.load_model(kept).evaluate(x, y, verbose=0, return_dict=True)
+    assert found["accuracy"] == pytest.approx(plain["test"]["accuracy"])
 
 
 def scores(plain):

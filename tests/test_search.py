@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acts.errors import DataError, KerasActsError, ModelError, SearchError
+from keras_acts.errors import DataError, ExportError, KerasActsError, ModelError, SearchError
 from keras_acts.search import (
     ActivationHyperModel,
     ActivationSpace,
@@ -381,6 +381,17 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
     else:
         assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
         assert (found.test is None) == (what == "scoring")
+
+
+def test_a_report_that_fails_leaves_no_export_and_the_result(result, tmp_path, monkeypatch, one_process):
+    before = str(result)
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "markdown", injected)
+        with pytest.raises(ExportError, match="the disk is gone"):
+            result.export(tmp_path / "best")
+    assert list(tmp_path.iterdir()) == []
+    assert str(result) == before
+    assert result.export(tmp_path / "best").difference <= 1e-6
 
 
 @keras.saving.register_keras_serializable(package="test_search")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import keras
 from rich.console import Console
 
 from keras_acts.errors import DataError
@@ -68,8 +71,13 @@ def search(
             card=_facts(dataset, unit),
         )
     except Exception:
-        # the search was the work: it is shown also where its model cannot be kept
-        print(json.dumps({**plain, "export": None}, indent=2) if as_json else str(result))
+        # the search was the work: it is shown, and its model kept, also where no export can be made of it
+        if as_json:
+            print(json.dumps({**plain, "export": None}, indent=2))
+        else:
+            print(result)
+        if result.model is not None:
+            Console(stderr=True, highlight=False).print(_kept_aside(result.model, place), soft_wrap=True)
         raise
     if as_json:
         written = {"path": str(place), "max_difference": exported.difference}
@@ -82,6 +90,18 @@ def search(
         _print(result.verdict, console)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
     console.print(f"Exported to {place} with its model card and report.md ({difference}).", soft_wrap=True)
+
+
+def _kept_aside(model: keras.Model, place: Path) -> str:
+    """Save a model that could not be exported beside its place, or among the temporary files; return what to say."""
+    for parent in (place.parent, Path(tempfile.gettempdir())):
+        with contextlib.suppress(OSError):
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=parent))
+            file = folder / "model.keras"
+            model.save(file)
+            return f"The export failed. The trained model is kept in {file}; load it after `import keras_acts`."
+    return "The export failed, and there is no folder to keep the trained model in."
 
 
 def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
