@@ -50,8 +50,12 @@ def derive(seed: int, stream: Stream, *path: int) -> int:
     The path is a spawn key, whose length counts too. As part of the entropy it would not: ``(7, 8)`` and ``(7, 8, 0)``
     are one sequence to NumPy, which fills up with zeros.
     """
-    key = (int(stream), *path)
-    return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0] % (2**31 - 1))
+    return int(sequence(seed, stream, *path).generate_state(1)[0] % (2**31 - 1))
+
+
+def sequence(seed: int, stream: Stream, *path: int) -> np.random.SeedSequence:
+    """Return the random numbers that the seed for one purpose comes from."""
+    return np.random.SeedSequence(seed, spawn_key=(int(stream), *path))
 
 
 @contextmanager

@@ -188,7 +188,7 @@ MUTANTS = [
     Mutant(
         name="the length of a seed's path does not count",
         file="search/seeding.py",
-        old="np.random.SeedSequence(seed, spawn_key=key)",
+        old="np.random.SeedSequence(seed, spawn_key=(int(stream), *path))",
         new="np.random.SeedSequence((seed, *key))",
         tests="tests/test_seeding.py::test_no_stream_is_another",
     ),

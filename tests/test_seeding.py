@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 from tensorflow.python.framework import config
 
-from keras_acts.search.seeding import Stream, derive, isolated_seed
+from keras_acts.search.seeding import Stream, derive, isolated_seed, sequence
 from tests.models import mlp
 
 
@@ -94,7 +94,12 @@ def test_derived_seeds_differ_and_repeat():
 @pytest.mark.once
 def test_no_stream_is_another():
     streams = list(itertools.product(Stream, [(), (0,), (1,), (0, 0)]))
-    # 31 bits are enough for what one would ever look at together, not for all of 1,000 seeds at once
+    states = set()
+    for seed in range(1000):
+        for stream, path in streams:
+            states.add(sequence(seed, stream, *path).generate_state(4).tobytes())
+    assert len(states) == 1000 * len(streams)
+    # A seed is 31 bits of that: enough for what one would ever look at together. Among 44,000 two are equal by chance
     for first in range(0, 1000, 20):
         derived = []
         for seed in range(first, first + 20):
