@@ -189,7 +189,7 @@ MUTANTS = [
         name="the length of a seed's path does not count",
         file="search/seeding.py",
         old="np.random.SeedSequence(seed, spawn_key=(int(stream), *path))",
-        new="np.random.SeedSequence((seed, *key))",
+        new="np.random.SeedSequence((seed, int(stream), *path))",
         tests="tests/test_seeding.py::test_no_stream_is_another",
     ),
     Mutant(
