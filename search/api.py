@@ -185,12 +185,13 @@ def search_activations(
             settings = {
                 "strategy": way,
                 "model": describe_model(model),
+                "built": describe_model(example),
                 **describe_training(example),
                 "data": training,
                 "validation": validation,
                 "activations": hypermodel.space.fingerprint,
                 "baseline": str(base),
-                "objective": str(goal),
+                "objective": _described(goal),
                 "epochs": epochs,
                 "batch_size": batch_size,
                 "executions_per_trial": executions_per_trial,
@@ -334,14 +335,18 @@ def search_activations(
     )
 
 
+def _described(goal: Any) -> list[str]:
+    """An objective, or several, in words that are the same in each process."""
+    several = goal if isinstance(goal, list) else getattr(goal, "objectives", [goal])
+    return [f"{one.name} ({one.direction})" for one in several]
+
+
 @contextlib.contextmanager
 def _kept_going(errors: dict[str, str], what: str) -> Iterator[None]:
     """Do what comes after the training: whatever happens there, the search is not lost, and `errors` says what did."""
     try:
         yield
-    except KeyboardInterrupt:
-        errors[what] = "interrupted"
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         errors[what] = first_line(error)
 
 

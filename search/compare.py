@@ -206,7 +206,9 @@ def decide(
     if test_data is not None:
         try:
             replicates.test(test_data)
-        except Exception as error:
+            if replicates.runs.seeds and metric not in replicates.runs.test:
+                raise SearchError(f"The test data must have the metric that is judged. Received: {metric!r}")
+        except (Exception, KeyboardInterrupt) as error:
             errors["test"] = first_line(error)
             # what the looks have seen cannot be judged as if they had not
             withheld, part = f"no verdict: the test data could not be scored, {errors['test']}", "validation"
@@ -220,7 +222,7 @@ def decide(
             scored = replicates.validation if part == "validation" else test_data
             guess = best_guess(models[baseline], scored, metric, maximize)
         seconds = inference_seconds(models, replicates.inputs)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:  # what was trained is judged all the same
         errors["timing"] = first_line(error)
     found = judge(
         dict(zip(replicates.names, scores.T, strict=True)),

@@ -39,10 +39,14 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
     Raises:
         ModelError: if single variables are excluded from its weight decay: another model has others.
     """
-    config = optimizer.get_config()
     rate = getattr(optimizer, "_learning_rate", None)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        config["learning_rate"] = rate  # a schedule has no state, and may be of a class that is not registered
+        # a schedule has no state, so that it is shared; it may be of a class that has no config or is not registered
+        asked = object.__new__(type(optimizer))
+        vars(asked).update(vars(optimizer), _learning_rate=0.0)
+        config = {**asked.get_config(), "learning_rate": rate}
+    else:
+        config = optimizer.get_config()
     made = type(optimizer).from_config(config)
     if getattr(optimizer, "_exclude_from_weight_decay", None):
         raise ModelError(
@@ -83,6 +87,7 @@ def first_metric_names() -> Iterator[None]:
     """
     counts = global_state.get_global_attribute("object_name_uids", collections.defaultdict(int), set_to_default=True)
     kinds = {auto_name(kind.__name__) for kind in _derived(keras.metrics.Metric)}
+    kinds -= {auto_name(kind.__name__) for kind in _derived(keras.Operation)}  # "mean" may name a node of a graph too
     before = {name: counts.pop(name) for name in kinds & counts.keys()}
     try:
         yield

@@ -44,7 +44,8 @@ def built(model: keras.Model, x: Any) -> keras.Model:
     """
     inputs = few(x) if not model.built else None
     if inputs is not None:
-        model(keras.tree.map_structure(lambda array: array[:1], inputs))
+        # not in training: statistics of one sample would be what BatchNormalization begins with
+        model(keras.tree.map_structure(lambda array: array[:1], inputs), training=False)
     return model
 
 

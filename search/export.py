@@ -105,7 +105,7 @@ def export(
     whole = savedmodel.in_float32(savedmodel.with_preprocessing(model, preprocessing))
     x = named(whole, samples)
     y = _predicted(whole, x, names, random=samples is None)
-    with _clear_errors(path), Checker() as checker, staged(target, versioned=versioned) as stage:
+    with _clear_errors(path), Checker() as checker, staged(target, versioned=versioned, overwrite=overwrite) as stage:
         options = {"names": names, "classes": [str(name) for name in class_names], "cut": cut}
         on_tensorflow, other = _write(whole, stage, x, y, options)
         checked = checker.check(

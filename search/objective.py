@@ -260,10 +260,18 @@ def default_objective(model: keras.Model) -> str:
     sparse categorical accuracy, whatever its name; a top-k accuracy is none, nor is a metric that is only called so. A
     model of several outputs has none.
     """
-    several = len(getattr(_graph(model), "output_names", None) or []) > 1
-    metrics = {} if several else _compiled_metrics(model)
+    metrics = {} if _has_several_outputs(model) else _compiled_metrics(model)
     mains = (name for name, metric in metrics.items() if _is_main_accuracy(metric))
     return f"val_{first}" if (first := next(mains, None)) else "val_loss"
+
+
+def _has_several_outputs(model: keras.Model) -> bool:
+    graph = _graph(model)
+    if graph is not None:
+        return len(graph.output_names) > 1
+    # the outputs of a model without a graph are told by its metrics
+    given = (getattr(getattr(model, "_compile_config", None), "config", None) or {}).get("metrics")
+    return isinstance(given, dict) and len(given) > 1
 
 
 def _is_main_accuracy(metric: Any) -> bool:

@@ -16,11 +16,12 @@ _SHOWN = 5  # names of strangers in a message
 
 # what a search keeps: KerasTuner's files, and our settings and journals (see `slotwise` for the names of its races)
 _KEPT = re.compile(
-    r"(oracle|tuner\w*|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
-    r"|trial_[^/]+(/(trial|build_config)\.json|/checkpoint[^/]*)?"
+    r"(oracle|tuner\d+|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
+    r"|trial_[^/]+/((trial|build_config)\.json|checkpoint\.weights\.h5)"
 )
+_KEPT_FOLDERS = re.compile(r"trial_[^/]+")
 # one of these tells a search's folder from any other
-_PROJECT = re.compile(r"(keras_acts|oracle|tuner\w*)\.json")
+_PROJECT = re.compile(r"(keras_acts|oracle|tuner\d+)\.json")
 
 
 def mark(folder: Path) -> None:
@@ -105,12 +106,18 @@ def clear_project(project: Path) -> None:
             "overwrite=True deletes only the files of a search, and there is none in this folder: choose another "
             f"directory or project_name. Received: {str(project)!r}"
         )
-    if others := sorted(name for name in names if not _KEPT.fullmatch(name)):
+    if others := sorted(name for name in names if not _is_a_searchs(project, name)):
         raise SearchError(
             "overwrite=True deletes only the files of a search: move yours elsewhere. "
             f"Received: {str(project)!r} with {_few(others)}"
         )
     _delete(project, names)
+
+
+def _is_a_searchs(project: Path, name: str) -> bool:
+    path = project / name
+    kept = _KEPT_FOLDERS if path.is_dir() and not path.is_symlink() else _KEPT
+    return kept.fullmatch(name) is not None
 
 
 def _delete(folder: Path, names: Iterable[str]) -> None:

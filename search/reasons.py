@@ -7,6 +7,8 @@ import re
 
 def first_line(error: BaseException) -> str:
     """Return the class of an error and the first line of what it says, without what Keras adds."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
     # Keras puts the name of the layer before what went wrong, and colours it
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
     lines = [line.strip() for line in text.splitlines()]

@@ -87,7 +87,9 @@ def check_logged(objective: Any, logs: Mapping[str, np.ndarray], *, final: bool 
     """
     for one in _single(objective):
         name = one.name.removeprefix("val_")
-        if name not in logs and not final:
+        # what a `train_step` of the user's returns, no evaluation knows
+        of_training = one.name == name
+        if name not in logs and (of_training or not final):
             continue
         if name not in logs:
             known = [f"val_{key}" for key in logs]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,19 @@ from keras_acts.errors import SearchError
 
 _FILE = "keras_acts.json"
 _CHUNK = 2**24  # bytes of an array that are copied at once, where its values do not lie next to each other
-# what Keras numbers anew in every process
-_NAMES = ("name", "build_config", "compile_config", "registered_name", "shared_object_id")
+# what Keras numbers anew in every process, the names of layers inside a wrapped model among them
+_NAMES = (
+    *("name", "build_config", "compile_config", "registered_name", "shared_object_id"),
+    *("input_layers", "output_layers", "inbound_nodes"),
+)
+# where callbacks write, which people name by the time of day
+_PLACES = ("dir", "path", "file")
+_CONFIGURED = (
+    keras.optimizers.Optimizer,
+    keras.optimizers.schedules.LearningRateSchedule,
+    keras.losses.Loss,
+    keras.metrics.Metric,
+)
 _MISSING = "nothing"
 
 
@@ -81,33 +94,50 @@ def _layer(layer: Any) -> list[Any]:
 
 def describe_training(model: keras.Model) -> dict[str, Any]:
     """Return what a model was compiled with: optimizer, its settings, loss, metrics."""
-    described = {}
-    for name, value in (model.get_compile_config() or {}).items():
-        config = value
-        if isinstance(value, Mapping) and isinstance(value.get("config"), Mapping):
-            config = {"class": value.get("class_name"), **value["config"]}
-        described[name] = describe_value(config)
-    return described
+    # not by `get_compile_config`, which raises where something cannot be saved; a search saves none of it
+    given = getattr(getattr(model, "_compile_config", None), "config", None) or {}
+    return {name: describe_value(value) for name, value in given.items()}
 
 
 def describe_value(value: Any) -> Any:
     """Return what tells a value from others in another process, as plain data."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, _CONFIGURED):
+        return {"class": type(value).__name__, **describe_value(_config(value))}
+    if isinstance(value, functools.partial):
+        return [describe_value(part) for part in (value.func, value.args, value.keywords)]
     if isinstance(value, Mapping):
+        kind = str(value.get("class_name"))
+        if kind == "__lambda__":  # its code names the file it was written in, which a notebook numbers
+            return kind
+        if kind.endswith("DTypePolicy"):  # whose name is what it is
+            return json.dumps(value["config"], sort_keys=True, default=str)
         return {str(name): describe_value(one) for name, one in value.items() if name not in _NAMES}
     if isinstance(value, list | tuple):
         return [describe_value(one) for one in value]
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray):
+    if _as_array(value) is not None:
         return describe_data(value, hashed=True)
     if isinstance(value, keras.callbacks.Callback):
         # what Keras sets when a training begins is none of its settings
         running = vars(keras.callbacks.Callback())
         own = {name: one for name, one in vars(value).items() if not name.startswith("_") and name not in running}
+        own = {name: one for name, one in own.items() if not any(place in name for place in _PLACES)}
         return {"class": type(value).__name__, **{name: _simple(one) for name, one in own.items()}}
     return _simple(value)
+
+
+def _config(value: Any) -> Mapping[str, Any]:
+    """What an object of Keras says of itself; nothing if it cannot: then its class tells it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # nobody loads it
+        try:
+            config: Mapping[str, Any] = value.get_config()
+        except Exception:
+            return {}
+    return config
 
 
 def _simple(value: Any) -> Any:
@@ -129,10 +159,20 @@ def describe_data(*parts: Any, hashed: bool) -> list[str]:
 
 
 def _described(part: Any, hashed: bool) -> str:
-    if not isinstance(part, np.ndarray) or part.dtype == object:
+    array = _as_array(part)
+    if array is None or array.dtype == object:
         return type(part).__name__
-    text = f"{part.dtype}{list(part.shape)}"
-    return f"{text} {_fingerprint(part)}" if hashed else text
+    text = f"{array.dtype}{list(array.shape)}"
+    return f"{text} {_fingerprint(array)}" if hashed else text
+
+
+def _as_array(part: Any) -> np.ndarray | None:
+    """The values of an array, a tensor or a table of pandas; None of anything else."""
+    if isinstance(part, np.ndarray):
+        return part
+    if keras.ops.is_tensor(part):
+        return np.asarray(keras.ops.convert_to_numpy(part))
+    return np.asarray(part.to_numpy()) if hasattr(part, "to_numpy") else None
 
 
 def _fingerprint(array: np.ndarray) -> str:

@@ -58,10 +58,11 @@ def _entries(target: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def staged(target: Path, *, versioned: bool = False) -> Iterator[Staging]:
+def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> Iterator[Staging]:
     """Give a place to make a folder in; `Staging.publish` moves it to `target`. Whatever happens, no other trace stays.
 
-    What a killed process left behind is removed by the next export to the same place.
+    Without `overwrite` an export that another process has put there meanwhile stays, and `publish` raises. What a
+    killed process left behind is removed by the next export to the same place.
     """
     made = [folder for folder in (*([target] if versioned else []), *target.parents) if not folder.exists()]
     try:
@@ -76,7 +77,7 @@ def staged(target: Path, *, versioned: bool = False) -> Iterator[Staging]:
         raise ExportError(f"The export must be writable: {error.strerror}. Received: path={str(target)!r}") from error
     try:
         with _locked(folder):
-            yield Staging(folder, target, versioned)
+            yield Staging(folder, target, versioned, overwrite)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _remove_empty(made)
@@ -90,10 +91,11 @@ class Staging:
         scratch: a folder for files that will not.
     """
 
-    def __init__(self, folder: Path, target: Path, versioned: bool):
+    def __init__(self, folder: Path, target: Path, versioned: bool, overwrite: bool):
         self.made, self.scratch = folder / _MADE, folder / "scratch"
         self.scratch.mkdir()
-        self._folder, self._target, self._versioned = folder, target, versioned
+        self._folder, self._target = folder, target
+        self._versioned, self._overwrite = versioned, overwrite
 
     def publish(self) -> Path:
         """Move what was made to its place, and return the place.
@@ -105,6 +107,11 @@ class Staging:
         _flush(self.made)
         if self._versioned:
             return self._publish_version()
+        if not self._overwrite and os.path.lexists(self._target):
+            raise ExportError(
+                "The export's place was taken while it was made; overwrite=True replaces what is there. "
+                f"Received: path={str(self._target)!r}"
+            )
         _replace(self._target, self.made, self._folder / _PREVIOUS)
         _flush_folder(self._target.parent)
         return self._target

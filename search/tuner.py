@@ -93,6 +93,9 @@ class ActivationTuner(keras_tuner.Tuner):
         made_of = _hypermodel(hypermodel, activations, choice)
         goal = oracle.objective if oracle is not None else objective
         example = _example(made_of, seed) if needs_model(goal) else None
+        if example is not None and kwargs.get("metrics") is not None:
+            # KerasTuner compiles each trial with these instead of the model's own
+            example.compile(loss=kwargs.get("loss") or example.loss, metrics=kwargs["metrics"])
         if oracle is None:
             goal = checked_objectives(objective, example)
         else:
@@ -217,7 +220,8 @@ class ActivationTuner(keras_tuner.Tuner):
             return [self._checked(history) for history in self._trained.pop(trial.trial_id)]
         self._executions = itertools.count()
         kwargs = self.fit_options(trial, kwargs)
-        callbacks = [*(kwargs.pop("callbacks", None) or []), _StopDiverged(self.watched)]
+        given = keras.tree.flatten(kwargs.pop("callbacks", None) or [])  # one object will do, as in `fit`
+        callbacks = [*given, _StopDiverged(self.watched)]
         return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:

@@ -89,6 +89,20 @@ def test_the_files_of_races_are_a_searchs(tmp_path):
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("name", ["trial_notes.txt", "tuner_notes.json", "trial_0/checkpoint-mine.h5", "oracle.json/a"])
+def test_files_that_are_called_almost_like_a_searchs_are_the_users(tmp_path, name):
+    (tmp_path / "trial_0").mkdir()
+    (tmp_path / "trial_0" / "trial.json").write_text("{}")
+    (tmp_path / "keras_acts.json").write_text("{}")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(SearchError, match="move yours elsewhere"):
+        clear_project(tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("name", ["notes.txt", ".env", "assets/notes.txt", "variables/deep/er.txt", "empty folder/"])
 def test_an_export_replaces_nothing_of_the_users(tmp_path, name):
     path = put(tmp_path / "model", "first")
