@@ -182,10 +182,10 @@ def search_activations(
         if directory is None:
             directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
         else:
+            described = describe_model(model)
             settings = {
                 "strategy": way,
-                "model": describe_model(model),
-                "built": describe_model(example),
+                "model": described if isinstance(model, keras.Model) else [described, describe_model(example)],
                 **describe_training(example),
                 "data": training,
                 "validation": validation,

@@ -16,7 +16,7 @@ def python(code, *arguments, **environment):
         env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1500,  # far more than it takes, also beside other tests
         check=False,
     )
     if done.returncode:

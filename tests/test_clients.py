@@ -41,7 +41,7 @@ def test_the_client_predicts_what_keras_predicts(exports, client):
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1500,
         check=False,
     )
     if done.returncode == MISSING and os.environ.get("KERAS_ACTS_REQUIRE_CLIENTS") != "1":
