@@ -25,7 +25,7 @@ from .checks import (
     validation_options,
 )
 from .direction import more_is_better
-from .guessing import best_guess
+from .guessing import best_guess, loss_of
 from .judge import judge
 from .labels import count_labels
 from .looks import look, planned
@@ -215,12 +215,19 @@ def decide(
     runs = replicates.runs
     scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
     seconds: dict[str, float] = {}
-    guess = None
+    guess, losses, loss_guess = None, None, None
     try:
         with isolated_seed(seed):
             models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
             scored = replicates.validation if part == "validation" else test_data
-            guess = best_guess(models[baseline], scored, metric, maximize)
+            if not replicates.weighted:  # else its loss aims at other scores than these
+                guess = best_guess(models[baseline], scored, metric, maximize)
+            loss = loss_of(models[baseline], metric)
+            known = runs.test if part == "test" else {name.removeprefix("val_") for name in runs.history}
+            if guess is not None and metric != loss and loss in known:
+                loss_guess = best_guess(models[baseline], scored, loss, False)
+            if loss_guess is not None:
+                losses = dict(zip(replicates.names, runs.scores(loss, part).T, strict=True))
         seconds = inference_seconds(models, replicates.inputs)
     except (Exception, KeyboardInterrupt) as error:  # what was trained is judged all the same
         errors["timing"] = first_line(error)
@@ -235,6 +242,8 @@ def decide(
         looks=looked,
         runs=runs,
         guess=guess,
+        losses=losses,
+        loss_guess=loss_guess,
     )
     return replace(found, errors=errors)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 
 from . import carry
 from .labels import are_shares
+from .own_training import own_methods
 from .verdict import Guess
 
 _SMALLEST = 1e-7  # a share, before its logarithm
@@ -32,7 +34,8 @@ def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -
 
     Where targets are classes, the answer is how frequent each is, so that the most frequent one is chosen; else their
     mean or their median, whichever scores better. It is computed from the scored data themselves, with the model's own
-    loss and metrics, as `evaluate` does.
+    loss and metrics, as `evaluate` does. With sample weights, they count in the shares and centers or not, whichever
+    scores better. It is None for a loss that holds more than the targets' (penalties), or is a sum over a batch.
 
     Args:
         model: compiled, with known outputs.
@@ -48,10 +51,18 @@ def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -
     numbers = all(part.dtype.kind in "fiub" and part.size for part in parts)
     if not outputs or len(parts) != len(outputs) or not numbers:
         return None
-    counted = _each_samples(weights, len(parts[0]))
+    if _is_loss(metric, model) and _sums(model):
+        return None  # of a batch, whose size is not known here
+    if metric == "loss" and _penalized(model, data):
+        return None  # the guess has no penalties, so that even a model that has learned may look worse
+    equal = np.ones(len(parts[0]))
+    # metrics may be weighted or not, and their names do not tell
+    countings = [_each_samples(weights, len(parts[0])), equal]
+    if np.ptp(countings[0]) == 0:
+        countings = [equal]
     of_classes = [_are_classes(part, output.shape) for part, output in zip(parts, outputs, strict=True)]
     found = []
-    for what in (_MEAN, _MEDIAN):
+    for what, counted in itertools.product((_CLASS,) if all(of_classes) else (_MEAN, _MEDIAN), countings):
         constants = []
         for part, output, classes in zip(parts, outputs, of_classes, strict=True):
             if classes:
@@ -61,9 +72,7 @@ def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -
             constants.append(answer)
         score = _evaluated(model, constants, targets, weights, len(parts[0]), metric)
         if score is not None and math.isfinite(score):
-            found.append(Guess(score, _CLASS if all(of_classes) else what))
-        if all(of_classes):
-            break
+            found.append(Guess(score, what))
     return max(found, key=lambda one: one.score if maximize else -one.score, default=None)
 
 
@@ -74,9 +83,60 @@ def validation_part(fit: Mapping[str, Any]) -> Any:
     split, x, y = fit.get("validation_split"), fit.get("x"), fit.get("y")
     if not split or y is None or not all(hasattr(part, "shape") for part in keras.tree.flatten((x, y))):
         return None
-    # as Keras cuts it
+    # as Keras cuts it, weights too
     first = math.floor(len(keras.tree.flatten(y)[0]) * (1 - split))
-    return keras.tree.map_structure(lambda part: part[first:], (x, y))
+    weights = fit.get("sample_weight")
+    return keras.tree.map_structure(lambda part: part[first:], (x, y) if weights is None else (x, y, weights))
+
+
+def weighs(fit: Mapping[str, Any]) -> bool:
+    """Whether `fit` trains with weights of classes or samples: such a model may aim at worse scores than guessing has.
+
+    On purpose: where rare classes weigh more, its accuracy may be below the most frequent class's.
+    """
+    if fit.get("class_weight") is not None or fit.get("sample_weight") is not None:
+        return True
+    x: Any = fit.get("x")
+    if fit.get("y") is not None or isinstance(x, Iterator):  # an iterator can be read only once
+        return False
+    if hasattr(x, "element_spec"):
+        element = x.element_spec
+    elif isinstance(x, keras.utils.PyDataset):
+        element = x[0]
+    else:
+        # arrays without targets, or what gives batches, such as a DataLoader
+        element = next(iter(x), None) if isinstance(x, Iterable) and not hasattr(x, "shape") else None
+    return isinstance(element, tuple | list) and len(element) > 2 and element[2] is not None
+
+
+def loss_of(model: keras.Model, metric: str) -> str:
+    """Return the name of the loss that aims at a metric: that of the metric's output, if there are several."""
+    names = list(getattr(model, "output_names", None) or [])
+    own = [name for name in names if metric.startswith(f"{name}_")] if len(names) > 1 else []
+    return f"{max(own, key=len)}_loss" if own else "loss"
+
+
+def _is_loss(metric: str, model: keras.Model) -> bool:
+    return metric in {"loss", *(f"{name}_loss" for name in getattr(model, "output_names", None) or [])}
+
+
+def _sums(model: keras.Model) -> bool:
+    """Whether a loss is summed over each batch."""
+    return any(getattr(loss, "reduction", None) == "sum" for loss in keras.tree.flatten(model.loss))
+
+
+def _penalized(model: keras.Model, data: Any) -> bool:
+    """Whether the model adds anything to its loss: penalties of weights or activations, `add_loss`, a loss of its own.
+
+    Some are known only once the model was called, which is done with one sample.
+    """
+    if {"compute_loss", "test_step"} & set(own_methods(model)) or model.losses:
+        return True
+    if any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers()):
+        return True
+    x = data[0] if isinstance(data, tuple | list) else next(iter(data))[0]
+    model(keras.tree.map_structure(lambda part: part[:1], x), training=False)
+    return bool(model.losses)
 
 
 def _targets(data: Any) -> tuple[Any, Any]:

@@ -32,6 +32,8 @@ def judge(
     looks: Sequence[Look] = (),
     runs: Runs | None = None,
     guess: Guess | None = None,
+    losses: Mapping[str, Any] | None = None,
+    loss_guess: Guess | None = None,
 ) -> Verdict:
     """Return the verdict on paired scores.
 
@@ -46,6 +48,8 @@ def judge(
         looks: the looks that decided on the number of seeds.
         runs: what to keep with the verdict.
         guess: what guessing has on the scored data. If no candidate has more, nothing is compared.
+        losses: as `scores`, of the loss. Who is better than guessing in it has learned, whatever the score.
+        loss_guess: what guessing has in the loss.
 
     Raises:
         ValueError: if the baseline has no scores, or candidates differ in the number of seeds.
@@ -74,7 +78,11 @@ def judge(
         )
     if not withheld and guess is not None:
         level = ALPHA / len(healthy)
-        if not any(_learned(values, guess.score, maximize, level) for values in healthy.values()):
+        learned = any(_learned(values, guess.score, maximize, level) for values in healthy.values())
+        if not learned and losses is not None and loss_guess is not None:
+            # a loss may aim elsewhere than the metric
+            learned = any(_learned(np.asarray(losses[name]), loss_guess.score, False, level) for name in healthy)
+        if not learned:
             withheld = _only_guessed(candidates, metric, maximize, guess)
     against: tuple[Comparison, ...] = ()
     among: tuple[Comparison, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from .guessing import validation_part
+from .guessing import validation_part, weighs
 from .runs import Runs
 from .trainers import Shown, stacked
 
@@ -82,6 +82,11 @@ class Replicates:
     def validation(self) -> Any:
         """The data that validate; None where they are not known."""
         return validation_part(self._fit)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the training weighs classes or samples."""
+        return weighs(self._fit)
 
     @property
     def runs(self) -> Runs:

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.search import compare_activations
-from keras_acts.search.guessing import best_guess, constant_guess, validation_part
+from keras_acts.search.guessing import best_guess, constant_guess, loss_of, validation_part, weighs
+from keras_acts.search.judge import judge
+from keras_acts.search.verdict import Guess
 from tests.models import blobs, mlp
 
 X, Y = blobs(150)
@@ -111,6 +113,85 @@ def test_weights_count_samples():
     )
 
 
+def test_a_loss_with_penalties_or_sums_is_not_guessed():
+    class Adds(keras.layers.Layer):
+        def call(self, inputs):
+            self.add_loss(keras.ops.mean(inputs**2))
+            return inputs
+
+    class Own(keras.Model):
+        def compute_loss(self, *args, **kwargs):
+            return super().compute_loss(*args, **kwargs) + 1.0
+
+    def with_layer(layer):
+        model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    x = keras.Input((4,))
+    own = Own(x, keras.layers.Dense(3, "softmax")(x))
+    own.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    penalized = [
+        with_layer(keras.layers.Dense(4, kernel_regularizer="l2")),
+        with_layer(keras.layers.Dense(4, activity_regularizer="l1")),
+        with_layer(keras.layers.ActivityRegularization(l2=0.1)),
+        with_layer(Adds()),
+        own,
+    ]
+    for model in penalized:
+        assert constant_guess(model, (X, Y), "loss", False) is None
+        assert constant_guess(model, (X, Y), "accuracy", True).score == pytest.approx(SHARES.max())
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(50)
+    assert constant_guess(penalized[3], data, "loss", False) is None
+    assert constant_guess(with_layer(keras.layers.Dense(4)), data, "loss", False) is not None
+    summed = made(1, keras.losses.MeanSquaredError(reduction="sum"), ["mae"])
+    assert constant_guess(summed, (X, SKEWED), "loss", False) is None
+    assert constant_guess(summed, (X, SKEWED), "mae", False) is not None
+
+
+def test_training_with_weights_is_seen():
+    weights = np.ones(150)
+    assert not weighs({"x": X, "y": Y})
+    assert weighs({"x": X, "y": Y, "class_weight": {0: 5.0}})
+    assert weighs({"x": X, "y": Y, "sample_weight": weights})
+    assert weighs({"x": tf.data.Dataset.from_tensor_slices((X, Y, weights)).batch(50)})
+    assert not weighs({"x": tf.data.Dataset.from_tensor_slices((X, Y)).batch(50)})
+    assert not weighs({"x": [X, X, X], "y": Y})
+    assert weighs({"x": [(X, Y, weights)]})
+    assert not weighs({"x": iter([(X, Y, weights)])})
+
+
+def test_a_training_with_weights_is_not_measured_by_guessing():
+    found = compare_activations(
+        *(mlp(), X, Y, ["elu", "relu"]),
+        **{"class_weight": {0: 9.0, 1: 1.0, 2: 1.0}, "epochs": 1, "seeds": 2, "looks": 1, "verbose": 0},
+    )
+    assert found.guess is None
+    assert "guessing" not in found.sentence
+
+
+def test_what_learned_in_the_loss_has_learned():
+    scores = {"relu": np.array([0.30, 0.31, 0.29]), "elu": np.array([0.32, 0.30, 0.33])}
+    losses = {"relu": np.array([0.5, 0.6, 0.5]), "elu": np.array([0.5, 0.5, 0.6])}
+    options = {"guess": Guess(0.4, "always the most frequent class"), "losses": losses}
+    for loss, learned in ((1.0, True), (0.4, False)):
+        found = judge(scores, **options, loss_guess=Guess(loss, "always the most frequent class"))
+        assert ("guessing" not in found.sentence) == learned
+    assert "guessing" in judge(scores, **options).sentence
+    x = keras.Input((4,))
+    model = keras.Model(x, [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(1, name="a_b")(x)])
+    assert [loss_of(model, name) for name in ("a_mae", "a_b_mae", "loss")] == ["a_loss", "a_b_loss", "loss"]
+    assert loss_of(mlp(), "accuracy") == "loss"
+
+
+def test_an_unweighted_metric_of_weighted_data_has_the_unweighted_constant():
+    rare = np.argmin(SHARES)
+    weights = np.where(rare == Y, 50.0, 1.0)
+    assert constant_guess(mlp(), (X, Y, weights), "accuracy", True).score == pytest.approx(SHARES.max())
+    mae = constant_guess(made(1, "mse", ["mae"]), (X, SKEWED, np.where(SKEWED > 1, 50.0, 1.0)), "mae", False)
+    assert mae.score == pytest.approx(np.abs(SKEWED - np.median(SKEWED)).mean(), rel=1e-5)
+
+
 def test_validation_data_are_those_that_keras_takes():
     assert validation_part({"validation_data": (1, 2)}) == (1, 2)
     x, y = validation_part({"x": X, "y": Y, "validation_split": 0.27})
@@ -122,6 +203,9 @@ def test_validation_data_are_those_that_keras_takes():
     (batch,) = seen
     np.testing.assert_array_equal(y, batch[1])
     np.testing.assert_array_equal(x, batch[0])
+    *_, weights = validation_part({"x": X, "y": Y, "sample_weight": SKEWED, "validation_split": 0.27})
+    model.fit(X, Y, sample_weight=SKEWED, validation_split=0.27, verbose=0, batch_size=150)
+    np.testing.assert_array_equal(weights, seen[-1][2])
     assert validation_part({"x": tf.data.Dataset.from_tensors((X, Y))}) is None
 
 
