@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acts.errors import ExportError
+from keras_acts.errors import DataError, ExportError
 from keras_acts.search import agreement, checking, export, load, savedmodel
 from keras_acts.search.samples import few, named
 from tests.models import mlp
@@ -260,3 +260,13 @@ def test_a_time_limit_is_a_time(monkeypatch, seconds):
     monkeypatch.setenv(checking.LIMIT_VARIABLE, seconds)
     with pytest.raises(ExportError, match=f"must be a number of seconds above 0. Received: '{seconds}'"):
         checking.time_limit()
+
+
+def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path, one_process):
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), keras.layers.Rescaling(0.5)])
+    loaded = load(export(model, tmp_path / "model", samples=np.arange(8).reshape(4, 2)).path)
+    for given in (np.array([[1.0, np.nan]]), [[1.0, np.nan]], np.array([[1.0, np.nan]], "float16")):
+        with pytest.raises(DataError, match=r"Every value must be there.*Received: NaN in the input .* at \[0, 1\]"):
+            loaded.predict(given)
+    (found,) = loaded.predict([[1.0, 3.0]]).values()
+    np.testing.assert_array_equal(found, [[0.5, 1.5]])
