@@ -101,7 +101,7 @@ def export(
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
     extra = model_card.check_extra(card or {})
     names = savedmodel.output_names(model)
-    cut = _check_classes(model, class_names)
+    cut = _check_classes(model, class_names, names)
     whole = savedmodel.in_float32(savedmodel.with_preprocessing(model, preprocessing))
     x = named(whole, samples)
     y = _predicted(whole, x, names, random=samples is None)
@@ -196,7 +196,7 @@ def _check_formats(formats: Sequence[str]) -> None:
             )
 
 
-def _check_classes(model: keras.Model, class_names: Sequence[str]) -> float:
+def _check_classes(model: keras.Model, class_names: Sequence[str], outputs: Sequence[str] | None) -> float:
     """Return the output of one unit above which it is the second class."""
     if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
         raise ExportError(f"class_names must be a list of different names. Received: class_names={class_names!r}")
@@ -208,6 +208,11 @@ def _check_classes(model: keras.Model, class_names: Sequence[str]) -> float:
         raise ExportError(
             "class_names must be one for each unit of the model's one output (two for one unit). "
             f"Received: {len(class_names)} names for outputs of shape {shapes}"
+        )
+    if "label" in (outputs or ()):
+        raise ExportError(
+            "With class_names no output may be called 'label', as the names of the likeliest classes are; rename the "
+            f"last layer. Received: outputs={list(outputs or ())!r}"
         )
     ends = [slot.current for slot in slots(model) if slot.role == "output"]
     return 0.5 if any("sigmoid" in end for end in ends) else 0.0

@@ -270,3 +270,10 @@ def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path, one_process):
             loaded.predict(given)
     (found,) = loaded.predict([[1.0, 3.0]]).values()
     np.testing.assert_array_equal(found, [[0.5, 1.5]])
+
+
+def test_the_names_of_classes_overwrite_no_output(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="label")])
+    with pytest.raises(ExportError, match=r"no output may be called 'label'.*Received: outputs=\['label'\]"):
+        export(model, tmp_path / "model", class_names=["no", "yes"])
+    assert os.listdir(tmp_path) == []
