@@ -277,3 +277,39 @@ def test_the_names_of_classes_overwrite_no_output(tmp_path):
     with pytest.raises(ExportError, match=r"no output may be called 'label'.*Received: outputs=\['label'\]"):
         export(model, tmp_path / "model", class_names=["no", "yes"])
     assert os.listdir(tmp_path) == []
+
+
+@keras.saving.register_keras_serializable("test_export_agrees")
+class WithoutPolicy(keras.layers.Layer):
+    """Its config holds no dtype policy."""
+
+    fixed = None
+
+    def __init__(self, name=None):
+        super().__init__(name=name, dtype=self.fixed)
+
+    def call(self, x):
+        return x * 2
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+@keras.saving.register_keras_serializable("test_export_agrees")
+class Stubborn(WithoutPolicy):
+    fixed = "mixed_float16"
+
+
+def test_the_users_global_policy_is_not_the_copys():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), WithoutPolicy()])
+        copy = savedmodel.in_float32(model)
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in model.layers} == {"float16"}
+    assert {layer.compute_dtype for layer in copy.layers} == {"float32"}
+    model = keras.Sequential([keras.Input((4,)), Stubborn(name="mine")])
+    with pytest.raises(ExportError, match=r"take the dtype policy of its config.*Received: .*{'mine': 'float16'}"):
+        savedmodel.in_float32(model)
