@@ -89,7 +89,9 @@ def export(
     Raises:
         ExportError: if `path` is taken or cannot be written, if the model cannot be exported so, or if the export
             differs from `model.predict` by more than 1e-6 (LiteRT and ONNX: 1e-5), relative to max(1, |prediction|);
-            where the model's own predictions differ by more between batch sizes, four times that, up to 1e-4.
+            where the model's own predictions differ by more between batch sizes, four times that, up to 1e-4. The
+            export of a model in another precision is compared with a float32 copy so, and the copy with the model, to
+            2e-2 of its largest prediction (bfloat16: 8e-2).
 
     Example:
         >>> exported = export(model, "saved_models/mine", samples=x_test)
@@ -102,9 +104,12 @@ def export(
     extra = model_card.check_extra(card or {})
     names = savedmodel.output_names(model)
     cut = _check_classes(model, class_names, names)
-    whole = savedmodel.in_float32(savedmodel.with_preprocessing(model, preprocessing))
+    given = savedmodel.with_preprocessing(model, preprocessing)
+    whole = savedmodel.in_float32(given)
     x = named(whole, samples)
     y = _predicted(whole, x, names, random=samples is None)
+    if whole is not given:  # what follows compares with the copy only
+        agreement.check_copy(given, _predicted(given, x, names, random=samples is None), y)
     with _clear_errors(path), Checker() as checker, staged(target, versioned=versioned, overwrite=overwrite) as stage:
         options = {"names": names, "classes": [str(name) for name in class_names], "cut": cut}
         on_tensorflow, other = _write(whole, stage, x, y, options)

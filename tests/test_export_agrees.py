@@ -313,3 +313,37 @@ def test_the_users_global_policy_is_not_the_copys():
     model = keras.Sequential([keras.Input((4,)), Stubborn(name="mine")])
     with pytest.raises(ExportError, match=r"take the dtype policy of its config.*Received: .*{'mine': 'float16'}"):
         savedmodel.in_float32(model)
+
+
+@keras.saving.register_keras_serializable("test_export_agrees")
+class Offset(keras.layers.Layer):
+    """Its offset is in neither its config nor its weights."""
+
+    offset = 0.0
+
+    def call(self, x):
+        return x + self.offset
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_a_copy_without_the_models_state_is_no_export(tmp_path, one_process, policy):
+    last = Offset(dtype=policy, name="y")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy), last])
+    last.offset = 5.0
+    with pytest.raises(ExportError, match=r"must predict in float32 what it does now.*a difference of .* 'y'"):
+        export(model, tmp_path / "model", samples=ROWS)
+    assert os.listdir(tmp_path) == []
+    whole = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy, name="y")])
+    assert export(whole, tmp_path / "model", samples=ROWS).difference <= 1e-6
+
+
+@pytest.mark.once
+def test_rounding_and_overflow_of_half_precision_are_no_difference():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, dtype="mixed_float16")])
+    copy = {"y": np.array([[70000.0, 100.0]], "float32"), "n": np.array([2])}
+    agreement.check_copy(model, {"y": np.array([[np.inf, 101.5]], "float16"), "n": np.array([1])}, copy)
+    for other in (103.0, 0.0):
+        with pytest.raises(ExportError, match=r"to 0\.02 of its largest prediction"):
+            agreement.check_copy(model, {"y": np.array([[np.inf, other]], "float16"), "n": np.array([2])}, copy)
+    with pytest.raises(ExportError, match="a difference of nan"):
+        agreement.check_copy(model, {"y": np.ones((1, 2), "float16")}, {"y": np.full((1, 2), np.nan, "float32")})
