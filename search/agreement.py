@@ -18,6 +18,9 @@ LIMITS, OTHER_BACKENDS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "on
 # a model's own rounding may widen a limit so many times its size, up to here
 _TIMES, _WIDEST = 4.0, 1e-4
 _FEW = 32  # samples that are predicted one by one
+# how far a model in half precision may be from its copy in float32, relative to max(1, its largest |prediction|);
+# bfloat16 rounds eight times as coarsely as float16, and each layer adds to it
+_HALF, _BFLOAT16 = 2e-2, 8e-2
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,32 @@ def noise(model: keras.Model, x: dict[str, np.ndarray], y: Mapping[str, np.ndarr
         IndexError,
     ):  # the shape of its outputs is not that of its samples: it is no model of single samples
         return float("inf")
+
+
+def check_copy(model: keras.Model, y: Mapping[str, np.ndarray], copy: Mapping[str, np.ndarray]) -> None:
+    """Check that the float32 copy of a model predicts what the model does, but for rounding.
+
+    Args:
+        model: the user's, in another precision.
+        y: its predictions.
+        copy: the copy's, for the same samples.
+
+    Raises:
+        ExportError: naming the difference, of state that the copy has not, for one.
+    """
+    coarse = any("bfloat16" in layer.compute_dtype for layer in model._flatten_layers())
+    limit = _BFLOAT16 if coarse else _HALF
+    for name, found in copy.items():
+        # words and whole numbers follow from rounded ones by steps, which no limit knows
+        if found.dtype.kind != "f":
+            continue
+        expected = np.asarray(y[name]).astype("float64")  # NumPy itself does not compute in bfloat16
+        known = np.isfinite(expected)  # half precision overflows where float32 does not
+        scale = max(1.0, np.abs(expected[known]).max(initial=0.0))
+        difference = np.abs(found[known] - expected[known]).max(initial=0.0) / scale
+        if not difference <= limit:
+            raise ExportError(
+                f"A model that is not in float32 must predict in float32 what it does now, to {limit:g} of its largest "
+                "prediction; its copy has only what Keras saves: config, weights and vocabularies. "
+                f"Received: a difference of {difference:g} in the output {name!r} of {model.name!r}"
+            )

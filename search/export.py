@@ -89,7 +89,9 @@ def export(
     Raises:
         ExportError: if `path` is taken or cannot be written, if the model cannot be exported so, or if the export
             differs from `model.predict` by more than 1e-6 (LiteRT and ONNX: 1e-5), relative to max(1, |prediction|);
-            where the model's own predictions differ by more between batch sizes, four times that, up to 1e-4.
+            where the model's own predictions differ by more between batch sizes, four times that, up to 1e-4. The
+            export of a model in another precision is compared with a float32 copy so, and the copy with the model, to
+            2e-2 of its largest prediction (bfloat16: 8e-2).
 
     Example:
         >>> exported = export(model, "saved_models/mine", samples=x_test)
@@ -101,10 +103,13 @@ def export(
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
     extra = model_card.check_extra(card or {})
     names = savedmodel.output_names(model)
-    cut = _check_classes(model, class_names)
-    whole = savedmodel.in_float32(savedmodel.with_preprocessing(model, preprocessing))
+    cut = _check_classes(model, class_names, names)
+    given = savedmodel.with_preprocessing(model, preprocessing)
+    whole = savedmodel.in_float32(given)
     x = named(whole, samples)
     y = _predicted(whole, x, names, random=samples is None)
+    if whole is not given:  # what follows compares with the copy only
+        agreement.check_copy(given, _predicted(given, x, names, random=samples is None), y)
     with _clear_errors(path), Checker() as checker, staged(target, versioned=versioned, overwrite=overwrite) as stage:
         options = {"names": names, "classes": [str(name) for name in class_names], "cut": cut}
         on_tensorflow, other = _write(whole, stage, x, y, options)
@@ -196,7 +201,7 @@ def _check_formats(formats: Sequence[str]) -> None:
             )
 
 
-def _check_classes(model: keras.Model, class_names: Sequence[str]) -> float:
+def _check_classes(model: keras.Model, class_names: Sequence[str], outputs: Sequence[str] | None) -> float:
     """Return the output of one unit above which it is the second class."""
     if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
         raise ExportError(f"class_names must be a list of different names. Received: class_names={class_names!r}")
@@ -208,6 +213,11 @@ def _check_classes(model: keras.Model, class_names: Sequence[str]) -> float:
         raise ExportError(
             "class_names must be one for each unit of the model's one output (two for one unit). "
             f"Received: {len(class_names)} names for outputs of shape {shapes}"
+        )
+    if "label" in (outputs or ()):
+        raise ExportError(
+            "With class_names no output may be called 'label', as the names of the likeliest classes are; rename the "
+            f"last layer. Received: outputs={list(outputs or ())!r}"
         )
     ends = [slot.current for slot in slots(model) if slot.role == "output"]
     return 0.5 if any("sigmoid" in end for end in ends) else 0.0

@@ -48,9 +48,13 @@ class LoadedModel(keras.layers.TFSMLayer):
         """
         signatures = self.card["signatures"]
         name = "classify" if "classify" in signatures else "serving_default"
-        given = _checked(x, signatures[name]["inputs"])
+        specs = signatures[name]["inputs"]
+        as_given = _checked(x, specs)
         if not allow_nan:
-            _check_no_gaps(given)
+            _check_no_gaps(as_given)  # a cast to integers would make a number of NaN
+        given = _cast(as_given, specs)
+        if not allow_nan:
+            _check_no_gaps(given)  # arrays of objects show theirs only as numbers
         run = self._reloaded_obj.signatures[name]
         count = len(next(iter(given.values())))
         parts = [
@@ -122,6 +126,10 @@ def _checked(x: Any, specs: Mapping[str, Any]) -> Arrays:
             raise DataError(f"The input {name!r} must have the shape {wanted}. Received: {value.shape}")
     if len({len(value) for value in given.values()}) > 1:
         raise DataError(f"All inputs need as many samples. Received: { {k: len(v) for k, v in given.items()} }")
+    return given
+
+
+def _cast(given: Arrays, specs: Mapping[str, Any]) -> Arrays:
     return {
         name: v if specs[name]["dtype"] == "string" else v.astype(specs[name]["dtype"]) for name, v in given.items()
     }

@@ -55,7 +55,7 @@ def rewritten(
 ) -> keras.Model:
     """Return what `with_activations` does; not compiled, if so asked: that takes Keras as long as all the rest."""
     copy = _Copy(_changes(places(model), activation, rescale_init))
-    with _dtype_policy(model.dtype_policy):
+    with dtype_policy(model.dtype_policy):
         result = copy.model(model)
         copy.restore(model, result, weights)
         if compiled:
@@ -76,7 +76,7 @@ def rewritten_layer(model: keras.Model, found: Sequence[Place], activation: Any,
         ModelError: as `with_activations`.
     """
     copy = _Copy(_changes(found, activation, rescale_init=False))
-    with _dtype_policy(model.dtype_policy):
+    with dtype_policy(model.dtype_policy):
         result = copy.layer(layer)
         if isinstance(layer, keras.layers.Layer):
             result.build_from_config(layer.get_build_config())
@@ -98,7 +98,7 @@ def _changes(found: Sequence[Place], activation: Any, rescale_init: bool) -> dic
 
 
 @contextmanager
-def _dtype_policy(policy: Any) -> Iterator[None]:
+def dtype_policy(policy: Any) -> Iterator[None]:
     """Keras' global policy is a model's own, and with it compile decides on loss scaling; KerasTuner resets it."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

@@ -22,6 +22,8 @@ from keras.src.utils.naming import to_snake_case
 from keras_acts.errors import ExportError
 from keras_acts.serving import serving
 
+from .rewrite import dtype_policy
+
 _SIDES = ("inputs", "outputs")
 # the names that Keras gives to inputs without one
 _UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")
@@ -70,13 +72,21 @@ def in_float32(model: keras.Model) -> keras.Model:
         try:
             model.save(saved)
             _change_policy(saved, changed, "float32")
-            return keras.models.load_model(changed, compile=False, safe_mode=False)
+            with dtype_policy("float32"):  # layers whose config holds no policy take Keras' global one
+                copy = keras.models.load_model(changed, compile=False, safe_mode=False)
         except (ValueError, TypeError, NotImplementedError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ExportError(
                 f"A model that is not in float32 must be one that Keras can save and load. Received: {model.name!r} "
                 f"with the dtype policy {model.dtype_policy.name} ({reason})"
             ) from error
+    left = {layer.name: layer.compute_dtype for layer in copy._flatten_layers() if _other_floats(layer.compute_dtype)}
+    if left:
+        raise ExportError(
+            "Every layer of a model that is exported must take the dtype policy of its config, or the global one. "
+            f"Received: layers that stay as they are: {left}"
+        )
+    return copy
 
 
 def _change_policy(saved: Path, changed: Path, policy: str) -> None:

@@ -76,6 +76,15 @@ def test_outputs_of_several_values_are_columns():
     assert found == {"a": [1.0, 2.0], "b.0": [0.0, 0.0], "b.1": [0.0, 0.0]}
 
 
+@pytest.mark.once
+def test_numbers_called_label_are_numbers():
+    numbers, words = np.array([[1.5], [2.5]]), np.array(["no", "yes"])
+    assert _table({"output": numbers}, [], "label") == {"label": [1.5, 2.5]}
+    assert _table({"label": numbers}, []) == {"label": [1.5, 2.5]}
+    found = _table({"output": numbers, "label": words}, ["no", "yes"])
+    assert list(found.items()) == [("label", ["no", "yes"]), ("output", [1.5, 2.5])]
+
+
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory):
     """Files that are refused, in a folder that no test may change; and all that is in it."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acts.errors import ExportError
+from keras_acts.errors import DataError, ExportError
 from keras_acts.search import agreement, checking, export, load, savedmodel
 from keras_acts.search.samples import few, named
 from tests.models import mlp
@@ -260,3 +260,90 @@ def test_a_time_limit_is_a_time(monkeypatch, seconds):
     monkeypatch.setenv(checking.LIMIT_VARIABLE, seconds)
     with pytest.raises(ExportError, match=f"must be a number of seconds above 0. Received: '{seconds}'"):
         checking.time_limit()
+
+
+def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path, one_process):
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), keras.layers.Rescaling(0.5)])
+    loaded = load(export(model, tmp_path / "model", samples=np.arange(8).reshape(4, 2)).path)
+    for given in (np.array([[1.0, np.nan]]), [[1.0, np.nan]], np.array([[1.0, np.nan]], "float16")):
+        with pytest.raises(DataError, match=r"Every value must be there.*Received: NaN in the input .* at \[0, 1\]"):
+            loaded.predict(given)
+    (found,) = loaded.predict([[1.0, 3.0]]).values()
+    np.testing.assert_array_equal(found, [[0.5, 1.5]])
+
+
+def test_the_names_of_classes_overwrite_no_output(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="label")])
+    with pytest.raises(ExportError, match=r"no output may be called 'label'.*Received: outputs=\['label'\]"):
+        export(model, tmp_path / "model", class_names=["no", "yes"])
+    assert os.listdir(tmp_path) == []
+
+
+@keras.saving.register_keras_serializable("test_export_agrees")
+class WithoutPolicy(keras.layers.Layer):
+    """Its config holds no dtype policy."""
+
+    fixed = None
+
+    def __init__(self, name=None):
+        super().__init__(name=name, dtype=self.fixed)
+
+    def call(self, x):
+        return x * 2
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+@keras.saving.register_keras_serializable("test_export_agrees")
+class Stubborn(WithoutPolicy):
+    fixed = "mixed_float16"
+
+
+def test_the_users_global_policy_is_not_the_copys():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), WithoutPolicy()])
+        copy = savedmodel.in_float32(model)
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in model.layers} == {"float16"}
+    assert {layer.compute_dtype for layer in copy.layers} == {"float32"}
+    model = keras.Sequential([keras.Input((4,)), Stubborn(name="mine")])
+    with pytest.raises(ExportError, match=r"take the dtype policy of its config.*Received: .*{'mine': 'float16'}"):
+        savedmodel.in_float32(model)
+
+
+@keras.saving.register_keras_serializable("test_export_agrees")
+class Offset(keras.layers.Layer):
+    """Its offset is in neither its config nor its weights."""
+
+    offset = 0.0
+
+    def call(self, x):
+        return x + self.offset
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
+def test_a_copy_without_the_models_state_is_no_export(tmp_path, one_process, policy):
+    last = Offset(dtype=policy, name="y")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy), last])
+    last.offset = 5.0
+    with pytest.raises(ExportError, match=r"must predict in float32 what it does now.*a difference of .* 'y'"):
+        export(model, tmp_path / "model", samples=ROWS)
+    assert os.listdir(tmp_path) == []
+    whole = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy, name="y")])
+    assert export(whole, tmp_path / "model", samples=ROWS).difference <= 1e-6
+
+
+@pytest.mark.once
+def test_rounding_and_overflow_of_half_precision_are_no_difference():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, dtype="mixed_float16")])
+    copy = {"y": np.array([[70000.0, 100.0]], "float32"), "n": np.array([2])}
+    agreement.check_copy(model, {"y": np.array([[np.inf, 101.5]], "float16"), "n": np.array([1])}, copy)
+    for other in (103.0, 0.0):
+        with pytest.raises(ExportError, match=r"to 0\.02 of its largest prediction"):
+            agreement.check_copy(model, {"y": np.array([[np.inf, other]], "float16"), "n": np.array([2])}, copy)
+    with pytest.raises(ExportError, match="a difference of nan"):
+        agreement.check_copy(model, {"y": np.ones((1, 2), "float16")}, {"y": np.full((1, 2), np.nan, "float32")})

@@ -111,7 +111,10 @@ def _table(found: dict[str, np.ndarray], classes: list[str], target: str = "") -
     """Columns by name: the label first; an output of several values is as many columns; a single one is `target`."""
     if target and len(found) == 1:
         found = {target: next(iter(found.values()))}
-    table: dict[str, list[Any]] = {"label": found.pop("label").tolist()} if "label" in found else {}
+    table: dict[str, list[Any]] = {}
+    # a column or layer of numbers may be called so too
+    if "label" in found and found["label"].dtype.kind in "USO":
+        table["label"] = found.pop("label").tolist()
     for name, values in found.items():
         flat = values.reshape(len(values), -1)
         if flat.shape[1] == 1:
