@@ -212,6 +212,43 @@ def test_another_table_trains_with_any_optimizer():
     PopulationModel(around(Linear(5)), ["relu", "mish"]).compile("adam", "sparse_categorical_crossentropy")
 
 
+@register
+class Convolves(layers.Layer):
+    """A convolution over an open length inside of a layer; or one that needs to know the length."""
+
+    def __init__(self, needs_length=False, **kwargs):
+        super().__init__(**kwargs)
+        self.needs_length = needs_length
+        self.convolution = layers.Conv1D(8, 5, padding="valid")
+
+    def build(self, input_shape):
+        self.convolution.build(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
+    def call(self, inputs):
+        if self.needs_length:
+            inputs = inputs * len(range(inputs.shape[1]))
+        return self.convolution(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "needs_length": self.needs_length}
+
+
+@pytest.mark.parametrize("needs_length", [False, True])
+def test_a_layer_over_an_open_length_is_traced_or_refused_and_never_crashes(needs_length):
+    inputs = keras.Input((None, 2))
+    found = layers.GlobalAveragePooling1D()(layers.Dense(4, "relu")(Convolves(needs_length, name="mine")(inputs)))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(found))
+    population = PopulationModel(model, ["relu", "mish"])
+    if needs_length:
+        with pytest.raises(ModelError, match=r"must be traceable.*Received: 'mine' of class Convolves \(TypeError"):
+            population.compile("adam", "sparse_categorical_crossentropy")
+    else:
+        population.compile("adam", "sparse_categorical_crossentropy")
+
+
 @pytest.mark.parametrize("options", [{"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {}])
 def test_the_users_optimizer_trains_another_model_afterwards(options):
     x, y = blobs(20)
