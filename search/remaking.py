@@ -110,17 +110,27 @@ def _takes(kind: Any, wanted: set[str]) -> bool:
 
 
 def copy_assets(old: Any, new: Any) -> None:
-    """Give a copy what a layer keeps apart from weights and config: the vocabulary that a lookup was adapted to."""
+    """Give a copy what a layer keeps apart from weights and config: the vocabulary that a lookup has."""
     if isinstance(old, _LOOKUPS):
-        known = len(new.get_vocabulary(include_special_tokens=False))
-        if not known and len(old.get_vocabulary(include_special_tokens=False)):
-            vocabulary = old.get_vocabulary()
-            weights = getattr(getattr(old, "_lookup_layer", old), "idf_weights", None)
-            if weights is None:
-                new.set_vocabulary(vocabulary)
-            else:
-                new.set_vocabulary(vocabulary, idf_weights=np.asarray(weights)[: len(vocabulary)])
+        vocabulary = old.get_vocabulary()
+        weights = _idf_weights(old)
+        known = new.get_vocabulary()
+        # what the constructor was given may have been replaced since
+        if vocabulary == known and np.array_equal(weights, _idf_weights(new)):
+            return
+        if not old.get_vocabulary(include_special_tokens=False):
+            return  # Keras sets no empty vocabulary
+        if weights.size:
+            new.set_vocabulary(vocabulary, idf_weights=weights[: len(vocabulary)])
+        else:
+            new.set_vocabulary(vocabulary)
     elif hasattr(old, "save_assets") and hasattr(new, "load_assets"):
         with tempfile.TemporaryDirectory(prefix="keras-acts-") as folder:
             old.save_assets(folder)
             new.load_assets(folder)
+
+
+def _idf_weights(lookup: Any) -> Any:
+    """The weights of a lookup's words; none where it has none."""
+    weights = getattr(getattr(lookup, "_lookup_layer", lookup), "idf_weights", None)
+    return np.zeros(0) if weights is None else np.asarray(weights)

@@ -192,6 +192,28 @@ def test_an_adapted_lookup_keeps_its_vocabulary(name):
         np.testing.assert_array_equal(again(values), layer(values))
 
 
+@pytest.mark.parametrize("mode", ["multi_hot", "int", "longer", "tf_idf", "text"])
+def test_a_vocabulary_that_was_replaced_is_the_copys(mode):
+    """As `set_vocabulary` left it, not as the constructor was told."""
+    values, later = np.array([["c", "d"], ["a", "c"]]), ["c", "d"]
+    if mode == "tf_idf":
+        layer = layers.StringLookup(vocabulary=["a", "b"], idf_weights=[0.5, 0.25], output_mode=mode)
+        layer.set_vocabulary(["a", "b"], idf_weights=[3.0, 2.0])
+    elif mode == "text":
+        layer, values = layers.TextVectorization(vocabulary=["a", "b"], output_mode="multi_hot"), values[:, :1]
+        layer.set_vocabulary(later)
+    else:
+        longer = mode == "longer"  # Keras has one of integers grow, and no other
+        layer = layers.StringLookup(vocabulary=["a", "b"], output_mode="int" if longer else mode)
+        layer.set_vocabulary([*later, "e"] if longer else later)
+    inputs = keras.Input(values.shape[1:], dtype="string")
+    found = layers.Lambda(lambda x: keras.ops.cast(x, "float32"))(layer(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(4, "relu")(found)))
+    copy = with_activations(model, "relu", weights=True)
+    assert copy.layers[1].get_vocabulary() == layer.get_vocabulary()
+    np.testing.assert_allclose(copy(tf.constant(values)), model(tf.constant(values)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("by_layer", [True, False])
 def test_rows_of_a_table_in_a_layer_need_what_an_embedding_needs(by_layer):
     model = around(Tokens(by_layer, name="tokens"), (4,), "int32")
