@@ -66,6 +66,37 @@ class Holds(layers.Layer):
 
 
 @register
+class Forgets(layers.Layer):
+    """A config that tells one argument of three."""
+
+    def __init__(self, units, scale=1.0, sizes=(1,), activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.scale = scale
+        self.sizes = sizes
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="random_normal")
+
+    def call(self, inputs):
+        return self.activation(self.scale * sum(self.sizes) * keras.ops.matmul(inputs, self.w))
+
+    def get_config(self):
+        config = {"units": self.units}
+        if self.activation is not keras.activations.linear:
+            config["activation"] = keras.activations.serialize(self.activation)
+        return config
+
+
+@register
+class ForgetsForGood(Forgets):
+    @classmethod
+    def from_config(cls, config):
+        return cls(config["units"])
+
+
+@register
 class OtherEachTime(layers.Layer):
     made = 0
 
@@ -163,6 +194,29 @@ def test_weights_of_a_model_that_a_constructor_makes_are_copied(frozen):
 def test_a_layer_that_makes_other_parts_each_time_is_refused():
     with pytest.raises(ModelError, match=r"layers of the same classes.*Received: 'other_each_time' .*\['Dense'\]"):
         with_activations(around(OtherEachTime(name="other_each_time")), "mish", weights=True)
+
+
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_an_argument_that_a_config_leaves_out_is_the_copys(activation):
+    model = moved(around(Forgets(4, scale=10.0, sizes=(2, 3), activation=activation)))
+    new = "relu" if activation else "mish"
+    model.layers[2].activation = keras.activations.get(new)
+    copy = with_activations(model, new, weights=True)
+    assert (copy.layers[0].scale, copy.layers[0].sizes) == (10.0, (2, 3))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(copy(x), model(x), rtol=1e-5)
+
+
+def test_what_a_config_tells_is_newer_than_the_constructors_arguments():
+    layer = Linear(3)
+    layer.units = 5
+    assert with_activations(around(layer), "mish").layers[0].units == 5
+
+
+def test_an_argument_that_cannot_be_added_is_named():
+    assert with_activations(around(ForgetsForGood(4, sizes=(1,))), "mish").layers[0].units == 4
+    with pytest.raises(ModelError, match=r"each argument.*Received: 'mine' of class ForgetsForGood without scale=10.0"):
+        with_activations(around(ForgetsForGood(4, scale=10.0, name="mine")), "mish")
 
 
 def lookups():
