@@ -13,7 +13,7 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 from keras_acts.errors import ModelError
 
 from .known import as_written
-from .own_training import own_methods
+from .own_training import own_methods, set_on_object
 
 # what Keras' own classes take, and a user's class need not
 _OF_EVERY_LAYER = ("name", "trainable", "dtype")
@@ -161,6 +161,21 @@ def check_methods(model: Any) -> None:
         raise ModelError(
             "A copy has the methods of a model's class, not those that were set on the model itself: give a function "
             f"build(hp, activation) instead. Received: {model.name!r} with its own {', '.join(found)}"
+        )
+
+
+def check_same_methods(old: Any, new: Any) -> None:
+    """Check that a copy of a layer does what the layer does.
+
+    Raises:
+        ModelError: if the layer has methods that were set on it after it was made: the copy has those of its class.
+    """
+    # what the constructor sets, it set for the copy too
+    if found := set_on_object(old) - set_on_object(new):
+        raise ModelError(
+            "A copy has the methods of a layer's class, not those that were set on the layer itself: write a subclass, "
+            "or give a function build(hp, activation) instead. "
+            f"Received: {old.name!r} of class {type(old).__name__} with its own {', '.join(sorted(found))}"
         )
 
 

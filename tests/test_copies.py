@@ -219,6 +219,62 @@ def test_an_argument_that_cannot_be_added_is_named():
         with_activations(around(ForgetsForGood(4, scale=10.0, name="mine")), "mish")
 
 
+@register
+class SetsItsOwn(layers.Layer):
+    """A constructor that chooses a method, and a class attribute that is made once."""
+
+    norm = layers.LayerNormalization
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.call = self.twice
+        self.norm = self.norm()
+
+    def build(self, input_shape):
+        self.norm.build(input_shape)
+
+    def call(self, inputs):
+        return self.norm(inputs)
+
+    def twice(self, inputs):
+        return 2 * self.norm(inputs)
+
+
+@pytest.mark.parametrize("where", ["layer", "wrapped", "cell", "inside", "slot"])
+def test_a_method_that_was_set_on_a_layer_is_refused(where):
+    found = {
+        "layer": layers.Dense(4, name="mine"),
+        "wrapped": layers.TimeDistributed(layers.Dense(4, name="mine")),
+        "cell": layers.RNN(layers.SimpleRNNCell(4, name="mine")),
+        "inside": Holds(),
+        "slot": layers.Activation("relu", name="mine"),
+    }[where]
+    changed = {"wrapped": "layer", "cell": "cell", "inside": "inner"}.get(where)
+    changed = getattr(found, changed) if changed else found
+    changed = changed.layers[0] if where == "inside" else changed
+    model = around(found, (3, 4) if where in ("wrapped", "cell") else (4,))
+    with_activations(model, "mish")
+    before = changed.call
+    changed.call = lambda *args, **kwargs: before(*args, **kwargs)
+    message = rf"write a subclass.*Received: '{changed.name}' of class {type(changed).__name__} with its own call"
+    for attempt in (lambda: with_activations(model, "mish"), lambda: PopulationModel(model, ["relu", "mish"]).model(1)):
+        with pytest.raises(ModelError, match=message):
+            attempt()
+
+
+def test_what_keras_or_a_constructor_sets_on_a_layer_is_none_of_a_users():
+    model = keras.Sequential([keras.Input((6, 4)), layers.Conv1D(4, 2), layers.Bidirectional(layers.LSTM(4))])
+    model.add(SetsItsOwn())
+    model.add(keras.Sequential([layers.Dense(4, "relu"), layers.BatchNormalization()]))
+    model.add(layers.Dense(3, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(np.zeros((4, 6, 4)), np.zeros(4), verbose=0)
+    x = np.random.default_rng(0).normal(size=(5, 6, 4)).astype("float32")
+    slot = next(slot.name for slot in ka.search.slots(model).hidden if slot.current == "relu")
+    copy = with_activations(model, {slot: "relu"}, weights=True)
+    np.testing.assert_allclose(copy(x), model(x), rtol=1e-5, atol=1e-6)
+
+
 def lookups():
     words = np.array([["red", "blue"], ["red", "green"], ["red", "blue"]])
     vectorization = layers.TextVectorization(output_sequence_length=2)
