@@ -16,6 +16,6 @@ def as_written(thing: Any) -> bool:
     """
     if not type(thing).__module__.startswith(_OURS):
         return False
-    if isinstance(thing, keras.Operation):  # Keras itself wraps methods of each layer
+    if isinstance(thing, keras.Operation):  # Keras itself wraps methods of each layer; copies check the others
         return True
     return not any(callable(getattr(type(thing), name, None)) for name in vars(thing))

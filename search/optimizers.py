@@ -21,7 +21,8 @@ def check_optimizer(optimizer: Any, trained: Iterable[keras.layers.Layer]) -> No
         trained: the layers of its model that have trained variables.
 
     Raises:
-        ModelError: if it mixes the values of a variable, or the occurrences of a token of a trained Embedding.
+        ModelError: if it mixes the values of a variable, or the occurrences of a token of a trained Embedding;
+            or if a layer of a user's own cannot be traced, so that nobody knows.
     """
     name = type(optimizer).__name__
     if optimizer is None or type(optimizer) is not getattr(keras.optimizers, name, None) or name not in _OPTIMIZERS:
@@ -49,21 +50,37 @@ def _looks_up(layer: Any) -> bool:
     # a layer of which nothing is known: which of its gradients are of rows
     import tensorflow as tf
 
+    try:
+        found = _gradients(layer)
+    except Exception as error:  # a user's call() may raise anything
+        raise ModelError(
+            "A layer that is trained with others than plain SGD must be traceable by TensorFlow by itself, which shows "
+            f"whether it looks up rows. Received: {layer.name!r} of class {type(layer).__name__} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return any(isinstance(gradient, tf.IndexedSlices) for gradient in found)
+
+
+def _gradients(layer: Any) -> list[Any]:
+    """The symbolic gradients of a layer's trained variables, for its inputs as they are in the model."""
+    import tensorflow as tf
+
     called = layer._inbound_nodes[0].arguments
+    arguments = (called.args, called.kwargs)
+    leaves = keras.tree.flatten(arguments)
+    given = [x for x in leaves if isinstance(x, keras.KerasTensor)]
     found: list[Any] = []
 
-    def value(x: Any) -> Any:
-        shape = [2 if size is None else size for size in x.shape]
-        return tf.zeros(shape, x.dtype)
-
-    def gradients() -> None:
-        args, kwargs = keras.tree.map_structure(
-            lambda x: value(x) if isinstance(x, keras.KerasTensor) else x, (called.args, called.kwargs)
-        )
+    def gradients(*values: Any) -> None:
+        left = iter(values)
+        filled = [next(left) if isinstance(x, keras.KerasTensor) else x for x in leaves]
+        args, kwargs = keras.tree.pack_sequence_as(arguments, filled)
         with tf.GradientTape() as tape:
             outputs = keras.tree.flatten(layer.call(*args, **kwargs))
             total = tf.add_n([tf.reduce_sum(tf.cast(y, tf.float32)) for y in outputs if y.dtype.is_floating])
         found.extend(tape.gradient(total, [v.value for v in layer.trainable_variables]))
 
-    tf.function(gradients, autograph=False).get_concrete_function()  # traced, and never run
-    return any(isinstance(gradient, tf.IndexedSlices) for gradient in found)
+    # an open dimension stays open: no size would fit every layer
+    specs = [tf.TensorSpec(x.shape, x.dtype) for x in given]
+    tf.function(gradients, autograph=False).get_concrete_function(*specs)  # traced, and never run
+    return found

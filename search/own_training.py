@@ -34,5 +34,15 @@ def own_methods(model: Any) -> list[str]:
     return sorted(found | on_the_object)
 
 
+def set_on_object(thing: Any) -> set[str]:
+    """Return the names of methods of a layer's class that were set anew on the layer itself."""
+    kind = type(thing)
+    return {
+        name
+        for name, value in vars(thing).items()
+        if name not in _SET_BY_KERAS and callable(value) and callable(getattr(kind, name, None))
+    }
+
+
 def _is_keras(kind: type) -> bool:
     return kind.__module__.partition(".")[0] == "keras"

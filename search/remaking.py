@@ -12,10 +12,13 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 
 from keras_acts.errors import ModelError
 
-from .own_training import own_methods
+from .known import as_written
+from .own_training import own_methods, set_on_object
 
 # what Keras' own classes take, and a user's class need not
 _OF_EVERY_LAYER = ("name", "trainable", "dtype")
+# where a layer stands in a model, which the copy of the model says again
+_OF_INPUTS = ("input_shape", "batch_shape", "batch_size", "input_dtype", "batch_input_shape")
 _LOOKUPS = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization)
 
 
@@ -29,19 +32,83 @@ def made_again(layer: Any, config: dict[str, Any], whole: bool) -> Any:
 
     Raises:
         TypeError: if the constructor takes something else.
+        ModelError: if the config leaves out an argument that the layer was made with, and it cannot be added.
     """
     kind = type(layer)
     taken = inspect.signature(kind.__init__).parameters.values()
     if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken):
         names = {parameter.name for parameter in taken}
         config = {key: value for key, value in config.items() if key not in _OF_EVERY_LAYER or key in names}
-    made = kind.from_config(config) if whole else kind(**config)
+    made = _from(kind, config, whole)
+    if left_out := _left_out(layer, made, config, whole):
+        made = _with_left_out(layer, config, left_out, whole)
     # Keras' guide teaches a get_config without them
     if made.name != layer.name:
         made.name = layer.name
     if isinstance(layer, keras.layers.Layer) and made.dtype_policy != layer.dtype_policy:
         made.dtype_policy = layer.dtype_policy
     return made
+
+
+def _from(kind: Any, config: dict[str, Any], whole: bool) -> Any:
+    return kind.from_config(config) if whole else kind(**config)
+
+
+def _left_out(layer: Any, made: Any, config: dict[str, Any], whole: bool) -> dict[str, Any]:
+    """The arguments of a layer's constructor that its config does not tell, and that a copy was made without.
+
+    What the config tells is right: it may have changed since the layer was made. Keras records the arguments of a
+    constructor only where all of them are plain values; of others nothing is known.
+    """
+    given = _recorded(layer)
+    if given is None or as_written(layer):
+        return {}
+    taken = _recorded(made)
+    if taken is None:  # another activation is no plain value
+        taken = _bound(type(layer), config, whole)
+    if taken is None:
+        return {}
+    skipped = {*config, *_OF_EVERY_LAYER, *_OF_INPUTS}
+    return {
+        name: value
+        for name, value in given.items()
+        if name not in skipped and (name not in taken or taken[name] != value)
+    }
+
+
+def _with_left_out(layer: Any, config: dict[str, Any], left_out: dict[str, Any], whole: bool) -> Any:
+    message = (
+        "Every layer must be made again from its config: its get_config() must return each argument of its constructor "
+        f"that is not the default. Received: {layer.name!r} of class {type(layer).__name__} without "
+        f"{', '.join(f'{name}={value!r}' for name, value in left_out.items())}"
+    )
+    try:
+        made = _from(type(layer), {**config, **left_out}, whole)
+    except Exception as error:  # a from_config of a user's own knows nothing of these
+        raise ModelError(f"{message} ({type(error).__name__}: {error})") from error
+    taken = _recorded(made)
+    if taken is not None and any(name not in taken or taken[name] != value for name, value in left_out.items()):
+        raise ModelError(message)
+    return made
+
+
+def _recorded(layer: Any) -> dict[str, Any] | None:
+    """The arguments of a constructor as Keras recorded them; None where it did not."""
+    return getattr(getattr(layer, "_auto_config", None), "config", None)
+
+
+def _bound(kind: Any, config: dict[str, Any], whole: bool) -> dict[str, Any] | None:
+    """The arguments that a constructor takes from a config; None where a user's own from_config makes others of it."""
+    if whole and not kind.from_config.__module__.startswith("keras."):
+        return None
+    signature = inspect.signature(kind.__init__)
+    try:
+        bound = signature.bind(None, **config)
+    except TypeError:
+        return None
+    bound.apply_defaults()
+    options = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    return {**bound.arguments, **(bound.arguments[options[0]] if options else {})}
 
 
 def sequential_again(model: keras.Sequential, layers: list[Any]) -> keras.Sequential:
@@ -97,6 +164,21 @@ def check_methods(model: Any) -> None:
         )
 
 
+def check_same_methods(old: Any, new: Any) -> None:
+    """Check that a copy of a layer does what the layer does.
+
+    Raises:
+        ModelError: if the layer has methods that were set on it after it was made: the copy has those of its class.
+    """
+    # what the constructor sets, it set for the copy too
+    if found := set_on_object(old) - set_on_object(new):
+        raise ModelError(
+            "A copy has the methods of a layer's class, not those that were set on the layer itself: write a subclass, "
+            "or give a function build(hp, activation) instead. "
+            f"Received: {old.name!r} of class {type(old).__name__} with its own {', '.join(sorted(found))}"
+        )
+
+
 def _takes(kind: Any, wanted: set[str]) -> bool:
     """Whether a constructor takes these arguments by name, and needs no others."""
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
@@ -110,17 +192,27 @@ def _takes(kind: Any, wanted: set[str]) -> bool:
 
 
 def copy_assets(old: Any, new: Any) -> None:
-    """Give a copy what a layer keeps apart from weights and config: the vocabulary that a lookup was adapted to."""
+    """Give a copy what a layer keeps apart from weights and config: the vocabulary that a lookup has."""
     if isinstance(old, _LOOKUPS):
-        known = len(new.get_vocabulary(include_special_tokens=False))
-        if not known and len(old.get_vocabulary(include_special_tokens=False)):
-            vocabulary = old.get_vocabulary()
-            weights = getattr(getattr(old, "_lookup_layer", old), "idf_weights", None)
-            if weights is None:
-                new.set_vocabulary(vocabulary)
-            else:
-                new.set_vocabulary(vocabulary, idf_weights=np.asarray(weights)[: len(vocabulary)])
+        vocabulary = old.get_vocabulary()
+        weights = _idf_weights(old)
+        known = new.get_vocabulary()
+        # what the constructor was given may have been replaced since
+        if vocabulary == known and np.array_equal(weights, _idf_weights(new)):
+            return
+        if not old.get_vocabulary(include_special_tokens=False):
+            return  # Keras sets no empty vocabulary
+        if weights.size:
+            new.set_vocabulary(vocabulary, idf_weights=weights[: len(vocabulary)])
+        else:
+            new.set_vocabulary(vocabulary)
     elif hasattr(old, "save_assets") and hasattr(new, "load_assets"):
         with tempfile.TemporaryDirectory(prefix="keras-acts-") as folder:
             old.save_assets(folder)
             new.load_assets(folder)
+
+
+def _idf_weights(lookup: Any) -> Any:
+    """The weights of a lookup's words; none where it has none."""
+    weights = getattr(getattr(lookup, "_lookup_layer", lookup), "idf_weights", None)
+    return np.zeros(0) if weights is None else np.asarray(weights)

@@ -15,7 +15,14 @@ from .compiling import compile_arguments
 from .gain import rescaled
 from .graph import MODELS, parts_of
 from .own_training import own_methods
-from .remaking import check_methods, copy_assets, functional_again, made_again, sequential_again
+from .remaking import (
+    check_methods,
+    check_same_methods,
+    copy_assets,
+    functional_again,
+    made_again,
+    sequential_again,
+)
 from .slots import Place, Slot, SlotTable, is_activation, places, slots
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
@@ -192,6 +199,7 @@ class _Copy:
 
     def restore(self, old: Any, new: Any, weights: bool) -> None:
         """Give a copy its `trainable`, and the weights of what is not trained, or of all."""
+        check_same_methods(old, new)
         if new.trainable != old.trainable:
             new.trainable = old.trainable
         if isinstance(old, MODELS):

@@ -66,6 +66,37 @@ class Holds(layers.Layer):
 
 
 @register
+class Forgets(layers.Layer):
+    """A config that tells one argument of three."""
+
+    def __init__(self, units, scale=1.0, sizes=(1,), activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.scale = scale
+        self.sizes = sizes
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), initializer="random_normal")
+
+    def call(self, inputs):
+        return self.activation(self.scale * sum(self.sizes) * keras.ops.matmul(inputs, self.w))
+
+    def get_config(self):
+        config = {"units": self.units}
+        if self.activation is not keras.activations.linear:
+            config["activation"] = keras.activations.serialize(self.activation)
+        return config
+
+
+@register
+class ForgetsForGood(Forgets):
+    @classmethod
+    def from_config(cls, config):
+        return cls(config["units"])
+
+
+@register
 class OtherEachTime(layers.Layer):
     made = 0
 
@@ -165,6 +196,85 @@ def test_a_layer_that_makes_other_parts_each_time_is_refused():
         with_activations(around(OtherEachTime(name="other_each_time")), "mish", weights=True)
 
 
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_an_argument_that_a_config_leaves_out_is_the_copys(activation):
+    model = moved(around(Forgets(4, scale=10.0, sizes=(2, 3), activation=activation)))
+    new = "relu" if activation else "mish"
+    model.layers[2].activation = keras.activations.get(new)
+    copy = with_activations(model, new, weights=True)
+    assert (copy.layers[0].scale, copy.layers[0].sizes) == (10.0, (2, 3))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    np.testing.assert_allclose(copy(x), model(x), rtol=1e-5)
+
+
+def test_what_a_config_tells_is_newer_than_the_constructors_arguments():
+    layer = Linear(3)
+    layer.units = 5
+    assert with_activations(around(layer), "mish").layers[0].units == 5
+
+
+def test_an_argument_that_cannot_be_added_is_named():
+    assert with_activations(around(ForgetsForGood(4, sizes=(1,))), "mish").layers[0].units == 4
+    with pytest.raises(ModelError, match=r"each argument.*Received: 'mine' of class ForgetsForGood without scale=10.0"):
+        with_activations(around(ForgetsForGood(4, scale=10.0, name="mine")), "mish")
+
+
+@register
+class SetsItsOwn(layers.Layer):
+    """A constructor that chooses a method, and a class attribute that is made once."""
+
+    norm = layers.LayerNormalization
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.call = self.twice
+        self.norm = self.norm()
+
+    def build(self, input_shape):
+        self.norm.build(input_shape)
+
+    def call(self, inputs):
+        return self.norm(inputs)
+
+    def twice(self, inputs):
+        return 2 * self.norm(inputs)
+
+
+@pytest.mark.parametrize("where", ["layer", "wrapped", "cell", "inside", "slot"])
+def test_a_method_that_was_set_on_a_layer_is_refused(where):
+    found = {
+        "layer": layers.Dense(4, name="mine"),
+        "wrapped": layers.TimeDistributed(layers.Dense(4, name="mine")),
+        "cell": layers.RNN(layers.SimpleRNNCell(4, name="mine")),
+        "inside": Holds(),
+        "slot": layers.Activation("relu", name="mine"),
+    }[where]
+    changed = {"wrapped": "layer", "cell": "cell", "inside": "inner"}.get(where)
+    changed = getattr(found, changed) if changed else found
+    changed = changed.layers[0] if where == "inside" else changed
+    model = around(found, (3, 4) if where in ("wrapped", "cell") else (4,))
+    with_activations(model, "mish")
+    before = changed.call
+    changed.call = lambda *args, **kwargs: before(*args, **kwargs)
+    message = rf"write a subclass.*Received: '{changed.name}' of class {type(changed).__name__} with its own call"
+    for attempt in (lambda: with_activations(model, "mish"), lambda: PopulationModel(model, ["relu", "mish"]).model(1)):
+        with pytest.raises(ModelError, match=message):
+            attempt()
+
+
+def test_what_keras_or_a_constructor_sets_on_a_layer_is_none_of_a_users():
+    model = keras.Sequential([keras.Input((6, 4)), layers.Conv1D(4, 2), layers.Bidirectional(layers.LSTM(4))])
+    model.add(SetsItsOwn())
+    model.add(keras.Sequential([layers.Dense(4, "relu"), layers.BatchNormalization()]))
+    model.add(layers.Dense(3, activation="softmax"))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(np.zeros((4, 6, 4)), np.zeros(4), verbose=0)
+    x = np.random.default_rng(0).normal(size=(5, 6, 4)).astype("float32")
+    slot = next(slot.name for slot in ka.search.slots(model).hidden if slot.current == "relu")
+    copy = with_activations(model, {slot: "relu"}, weights=True)
+    np.testing.assert_allclose(copy(x), model(x), rtol=1e-5, atol=1e-6)
+
+
 def lookups():
     words = np.array([["red", "blue"], ["red", "green"], ["red", "blue"]])
     vectorization = layers.TextVectorization(output_sequence_length=2)
@@ -192,6 +302,28 @@ def test_an_adapted_lookup_keeps_its_vocabulary(name):
         np.testing.assert_array_equal(again(values), layer(values))
 
 
+@pytest.mark.parametrize("mode", ["multi_hot", "int", "longer", "tf_idf", "text"])
+def test_a_vocabulary_that_was_replaced_is_the_copys(mode):
+    """As `set_vocabulary` left it, not as the constructor was told."""
+    values, later = np.array([["c", "d"], ["a", "c"]]), ["c", "d"]
+    if mode == "tf_idf":
+        layer = layers.StringLookup(vocabulary=["a", "b"], idf_weights=[0.5, 0.25], output_mode=mode)
+        layer.set_vocabulary(["a", "b"], idf_weights=[3.0, 2.0])
+    elif mode == "text":
+        layer, values = layers.TextVectorization(vocabulary=["a", "b"], output_mode="multi_hot"), values[:, :1]
+        layer.set_vocabulary(later)
+    else:
+        longer = mode == "longer"  # Keras has one of integers grow, and no other
+        layer = layers.StringLookup(vocabulary=["a", "b"], output_mode="int" if longer else mode)
+        layer.set_vocabulary([*later, "e"] if longer else later)
+    inputs = keras.Input(values.shape[1:], dtype="string")
+    found = layers.Lambda(lambda x: keras.ops.cast(x, "float32"))(layer(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(4, "relu")(found)))
+    copy = with_activations(model, "relu", weights=True)
+    assert copy.layers[1].get_vocabulary() == layer.get_vocabulary()
+    np.testing.assert_allclose(copy(tf.constant(values)), model(tf.constant(values)), rtol=1e-6)
+
+
 @pytest.mark.parametrize("by_layer", [True, False])
 def test_rows_of_a_table_in_a_layer_need_what_an_embedding_needs(by_layer):
     model = around(Tokens(by_layer, name="tokens"), (4,), "int32")
@@ -210,6 +342,43 @@ def test_rows_of_a_table_in_a_layer_need_what_an_embedding_needs(by_layer):
 def test_another_table_trains_with_any_optimizer():
     """A layer of a user's own whose gradients are of all values."""
     PopulationModel(around(Linear(5)), ["relu", "mish"]).compile("adam", "sparse_categorical_crossentropy")
+
+
+@register
+class Convolves(layers.Layer):
+    """A convolution over an open length inside of a layer; or one that needs to know the length."""
+
+    def __init__(self, needs_length=False, **kwargs):
+        super().__init__(**kwargs)
+        self.needs_length = needs_length
+        self.convolution = layers.Conv1D(8, 5, padding="valid")
+
+    def build(self, input_shape):
+        self.convolution.build(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return self.convolution.compute_output_shape(input_shape)
+
+    def call(self, inputs):
+        if self.needs_length:
+            inputs = inputs * len(range(inputs.shape[1]))
+        return self.convolution(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "needs_length": self.needs_length}
+
+
+@pytest.mark.parametrize("needs_length", [False, True])
+def test_a_layer_over_an_open_length_is_traced_or_refused_and_never_crashes(needs_length):
+    inputs = keras.Input((None, 2))
+    found = layers.GlobalAveragePooling1D()(layers.Dense(4, "relu")(Convolves(needs_length, name="mine")(inputs)))
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(found))
+    population = PopulationModel(model, ["relu", "mish"])
+    if needs_length:
+        with pytest.raises(ModelError, match=r"must be traceable.*Received: 'mine' of class Convolves \(TypeError"):
+            population.compile("adam", "sparse_categorical_crossentropy")
+    else:
+        population.compile("adam", "sparse_categorical_crossentropy")
 
 
 @pytest.mark.parametrize("options", [{"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {}])
