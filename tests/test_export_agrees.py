@@ -283,7 +283,7 @@ def test_the_names_of_classes_overwrite_no_output(tmp_path):
 class WithoutPolicy(keras.layers.Layer):
     """Its config holds no dtype policy."""
 
-    fixed = None
+    fixed: str | None = None
 
     def __init__(self, name=None):
         super().__init__(name=name, dtype=self.fixed)

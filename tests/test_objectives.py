@@ -238,7 +238,7 @@ def test_a_search_prefers_the_larger_metric_of_an_output(options):
     assert furthest == sorted(furthest, reverse=True)
     last = {"x": X[48:], "y": {name: values[48:] for name, values in y.items()}}
     score = found.model.evaluate(**last, verbose=0, return_dict=True)["size_r2_score"]
-    assert score == pytest.approx(found.trials[0].score, abs=1e-5)
+    assert score == pytest.approx(found.score, abs=1e-5)  # the row of a race is the mean over its seeds
 
 
 def test_a_metric_without_a_name_is_called_alike_in_every_model():
