@@ -89,7 +89,7 @@ MUTANTS = [
         file="keras_acts/functions.py",
         old="output._keras_logits = logits",
         new="output._other_logits = logits",
-        tests="tests/test_activations.py::test_saturated_outputs_train_as_with_keras_own",
+        tests="tests/test_functions.py::test_outputs_carry_the_logits_that_losses_look_for",
     ),
     Mutant(
         name="the state of two members swapped when a population is made from another",
