@@ -392,7 +392,8 @@ def _differs_from_itself(case: Case) -> bool:
             alone = with_activations(model, CANDIDATES[1])
         alone.compile(optimizers.SGD(0.01), "mse")
         y = np.ones((_SAMPLES, 1))
-        found.append(alone.fit(_data(case.inputs), y, batch_size=_BATCH, shuffle=False, verbose=0).history["loss"])
+        x = {case.inputs: _data(case.inputs)}
+        found.append(alone.fit(x, y, batch_size=_BATCH, shuffle=False, verbose=0).history["loss"])
     return not _close(*found)
 
 

@@ -65,22 +65,23 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
     killed process left behind is removed by the next export to the same place.
     """
     made = [folder for folder in (*([target] if versioned else []), *target.parents) if not folder.exists()]
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # versions may lie on a volume of their own, and a folder moves in one step only inside a volume
-        beside = target if versioned and target.is_dir() else target.parent
-        for folder in {beside, target.parent}:
-            _sweep(folder, target)
-        folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
-    except OSError as error:
-        _remove_empty(made)
-        raise ExportError(f"The export must be writable: {error.strerror}. Received: path={str(target)!r}") from error
-    try:
-        with _locked(folder):
-            yield Staging(folder, target, versioned, overwrite)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _remove_empty(made)
+    with contextlib.ExitStack() as held:
+        held.callback(_remove_empty, made)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # versions may lie on a volume of their own, and a folder moves in one step only inside a volume
+            beside = target if versioned and target.is_dir() else target.parent
+            for place in {beside, target.parent}:
+                _sweep(place, target)
+            folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
+            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            held.enter_context(_locked(folder))  # its file may be the one that a full disk has no room for
+            stage = Staging(folder, target, versioned, overwrite)
+        except OSError as error:
+            raise ExportError(
+                f"The export must be writable: {error.strerror}. Received: path={str(target)!r}"
+            ) from error
+        yield stage
 
 
 class Staging:
