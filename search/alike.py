@@ -17,6 +17,7 @@ from keras_acts.layers import TrainedActivation
 from .candidate import Candidate
 from .groups import Assignment
 from .members import Choice
+from .own_training import own_methods
 from .slots import is_activation, places
 
 _OURS = ("keras.", "keras_acts.", "builtins")
@@ -80,8 +81,10 @@ def check_training(model: keras.Model) -> None:
     Raises:
         ModelError: if it does so in its own way.
     """
+    if own := own_methods(model):
+        raise ModelError(f"a model of class {type(model).__name__} has its own {', '.join(own)}")
     if type(model) not in (keras.Sequential, keras.Model, Functional):
-        raise ModelError(f"a subclassed model trains in its own way: {type(model).__name__}")
+        raise ModelError(f"the config of a subclassed model may not tell all: {type(model).__name__}")
     if model.run_eagerly:
         raise ModelError("the model runs eagerly")
     if not model.compiled or not model.built:

@@ -11,6 +11,7 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 
 from keras_acts.errors import ModelError
 
+from .known import is_of_keras_or_ours
 from .members import Choice, Member
 from .own_training import own_methods
 from .rewrite import rewritten, rewritten_layer
@@ -194,7 +195,7 @@ def slots_at(path: str, names: Iterable[str]) -> tuple[str, ...]:
 def _is_known(layer: Any) -> bool:
     """Whether it and what it holds are Keras' own, or ours, which build from the shapes that they were built for."""
     held = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else [layer]
-    return all(type(one).__module__.startswith(("keras.", "keras_acts.")) for one in held)
+    return all(is_of_keras_or_ours(one) for one in held)
 
 
 def is_graph(layer: Any) -> bool:

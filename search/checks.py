@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_acts.errors import DataError, SearchError
 
+from .known import is_of_keras
+
 STRATEGIES = ("auto", "race", "random")
 
 
@@ -153,7 +155,7 @@ def may_mask(model: Any) -> bool:
     """Whether a model's loss is one that Keras does not know, which may leave targets out that are NaN."""
     losses = keras.tree.flatten(getattr(model, "loss", None))
     kinds = [loss if hasattr(loss, "__name__") else type(loss) for loss in losses if loss is not None]
-    return any(kind is not str and not kind.__module__.startswith("keras.") for kind in kinds)
+    return any(kind is not str and not is_of_keras(kind) for kind in kinds)
 
 
 def _check_finite(what: str, values: Any) -> None:

@@ -19,6 +19,7 @@ from keras_acts.errors import ExportError
 from . import agreement, elsewhere, model_card, savedmodel
 from .checking import Checker
 from .plain import compare
+from .reasons import reason_of
 from .samples import named
 from .slots import slots
 from .staging import Staging, check_target, staged
@@ -140,9 +141,8 @@ def _predicted(
     try:
         return savedmodel.predict(model, x, names)
     except Exception as error:  # each backend and layer has its own for what it does not take
-        reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
         what = "random samples; give samples=, some of your data" if random else "the samples"
-        raise ExportError(f"The model must predict {what}. Received: {model.name!r} ({reason})") from error
+        raise ExportError(f"The model must predict {what}. Received: {model.name!r} ({reason_of(error)})") from error
 
 
 def _write(
@@ -161,8 +161,9 @@ def _write_keras(model: keras.Model, file: Path, x: dict[str, np.ndarray], y: di
         model.save(file)
         loaded = keras.models.load_model(file, compile=False, safe_mode=False)
     except (ValueError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ExportError(f"A .keras file needs a model that Keras can load again. Received: {reason}") from error
+        raise ExportError(
+            f"A .keras file needs a model that Keras can load again. Received: {reason_of(error)}"
+        ) from error
     return compare(y, savedmodel.predict(loaded, x, list(y)))
 
 

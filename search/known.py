@@ -9,12 +9,22 @@ import keras
 _OURS = ("keras.", "keras_acts.")
 
 
+def is_of_keras(kind: Any) -> bool:
+    """Return whether a class or function is Keras' own."""
+    return bool(kind.__module__.partition(".")[0] == "keras")
+
+
+def is_of_keras_or_ours(thing: Any) -> bool:
+    """Return whether the class of an object is Keras' own or one of this package."""
+    return type(thing).__module__.startswith(_OURS)
+
+
 def as_written(thing: Any) -> bool:
     """Return whether all that a loss, metric, initializer or activation does is said by a class of Keras' or ours.
 
     A subclass of a user's may override any method, and so may an object: what it computes is known only by calling it.
     """
-    if not type(thing).__module__.startswith(_OURS):
+    if not is_of_keras_or_ours(thing):
         return False
     if isinstance(thing, keras.Operation):  # Keras itself wraps methods of each layer; copies check the others
         return True

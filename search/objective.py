@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 
 import keras
 import keras_tuner
-from keras.src.models.functional import Functional
 from keras.src.trainers.compile_utils import CompileMetrics
 
 from keras_acts.errors import SearchError
 
 from .blueprint import graph_of, is_graph
 from .compiling import auto_name
+from .own_training import own_methods
 
 # Keras' metrics say it themselves, in a private attribute; but not the four that count, nor the functions below
 _MORE = (
@@ -223,7 +223,7 @@ def _named(objective: str, model: Any) -> keras_tuner.Objective:
 
 def _trains_as_keras(model: Any) -> bool:
     """Whether what it logs is what it is compiled with."""
-    return type(model) in (keras.Sequential, keras.Model, Functional) and _graph(model) is not None
+    return _graph(model) is not None and not own_methods(model)
 
 
 def _refuse(objective: str, reason: str) -> NoReturn:

@@ -9,6 +9,8 @@ import keras
 
 from keras_acts.errors import ModelError
 
+from .known import is_of_keras_or_ours
+
 # every value is updated from its own gradient alone
 _OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
 
@@ -45,7 +47,7 @@ def _looks_up(layer: Any) -> bool:
     parts = [part for part in layer._flatten_layers() if part.trainable_variables]
     if any(isinstance(part, keras.layers.Embedding) for part in parts):
         return True
-    if all(type(part).__module__.startswith(("keras.", "keras_acts.")) for part in parts):
+    if all(is_of_keras_or_ours(part) for part in parts):
         return False
     # a layer of which nothing is known: which of its gradients are of rows
     import tensorflow as tf

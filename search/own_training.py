@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .known import is_of_keras
+
 # how a model is made, saved and shown changes nothing in what it computes
 _HARMLESS = {
     *("__init__", "__new__", "__repr__", "__str__", "__reduce__", "get_config", "from_config", "summary"),
@@ -26,7 +28,7 @@ def own_methods(model: Any) -> list[str]:
     What a class adds under names of its own is none of them: Keras never calls it.
     """
     classes = type(model).__mro__
-    first = next(i for i, kind in enumerate(classes) if _is_keras(kind))
+    first = next(i for i, kind in enumerate(classes) if is_of_keras(kind))
     base, own = classes[first], classes[:first]
     skipped = _HARMLESS | _OF_PYTHON
     found = {name for kind in own for name in vars(kind) if name not in skipped and hasattr(base, name)}
@@ -42,7 +44,3 @@ def set_on_object(thing: Any) -> set[str]:
         for name, value in vars(thing).items()
         if name not in _SET_BY_KERAS and callable(value) and callable(getattr(kind, name, None))
     }
-
-
-def _is_keras(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "keras"

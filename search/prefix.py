@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from .blueprint import graph_of, is_graph, layers_of, slots_at
+from .known import is_of_keras
 
 
 def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]:
@@ -56,7 +57,7 @@ class _Shared:
 
 
 def _never_changes(layer: Any) -> bool:
-    if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.layers.Lambda | keras.layers.Wrapper):
+    if not is_of_keras(type(layer)) or isinstance(layer, keras.layers.Lambda | keras.layers.Wrapper):
         return False
     if not isinstance(layer, keras.layers.Layer):
         return True

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_acts.errors import DataError, SearchError
 
+from .reasons import reason_of
 from .scoring import evaluated
 from .seeding import isolated_seed
 
@@ -48,10 +49,9 @@ def rehearse(model: Any, objective: Any, fit: Mapping[str, Any], *, ranking: Any
         try:
             _first_batch(model, test)
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
             raise DataError(
                 "The test data must be (x, y), (x, y, sample_weight) or a dataset that the model can be evaluated on. "
-                f"Received: test_data of type {type(test).__name__}; {reason}"
+                f"Received: test_data of type {type(test).__name__}; {reason_of(error)}"
             ) from error
 
 

@@ -12,7 +12,7 @@ from keras.src.models.functional import Functional  # Keras exports no name for 
 
 from keras_acts.errors import ModelError
 
-from .known import as_written
+from .known import as_written, is_of_keras
 from .own_training import own_methods, set_on_object
 
 # what Keras' own classes take, and a user's class need not
@@ -99,7 +99,7 @@ def _recorded(layer: Any) -> dict[str, Any] | None:
 
 def _bound(kind: Any, config: dict[str, Any], whole: bool) -> dict[str, Any] | None:
     """The arguments that a constructor takes from a config; None where a user's own from_config makes others of it."""
-    if whole and not kind.from_config.__module__.startswith("keras."):
+    if whole and not is_of_keras(kind.from_config):
         return None
     signature = inspect.signature(kind.__init__)
     try:

@@ -22,6 +22,7 @@ from keras.src.utils.naming import to_snake_case
 from keras_acts.errors import ExportError
 from keras_acts.serving import serving
 
+from .reasons import reason_of
 from .rewrite import dtype_policy
 
 _SIDES = ("inputs", "outputs")
@@ -50,9 +51,9 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
         inputs = keras.tree.map_structure(raw, struct[0] if len(struct) == 1 else struct)
         return keras.Model(inputs, model(preprocessing(inputs)), name=model.name)
     except Exception as error:  # each backend and layer has its own for shapes that do not fit
-        reason = str(error).strip().partition("\n")[0]
         raise ExportError(
-            f"preprocessing must make the model's inputs from raw ones. Received: {preprocessing.name!r} ({reason})"
+            "preprocessing must make the model's inputs from raw ones. "
+            f"Received: {preprocessing.name!r} ({reason_of(error)})"
         ) from error
 
 
@@ -75,10 +76,9 @@ def in_float32(model: keras.Model) -> keras.Model:
             with dtype_policy("float32"):  # layers whose config holds no policy take Keras' global one
                 copy = keras.models.load_model(changed, compile=False, safe_mode=False)
         except (ValueError, TypeError, NotImplementedError) as error:
-            reason = str(error).strip().partition("\n")[0]
             raise ExportError(
                 f"A model that is not in float32 must be one that Keras can save and load. Received: {model.name!r} "
-                f"with the dtype policy {model.dtype_policy.name} ({reason})"
+                f"with the dtype policy {model.dtype_policy.name} ({reason_of(error)})"
             ) from error
     left = {layer.name: layer.compute_dtype for layer in copy._flatten_layers() if _other_floats(layer.compute_dtype)}
     if left:
