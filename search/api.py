@@ -299,8 +299,7 @@ def search_activations(
                 test = scores(best, test_data)
                 intervals = {name: {"value": value} for name, value in test.items()}
             with _kept_going(errors, "intervals"):
-                weighted = isinstance(test_data, tuple | list) and len(test_data) > 2  # those have none
-                if test is not None and not weighted:
+                if test is not None:
                     intervals = with_intervals(best, test_data, test)
         if test_data is not None:
             with _kept_going(errors, "baseline"):

@@ -244,8 +244,8 @@ MUTANTS = [
     Mutant(
         name="a staging folder left behind",
         file="search/staging.py",
-        old=("        shutil.rmtree(folder, ignore_errors=True)\n        _remove_empty(made)"),
-        new="        _remove_empty(made)",
+        old="            held.callback(shutil.rmtree, folder, ignore_errors=True)\n",
+        new="",
         tests="tests/test_staging.py::test_any_name_will_do",
     ),
     Mutant(

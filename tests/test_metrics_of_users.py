@@ -110,6 +110,7 @@ def test_a_search_reports_each_class_and_weighs_the_test_data(options):
     assert plain["loss"] != pytest.approx(expected["loss"], rel=1e-3)
     assert found.test == pytest.approx({name: float(value) for name, value in numbers(expected).items()})
     assert found.verdict.runs.test.keys() == found.test.keys()
+    assert found.intervals["loss"]["method"] == "t of 10 parts"
     assert "val_f1_score[2]" in found.verdict.to_pandas()
 
 
