@@ -12,6 +12,7 @@ import numpy as np
 
 from . import carry
 from .labels import are_shares
+from .objective import metrics_of
 from .own_training import own_methods
 from .verdict import Guess
 
@@ -47,28 +48,30 @@ def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -
     if targets is None:
         return None
     outputs = getattr(model, "outputs", None)  # a subclassed model has none
-    parts = [np.asarray(part) for part in keras.tree.flatten(targets)]
+    names = list(getattr(model, "output_names", None) or [])
+    parts = [np.asarray(part) for part in _in_order(targets, names)]
     numbers = all(part.dtype.kind in "fiub" and part.size for part in parts)
     if not outputs or len(parts) != len(outputs) or not numbers:
         return None
-    if _is_loss(metric, model) and _sums(model):
+    if _sums(metric, model):
         return None  # of a batch, whose size is not known here
     if metric == "loss" and _penalized(model, data):
         return None  # the guess has no penalties, so that even a model that has learned may look worse
-    equal = np.ones(len(parts[0]))
+    weighted = _weights_of_outputs(weights, names, parts)
+    equal = [np.ones(len(part)) for part in parts]
     # metrics may be weighted or not, and their names do not tell
-    countings = [_each_samples(weights, len(parts[0])), equal]
-    if np.ptp(countings[0]) == 0:
+    countings = [weighted, equal]
+    if all(np.ptp(each) == 0 for each in weighted):
         countings = [equal]
     of_classes = [_are_classes(part, output.shape) for part, output in zip(parts, outputs, strict=True)]
     found = []
     for what, counted in itertools.product((_CLASS,) if all(of_classes) else (_MEAN, _MEDIAN), countings):
         constants = []
-        for part, output, classes in zip(parts, outputs, of_classes, strict=True):
+        for part, output, classes, each in zip(parts, outputs, of_classes, counted, strict=True):
             if classes:
-                answer = _shares(part, output.shape, counted, _takes_logits(model.loss))
+                answer = _shares(part, output.shape, each, _takes_logits(model.loss))
             else:
-                answer = _center(part, output.shape, counted, what)
+                answer = _center(part, output.shape, each, what)
             constants.append(answer)
         score = _evaluated(model, constants, targets, weights, len(parts[0]), metric)
         if score is not None and math.isfinite(score):
@@ -120,9 +123,13 @@ def _is_loss(metric: str, model: keras.Model) -> bool:
     return metric in {"loss", *(f"{name}_loss" for name in getattr(model, "output_names", None) or [])}
 
 
-def _sums(model: keras.Model) -> bool:
-    """Whether a loss is summed over each batch."""
-    return any(getattr(loss, "reduction", None) == "sum" for loss in keras.tree.flatten(model.loss))
+def _sums(metric: str, model: keras.Model) -> bool:
+    """Whether a loss, or a loss that is compiled as a metric, is summed over each batch."""
+    if _is_loss(metric, model):
+        losses = keras.tree.flatten(model.loss)
+    else:
+        losses = [getattr(metrics_of(model).get(metric), "_fn", None)]
+    return any(getattr(loss, "reduction", None) == "sum" for loss in losses)
 
 
 def _penalized(model: keras.Model, data: Any) -> bool:
@@ -171,6 +178,23 @@ def _are_classes(targets: np.ndarray, output: tuple[int | None, ...]) -> bool:
     if targets.ndim < len(output) or targets.shape[-1] == 1:
         return whole
     return targets.shape[-1] == units and are_shares(targets)
+
+
+def _in_order(parts: Any, names: list[str]) -> list[Any]:
+    """What outputs have, in the order of the outputs: a dictionary may give it by their names."""
+    if isinstance(parts, Mapping) and set(parts) == set(names):
+        return [parts[name] for name in names]
+    return keras.tree.flatten(parts)
+
+
+def _weights_of_outputs(weights: Any, names: list[str], parts: list[np.ndarray]) -> list[np.ndarray]:
+    """The weight of each sample in each output: one array may be for all of them."""
+    given = _in_order(weights, names)
+    if len(given) == 1:
+        given = given * len(parts)
+    if len(given) != len(parts):
+        given = [None] * len(parts)
+    return [_each_samples(each, len(part)) for each, part in zip(given, parts, strict=True)]
 
 
 def _each_samples(weights: Any, count: int) -> np.ndarray:

@@ -113,6 +113,22 @@ def test_weights_count_samples():
     )
 
 
+def test_outputs_are_told_apart_by_their_names_and_have_weights_of_their_own():
+    x = keras.Input((4,))
+    size, kind = keras.layers.Dense(1, name="size")(x), keras.layers.Dense(3, "softmax", name="kind")(x)
+    losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
+    targets = {"kind": Y, "size": SKEWED}
+    weights = {"kind": np.ones(150), "size": np.where(SKEWED > 1, 1.0, 0.0)}
+    # the names are not in the order of the alphabet
+    model, named = keras.Model(x, [size, kind]), keras.Model(x, {"size": size, "kind": kind})
+    for one in (model, named):
+        one.compile("sgd", losses, metrics={"kind": ["accuracy"]}, weighted_metrics={"size": ["mae"]})
+        assert constant_guess(one, (X, targets), "kind_accuracy", True).score == pytest.approx(SHARES.max())
+    counted = SKEWED[SKEWED > 1]
+    found = constant_guess(named, (X, targets, weights), "size_mae", False)
+    assert found.score == pytest.approx(np.abs(counted - np.median(counted)).mean(), rel=1e-4)
+
+
 def test_a_loss_with_penalties_or_sums_is_not_guessed():
     class Adds(keras.layers.Layer):
         def call(self, inputs):
@@ -147,6 +163,8 @@ def test_a_loss_with_penalties_or_sums_is_not_guessed():
     summed = made(1, keras.losses.MeanSquaredError(reduction="sum"), ["mae"])
     assert constant_guess(summed, (X, SKEWED), "loss", False) is None
     assert constant_guess(summed, (X, SKEWED), "mae", False) is not None
+    as_metric = made(1, "mse", [keras.losses.MeanSquaredError(reduction="sum", name="total")])
+    assert constant_guess(as_metric, (X, SKEWED), "total", False) is None
 
 
 def test_training_with_weights_is_seen():
