@@ -67,12 +67,10 @@ def wilson(share: float, count: int, level: float = LEVEL) -> tuple[float, float
     Example:
         >>> wilson(0.5, 100)  # (0.404, 0.596)
     """
-    from scipy.stats import norm
+    from scipy.stats import binomtest
 
-    z = float(norm.ppf(0.5 + level / 2))
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    interval = binomtest(round(share * count), count).proportion_ci(level, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _student(value: float, parts: list[float]) -> tuple[float, float]:

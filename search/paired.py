@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import optimize, stats
 
 from .rounding import is_rounding
 
@@ -100,20 +100,18 @@ def _comparison(
         return Comparison(
             *pair, n, 0.0 if none else mean, math.nan, math.nan, p, math.nan, correlation, math.nan, same=True
         )
-    error = sd / math.sqrt(n)
-    # twice the lower tail of the t distribution
-    p = float(2 * special.stdtr(n - 1, -abs(mean) / error))
-    half = -float(special.stdtrit(n - 1, level / 2)) * error
+    test = stats.ttest_rel(first, second)
+    interval = test.confidence_interval(1 - level)
     return Comparison(
         *pair,
         n,
-        mean,
-        mean - half,
-        mean + half,
-        adjusted(p, level),
-        mean / sd,
-        correlation,
-        detectable(sd, n, level),
+        difference=mean,
+        low=float(interval.low),
+        high=float(interval.high),
+        p=adjusted(float(test.pvalue), level),
+        effect=mean / sd,
+        correlation=correlation,
+        detectable=detectable(sd, n, level),
     )
 
 

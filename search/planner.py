@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import keras
+import psutil
 
 from .blueprint import layers_of, variables_of
 from .device import gpus
@@ -64,7 +64,7 @@ def free_memory() -> int:
     """Return the free bytes where populations train: of the first GPU, else of the RAM, within the cgroup's limit."""
     if gpus():
         return _free_on_gpu()
-    free = _free_ram()
+    free = int(psutil.virtual_memory().available)
     for limit, used, statistics, cached in _CGROUPS:
         try:
             allowed = int(Path(limit).read_text())
@@ -132,18 +132,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return name == "ResourceExhaustedError" or (
         name in ("XlaRuntimeError", "JaxRuntimeError", "InternalError") and "RESOURCE_EXHAUSTED" in str(error)
     )
-
-
-def _free_ram() -> int:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return 4 * 2**30  # Windows tells through no module of Python's own
 
 
 def _free_on_gpu() -> int:

@@ -1,25 +1,30 @@
-"""A Gaussian process over the shapes of activations: what the scores of some say about others. NumPy and SciPy only."""
+"""A Gaussian process over the shapes of activations: what the scores of some say about others. NumPy, SciPy and scikit-learn only."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from typing import Any
 
 import numpy as np
-from scipy import linalg
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import pdist
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import Matern
 
 from .racing import Round
 
 # of the shapes' own median distance; of the scores' own variance
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _NOISES = (0.02, 0.1, 0.3, 1.0, 3.0)
+_SETTINGS = tuple(itertools.product(_LENGTHS, _NOISES))
 _EXPLORE = 1.0  # standard deviations above the mean
 
 
 class Surrogate:
     """A Gaussian process with a Matérn 5/2 kernel, its length and noise chosen by the marginal likelihood.
+
+    The process is scikit-learn's. Its mean and variance are estimated too, each in closed form.
 
     Args:
         shapes: (N, D), the shape of each observed candidate.
@@ -28,56 +33,68 @@ class Surrogate:
     """
 
     def __init__(self, shapes: np.ndarray, scores: np.ndarray, counts: np.ndarray):
-        y = np.asarray(scores, float)
-        self._centre = float(np.median(y))
-        self._scale = 1.4826 * float(np.median(np.abs(y - self._centre))) or float(np.std(y)) or 1.0
+        observed = np.asarray(scores, float)
+        self._centre = float(np.median(observed))
+        deviation = float(np.median(np.abs(observed - self._centre)))
+        self._scale = 1.4826 * deviation or float(np.std(observed)) or 1.0
         # a few that hardly learn must not be all that the process sees
-        self._y = np.maximum((y - self._centre) / self._scale, -4.0)
-        self._shapes, self._noise = shapes, 1 / np.asarray(counts, float)
-        distances = cdist(shapes, shapes)
-        unit = float(np.median(distances[distances > 0])) if (distances > 0).any() else 1.0
-        fits = [self._fitted(length * unit, noise) for length in _LENGTHS for noise in _NOISES]
-        _, self._length, noise = max(fits)
-        self._noise = noise * self._noise
-        self._solve()
-
-    def _solve(self) -> None:
-        covariance = _matern(cdist(self._shapes, self._shapes) / self._length) + np.diag(self._noise)
-        self._factor = linalg.cholesky(covariance, lower=True)
-        ones = linalg.solve_triangular(self._factor, np.ones_like(self._y), lower=True)
-        white = linalg.solve_triangular(self._factor, self._y, lower=True)
-        self._mean = float(ones @ white / (ones @ ones))
-        self._white = white - self._mean * ones
-        # a weak inverse-gamma prior keeps the variance from collapsing on a few scores
-        self._variance = (float(self._white @ self._white) + 2) / (len(self._y) + 2)
-
-    def _fitted(self, length: float, noise: float) -> tuple[float, float, float]:
-        trial = copy(self)
-        trial._length, trial._noise = length, noise * self._noise
-        trial._solve()
-        fit = 0.5 * (len(self._y) + 2) * np.log(trial._variance) + np.log(np.diag(trial._factor)).sum()
-        return -float(fit), length, noise
+        scaled = np.maximum((observed - self._centre) / self._scale, -4.0)
+        distances = pdist(shapes)
+        positive = distances[distances > 0]
+        unit = float(np.median(positive)) if len(positive) else 1.0
+        runs = np.asarray(counts, float)
+        # of equals the first is taken: the longest, which believes least of what it has not seen
+        fits = [_Fit(shapes, scaled, noise / runs, length * unit) for length, noise in reversed(_SETTINGS)]
+        self._fit = max(fits, key=lambda fit: fit.likelihood)
 
     def predict(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the standard deviation of the true score of each, (M,)."""
-        cross = _matern(cdist(self._shapes, shapes) / self._length)
-        cross = linalg.solve_triangular(self._factor, cross, lower=True)
-        variance = np.maximum(self._variance * (1 - (cross**2).sum(axis=0)), 0)
-        return self._centre + self._scale * (self._mean + cross.T @ self._white), self._scale * np.sqrt(variance)
+        mean, deviation = self._fit.predict(shapes)
+        return self._centre + self._scale * mean, self._scale * deviation
 
     def believing(self, shape: np.ndarray, score: float) -> Surrogate:
         """Return the surrogate as if it had seen one more score, with length and noise as they are."""
-        made = copy(self)
-        made._shapes = np.vstack([self._shapes, shape])
-        made._y = np.append(self._y, (score - self._centre) / self._scale)
-        made._noise = np.append(self._noise, self._noise.min())
-        made._solve()
-        return made
+        believing = copy(self)
+        believing._fit = self._fit.with_one_more(shape, (score - self._centre) / self._scale)
+        return believing
 
 
-def _matern(r: np.ndarray) -> np.ndarray:
-    r = np.sqrt(5) * r
-    return (1 + r + r**2 / 3) * np.exp(-r)
+class _Fit:
+    """A Gaussian process of one length and noise.
+
+    Attributes:
+        likelihood: the logarithm of the marginal likelihood, up to a constant.
+    """
+
+    def __init__(self, shapes: np.ndarray, scores: np.ndarray, noise: np.ndarray, length: float):
+        self._shapes, self._scores, self._noise, self._length = shapes, scores, noise, length
+        self._process = GaussianProcessRegressor(Matern(length, nu=2.5), alpha=noise, optimizer=None)
+        ones = np.ones_like(scores)
+        # both products with the inverse of the covariance matrix
+        weighted_ones, weighted_scores = self._process.fit(shapes, np.stack([ones, scores], axis=1)).alpha_.T
+        self._mean = float(ones @ weighted_scores / (ones @ weighted_ones))
+        residual = scores - self._mean
+        self._weights = weighted_scores - self._mean * weighted_ones
+        # a weak inverse-gamma prior keeps the variance from collapsing on a few scores
+        count = len(scores)
+        self._variance = (float(residual @ self._weights) + 2) / (count + 2)
+        determinant = float(np.log(np.diag(self._process.L_)).sum())
+        self.likelihood = -0.5 * (count + 2) * float(np.log(self._variance)) - determinant
+
+    def predict(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return mean and standard deviation, (M,)."""
+        covariance = self._process.kernel_(shapes, self._shapes)
+        _, unit = self._process.predict(shapes, return_std=True)
+        return self._mean + covariance @ self._weights, np.sqrt(self._variance) * unit[:, 0]
+
+    def with_one_more(self, shape: np.ndarray, score: float) -> _Fit:
+        """Return the process with one more score, as certain as the most certain one."""
+        return _Fit(
+            np.vstack([self._shapes, shape]),
+            np.append(self._scores, score),
+            np.append(self._noise, self._noise.min()),
+            self._length,
+        )
 
 
 class ShapeProposer:

@@ -218,6 +218,33 @@ def test_the_surrogate_finds_the_best_alpha_from_noisy_scores():
     assert surer.predict(asked[50:51])[1][0] < sd[50]
 
 
+@pytest.mark.once
+def test_the_surrogate_is_the_process_of_the_textbook():
+    """Universal kriging with a constant mean: Rasmussen and Williams (2006), 2.7, by explicit inverses."""
+    rng = np.random.default_rng(1)
+    seen, asked = rng.normal(size=(9, 3)), rng.normal(size=(5, 3))
+    scores, counts = rng.normal(size=9), rng.integers(1, 9, 9)
+    surrogate = Surrogate(seen, scores, counts)
+    fit = surrogate._fit
+
+    def covariances(one, other):
+        r = np.sqrt(5) * np.linalg.norm(one[:, None] - other[None], axis=-1) / fit._length
+        return (1 + r + r**2 / 3) * np.exp(-r)
+
+    centre = np.median(scores)
+    scale = 1.4826 * np.median(np.abs(scores - centre))
+    y = np.maximum((scores - centre) / scale, -4)
+    inverse = np.linalg.inv(covariances(seen, seen) + np.diag(fit._noise))
+    mean = (inverse @ y).sum() / inverse.sum()
+    variance = ((y - mean) @ inverse @ (y - mean) + 2) / (9 + 2)
+    cross = covariances(asked, seen)
+    expected = centre + scale * (mean + cross @ inverse @ (y - mean))
+    deviation = scale * np.sqrt(variance * (1 - np.einsum("ij,jk,ik->i", cross, inverse, cross)))
+    found = surrogate.predict(asked)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-8)
+    np.testing.assert_allclose(found[1], deviation, rtol=1e-8)
+
+
 def test_proposals_are_new_and_near_what_was_good():
     space = ActivationSpace(["relu", "leaky_relu"])
     pool = space.grid(20)

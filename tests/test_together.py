@@ -1,10 +1,12 @@
 """Trials trained together: the same scores, checkpoints, hooks and resumes as one by one, in any memory."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import keras
 import keras_tuner
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
@@ -402,7 +404,7 @@ def test_what_is_cached_in_a_container_is_free(tmp_path, monkeypatch, limit, use
         (tmp_path / name).write_text(text)
     paths = [str(tmp_path / name) for name in contents]
     monkeypatch.setattr(planner, "gpus", list)
-    monkeypatch.setattr(planner, "_free_ram", lambda: 7000000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=7000000))
     monkeypatch.setattr(planner, "_CGROUPS", [(*paths, "inactive_file")])
     assert free_memory() == free
     (tmp_path / "stat").unlink()
