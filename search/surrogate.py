@@ -1,4 +1,7 @@
-"""A Gaussian process over the shapes of activations: what the scores of some say about others. NumPy, SciPy and scikit-learn only."""
+"""A Gaussian process over the shapes of activations: what the scores of some say about others.
+
+NumPy, SciPy and scikit-learn only.
+"""
 
 from __future__ import annotations
 
