@@ -752,7 +752,8 @@ HEAD = f"""# What trains exactly in a population
 `python -m benchmarks.exactness --write docs/exactness.md` makes this page, with Keras {keras.__version__}: it lists the
 namespaces of Keras, trains each thing in a population of two candidates and the ordinary model of one of them beside
 it for some steps, and compares weights, losses, metrics and their direction. Losses and metrics are also
-trained as a search does one by one, where they are made again for each candidate. `tests/test_exactness.py` runs the same.
+trained as a search does one by one, where they are made again for each candidate.
+`tests/test_exactness.py` runs the same.
 
 - **{EXACT}**: equal, all slots at once; **{LOOPED}**: equal, in a loop over slots ([population.md](population.md)).
 - **{RANDOM}**: equal in distribution.
