@@ -147,7 +147,7 @@ def search_activations(
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
     example = _example(hypermodel, seed)
     masks = may_mask(example)
-    check_targets(example, x, y)
+    check_targets(example, x, y, validation_data)
     check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):

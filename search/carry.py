@@ -93,14 +93,23 @@ def to_population(origins: Sequence[tuple[Any, int]], target: Any) -> None:
         origins: (population, inside slot) for each inside slot of the target. All populations are of one model,
             compiled alike and trained for as many steps.
         target: the population that is filled.
+
+    Raises:
+        ModelError: if one of the populations has not the target's layers, or not that slot.
     """
     sources = list({id(population): population for population, _ in origins}.values())
     places = {id(population): _places(population) for population in sources}
 
+    def place(population: Any, path: str, key: str, slot: int) -> tuple[Any, int]:
+        if (path, key, slot) not in places[id(population)]:
+            raise ModelError(
+                "A population is filled from populations of its own model, with its layers, by name, and slots. "
+                f"Received: {population.name!r}, which has no {path!r} with the variable {key!r} in slot {slot}"
+            )
+        return places[id(population)][path, key, slot]
+
     def gathered(block: Any, path: str, values: Values) -> np.ndarray:
-        found = [
-            places[id(population)][path, block.key, slot] for population, slot in origins[block.start : block.stop]
-        ]
+        found = [place(origin, path, block.key, slot) for origin, slot in origins[block.start : block.stop]]
         return np.stack([values(source)[row] for source, row in found])
 
     blocks = [(layer.plan.path, block) for layer in target.stacked for block in layer.plan.blocks]

@@ -11,7 +11,11 @@ import numpy as np
 from keras_acts.errors import DataError, SearchError
 
 from .known import is_of_keras
+from .own_training import own_methods
 
+# with one of these of its own a model may need no targets
+_OWN_TRAINING = {"compute_loss", "fit", "make_train_function", "train_step"}
+_OWN_TESTING = {"compute_loss", "evaluate", "make_test_function", "test_step"}
 STRATEGIES = ("auto", "race", "random")
 
 
@@ -83,16 +87,35 @@ def validation_options(x: Any, y: Any, validation_data: Any, validation_split: f
     return {"validation_split": validation_split}
 
 
-def check_targets(model: keras.Model, x: Any, y: Any) -> None:
+def check_targets(model: keras.Model, x: Any, y: Any, validation_data: Any = None) -> None:
     """Check that a model that is trained on arrays has targets, if its loss wants some.
+
+    A model that trains in its own way, one by one, may want none: an autoencoder whose `train_step` compares with `x`.
+
+    Args:
+        model: compiled.
+        x: training inputs.
+        y: training targets.
+        validation_data: what validates; None for a part of the training data.
 
     Raises:
         DataError: if it has none.
     """
-    if y is None and model.loss is not None and all(hasattr(part, "shape") for part in keras.tree.flatten(x)):
+    if y is not None or model.loss is None or not all(hasattr(part, "shape") for part in keras.tree.flatten(x)):
+        return
+    own = set(own_methods(model))
+    if not own & _OWN_TRAINING:
         raise DataError(
             "y must be given where x is of arrays and the model has a loss: an autoencoder's is x itself. "
             f"Received: y=None, loss={model.loss!r}"
+        )
+    pair = validation_data if isinstance(validation_data, tuple | list) else (validation_data,)
+    untargeted = validation_data is None or hasattr(pair[0], "shape")
+    if untargeted and keras.utils.unpack_x_y_sample_weight(tuple(pair))[1] is None and not own & _OWN_TESTING:
+        raise DataError(
+            "validation_data must be (x, y) where the model trains without targets, and tests as Keras does: with its "
+            f"loss. A test_step of its own may do without. Received: y=None, loss={model.loss!r}, and of the model's "
+            f"own {', '.join(sorted(own))}"
         )
 
 

@@ -114,7 +114,7 @@ def compare_activations(
     goal = checked_objective(objective or default_objective(model), model)
     base, candidates = checked_candidates(model, activations, baseline)
     masks = may_mask(model)
-    check_targets(model, x, y)
+    check_targets(model, x, y, validation_data)
     check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,9 @@ import numpy as np
 from keras.src.backend.common import global_state
 
 from keras_acts.errors import ModelError
+
+from .own_training import set_on_object
+from .reasons import reason_of
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
@@ -37,17 +40,47 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
     """Return an optimizer of the same settings, which has trained nothing yet.
 
     Raises:
-        ModelError: if single variables are excluded from its weight decay: another model has others.
+        ModelError: if single variables are excluded from its weight decay: another model has others; or if it has
+            methods that were set on it.
     """
+    if found := set_on_object(optimizer):
+        raise ModelError(
+            "Every candidate has an optimizer of its own, with the methods of the class of yours, not those that were "
+            f"set on it: write a subclass. Received: {optimizer.name!r} of class {type(optimizer).__name__} with its "
+            f"own {', '.join(sorted(found))}"
+        )
+    made = _optimizer_again(optimizer)
+    _keep_excluded(optimizer, made)
+    return made
+
+
+def _optimizer_again(optimizer: Any) -> Any:
+    """An optimizer of the same config."""
     rate = getattr(optimizer, "_learning_rate", None)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        config = _changed(optimizer, inner_optimizer=keras.optimizers.SGD()).get_config()
+        made = type(optimizer).from_config(config)
+        made.inner_optimizer = optimizer_like(optimizer.inner_optimizer)
+        return made
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         # a schedule has no state, so that it is shared; it may be of a class that has no config or is not registered
-        asked = object.__new__(type(optimizer))
-        vars(asked).update(vars(optimizer), _learning_rate=0.0)
-        config = {**asked.get_config(), "learning_rate": rate}
-    else:
-        config = optimizer.get_config()
-    made = type(optimizer).from_config(config)
+        config = {**_changed(optimizer, _learning_rate=0.0).get_config(), "learning_rate": rate}
+        return type(optimizer).from_config(config)
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+def _changed(optimizer: Any, **attributes: Any) -> Any:
+    """The optimizer with other attributes, to ask for its config."""
+    asked = object.__new__(type(optimizer))
+    vars(asked).update(vars(optimizer), **attributes)
+    return asked
+
+
+def _keep_excluded(optimizer: Any, made: Any) -> None:
+    """Have a copy of an optimizer, or of one that holds others, decay the weights that the optimizer decays."""
+    for name, inner in vars(optimizer).items():
+        if isinstance(inner, keras.optimizers.Optimizer) and inner is not optimizer:
+            _keep_excluded(inner, getattr(made, name))
     if getattr(optimizer, "_exclude_from_weight_decay", None):
         raise ModelError(
             "What is excluded from weight decay must be told by names: exclude_from_weight_decay(var_names=[...]). "
@@ -57,25 +90,33 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
     if getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None:
         made._exclude_from_weight_decay = set()
         made._exclude_from_weight_decay_pattern = optimizer._exclude_from_weight_decay_pattern
-    return made
 
 
 def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
-    """Return a metric of the same class with the same arguments, in its initial state.
+    """Return a metric of the same class with the same name and arguments, in its initial state.
 
     Raises:
-        ModelError: if its config does not tell all of its arguments.
+        ModelError: if its config does not tell all of its arguments, or it has methods that were set on it.
     """
     kind = type(metric)
+    if found := set_on_object(metric):
+        raise _not_again(metric, f"{', '.join(sorted(found))} was set on the metric itself: write a subclass")
     if kind is keras.metrics.MeanMetricWrapper:
         # its config names the function, and Keras finds functions of its own and registered ones only
         return kind(metric._fn, name=metric.name, dtype=metric.dtype, **metric._fn_kwargs)
-    if missing := _untold(metric):
-        raise _not_again(metric, f"it says nothing of {', '.join(missing)}")
     try:
-        return kind.from_config(metric.get_config())
-    except (TypeError, ValueError, NotImplementedError) as error:
-        raise _not_again(metric, str(error).strip().partition("\n")[0]) from error
+        config = metric.get_config()
+        missing = _untold(metric, config)
+        made = None if missing else kind.from_config(config)
+    except Exception as error:  # a user's methods may raise anything
+        raise _not_again(metric, reason_of(error)) from error
+    if made is None:
+        raise _not_again(metric, f"it says nothing of {', '.join(missing)}")
+    if made.dtype != metric.dtype:
+        raise _not_again(metric, f"it says nothing of dtype {metric.dtype}")
+    # Keras' guide teaches a get_config without it
+    made.name = metric.name
+    return made
 
 
 @contextmanager
@@ -109,20 +150,20 @@ def auto_name(kind: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _untold(metric: keras.metrics.Metric) -> list[str]:
+def _untold(metric: keras.metrics.Metric, config: Mapping[str, Any]) -> list[str]:
     """The arguments of a constructor of the user's that its config leaves out, and that may not be their defaults."""
     kind = type(metric)
     maker = getattr(kind.from_config, "__func__", None)
     own_way = not getattr(maker, "__module__", "").startswith("keras.")
     if own_way or kind.__init__.__module__.startswith("keras."):
         return []
-    config = metric.get_config()
+    known = {*config, "name", "dtype"}
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # without self
     return [
         parameter.name
         for parameter in parameters
-        if parameter.kind in named and parameter.name not in config and not _is_default(metric, parameter)
+        if parameter.kind in named and parameter.name not in known and not _is_default(metric, parameter)
     ]
 
 

@@ -19,6 +19,8 @@ from .own_training import own_methods, set_on_object
 _OF_EVERY_LAYER = ("name", "trainable", "dtype")
 # where a layer stands in a model, which the copy of the model says again
 _OF_INPUTS = ("input_shape", "batch_shape", "batch_size", "input_dtype", "batch_input_shape")
+# the objects that a layer's config tells by their own
+_PARTS = (keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint)
 _LOOKUPS = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization)
 
 
@@ -165,18 +167,21 @@ def check_methods(model: Any) -> None:
 
 
 def check_same_methods(old: Any, new: Any) -> None:
-    """Check that a copy of a layer does what the layer does.
+    """Check that a copy of a layer does what the layer does, and its initializers, regularizers and constraints do.
 
     Raises:
-        ModelError: if the layer has methods that were set on it after it was made: the copy has those of its class.
+        ModelError: if one of them has methods that were set on it after it was made: the copy has those of its class.
     """
-    # what the constructor sets, it set for the copy too
-    if found := set_on_object(old) - set_on_object(new):
-        raise ModelError(
-            "A copy has the methods of a layer's class, not those that were set on the layer itself: write a subclass, "
-            "or give a function build(hp, activation) instead. "
-            f"Received: {old.name!r} of class {type(old).__name__} with its own {', '.join(sorted(found))}"
-        )
+    parts = {name: one for name, one in vars(old).items() if isinstance(one, _PARTS)}
+    for one, other in ((old, new), *((one, getattr(new, name, one)) for name, one in parts.items())):
+        # what the constructor sets, it set for the copy too
+        if found := set_on_object(one) - set_on_object(other):
+            what = "" if one is old else f" in {type(one).__name__}"
+            raise ModelError(
+                "A copy has the methods of a layer's class, not those that were set on the layer itself: write a "
+                "subclass, or give a function build(hp, activation) instead. "
+                f"Received: {old.name!r} of class {type(old).__name__} with its own {', '.join(sorted(found))}{what}"
+            )
 
 
 def _takes(kind: Any, wanted: set[str]) -> bool:
@@ -201,7 +206,10 @@ def copy_assets(old: Any, new: Any) -> None:
         if vocabulary == known and np.array_equal(weights, _idf_weights(new)):
             return
         if not old.get_vocabulary(include_special_tokens=False):
-            return  # Keras sets no empty vocabulary
+            raise ModelError(
+                "A copy of a lookup is made with the vocabulary of its constructor, and Keras sets no empty one in its "
+                f"place. Received: {old.name!r}, which was made with {len(known)} tokens and emptied"
+            )
         if weights.size:
             new.set_vocabulary(vocabulary, idf_weights=weights[: len(vocabulary)])
         else:

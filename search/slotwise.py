@@ -104,6 +104,12 @@ class SlotwiseSearch:
     def run(self) -> None:
         """Race, screen changes, and decide, until the budget is spent, or the user ends it."""
         self._begun = time.monotonic()
+        try:
+            self._run()
+        except KeyboardInterrupt:  # between the stages, which have an end of their own for it
+            self.interrupted = True
+
+    def _run(self) -> None:
         if not self._train(self._race, 0.5 if self._budget else 1):
             return
         first = next(iter(self._race.results()), None)
@@ -132,7 +138,7 @@ class SlotwiseSearch:
         if self._seconds is not None:
             stage.seconds = share * max(self._begun + self._seconds - time.monotonic(), 0.0)
         stage.run()
-        self.interrupted = stage.interrupted
+        self.interrupted |= stage.interrupted
         self.errors |= stage.errors
         return not stage.interrupted and "race" not in stage.errors
 

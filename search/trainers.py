@@ -33,7 +33,7 @@ class Trained(NamedTuple):
 
     Attributes:
         history: (E, K) a name that Keras logs.
-        diverged: (K,), whether the loss was no longer finite.
+        diverged: (K,), whether the loss was no longer finite; the weights, of a model that logs no loss of that name.
         weights: for the trainer's `test`.
     """
 
@@ -183,14 +183,17 @@ class OneByOneTrainer:
         return (self._seed(seed, fit) for seed in seeds)
 
     def _seed(self, seed: int, fit: Mapping[str, Any]) -> Trained:
-        logs, weights = [], []
+        logs, weights, diverged = [], [], []
         for build in self._builds:
             with isolated_seed(seed):
                 model = build()
                 logs.append(numbers(model.fit(**fit, verbose=0).history, axes=1))
+            # a train_step of a user's may call its losses as it likes
+            watched = [logs[-1]["loss"]] if "loss" in logs[-1] else _floating(model.get_weights())
+            diverged.append(not all(np.isfinite(values).all() for values in watched))
             weights += model.get_weights()
         history = {name: stacked([one[name] for one in logs], axis=-1) for name in logs[0]}
-        return Trained(history, ~np.isfinite(history["loss"]).all(axis=0), weights)
+        return Trained(history, np.array(diverged), weights)
 
     def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
@@ -269,6 +272,10 @@ def stacked(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
 
 def _values(variables: Iterable[Any]) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+
+def _floating(values: Iterable[np.ndarray]) -> list[np.ndarray]:
+    return [value for value in values if keras.backend.is_float_dtype(value.dtype)]
 
 
 def _assign(variables: Iterable[Any], values: Iterable[np.ndarray]) -> None:

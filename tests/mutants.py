@@ -94,8 +94,8 @@ MUTANTS = [
     Mutant(
         name="the state of two members swapped when a population is made from another",
         file="search/carry.py",
-        old=("for population, slot in origins[block.start : block.stop]\n        ]"),
-        new=("for population, slot in origins[block.start : block.stop][::-1]\n        ]"),
+        old="for origin, slot in origins[block.start : block.stop]]",
+        new="for origin, slot in origins[block.start : block.stop][::-1]]",
         tests="tests/test_population.py::test_populations_of_one_model_join_as_they_are",
     ),
     Mutant(

@@ -12,6 +12,7 @@ from keras_acts.errors import ActivationError, DataError, ModelError
 from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, carry, with_activations
 from keras_acts.search.checks import check_data
 from keras_acts.search.compiling import optimizer_like
+from keras_acts.search.remaking import copy_assets
 from tests.models import blobs, mlp
 
 register = keras.saving.register_keras_serializable("test_copies")
@@ -176,6 +177,11 @@ def test_a_model_of_other_layers_is_refused_and_none_is_skipped(renamed):
     model.get_layer(renamed).name = "another"
     with pytest.raises(ModelError, match=r"the population's layers, by name, .*Received: 'another' with the variable"):
         carry.to_model(population, 0, model)
+    other = PopulationModel(around(layers.Dense(4)), ["relu", "mish"])
+    unlike = PopulationModel(mlp(features=5), ["relu", "mish"])
+    for origins in ([(other, 0), (other, 1)], [(unlike, 0), (unlike, 2)]):
+        with pytest.raises(ModelError, match=r"filled from populations of its own model.*Received: '.*has no '"):
+            carry.to_population(origins, PopulationModel(mlp(features=5), ["relu", "mish"]))
     fewer = keras.Model(model.inputs, model.layers[0].output)
     with pytest.raises(ModelError, match="Received: 2 variables instead of"):
         carry.to_model(population, 0, fewer)
@@ -262,6 +268,24 @@ def test_a_method_that_was_set_on_a_layer_is_refused(where):
             attempt()
 
 
+@pytest.mark.parametrize("name", ["build", "quantize"])
+def test_so_is_one_that_keras_wraps(name):
+    for thing in (layers.Dense(4, name="mine"), keras.Sequential([layers.Dense(4)], name="mine")):
+        model = around(thing)
+        setattr(thing, name, lambda *args, **kwargs: None)
+        with pytest.raises(ModelError, match=rf"Received: 'mine' .*with its own {name}"):
+            with_activations(model, "mish")
+
+
+def test_and_one_of_an_object_that_a_config_tells():
+    ones = keras.initializers.Zeros()
+    model = around(layers.Dense(4, bias_initializer=ones, name="mine"))
+    with_activations(model, "mish")
+    ones.clone = lambda: ones
+    with pytest.raises(ModelError, match="Received: 'mine' of class Dense with its own clone in Zeros"):
+        with_activations(model, "mish")
+
+
 def test_what_keras_or_a_constructor_sets_on_a_layer_is_none_of_a_users():
     model = keras.Sequential([keras.Input((6, 4)), layers.Conv1D(4, 2), layers.Bidirectional(layers.LSTM(4))])
     model.add(SetsItsOwn())
@@ -322,6 +346,13 @@ def test_a_vocabulary_that_was_replaced_is_the_copys(mode):
     copy = with_activations(model, "relu", weights=True)
     assert copy.layers[1].get_vocabulary() == layer.get_vocabulary()
     np.testing.assert_allclose(copy(tf.constant(values)), model(tf.constant(values)), rtol=1e-6)
+
+
+def test_a_vocabulary_that_was_emptied_is_refused():
+    for kind, words in ((layers.StringLookup, ["a", "b"]), (layers.IntegerLookup, [5, 7])):
+        copy_assets(kind(), kind())
+        with pytest.raises(ModelError, match=r"no empty one in its place. Received: 'words', .* with 3 tokens"):
+            copy_assets(kind(name="words"), kind(vocabulary=words))
 
 
 @pytest.mark.parametrize("by_layer", [True, False])
@@ -418,6 +449,44 @@ def test_an_optimizer_is_copied_with_what_no_config_tells():
     other.exclude_from_weight_decay(var_list=weights)
     with pytest.raises(ModelError, match=r"var_names=\[...\].*Received: an optimizer with a list of variables"):
         optimizer_like(other)
+
+
+def test_an_optimizer_inside_another_is_copied_with_what_no_config_tells():
+    weights = [keras.Variable([1.0], name=name) for name in ("bias", "kernel")]
+    inner = keras.optimizers.AdamW(Halving(), weight_decay=0.1)
+    scaled = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0, dynamic_growth_steps=5)
+    inner.exclude_from_weight_decay(var_names=["bias"])
+    copy = optimizer_like(scaled)
+    assert copy.inner_optimizer is not inner
+    assert copy.inner_optimizer._learning_rate is inner._learning_rate
+    assert (copy.initial_scale, copy.dynamic_growth_steps, copy.name) == (8.0, 5, scaled.name)
+    assert [copy.inner_optimizer._use_weight_decay(variable) for variable in weights] == [False, True]
+    other = keras.optimizers.AdamW()
+    other.exclude_from_weight_decay(var_list=weights)
+    with pytest.raises(ModelError, match=r"var_names=\[...\].*Received: an optimizer with a list of variables"):
+        optimizer_like(keras.optimizers.LossScaleOptimizer(other))
+    # that it trains as the other does
+    x, y = blobs(24)
+    models = [mlp(), mlp()]
+    models[1].set_weights(models[0].get_weights())
+    for model, optimizer in zip(models, (scaled, copy), strict=True):
+        model.compile(optimizer, "sparse_categorical_crossentropy", run_eagerly=True)
+        model.fit(x, y, shuffle=False, verbose=0)
+    for one, same in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(one, same)
+
+
+def test_a_method_that_was_set_on_an_optimizer_is_refused():
+    optimizer = keras.optimizers.SGD(name="plain")
+    optimizer.update_step = lambda *args: None
+    with pytest.raises(ModelError, match=r"write a subclass. Received: 'plain' of class SGD with its own update_step"):
+        optimizer_like(optimizer)
+    model = mlp()
+    model.compile(keras.optimizers.Adam(clipnorm=1.0), "sparse_categorical_crossentropy")
+    population = PopulationModel(model, ["relu", "mish"])
+    population.compile(keras.optimizers.Adam(clipnorm=1.0), "sparse_categorical_crossentropy")
+    population.set_learning_rates([0.1, 0.2])
+    optimizer_like(population.optimizer)  # what clips for each slot is ours
 
 
 def test_the_users_model_is_not_touched(monkeypatch):

@@ -140,6 +140,37 @@ def test_a_metric_that_cannot_be_made_again_is_refused_before_anything():
         with_activations(made, "mish")
 
 
+class Nameless(keras.metrics.Mean):
+    """As in Keras' guide: a config without the name."""
+
+    def __init__(self, factor=1.0, name="nameless", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+        self.factor = factor
+
+    def get_config(self):
+        return {"factor": self.factor}
+
+
+class Unready(keras.metrics.Mean):
+    def get_config(self):
+        return {"factor": self.not_there}
+
+
+def test_what_a_config_leaves_out_is_kept_or_refused():
+    again = fresh_metric(Nameless(2.0, name="mine"))
+    assert (again.name, again.factor) == ("mine", 2.0)
+    changed = Largest()
+    changed.update_state = lambda *args, **kwargs: None
+    refused = (
+        (Nameless(dtype="float64"), "nothing of dtype float64"),
+        (Unready(name="unready"), "no attribute 'not_there'"),
+        (changed, "update_state was set on the metric itself"),
+    )
+    for metric, said in refused:
+        with pytest.raises(ModelError, match=rf"get_config\(\).*class {type(metric).__name__}.*{said}"):
+            fresh_metric(metric)
+
+
 def test_a_wrapped_function_starts_afresh():
     metric = keras.metrics.MeanMetricWrapper(power, name="cubed", exponent=3)
     metric.update_state(np.zeros((2, 1)), np.full((2, 1), 2.0))

@@ -1,12 +1,22 @@
 """A model that trains, tests or computes in its own way does so wherever it is searched, or is refused."""
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from keras import layers
 
-from keras_acts.errors import ModelError
-from keras_acts.search import ActivationTuner, Candidate, PopulationModel, compare_activations, slots, with_activations
+from keras_acts.errors import DataError, ModelError
+from keras_acts.search import (
+    ActivationTuner,
+    Candidate,
+    PopulationModel,
+    compare_activations,
+    search_activations,
+    slots,
+    with_activations,
+)
+from keras_acts.search.checks import check_targets
 from keras_acts.search.own_training import own_methods
 from keras_acts.search.race import hindrance
 from keras_acts.search.space import ActivationSpace
@@ -183,3 +193,58 @@ def test_what_cannot_be_copied_is_refused_before_training():
     own.compile("sgd", "mse")
     with pytest.raises(ModelError, match=r"compile\(\) of its own cannot be compiled again"):
         with_activations(own, "mish")
+
+
+class Compares(keras.Model):
+    """An autoencoder of its own: it compares with its inputs, and says so in words of its own."""
+
+    def train_step(self, data):
+        before = self.trainable_variables[0][0, 0] + 0
+        self.trainable_variables[0].assign(0.9 * self.trainable_variables[0])
+        return {"distance": keras.ops.abs(before)}
+
+    def test_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return {"distance": keras.ops.mean(keras.ops.abs(self(x)[:, 0] - x[:, 0]))}
+
+
+def comparing(kind):
+    model = built(kind)
+    model.compile("sgd", "mse", run_eagerly=True)
+    return model
+
+
+def test_targets_are_wanted_by_what_trains_and_tests_as_keras_does():
+    trains, tests = overriding("train_step"), overriding("test_step")
+    for kind in (keras.Model, tests):
+        with pytest.raises(DataError, match="y must be given where x is of arrays"):
+            check_targets(comparing(kind), X, None)
+    for data in (None, X, (X,), (X, None)):
+        with pytest.raises(DataError, match=r"validation_data must be \(x, y\).* own train_step$"):
+            check_targets(comparing(trains), X, None, data)
+        for kind in (Compares, overriding("compute_loss")):
+            check_targets(comparing(kind), X, None, data)
+    check_targets(comparing(trains), X, None, (X, Y))
+
+
+def test_a_model_that_logs_no_loss_is_trained_one_by_one():
+    def lost():
+        model = comparing(Compares)
+        model.trainable_variables[0].assign(np.full((4, 5), np.nan))
+        return model
+
+    (trained,) = OneByOneTrainer([lost, lambda: comparing(Compares)]).train([0], {"x": X, "epochs": 1})
+    assert set(trained.history) == {"distance"}
+    assert trained.diverged.tolist() == [True, False]
+
+
+@pytest.mark.slow
+def test_a_model_that_wants_no_targets_is_compared_and_searched():
+    options = {"epochs": 2, "verbose": 0, "objective": keras_tuner.Objective("val_distance", "min")}
+    runs = compare_activations(comparing(Compares), X, None, ["relu", "mish"], seeds=2, looks=1, **options).runs
+    assert set(runs.history) == {"distance", "val_distance"}
+    assert not runs.diverged.any()
+    found = search_activations(comparing(Compares), X, activations=["mish"], trials=2, verdict=2, **options)
+    assert {t.status for t in found.trials} == {"completed"}
+    assert found.errors == {}
+    assert found.verdict.runs is not None

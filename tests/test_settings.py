@@ -12,7 +12,7 @@ from keras_acts.errors import SearchError
 from keras_acts.search import search_activations, with_activations
 from keras_acts.search.compiling import first_metric_names, optimizer_like
 from keras_acts.search.evaluation import built
-from keras_acts.search.settings import describe_data, describe_model, describe_training, describe_value
+from keras_acts.search.settings import check_resume, describe_data, describe_model, describe_training, describe_value
 from tests.models import blobs, eager, mlp
 
 
@@ -87,3 +87,147 @@ def test_a_search_of_several_objectives_goes_on(tmp_path):
     objectives.pop()
     with pytest.raises(SearchError, match="goes on with the settings it began with"):
         search_activations(eager(mlp()), x, y, **options)
+
+
+def scaled(rate):
+    """A function that reads a value of the function around it."""
+    return lambda epoch: rate * 0.9**epoch
+
+
+RATE = 0.1
+
+
+def reads(epoch):
+    return RATE * epoch
+
+
+@pytest.mark.once
+def test_functions_are_told_apart_by_what_they_do():
+    pairs = [
+        (lambda x: x + 1, lambda x: x + 2),
+        (lambda x: x.real, lambda x: x.imag),
+        (lambda x, by=1: x * by, lambda x, by=2: x * by),
+        (lambda x: x in {"a", "b"}, lambda x: x in {"a", "c"}),
+        (lambda x: (lambda y: y + 1)(x), lambda x: (lambda y: y + 2)(x)),
+        (scaled(0.1), scaled(0.2)),
+        (functools.partial(scaled(0.1)), functools.partial(scaled(0.2))),
+        (np.exp, np.log),
+    ]
+    for one, other in pairs:
+        schedules = [keras.callbacks.LearningRateScheduler(function) for function in (one, other)]
+        watching = [keras.callbacks.LambdaCallback(on_epoch_end=function) for function in (one, other)]
+        for a, b in ((one, other), schedules, watching):
+            assert describe_value(a) == describe_value(a)
+            assert describe_value(a) != describe_value(b)
+    # a notebook has another file for each run of a cell
+    again = [
+        eval(compile(f"{lines}lambda x: x in {{'a', 'b'}}", file, "eval")) for lines, file in (("", "a"), ("\n", "b"))
+    ]
+    assert again[0].__code__.co_filename != again[1].__code__.co_filename
+    assert describe_value(again[0]) == describe_value(again[1])
+    assert describe_value(keras.losses.huber) == "huber"
+
+
+@pytest.mark.once
+def test_what_a_function_reads_from_its_module_counts(monkeypatch):
+    before = describe_value(reads)
+    monkeypatch.setitem(globals(), "RATE", 0.2)
+    assert describe_value(reads) != before
+
+    def calls_itself(count):
+        return calls_itself(count - 1) if count else calls_itself
+
+    assert describe_value(calls_itself) == describe_value(calls_itself)
+
+
+def held(function):
+    """The same model, with a function in each place that a layer has for one."""
+    inside = keras.layers.TimeDistributed(keras.layers.Lambda(function))
+    return {
+        "lambda": keras.layers.Lambda(function),
+        "activation": keras.layers.Dense(2, activation=function),
+        "wrapped": inside,
+        "cell": keras.layers.SimpleRNN(2, activation=function),
+        "initializer": keras.layers.Dense(2, kernel_regularizer=function),
+    }
+
+
+@pytest.mark.parametrize("place", held(abs))
+def test_another_function_in_a_layer_makes_another_model(place):
+    def described(function):
+        return describe_model(keras.Sequential([keras.Input((2, 3)), held(function)[place]]))
+
+    assert described(lambda x: x * 2) == described(lambda x: x * 2)
+    assert described(lambda x: x * 2) != described(lambda x: x * 3)
+
+
+def classes(factor):
+    """A layer, a loss, a schedule, a metric and a callback, with what they do and hold."""
+
+    class Times(keras.layers.Layer):
+        def call(self, x):
+            return x * 2 if factor == 2 else x
+
+    class Late(keras.layers.Layer):
+        def __init__(self, by):
+            super().__init__()
+            self.by = by
+
+    class Loss(keras.losses.Loss):
+        def call(self, y, p):
+            return factor * keras.ops.mean(keras.ops.abs(y - p), axis=-1)
+
+    class Rates(keras.optimizers.schedules.LearningRateSchedule):
+        def __init__(self, rate):
+            self._rate = rate
+
+    class Stops(keras.callbacks.Callback):
+        def __init__(self, epochs):
+            super().__init__()
+            self.epochs = epochs
+
+    class Own:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def __call__(self, y, p):
+            return self.factor * keras.ops.mean(y - p)
+
+    parts = [Times(), Late(keras.ops.ones(factor)), Late(factor), Loss(), Rates(factor), Stops([factor]), Own(factor)]
+    return {f"{index} {type(part).__name__}": part for index, part in enumerate(parts)}
+
+
+@pytest.mark.parametrize("name", [name for name in classes(1) if "1 Late" not in name])
+def test_a_class_of_a_users_is_what_it_does_and_holds(name):
+    def described(factor):
+        part = classes(factor)[name]
+        return describe_value(part) if not isinstance(part, keras.layers.Layer) else describe_model(held_in(part))
+
+    assert described(1) == described(1)
+    assert described(1) != described(2)
+
+
+def held_in(layer):
+    return keras.Sequential([keras.Input((3,)), layer])
+
+
+def test_text_is_hashed_and_a_tensor_is_read_once(monkeypatch):
+    words = [np.array([word, "green"], object) for word in ("red", "blue")]
+    assert describe_data(words[0], hashed=True) == describe_data(words[0].copy(), hashed=True)
+    assert describe_data(words[0], hashed=True) != describe_data(words[1], hashed=True)
+    assert describe_data(np.array([object()]), hashed=True) == ["ndarray"]
+    assert describe_value(float("nan")) == describe_value(float("nan"))
+    read, converted = [], keras.ops.convert_to_numpy
+    monkeypatch.setattr(keras.ops, "convert_to_numpy", lambda one: (read.append(1), converted(one))[1])
+    describe_value(keras.ops.ones(3))
+    assert len(read) == 1
+
+
+def test_a_kept_search_does_not_go_on_with_another_function(tmp_path):
+    def settings(rate):
+        return {"callbacks": describe_value([keras.callbacks.LearningRateScheduler(lambda epoch: rate)])}
+
+    check_resume(tmp_path, settings(0.1))
+    check_resume(tmp_path, settings(0.1))
+    with pytest.raises(SearchError, match=r"goes on with the settings it began with.*callbacks=.*schedule"):
+        check_resume(tmp_path, settings(0.2))

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from keras_acts.search import ActivationSpace, Candidate, race, search_activations, slots
+from keras_acts.search import ActivationSpace, Candidate, race, search_activations, slots, slotwise
 from keras_acts.search.changes import better, budget, final, least, screening, several, single
 from keras_acts.search.groups import Assignment, Group
 from keras_acts.search.shapes import shapes
-from tests.models import blobs, mlp
+from tests.models import blobs, eager, mlp
 
 _rng = np.random.default_rng(7)
 X = _rng.normal(size=(240, 2)).astype("float32") * 2
@@ -136,6 +136,18 @@ def assert_best_so_far(found, stage):
 def test_an_interrupt_gives_the_best_so_far(stage, monkeypatch):
     interrupt_in(monkeypatch, stage)
     assert_best_so_far(searched(), stage)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["race", "changes"])
+def test_an_interrupt_between_stages_gives_the_best_so_far(stage, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(slotwise.changes, "screening" if stage == "race" else "final", interrupted)
+    space = ActivationSpace(["relu", "tanh"], per="layer")
+    options = {**OPTIONS, "epochs": 2, "batch_size": 160}
+    assert_best_so_far(search_activations(eager(branches()), X[:200], Y[:200], activations=space, **options), stage)
 
 
 @pytest.mark.slow
