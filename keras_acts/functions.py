@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 from keras import ops
 
+from keras_acts.compat import attach_logits
 from keras_acts.exponential import exp, short_expm1
 from keras_acts.lowering import (
     dtype_of,
@@ -396,5 +397,5 @@ def _round_down(theta: float, dtype: str) -> float:
 def _with_logits(output: Tensor, logits: Tensor) -> Tensor:
     """Leave the logits on the output, where Keras' cross-entropies look: a saturated output keeps its gradient."""
     with contextlib.suppress(AttributeError):  # tensors of other backends take no attributes
-        output._keras_logits = logits
+        attach_logits(output, logits)
     return output

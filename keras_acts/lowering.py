@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_acts.compat import in_xla_context
 from keras_acts.serving import is_serving
 
 Tensor = Any
@@ -309,11 +310,10 @@ def _flat(elementwise: Function) -> Function:
 def in_xla() -> bool:
     """Return whether TensorFlow is tracing a function that XLA will compile."""
     import tensorflow as tf
-    from tensorflow.python.ops import control_flow_util  # there is no public way to ask
 
     if tf.executing_eagerly():
         return False
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    return in_xla_context(tf.compat.v1.get_default_graph())
 
 
 def runs_exact_softmax(x: Tensor) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras.src.backend.common import global_state
-from keras.src.saving import serialization_lib
+
+from keras_acts.compat import all_layers, get_global, record_shared_object, shared_object
 
 
 def activation_owner(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     """Return the layer, among those that are being called now, that has `layer` as its ``activation=``."""
-    context = global_state.get_global_attribute("current_call_ctx")
-    called = context.entry_layer._flatten_layers() if context is not None else ()
+    context = get_global("current_call_ctx")
+    called = all_layers(context.entry_layer) if context is not None else ()
     for owner in called:
         if layer in (getattr(owner, "activation", None), getattr(owner, "recurrent_activation", None)):
             return owner
@@ -25,16 +25,16 @@ def identity_for_file(layer: keras.layers.Layer) -> dict[str, int]:
     Keras marks a shared object too, but only where it meets it for the second time: the first place is a copy by then,
     and the file cannot be loaded. Outside of a file this is empty.
     """
-    saving = global_state.get_global_attribute("shared_objects/id_to_config_map") is not None
+    saving = get_global("shared_objects/id_to_config_map") is not None
     return {"shared_object_id": id(layer)} if saving else {}
 
 
 def shared_layer(identity: int | None) -> Any:
     """Return the layer of this identity that was made already for the file being loaded, or None."""
-    return None if identity is None else serialization_lib.get_shared_object(identity)
+    return None if identity is None else shared_object(identity)
 
 
 def share(layer: keras.layers.Layer, identity: int | None) -> None:
     """Remember the layer for the other places of the file being loaded."""
     if identity is not None:
-        serialization_lib.record_object_after_deserialization(layer, identity)
+        record_shared_object(layer, identity)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from . import savedmodel
@@ -96,7 +97,7 @@ def check_copy(model: keras.Model, y: Mapping[str, np.ndarray], copy: Mapping[st
     Raises:
         ExportError: naming the difference, of state that the copy has not, for one.
     """
-    coarse = any("bfloat16" in layer.compute_dtype for layer in model._flatten_layers())
+    coarse = any("bfloat16" in layer.compute_dtype for layer in all_layers(model))
     limit = _BFLOAT16 if coarse else _HALF
     for name, found in copy.items():
         # words and whole numbers follow from rounded ones by steps, which no limit knows

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional
 
+from keras_acts.compat import Functional, all_layers, compiled_with, functional_of
 from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 
@@ -64,7 +64,7 @@ def seen(model: keras.Model) -> Made:
     key = json.dumps(
         [_common(model.get_config(), names, {p.layer.name for p in hidden}), compiled, others], default=repr
     )
-    parts = [*keras.tree.flatten(model._compile_config.config), *model._flatten_layers()]
+    parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]
     return Made(
         model,
         key,
@@ -126,7 +126,7 @@ def _module(part: Any) -> str:
 
 
 def _names(model: Any) -> Iterator[str]:
-    for operation in getattr(model, "_functional", model).operations:
+    for operation in functional_of(model).operations:
         yield operation.name
         if isinstance(operation, keras.Sequential | Functional):
             yield from _names(operation)

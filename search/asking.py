@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle
-from keras_tuner.src.engine.trial import Trial, TrialStatus
+
+from .kerastuner import Trial, TrialStatus, brackets_of, size_of_round, waiting_retries
 
 
 def ask(tuner: Any, most: int) -> list[Trial]:
@@ -23,7 +24,7 @@ def ask(tuner: Any, most: int) -> list[Trial]:
             # IDLE: it waits for what is in flight
             break
         found.append(trial)
-        behind = oracle._retry_queue or len(oracle.ongoing_trials) > len(found)
+        behind = waiting_retries(oracle) or len(oracle.ongoing_trials) > len(found)
         if len(found) >= most or (not behind and _free(oracle, trial) < 1):
             break
     return sorted(found, key=lambda trial: trial.trial_id)  # KerasTuner retries the last one first
@@ -44,11 +45,11 @@ def _free(oracle: Any, last: Trial) -> float:
         return random - len(oracle.trials)
     if isinstance(oracle, HyperbandOracle):
         values = last.hyperparameters.values
-        bracket = next((b for b in oracle._brackets if _holds(b, last.trial_id)), None)
+        bracket = next((b for b in brackets_of(oracle) if _holds(b, last.trial_id)), None)
         if bracket is None:
             return 0
         number = values["tuner/round"]
-        return oracle._get_size(bracket["bracket_num"], number) - len(bracket["rounds"][number])
+        return size_of_round(oracle, bracket["bracket_num"], number) - len(bracket["rounds"][number])
     return float("inf")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.models.functional import Functional  # Keras exports no name for it
 
+from keras_acts.compat import Functional, all_layers, calls_of, functional_of, mask_of
 from keras_acts.errors import ModelError
 
 from .known import is_of_keras_or_ours
@@ -194,7 +194,7 @@ def slots_at(path: str, names: Iterable[str]) -> tuple[str, ...]:
 
 def _is_known(layer: Any) -> bool:
     """Whether it and what it holds are Keras' own, or ours, which build from the shapes that they were built for."""
-    held = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else [layer]
+    held = all_layers(layer) if isinstance(layer, keras.layers.Layer) else [layer]
     return all(is_of_keras_or_ours(one) for one in held)
 
 
@@ -205,7 +205,7 @@ def is_graph(layer: Any) -> bool:
 
 def graph_of(model: Any) -> Any:
     """Return the Functional model that a Sequential one holds."""
-    return model._functional if isinstance(model, keras.Sequential) else model
+    return functional_of(model)
 
 
 def variables_of(layer: Any) -> dict[str, Any]:
@@ -241,8 +241,8 @@ def _refuse(model: keras.Model) -> None:
     for path, layer in layers_of(model):
         if not isinstance(layer, keras.layers.Layer):
             continue
-        made = keras.tree.flatten([node.output_tensors for node in layer._inbound_nodes])
-        if any(getattr(tensor, "_keras_mask", None) is not None for tensor in made):
+        made = keras.tree.flatten([node.output_tensors for node in calls_of(layer)])
+        if any(mask_of(tensor) is not None for tensor in made):
             raise ModelError(f"A population does not follow masks. Received: {path!r}, which makes one")
         if layer.activity_regularizer is not None:
             raise ModelError(f"A population regularizes weights, not activities. Received: {path!r}")
@@ -257,7 +257,7 @@ def _refuse(model: keras.Model) -> None:
 def _refuse_shared(model: keras.Model) -> None:
     paths: dict[int, str] = {}
     for path, layer in layers_of(model):
-        for part in layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else ():
+        for part in all_layers(layer) if isinstance(layer, keras.layers.Layer) else ():
             if paths.setdefault(id(part), path) != path:
                 raise ModelError(
                     "A population has no layer that a model and one inside of it share. "

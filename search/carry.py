@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acts.compat import states_by_attribute
 from keras_acts.errors import ModelError
 
 from .blueprint import layers_of, variables_of
@@ -181,15 +182,8 @@ def _optimizer_contents(
 
 def per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:
     """Return the optimizer's lists of one state for each trained variable, by attribute: momentums, velocities, …."""
-    mine = {id(v) for v in optimizer.variables}
-    return {
-        name: list(states)
-        for name, states in vars(optimizer).items()
-        if name != "_variables"
-        and isinstance(states, list)
-        and len(states) == count
-        and all(id(state) in mine for state in states)
-    }
+    by_attribute = states_by_attribute(optimizer)
+    return {name: states for name, states in by_attribute.items() if len(states) == count}
 
 
 def _of_all(optimizer: Any, states: dict[str, list[Any]]) -> list[Any]:

@@ -10,9 +10,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.saving import saving_lib
-from keras.src.utils import file_utils
+
+from keras_acts.compat import file_utils, saving_lib, set_global
 
 from .carry import Contents
 
@@ -69,7 +68,7 @@ def save_weights(model: keras.Model, path: str) -> None:
     """
     with contextlib.suppress(AttributeError, ValueError):  # there need not be such a function, or such a kind
         for kind in ("Layer", "Functional", "Sequential", "Operation", "Metric", "Optimizer", "Loss"):
-            global_state.set_global_attribute(f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind))
+            set_global(f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind))
     model.save_weights(path)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_acts.compat import clip_by_norm, replace_clipping
+
 Tensor = Any
 
 
@@ -20,17 +22,15 @@ def clip_per_slot(optimizer: Any, rows: dict[int, tuple[int, int]], slots: int) 
     if not (optimizer.clipnorm or optimizer.global_clipnorm):
         return
 
-    def apply(gradients: list[Tensor], variables: list[Any]) -> None:
-        # Keras clips after it has left out variables without a gradient, and added up accumulated ones
-        optimizer._clip_gradients = lambda found: _clipped(optimizer, found, [rows[id(v)] for v in variables], slots)
-        type(optimizer)._backend_apply_gradients(optimizer, gradients, variables)
+    def clip(gradients: list[Tensor], variables: list[Any]) -> list[Tensor]:
+        return _clipped(optimizer, gradients, [rows[id(v)] for v in variables], slots)
 
-    optimizer._backend_apply_gradients = apply
+    replace_clipping(optimizer, clip)
 
 
 def _clipped(optimizer: Any, gradients: list[Tensor], rows: list[tuple[int, int]], slots: int) -> list[Tensor]:
     if optimizer.clipnorm:
-        return [optimizer._clip_by_norm(g, tuple(range(1, len(g.shape)))) for g in gradients]
+        return [clip_by_norm(optimizer, g, tuple(range(1, len(g.shape)))) for g in gradients]
     limit, squares = optimizer.global_clipnorm, ops.zeros((slots,), gradients[0].dtype)
     for gradient, (start, stop) in zip(gradients, rows, strict=True):
         square = ops.sum(ops.square(gradient), tuple(range(1, len(gradient.shape))))

@@ -11,8 +11,16 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
+from keras_acts.compat import (
+    compiled_with,
+    exclude_names_from_decay,
+    excluded_from_decay,
+    function_arguments,
+    get_global,
+    given_learning_rate,
+    wrapped_function,
+)
 from keras_acts.errors import ModelError
 
 from .own_training import set_on_object
@@ -33,7 +41,7 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
             return fresh_metric(value)
         return optimizer_like(value) if isinstance(value, keras.optimizers.Optimizer) else value
 
-    return keras.tree.map_structure(fresh, dict(model._compile_config.config))
+    return keras.tree.map_structure(fresh, dict(compiled_with(model)))
 
 
 def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -56,7 +64,7 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
 
 def _optimizer_again(optimizer: Any) -> Any:
     """An optimizer of the same config."""
-    rate = getattr(optimizer, "_learning_rate", None)
+    rate = given_learning_rate(optimizer)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         config = _changed(optimizer, inner_optimizer=keras.optimizers.SGD()).get_config()
         made = type(optimizer).from_config(config)
@@ -81,15 +89,15 @@ def _keep_excluded(optimizer: Any, made: Any) -> None:
     for name, inner in vars(optimizer).items():
         if isinstance(inner, keras.optimizers.Optimizer) and inner is not optimizer:
             _keep_excluded(inner, getattr(made, name))
-    if getattr(optimizer, "_exclude_from_weight_decay", None):
+    variables, pattern = excluded_from_decay(optimizer)
+    if variables:
         raise ModelError(
             "What is excluded from weight decay must be told by names: exclude_from_weight_decay(var_names=[...]). "
             f"Received: an optimizer with a list of variables, {optimizer.name!r}"
         )
     # what `exclude_from_weight_decay(var_names=...)` keeps, and no config tells
-    if getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None:
-        made._exclude_from_weight_decay = set()
-        made._exclude_from_weight_decay_pattern = optimizer._exclude_from_weight_decay_pattern
+    if pattern is not None:
+        exclude_names_from_decay(made, pattern)
 
 
 def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
@@ -103,7 +111,7 @@ def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
         raise _not_again(metric, f"{', '.join(sorted(found))} was set on the metric itself: write a subclass")
     if kind is keras.metrics.MeanMetricWrapper:
         # its config names the function, and Keras finds functions of its own and registered ones only
-        return kind(metric._fn, name=metric.name, dtype=metric.dtype, **metric._fn_kwargs)
+        return kind(wrapped_function(metric), name=metric.name, dtype=metric.dtype, **function_arguments(metric))
     try:
         config = metric.get_config()
         missing = _untold(metric, config)
@@ -126,7 +134,7 @@ def first_metric_names() -> Iterator[None]:
     It numbers those without a name of their own, so that an objective would name that of one model only. KerasTuner
     clears Keras' session for it, which forgets more than that.
     """
-    counts = global_state.get_global_attribute("object_name_uids", collections.defaultdict(int), set_to_default=True)
+    counts = get_global("object_name_uids", collections.defaultdict(int), set_to_default=True)
     kinds = {auto_name(kind.__name__) for kind in _derived(keras.metrics.Metric)}
     kinds -= {auto_name(kind.__name__) for kind in _derived(keras.Operation)}  # "mean" may name a node of a graph too
     before = {name: counts.pop(name) for name in kinds & counts.keys()}

@@ -7,6 +7,7 @@ import platform
 
 import keras
 
+from keras_acts.compat import onednn_is_on
 from keras_acts.errors import SearchError
 
 
@@ -50,6 +51,4 @@ def lacks_onednn() -> bool:
     """Whether TensorFlow could train with oneDNN on this CPU, and does not."""
     if keras.backend.backend() != "tensorflow" or platform.machine().lower() not in ("x86_64", "amd64"):
         return False
-    from tensorflow.python.util import _pywrap_util_port  # there is no public way to ask
-
-    return not _pywrap_util_port.IsMklEnabled()
+    return not onednn_is_on()

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from . import savedmodel
@@ -71,7 +72,7 @@ def write(
 
 def _modules(model: keras.Model) -> Sequence[str]:
     """The modules that the user's own objects come from."""
-    objects = [*map(type, model._flatten_layers()), *keras.saving.get_custom_objects().values()]
+    objects = [*map(type, all_layers(model)), *keras.saving.get_custom_objects().values()]
     names = {getattr(found, "__module__", None) or "" for found in objects}
     ours = ("", "__main__", "builtins")
     return sorted(name for name in names if name.partition(".")[0] not in (*ours, "keras", "keras_acts"))

@@ -8,9 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import keras
-from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter, can_convert_arrays
-from keras.src.trainers.data_adapters.array_slicing import convert_to_sliceable, train_validation_split
 
+from keras_acts.compat import (
+    ArrayDataAdapter,
+    can_convert_arrays,
+    convert_to_sliceable,
+    train_validation_split,
+)
 from keras_acts.errors import ModelError
 
 from .seeding import isolated_seed

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
-from keras.src.models.functional import Functional  # Keras exports no name for it
+
+from keras_acts.compat import Functional, functional_of, nodes_by_depth
 
 MODELS = (keras.Sequential, Functional)
 # what leaves a value what it is: another shape, another place, another scale
@@ -58,7 +59,7 @@ class Graph:
     def __init__(self, model: keras.Model):
         self._numbers = itertools.count()
         self.calls: list[Call] = []
-        functional = _functional(model)
+        functional = functional_of(model)
         inputs = [next(self._numbers) for _ in functional.inputs]
         self._outputs = set(self._expand(functional, inputs, ""))
         self._readers: dict[int, list[Call]] = defaultdict(list)
@@ -72,8 +73,9 @@ class Graph:
     def _expand(self, model: Any, inputs: Sequence[int], prefix: str) -> list[int]:
         """Add the calls of `model` on the values `inputs`, and return the values of its outputs."""
         values = dict(zip(map(id, model.inputs), inputs, strict=True))
-        depths = sorted(model._nodes_by_depth, reverse=True)
-        for node in itertools.chain.from_iterable(model._nodes_by_depth[depth] for depth in depths):
+        nodes = nodes_by_depth(model)
+        depths = sorted(nodes, reverse=True)
+        for node in itertools.chain.from_iterable(nodes[depth] for depth in depths):
             if node.is_input:
                 continue
             read = tuple(values[id(tensor)] for tensor in node.input_tensors)
@@ -82,7 +84,7 @@ class Graph:
                 layer = layer.layer
                 path = f"{path}/{layer.name}"
             if isinstance(layer, MODELS):
-                made = self._expand(_functional(layer), read, f"{path}/")
+                made = self._expand(functional_of(layer), read, f"{path}/")
             else:
                 made = [next(self._numbers) for _ in node.outputs]
                 shape = tuple(node.outputs[0].shape)
@@ -117,10 +119,6 @@ class Graph:
                 seen.add(value)
                 yield value
                 waiting += [made for reader in self._readers[value] if _passive(reader) for made in reader.outputs]
-
-
-def _functional(model: Any) -> Any:
-    return model._functional if isinstance(model, keras.Sequential) else model
 
 
 def parts_of(layer: Any) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from keras_acts.compat import all_layers, given_learning_rate
+
 from .device import gpus
 
 
@@ -26,9 +28,9 @@ def unoptimized(layers: Iterable[Any], optimizer: Any) -> Iterator[None]:
         layers: of the model.
         optimizer: of the model, if it has one.
     """
-    inner = (part for layer in layers if isinstance(layer, keras.Layer) for part in layer._flatten_layers())
+    inner = (part for layer in layers if isinstance(layer, keras.Layer) for part in all_layers(layer))
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in inner)
-    schedule = isinstance(getattr(optimizer, "_learning_rate", None), keras.optimizers.schedules.LearningRateSchedule)
+    schedule = isinstance(given_learning_rate(optimizer), keras.optimizers.schedules.LearningRateSchedule)
     if recurrent or schedule or keras.backend.backend() != "tensorflow" or gpus():
         yield
         return

@@ -10,6 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acts.compat import all_layers, wrapped_function
+
 from . import carry
 from .labels import are_shares
 from .objective import metrics_of
@@ -128,7 +130,7 @@ def _sums(metric: str, model: keras.Model) -> bool:
     if _is_loss(metric, model):
         losses = keras.tree.flatten(model.loss)
     else:
-        losses = [getattr(metrics_of(model).get(metric), "_fn", None)]
+        losses = [wrapped_function(metrics_of(model).get(metric))]
     return any(getattr(loss, "reduction", None) == "sum" for loss in losses)
 
 
@@ -139,7 +141,7 @@ def _penalized(model: keras.Model, data: Any) -> bool:
     """
     if {"compute_loss", "test_step"} & set(own_methods(model)) or model.losses:
         return True
-    if any(getattr(layer, "activity_regularizer", None) is not None for layer in model._flatten_layers()):
+    if any(getattr(layer, "activity_regularizer", None) is not None for layer in all_layers(model)):
         return True
     x = data[0] if isinstance(data, tuple | list) else next(iter(data))[0]
     model(keras.tree.map_structure(lambda part: part[:1], x), training=False)

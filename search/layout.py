@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_acts.compat import attach_logits, logits_of
+
 Tensor = Any
 
 SHARED, SEEDED, STACKED, FOLDED = "shared", "seeded", "stacked", "folded"
@@ -111,8 +113,9 @@ def with_logits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     Keras' cross-entropies look for them: without, the gradient of a saturated softmax or sigmoid is 0.
     """
     y = function(x)
-    if hasattr(x, "_keras_logits"):
-        y._keras_logits = function(x._keras_logits)
+    logits = logits_of(x)
+    if logits is not None:
+        attach_logits(y, function(logits))
     return y
 
 

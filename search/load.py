@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acts.compat import reloaded_object
 from keras_acts.errors import DataError, ExportError
 
 from . import model_card
@@ -55,7 +56,7 @@ class LoadedModel(keras.layers.TFSMLayer):
         given = _cast(as_given, specs)
         if not allow_nan:
             _check_no_gaps(given)  # arrays of objects show theirs only as numbers
-        run = self._reloaded_obj.signatures[name]
+        run = reloaded_object(self).signatures[name]
         count = len(next(iter(given.values())))
         parts = [
             run(**{key: keras.ops.convert_to_tensor(value[start : start + batch_size]) for key, value in given.items()})

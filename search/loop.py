@@ -10,6 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_acts.compat import recomputes
+
 from .blueprint import Blueprint, variables_of
 from .layout import SEEDED, SHARED, STACKED, Batch, with_free_axis
 from .members import Choice, Group
@@ -186,4 +188,4 @@ def _run(
 
 def _runs_as_written(layer: Any) -> bool:
     """Whether Keras calls nothing but the layer's `call`: it is not quantized, nothing is computed twice."""
-    return layer.dtype_policy.quantization_mode is None and getattr(layer, "_remat_mode", None) is None
+    return layer.dtype_policy.quantization_mode is None and not recomputes(layer)

@@ -8,8 +8,17 @@ from typing import Any, NoReturn
 
 import keras
 import keras_tuner
-from keras.src.trainers.compile_utils import CompileMetrics
 
+from keras_acts.compat import (
+    CompileMetrics,
+    compiled_with,
+    direction_attribute,
+    flat_metrics,
+    has_outputs_struct,
+    loss_metrics_of,
+    outputs_struct,
+    wrapped_function,
+)
 from keras_acts.errors import SearchError
 
 from .blueprint import graph_of, is_graph
@@ -43,11 +52,11 @@ def direction_of(metric: Any) -> str | None:
     A metric's own class says it, as it does to Keras' `EarlyStopping`; a class of the user's says what the one says
     that it is derived from. Of a function wrapped as a metric it is known if it is Keras', or a loss.
     """
-    declared = {"up": "max", "down": "min"}.get(getattr(metric, "_direction", None) or "")
+    declared = {"up": "max", "down": "min"}.get(direction_attribute(metric) or "")
     if declared is not None:
         return declared
     if type(metric) is keras.metrics.MeanMetricWrapper:
-        return _direction_of_function(getattr(metric, "_fn", None))
+        return _direction_of_function(wrapped_function(metric))
     if isinstance(metric, _classes(_MORE)):
         return "max"
     return "min" if isinstance(metric, _classes(_LESS)) else None
@@ -84,7 +93,7 @@ def metrics_of(model: Any, graph: Any = None) -> dict[str, Any]:
 
 
 def _compiled_metrics(model: Any, graph: Any = None) -> dict[str, Any]:
-    given = getattr(getattr(model, "_compile_config", None), "config", None) or {}
+    given = compiled_with(model)
     # Keras 3.12 writes into the containers that it is given
     metrics, weighted = (
         keras.tree.map_structure(lambda part: part, given.get(name)) for name in ("metrics", "weighted_metrics")
@@ -94,7 +103,7 @@ def _compiled_metrics(model: Any, graph: Any = None) -> dict[str, Any]:
     graph = graph or _graph(model)
     outputs: Any = keras.KerasTensor((None, 2))
     if graph is not None:
-        outputs = keras.tree.map_structure(lambda y: keras.KerasTensor(y.shape, y.dtype), graph._outputs_struct)
+        outputs = keras.tree.map_structure(lambda y: keras.KerasTensor(y.shape, y.dtype), outputs_struct(graph))
     resolved = CompileMetrics(metrics, weighted, output_names=None if graph is None else graph.output_names)
     try:
         # what the labels look like decides which accuracy "accuracy" is, but not what it is called
@@ -107,22 +116,19 @@ def _compiled_metrics(model: Any, graph: Any = None) -> dict[str, Any]:
 def _graph(model: Any) -> Any:
     """The model's graph; None if it has none, or none yet."""
     graph = graph_of(model) if is_graph(model) else None
-    return graph if hasattr(graph, "_outputs_struct") else None
+    return graph if has_outputs_struct(graph) else None
 
 
 def _own_metrics(model: Any) -> list[Any]:
     """The metrics that the model, or a layer in it, holds itself."""
-    tracker = getattr(model, "_loss_tracker", None)
-    of_outputs = getattr(getattr(model, "_compile_loss", None), "metrics", None) or []
-    compiled = {id(tracker), *map(id, of_outputs)}
+    compiled = set(map(id, loss_metrics_of(model)))
     return [m for m in model.metrics if id(m) not in compiled and not isinstance(m, CompileMetrics)]
 
 
 def named_metrics(resolved: CompileMetrics) -> dict[str, Any]:
     """Return the metrics of a `CompileMetrics` that is built, by the names that Keras gives them; it is used up."""
-    for metrics in (*resolved._flat_metrics, *resolved._flat_weighted_metrics):
-        if metrics:
-            metrics.metrics = [_Named(metric) for metric in metrics.metrics]
+    for metrics in flat_metrics(resolved):
+        metrics.metrics = [_Named(metric) for metric in metrics.metrics]
     return dict(resolved.result())
 
 
@@ -270,14 +276,14 @@ def _has_several_outputs(model: keras.Model) -> bool:
     if graph is not None:
         return len(graph.output_names) > 1
     # the outputs of a model without a graph are told by its metrics
-    given = (getattr(getattr(model, "_compile_config", None), "config", None) or {}).get("metrics")
+    given = (compiled_with(model)).get("metrics")
     return isinstance(given, dict) and len(given) > 1
 
 
 def _is_main_accuracy(metric: Any) -> bool:
     if isinstance(metric, _classes(_MAIN_ACCURACIES)):
         return True
-    function = getattr(metric, "_fn", None) if type(metric) is keras.metrics.MeanMetricWrapper else None
+    function = wrapped_function(metric) if type(metric) is keras.metrics.MeanMetricWrapper else None
     mains = [getattr(keras.metrics, auto_name(name)) for name in _MAIN_ACCURACIES]
     return any(function is main for main in mains)
 
@@ -285,6 +291,6 @@ def _is_main_accuracy(metric: Any) -> bool:
 def is_share(metric: Any) -> bool:
     """Whether a Keras metric is the share of samples that are right: an accuracy, a top-k one too."""
     accuracies = (name for name in _MORE if name.endswith("Accuracy"))
-    function = getattr(metric, "_fn", None) if type(metric) is keras.metrics.MeanMetricWrapper else None
+    function = wrapped_function(metric) if type(metric) is keras.metrics.MeanMetricWrapper else None
     known = (getattr(keras.metrics, name) for name in _FUNCTIONS_OF_MORE if name.endswith("accuracy"))
     return isinstance(metric, _classes(accuracies)) or any(function is one for one in known)

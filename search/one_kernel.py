@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from keras_acts.compat import index_in, moments, replace_update_of_all
+
 Tensor = Any
 
 
@@ -37,11 +39,11 @@ def one_kernel(optimizer: Any) -> bool:
                     tf.pow(tf.cast(optimizer.beta_1, dtype), step),
                     tf.pow(tf.cast(optimizer.beta_2, dtype), step),
                 )
-            index = optimizer._get_variable_index(variable)
+            momentum, velocity = moments(optimizer, index_in(optimizer, variable))
             tf.raw_ops.ResourceApplyAdam(
                 var=value.handle,
-                m=optimizer._momentums[index].value.handle,
-                v=optimizer._velocities[index].value.handle,
+                m=momentum.value.handle,
+                v=velocity.value.handle,
                 beta1_power=powers[dtype][0],
                 beta2_power=powers[dtype][1],
                 lr=tf.cast(learning_rate, dtype),
@@ -51,5 +53,5 @@ def one_kernel(optimizer: Any) -> bool:
                 grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
             )
 
-    optimizer._backend_update_step = update
+    replace_update_of_all(optimizer, update)
     return True

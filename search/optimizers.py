@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_acts.compat import all_layers, calls_of
 from keras_acts.errors import ModelError
 
 from .known import is_of_keras_or_ours
@@ -44,7 +45,7 @@ def check_optimizer(optimizer: Any, trained: Iterable[keras.layers.Layer]) -> No
 
 def _looks_up(layer: Any) -> bool:
     """Whether a layer trains a table that it takes rows of: an Embedding, one inside, or a user's own."""
-    parts = [part for part in layer._flatten_layers() if part.trainable_variables]
+    parts = [part for part in all_layers(layer) if part.trainable_variables]
     if any(isinstance(part, keras.layers.Embedding) for part in parts):
         return True
     if all(is_of_keras_or_ours(part) for part in parts):
@@ -67,7 +68,7 @@ def _gradients(layer: Any) -> list[Any]:
     """The symbolic gradients of a layer's trained variables, for its inputs as they are in the model."""
     import tensorflow as tf
 
-    called = layer._inbound_nodes[0].arguments
+    called = calls_of(layer)[0].arguments
     arguments = (called.args, called.kwargs)
     leaves = keras.tree.flatten(arguments)
     given = [x for x in leaves if isinstance(x, keras.KerasTensor)]

@@ -6,9 +6,8 @@ import math
 from typing import Any
 
 import keras_tuner
-from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
+from .kerastuner import Choice, HyperParameter, Trial, TrialStatus
 from .objective import checked_objectives
 from .seeding import Stream, derive
 

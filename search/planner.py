@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import keras
 import psutil
 
+from keras_acts.compat import gpu_memory_limit
+
 from .blueprint import layers_of, variables_of
 from .device import gpus
 from .graph import Graph
@@ -137,10 +139,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _free_on_gpu() -> int:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
-        from tensorflow.python.client import device_lib  # the only place where TensorFlow says how much it will take
 
-        limit = next(d.memory_limit for d in device_lib.list_local_devices() if d.device_type == "GPU")
-        return int(limit - tf.config.experimental.get_memory_info("GPU:0")["current"])
+        return int(gpu_memory_limit() - tf.config.experimental.get_memory_info("GPU:0")["current"])
     import jax
 
     stats: dict[str, Any] = jax.local_devices()[0].memory_stats()

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.utils.tracking import no_automatic_dependency_tracking
 
+from keras_acts.compat import compiled_with, no_automatic_dependency_tracking, outputs_struct, run_through_graph
 from keras_acts.errors import ModelError
 from keras_acts.lowering import uncompiled
 
@@ -124,7 +124,8 @@ class PopulationModel(keras.Model):
         """The outputs of all slots without their values, (P, B, ...) each."""
         slots = len(self.members)
         graph = self._state.graph
-        return keras.tree.map_structure(lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), graph._outputs_struct)
+        outputs = outputs_struct(graph)
+        return keras.tree.map_structure(lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), outputs)
 
     def _faster_under_xla(self) -> bool:
         plans = [layer.plan for layer in self.stacked]
@@ -151,7 +152,7 @@ class PopulationModel(keras.Model):
 
             return nested if is_graph(op) else layer
 
-        return graph._run_through_graph(batches, operation_fn=operation)
+        return run_through_graph(graph, batches, operation)
 
     def _public(self, x: Tensor) -> Tensor:
         """From inside order to public order, along the first axis."""
@@ -185,7 +186,7 @@ class PopulationModel(keras.Model):
             options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
         if keras.backend.backend() == "tensorflow":
-            self._compile_config.config["jit_compile"] = jit
+            compiled_with(self)["jit_compile"] = jit
         self._state.rates = None
         slots = len(self.members)
         self._loss_tracker = SlotLossMean(slots, name="loss")

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_acts.compat import calls_of, run_through_graph
+
 from .blueprint import graph_of, is_graph, layers_of, slots_at
 from .known import is_of_keras
 
@@ -34,13 +36,13 @@ def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]
                 shared = all(x.shared for x in keras.tree.flatten((args, options)) if isinstance(x, _Shared))
                 # a layer that is called twice counts if it does each time
                 found[path] = found.get(path, True) and shared and not slots_at(path, names) and _never_changes(op)
-                outputs = op._inbound_nodes[0].output_tensors
+                outputs = calls_of(op)[0].output_tensors
                 made = [_Shared(found[path]) for _ in outputs]
                 return made[0] if len(made) == 1 else made
 
             return run
 
-        return graph._run_through_graph(inputs, operation_fn=operation)
+        return run_through_graph(graph, inputs, operation)
 
     graph = graph_of(model)
     through(graph, [_Shared(True) for _ in graph.inputs], "")

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras_tuner
 import numpy as np
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 import keras_acts
 from keras_acts.errors import SearchError
@@ -16,6 +15,7 @@ from keras_acts.errors import SearchError
 from .candidate import Candidate
 from .direction import more_is_better
 from .entries import read_activation
+from .kerastuner import Trial, TrialStatus
 from .objective import checked_objective
 from .oracle import ActivationOracle
 from .racing import Heat, Race, Rung, schedule

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from keras_acts.compat import decays, replace_weight_decay, restore_update_of_all
+
 Tensor = Any
 
 
@@ -23,7 +25,7 @@ def rate_per_slot(optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, 
     # on TensorFlow an update gets the variable that Keras' own holds
     known = {id(held): rows[id(v)] for v in variables for held in (v, v.value)}
     step = partial(type(optimizer).update_step, optimizer)  # not one with other rates
-    vars(optimizer).pop("_backend_update_step", None)  # `one_kernel` has one rate for all
+    restore_update_of_all(optimizer)  # `one_kernel` has one rate for all
 
     def column(variable: Any) -> Tensor:
         start, stop = known[id(variable)]
@@ -34,9 +36,9 @@ def rate_per_slot(optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, 
 
     def apply_weight_decay(decayed: list[Any]) -> None:
         for variable in decayed if optimizer.weight_decay is not None else ():
-            if optimizer._use_weight_decay(variable):
+            if decays(optimizer, variable):
                 decay = ops.cast(optimizer.weight_decay, variable.dtype)
                 variable.assign(variable - variable * decay * column(variable))
 
     optimizer.update_step = update_step
-    optimizer._apply_weight_decay = apply_weight_decay
+    replace_weight_decay(optimizer, apply_weight_decay)

@@ -8,8 +8,15 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.models.functional import Functional  # Keras exports no name for it
 
+from keras_acts.compat import (
+    Functional,
+    inner_lookup,
+    inputs_struct,
+    layers_held_by,
+    outputs_struct,
+    recorded_arguments,
+)
 from keras_acts.errors import ModelError
 
 from .known import as_written, is_of_keras
@@ -96,7 +103,7 @@ def _with_left_out(layer: Any, config: dict[str, Any], left_out: dict[str, Any],
 
 def _recorded(layer: Any) -> dict[str, Any] | None:
     """The arguments of a constructor as Keras recorded them; None where it did not."""
-    return getattr(getattr(layer, "_auto_config", None), "config", None)
+    return recorded_arguments(layer)
 
 
 def _bound(kind: Any, config: dict[str, Any], whole: bool) -> dict[str, Any] | None:
@@ -119,7 +126,7 @@ def sequential_again(model: keras.Sequential, layers: list[Any]) -> keras.Sequen
     Raises:
         ModelError: if the class does something in its own way, and its constructor takes other arguments than Keras'.
     """
-    first = model._layers[0]
+    first = layers_held_by(model)[0]
     inputs = [type(first).from_config(first.get_config())] if isinstance(first, keras.layers.InputLayer) else []
     return _of_class(model, keras.Sequential, {"layers": [*inputs, *layers]})
 
@@ -132,7 +139,7 @@ def functional_again(model: Any, made: Any) -> Any:
     """
     if type(made) is type(model):
         return made
-    return _of_class(model, Functional, {"inputs": made._inputs_struct, "outputs": made._outputs_struct})
+    return _of_class(model, Functional, {"inputs": inputs_struct(made), "outputs": outputs_struct(made)})
 
 
 def _of_class(model: Any, base: Any, arguments: dict[str, Any]) -> Any:
@@ -222,5 +229,5 @@ def copy_assets(old: Any, new: Any) -> None:
 
 def _idf_weights(lookup: Any) -> Any:
     """The weights of a lookup's words; none where it has none."""
-    weights = getattr(getattr(lookup, "_lookup_layer", lookup), "idf_weights", None)
+    weights = getattr(inner_lookup(lookup), "idf_weights", None)
     return np.zeros(0) if weights is None else np.asarray(weights)

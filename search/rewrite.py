@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_acts.compat import layers_held_by, output_shape_argument, own_variables
 from keras_acts.errors import ModelError
 
 from .candidate import Candidate
@@ -189,7 +190,7 @@ class _Copy:
         if isinstance(layer, keras.layers.Lambda):
             # its config is made for files: it loses a lambda's globals, and cannot be read back
             config = keras.layers.Layer.get_config(layer)
-            return type(layer)(layer.function, layer._output_shape, layer.mask, layer.arguments, **config)
+            return type(layer)(layer.function, output_shape_argument(layer), layer.mask, layer.arguments, **config)
         parts = parts_of(layer)
         copies = {
             argument: [self.layer(one) for one in part] if isinstance(part, list) else self.layer(part)
@@ -217,7 +218,7 @@ class _Copy:
             if weights or not old.trainable or isinstance(old, keras.layers.Normalization):
                 self._copy_own_weights(old, new)
             copy_assets(old, new)
-            kept = [[part for part in layer._layers if id(part) not in self._replaced] for layer in (old, new)]
+            kept = [[part for part in layers_held_by(layer) if id(part) not in self._replaced] for layer in (old, new)]
             pairs = self._pairs(old, *kept)
         for pair in pairs:
             self.restore(*pair, weights)
@@ -239,7 +240,7 @@ class _Copy:
 
     def _copy_own_weights(self, old: Any, new: Any) -> None:
         """Copy the weights of a layer itself, not of layers inside; another activation has none to copy."""
-        values, places = (layer._trainable_variables + layer._non_trainable_variables for layer in (old, new))
+        values, places = map(own_variables, (old, new))
         if [v.shape for v in values] == [v.shape for v in places]:
             for value, place in zip(values, places, strict=True):
                 place.assign(value)

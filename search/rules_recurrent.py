@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 from keras import layers, ops
-from keras.src.backend import rnn  # as Keras' own layers loop over time; ops.scan is slower, and fails under XLA
+
+from keras_acts.compat import rnn
 
 from .grouped import everywhere
 from .layout import SHARED, STACKED, Batch

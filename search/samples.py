@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from . import savedmodel
@@ -122,7 +123,7 @@ def _dtype(spec: Any) -> Any:
 def _words(model: keras.Model) -> list[str]:
     """The words that the model's lookups know: some take no others."""
     kinds = (keras.layers.StringLookup, keras.layers.TextVectorization)
-    lookups = [layer for layer in model._flatten_layers() if isinstance(layer, kinds)]
+    lookups = [layer for layer in all_layers(model) if isinstance(layer, kinds)]
     known = [lookup.get_vocabulary(include_special_tokens=False) for lookup in lookups]
     return sorted({str(word) for vocabulary in known for word in vocabulary}) or ["word"]
 

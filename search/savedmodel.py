@@ -15,10 +15,18 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.export.export_utils import get_input_signature  # knows the inputs of every kind of model
-from keras.src.models.functional import Functional  # Keras exports no name for it
-from keras.src.utils.naming import to_snake_case
 
+from keras_acts.compat import (
+    Functional,
+    all_layers,
+    functional_of,
+    get_input_signature,
+    operation_behind,
+    outputs_struct,
+    to_snake_case,
+    track_resources,
+    trackable_of,
+)
 from keras_acts.errors import ExportError
 from keras_acts.serving import serving
 
@@ -59,14 +67,14 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
 
 def in_float32(model: keras.Model) -> keras.Model:
     """Return the model in float32: most clients of a SavedModel cannot run half precision."""
-    if not any(_other_floats(layer.compute_dtype) for layer in model._flatten_layers()):
+    if not any(_other_floats(layer.compute_dtype) for layer in all_layers(model)):
         return model
     if not isinstance(model, keras.Sequential | Functional):
         raise ExportError(
             f"A subclassed model must be built in float32 to be exported. Received: {type(model).__name__} "
             f"with the dtype policy {model.dtype_policy.name}"
         )
-    known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    known = {type(layer).__name__: type(layer) for layer in all_layers(model)}
     # by way of a file, which holds all of a model's state: weights and vocabularies
     with tempfile.TemporaryDirectory(prefix="keras-acts-") as folder, keras.saving.custom_object_scope(known):
         saved, changed = Path(folder, "model.keras"), Path(folder, "float32.keras")
@@ -80,7 +88,7 @@ def in_float32(model: keras.Model) -> keras.Model:
                 f"A model that is not in float32 must be one that Keras can save and load. Received: {model.name!r} "
                 f"with the dtype policy {model.dtype_policy.name} ({reason_of(error)})"
             ) from error
-    left = {layer.name: layer.compute_dtype for layer in copy._flatten_layers() if _other_floats(layer.compute_dtype)}
+    left = {layer.name: layer.compute_dtype for layer in all_layers(copy) if _other_floats(layer.compute_dtype)}
     if left:
         raise ExportError(
             "Every layer of a model that is exported must take the dtype policy of its config, or the global one. "
@@ -150,7 +158,7 @@ def output_names(model: keras.Model) -> list[str] | None:
     """
     if not isinstance(model, keras.Sequential | Functional):
         return None
-    outputs = getattr(model, "_functional", model)._outputs_struct
+    outputs = outputs_struct(functional_of(model))
     return _names_of(outputs)
 
 
@@ -164,7 +172,7 @@ def _key(path: tuple[Any, ...]) -> str | None:
 
 
 def _layer_name(tensor: Any) -> str | None:
-    operation = getattr(getattr(tensor, "_keras_history", None), "operation", None)
+    operation = operation_behind(tensor)
     if operation is None:
         return None
     # without a name Keras counts: dense, dense_1, …, which would differ from process to process
@@ -246,13 +254,13 @@ def write(
     archive = keras.export.ExportArchive()  # finds variables and lookup tables
     archive.track(model)
     archive.add_endpoint("serve", serving()(serve), keras.tree.pack_sequence_as(struct, list(specs.values())))
-    archive._filter_and_track_resources()
+    track_resources(archive)
     call = tf.function(serving()(named), input_signature=[specs], autograph=False)
     signatures = {"serving_default": call, "serve": call}
     if classes:
         signatures["classify"] = tf.function(serving()(classify), input_signature=[specs], autograph=False)
     # not write_out: it would call the outputs output_0, output_1, …
-    tf.saved_model.save(archive._tf_trackable, str(folder), signatures=signatures)
+    tf.saved_model.save(trackable_of(archive), str(folder), signatures=signatures)
     return outputs
 
 

@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
+
+from keras_acts.compat import get_global, set_global, tensorflow_random_state
 
 # Keras and TensorFlow have no public way to read their random state; these are the names under which Keras keeps it
 _GENERATOR = "global_seed_generator"
@@ -62,30 +62,16 @@ def sequence(seed: int, stream: Stream, *path: int) -> np.random.SeedSequence:
 def isolated_seed(seed: int) -> Iterator[None]:
     """Seed Python, NumPy, Keras and TensorFlow inside the scope, and restore the state of each afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
-    keras_state = {name: global_state.get_global_attribute(name) for name in _KERAS_STATE}
-    context = _tensorflow_context()
-    tensorflow_seed, stream = context._seed, _stream(context)
+    keras_state = {name: get_global(name) for name in _KERAS_STATE}
+    # set_random_seed seeds TensorFlow under every backend, because tf.data shuffles
+    restore_tensorflow = tensorflow_random_state()
     keras.utils.set_random_seed(seed)
-    global_state.set_global_attribute(_GENERATOR, None)  # older versions of Keras keep the generator
+    set_global(_GENERATOR, None)  # older versions of Keras keep the generator
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
         for name, value in keras_state.items():
-            global_state.set_global_attribute(name, value)
-        context._set_global_seed(tensorflow_seed)
-        if stream is not None:
-            context._rng.setstate(stream)
-
-
-def _stream(context: Any) -> Any:
-    # TensorFlow makes the stream of operation seeds only when a seed is set
-    return context._rng.getstate() if getattr(context, "_rng", None) is not None else None
-
-
-def _tensorflow_context() -> Any:
-    # set_random_seed seeds TensorFlow under every backend, because tf.data shuffles
-    from tensorflow.python.eager import context
-
-    return context.context()
+            set_global(name, value)
+        restore_tensorflow()

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_acts.compat import all_layers, compiled_with
 from keras_acts.errors import SearchError
 
 from .fingerprints import body_of, code_of, is_function, is_of_a_library, of_array, of_plain, python_function
@@ -86,7 +87,7 @@ def describe_model(model: Any) -> Any:
 def describe_training(model: keras.Model) -> dict[str, Any]:
     """Return what a model was compiled with: optimizer, its settings, loss, metrics."""
     # not by `get_compile_config`, which raises where something cannot be saved; a search saves none of it
-    given = getattr(getattr(model, "_compile_config", None), "config", None) or {}
+    given = compiled_with(model)
     return {name: describe_value(value) for name, value in given.items()}
 
 
@@ -120,7 +121,7 @@ class _Description:
         if isinstance(layer, keras.Model):
             return [kind, shapes, self.model(layer)]
         # no config tells what a function does
-        parts = layer._flatten_layers() if isinstance(layer, keras.layers.Layer) else [layer]
+        parts = all_layers(layer) if isinstance(layer, keras.layers.Layer) else [layer]
         functions = [found for part in parts if (found := self.functions(part))]
         config = _config(layer)
         own = self.value(config) if config else self.attributes(layer, vars(keras.layers.Layer()))

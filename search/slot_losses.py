@@ -9,11 +9,18 @@ from typing import Any
 
 import keras
 from keras import losses, ops
-from keras.src.losses.loss import squeeze_or_expand_to_same_rank
-from keras.src.losses.losses import LossFunctionWrapper
-from keras.src.metrics.reduction_metrics import reduce_to_samplewise_values
-from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 
+from keras_acts.compat import (
+    CompileLoss,
+    CompileMetrics,
+    LossFunctionWrapper,
+    copy_direction,
+    flat_metrics,
+    function_arguments,
+    reduce_to_samplewise_values,
+    squeeze_or_expand_to_same_rank,
+    wrapped_function,
+)
 from keras_acts.errors import ModelError
 
 from .compiling import fresh_metric
@@ -65,9 +72,8 @@ class SlotMetrics(CompileMetrics):
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Resolve the metrics, then make each one of all slots."""
         super().build(_first_slot(y_true), _first_slot(y_pred))
-        for metrics in (*self._flat_metrics, *self._flat_weighted_metrics):
-            if metrics:
-                metrics.metrics = [_slot_metric(metric, self.slots) for metric in metrics.metrics]
+        for metrics in flat_metrics(self):
+            metrics.metrics = [_slot_metric(metric, self.slots) for metric in metrics.metrics]
 
 
 class SlotMean(keras.metrics.Metric):
@@ -111,7 +117,7 @@ class _SlotFunctionMean(SlotMean):
 
     def __init__(self, metric: keras.metrics.MeanMetricWrapper, slots: int):
         super().__init__(slots, name=metric.name, dtype=metric.dtype)
-        self.function, self.options = metric._fn, metric._fn_kwargs
+        self.function, self.options = wrapped_function(metric), function_arguments(metric)
 
     def update_state(  # type: ignore[override]
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None
@@ -156,10 +162,9 @@ class _SlotCopies(keras.metrics.Metric):
 
 def _slot_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
     plain = isinstance(metric, keras.metrics.MeanMetricWrapper) and as_written(metric)
-    at_once = plain and metric._fn in _LAST_AXIS_METRICS and _on_last_axis(metric._fn_kwargs)
+    at_once = plain and wrapped_function(metric) in _LAST_AXIS_METRICS and _on_last_axis(function_arguments(metric))
     made = (_SlotFunctionMean if at_once else _SlotCopies)(metric, slots)
-    if hasattr(metric, "_direction"):  # "up" or "down": what is better
-        made._direction = metric._direction
+    copy_direction(made, metric)
     return made
 
 
@@ -172,7 +177,7 @@ class _SlotLoss:
         _refuse_state(loss)
         self.loss, self.name = loss, loss.name
         plain = isinstance(loss, LossFunctionWrapper) and as_written(loss)
-        self.at_once = plain and loss.fn in _LAST_AXIS_LOSSES and _on_last_axis(loss._fn_kwargs)
+        self.at_once = plain and loss.fn in _LAST_AXIS_LOSSES and _on_last_axis(function_arguments(loss))
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         if not self.at_once:
@@ -182,7 +187,7 @@ class _SlotLoss:
         y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
         y_true = ops.convert_to_tensor(y_true, dtype=dtype)
         y_true, y_pred = _same_rank(y_true, y_pred)
-        values = self.loss.fn(y_true, y_pred, **self.loss._fn_kwargs)  # (P, B, ...)
+        values = self.loss.fn(y_true, y_pred, **function_arguments(self.loss))  # (P, B, ...)
         return _reduced(values, sample_weight, self.loss.reduction, dtype)
 
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.lowering import uncompiled
 
 from .device import lacks_onednn
@@ -224,7 +225,7 @@ def _update(population: Any, gradients: list[Tensor | None]) -> None:
     for variable, value in zip(variables, before, strict=True):
         variable.assign(healthy.where(variable, variable, value))
     if optimizer.use_ema:  # when training ends, Keras gives each variable its average
-        for variable, average in zip(variables, optimizer._model_variables_moving_average, strict=True):
+        for variable, average in zip(variables, moving_averages(optimizer), strict=True):
             average.assign(healthy.where(variable, average, variable))
 
 
@@ -233,6 +234,6 @@ def _build(population: Any, data: Any, view: View) -> None:
     if not population.optimizer.built:
         population.optimizer.build(population.trainable_variables)
     _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-    for part in (population._compile_loss, population._compile_metrics):
+    for part in resolved_parts(population):
         if part is not None and not part.built and y is not None:
             part.build(view.specs(y), population.output_spec)

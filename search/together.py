@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras_tuner.src import utils
-from keras_tuner.src.engine.trial import Trial
 
+from keras_acts.compat import iterations_variable
 from keras_acts.errors import ModelError
 
 from . import carry, planner
@@ -22,6 +21,7 @@ from .direction import more_is_better
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
+from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
 from .members import Choice, Member, arrange
 from .population import PopulationModel
 from .prefix import frozen_prefix
@@ -262,7 +262,10 @@ class Together:
     def _save(self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any) -> None:
         """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
         _, groups = arrange(population.members)
-        contents, taken = carry.reader(population), int(keras.ops.convert_to_numpy(population.optimizer._iterations))
+        contents, taken = (
+            carry.reader(population),
+            int(keras.ops.convert_to_numpy(iterations_variable(population.optimizer))),
+        )
         files: dict[int, tuple[keras.Model, Checkpoints]] = {}
         for slot in chosen:
             job, inside = jobs[slot], population._state.positions[slot]
@@ -277,12 +280,12 @@ class Together:
                 files[kind] = model, Checkpoints(model)
             model, checkpoints = files[kind]
             # `iterations` may be a number of accumulated steps
-            own = {id(model.optimizer._iterations): round(taken * share[slot])}
+            own = {id(iterations_variable(model.optimizer)): round(taken * share[slot])}
             if job.rate is not None:
                 own[id(model.optimizer.learning_rate)] = job.rate
             found = [(variable, own.get(id(variable), value)) for variable, value in contents(inside, model)]
-            checkpoints.write(self._tuner._get_checkpoint_fname(job.trial.trial_id), found)
-            utils.save_json(self._tuner._get_build_config_fname(job.trial.trial_id), model.get_build_config())
+            checkpoints.write(checkpoint_file(self._tuner, job.trial.trial_id), found)
+            save_json(build_config_file(self._tuner, job.trial.trial_id), model.get_build_config())
 
 
 def _start_from(models: list[keras.Model], population: PopulationModel) -> None:

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 import keras
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from .direction import more_is_better
 from .evaluation import built
+from .kerastuner import Trial, TrialStatus
 from .members import Choice
 from .oracle import is_diverged
 from .progress import SearchProgress

@@ -14,8 +14,6 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-from keras_tuner.src.distribute import utils as dist_utils
-from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from keras_acts.errors import ModelError, SearchError
 
@@ -25,6 +23,7 @@ from .checks import check_every_epoch
 from .compiling import compile_arguments, first_metric_names
 from .evaluation import built
 from .hypermodel import ActivationHyperModel, takes_activation
+from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
 from .objective import check_direction, checked_objectives, needs_model
 from .oracle import DIVERGED, ActivationOracle
 from .ownership import check_project_name, clear_project
@@ -182,7 +181,7 @@ class ActivationTuner(keras_tuner.Tuner):
         kind = type(self)
         if self.population == 1:
             return ""
-        if self.distribution_strategy is not None or dist_utils.has_chief_oracle():
+        if self.distribution_strategy is not None or has_chief_oracle():
             return "a search is distributed"
         if type(self.hypermodel).fit is not keras_tuner.HyperModel.fit:
             return f"{type(self.hypermodel).__name__} has a fit of its own"
@@ -269,7 +268,7 @@ class ActivationTuner(keras_tuner.Tuner):
             model = built(model, self._inputs) if self._inputs is not None else model
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it starts afresh
-                model.load_weights(self._get_checkpoint_fname(hp.values["tuner/trial_id"]))
+                model.load_weights(checkpoint_file(self, hp.values["tuner/trial_id"]))
             optimizer = getattr(model, "optimizer", None)  # a hypermodel with a loop of its own may compile nothing
             if optimizer is not None and optimizer.built:  # then its state was loaded
                 model.compile(**compile_arguments(model))

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_acts.compat import standardize_inputs
+
 from .layout import SEEDED, SHARED, Batch, with_free_axis
 from .members import Member
 
@@ -29,10 +31,10 @@ class View:
     def inputs(self, graph: Any, inputs: Any, order: tuple[int, ...]) -> list[Batch]:
         """Return a model's inputs as its graph takes them; `order` is the inside one."""
         if self.places is None:
-            return [Batch(x, SHARED, self.slots) for x in graph._standardize_inputs(inputs)]
+            return [Batch(x, SHARED, self.slots) for x in standardize_inputs(graph, inputs)]
         inside, seeds = tuple(self.places[p] for p in order), max(self.places) + 1
         merged = keras.tree.map_structure(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]), inputs)
-        apart = [ops.reshape(x, (seeds, *with_free_axis(x, 0))) for x in graph._standardize_inputs(merged)]
+        apart = [ops.reshape(x, (seeds, *with_free_axis(x, 0))) for x in standardize_inputs(graph, merged)]
         return [Batch(x, SEEDED, self.slots, inside) for x in apart]
 
     def of_slots(self, values: Any) -> Any:

@@ -6,10 +6,10 @@ import copy
 from typing import Any
 
 import keras
-from keras_tuner.src.engine.trial import Trial
 
 from keras_acts.errors import ModelError
 
+from .kerastuner import Trial, copies_of_callbacks, set_tensorboard_folder
 from .seeding import Stream, derive, isolated_seed
 
 # they read the logs of an epoch, and may end the training
@@ -39,11 +39,11 @@ class Watching:
         self.shared = [copy.deepcopy(callback) for callback in callbacks if type(callback) in _SHARED]
         self.each: list[list[keras.callbacks.Callback]] = []
         for trial in trials:
-            own = tuner._deepcopy_callbacks([callback for callback in callbacks if type(callback) in _EACH])
+            own = copies_of_callbacks(tuner, [callback for callback in callbacks if type(callback) in _EACH])
             for callback in own:
                 if isinstance(callback, keras.callbacks.EarlyStopping):
                     callback.restore_best_weights = False  # the checkpoint has them
-            tuner._configure_tensorboard_dir(own, trial, execution)
+            set_tensorboard_folder(tuner, own, trial, execution)
             self.each.append(own)
 
     def views(self) -> list[Any] | None:

@@ -1,0 +1,395 @@
+"""The private names of Keras and TensorFlow that this package needs, each under a name of ours.
+
+No other file imports or reads a private name of theirs: an upgrade that changes one is seen here, and in
+``tests/test_private_api.py``, which asks each for its existence and signature. All were read in Keras 3.12 to 3.15 and
+TensorFlow 2.18 to 2.21. Where a public way exists it is taken, and the name is not here. The methods of Keras' classes
+that a subclass of ours overrides or calls on itself stand in `OVERRIDDEN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras.src.backend import rnn
+from keras.src.backend.common import global_state
+from keras.src.export.export_utils import get_input_signature
+from keras.src.losses.loss import squeeze_or_expand_to_same_rank
+from keras.src.losses.losses import LossFunctionWrapper
+from keras.src.metrics.reduction_metrics import reduce_to_samplewise_values
+from keras.src.models.functional import Functional
+from keras.src.saving import saving_lib, serialization_lib
+from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
+from keras.src.trainers.data_adapters.array_data_adapter import (
+    ArrayDataAdapter,
+    can_convert_arrays,
+)
+from keras.src.trainers.data_adapters.array_slicing import (
+    convert_to_sliceable,
+    train_validation_split,
+)
+from keras.src.utils import file_utils
+from keras.src.utils.naming import to_snake_case
+from keras.src.utils.tracking import no_automatic_dependency_tracking
+
+__all__ = [
+    "OVERRIDDEN",
+    "ArrayDataAdapter",
+    "CompileLoss",
+    "CompileMetrics",
+    "Functional",
+    "LossFunctionWrapper",
+    "can_convert_arrays",
+    "convert_to_sliceable",
+    "file_utils",
+    "get_input_signature",
+    "no_automatic_dependency_tracking",
+    "reduce_to_samplewise_values",
+    "rnn",
+    "saving_lib",
+    "squeeze_or_expand_to_same_rank",
+    "to_snake_case",
+    "train_validation_split",
+]
+
+Tensor = Any
+
+# by a class of Keras': its private attributes that subclasses of ours read, replace or override on themselves
+OVERRIDDEN: dict[type, tuple[str, ...]] = {
+    keras.Model: ("_compile_loss", "_compile_metrics", "_loss_tracker"),
+    CompileLoss: ("_flat_losses", "_metrics"),
+    CompileMetrics: ("_flat_metrics", "_flat_weighted_metrics"),
+    ArrayDataAdapter: ("_batch_size", "_inputs", "_num_samples", "_shuffle", "_size"),
+}
+
+
+# ---- models and their graphs
+
+
+def all_layers(layer: Any) -> list[keras.layers.Layer]:
+    """Return a layer and all layers in it, at any depth."""
+    return list(layer._flatten_layers())
+
+
+def layers_held_by(layer: Any) -> list[Any]:
+    """Return the layers that a layer holds itself, input layers too."""
+    return list(layer._layers)
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """Return the variables that a layer made itself, not those of layers in it."""
+    return [*layer._trainable_variables, *layer._non_trainable_variables]
+
+
+def functional_of(model: Any) -> Any:
+    """Return the Functional model that a built Sequential one holds; any other model itself."""
+    return model._functional if isinstance(model, keras.Sequential) else model
+
+
+def inputs_struct(functional: Any) -> Any:
+    """Return a Functional model's symbolic inputs in the structure that it was made with."""
+    return functional._inputs_struct
+
+
+def outputs_struct(functional: Any) -> Any:
+    """Return a Functional model's symbolic outputs in the structure that it was made with."""
+    return functional._outputs_struct
+
+
+def has_outputs_struct(model: Any) -> bool:
+    """Return whether a model knows its outputs: a Sequential one that is not built does not."""
+    return hasattr(model, "_outputs_struct")
+
+
+def nodes_by_depth(functional: Any) -> dict[int, list[Any]]:
+    """Return the calls in a Functional model; the largest depth comes first."""
+    nodes: dict[int, list[Any]] = functional._nodes_by_depth
+    return nodes
+
+
+def calls_of(operation: Any) -> list[Any]:
+    """Return the symbolic calls of an operation or a layer, in order, as Keras' nodes."""
+    return list(operation._inbound_nodes)
+
+
+def run_through_graph(functional: Any, inputs: Any, operation_fn: Callable[[Any], Callable[..., Any]]) -> Any:
+    """Run a Functional model's graph with something else in place of each operation.
+
+    Args:
+        functional: the model.
+        inputs: in the structure of its inputs.
+        operation_fn: returns what is called instead of an operation.
+    """
+    return functional._run_through_graph(inputs, operation_fn=operation_fn)
+
+
+def standardize_inputs(functional: Any, inputs: Any) -> list[Tensor]:
+    """Return inputs as a Functional model's graph takes them: flat, in its order, dtypes and ranks."""
+    standardized: list[Tensor] = functional._standardize_inputs(inputs)
+    return standardized
+
+
+def operation_behind(tensor: Any) -> Any:
+    """Return the operation that made a symbolic tensor; None if nothing tells it."""
+    return getattr(getattr(tensor, "_keras_history", None), "operation", None)
+
+
+def mask_of(tensor: Any) -> Any:
+    """Return the mask that a layer attached to a tensor; None if there is none."""
+    return getattr(tensor, "_keras_mask", None)
+
+
+def logits_of(tensor: Any) -> Any:
+    """Return what a saturated output was made from, as Keras' activations attach it; None if nothing is attached."""
+    return getattr(tensor, "_keras_logits", None)
+
+
+def attach_logits(tensor: Any, logits: Any) -> None:
+    """Attach what an output was made from, which Keras' crossentropies compute with."""
+    tensor._keras_logits = logits
+
+
+def recorded_arguments(layer: Any) -> dict[str, Any] | None:
+    """Return the constructor's arguments as Keras recorded them; None where it did not."""
+    return getattr(getattr(layer, "_auto_config", None), "config", None)
+
+
+def inner_lookup(layer: Any) -> Any:
+    """Return the lookup layer inside a `TextVectorization`; any other layer itself."""
+    return getattr(layer, "_lookup_layer", layer)
+
+
+def output_shape_argument(layer: keras.layers.Lambda) -> Any:
+    """Return the ``output_shape`` that a `Lambda` layer was given."""
+    return layer._output_shape
+
+
+def recomputes(layer: Any) -> bool:
+    """Return whether a layer runs its forward pass again in the backward pass (a `RematScope`)."""
+    return getattr(layer, "_remat_mode", None) is not None
+
+
+# ---- what a model is compiled with
+
+
+def compiled_with(model: Any) -> dict[str, Any]:
+    """Return the arguments that `compile` was called with; empty if it was not.
+
+    The dictionary is Keras' own: what is written into it, `compile_from_config` takes.
+    """
+    config: dict[str, Any] | None = getattr(getattr(model, "_compile_config", None), "config", None)
+    return {} if config is None else config
+
+
+def loss_metrics_of(model: Any) -> list[Any]:
+    """Return the metrics that track a compiled model's losses: of all outputs together, and of each."""
+    of_outputs = getattr(getattr(model, "_compile_loss", None), "metrics", None) or []
+    return [getattr(model, "_loss_tracker", None), *of_outputs]
+
+
+def resolved_parts(model: Any) -> tuple[Any, Any]:
+    """Return a compiled model's `CompileLoss` and `CompileMetrics`, None for each that it has not."""
+    return model._compile_loss, model._compile_metrics
+
+
+def flat_metrics(resolved: CompileMetrics) -> Iterator[Any]:
+    """Yield the list of metrics of each output, where there is one."""
+    for metrics in (*resolved._flat_metrics, *resolved._flat_weighted_metrics):
+        if metrics:
+            yield metrics
+
+
+def wrapped_function(metric: Any) -> Any:
+    """Return the function inside a `MeanMetricWrapper`; None for another metric."""
+    return getattr(metric, "_fn", None)
+
+
+def function_arguments(wrapper: Any) -> dict[str, Any]:
+    """Return the keyword arguments that a `MeanMetricWrapper` or `LossFunctionWrapper` hands to its function."""
+    arguments: dict[str, Any] = wrapper._fn_kwargs
+    return arguments
+
+
+def direction_attribute(metric: Any) -> str | None:
+    """Return ``"up"`` or ``"down"``, what a metric says is better; None if it says nothing."""
+    direction: str | None = getattr(metric, "_direction", None)
+    return direction
+
+
+def copy_direction(metric: Any, other: Any) -> None:
+    """Have `metric` say that what is better for `other` is better for it."""
+    if hasattr(other, "_direction"):
+        metric._direction = other._direction
+
+
+# ---- optimizers
+
+
+def given_learning_rate(optimizer: Any) -> Any:
+    """Return the learning rate as a variable, or the schedule; None where there is neither."""
+    return getattr(optimizer, "_learning_rate", None)
+
+
+def iterations_variable(optimizer: Any) -> Any:
+    """Return the variable that counts updates, also inside an optimizer that accumulates gradients."""
+    return optimizer._iterations
+
+
+def index_in(optimizer: Any, variable: Any) -> int:
+    """Return where a trained variable stands in the optimizer's lists of states."""
+    return int(optimizer._get_variable_index(variable))
+
+
+def moments(optimizer: Any, index: int) -> tuple[Any, Any]:
+    """Return Adam's first and second moment of the variable at an index."""
+    return optimizer._momentums[index], optimizer._velocities[index]
+
+
+def clip_by_norm(optimizer: Any, gradient: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Return a gradient whose norm over some axes is `clipnorm` at most."""
+    return optimizer._clip_by_norm(gradient, axes)
+
+
+def decays(optimizer: Any, variable: Any) -> bool:
+    """Return whether an optimizer's weight decay includes a variable."""
+    return bool(optimizer._use_weight_decay(variable))
+
+
+def excluded_from_decay(optimizer: Any) -> tuple[Any, Any]:
+    """Return the variables and the pattern of names that `exclude_from_weight_decay` was told, or None for each."""
+    variables = getattr(optimizer, "_exclude_from_weight_decay", None)
+    return variables, getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+
+
+def exclude_names_from_decay(optimizer: Any, pattern: Any) -> None:
+    """Exclude names from an optimizer's weight decay, as `excluded_from_decay` told them of another."""
+    optimizer._exclude_from_weight_decay = set()
+    optimizer._exclude_from_weight_decay_pattern = pattern
+
+
+def moving_averages(optimizer: Any) -> list[Any]:
+    """Return the averages that an optimizer with ``use_ema`` keeps of the weights, in their order."""
+    return list(optimizer._model_variables_moving_average)
+
+
+def states_by_attribute(optimizer: Any) -> dict[str, list[Any]]:
+    """Return an optimizer's lists of variables by the names of its attributes: ``"_momentums"``, ``"_velocities"``."""
+    known = {id(variable) for variable in optimizer.variables}
+    lists = {name: value for name, value in vars(optimizer).items() if isinstance(value, list)}
+    del lists["_variables"]  # all of them, in one list
+    return {
+        name: list(variables)
+        for name, variables in lists.items()
+        if all(id(variable) in known for variable in variables)
+    }
+
+
+def replace_update_of_all(optimizer: Any, update: Callable[..., None]) -> None:
+    """Have an optimizer update all variables by `update(gradients, variables, learning_rate)`."""
+    optimizer._backend_update_step = update
+
+
+def restore_update_of_all(optimizer: Any) -> None:
+    """Undo `replace_update_of_all`."""
+    vars(optimizer).pop("_backend_update_step", None)
+
+
+def replace_clipping(optimizer: Any, clip: Callable[[list[Tensor], list[Any]], list[Tensor]]) -> None:
+    """Have an optimizer clip by `clip(gradients, variables)`.
+
+    Keras clips after it has left out variables without a gradient, and added up accumulated ones: so the variables
+    are known only where the gradients are applied.
+    """
+
+    def apply(gradients: list[Tensor], variables: list[Any]) -> None:
+        optimizer._clip_gradients = lambda found: clip(found, variables)
+        type(optimizer)._backend_apply_gradients(optimizer, gradients, variables)
+
+    optimizer._backend_apply_gradients = apply
+
+
+def replace_weight_decay(optimizer: Any, decay: Callable[[list[Any]], None]) -> None:
+    """Have an optimizer decay weights by `decay(variables)`."""
+    optimizer._apply_weight_decay = decay
+
+
+# ---- state and files
+
+
+def get_global(name: str, default: Any = None, set_to_default: bool = False) -> Any:
+    """Return what Keras keeps under a name for the whole thread."""
+    return global_state.get_global_attribute(name, default, set_to_default=set_to_default)
+
+
+def set_global(name: str, value: Any) -> None:
+    """Have Keras keep something under a name for the whole thread; None removes it."""
+    global_state.set_global_attribute(name, value)
+
+
+def shared_object(identity: int) -> Any:
+    """Return the object of an identity that was made already for the file being loaded; None if there is none."""
+    return serialization_lib.get_shared_object(identity)
+
+
+def record_shared_object(thing: Any, identity: int) -> None:
+    """Remember an object for the other places of the file being loaded."""
+    serialization_lib.record_object_after_deserialization(thing, identity)
+
+
+def track_resources(archive: Any) -> None:
+    """Have an `ExportArchive` find the lookup tables of what it tracks; `write_out` would do it."""
+    archive._filter_and_track_resources()
+
+
+def trackable_of(archive: Any) -> Any:
+    """Return the object of TensorFlow that an `ExportArchive` saves."""
+    return archive._tf_trackable
+
+
+def reloaded_object(layer: keras.layers.TFSMLayer) -> Any:
+    """Return the loaded SavedModel inside a `TFSMLayer`."""
+    return layer._reloaded_obj
+
+
+# ---- TensorFlow
+
+
+def tensorflow_random_state() -> Callable[[], None]:
+    """Return a function that restores TensorFlow's global seed and its stream of operation seeds as they are now."""
+    from tensorflow.python.eager import context
+
+    state = context.context()
+    seed = state._seed
+    # TensorFlow makes the stream only when a seed is set
+    stream = getattr(state, "_rng", None)
+    position = None if stream is None else stream.getstate()
+
+    def restore() -> None:
+        state._set_global_seed(seed)
+        if position is not None:
+            state._rng.setstate(position)
+
+    return restore
+
+
+def in_xla_context(graph: Any) -> bool:
+    """Return whether a graph that is being traced, or one around it, is compiled by XLA."""
+    from tensorflow.python.ops import control_flow_util
+
+    return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
+
+
+def onednn_is_on() -> bool:
+    """Return whether TensorFlow computes with oneDNN."""
+    from tensorflow.python.util import _pywrap_util_port
+
+    return bool(_pywrap_util_port.IsMklEnabled())
+
+
+def gpu_memory_limit() -> int:
+    """Return the bytes that TensorFlow may take of the first GPU."""
+    from tensorflow.python.client import device_lib
+
+    devices = device_lib.list_local_devices()
+    return int(next(device.memory_limit for device in devices if device.device_type == "GPU"))
