@@ -11,13 +11,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from keras_acts.errors import ExportError
 
 from .ownership import check_replaceable, is_marked, mark
 
-_LOCK, _MADE, _PREVIOUS = "lock", "export", "previous"
+_LOCK, _SIGNED, _MADE, _PREVIOUS = "lock", "signed", "export", "previous"
 _SIGN = "An export of keras_acts is made here; the next one to the same place deletes it if it was killed.\n"
 
 
@@ -173,23 +174,18 @@ def _exchange(one: Path, other: Path) -> bool:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold a lock for as long as this process lives, so that others know that the folder is in use."""
-    with open(folder / _LOCK, "w") as file:
-        _try_lock(file)
-        file.write(_SIGN)
-        file.flush()
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except NotImplementedError:  # a file system without locks: what is not signed is never swept
         yield
-
-
-def _try_lock(file: IO[str]) -> bool:
+        return
     try:
-        import fcntl
-    except ImportError:  # Windows: nothing is taken for abandoned
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        # only now: what is signed and not locked is taken for abandoned
+        (folder / _SIGNED).write_text(_SIGN)
+        yield
+    finally:
+        lock.release()
 
 
 def _sweep(beside: Path, target: Path) -> None:
@@ -197,13 +193,20 @@ def _sweep(beside: Path, target: Path) -> None:
     for folder in beside.iterdir():
         if not folder.name.startswith(_prefix(target)):
             continue
-        # without a signed lock it is a moment old, or from a process that was killed in that moment, or none of ours
-        with contextlib.suppress(OSError), open(folder / _LOCK) as file:
-            if file.read() == _SIGN and _try_lock(file):
-                if (folder / _PREVIOUS).is_dir() and not os.path.lexists(target):
-                    os.rename(folder / _PREVIOUS, target)
-                if not any(map(_holds_others, (folder / _PREVIOUS, folder / _MADE))):
-                    shutil.rmtree(folder, ignore_errors=True)
+        # without a sign it is a moment old, or from a process that was killed in that moment, or none of ours;
+        # where the lock is not to be had the export is being made
+        with contextlib.suppress(OSError, Timeout, NotImplementedError):
+            if (folder / _SIGNED).read_text() == _SIGN:
+                with FileLock(folder / _LOCK, timeout=0):
+                    _clear_up(folder, target)
+
+
+def _clear_up(folder: Path, target: Path) -> None:
+    """Remove what a killed export left behind, and put back what it had taken away."""
+    if (folder / _PREVIOUS).is_dir() and not os.path.lexists(target):
+        os.rename(folder / _PREVIOUS, target)
+    if not any(map(_holds_others, (folder / _PREVIOUS, folder / _MADE))):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _holds_others(export: Path) -> bool:

@@ -3,6 +3,7 @@
 import ast
 import inspect
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
@@ -110,7 +111,7 @@ SET_ELSEWHERE = {keras.Model: ("_compile_loss", "_compile_metrics", "_loss_track
 
 
 # what is called, with the arguments that we call it with
-CALLED = [
+CALLED: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (compat.rnn, ("step", "inputs", "states"), {"mask": None, "unroll": False, "time_major": False}),
     (compat.squeeze_or_expand_to_same_rank, ("a", "b"), {}),
     (compat.reduce_to_samplewise_values, ("values", "weight", "reduce", "dtype"), {}),

@@ -132,7 +132,7 @@ def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(t
     path = tmp_path / "model"
     killed = tmp_path / ".model.exporting-killed"
     make(killed / "export", "half")
-    (killed / "lock").write_text(staging._SIGN)
+    (killed / "signed").write_text(staging._SIGN)
     exported(killed / "previous", "before")  # it died between two renames
     with staged(path) as living:
         assert (path / "saved_model.pb").read_text() == "before"
@@ -145,10 +145,12 @@ def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(t
 def test_what_only_looks_like_a_killed_export_is_not_swept(tmp_path):
     mine = tmp_path / ".model.exporting-mine"
     mine.mkdir()
+    (mine / "signed").write_text("a file of the user's")
     (mine / "lock").write_text("a lock of the user's")
     kept = tmp_path / ".model.exporting-killed"
     (kept / "scratch").mkdir(parents=True)
-    (kept / "lock").write_text(staging._SIGN)
+    (kept / "signed").write_text(staging._SIGN)
+    (kept / "lock").touch()
     exported(kept / "export", "before")
     (kept / "export" / "notes.txt").write_text("came in the moment before it was killed")
     before = contents(tmp_path)
