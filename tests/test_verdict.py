@@ -203,6 +203,22 @@ def test_a_loss_is_better_when_lower():
     assert "by 1.00 ± 0." in unit.sentence
 
 
+def test_points_and_percent_are_of_shares_of_samples_alone():
+    given = scores(0.93, 0.95, 0.94, sd=0.002)
+    shares = judge(given)
+    assert (shares.share, " points (" in shares.sentence, "accuracy %" in str(shares)) == (True, True, True)
+    for found in (judge(given, metric="r2_score"), judge(given, share=False), judge(given, metric="auc")):
+        assert not found.in_points
+        assert f" of {found.metric} (" in found.sentence
+        assert f"{found.metric} %" not in str(found)
+        # how much better a score can be is known all the same
+        assert found._room == shares._room
+    assert judge(given, metric="top", share=True).in_points
+    assert not judge({name: 10 * values for name, values in given.items()}, share=True).in_points
+    guessed = judge({"relu": [0.31, 0.32], "mish": [0.32, 0.31]}, metric="r2_score", guess=Guess(0.33, "the mean"))
+    assert "has 0.315 r2_score, and the mean has 0.33;" in guessed.sentence
+
+
 def test_no_precision_is_claimed_where_there_is_none():
     given = scores(0.93, 0.94, 0.935)
     nan = np.full(16, np.nan)
