@@ -44,7 +44,8 @@ class Replicates:
         self._diverged: list[np.ndarray] = []
         self._by: list[Any] = []  # what trained each seed
         self._tested: list[dict[str, np.ndarray]] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="keras-acts-")
+        # a folder that cannot be removed costs no verdict
+        self._folder = tempfile.TemporaryDirectory(prefix="keras-acts-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Replicates:
         return self

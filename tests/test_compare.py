@@ -238,6 +238,16 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(monkeypatch):
     assert len(found.to_pandas()) == 2 * 2
 
 
+@pytest.mark.once
+def test_a_folder_that_cannot_be_removed_costs_no_verdict(monkeypatch):
+    def stuck(*arguments, **options):
+        raise OSError("the folder is in use")
+
+    with monkeypatch.context() as patched, Replicates(OneByOneTrainer([]), [], {}) as replicates:
+        patched.setattr("os.rmdir", stuck)
+        replicates.__exit__()
+
+
 @pytest.mark.slow
 def test_what_is_no_share_is_said_in_its_own_unit():
     x, y = TRAIN[0], TRAIN[0].sum(axis=1, keepdims=True)
