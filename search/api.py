@@ -175,12 +175,15 @@ def search_activations(
     validation: Any = f"the last {validation_split:g} of training"
     if validation_data is not None:
         validation = describe_data(validation_data, hashed=hashed)
+    # now, as nothing that fails may come after the training
+    tested = None if test_data is None else describe_data(test_data, hashed=hashed)
     way = "trials" if not raced else "race" if hypermodel.space.per == "model" else "race by layer"
     errors: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         stack.enter_context(expected_traces())
         if directory is None:
-            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="keras-acts-"))
+            made = tempfile.TemporaryDirectory(prefix="keras-acts-", ignore_cleanup_errors=True)
+            directory = stack.enter_context(made)
         else:
             described = describe_model(model)
             settings = {
@@ -324,7 +327,7 @@ def search_activations(
         data={
             "training": training,
             "validation": validation,
-            "test": None if test_data is None else describe_data(test_data, hashed=hashed),
+            "test": tested,
         },
         intervals=intervals,
         samples=few(x),

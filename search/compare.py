@@ -12,7 +12,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import DataError, KerasActsError, ModelError, SearchError
+from keras_acts.errors import DataError, ModelError, SearchError
 
 from . import device
 from .checks import (
@@ -29,7 +29,7 @@ from .guessing import best_guess, loss_of
 from .judge import judge
 from .labels import count_labels
 from .looks import look, planned
-from .objective import checked_objective, default_objective
+from .objective import checked_objective, default_objective, is_share, metrics_of
 from .progress import Progress
 from .reasons import first_line
 from .rehearsal import rehearse
@@ -148,6 +148,10 @@ def compare_activations(
         )
 
 
+class _NoSuchMetric(SearchError):
+    """What was trained has no such score, on any seed."""
+
+
 @expected_traces()
 def decide(
     replicates: Replicates,
@@ -176,15 +180,18 @@ def decide(
         SearchError: if the objective is no metric of the models.
     """
     metric, maximize = objective.name.removeprefix("val_"), objective.direction == "max"
-    looked = []
+    looked, told = [], ""
     errors: dict[str, str] = {}
     try:
         for start, stop in itertools.pairwise((0, *plan)):
             fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
             for _ in replicates.train(fresh, at_once=math.gcd(*np.diff((0, *plan)))):
                 progress.advance()
+                if replicates.reason and not told:
+                    told = replicates.reason
+                    progress.say(f"Training one by one: {told}")
                 if f"val_{metric}" not in replicates.runs.history:
-                    raise SearchError(
+                    raise _NoSuchMetric(
                         f"The objective must be one of {sorted(replicates.runs.history)}. Received: {objective.name!r}"
                     )
             if len(plan) > 1:
@@ -195,7 +202,7 @@ def decide(
                     break
     except KeyboardInterrupt:
         progress.say("Interrupted: the verdict is of the seeds that were trained")
-    except KerasActsError:
+    except _NoSuchMetric:
         raise
     except Exception as error:
         if not replicates.runs.seeds:
@@ -215,21 +222,29 @@ def decide(
     runs = replicates.runs
     scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
     seconds: dict[str, float] = {}
-    guess, losses, loss_guess = None, None, None
+    guess, losses, loss_guess, share = None, None, None, None
+    # what was trained is judged all the same, whatever fails here
+    try:
+        with isolated_seed(seed):
+            model = builds[replicates.names.index(baseline)]()
+            logged = metrics_of(model).get(metric)
+            share = None if logged is None else is_share(logged)
+            scored = replicates.validation if part == "validation" else test_data
+            if not replicates.weighted:  # else its loss aims at other scores than these
+                guess = best_guess(model, scored, metric, maximize)
+            loss = loss_of(model, metric)
+            known = runs.test if part == "test" else {name.removeprefix("val_") for name in runs.history}
+            if guess is not None and metric != loss and loss in known:
+                loss_guess = best_guess(model, scored, loss, False)
+            if loss_guess is not None:
+                losses = dict(zip(replicates.names, runs.scores(loss, part).T, strict=True))
+    except (Exception, KeyboardInterrupt) as error:
+        errors["guess"] = first_line(error)
     try:
         with isolated_seed(seed):
             models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
-            scored = replicates.validation if part == "validation" else test_data
-            if not replicates.weighted:  # else its loss aims at other scores than these
-                guess = best_guess(models[baseline], scored, metric, maximize)
-            loss = loss_of(models[baseline], metric)
-            known = runs.test if part == "test" else {name.removeprefix("val_") for name in runs.history}
-            if guess is not None and metric != loss and loss in known:
-                loss_guess = best_guess(models[baseline], scored, loss, False)
-            if loss_guess is not None:
-                losses = dict(zip(replicates.names, runs.scores(loss, part).T, strict=True))
         seconds = inference_seconds(models, replicates.inputs)
-    except (Exception, KeyboardInterrupt) as error:  # what was trained is judged all the same
+    except (Exception, KeyboardInterrupt) as error:
         errors["timing"] = first_line(error)
     found = judge(
         dict(zip(replicates.names, scores.T, strict=True)),
@@ -244,6 +259,7 @@ def decide(
         guess=guess,
         losses=losses,
         loss_guess=loss_guess,
+        share=share,
     )
     return replace(found, errors=errors)
 

@@ -14,7 +14,7 @@ from .looks import Look
 from .paired import ALPHA, Comparison, compare
 from .rounding import is_rounding
 from .runs import Runs
-from .verdict import Guess, Scored, Verdict, are_shares, listed, score_text
+from .verdict import Guess, Scored, Verdict, listed, reach_one, score_text
 
 # of what there is to learn: more is no chance, even on two seeds
 _LEARNED = 0.05
@@ -34,6 +34,7 @@ def judge(
     guess: Guess | None = None,
     losses: Mapping[str, Any] | None = None,
     loss_guess: Guess | None = None,
+    share: bool | None = None,
 ) -> Verdict:
     """Return the verdict on paired scores.
 
@@ -50,6 +51,7 @@ def judge(
         guess: what guessing has on the scored data. If no candidate has more, nothing is compared.
         losses: as `scores`, of the loss. Who is better than guessing in it has learned, whatever the score.
         loss_guess: what guessing has in the loss.
+        share: whether the metric is a share of the samples; None where only its name can tell.
 
     Raises:
         ValueError: if the baseline has no scores, or candidates differ in the number of seeds.
@@ -68,6 +70,8 @@ def judge(
         (_scored(name, values, (seconds or {}).get(name, math.nan)) for name, values in given.items()),
         key=lambda s: (s.n == 0, -s.mean if maximize else s.mean),
     )
+    named = metric == "acc" or metric.endswith("accuracy")
+    in_points = (named if share is None else share) and reach_one(candidates, maximize)
     healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
     others = [s.activation for s in candidates if s.activation in healthy and s.activation != baseline]
     withheld = withheld or _no_verdict(given, healthy, baseline)
@@ -83,7 +87,7 @@ def judge(
             # a loss may aim elsewhere than the metric
             learned = any(_learned(np.asarray(losses[name]), loss_guess.score, False, level) for name in healthy)
         if not learned:
-            withheld = _only_guessed(candidates, metric, maximize, guess)
+            withheld = _only_guessed(candidates, metric, in_points, guess)
     against: tuple[Comparison, ...] = ()
     among: tuple[Comparison, ...] = ()
     if not withheld:
@@ -97,7 +101,9 @@ def judge(
             )
             against, among = (), ()
     return Verdict(
-        metric, maximize, part, baseline, tuple(candidates), against, among, withheld, tuple(looks), runs, guess
+        *(metric, maximize, part, baseline, tuple(candidates), against, among, withheld, tuple(looks), runs),
+        guess=guess,
+        share=in_points,
     )
 
 
@@ -125,10 +131,9 @@ def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> 
     return bool(special.stdtr(n - 1, -mean / (sd / math.sqrt(n))) < level)
 
 
-def _only_guessed(candidates: Sequence[Scored], metric: str, maximize: bool, guess: Guess) -> str:
+def _only_guessed(candidates: Sequence[Scored], metric: str, share: bool, guess: Guess) -> str:
     """The sentence where nothing has learned, and what to try."""
     best = next(scored for scored in candidates if not scored.diverged)
-    share = are_shares(candidates, maximize)
     return (
         f"no candidate learned more than guessing: the best, {best.activation}, has "
         f"{score_text(best.mean, share)} {metric}, and {guess.what} has {score_text(guess.score, share)}; try more "

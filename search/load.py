@@ -45,7 +45,7 @@ class LoadedModel(keras.layers.TFSMLayer):
                 it, ReLU for one, and then the prediction looks like any other.
 
         Raises:
-            DataError: if `x` is not what the model takes.
+            DataError: if `x` is not what the model takes: NaN or a fraction for an input of whole numbers, for one.
         """
         signatures = self.card["signatures"]
         name = "classify" if "classify" in signatures else "serving_default"
@@ -53,6 +53,8 @@ class LoadedModel(keras.layers.TFSMLayer):
         as_given = _checked(x, specs)
         if not allow_nan:
             _check_no_gaps(as_given)  # a cast to integers would make a number of NaN
+        for key, value in as_given.items():
+            _check_fits(key, value, specs[key]["dtype"])
         given = _cast(as_given, specs)
         if not allow_nan:
             _check_no_gaps(given)  # arrays of objects show theirs only as numbers
@@ -85,6 +87,36 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
     if not (folder / "saved_model.pb").is_file():
         raise ExportError(f"The path must be a folder with an export. Received: path={str(path)!r}")
     return LoadedModel(str(folder))
+
+
+def misfit(values: np.ndarray, dtype: str) -> tuple[int, ...] | None:
+    """Return where the first value stands that an input of integers or truth values cannot hold; None if all fit.
+
+    Args:
+        values: numbers.
+        dtype: of the input.
+    """
+    if values.dtype.kind == "b" or not dtype.startswith(("int", "uint", "bool")):
+        return None
+    found = values if values.dtype.kind in "iub" else values.astype("float64")
+    fits = np.isfinite(found)
+    if dtype != "bool":
+        limits = np.iinfo(dtype)
+        # no float is just below the limit of 64 bits
+        fits &= (found == np.floor(found)) & (found >= limits.min) & (found < limits.max + 1)
+    misfits = np.argwhere(~fits)
+    return tuple(map(int, misfits[0])) if len(misfits) else None
+
+
+def _check_fits(name: str, values: np.ndarray, dtype: str) -> None:
+    try:
+        place = misfit(values, dtype)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"The input {name!r} must be numbers, {dtype}. Received: {error}") from None
+    if place is not None:
+        raise DataError(
+            f"The input {name!r} must be of values that {dtype} can hold. Received: {values[place]} at {list(place)}"
+        )
 
 
 def _check_no_gaps(given: Arrays) -> None:

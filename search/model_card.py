@@ -15,6 +15,7 @@ import keras_acts
 from keras_acts.errors import ExportError
 from keras_acts.layers import TrainedActivation
 
+from .as_json import finite
 from .slots import is_activation, places
 
 FILE, TEXT = Path("assets", "model_card.json"), Path("assets", "MODEL_CARD.md")
@@ -68,7 +69,7 @@ def _values(variable: Any) -> dict[str, Any]:
 def card(
     model: keras.Model, *, signature: Mapping[str, Any], verification: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the card as plain data.
+    """Return the card as plain data, with None for what is not finite.
 
     Args:
         model: what was given to export, before preprocessing.
@@ -76,7 +77,7 @@ def card(
         verification: how the export was compared with the model.
         extra: what the exporter knows more: ``data``, ``metrics``, ``seed``, …; see `check_extra`.
     """
-    return {
+    made = {
         "format": FORMAT,
         "name": model.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -92,6 +93,7 @@ def card(
             "backend": keras.backend.backend(),
         },
     }
+    return dict(finite(made))
 
 
 def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,8 +212,9 @@ def _slot(entry: Mapping[str, Any]) -> tuple[str, ...]:
         for name, value in entry["parameters"].items()
     ]
     for name, t in entry.get("trained", {}).items():
-        many = f"{t['min']:.4g} … {t['max']:.4g}, mean {t['mean']:.4g}, {'×'.join(map(str, t['shape']))} values"
-        parameters.append(f"{name} trained: {many}" if t["shape"] else f"{name} trained: {t['mean']:.4g}")
+        low, high, mean = (_number(t[key]) for key in ("min", "max", "mean"))
+        many = f"{low} … {high}, mean {mean}, {'×'.join(map(str, t['shape']))} values"
+        parameters.append(f"{name} trained: {many}" if t["shape"] else f"{name} trained: {mean}")
     return entry["slot"], entry["layer"], entry["activation"], "; ".join(parameters), entry["role"]
 
 
@@ -220,7 +223,11 @@ def _metric(name: str, metric: Mapping[str, Any]) -> tuple[str, ...]:
     if metric.get("interval"):
         low, high = metric["interval"]
         interval = f"{low:.4g} to {high:.4g} ({metric['level']:.0%}, {metric['method']})"
-    return name, f"{metric['value']:.4g}", interval, str(metric.get("samples", ""))
+    return name, _number(metric["value"]), interval, str(metric.get("samples", ""))
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
 
 
 def _list(value: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_acts.errors import KerasActsError, ModelError, SearchError
+from keras_acts.errors import ModelError, SearchError
 
 from .cohorts import Cohorts, Run
 from .direction import more_is_better
@@ -160,8 +160,6 @@ class RaceSearch:
             self.interrupted = True
         except _Over:
             self.progress.say(f"{self._label}the time is over" if self._label else "The time is over: the best so far")
-        except KerasActsError:
-            raise
         except Exception as error:
             if not self._race.rounds:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -41,8 +42,10 @@ class Replicates:
         self._seeds: list[int] = []
         self._histories: list[dict[str, np.ndarray]] = []
         self._diverged: list[np.ndarray] = []
+        self._by: list[Any] = []  # what trained each seed
         self._tested: list[dict[str, np.ndarray]] = []
-        self._folder = tempfile.TemporaryDirectory(prefix="keras-acts-")
+        # a folder that cannot be removed costs no verdict
+        self._folder = tempfile.TemporaryDirectory(prefix="keras-acts-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> Replicates:
         return self
@@ -61,6 +64,7 @@ class Replicates:
             np.savez(self._path(len(self._seeds)), *trained.weights)
             self._histories.append(trained.history)
             self._diverged.append(trained.diverged)
+            self._by.append(trained.by)
             self._seeds.append(seed)
             yield seed
 
@@ -71,7 +75,16 @@ class Replicates:
             with np.load(self._path(index)) as file:
                 return [file[name] for name in file.files]
 
-        self._tested = list(self._trainer.test(map(weights, range(len(self._seeds))), data))
+        tested: list[dict[str, np.ndarray]] = []
+        for _, own in itertools.groupby(range(len(self._seeds)), lambda index: id(self._by[index])):
+            seeds = list(own)
+            tested += self._by[seeds[0]].test(map(weights, seeds), data)
+        self._tested = tested
+
+    @property
+    def reason(self) -> str:
+        """Why the candidates are trained one by one, though the model could be a population; empty if they are not."""
+        return str(self._trainer.reason)
 
     @property
     def inputs(self) -> Any:

@@ -13,6 +13,7 @@ from rich.table import Table
 import keras_acts
 
 from . import verdict_report
+from .as_json import finite
 from .reasons import headline
 
 if TYPE_CHECKING:
@@ -94,8 +95,8 @@ def markdown(result: SearchResult, difference: float | None = None) -> str:
 
 
 def data(result: SearchResult) -> dict[str, Any]:
-    """Return the result as plain data for JSON."""
-    return {
+    """Return the result as plain data for JSON; what is not known, or not finite, is None."""
+    plain = {
         "objective": result.objective,
         "direction": result.direction,
         "best": str(result.best),
@@ -123,6 +124,7 @@ def data(result: SearchResult) -> dict[str, Any]:
             for trial in result.trials
         ],
     }
+    return dict(finite(plain))
 
 
 def card(result: SearchResult) -> dict[str, Any]:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import pandas
 
 
+_COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds"}
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """One trial of a search.
@@ -136,7 +139,7 @@ class SearchResult:
         return report.text(self)
 
     def to_pandas(self, *, epochs: bool = False) -> pandas.DataFrame:
-        """Return the trials as a table, one row each; hyperparameters as columns.
+        """Return the trials as a table, one row each; hyperparameters as columns, ``hp.NAME`` where a name is taken.
 
         Args:
             epochs: whether to return, instead, every epoch x seed x activation of the verdict.
@@ -151,18 +154,19 @@ class SearchResult:
                 raise SearchError(f"epochs=True needs a verdict. Received: verdict={self.verdict!r}")
             return self.verdict.to_pandas()
 
-        return pandas.DataFrame(
-            {
-                "rank": trial.rank,
-                "activation": str(trial.candidate),
-                self.objective: trial.score,
-                "status": trial.status,
-                "seconds": trial.seconds,
-                **({} if trial.epochs is None else {"epochs": trial.epochs, "seeds": trial.seeds}),
-                **trial.hyperparameters,
-            }
-            for trial in self.trials
-        )
+        return pandas.DataFrame(self._row(trial) for trial in self.trials)
+
+    def _row(self, trial: TrialResult) -> dict[str, Any]:
+        row = {
+            "rank": trial.rank,
+            "activation": str(trial.candidate),
+            self.objective: trial.score,
+            "status": trial.status,
+            "seconds": trial.seconds,
+            **({} if trial.epochs is None else {"epochs": trial.epochs, "seeds": trial.seeds}),
+        }
+        # a hyperparameter of the user's may be called as a column of ours is
+        return {**row, **{f"hp.{n}" if n in _COLUMNS | {*row} else n: v for n, v in trial.hyperparameters.items()}}
 
     def export(self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any) -> Exported:
         """Write `model` as a SavedModel with its model card and `report.md`.

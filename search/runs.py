@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
+_COLUMNS = {"activation", "seed", "epoch", "diverged"}
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -54,7 +56,8 @@ class Runs:
         seeds, epochs, names = np.meshgrid(self.seeds, np.arange(1, shape[1] + 1), self.activations, indexing="ij")
         table = pandas.DataFrame({"activation": names.ravel(), "seed": seeds.ravel(), "epoch": epochs.ravel()})
         for name, values in self.history.items():
-            table[name] = values.ravel()
+            # what a train_step of the user's logs may be called as a column of ours is
+            table[f"logged_{name}" if name in _COLUMNS else name] = values.ravel()
         for name, scores in self.test.items():
             last = np.full(shape, np.nan)
             last[:, -1] = scores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -34,25 +35,32 @@ class Trained(NamedTuple):
     Attributes:
         history: (E, K) a name that Keras logs.
         diverged: (K,), whether the loss was no longer finite; the weights, of a model that logs no loss of that name.
-        weights: for the trainer's `test`.
+        weights: for the `test` of what trained them.
+        by: the trainer that trained them.
     """
 
     history: dict[str, np.ndarray]
     diverged: np.ndarray
     weights: list[np.ndarray]
+    by: Any
 
 
 class PopulationTrainer:
     """Trains a model with K candidates as populations of one size, traced once for all of them.
 
     A population is of several seeds, each with its own batch order, where that is faster and fits into memory; not with
-    other data than arrays, nor with callbacks, which would see all seeds as one model.
+    other data than arrays, nor with callbacks, which would see all seeds as one model. Where not even the candidates of
+    one seed fit, they are trained one by one, with the same scores; but for callbacks that would see other models then.
 
     Args:
         model: compiled.
         candidates: activations.
         members: the members for a seed, which is then trained by itself; by default all candidates start from it.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
+        builds: as of `OneByOneTrainer`, for where memory is short.
+
+    Attributes:
+        reason: why the candidates are trained one by one; empty as long as they are not.
 
     Raises:
         ModelError: if the model cannot be a population.
@@ -64,42 +72,91 @@ class PopulationTrainer:
         candidates: Iterable[Any],
         members: Callable[[int], list[Member]] | None = None,
         slots: Iterable[str] | None = None,
+        builds: Sequence[Callable[[], keras.Model]] = (),
     ):
-        self._model, self._candidates, self._slots = model, list(candidates), slots
+        self._model, self._candidates = model, list(candidates)
+        self._slots = None if slots is None else tuple(slots)
+        self._alone, self.reason = OneByOneTrainer(builds) if builds else None, ""
         self._apart = members is not None
         self._members = members or (lambda seed: [Member(candidate, seed) for candidate in self._candidates])
-        self._population = PopulationModel(model, self._members(0), slots=slots)
+        self._population: Any = PopulationModel(model, self._members(0), slots=self._slots)
         self._begun: list[np.ndarray] = []
         self._most = _SLOTS  # seeds of a population: less, once memory has run out
 
     def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed; `at_once` divides the number of seeds, and says how many may be one."""
         size, waiting = self._size(fit, at_once), list(seeds)
-        while waiting:
-            try:
-                trained = self._wave(waiting[:size], fit)
-            except Exception as error:
-                if size == 1 or not planner.is_out_of_memory(error):
-                    raise
+        alone = self._alone if _see_one_model(fit) else None
+        if alone is not None and not self.reason and self._fitting(fit) < len(self._candidates):
+            self._part(planner.too_little(planner.bytes_per_slot(self._model, _largest_batch(fit))))
+        while waiting and not self.reason:
+            trained = self._tried(waiting[:size], fit, once_more=size > 1 or alone is not None)
+            if trained is not None:
+                yield from trained
+                waiting = waiting[size:]
+            elif size > 1:
                 self._most = size // 2
                 size = _largest_part(at_once, self._most)
             else:
-                yield from trained
-                waiting = waiting[size:]
+                self._part("memory ran out")
+        if waiting:
+            assert alone is not None  # else there is no reason to
+            yield from alone.train(waiting, fit)
+
+    def _tried(self, seeds: Sequence[int], fit: Mapping[str, Any], once_more: bool) -> list[Trained] | None:
+        """Train one population; None if memory ran out and something else can be tried.
+
+        The error is gone then, and with it what it held of the memory.
+        """
+        try:
+            return self._wave(seeds, fit)
+        except Exception as error:
+            if not once_more or not planner.is_out_of_memory(error):
+                raise
+        return None
+
+    def _part(self, reason: str) -> None:
+        """Train one by one from now on."""
+        self.reason = reason
+        self._population, self._begun = None, []  # its memory is wanted
+        gc.collect()
+
+    def _fitting(self, fit: Mapping[str, Any]) -> int:
+        """How many slots fit into memory."""
+        return planner.most(planner.bytes_per_slot(self._model, _largest_batch(fit)))
 
     def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
         waiting = iter(weights)
+        if self._population is None:
+            yield from (self._tested_apart(own, data) for own in waiting)
+            return
         while wave := list(itertools.islice(waiting, self._seeds)):
-            for i, (variable, rows) in enumerate(self._stacked()):
-                value = np.array(variable)
-                for own, mine in zip(rows, wave, strict=False):  # the last wave may be smaller
-                    value[own] = mine[i]
-                variable.assign(value)
+            self._assign(wave)
             found = evaluated(self._population, data)
             each = {name[6:]: value for name, value in found.items() if name.startswith("slots/")}
             slots = {name: self._by_seed(value) for name, value in numbers(each, axes=1).items()}
             yield from ({name: value[s] for name, value in slots.items()} for s in range(len(wave)))
+
+    def _assign(self, wave: Sequence[list[np.ndarray]]) -> None:
+        """Give the population the weights of several seeds."""
+        for i, (variable, rows) in enumerate(self._stacked()):
+            value = np.array(variable)
+            for own, mine in zip(rows, wave, strict=False):  # the last wave may be smaller
+                value[own] = mine[i]
+            variable.assign(value)
+
+    def _tested_apart(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
+        """Test the candidates of a seed that a population trained, one by one."""
+        self._population = PopulationModel(self._model, self._members(0), slots=self._slots)
+        self._assign([weights])
+        found = []
+        for slot in range(len(self._candidates)):
+            model = self._population.model(slot)
+            model.compile(**compile_arguments(self._model))
+            found.append(numbers(evaluated(model, data)))
+        self._population = None
+        return {name: np.array([one[name] for one in found]) for name in found[0]}
 
     def _wave(self, seeds: Sequence[int], fit: Mapping[str, Any]) -> list[Trained]:
         """Train one population."""
@@ -123,27 +180,24 @@ class PopulationTrainer:
         }
         weights = [[v[own] for own in rows] for variable, rows in self._stacked() for v in _values([variable])]
         return [
-            Trained({name: value[s] for name, value in history.items()}, diverged[s], [one[s] for one in weights])
+            Trained({name: value[s] for name, value in history.items()}, diverged[s], [one[s] for one in weights], self)
             for s in range(len(seeds))
         ]
 
     def _size(self, fit: Mapping[str, Any], at_once: int) -> int:
         """How many seeds a population has."""
-        callbacks = keras.tree.flatten(fit.get("callbacks") or [])
         together = (
             not self._apart
             and keras.backend.backend() == "tensorflow"
             and are_arrays(*(fit.get(name) for name in ("x", "y", "sample_weight")))
             and fit.get("shuffle", True) in (True, False)
-            and all(type(callback) in _OF_ANY_SEED for callback in callbacks)
+            and _see_one_model(fit)
         )
         if not together:
             return 1
-        batch = fit.get("batch_size") or 32
-        if batch * planner.outputs_per_sample(self._model) > _OUTPUTS:
+        if (fit.get("batch_size") or 32) * planner.outputs_per_sample(self._model) > _OUTPUTS:
             return 1
-        batch = max(batch, fit.get("validation_batch_size") or 0)
-        slots = min(_SLOTS, planner.most(planner.bytes_per_slot(self._model, batch)))
+        slots = min(_SLOTS, self._fitting(fit))
         return _largest_part(at_once, max(1, min(self._most, slots // len(self._candidates))))
 
     @property
@@ -173,10 +227,13 @@ class OneByOneTrainer:
 
     Args:
         builds: a function for each candidate that returns its compiled, freshly initialized model.
+
+    Attributes:
+        reason: empty: it is no news that it trains so.
     """
 
     def __init__(self, builds: Sequence[Callable[[], keras.Model]]):
-        self._builds = builds
+        self._builds, self.reason = builds, ""
 
     def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed."""
@@ -193,7 +250,7 @@ class OneByOneTrainer:
             diverged.append(not all(np.isfinite(values).all() for values in watched))
             weights += model.get_weights()
         history = {name: stacked([one[name] for one in logs], axis=-1) for name in logs[0]}
-        return Trained(history, np.array(diverged), weights)
+        return Trained(history, np.array(diverged), weights, self)
 
     def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
@@ -238,9 +295,20 @@ def trainer_for(
 ) -> Any:
     """Return a population's trainer, or, where the model cannot be one, that of the single models."""
     try:
-        return PopulationTrainer(model, candidates, slots=slots)
-    except ModelError:
+        return PopulationTrainer(model, candidates, slots=slots, builds=builds)
+    except Exception as error:
+        if not isinstance(error, ModelError) and not planner.is_out_of_memory(error):
+            raise
         return OneByOneTrainer(builds)
+
+
+def _see_one_model(fit: Mapping[str, Any]) -> bool:
+    """Whether the callbacks are such that see no difference between a population and a model."""
+    return all(type(callback) in _OF_ANY_SEED for callback in keras.tree.flatten(fit.get("callbacks") or []))
+
+
+def _largest_batch(fit: Mapping[str, Any]) -> int:
+    return max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
 
 
 def _largest_part(count: int, most: int) -> int:

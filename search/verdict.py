@@ -78,7 +78,9 @@ class Verdict:
         looks: the planned looks at the validation scores.
         runs: every epoch x seed x candidate.
         guess: what guessing has on the scored data; None where that is not known.
-        errors: what failed besides, by what was done then: ``"training"`` of further seeds, ``"test"``, ``"timing"``.
+        share: whether the metric is a share of the samples, as an accuracy is.
+        errors: what failed besides, by what was done then: ``"training"`` of further seeds, ``"test"``, ``"guess"``,
+            ``"timing"``.
     """
 
     metric: str
@@ -92,6 +94,7 @@ class Verdict:
     looks: tuple[Look, ...] = ()
     runs: Runs | None = field(default=None, repr=False, compare=False)
     guess: Guess | None = None
+    share: bool = False
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
@@ -183,7 +186,7 @@ class Verdict:
     def _room(self) -> float:
         """How much better than the baseline a score can be at all."""
         (baseline,) = (s.mean for s in self.candidates if s.activation == self.baseline)
-        if self.in_points:
+        if reach_one(self.candidates, self.maximize):
             return 1 - baseline
         below_zero = any(s.mean < 0 for s in self.candidates if s.n)
         return math.inf if self.maximize or below_zero else baseline
@@ -277,8 +280,8 @@ class Verdict:
 
     @property
     def in_points(self) -> bool:
-        """Whether scores are shares, whose differences are said in points of 100."""
-        return are_shares(self.candidates, self.maximize)
+        """Whether scores are shares of the samples, whose differences are said in points of 100; an R² is none."""
+        return self.share
 
     def amount(self, difference: float, margin: float | None = None) -> str:
         """Return a difference in words, with as many digits as its margin deserves: ``"0.98 ± 0.15 points"``."""
@@ -326,8 +329,8 @@ class Verdict:
 _NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
 
 
-def are_shares(candidates: Sequence[Scored], maximize: bool) -> bool:
-    """Return whether scores are shares of 1, like accuracies."""
+def reach_one(candidates: Sequence[Scored], maximize: bool) -> bool:
+    """Return whether scores look as if they grew from 0 to 1 at most, as accuracies, AUC or R² do."""
     return maximize and all(0 <= s.mean <= 1 for s in candidates if s.n)
 
 

@@ -11,6 +11,8 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
+from .as_json import finite
+
 if TYPE_CHECKING:
     from .paired import Comparison
     from .verdict import Verdict
@@ -109,15 +111,7 @@ def data(verdict: Verdict) -> dict[str, Any]:
         "looks": [dataclasses.asdict(look) for look in verdict.looks],
         "errors": dict(verdict.errors),
     }
-    return _without_nan(plain)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return dict(finite(plain))
 
 
 def _header(verdict: Verdict) -> list[str]:

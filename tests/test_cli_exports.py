@@ -9,6 +9,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_acts.errors import DataError
+from keras_acts.search import export, load
+from keras_acts.search.load import misfit
 from keras_acts_cli.exports import _table
 from tests.models import blobs, contents, mlp
 from tests.test_cli import command, csv, run
@@ -68,6 +71,39 @@ def test_a_keras_file_becomes_a_version_that_takes_raw_rows(tmp_path, one_proces
     assert [row["label"] for row in found] == ["yes" if float(row["output"]) > 0.5 else "no" for row in found]
     assert {row["label"] for row in found} == {"no", "yes"}
     assert len(found) == len(x)
+
+
+@pytest.mark.once
+def test_a_value_that_integers_cannot_hold_is_found():
+    for wrong in (np.nan, np.inf, -np.inf, 0.5, 2.0**31, -(2.0**31) - 1):
+        assert misfit(np.array([[0.0, 1], [2, wrong]]), "int32") == (1, 1)
+        assert misfit(np.array([[0.0, 1], [2, wrong]]), "float32") is None
+    assert misfit(np.array([0.0, 2.0**31 - 1, -(2.0**31)]), "int32") is None
+    assert misfit(np.array([3, 300]), "uint8") == (1,)
+    assert misfit(np.array([3, -1]), "uint64") == (1,)
+    assert misfit(np.array([2.0**53, 2.0**63]), "int64") == (1,)
+    assert misfit(np.array([True, False]), "int64") is None
+    assert misfit(np.array([2.0, np.nan]), "bool") == (1,)
+    assert misfit(np.array([1, None], object), "int64") == (1,)
+
+
+@pytest.mark.slow
+def test_a_gap_is_no_integer(tmp_path, one_process):
+    model = keras.Sequential([keras.Input((2,), dtype="int32"), keras.layers.Rescaling(0.5)])
+    path = export(model, tmp_path / "model", card={"features": ["a", "b"]}).path
+    loaded = load(path)
+    whole = loaded.predict(np.array([[1.0, 2.0]]), allow_nan=True)
+    np.testing.assert_array_equal(next(iter(whole.values())), [[0.5, 1.0]])
+    for wrong, said in ((np.nan, "nan"), (0.5, "0.5"), (np.inf, "inf")):
+        with pytest.raises(DataError, match=rf"of values that int32 can hold. Received: {said} at \[1, 0\]"):
+            loaded.predict(np.array([[1.0, 2.0], [wrong, 1.0]]), allow_nan=True)
+    with pytest.raises(DataError, match="must be numbers, int32"):
+        loaded.predict(np.array([["a", "b"]], object))
+    (tmp_path / "gap.csv").write_text("b,a\n1,2\n,2\n")
+    done = command(tmp_path, "predict", "model", "gap.csv", "--allow-nan")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "that int32 can hold" in done.stderr
+    assert "with nan in row 2, column 'b'" in done.stderr
 
 
 @pytest.mark.once

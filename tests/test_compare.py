@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_acts.errors import KerasActsError, SearchError
+from keras_acts.errors import KerasActsError, ModelError, SearchError
 from keras_acts.search import Candidate, compare_activations, verdict_report, with_activations
 from keras_acts.search.compare import checked_candidates
 from keras_acts.search.judge import judge
@@ -226,19 +226,41 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(monkeypatch):
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(Replicates, "test", injected)
-    monkeypatch.setattr("keras_acts.search.compare.inference_seconds", injected)
+    monkeypatch.setattr("keras_acts.search.compare.best_guess", injected)
     options = {**FAST, "seeds": 2, "epochs": 1}
     found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **options)
     told = "OSError: the disk is gone"
-    assert found.errors == {"test": told, "timing": told}
+    assert found.errors == {"test": told, "guess": told}
+    assert all(scored.seconds > 0 for scored in found.candidates)
     assert found.sentence == f"no verdict: the test data could not be scored, {told}"
-    assert f"What failed besides: timing: {told}." in str(found)
+    assert f"What failed besides: guess: {told}." in str(found)
     assert verdict_report.data(found)["errors"] == found.errors
     assert len(found.to_pandas()) == 2 * 2
 
 
+@pytest.mark.once
+def test_a_folder_that_cannot_be_removed_costs_no_verdict(monkeypatch):
+    def stuck(*arguments, **options):
+        raise OSError("the folder is in use")
+
+    with monkeypatch.context() as patched, Replicates(OneByOneTrainer([]), [], {}) as replicates:
+        patched.setattr("os.rmdir", stuck)
+        replicates.__exit__()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the disk is gone")])
+def test_what_is_no_share_is_said_in_its_own_unit():
+    x, y = TRAIN[0], TRAIN[0].sum(axis=1, keepdims=True)
+    model = mlp(classes=1)
+    model.layers[-1].activation = keras.activations.linear
+    model.compile("adam", "mse", metrics=["r2_score"])
+    found = compare_activations(model, x, y, ["mish", "relu"], objective="val_r2_score", **{**FAST, "seeds": 2})
+    assert found.metric == "r2_score"
+    assert not found.share
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the disk is gone"), ModelError("the disk is gone")])
 def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, error):
     train, waves = PopulationTrainer._wave, []
 
@@ -251,7 +273,7 @@ def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, err
     monkeypatch.setattr(PopulationTrainer, "_wave", interrupted)
     found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 8, "looks": 3})
     assert (waves, found.seeds) == ([2, 2, 2], 4)
-    failed = {"training": "OSError: the disk is gone"} if isinstance(error, OSError) else {}
+    failed = {} if isinstance(error, KeyboardInterrupt) else {"training": f"{type(error).__name__}: the disk is gone"}
     assert found.errors == failed
     assert [look.seeds for look in found.looks] == [4]
     assert len(found.to_pandas()) == 4 * 2 * 2

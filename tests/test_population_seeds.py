@@ -9,6 +9,7 @@ from keras import layers
 from keras_acts.errors import ModelError
 from keras_acts.search import Candidate, trainers, with_activations
 from keras_acts.search.population import PopulationModel
+from keras_acts.search.replicate import Replicates
 from keras_acts.search.seeding import isolated_seed
 from keras_acts.search.trainers import PopulationTrainer
 from tests import models
@@ -167,6 +168,69 @@ def test_seeds_for_which_memory_runs_out_are_halved(monkeypatch):
     most[0] = 1
     with pytest.raises(tf.errors.ResourceExhaustedError):
         list(trainer.train([5, 6], FIT, at_once=2))
+
+
+def test_candidates_that_do_not_fit_into_memory_are_trained_one_by_one(monkeypatch):
+    model = models.eager(models.mlp())
+    monkeypatch.setattr(trainers.planner, "most", lambda slot, memory=None: 1)
+    builds = [lambda: with_activations(model, "relu"), lambda: with_activations(model, "mish")]
+    trainer = trainers.trainer_for(model, list(map(Candidate.of, ("relu", "mish"))), builds)
+    assert trainer.reason == ""
+    (trained,) = trainer.train([5], {"x": X, "y": Y, "batch_size": 70})
+    assert trainer.reason.startswith("a model takes about")
+    assert isinstance(trained.by, trainers.OneByOneTrainer)
+    assert trained.history["loss"].shape == (1, 2)
+
+
+@pytest.mark.slow
+def test_where_memory_runs_out_the_scores_are_the_same(monkeypatch):
+    fit, most = PopulationModel.fit, [2]
+    candidates = [Candidate.of(name) for name in ("relu", "prelu")]
+    model = models.eager(models.mlp())
+    builds = [lambda c=candidate: with_activations(model, c) for candidate in candidates]
+
+    def short(self, *args, **kwargs):
+        if len(self.members) > most[0]:
+            raise tf.errors.ResourceExhaustedError(None, None, "there is none left")
+        return fit(self, *args, **kwargs)
+
+    def runs(trainer, *waves):
+        with Replicates(trainer, list(map(str, candidates)), FIT) as replicates:
+            for seeds, slots in waves:
+                most[0] = slots
+                assert list(replicates.train(seeds)) == seeds
+            replicates.test(FIT["validation_data"])
+            return replicates.runs
+
+    monkeypatch.setattr(PopulationModel, "fit", short)
+    whole = runs(trainers.trainer_for(model, candidates, builds), ([5, 6], 2))
+    trainer = trainers.trainer_for(model, candidates, builds)
+    parted = runs(trainer, ([5], 2), ([6], 1))
+    assert trainer.reason == "memory ran out"
+    monkeypatch.setattr(trainers.planner, "most", lambda slot, memory=None: 1)
+    trainer = trainers.trainer_for(model, candidates, builds)
+    planned = runs(trainer, ([5, 6], 2))
+    assert trainer.reason.startswith("a model takes about")
+    for found in (parted, planned):
+        for name, values in whole.history.items():
+            np.testing.assert_allclose(found.history[name], values, rtol=1e-3, atol=1e-5)
+        for name, values in whole.test.items():
+            np.testing.assert_allclose(found.test[name], values, rtol=1e-3, atol=1e-5)
+    # a callback would see each model instead of all as one
+    stop = keras.callbacks.EarlyStopping()
+    most[0] = 1
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        list(trainers.trainer_for(model, candidates, builds).train([5], {**FIT, "callbacks": [stop]}))
+
+
+def test_a_population_that_cannot_even_be_made_is_none(monkeypatch):
+    def short(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(trainers, "PopulationModel", short)
+    assert isinstance(
+        trainers.trainer_for(models.mlp(), [Candidate.of("relu")], [models.mlp]), trainers.OneByOneTrainer
+    )
 
 
 def test_how_many_seeds_train_together(monkeypatch):

@@ -5,7 +5,7 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from keras_acts.errors import SearchError
+from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import ActivationSpace, Candidate, report, search_activations
 from keras_acts.search import race as racing_search
 from keras_acts.search.cohorts import Cohorts
@@ -156,6 +156,22 @@ def test_when_a_run_begins_and_beside_whom_changes_nothing():
             assert other.runs[member].best == pytest.approx(straight.runs[member].best, rel=1e-5)
             for a, b in zip(other.model(member).get_weights(), straight.model(member).get_weights(), strict=True):
                 np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_any_error_after_a_rung_costs_no_more_than_the_next(monkeypatch):
+    watch = racing_search.RaceSearch._epoch
+
+    def failing(self, slots):
+        watch(self, slots)
+        if self.rounds:
+            raise ModelError("the settings are at fault after all")
+
+    monkeypatch.setattr(racing_search.RaceSearch, "_epoch", failing)
+    options = {**RACE, "activations": SOME, "verdict": 0}
+    found = search_activations(mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), **options)
+    assert found.errors["race"] == "ModelError: the settings are at fault after all"
+    assert found.trials[0].rank == 1
 
 
 def test_an_interrupt_gives_the_best_so_far(monkeypatch):

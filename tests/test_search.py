@@ -19,6 +19,7 @@ from keras_acts.search import (
     api,
     compare_activations,
     fresh,
+    model_card,
     report,
     search_activations,
     slots,
@@ -367,6 +368,13 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
         monkeypatch.setattr(api, "with_intervals", injected)
     else:
         monkeypatch.setattr(TrialSearch, "load_model", injected)
+    run = TrialSearch.run
+
+    def described_before(search):
+        monkeypatch.setattr(api, "describe_data", injected)
+        run(search)
+
+    monkeypatch.setattr(TrialSearch, "run", described_before)
     options = {**FAST, "trials": 1, "epochs": 1, "verdict": 0 if what == "model" else 2}
     test_data = (X, Y) if what == "finishing" else (X, Y, np.ones(len(X)))
     found = search_activations(eager(mlp()), X, Y, test_data=test_data, activations=["relu"], **options)
@@ -381,6 +389,28 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
     else:
         assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
         assert (found.test is None) == (what == "scoring")
+
+
+def test_a_hyperparameter_replaces_no_column(result):
+    own = {"rank": 7, "epochs": 9, result.objective: 0.5, "units": 3}
+    trials = [dataclasses.replace(trial, hyperparameters=own) for trial in result.trials]
+    table, before = dataclasses.replace(result, trials=trials).to_pandas(), result.to_pandas()
+    for name in ("rank", result.objective, "status"):
+        assert table[name].equals(before[name])
+    assert {"hp.rank", "hp.epochs", f"hp.{result.objective}", "units"} <= set(table.columns)
+
+
+def test_what_is_not_finite_is_none_in_json(result):
+    lost = dataclasses.replace(result, test={"loss": np.inf}, intervals={"loss": {"value": np.nan}})
+    plain = json.loads(json.dumps(report.data(lost), allow_nan=False))
+    assert plain["test"] == {"loss": None}
+    signature = {
+        "signatures": {"serving_default": {"inputs": {"x": {"shape": None, "dtype": "float32"}}, "outputs": {}}}
+    }
+    verification = {"tensorflow": "2", "samples": 1, "differences": {}, "noise": None}
+    made = model_card.card(mlp(), signature=signature, verification=verification, extra=report.card(lost))
+    json.dumps(made, allow_nan=False)
+    assert "| loss | not finite |" in model_card.markdown(made)
 
 
 def test_a_report_that_fails_leaves_no_export_and_the_result(result, tmp_path, monkeypatch, one_process):

@@ -43,7 +43,8 @@ def test_the_arithmetic_imports_no_tensorflow():
                 names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
                 for package in (name.partition(".")[0] for name in names):
                     assert package in {"numpy", "scipy", "pandas", "rich"} | set(sys.stdlib_module_names)
-    assert seen == {*("judge", "verdict", "verdict_report", "looks", "paired", "runs", "rounding", "convergence")}
+    wanted = ("judge", "verdict", "verdict_report", "looks", "paired", "runs", "rounding", "convergence", "as_json")
+    assert seen == set(wanted)
 
 
 def test_p_values_are_adjusted_for_their_family():
@@ -203,6 +204,22 @@ def test_a_loss_is_better_when_lower():
     assert "by 1.00 ± 0." in unit.sentence
 
 
+def test_points_and_percent_are_of_shares_of_samples_alone():
+    given = scores(0.93, 0.95, 0.94, sd=0.002)
+    shares = judge(given)
+    assert (shares.share, " points (" in shares.sentence, "accuracy %" in str(shares)) == (True, True, True)
+    for found in (judge(given, metric="r2_score"), judge(given, share=False), judge(given, metric="auc")):
+        assert not found.in_points
+        assert f" of {found.metric} (" in found.sentence
+        assert f"{found.metric} %" not in str(found)
+        # how much better a score can be is known all the same
+        assert found._room == shares._room
+    assert judge(given, metric="top", share=True).in_points
+    assert not judge({name: 10 * values for name, values in given.items()}, share=True).in_points
+    guessed = judge({"relu": [0.31, 0.32], "mish": [0.32, 0.31]}, metric="r2_score", guess=Guess(0.33, "the mean"))
+    assert "has 0.315 r2_score, and the mean has 0.33;" in guessed.sentence
+
+
 def test_no_precision_is_claimed_where_there_is_none():
     given = scores(0.93, 0.94, 0.935)
     nan = np.full(16, np.nan)
@@ -274,6 +291,14 @@ def test_runs_are_a_tidy_table():
     assert dict(last) == {(5, "relu"): 0.1, (5, "mish"): 0.2, (9, "relu"): 0.3, (9, "mish"): 0.4}
     np.testing.assert_array_equal(runs.scores("accuracy", "test"), [[0.1, 0.2], [0.3, np.nan]])
     np.testing.assert_array_equal(runs.scores("accuracy", "validation"), [[4 / 12, 5 / 12], [10 / 12, np.nan]])
+
+
+def test_what_a_training_logs_replaces_no_column():
+    logs = {"loss": np.zeros((2, 3, 1)), "seed": np.ones((2, 3, 1)), "epoch": np.ones((2, 3, 1))}
+    table = Runs(("relu",), (5, 6), logs, {}, np.zeros((2, 1), bool)).to_pandas()
+    assert table["seed"].tolist() == [5, 5, 5, 6, 6, 6]
+    assert table["epoch"].tolist() == [1, 2, 3] * 2
+    assert table["logged_seed"].tolist() == [1] * 6
 
 
 def points(*correct, names=("relu", "mish", "gelu"), samples=200):

@@ -17,6 +17,7 @@ import numpy as np
 from keras_acts.errors import DataError, ModelError
 from keras_acts.search import export as export_model
 from keras_acts.search import load
+from keras_acts.search.load import misfit
 
 from . import files
 
@@ -76,6 +77,7 @@ def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> Non
     x, names = files.read_inputs(data, card.get("features"))
     if not allow_nan:
         files.check_no_gaps(x, names, data)
+    files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, names, data)
     if x.ndim == 2 and len(spec["shape"]) > 2 and None not in spec["shape"][1:]:  # a row of a table is a flat sample
         if x.shape[1] != int(np.prod(spec["shape"][1:])):
             raise DataError(

@@ -155,14 +155,41 @@ def check_no_gaps(x: np.ndarray, names: Sequence[str], path: Path) -> None:
     gaps = np.argwhere(np.isnan(x)) if x.dtype.kind == "f" else np.empty((0, x.ndim), int)
     if not len(gaps):
         return
-    row, *place = (int(index) for index in gaps[0])
-    where = f"column {names[place[0]]!r}" if names else f"x[{', '.join(map(str, (row, *place)))}]"
+    row, where = _told(tuple(map(int, gaps[0])), names)
     others = len(np.unique(gaps[:, 0])) - 1
     more = f", and {others} more such rows" if others else ""
     raise DataError(
         "Every value must be there; --allow-nan predicts rows with gaps too, if the model knows what to do with NaN. "
-        f"Received: {str(path)!r} with a gap in row {row + 1}, {where}{more}"
+        f"Received: {str(path)!r} with a gap in row {row}, {where}{more}"
     )
+
+
+def check_place(place: tuple[int, ...] | None, dtype: str, x: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Check that there is no value that the model's input cannot hold: it would be another number there.
+
+    Args:
+        place: of the first such value; None if there is none.
+        dtype: of the input.
+        x: the values.
+        names: of the columns.
+        path: of the file.
+
+    Raises:
+        DataError: naming row and column.
+    """
+    if place is None:
+        return
+    row, where = _told(place, names)
+    raise DataError(
+        f"The model takes values that {dtype} can hold. Received: {str(path)!r} with {x[place]} in row {row}, {where}"
+    )
+
+
+def _told(place: tuple[int, ...], names: Sequence[str]) -> tuple[int, str]:
+    """The number of a row, and the column in words."""
+    row, *rest = place
+    where = f"column {names[rest[0]]!r}" if names else f"x[{', '.join(map(str, place))}]"
+    return row + 1, where
 
 
 def check_writable(path: Path, option: str) -> None:
