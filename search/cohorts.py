@@ -16,7 +16,7 @@ from keras_acts.errors import KerasActsError, SearchError
 from . import planner
 from .best import BestWeights
 from .blueprint import layers_of, variables_of
-from .compiling import compile_arguments
+from .compiling import compile_arguments, steps_in_a_call_of
 from .direction import more_is_better
 from .members import Choice, Member, arrange
 from .population import PopulationModel
@@ -225,6 +225,8 @@ class Cohorts:
         for cohort in self._cohorts:
             if member in cohort.population.members:
                 made = cohort.population.model(cohort.population.members.index(member))
+                # the search's own number would make its next `fit` or `evaluate` with a number of steps take more
+                made = steps_in_a_call_of(self._model, made)
                 if member in self._best:
                     _assign(made, self._best[member].weights)
                 return made

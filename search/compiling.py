@@ -44,6 +44,13 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     return keras.tree.map_structure(fresh, dict(compiled_with(model)))
 
 
+def steps_in_a_call_of(model: keras.Model, made: keras.Model) -> keras.Model:
+    """Return a model that was trained for another one, with as many steps in a call as that one has."""
+    made.steps_per_execution = model.steps_per_execution
+    made._compile_config.config["steps_per_execution"] = model.steps_per_execution  # for copies and files of it
+    return made
+
+
 def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return an optimizer of the same settings, which has trained nothing yet.
 

@@ -21,8 +21,8 @@ from .checking import Checker
 from .plain import compare
 from .reasons import reason_of
 from .samples import named
-from .slots import slots
 from .staging import Staging, check_target, staged
+from .threshold import threshold_of
 
 __all__ = ["Exported", "check_target", "export"]
 
@@ -55,6 +55,7 @@ def export(
     samples: Any = None,
     preprocessing: keras.layers.Layer | None = None,
     class_names: Sequence[str] = (),
+    threshold: float | None = None,
     formats: Sequence[str] = (),
     card: Mapping[str, Any] | None = None,
     notes: Callable[[float], Mapping[str, str]] | None = None,
@@ -79,6 +80,8 @@ def export(
             `keras.layers.Normalization`, say. `samples` are raw then.
         class_names: of the classes in the order of the model's one output. They add the signature ``classify``, which
             returns the name of the likeliest class, ``label``, beside the outputs.
+        threshold: of two classes and one unit, the output above which it is the second class. By default what the loss
+            that the model is compiled with says (0.5 for probabilities, 0 for logits), else its last activation.
         formats: what to write into the folder too: ``"keras"`` (model.keras), ``"litert"`` (model.tflite, of built-in
             operations only), ``"onnx"`` (model.onnx); the last needs ``pip install "keras-acts[onnx]"``.
         card: facts for the model card that only you know, as plain data: ``{"license": "CC-BY-4.0"}``.
@@ -104,7 +107,8 @@ def export(
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
     extra = model_card.check_extra(card or {})
     names = savedmodel.output_names(model)
-    cut = _check_classes(model, class_names, names)
+    _check_classes(model, class_names, names)
+    cut = _cut(model, class_names, threshold)
     given = savedmodel.with_preprocessing(model, preprocessing)
     whole = savedmodel.in_float32(given)
     x = named(whole, samples)
@@ -202,12 +206,11 @@ def _check_formats(formats: Sequence[str]) -> None:
             )
 
 
-def _check_classes(model: keras.Model, class_names: Sequence[str], outputs: Sequence[str] | None) -> float:
-    """Return the output of one unit above which it is the second class."""
+def _check_classes(model: keras.Model, class_names: Sequence[str], outputs: Sequence[str] | None) -> None:
     if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
         raise ExportError(f"class_names must be a list of different names. Received: class_names={class_names!r}")
     if not len(class_names):
-        return 0.0
+        return
     shapes = [tuple(output.shape) for output in getattr(model, "outputs", None) or ()]
     units = shapes[0][-1] if len(shapes) == 1 and len(shapes[0]) > 1 else None
     if units is None or len(class_names) != max(units, 2):
@@ -220,8 +223,27 @@ def _check_classes(model: keras.Model, class_names: Sequence[str], outputs: Sequ
             "With class_names no output may be called 'label', as the names of the likeliest classes are; rename the "
             f"last layer. Received: outputs={list(outputs or ())!r}"
         )
-    ends = [slot.current for slot in slots(model) if slot.role == "output"]
-    return 0.5 if any("sigmoid" in end for end in ends) else 0.0
+
+
+def _cut(model: keras.Model, class_names: Sequence[str], threshold: float | None) -> float:
+    """Return the output of one unit above which it is the second class."""
+    if not len(class_names) or model.outputs[0].shape[-1] != 1:
+        if threshold is not None:
+            raise ExportError(
+                f"threshold is for two class_names and a model of one unit. Received: threshold={threshold!r}"
+            )
+        return 0.0
+    if threshold is None:
+        threshold = threshold_of(model)
+    if threshold is None:
+        raise ExportError(
+            "threshold must be given, the output above which it is the second class, where neither the loss nor the "
+            "last activation says it: 0.5 for probabilities, 0 for logits. "
+            f"Received: class_names={list(class_names)!r}, loss={getattr(model, 'loss', None)!r}"
+        )
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not np.isfinite(threshold):
+        raise ExportError(f"threshold must be a finite number. Received: threshold={threshold!r}")
+    return float(threshold)
 
 
 @contextlib.contextmanager

@@ -97,6 +97,14 @@ class Graph:
         """Whether the model returns what the call makes, perhaps in another shape or scale."""
         return any(value in self._outputs for value in self._reached(call))
 
+    def last(self) -> Call | None:
+        """The call that made the only output, through what changes nothing but its shape; None if that is no call."""
+        value = next(iter(self._outputs)) if len(self._outputs) == 1 else None
+        call = None if value is None else self._makers.get(value)
+        while call is not None and _reshapes(call) and len(call.inputs) == 1:
+            call = self._makers.get(call.inputs[0])
+        return call
+
     def is_multiplied(self, call: Call) -> bool:
         """Whether what the call makes is multiplied with other values."""
         readers = itertools.chain.from_iterable(self._readers[value] for value in self._reached(call))
@@ -142,6 +150,12 @@ def _shape(outer: Any, inner: Any, shape: tuple[int | None, ...]) -> tuple[int |
     """The shape of what an inner layer makes, given that of the outer one, which may join two directions."""
     units = getattr(inner, "units", None) or getattr(inner, "filters", None)
     return (*shape[:-1], units) if inner is not outer and units else shape
+
+
+def _reshapes(call: Call) -> bool:
+    """Whether each value that it makes is one that it was given."""
+    scales = isinstance(call.layer, keras.layers.Rescaling) or type(call.layer).__name__ in _ARITHMETIC
+    return _passive(call) and not scales
 
 
 def _passive(call: Call) -> bool:

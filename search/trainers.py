@@ -318,6 +318,9 @@ def _largest_part(count: int, most: int) -> int:
 
 def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
+    # Keras looks at a number of steps between calls only: whatever it is, one call takes all of its own
+    if fit.get("steps_per_epoch") or fit.get("validation_steps") or keras.config.max_steps_per_epoch():
+        return {}
     watched = any(_watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or []))
     if model.steps_per_execution > 1 or watched or not hasattr(fit.get("x"), "shape"):
         return {}

@@ -87,7 +87,7 @@ MUTANTS = [
     Mutant(
         name="the logits of a saturated output lost",
         file="keras_acts/functions.py",
-        old="output._keras_logits = logits",
+        old="attach_logits(output, logits)",
         new="output._other_logits = logits",
         tests="tests/test_functions.py::test_outputs_carry_the_logits_that_losses_look_for",
     ),

@@ -18,7 +18,7 @@ from keras_acts.search import savedmodel, slots
 from keras_acts_cli import main
 from keras_acts_cli.data import Dataset, load
 from keras_acts_cli.models import build
-from keras_acts_cli.run import split_list
+from keras_acts_cli.run import _class_names, split_list
 from tests.models import blobs, contents, mlp
 
 FEW = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
@@ -263,6 +263,12 @@ def bad_files(folder):
     onehot.compile(loss="categorical_crossentropy")
     onehot.save(folder / "onehot.keras")
     model(3, "sigmoid").save(folder / "sigmoids.keras")
+    csv(folder / "grades.csv", x, 3 + np.arange(30) % 5)
+    (folder / "indexed.csv").write_text(",a,label\n0,1.5,ant\n1,2.5,bee\n2,3.5,ant\n")
+    (folder / "twice.csv").write_text("label,a,label\n0,1.5,0\n1,2.5,1\n0,3.5,0\n")
+    numbers = model(1, None)
+    numbers.compile(loss="mse")
+    numbers.save(folder / "numbers.keras")
 
 
 # what is refused whatever Keras and TensorFlow do
@@ -299,6 +305,8 @@ TEXT = [
     ),
     ("--data headless2.csv", "needs a header line"),
     ("--data wide.csv", "with a header line. Received: 'wide.csv' (Length of header"),
+    ("--data indexed.csv", "Every column needs a name; leave out one of row numbers"),
+    ("--data twice.csv", "a name of its own. Received: 'label' 2 times"),
     ("--data two.csv", "enough for three parts (60 % train, 20 % choose, 20 % test). Received: 2 samples"),
     ("--data good.csv --task ranking", "'ranking' is not one of 'auto', 'classes', 'regression'"),
     ("--data wordy.csv --task regression", "labels must be numbers"),
@@ -314,6 +322,8 @@ MODELS = [
     ("--data good.csv --model onehot.keras", "whole numbers here. Received: loss='categorical_crossentropy'"),
     ("--data good.csv --model sigmoids.keras", "must suit 3 classes: softmax"),
     ("--data more.csv --model mine.keras", "whole numbers from 0 to 2"),
+    ("--data grades.csv --model numbers.keras", "takes the target as it is. Received: loss='mse' for 5 classes"),
+    ("--data wordy.csv --model numbers.keras", "A model of one unit predicts numbers, unless its loss is a binary"),
     ("--data good.csv --model flat.keras", "must have a hidden activation slot"),
     ("--data good.csv --model torn.keras", "that Keras can load. Received: 'torn.keras'"),
     ("--data digits --model mine.keras", "samples of shape (4,). Received: (8, 8, 1)"),
@@ -407,6 +417,8 @@ def test_kinds_of_csv_and_npz_that_are_welcome(tmp_path):
     (tmp_path / "t.CSV").write_text("a,b,label\nTrue,1.5,0\nFalse,2.5,1\n")
     assert load(str(tmp_path / "t.CSV")).x.tolist() == [[1, 1.5], [0, 2.5]]
     assert load(table(tmp_path / "numbered.csv", [0, 1], header="0,1,2")).classes == ("0", "1")  # pandas' own names
+    spaced = load(table(tmp_path / "spaced.csv", ["ant", " ant", "bee", "bee "]))
+    assert (spaced.classes, spaced.y.tolist()) == (("ant", "bee"), [0, 0, 1, 1])
     mixed = load(table(tmp_path / "mixed.csv", ["ant"] * 150_000 + [7] * 150_000))
     assert mixed.classes == ("7", "ant")
     x, y = np.eye(6, dtype=bool), np.array([True, False] * 3)
@@ -469,6 +481,22 @@ def test_a_model_whose_output_does_not_suit_is_refused(tmp_path, units, activati
     data = Dataset("d", x, y, tuple("abc"[:classes]))
     with pytest.raises(ModelError, match=r"must suit .*Received: .*, output shape \(None, [123]\)"):
         build(str(tmp_path / "m.keras"), data, data.split(0), 0)
+
+
+@pytest.mark.parametrize("loss", ["binary_crossentropy", "hinge", "mse"])
+def test_one_unit_learns_two_classes_by_their_numbers_only_where_they_are_the_labels(tmp_path, loss):
+    numbers = model(1, None)
+    numbers.compile(loss=loss)
+    numbers.save(tmp_path / "m.keras")
+    plain, words = (load(table(tmp_path / f"{b}.csv", [a, b] * 9)) for a, b in ((0, 1), ("no", "yes")))
+    assert (plain.renumbered, words.renumbered) == (False, True)
+    made = build(str(tmp_path / "m.keras"), plain, plain.split(0), 0)
+    assert _class_names(made, plain) == (() if loss == "mse" else ("0", "1"))
+    if loss == "mse":
+        with pytest.raises(ModelError, match="for 2 classes, no, yes"):
+            build(str(tmp_path / "m.keras"), words, words.split(0), 0)
+    else:
+        assert _class_names(build(str(tmp_path / "m.keras"), words, words.split(0), 0), words) == ("no", "yes")
 
 
 @pytest.mark.once

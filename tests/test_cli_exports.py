@@ -13,6 +13,7 @@ from keras_acts.errors import DataError
 from keras_acts.search import export, load
 from keras_acts.search.load import misfit
 from keras_acts_cli.exports import _table
+from keras_acts_cli.files import read_inputs
 from tests.models import blobs, contents, mlp
 from tests.test_cli import command, csv, run
 
@@ -21,6 +22,15 @@ SMALL = ["--strategy", "random", "--trials", "1", "--epochs", "1", "--verdict", 
 
 def rows(text):
     return list(csv_module.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.once
+def test_a_column_that_the_model_takes_is_there_once(tmp_path):
+    (tmp_path / "t.csv").write_text(",a,b,b\n0,1,2,3\n")
+    x, names = read_inputs(tmp_path / "t.csv", ["a"])
+    assert (x.tolist(), names) == ([[1.0]], ("a",))
+    with pytest.raises(DataError, match=r"a name of its own\. Received: 'b' 2 times"):
+        read_inputs(tmp_path / "t.csv", ["a", "b"])
 
 
 @pytest.mark.slow

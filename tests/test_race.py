@@ -50,6 +50,8 @@ def test_its_model_is_the_best_run(found):
     assert score >= found.score - 1e-6  # the score is the mean over the seeds
     assert found.test["accuracy"] == found.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True)["accuracy"]
     assert found.baseline_test is not None
+    # as many steps in a call as the user's model, not as the race took
+    assert found.model.steps_per_execution == found.model.get_compile_config()["steps_per_execution"] == 1
 
 
 @pytest.mark.slow

@@ -66,6 +66,12 @@ def main() -> None:
     help="Put a normalization into the graph, with the mean and variance of each column of this .csv or .npz.",
 )
 @click.option("--classes", default="", help='The names of the classes, in order, such as "ant,bee".')
+@click.option(
+    "--threshold",
+    default=None,
+    type=float,
+    help="Of two classes and one unit: above which output it is the second.  [default: as the model's loss says]",
+)
 @click.option("--formats", default="", help="What to write into OUT too: some of keras,litert,onnx.")
 @click.option(
     "--samples", default=None, type=click.Path(path_type=Path), help="A .csv or .npz with inputs to compare with."

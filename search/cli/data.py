@@ -40,6 +40,7 @@ class Dataset:
         given_test: the file's own test part.
         features: the names of a table's columns.
         target: the name of the column that is predicted.
+        renumbered: whether `y` numbers classes that were words, or other numbers, in the data.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dataset:
     given_test: Pair | None = None
     features: tuple[str, ...] = ()
     target: str = ""
+    renumbered: bool = False
 
     @property
     def images(self) -> bool:
@@ -146,7 +148,8 @@ def _dataset(name: str, given: Pair, task: str, class_names: Any = (), test: Pai
             raise DataError(f"The test labels must occur in the training labels. Received: {strange[:5].tolist()}")
         test = (test[0], np.searchsorted(classes, test[1]).astype("int64"))
     names = class_names if len(class_names) == len(classes) else classes
-    return Dataset(name, x, labels.astype("int64"), tuple(str(c) for c in names), test)
+    renumbered = classes.dtype.kind not in "fiub" or not np.array_equal(classes, np.arange(len(classes)))
+    return Dataset(name, x, labels.astype("int64"), tuple(str(c) for c in names), test, renumbered=renumbered)
 
 
 def _checked(name: str, x_name: str, y_name: str, x: np.ndarray, y: np.ndarray) -> Pair:

@@ -70,6 +70,7 @@ def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str
         raise DataError(
             f"A .csv needs rows, features and a target column. Received: {str(path)!r}, shape {table.shape}"
         )
+    _check_names(_header(path))
     names = [str(name) for name in table.columns]
     label = names[-1] if target is None else target
     if label not in names:
@@ -81,7 +82,7 @@ def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str
         raise DataError(f"Every row needs a label. Received: {int(table[label].isna().sum())} empty ones in {label!r}")
     labels = table[label].to_numpy()
     # truth values beside floats would make an array of objects; labels of several types cannot be sorted
-    labels = labels if labels.dtype.kind in "fiub" else labels.astype(str)
+    labels = labels if labels.dtype.kind in "fiub" else np.char.strip(labels.astype(str))
     return (values, labels), tuple(map(str, features.columns)), label
 
 
@@ -112,7 +113,9 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
     table.columns = columns
     if missing := [name for name in names or () if name not in columns]:
         raise DataError(f"The data must have the columns {names}. Received: {columns}, without {missing}")
-    table = table[names] if names else table
+    if names:
+        _check_names([name for name in _header(path) if name in names])
+        table = table[names]
     return _numbers(table), tuple(table.columns)
 
 
@@ -126,6 +129,30 @@ def _table(path: Path, what: str) -> Any:
             return pandas.read_csv(path, low_memory=False, index_col=False)
     except (ValueError, OSError, pandas.errors.ParserWarning) as error:
         raise DataError(f"{what} must be a .csv with a header line. Received: {str(path)!r} ({error})") from None
+
+
+def _header(path: Path) -> list[str]:
+    """The names of the columns as they are written: pandas makes others of those that occur again, or are missing."""
+    import pandas
+
+    first = pandas.read_csv(path, header=None, nrows=1, index_col=False, dtype=str, keep_default_na=False)
+    return [str(name) for name in first.iloc[0]]
+
+
+def _check_names(names: list[str]) -> None:
+    """Check that each column has a name of its own: another column of the target's name would tell the answers.
+
+    Raises:
+        DataError: naming a column that has not.
+    """
+    for place, name in enumerate(names, start=1):
+        if not name.strip():
+            raise DataError(
+                "Every column needs a name; leave out one of row numbers, which tell how the file is sorted "
+                f"(pandas: to_csv(index=False)). Received: none for column {place} of {len(names)}"
+            )
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise DataError(f"Each column needs a name of its own. Received: {twice[0]!r} {names.count(twice[0])} times")
 
 
 def _numbers(features: Any) -> np.ndarray:

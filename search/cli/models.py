@@ -12,6 +12,7 @@ import numpy as np
 from keras_acts.errors import DataError, ModelError
 from keras_acts.search import slots
 from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.threshold import learns_two_classes
 
 from .data import Dataset, Parts
 
@@ -44,7 +45,7 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
             loss, metric = _loss(made, dataset)
             made.compile(optimizer="adam", loss=loss, metrics=[metric])
         elif dataset.classes:
-            _check_loss(made)
+            _check_loss(made, dataset)
     return made
 
 
@@ -94,7 +95,7 @@ def _loss(model: keras.Model, dataset: Dataset) -> tuple[Any, Any]:
     )
 
 
-def _check_loss(model: keras.Model) -> None:
+def _check_loss(model: keras.Model, dataset: Dataset) -> None:
     for loss in keras.tree.flatten(model.loss):
         name = getattr(loss, "name", None) or getattr(loss, "__name__", loss)
         if str(name).startswith("categorical_"):
@@ -102,6 +103,15 @@ def _check_loss(model: keras.Model) -> None:
                 "The model must be compiled with sparse_categorical_crossentropy: labels are whole numbers here. "
                 f"Received: loss={str(name)!r}"
             )
+    units = model.outputs[0].shape[-1] if len(model.outputs) == 1 else None
+    classes = len(dataset.classes)
+    # else it would learn, and predict, which class in their order it is, and not the number
+    if units == 1 and dataset.renumbered and not (classes == 2 and learns_two_classes(model)):
+        raise ModelError(
+            "A model of one unit predicts numbers, unless its loss is a binary crossentropy or a hinge: --task "
+            "regression takes the target as it is. "
+            f"Received: loss={model.loss!r} for {classes} classes, {', '.join(dataset.classes[:5])}"
+        )
 
 
 def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:

@@ -16,6 +16,7 @@ from keras_acts.errors import DataError
 from keras_acts.search import Verdict, compare_activations, report, search_activations, verdict_report
 from keras_acts.search.export import check_target
 from keras_acts.search.space import ActivationSpace
+from keras_acts.search.threshold import threshold_of
 
 from . import data as datasets
 from . import files, models
@@ -115,6 +116,8 @@ def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
 def _class_names(model: Any, dataset: datasets.Dataset) -> tuple[str, ...]:
     """The classes of the data, if the model's output has one unit for each (two for one)."""
     units = model.outputs[0].shape[-1] if len(model.outputs) == 1 else None
+    if units == 1 and threshold_of(model) is None:  # its predictions are numbers
+        return ()
     return dataset.classes if units is not None and len(dataset.classes) == max(units, 2) else ()
 
 
