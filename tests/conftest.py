@@ -1,6 +1,7 @@
 """Seeded processes for all tests: two side by side, each with whole files of them."""
 
 import contextlib
+import functools
 import gc
 import importlib
 import os
@@ -25,14 +26,23 @@ def _short_collections():
     gc.freeze()
 
 
-@pytest.fixture(scope="session")
-def _checker():
-    with importlib.import_module("keras_acts.search.checking").Checker() as checker:
-        yield checker
+@pytest.fixture(scope="session", autouse=True)
+def one_process():
+    """The other process of all exports, from the first one on: each would load TensorFlow anew."""
+    module = importlib.import_module("keras_acts.search.export")
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patched:
+        begin = module.Checker
+
+        @functools.cache
+        def begun():
+            return stack.enter_context(begin())
+
+        patched.setattr(module, "Checker", lambda: contextlib.nullcontext(begun()))
+        yield
 
 
 @pytest.fixture
-def one_process(_checker, monkeypatch):
-    """The other process of an export, kept for many exports: each would load TensorFlow anew."""
-    module = importlib.import_module("keras_acts.search.export")
-    monkeypatch.setattr(module, "Checker", lambda: contextlib.nullcontext(_checker))
+def own_process(monkeypatch):
+    """For an export whose other process is its own, as users have it."""
+    checking = importlib.import_module("keras_acts.search.checking")
+    monkeypatch.setattr(importlib.import_module("keras_acts.search.export"), "Checker", checking.Checker)

@@ -92,7 +92,7 @@ def test_the_main_job_with_a_small_budget(digits):
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_model_again(tmp_path, digits, one_process):
+def test_the_same_seed_gives_the_same_model_again(tmp_path, digits):
     folder, done = digits
     again = run(tmp_path, *FEW, "--seed", "0")
     assert without_seconds(again.stdout) == without_seconds(done.stdout)
@@ -130,7 +130,7 @@ def test_json_is_all_there_is_on_standard_output(iris):
 
 
 @pytest.mark.slow
-def test_a_search_goes_on_in_its_directory(iris, one_process):
+def test_a_search_goes_on_in_its_directory(iris):
     folder, first = iris
     trials = json.loads(run(folder, *IRIS, "3", "--directory", "project").stdout)["trials"]
     assert sorted(t["activation"] for t in trials) == ["elu(alpha=1.0)", "mish", "relu"]
@@ -139,14 +139,14 @@ def test_a_search_goes_on_in_its_directory(iris, one_process):
 
 
 @pytest.mark.slow
-def test_the_batch_size_is_used(tmp_path, iris, one_process):
+def test_the_batch_size_is_used(tmp_path, iris):
     _, first = iris
     again = json.loads(run(tmp_path, *IRIS, "2", "--batch-size", "4").stdout)
     assert scores(again).keys() == scores(json.loads(first.stdout)).keys()
     assert scores(again)["relu"] != scores(json.loads(first.stdout))["relu"]  # 23 steps instead of 3
 
 
-def test_a_failed_export_keeps_the_result_and_the_model(tmp_path, monkeypatch, one_process):
+def test_a_failed_export_keeps_the_result_and_the_model(tmp_path, monkeypatch):
     def write(*arguments, **options):
         raise OSError("the disk is gone")
 
@@ -183,7 +183,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     assert given == {**options, "out": None, "directory": None, "as_json": False, "quiet": False}
 
 
-def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_path, one_process):
+def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_path):
     diabetes = load("diabetes")
     rows = [",".join(f"{value}" for value in (*x, y)) for x, y in zip(diabetes.x, diabetes.y, strict=True)]
     text = "\n".join([",".join([*(f"f{i}" for i in range(10)), "Zucker"]), *rows]) + "\n"

@@ -34,7 +34,7 @@ def test_a_column_that_the_model_takes_is_there_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_path, one_process):
+def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_path):
     x, y = blobs()
     data = csv(tmp_path / "pets.csv", x, np.array(["ant", "bee", "cat"])[y])
     mlp().save(tmp_path / "mine.keras")
@@ -62,7 +62,7 @@ def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_p
 
 
 @pytest.mark.slow
-def test_a_keras_file_becomes_a_version_that_takes_raw_rows(tmp_path, one_process):
+def test_a_keras_file_becomes_a_version_that_takes_raw_rows(tmp_path):
     x, y = blobs()
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")]).save(tmp_path / "m.keras")
     data = csv(tmp_path / "pets.csv", x, y)

@@ -20,7 +20,7 @@ from tests.processes import python
 X = np.linspace(-3, 3, 20, dtype="float32").reshape(5, 4)
 
 
-def test_every_activation_exports(tmp_path):
+def test_every_activation_exports(tmp_path, own_process):
     model, x, _ = make_exports.activations()
     exported = export(model, tmp_path / "a folder" / "größe", samples=x)
     assert exported.difference <= 1e-6
@@ -151,7 +151,7 @@ def test_names_are_those_that_the_model_gives():
 
 
 @pytest.mark.slow
-def test_several_inputs_of_a_subclassed_model(tmp_path, one_process):
+def test_several_inputs_of_a_subclassed_model(tmp_path):
     class Sum(keras.Model):
         def call(self, inputs):
             return {"sum": inputs["a"] + inputs["b"]}
@@ -166,7 +166,7 @@ def test_several_inputs_of_a_subclassed_model(tmp_path, one_process):
 
 
 @pytest.mark.slow
-def test_exports_are_in_float32(tmp_path, one_process):
+def test_exports_are_in_float32(tmp_path):
     x = X.reshape(5, 2, 2)
     inputs, outputs = keras.Input((2, 2)), {}
     for policy in ("mixed_bfloat16", "mixed_float16", "float64"):
@@ -187,7 +187,7 @@ def test_exports_are_in_float32(tmp_path, one_process):
 
 
 @pytest.mark.slow
-def test_one_unit_without_sigmoid_has_two_classes(tmp_path, one_process):  # with sigmoid: test_cli_exports
+def test_one_unit_without_sigmoid_has_two_classes(tmp_path):  # with sigmoid: test_cli_exports
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     exported = export(model, tmp_path / "model", class_names=["no", "yes"])
     x = np.random.default_rng(0).normal(size=(20, 4)).astype("float32")
@@ -199,7 +199,7 @@ def test_one_unit_without_sigmoid_has_two_classes(tmp_path, one_process):  # wit
 
 
 @pytest.mark.slow
-def test_words_go_in_through_a_lookup_table(tmp_path, one_process):
+def test_words_go_in_through_a_lookup_table(tmp_path):
     words = keras.Sequential(
         [keras.Input((1,), dtype="string", name="word"), keras.layers.StringLookup(vocabulary=["a"])]
     )
@@ -255,7 +255,7 @@ np.save(sys.argv[2], model.predict(x, verbose=0))
     np.testing.assert_allclose(found["y"], np.load(tmp_path / "y.npy"), atol=1e-5)
 
 
-def test_an_export_that_differs_is_refused(tmp_path, one_process):
+def test_an_export_that_differs_is_refused(tmp_path):
     @keras.saving.register_keras_serializable(package="test_export")
     class Moody(keras.layers.Layer):
         """Answers differently each time that it is traced."""
@@ -273,7 +273,7 @@ def test_an_export_that_differs_is_refused(tmp_path, one_process):
 
 
 @pytest.mark.slow
-def test_an_export_that_cannot_run_is_refused(tmp_path, one_process):
+def test_an_export_that_cannot_run_is_refused(tmp_path):
     class Fixed(keras.layers.Layer):
         def call(self, x):
             return keras.ops.reshape(x, (2, 10))  # whatever the batch size

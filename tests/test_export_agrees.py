@@ -50,7 +50,7 @@ def test_a_graph_is_not_in_training_mode(tmp_path, make):
     assert np.abs(model(IMAGES, training=True) - expected).max() > 0.05  # or nothing would be seen
 
 
-def test_a_whole_export_is_not_in_training_mode_either(tmp_path, one_process):
+def test_a_whole_export_is_not_in_training_mode_either(tmp_path):
     model = normalized(keras.layers.RandomFlip(seed=1), keras.layers.Resizing(6, 6))
     exported = export(model, tmp_path / "model", samples=IMAGES, preprocessing=keras.layers.CenterCrop(9, 9))
     assert exported.difference <= 1e-6
@@ -208,7 +208,7 @@ def test_any_name_of_an_input_becomes_one_that_graphs_can_have():
 
 
 @pytest.mark.slow
-def test_odd_names_export_and_both_kinds_load(tmp_path, one_process):
+def test_odd_names_export_and_both_kinds_load(tmp_path):
     model = odd_names()
     x = {own: ROWS[:, :1] + number for number, own in enumerate(("0", "in", "年龄", "_x", "a b"))}
     exported = export(model, tmp_path / "model", samples=x)
@@ -221,14 +221,14 @@ def test_odd_names_export_and_both_kinds_load(tmp_path, one_process):
         np.testing.assert_allclose(loaded.predict(given)["sum"], expected, rtol=1e-6)
 
 
-def test_a_check_has_a_time_limit(tmp_path, monkeypatch):
+def test_a_check_has_a_time_limit(tmp_path, monkeypatch, own_process):
     monkeypatch.setenv(checking.LIMIT_VARIABLE, "0.01")
     with pytest.raises(ExportError, match=r"must answer in time; KERAS_ACTS_EXPORT_SECONDS .* within 0\.01 seconds"):
         export(mlp(), tmp_path / "model")
     assert os.listdir(tmp_path) == []
 
 
-def test_one_process_checks_as_many_as_come_and_says_why_it_ended(one_process, tmp_path):
+def test_one_process_checks_as_many_as_come_and_says_why_it_ended(tmp_path):
     checker = importlib.import_module("keras_acts.search.export").Checker().__enter__()
     for times in (1.0, 2.0):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(times)])
@@ -262,7 +262,7 @@ def test_a_time_limit_is_a_time(monkeypatch, seconds):
         checking.time_limit()
 
 
-def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path, one_process):
+def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path):
     model = keras.Sequential([keras.Input((2,), dtype="int32"), keras.layers.Rescaling(0.5)])
     loaded = load(export(model, tmp_path / "model", samples=np.arange(8).reshape(4, 2)).path)
     for given in (np.array([[1.0, np.nan]]), [[1.0, np.nan]], np.array([[1.0, np.nan]], "float16")):
@@ -326,7 +326,7 @@ class Offset(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float64"])
-def test_a_copy_without_the_models_state_is_no_export(tmp_path, one_process, policy):
+def test_a_copy_without_the_models_state_is_no_export(tmp_path, policy):
     last = Offset(dtype=policy, name="y")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy), last])
     last.offset = 5.0

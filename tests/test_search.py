@@ -413,7 +413,7 @@ def test_what_is_not_finite_is_none_in_json(result):
     assert "| loss | not finite |" in model_card.markdown(made)
 
 
-def test_a_report_that_fails_leaves_no_export_and_the_result(result, tmp_path, monkeypatch, one_process):
+def test_a_report_that_fails_leaves_no_export_and_the_result(result, tmp_path, monkeypatch):
     before = str(result)
     with monkeypatch.context() as patched:
         patched.setattr(report, "markdown", injected)

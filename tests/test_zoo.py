@@ -122,7 +122,7 @@ def own_alphas(model):
 
 @pytest.mark.slow
 @everywhere
-def test_rewritten_models_export(name, rewritten, one_process, tmp_path):
+def test_rewritten_models_export(name, rewritten, tmp_path):
     model = moved(rewritten(name).trained)
     if name == "mixed_precision":
         # another device's bfloat16 may round otherwise; the export's own bound is for float32
