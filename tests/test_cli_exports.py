@@ -98,7 +98,7 @@ def test_a_value_that_integers_cannot_hold_is_found():
 
 
 @pytest.mark.slow
-def test_a_gap_is_no_integer(tmp_path, one_process):
+def test_a_gap_is_no_integer(tmp_path):
     model = keras.Sequential([keras.Input((2,), dtype="int32"), keras.layers.Rescaling(0.5)])
     path = export(model, tmp_path / "model", card={"features": ["a", "b"]}).path
     loaded = load(path)

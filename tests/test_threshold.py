@@ -74,7 +74,7 @@ def test_what_nobody_knows_is_asked_before_anything_is_written(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_average_of_probabilities_is_one(tmp_path, one_process):
+def test_an_average_of_probabilities_is_one(tmp_path):
     made = model(averaged, "binary_crossentropy")
     x = keras.random.normal((20, 4), seed=1).numpy() * 3
     found = load(export(made, tmp_path / "model", samples=x, class_names=["no", "yes"]).path).predict(x)
