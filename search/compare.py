@@ -86,7 +86,8 @@ def compare_activations(
         batch_size: as in `fit`.
         seed: that the seeds are derived from. The user's own global seed is left as it was.
         verbose: 0 shows nothing.
-        **fit_options: further arguments of `fit`. A callback sees all activations as one model.
+        **fit_options: further arguments of `fit`. With `EarlyStopping` or `ReduceLROnPlateau` each model trains by
+            itself; any other callback sees all activations as one model, where they can be.
 
     Returns:
         The verdict, with every epoch x seed x activation. After Ctrl-C: of the seeds that were trained.
@@ -133,7 +134,7 @@ def compare_activations(
     rehearse(example, goal, fit, ranking=validation_data, test=test_data)
     builds = [lambda c=candidate: with_activations(model, c) for candidate in candidates]
     names = [str(candidate) for candidate in candidates]
-    trainer = trainer_for(model, candidates, builds)
+    trainer = trainer_for(model, candidates, builds, callbacks=fit_options.get("callbacks"))
     with Progress(seeds, verbose, "seed") as progress, Replicates(trainer, names, fit, progress.show) as replicates:
         progress.say(f"Training {', '.join(names)} on up to {seeds} seeds each on {device.describe()}")
         return decide(

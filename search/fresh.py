@@ -17,10 +17,10 @@ from .reasons import first_line
 from .replicate import Replicates
 from .seeding import isolated_seed
 from .space import Candidate
-from .trainers import OneByOneTrainer, trainer_for
+from .trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
 from .verdict import Verdict
 
-# what adapts a model to a search; the others steer or watch a single training, and a population is many
+# what trains a population as it trains a single model; the others steer or watch one training, and these are many
 KEPT = keras.callbacks.LearningRateScheduler
 
 
@@ -45,8 +45,9 @@ def verdict(
         model: that was searched: a compiled Keras model, or a function that builds one.
         builds: for each leader and the baseline what builds its model.
         baseline: its name.
-        fit: the arguments of `fit`. Of the callbacks, those of learning rates are kept: early stopping and checkpoints
-            belong to a single model.
+        fit: the arguments of `fit`. Of the callbacks, those are kept that say how long and how fast a model trains, as
+            else the verdict would be about other models than the search's: `EarlyStopping`, for which each model trains
+            by itself, and those of learning rates. Of the others a line says that they are left out.
         objective: of the search.
         seeds: how many at most.
         seed: of the search.
@@ -68,15 +69,22 @@ def verdict(
         return without(f"the test data are fewer than the classes, {reason}")
     if type(objective) is not keras_tuner.Objective:
         return without(f"it needs one metric, and the objective is {objective!r}")
-    callbacks = [callback for callback in fit.get("callbacks") or [] if isinstance(callback, KEPT)]
+    given = fit.get("callbacks") or []
+    callbacks = [callback for callback in given if isinstance(callback, (KEPT, *OF_ONE_MODEL))]
     options = {**fit, "callbacks": callbacks or None}
     progress.begin(seeds, "seed")
     progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")
+    if single := [type(callback).__name__ for callback in callbacks if isinstance(callback, OF_ONE_MODEL)]:
+        progress.say(f"One by one: the callback {single[0]} looks at a single model")
+    if left_out := sorted({type(callback).__name__ for callback in given if callback not in callbacks}):
+        progress.say(f"Without the callbacks {', '.join(left_out)}")
     try:
         with isolated_seed(seed):
             alike = isinstance(model, keras.Model) and all(isinstance(c, Candidate | Assignment) for c in builds)
             models = list(builds.values())
-            trainer = trainer_for(model, list(builds), models, slots) if alike else OneByOneTrainer(models)
+            trainer: Any = OneByOneTrainer(models)
+            if alike:
+                trainer = trainer_for(model, list(builds), models, slots, callbacks)
         with Replicates(trainer, names, options, progress.show) as replicates:
             return decide(
                 replicates,

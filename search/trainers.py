@@ -285,6 +285,8 @@ class Shown(keras.callbacks.Callback):
 
 # they look at the epoch alone
 _OF_ANY_SEED = (keras.callbacks.LearningRateScheduler, Shown)
+# they look at how good one model is, and end its training or slow it down
+OF_ONE_MODEL = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
 
 def trainer_for(
@@ -292,8 +294,11 @@ def trainer_for(
     candidates: Sequence[Any],
     builds: Sequence[Callable[[], keras.Model]],
     slots: Iterable[str] | None = None,
+    callbacks: Iterable[Any] | None = None,
 ) -> Any:
-    """Return a population's trainer, or, where the model cannot be one, that of the single models."""
+    """Return a population's trainer, or that of the single models, where the model or a callback needs that."""
+    if any(isinstance(callback, OF_ONE_MODEL) for callback in callbacks or ()):
+        return OneByOneTrainer(builds)
     try:
         return PopulationTrainer(model, candidates, slots=slots, builds=builds)
     except Exception as error:

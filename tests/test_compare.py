@@ -1,5 +1,6 @@
 """`compare_activations`: what is trained is what ordinary models would be, and bad input gets clear words."""
 
+import itertools
 import random
 
 import keras
@@ -121,6 +122,29 @@ def test_a_number_of_steps_is_kept():
         np.testing.assert_allclose(history[name][:, 0], values, rtol=1e-4, err_msg=name)
     steps_alone = steps(plain(), {**FIT, "validation_steps": 1})
     assert steps_alone == steps(plain(), {**FIT, "steps_per_epoch": 2}) == {}
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_each_model_by_itself():
+    """As one model, all would end by the mean of their losses, and go back to its best epoch."""
+    model = mlp()
+    model.compile(keras.optimizers.Adam(0.3), "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
+    options = {**FAST, "seeds": 2, "epochs": 6, "batch_size": 60, "callbacks": [stop]}
+    found = compare_activations(model, *TRAIN, ["tanh", "relu"], **DATA, **options).runs
+    lengths = []
+    for (s, seed), (k, name) in itertools.product(enumerate(found.seeds), enumerate(found.activations)):
+        with isolated_seed(seed):
+            alone = with_activations(model, name)
+            history = alone.fit(**{**FIT, "epochs": 6, "batch_size": 60}, callbacks=[stop], verbose=0).history[
+                "val_loss"
+            ]
+        np.testing.assert_allclose(found.history["val_loss"][s, : len(history), k], history, rtol=1e-5)
+        tested = alone.evaluate(*DATA["test_data"], verbose=0, return_dict=True)["loss"]
+        assert found.test["loss"][s, k] == pytest.approx(tested, rel=1e-5)
+        lengths.append(len(history))
+    assert len(set(lengths)) > 1
+    assert max(lengths) == found.history["val_loss"].shape[1]
 
 
 def test_a_seed_leaves_nothing_for_the_next():
@@ -359,7 +383,9 @@ def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, mon
             self.model.stop_training = epoch >= self.trained
 
     if trainer == "one by one":
-        monkeypatch.setattr("keras_acts.search.compare.trainer_for", lambda model, _, builds: OneByOneTrainer(builds))
+        monkeypatch.setattr(
+            "keras_acts.search.compare.trainer_for", lambda model, _, builds, **rest: OneByOneTrainer(builds)
+        )
     options = {**FAST, "epochs": 7, "callbacks": [After()]}
     model = eager(mlp()) if trainer == "one by one" else mlp()
     history = compare_activations(model, *TRAIN, ["mish", "relu"], **DATA, **options).runs.history["val_loss"]

@@ -601,6 +601,19 @@ def test_why_there_is_no_verdict_is_said():
     assert diverged == "no verdict: relu was not trained to its end in the search"
 
 
+def test_the_verdict_of_a_search_ends_trainings_as_the_search_does(capsys):
+    class Watching(keras.callbacks.Callback):
+        pass
+
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=0, mode="max")  # as soon as it learns
+    options = {**FAST, "trials": 2, "epochs": 3, "verdict": 2, "activations": ["mish"], "callbacks": [stop, Watching()]}
+    found = search_activations(eager(mlp()), X, Y, **{**options, "verbose": 1})
+    assert found.verdict.runs.history["loss"].shape == (2, 2, 2)
+    said = capsys.readouterr().err
+    assert "One by one: the callback EarlyStopping looks at a single model" in said
+    assert "Without the callbacks Watching" in said
+
+
 @pytest.mark.slow
 def test_a_search_is_kept_where_its_verdict_fails():
     class Score(keras.callbacks.Callback):
