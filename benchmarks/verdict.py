@@ -27,7 +27,8 @@ from scipy import optimize, stats
 
 from benchmarks.machine import environment
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
-from keras_acts.search import Candidate, PopulationModel, carry, search_activations
+from keras_acts.search import Candidate, PopulationModel, search_activations
+from keras_acts.search.compiling import compile_arguments
 from keras_acts.search.judge import judge
 from keras_acts.search.looks import look, planned
 from keras_acts.search.paired import ALPHA, POWER, power
@@ -194,7 +195,7 @@ def cost(data: str, target: str | None, batch_size: int, console: Console) -> No
         list(trainer.train(range(8), fit, at_once))
         seconds[label] = time.perf_counter() - start
     shared = PopulationModel(model, candidates, seeds=8)
-    shared.compile(**{**carry.compile_arguments(model), **steps(model, fit)})
+    shared.compile(**{**compile_arguments(model), **steps(model, fit)})
     shared.fit(**fit, verbose=0)
     start = time.perf_counter()
     shared.fit(**fit, verbose=0)

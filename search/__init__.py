@@ -1,18 +1,20 @@
 """Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
 
 from .api import search_activations
+from .assignment import Assignment
 from .best import BestWeights
+from .candidate import Candidate
 from .compare import compare_activations
 from .export import export
-from .groups import Assignment
 from .hypermodel import ActivationHyperModel, activation_choice
 from .load import LoadedModel, load
 from .oracle import ActivationOracle
 from .population import PopulationModel
 from .racing_oracle import RacingOracle
 from .result import SearchResult
-from .rewrite import Slot, slots, with_activations
-from .space import ActivationSpace, Candidate
+from .rewrite import with_activations
+from .slots import Slot, slots
+from .space import ActivationSpace
 from .tuner import ActivationTuner
 from .vectorize import vectorizes
 from .verdict import Verdict

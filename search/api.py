@@ -17,10 +17,14 @@ import keras_tuner
 from keras_acts.errors import ModelError, SearchError
 
 from . import device, fresh
+from .assignment import Choice, Group
+from .base import TrialResult
+from .candidate import Candidate
 from .checks import (
     check_budget,
     check_data,
     check_every_epoch,
+    check_population,
     check_readable_again,
     check_strategy,
     check_targets,
@@ -29,27 +33,25 @@ from .checks import (
     validation_options,
 )
 from .evaluation import scores, validated
-from .groups import Group, chosen_slots, groups
+from .first_inputs import few
+from .groups import chosen_slots, groups
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
-from .members import Choice
 from .objective import checked_objectives, default_objective
 from .ownership import check_project_name, clear_project
 from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
-from .racing import cost
 from .reasons import first_line, headline
 from .rehearsal import rehearse
-from .result import SearchResult, TrialResult, kept
-from .rewrite import slots
-from .samples import few
+from .result import SearchResult, kept
+from .schedule import cost
 from .seeding import Stream, derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model, describe_training, describe_value
+from .slots import slots
 from .slotwise import SlotwiseSearch
-from .space import ActivationSpace, Candidate
+from .space import ActivationSpace
 from .tracing import expected_traces
 from .trials import TrialSearch
-from .tuner import check_population
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
 _LEADERS = 3

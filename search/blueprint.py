@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_acts.compat import Functional, all_layers, calls_of, functional_of, mask_of
+from keras_acts.compat import all_layers, calls_of, mask_of
 from keras_acts.errors import ModelError
 
+from .assignment import Choice
+from .candidate import Candidate
 from .known import is_of_keras_or_ours
-from .members import Choice, Member
+from .members import Member
 from .own_training import own_methods
 from .rewrite import rewritten, rewritten_layer
 from .seeding import isolated_seed
 from .slots import places
-from .space import Candidate
 from .tracing import outside_of_traces
+from .walk import OF_ACTIVATION, layers_of, models_of, slots_at, weights_of
 
-OF_ACTIVATION = "activation."
 Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable
 
 
@@ -169,62 +169,10 @@ def _weights(model: keras.Model) -> Weights:
     return {path: weights_of(layer) for path, layer in layers_of(model)}
 
 
-def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the layers and operations with their paths; those of nested models, not the nested models themselves."""
-    for layer in graph_of(model).operations:
-        path = f"{prefix}{layer.name}"
-        if is_graph(layer):
-            yield from layers_of(layer, f"{path}/")
-        else:
-            yield path, layer
-
-
-def models_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the model by its name, and the models inside of it by their paths."""
-    yield prefix or model.name, model
-    for layer in graph_of(model).operations:
-        if is_graph(layer):
-            yield from models_of(layer, f"{prefix}/{layer.name}".removeprefix("/"))
-
-
-def slots_at(path: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Return those of the slots that belong to the layer at a path, or to one that it holds."""
-    return tuple(name for name in names if name == path or name.startswith((f"{path}/", f"{path}.")))
-
-
 def _is_known(layer: Any) -> bool:
     """Whether it and what it holds are Keras' own, or ours, which build from the shapes that they were built for."""
     held = all_layers(layer) if isinstance(layer, keras.layers.Layer) else [layer]
     return all(is_of_keras_or_ours(one) for one in held)
-
-
-def is_graph(layer: Any) -> bool:
-    """Whether it is a Sequential or Functional model."""
-    return isinstance(layer, keras.Sequential | Functional)
-
-
-def graph_of(model: Any) -> Any:
-    """Return the Functional model that a Sequential one holds."""
-    return functional_of(model)
-
-
-def variables_of(layer: Any) -> dict[str, Any]:
-    """Return a layer's variables, the states of its random generators too, under keys that all candidates share.
-
-    Those of a trained ``activation=`` are called ``"activation.alpha"``, the others ``"0"``, ``"1"``, …
-    """
-    if not isinstance(layer, keras.layers.Layer):
-        return {}
-    activation = getattr(layer, "activation", None)
-    theirs = list(activation.variables) if isinstance(activation, keras.layers.Layer) else []
-    apart = {id(variable) for variable in theirs}
-    own = [v for v in (*layer.trainable_variables, *layer.non_trainable_variables) if id(v) not in apart]
-    return {**{str(i): v for i, v in enumerate(own)}, **{f"{OF_ACTIVATION}{v.name}": v for v in theirs}}
-
-
-def weights_of(layer: Any) -> dict[str, np.ndarray]:
-    """Return their values."""
-    return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables_of(layer).items()}
 
 
 def _refuse(model: keras.Model) -> None:

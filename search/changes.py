@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .groups import Assignment
-from .paired import ALPHA
-from .racing import Race, Rung
+from .assignment import Assignment
+from .candidate import Candidate
+from .racing import ALPHA, Race
 from .rounding import is_rounding
-from .space import Candidate
+from .schedule import Rung
 from .surrogate import ShapeProposer
 
 _FINAL = 0.4  # of all epochs

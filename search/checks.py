@@ -220,3 +220,14 @@ def _check_labels(model: keras.Model, y: np.ndarray, masks: bool) -> None:
 def _without_ones(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
     """Drop a last axis of size 1, which Keras adds and takes away by itself."""
     return shape[:-1] if shape and shape[-1] == 1 else shape
+
+
+def check_population(population: Any) -> None:
+    """Check how many trials train together at most.
+
+    Raises:
+        SearchError: if it is neither "auto" nor an integer from 1 on.
+    """
+    whole = isinstance(population, int) and not isinstance(population, bool) and population >= 1
+    if population != "auto" and not whole:
+        raise SearchError(f"population must be 'auto' or an integer >= 1. Received: population={population!r}")

@@ -14,17 +14,20 @@ import numpy as np
 from keras_acts.errors import KerasActsError, SearchError
 
 from . import planner
+from .assignment import Choice
 from .best import BestWeights
-from .blueprint import layers_of, variables_of
 from .compiling import compile_arguments, steps_in_a_call_of
 from .direction import more_is_better
-from .members import Choice, Member, arrange
+from .members import Member
+from .memory import is_out_of_memory
 from .population import PopulationModel
 from .prefix import frozen_prefix
 from .reasons import first_line
 from .seeding import Stream, derive, isolated_seed
+from .segments import arrange
 from .slots import slots as slots_of
 from .trainers import steps
+from .walk import layers_of, variables_of
 
 _SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
 
@@ -128,7 +131,7 @@ class Cohorts:
             try:
                 self._until(cohort, epochs)
             except Exception as error:
-                if not planner.is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 # in smaller populations they begin again
                 self._most = max(1, len(cohort.population.members) // 2)
@@ -150,7 +153,7 @@ class Cohorts:
             except KerasActsError:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
-                if planner.is_out_of_memory(error):
+                if is_out_of_memory(error):
                     self._most = max(1, len(wave) // 2)
                 if len(wave) > 1:
                     half = len(wave) // 2
@@ -233,7 +236,7 @@ class Cohorts:
         return None
 
     def _begun(self, members: list[Member]) -> _Cohort:
-        order, _ = arrange(tuple(members))
+        order, _ = arrange([member.candidate for member in members])
         inside = [members[index] for index in order]  # then its outputs need no sorting
         population = PopulationModel(self._model, inside, slots=self._slots)
         population.compile(**{**compile_arguments(self._model), **steps(self._model, self._fit)})
@@ -311,6 +314,6 @@ def _assign(model: keras.Model, weights: Weights) -> None:
 
 def _reason(error: Exception) -> str:
     """What went wrong, in a line."""
-    if planner.is_out_of_memory(error):
+    if is_out_of_memory(error):
         return "it does not fit into memory"
     return first_line(error)

@@ -15,6 +15,7 @@ import numpy as np
 from keras_acts.errors import DataError, ModelError, SearchError
 
 from . import device
+from .candidate import Candidate
 from .checks import (
     check_budget,
     check_data,
@@ -34,9 +35,9 @@ from .progress import Progress
 from .reasons import first_line
 from .rehearsal import rehearse
 from .replicate import Replicates
-from .rewrite import slots, with_activations
+from .rewrite import with_activations
 from .seeding import Stream, derive, isolated_seed
-from .space import Candidate
+from .slots import slots
 from .timing import inference_seconds
 from .tracing import expected_traces
 from .trainers import trainer_for

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from .best import BestWeights
+from .block import Block
 from .carry import per_variable
 from .feed import are_arrays, without_waits
-from .loop import Block
 from .population import PopulationModel
 from .scoring import numbers
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from .samples import few
 from .scoring import evaluated, numbers
 
 
@@ -33,20 +32,6 @@ def validated(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, float]:
     if fit.get("validation_steps") is not None:
         options["steps"] = fit["validation_steps"]
     return scores(model, data, **options)
-
-
-def built(model: keras.Model, x: Any) -> keras.Model:
-    """Return the model, which knows its weights: what has not seen its inputs yet is called with the first of them.
-
-    Args:
-        model: of a user's function.
-        x: training inputs, or a dataset.
-    """
-    inputs = few(x) if not model.built else None
-    if inputs is not None:
-        # not in training: statistics of one sample would be what BatchNormalization begins with
-        model(keras.tree.map_structure(lambda array: array[:1], inputs), training=False)
-    return model
 
 
 def _last_part(arrays: tuple[Any, ...], share: float) -> tuple[Any, ...]:

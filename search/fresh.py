@@ -8,20 +8,18 @@ from typing import Any
 import keras
 import keras_tuner
 
+from .assignment import Assignment
+from .base import KEPT
+from .candidate import Candidate
 from .compare import decide, too_small
-from .groups import Assignment
 from .judge import judge
 from .looks import planned
 from .progress import Progress
 from .reasons import first_line
 from .replicate import Replicates
 from .seeding import isolated_seed
-from .space import Candidate
 from .trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
 from .verdict import Verdict
-
-# what trains a population as it trains a single model; the others steer or watch one training, and these are many
-KEPT = keras.callbacks.LearningRateScheduler
 
 
 def verdict(

@@ -15,7 +15,7 @@ from keras_acts.layers import TrainedActivation
 
 from .known import as_written
 from .layout import FOLDED, SHARED, STACKED, Batch, beside, from_merged
-from .members import Group
+from .segments import Group
 
 Tensor = Any
 

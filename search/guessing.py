@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_acts.compat import all_layers, wrapped_function
 
-from . import carry
+from .compiling import compile_arguments
 from .labels import are_shares
 from .objective import metrics_of
 from .own_training import own_methods
@@ -271,7 +271,7 @@ def _evaluated(
     # a Sequential has no structure of outputs, and only one
     structure = answers[0] if len(answers) == 1 else keras.tree.pack_sequence_as(model.output, answers)
     guessing = keras.Model(x, structure)
-    arguments = carry.compile_arguments(model)
+    arguments = compile_arguments(model)
     guessing.compile(**{**arguments, "optimizer": "sgd", "steps_per_execution": 1, "jit_compile": False})
     found = guessing.evaluate(
         np.zeros((count, 1), "float32"), targets, sample_weight=weights, return_dict=True, verbose=0

@@ -11,10 +11,13 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
+from .assignment import Assignment, Group
+from .candidate import Candidate
 from .compiling import first_metric_names
-from .groups import Assignment, Group, groups
-from .rewrite import slots, with_activations
-from .space import ActivationSpace, Candidate
+from .groups import groups
+from .rewrite import with_activations
+from .slots import slots
+from .space import ActivationSpace
 
 
 def activation_choice(hp: keras_tuner.HyperParameters, name: str = "act", space: Any = None) -> Any:

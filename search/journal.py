@@ -13,7 +13,7 @@ from keras_acts.errors import SearchError
 
 from .cohorts import Run
 from .members import Member
-from .racing import Rung
+from .schedule import Rung
 
 
 class Journal:

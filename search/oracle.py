@@ -7,11 +7,11 @@ from typing import Any
 
 import keras_tuner
 
+from .base import DIVERGED
 from .kerastuner import Choice, HyperParameter, Trial, TrialStatus
 from .objective import checked_objectives
 from .seeding import Stream, derive
 
-DIVERGED = "diverged"
 _TRIES = 1000
 
 

@@ -14,7 +14,7 @@ from keras_acts.errors import ExportError, SearchError
 MARKER = "keras_acts_files.json"
 _SHOWN = 5  # names of strangers in a message
 
-# what a search keeps: KerasTuner's files, and our settings and journals (see `slotwise` for the names of its races)
+# what a search keeps: KerasTuner's files, and our settings and journals (see `race/per_group.py` for the names)
 _KEPT = re.compile(
     r"(oracle|tuner\d+|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
     r"|trial_[^/]+/((trial|build_config)\.json|checkpoint\.weights\.h5)"

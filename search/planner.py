@@ -1,37 +1,22 @@
-"""How many slots of a population fit into memory, and what to do when that was too many."""
+"""How many slots of a population fit into memory."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
-import psutil
 
-from keras_acts.compat import gpu_memory_limit
-
-from .blueprint import layers_of, variables_of
-from .device import gpus
 from .graph import Graph
+from .memory import free_memory
 from .rules_convolutions import patches_per_sample
+from .walk import layers_of, variables_of
 
 Job = TypeVar("Job")
 
 _SHARE = 0.5  # of the free memory: an estimate is one, and the data, the graph and the system want theirs
-# of a container: the limit, what is used, and the statistics with the name of that part of the page cache that goes
-# when memory is wanted
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-        "/sys/fs/cgroup/memory/memory.stat",
-        "total_inactive_file",
-    ),
-)
 
 
 def bytes_per_slot(model: keras.Model, batch_size: int, shared: frozenset[str] = frozenset()) -> int:
@@ -60,31 +45,6 @@ def outputs_per_sample(model: keras.Model, shared: frozenset[str] = frozenset())
     return sum(
         math.prod(size or 1 for size in call.shape[1:]) + patches_per_sample(call.layer, call.shape) for call in calls
     )
-
-
-def free_memory() -> int:
-    """Return the free bytes where populations train: of the first GPU, else of the RAM, within the cgroup's limit."""
-    if gpus():
-        return _free_on_gpu()
-    free = int(psutil.virtual_memory().available)
-    for limit, used, statistics, cached in _CGROUPS:
-        try:
-            allowed = int(Path(limit).read_text())
-            taken = int(Path(used).read_text())
-        except (OSError, ValueError):  # there is no such file, or it says "max"
-            continue
-        # the working set: files that were read count as used, and are dropped as soon as memory is wanted
-        free = min(free, allowed - max(0, taken - _statistic(statistics, cached)))
-    return max(free, 0)
-
-
-def _statistic(path: str, name: str) -> int:
-    """A number of a file with a name and a number a line; 0 where it is not told."""
-    try:
-        told = dict(line.split() for line in Path(path).read_text().splitlines())
-        return int(told.get(name, 0))
-    except (OSError, ValueError):
-        return 0
 
 
 def most(slot: int, memory: int | None = None) -> int:
@@ -124,24 +84,3 @@ def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[lis
     count = math.ceil(len(jobs) / most(slot, memory))
     bounds = [round(i * len(jobs) / count) for i in range(count + 1)]
     return [list(jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, in Python, TensorFlow or JAX."""
-    if isinstance(error, MemoryError):
-        return True
-    name = type(error).__name__
-    return name == "ResourceExhaustedError" or (
-        name in ("XlaRuntimeError", "JaxRuntimeError", "InternalError") and "RESOURCE_EXHAUSTED" in str(error)
-    )
-
-
-def _free_on_gpu() -> int:
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return int(gpu_memory_limit() - tf.config.experimental.get_memory_info("GPU:0")["current"])
-    import jax
-
-    stats: dict[str, Any] = jax.local_devices()[0].memory_stats()
-    return int(stats["bytes_limit"] - stats["bytes_in_use"])

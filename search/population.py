@@ -14,22 +14,25 @@ from keras_acts.errors import ModelError
 from keras_acts.lowering import uncompiled
 
 from . import carry, steps
-from .blueprint import Blueprint, graph_of, is_graph, layers_of
+from .blueprint import Blueprint
 from .clipping import clip_per_slot
 from .compiling import compile_arguments, optimizer_like
 from .device import gpus
 from .feed import BY_SEED, without_waits
 from .grappler import unoptimized
 from .layout import Batch, with_logits
-from .members import Member, activation_slots, arrange, members
+from .members import Member, activation_slots, members
 from .optimizers import check_optimizer
 from .prefix import frozen_prefix
 from .rates import rate_per_slot
+from .segments import arrange
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
+from .step_jax import jax_train_step
 from .steps_tensorflow import Announcement, TrainingStep
 from .vectorize import compiles
 from .view import View, by_seed, seeds_of
+from .walk import graph_of, is_graph, layers_of
 
 Tensor = Any
 
@@ -83,7 +86,7 @@ class PopulationModel(keras.Model):
         found = members(candidates, seeds)
         known = isinstance(model, Blueprint)  # `join` gives one, and then all weights
         blueprint = model if known else Blueprint(model, activation_slots(found, slots))
-        order, _ = arrange(found)
+        order, _ = arrange([member.candidate for member in found])
         inside = tuple(found[p] for p in order)
         weights = blueprint.some(inside) if known else blueprint.initial(inside)
         self._state = _State(blueprint, found, order)
@@ -290,7 +293,7 @@ class PopulationModel(keras.Model):
     def train_step(self, *arguments: Any) -> Any:
         """Train all slots on one batch; those whose loss is not finite stay as they are."""
         if keras.backend.backend() == "jax":
-            return steps.jax_train_step(self, super().train_step, *arguments)
+            return jax_train_step(self, super().train_step, *arguments)
         assert self._state.step is not None  # there is one since compile
         return self._state.step(*arguments)
 

@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 if TYPE_CHECKING:
-    from .result import TrialResult
+    from .base import TrialResult
 
 Self = TypeVar("Self", bound="Progress")
 

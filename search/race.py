@@ -17,22 +17,23 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
+from .assignment import Choice
+from .base import DIVERGED, KEPT, TrialResult
 from .cohorts import Cohorts, Run
 from .direction import more_is_better
-from .fresh import KEPT
 from .groups import chosen_slots
 from .journal import Journal
-from .members import Choice, Member
+from .members import Member
 from .objective import checked_objective
-from .oracle import DIVERGED
 from .population import PopulationModel
 from .progress import RaceProgress
-from .racing import Heat, Race, Round, cost, schedule
+from .racing import Heat, Race, Round
 from .reasons import first_line
-from .result import TrialResult
-from .rewrite import slots, with_activations
+from .rewrite import with_activations
+from .schedule import cost, schedule
 from .seeding import Stream, derive
 from .shapes import shapes
+from .slots import slots
 from .space import ActivationSpace
 from .surrogate import ShapeProposer
 

@@ -18,7 +18,8 @@ from .entries import read_activation
 from .kerastuner import Trial, TrialStatus
 from .objective import checked_objective
 from .oracle import ActivationOracle
-from .racing import Heat, Race, Rung, schedule
+from .racing import Heat, Race
+from .schedule import Rung, schedule
 from .seeding import Stream, derive
 from .shapes import shape
 from .surrogate import ShapeProposer

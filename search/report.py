@@ -17,7 +17,8 @@ from .as_json import finite
 from .reasons import headline
 
 if TYPE_CHECKING:
-    from .result import SearchResult, TrialResult
+    from .base import TrialResult
+    from .result import SearchResult
 
 CAUTION = (
     "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "

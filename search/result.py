@@ -12,9 +12,10 @@ import keras
 from keras_acts.errors import SearchError
 
 from . import report
+from .assignment import Assignment, Group
+from .base import TrialResult
+from .candidate import Candidate
 from .export import Exported, export
-from .groups import Assignment, Group
-from .space import Candidate
 from .verdict import Verdict
 
 if TYPE_CHECKING:
@@ -22,34 +23,6 @@ if TYPE_CHECKING:
 
 
 _COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds"}
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """One trial of a search.
-
-    Attributes:
-        rank: 1 for the best, the same for equal scores; None if it diverged or failed. In a race who went further ranks
-            before who left; in a search group by group what was chosen last ranks first.
-        candidate: the activation with its parameters; a mapping from slots to such, where groups differ.
-        score: the objective at the best epoch, the mean over executions; None if it diverged or failed.
-        status: ``"completed"``, ``"diverged"`` or ``"failed"``; ``"stopped"`` if it left a race before its end.
-        seconds: of wall time that the trial took; None if an earlier process trained it, which only a race tells later.
-        hyperparameters: all of them, the user's own too.
-        message: why it failed.
-        epochs: how far it trained, in a race.
-        seeds: how many runs the score is the mean of, in a race.
-    """
-
-    rank: int | None
-    candidate: Candidate | Assignment
-    score: float | None
-    status: str
-    seconds: float | None
-    hyperparameters: Mapping[str, Any] = field(repr=False)
-    message: str = field(default="", repr=False)
-    epochs: int | None = None
-    seeds: int | None = None
 
 
 def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:

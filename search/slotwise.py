@@ -14,18 +14,21 @@ import keras
 import numpy as np
 
 from . import changes
+from .assignment import Assignment, Choice
+from .base import TrialResult
+from .candidate import Candidate
 from .direction import more_is_better
-from .groups import Assignment, chosen_slots, groups
-from .members import Choice
+from .groups import chosen_slots, groups
 from .progress import RaceProgress
 from .race import RaceSearch, race_in
-from .racing import Race, Rung, cost, schedule
+from .racing import Race
 from .reasons import first_line
-from .result import TrialResult
-from .rewrite import slots, with_activations
+from .rewrite import with_activations
+from .schedule import Rung, cost, schedule
 from .seeding import Stream, derive
 from .shapes import shapes
-from .space import ActivationSpace, Candidate
+from .slots import slots
+from .space import ActivationSpace
 
 
 class SlotwiseSearch:

@@ -1,30 +1,12 @@
-"""Keeps diverged slots as they are, on every backend; and the training step on JAX: Keras' own, but for that."""
+"""Keeps diverged slots as they are, on every backend."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
 Tensor = Any
-
-
-def jax_train_step(population: Any, step: Callable[..., Any], state: Any, data: Any) -> Any:
-    """Take Keras' own step, then keep the old values of diverged slots."""
-    logs, (trained, others, optimizer, metrics) = step(state, data)
-    rows = rows_of(population)
-    now = next(
-        value for v, value in zip(population.non_trainable_variables, others, strict=True) if v is population.healthy
-    )
-    healthy = Healthy(rows, now)
-
-    def kept(variables: Any, new: Any, old: Any) -> list[Tensor]:
-        return [healthy.where(v, n, o) if id(v) in rows else n for v, n, o in zip(variables, new, old, strict=True)]
-
-    trained = kept(population.trainable_variables, trained, state[0])
-    others = kept(population.non_trainable_variables, others, state[1])
-    return logs, (trained, others, optimizer, metrics)
 
 
 def rows_of(population: Any) -> dict[int, tuple[int, int]]:

@@ -14,7 +14,7 @@ from keras_acts.errors import ModelError
 
 from . import carry, planner
 from .alike import Made, check_training, searched, seen
-from .blueprint import layers_of, variables_of, weights_of
+from .assignment import Choice
 from .checkpoints import Checkpoints
 from .compiling import compile_arguments
 from .direction import more_is_better
@@ -22,13 +22,16 @@ from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
-from .members import Choice, Member, arrange
+from .members import Member
+from .memory import is_out_of_memory
 from .population import PopulationModel
 from .prefix import frozen_prefix
 from .reasons import first_line
 from .seeding import Stream, derive, isolated_seed
+from .segments import arrange
 from .slots import slots
 from .trainers import steps
+from .walk import layers_of, variables_of, weights_of
 from .watching import Watching
 
 
@@ -76,7 +79,7 @@ class Together:
         """
         found: dict[str, list[keras.callbacks.History]] = {}
         # as they will lie inside: what a population returns needs no sorting then, nor does its gradient
-        order, _ = arrange(tuple(Member(job.candidate, 0) for job in jobs))
+        order, _ = arrange([job.candidate for job in jobs])
         jobs = [jobs[index] for index in order]
         model = jobs[0].model
         shared = frozen_prefix(model, jobs[0].slots or [slot.name for slot in slots(model).hidden])
@@ -93,7 +96,7 @@ class Together:
             except ModelError as error:
                 self.reasons[str(error)] = None
             except Exception as error:
-                if planner.is_out_of_memory(error):
+                if is_out_of_memory(error):
                     half = len(wave) // 2
                     waiting[:0] = [wave[:half], wave[half:]]
                 else:  # one by one it comes again, and where it belongs
@@ -261,7 +264,7 @@ class Together:
 
     def _save(self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any) -> None:
         """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
-        _, groups = arrange(population.members)
+        _, groups = arrange([member.candidate for member in population.members])
         contents, taken = (
             carry.reader(population),
             int(keras.ops.convert_to_numpy(iterations_variable(population.optimizer))),

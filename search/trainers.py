@@ -14,9 +14,10 @@ from keras_acts.errors import ModelError
 
 from . import carry, planner
 from .compiling import compile_arguments
-from .evaluation import built
 from .feed import BY_SEED, are_arrays
+from .first_inputs import built
 from .members import Member
+from .memory import is_out_of_memory
 from .population import PopulationModel
 from .scoring import evaluated, numbers
 from .seeding import isolated_seed
@@ -111,7 +112,7 @@ class PopulationTrainer:
         try:
             return self._wave(seeds, fit)
         except Exception as error:
-            if not once_more or not planner.is_out_of_memory(error):
+            if not once_more or not is_out_of_memory(error):
                 raise
         return None
 
@@ -302,7 +303,7 @@ def trainer_for(
     try:
         return PopulationTrainer(model, candidates, slots=slots, builds=builds)
     except Exception as error:
-        if not isinstance(error, ModelError) and not planner.is_out_of_memory(error):
+        if not isinstance(error, ModelError) and not is_out_of_memory(error):
             raise
         return OneByOneTrainer(builds)
 

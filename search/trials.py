@@ -10,14 +10,14 @@ from typing import Any
 
 import keras
 
+from .assignment import Choice
+from .base import TrialResult
 from .direction import more_is_better
-from .evaluation import built
+from .first_inputs import built
 from .kerastuner import Trial, TrialStatus
-from .members import Choice
 from .oracle import is_diverged
 from .progress import SearchProgress
 from .reasons import first_line
-from .result import TrialResult
 from .tuner import ActivationTuner
 
 

@@ -19,13 +19,14 @@ from keras_acts.errors import ModelError, SearchError
 
 from . import device
 from .asking import ask
-from .checks import check_every_epoch
+from .base import DIVERGED
+from .checks import check_every_epoch, check_population
 from .compiling import compile_arguments, first_metric_names
-from .evaluation import built
+from .first_inputs import built
 from .hypermodel import ActivationHyperModel, takes_activation
 from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
 from .objective import check_direction, checked_objectives, needs_model
-from .oracle import DIVERGED, ActivationOracle
+from .oracle import ActivationOracle
 from .ownership import check_project_name, clear_project
 from .reasons import first_line
 from .scoring import numbers
@@ -291,17 +292,6 @@ class ActivationTuner(keras_tuner.Tuner):
             # a checkpoint holds the optimizer's variables too, and Keras warns if they have no place to go
             optimizer.build(model.trainable_variables)
         return model
-
-
-def check_population(population: Any) -> None:
-    """Check how many trials train together at most.
-
-    Raises:
-        SearchError: if it is neither "auto" nor an integer from 1 on.
-    """
-    whole = isinstance(population, int) and not isinstance(population, bool) and population >= 1
-    if population != "auto" and not whole:
-        raise SearchError(f"population must be 'auto' or an integer >= 1. Received: population={population!r}")
 
 
 # steps of KerasTuner that a population goes around

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from keras_acts.errors import DataError, ExportError
 from keras_acts.search import agreement, checking, export, load, savedmodel
-from keras_acts.search.samples import few, named
+from keras_acts.search.first_inputs import few
+from keras_acts.search.samples import named
 from tests.models import mlp
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, size=(6, 9, 9, 3)).astype("float32")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_acts.search import ActivationSpace, Candidate
-from keras_acts.search.racing import Race, Round, cost, schedule, survivors
+from keras_acts.search.racing import Race, Round, survivors
+from keras_acts.search.schedule import cost, schedule
 from keras_acts.search.shapes import shapes
 from keras_acts.search.surrogate import ShapeProposer, Surrogate, observations
 

@@ -17,12 +17,13 @@ from keras_acts.search import (
     Assignment,
     PopulationModel,
     activation_choice,
-    planner,
+    memory,
     search_activations,
     slots,
 )
 from keras_acts.search.epochs import SlotEpochs, train_until_done
-from keras_acts.search.planner import bytes_per_slot, free_memory, outputs_per_sample, waves
+from keras_acts.search.memory import free_memory
+from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
 from keras_acts.search.prefix import frozen_prefix
 from tests.models import blobs, mlp
 
@@ -403,9 +404,9 @@ def test_what_is_cached_in_a_container_is_free(tmp_path, monkeypatch, limit, use
     for name, text in contents.items():
         (tmp_path / name).write_text(text)
     paths = [str(tmp_path / name) for name in contents]
-    monkeypatch.setattr(planner, "gpus", list)
+    monkeypatch.setattr(memory, "gpus", list)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=7000000))
-    monkeypatch.setattr(planner, "_CGROUPS", [(*paths, "inactive_file")])
+    monkeypatch.setattr(memory, "_CGROUPS", [(*paths, "inactive_file")])
     assert free_memory() == free
     (tmp_path / "stat").unlink()
     assert free_memory() == (free - 700000 if limit != "max" else free)

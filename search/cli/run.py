@@ -13,9 +13,8 @@ import keras
 from rich.console import Console
 
 from keras_acts.errors import DataError
-from keras_acts.search import Verdict, compare_activations, report, search_activations, verdict_report
-from keras_acts.search.export import check_target
-from keras_acts.search.space import ActivationSpace
+from keras_acts.search import ActivationSpace, Verdict, compare_activations, report, search_activations, verdict_report
+from keras_acts.search.staging import check_target
 from keras_acts.search.threshold import threshold_of
 
 from . import data as datasets
