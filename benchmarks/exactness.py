@@ -28,7 +28,7 @@ from keras import layers, losses, metrics, optimizers
 
 from keras_acts.errors import ModelError
 from keras_acts.search import PopulationModel, rules_random, vectorize, with_activations
-from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.runtime.seeding import isolated_seed
 
 EXACT, LOOPED, RANDOM, REFUSED, NEEDS, WRONG = (
     "exact",

@@ -1,4 +1,4 @@
-"""What TensorFlow's graph optimizer (Grappler) costs and saves populations, which `search/grappler.py` leaves out.
+"""What TensorFlow's graph optimizer (Grappler) costs and saves populations, which leave it out.
 
     python -m benchmarks.graph_optimizer --mlp letters.csv letter --cnn optdigits.csv digit
 

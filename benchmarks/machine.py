@@ -13,7 +13,7 @@ import keras
 import keras_tuner
 
 import keras_acts as ka
-from keras_acts.search import device
+from keras_acts.search.runtime import device
 
 
 def environment() -> str:

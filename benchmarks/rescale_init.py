@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from keras_acts.search import with_activations
-from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.runtime.seeding import isolated_seed
 
 ACTIVATIONS = ("relu", "leaky_relu(alpha=0.3)", "elu", "selu", "gelu", "silu", "mish", "tanh")
 UNITS = 64

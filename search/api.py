@@ -16,7 +16,7 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
-from . import device, fresh
+from . import fresh
 from .assignment import Choice, Group
 from .base import TrialResult
 from .candidate import Candidate
@@ -38,19 +38,20 @@ from .groups import chosen_slots, groups
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import checked_objectives, default_objective
-from .ownership import check_project_name, clear_project
 from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
-from .reasons import first_line, headline
 from .rehearsal import rehearse
 from .result import SearchResult, kept
+from .runtime import device
+from .runtime.ownership import check_project_name, clear_project
+from .runtime.reasons import first_line, headline
+from .runtime.seeding import Stream, derive, isolated_seed
+from .runtime.tracing import expected_traces
 from .schedule import cost
-from .seeding import Stream, derive, isolated_seed
 from .settings import check_resume, describe_data, describe_model, describe_training, describe_value
 from .slots import slots
 from .slotwise import SlotwiseSearch
 from .space import ActivationSpace
-from .tracing import expected_traces
 from .trials import TrialSearch
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider

@@ -16,9 +16,9 @@ from .known import is_of_keras_or_ours
 from .members import Member
 from .own_training import own_methods
 from .rewrite import rewritten, rewritten_layer
-from .seeding import isolated_seed
+from .runtime.seeding import isolated_seed
+from .runtime.tracing import outside_of_traces
 from .slots import places
-from .tracing import outside_of_traces
 from .walk import OF_ACTIVATION, layers_of, models_of, slots_at, weights_of
 
 Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable

@@ -19,11 +19,11 @@ from .best import BestWeights
 from .compiling import compile_arguments, steps_in_a_call_of
 from .direction import more_is_better
 from .members import Member
-from .memory import is_out_of_memory
 from .population import PopulationModel
 from .prefix import frozen_prefix
-from .reasons import first_line
-from .seeding import Stream, derive, isolated_seed
+from .runtime.memory import is_out_of_memory
+from .runtime.reasons import first_line
+from .runtime.seeding import Stream, derive, isolated_seed
 from .segments import arrange
 from .slots import slots as slots_of
 from .trainers import steps

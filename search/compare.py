@@ -14,7 +14,6 @@ import numpy as np
 
 from keras_acts.errors import DataError, ModelError, SearchError
 
-from . import device
 from .candidate import Candidate
 from .checks import (
     check_budget,
@@ -32,14 +31,15 @@ from .labels import count_labels
 from .looks import look, planned
 from .objective import checked_objective, default_objective, is_share, metrics_of
 from .progress import Progress
-from .reasons import first_line
 from .rehearsal import rehearse
 from .replicate import Replicates
 from .rewrite import with_activations
-from .seeding import Stream, derive, isolated_seed
+from .runtime import device
+from .runtime.reasons import first_line
+from .runtime.seeding import Stream, derive, isolated_seed
+from .runtime.tracing import expected_traces
 from .slots import slots
 from .timing import inference_seconds
-from .tracing import expected_traces
 from .trainers import trainer_for
 from .verdict import Verdict
 

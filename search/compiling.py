@@ -24,7 +24,7 @@ from keras_acts.compat import (
 from keras_acts.errors import ModelError
 
 from .own_training import set_on_object
-from .reasons import reason_of
+from .runtime.reasons import reason_of
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from keras_acts.errors import ExportError
 from . import agreement, elsewhere, model_card, savedmodel
 from .checking import Checker
 from .plain import compare
-from .reasons import reason_of
+from .runtime.reasons import reason_of
 from .samples import named
 from .staging import Staging, check_target, staged
 from .threshold import threshold_of

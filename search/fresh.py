@@ -15,9 +15,9 @@ from .compare import decide, too_small
 from .judge import judge
 from .looks import planned
 from .progress import Progress
-from .reasons import first_line
 from .replicate import Replicates
-from .seeding import isolated_seed
+from .runtime.reasons import first_line
+from .runtime.seeding import isolated_seed
 from .trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
 from .verdict import Verdict
 

@@ -15,7 +15,7 @@ import keras_acts
 from keras_acts.errors import ExportError
 from keras_acts.layers import TrainedActivation
 
-from .as_json import finite
+from .runtime.as_json import finite
 from .slots import is_activation, places
 
 FILE, TEXT = Path("assets", "model_card.json"), Path("assets", "MODEL_CARD.md")

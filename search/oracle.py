@@ -10,7 +10,7 @@ import keras_tuner
 from .base import DIVERGED
 from .kerastuner import Choice, HyperParameter, Trial, TrialStatus
 from .objective import checked_objectives
-from .seeding import Stream, derive
+from .runtime.seeding import Stream, derive
 
 _TRIES = 1000
 

@@ -10,8 +10,8 @@ from typing import TypeVar
 import keras
 
 from .graph import Graph
-from .memory import free_memory
 from .rules_convolutions import patches_per_sample
+from .runtime.memory import free_memory
 from .walk import layers_of, variables_of
 
 Job = TypeVar("Job")

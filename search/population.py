@@ -17,14 +17,14 @@ from . import carry, steps
 from .blueprint import Blueprint
 from .clipping import clip_per_slot
 from .compiling import compile_arguments, optimizer_like
-from .device import gpus
 from .feed import BY_SEED, without_waits
-from .grappler import unoptimized
 from .layout import Batch, with_logits
 from .members import Member, activation_slots, members
 from .optimizers import check_optimizer
 from .prefix import frozen_prefix
 from .rates import rate_per_slot
+from .runtime.device import gpus
+from .runtime.graph_optimizer import unoptimized
 from .segments import arrange
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer

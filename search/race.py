@@ -28,10 +28,10 @@ from .objective import checked_objective
 from .population import PopulationModel
 from .progress import RaceProgress
 from .racing import Heat, Race, Round
-from .reasons import first_line
 from .rewrite import with_activations
+from .runtime.reasons import first_line
+from .runtime.seeding import Stream, derive
 from .schedule import cost, schedule
-from .seeding import Stream, derive
 from .shapes import shapes
 from .slots import slots
 from .space import ActivationSpace

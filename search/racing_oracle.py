@@ -19,8 +19,8 @@ from .kerastuner import Trial, TrialStatus
 from .objective import checked_objective
 from .oracle import ActivationOracle
 from .racing import Heat, Race
+from .runtime.seeding import Stream, derive
 from .schedule import Rung, schedule
-from .seeding import Stream, derive
 from .shapes import shape
 from .surrogate import ShapeProposer
 

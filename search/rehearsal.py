@@ -11,9 +11,9 @@ import numpy as np
 
 from keras_acts.errors import DataError, SearchError
 
-from .reasons import reason_of
+from .runtime.reasons import reason_of
+from .runtime.seeding import isolated_seed
 from .scoring import evaluated
-from .seeding import isolated_seed
 
 _SAMPLES = 8
 

@@ -13,8 +13,8 @@ from rich.table import Table
 import keras_acts
 
 from . import verdict_report
-from .as_json import finite
-from .reasons import headline
+from .runtime.as_json import finite
+from .runtime.reasons import headline
 
 if TYPE_CHECKING:
     from .base import TrialResult

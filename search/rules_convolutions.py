@@ -10,10 +10,10 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from .device import gpus
 from .layout import FOLDED, SHARED, Batch, beside
 from .patches import add_shifted, multiply_patches
 from .rules_weighted import plain
+from .runtime.device import gpus
 from .vectorize import Call, vectorizes
 
 Tensor = Any

@@ -22,10 +22,10 @@ from .groups import chosen_slots, groups
 from .progress import RaceProgress
 from .race import RaceSearch, race_in
 from .racing import Race
-from .reasons import first_line
 from .rewrite import with_activations
+from .runtime.reasons import first_line
+from .runtime.seeding import Stream, derive
 from .schedule import Rung, cost, schedule
-from .seeding import Stream, derive
 from .shapes import shapes
 from .slots import slots
 from .space import ActivationSpace

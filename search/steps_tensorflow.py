@@ -14,8 +14,8 @@ from keras import ops
 from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.lowering import uncompiled
 
-from .device import lacks_onednn
 from .one_kernel import one_kernel
+from .runtime.device import lacks_onednn
 from .steps import Healthy, rows_of
 from .view import View
 

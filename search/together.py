@@ -23,11 +23,11 @@ from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
 from .members import Member
-from .memory import is_out_of_memory
 from .population import PopulationModel
 from .prefix import frozen_prefix
-from .reasons import first_line
-from .seeding import Stream, derive, isolated_seed
+from .runtime.memory import is_out_of_memory
+from .runtime.reasons import first_line
+from .runtime.seeding import Stream, derive, isolated_seed
 from .segments import arrange
 from .slots import slots
 from .trainers import steps

@@ -17,10 +17,10 @@ from .compiling import compile_arguments
 from .feed import BY_SEED, are_arrays
 from .first_inputs import built
 from .members import Member
-from .memory import is_out_of_memory
 from .population import PopulationModel
+from .runtime.memory import is_out_of_memory
+from .runtime.seeding import isolated_seed
 from .scoring import evaluated, numbers
-from .seeding import isolated_seed
 
 _STEPS = 100  # of a population's training in one call: less Python an epoch
 # A population of several seeds has at most so many slots: beyond, a run is hardly faster, and Ctrl-C loses more of them

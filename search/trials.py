@@ -17,7 +17,7 @@ from .first_inputs import built
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
 from .progress import SearchProgress
-from .reasons import first_line
+from .runtime.reasons import first_line
 from .tuner import ActivationTuner
 
 

@@ -17,7 +17,6 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
-from . import device
 from .asking import ask
 from .base import DIVERGED
 from .checks import check_every_epoch, check_population
@@ -27,10 +26,11 @@ from .hypermodel import ActivationHyperModel, takes_activation
 from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
 from .objective import check_direction, checked_objectives, needs_model
 from .oracle import ActivationOracle
-from .ownership import check_project_name, clear_project
-from .reasons import first_line
+from .runtime import device
+from .runtime.ownership import check_project_name, clear_project
+from .runtime.reasons import first_line
+from .runtime.seeding import Stream, derive, isolated_seed
 from .scoring import numbers
-from .seeding import Stream, derive, isolated_seed
 from .together import Together
 from .watching import check_callbacks
 

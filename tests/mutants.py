@@ -187,7 +187,7 @@ MUTANTS = [
     ),
     Mutant(
         name="the length of a seed's path does not count",
-        file="search/seeding.py",
+        file="search/runtime/seeding.py",
         old="np.random.SeedSequence(seed, spawn_key=(int(stream), *path))",
         new="np.random.SeedSequence((seed, int(stream), *path))",
         tests="tests/test_seeding.py::test_no_stream_is_another",
@@ -257,14 +257,14 @@ MUTANTS = [
     ),
     Mutant(
         name="an export that deletes the user's files",
-        file="search/ownership.py",
+        file="search/runtime/ownership.py",
         old="    if others := sorted(_names(folder) - ours):",
         new="    if others := sorted(set() - ours):",
         tests="tests/test_ownership.py::test_an_export_replaces_nothing_of_the_users",
     ),
     Mutant(
         name="a search that deletes the user's files",
-        file="search/ownership.py",
+        file="search/runtime/ownership.py",
         old="    if others := sorted(name for name in names if not _is_a_searchs(project, name)):",
         new="    if others := sorted(set()):",
         tests="tests/test_ownership.py::test_overwrite_deletes_a_search_and_nothing_that_came_later",

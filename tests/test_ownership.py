@@ -7,7 +7,7 @@ import pytest
 
 from keras_acts.errors import ExportError, SearchError
 from keras_acts.search import ActivationTuner, search_activations, staging
-from keras_acts.search.ownership import MARKER, check_project_name, check_replaceable, clear_project
+from keras_acts.search.runtime.ownership import MARKER, check_project_name, check_replaceable, clear_project
 from keras_acts.search.staging import check_target, staged
 from tests.models import blobs, contents, mlp
 from tests.test_staging import make, put

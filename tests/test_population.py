@@ -22,7 +22,7 @@ from keras_acts.search import population as population_module
 from keras_acts.search.feed import without_waits
 from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
-from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.vectorize import forget, vectorizes
 from tests.zoo import shared_between_models
 

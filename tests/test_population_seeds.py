@@ -10,7 +10,7 @@ from keras_acts.errors import ModelError
 from keras_acts.search import Candidate, trainers, with_activations
 from keras_acts.search.population import PopulationModel
 from keras_acts.search.replicate import Replicates
-from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.trainers import PopulationTrainer
 from tests import models
 from tests.test_population import cnn, data, float64, mlp, settings  # noqa: F401  (float64 is a fixture)

@@ -13,7 +13,7 @@ from keras_acts.search.compiling import fresh_metric
 from keras_acts.search.gain import rescaled
 from keras_acts.search.known import as_written
 from keras_acts.search.population import PopulationModel
-from keras_acts.search.seeding import isolated_seed
+from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.slots import places
 from tests.test_population import check, data, float64, settings  # noqa: F401
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
 from tensorflow.python.framework import config
 
-from keras_acts.search.seeding import Stream, derive, isolated_seed, sequence
+from keras_acts.search.runtime.seeding import Stream, derive, isolated_seed, sequence
 from tests.models import mlp
 
 

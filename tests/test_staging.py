@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_acts.errors import ExportError
 from keras_acts.search import export, staging
-from keras_acts.search.ownership import mark
+from keras_acts.search.runtime.ownership import mark
 from keras_acts.search.staging import check_target, staged
 from tests.models import contents, mlp
 from tests.processes import ROOT

@@ -17,14 +17,14 @@ from keras_acts.search import (
     Assignment,
     PopulationModel,
     activation_choice,
-    memory,
     search_activations,
     slots,
 )
 from keras_acts.search.epochs import SlotEpochs, train_until_done
-from keras_acts.search.memory import free_memory
 from keras_acts.search.planner import bytes_per_slot, outputs_per_sample, waves
 from keras_acts.search.prefix import frozen_prefix
+from keras_acts.search.runtime import memory
+from keras_acts.search.runtime.memory import free_memory
 from tests.models import blobs, mlp
 
 X, Y = blobs(160)

@@ -1,0 +1,4 @@
+"""The process around us: seeds, devices, memory, TensorFlow's tracing and optimizing, folders that are ours.
+
+Nothing here knows of models or candidates; every other room may import it. Open `seeding.py` first.
+"""
