@@ -46,7 +46,7 @@ from benchmarks.regret_table import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.race import race_in
-from keras_acts.search.shapes import shapes
+from keras_acts.search.space.embedding import shapes
 
 SPACE = ActivationSpace().with_baseline()
 BUDGETS = (10, 20)  # whole trainings

@@ -1,9 +1,7 @@
 """Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
 
 from .api import search_activations
-from .assignment import Assignment
 from .best import BestWeights
-from .candidate import Candidate
 from .compare import compare_activations
 from .export import export
 from .hypermodel import ActivationHyperModel, activation_choice
@@ -14,7 +12,9 @@ from .racing_oracle import RacingOracle
 from .result import SearchResult
 from .rewrite import with_activations
 from .slots import Slot, slots
-from .space import ActivationSpace
+from .space.assignment import Assignment
+from .space.candidate import Candidate
+from .space.space import ActivationSpace
 from .tuner import ActivationTuner
 from .vectorize import vectorizes
 from .verdict import Verdict

@@ -17,9 +17,7 @@ import keras_tuner
 from keras_acts.errors import ModelError, SearchError
 
 from . import fresh
-from .assignment import Choice, Group
 from .base import TrialResult
-from .candidate import Candidate
 from .checks import (
     check_budget,
     check_data,
@@ -51,7 +49,9 @@ from .schedule import cost
 from .settings import check_resume, describe_data, describe_model, describe_training, describe_value
 from .slots import slots
 from .slotwise import SlotwiseSearch
-from .space import ActivationSpace
+from .space.assignment import Choice, Group
+from .space.candidate import Candidate
+from .space.space import ActivationSpace
 from .trials import TrialSearch
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .assignment import Choice
 from .blueprint import Blueprint
 from .segments import Group
+from .space.assignment import Choice
 
 
 @dataclass(frozen=True, eq=False)

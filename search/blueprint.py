@@ -10,15 +10,15 @@ import numpy as np
 from keras_acts.compat import all_layers, calls_of, mask_of
 from keras_acts.errors import ModelError
 
-from .assignment import Choice
-from .candidate import Candidate
-from .known import is_of_keras_or_ours
 from .members import Member
 from .own_training import own_methods
 from .rewrite import rewritten, rewritten_layer
 from .runtime.seeding import isolated_seed
 from .runtime.tracing import outside_of_traces
 from .slots import places
+from .space.assignment import Choice
+from .space.candidate import Candidate
+from .space.known import is_of_keras_or_ours
 from .walk import OF_ACTIVATION, layers_of, models_of, slots_at, weights_of
 
 Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable

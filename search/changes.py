@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .assignment import Assignment
-from .candidate import Candidate
 from .racing import ALPHA, Race
 from .rounding import is_rounding
 from .schedule import Rung
+from .space.assignment import Assignment
+from .space.candidate import Candidate
 from .surrogate import ShapeProposer
 
 _FINAL = 0.4  # of all epochs

@@ -14,7 +14,6 @@ import numpy as np
 from keras_acts.errors import KerasActsError, SearchError
 
 from . import planner
-from .assignment import Choice
 from .best import BestWeights
 from .compiling import compile_arguments, steps_in_a_call_of
 from .direction import more_is_better
@@ -26,6 +25,7 @@ from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .segments import arrange
 from .slots import slots as slots_of
+from .space.assignment import Choice
 from .trainers import steps
 from .walk import layers_of, variables_of
 

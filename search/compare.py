@@ -14,7 +14,6 @@ import numpy as np
 
 from keras_acts.errors import DataError, ModelError, SearchError
 
-from .candidate import Candidate
 from .checks import (
     check_budget,
     check_data,
@@ -39,6 +38,7 @@ from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
 from .slots import slots
+from .space.candidate import Candidate
 from .timing import inference_seconds
 from .trainers import trainer_for
 from .verdict import Verdict

@@ -8,9 +8,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from .assignment import Assignment
 from .base import KEPT
-from .candidate import Candidate
 from .compare import decide, too_small
 from .judge import judge
 from .looks import planned
@@ -18,6 +16,8 @@ from .progress import Progress
 from .replicate import Replicates
 from .runtime.reasons import first_line
 from .runtime.seeding import isolated_seed
+from .space.assignment import Assignment
+from .space.candidate import Candidate
 from .trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
 from .verdict import Verdict
 

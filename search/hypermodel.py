@@ -11,13 +11,13 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
-from .assignment import Assignment, Group
-from .candidate import Candidate
 from .compiling import first_metric_names
 from .groups import groups
 from .rewrite import with_activations
 from .slots import slots
-from .space import ActivationSpace
+from .space.assignment import Assignment, Group
+from .space.candidate import Candidate
+from .space.space import ActivationSpace
 
 
 def activation_choice(hp: keras_tuner.HyperParameters, name: str = "act", space: Any = None) -> Any:

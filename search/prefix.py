@@ -9,7 +9,7 @@ import keras
 
 from keras_acts.compat import calls_of, run_through_graph
 
-from .known import is_of_keras
+from .space.known import is_of_keras
 from .walk import graph_of, is_graph, layers_of, slots_at
 
 

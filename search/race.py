@@ -17,7 +17,6 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
-from .assignment import Choice
 from .base import DIVERGED, KEPT, TrialResult
 from .cohorts import Cohorts, Run
 from .direction import more_is_better
@@ -32,9 +31,10 @@ from .rewrite import with_activations
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive
 from .schedule import cost, schedule
-from .shapes import shapes
 from .slots import slots
-from .space import ActivationSpace
+from .space.assignment import Choice
+from .space.embedding import shapes
+from .space.space import ActivationSpace
 from .surrogate import ShapeProposer
 
 _POOL = 256  # candidates with random parameters, to propose from

@@ -12,16 +12,16 @@ import numpy as np
 import keras_acts
 from keras_acts.errors import SearchError
 
-from .candidate import Candidate
 from .direction import more_is_better
-from .entries import read_activation
 from .kerastuner import Trial, TrialStatus
 from .objective import checked_objective
 from .oracle import ActivationOracle
 from .racing import Heat, Race
 from .runtime.seeding import Stream, derive
 from .schedule import Rung, schedule
-from .shapes import shape
+from .space.candidate import Candidate
+from .space.embedding import shape
+from .space.entry import read_activation
 from .surrogate import ShapeProposer
 
 _BASELINE = Candidate.of("relu")

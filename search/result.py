@@ -12,10 +12,10 @@ import keras
 from keras_acts.errors import SearchError
 
 from . import report
-from .assignment import Assignment, Group
 from .base import TrialResult
-from .candidate import Candidate
 from .export import Exported, export
+from .space.assignment import Assignment, Group
+from .space.candidate import Candidate
 from .verdict import Verdict
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ import keras
 from keras_acts.compat import layers_held_by, output_shape_argument, own_variables
 from keras_acts.errors import ModelError
 
-from .candidate import Candidate
 from .compiling import compile_arguments
 from .gain import rescaled
 from .graph import MODELS, parts_of
@@ -25,6 +24,7 @@ from .remaking import (
     sequential_again,
 )
 from .slots import Place, Slot, SlotTable, is_activation, places, slots
+from .space.candidate import Candidate
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 

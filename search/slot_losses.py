@@ -24,8 +24,8 @@ from keras_acts.compat import (
 from keras_acts.errors import ModelError
 
 from .compiling import fresh_metric
-from .known import as_written
 from .layout import with_logits
+from .space.known import as_written
 
 Tensor = Any
 

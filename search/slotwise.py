@@ -14,9 +14,7 @@ import keras
 import numpy as np
 
 from . import changes
-from .assignment import Assignment, Choice
 from .base import TrialResult
-from .candidate import Candidate
 from .direction import more_is_better
 from .groups import chosen_slots, groups
 from .progress import RaceProgress
@@ -26,9 +24,11 @@ from .rewrite import with_activations
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive
 from .schedule import Rung, cost, schedule
-from .shapes import shapes
 from .slots import slots
-from .space import ActivationSpace
+from .space.assignment import Assignment, Choice
+from .space.candidate import Candidate
+from .space.embedding import shapes
+from .space.space import ActivationSpace
 
 
 class SlotwiseSearch:

@@ -13,15 +13,15 @@ from keras import ops
 from keras_acts.layers import TrainedActivation
 
 from . import rules  # noqa: F401  (it registers them)
-from .assignment import Choice
 from .block import Block, Plan
 from .blueprint import Blueprint
 from .grouped import by_group, everywhere, last_axis, with_variables
-from .known import as_written
 from .layout import SEEDED, STACKED, Batch
 from .loop import once, slot_after_slot
 from .segments import Group, in_groups
 from .slots import RECURRENT
+from .space.assignment import Choice
+from .space.known import as_written
 from .vectorize import Call, rule_for, takes
 from .walk import OF_ACTIVATION, variables_of
 

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 
 from .graph import Graph
-from .known import as_written
 from .own_training import own_methods
 from .slots import places
+from .space.known import as_written
 
 _CROSSENTROPIES = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
 _HINGES = (keras.losses.Hinge, keras.losses.SquaredHinge)

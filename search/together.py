@@ -14,7 +14,6 @@ from keras_acts.errors import ModelError
 
 from . import carry, planner
 from .alike import Made, check_training, searched, seen
-from .assignment import Choice
 from .checkpoints import Checkpoints
 from .compiling import compile_arguments
 from .direction import more_is_better
@@ -30,6 +29,7 @@ from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .segments import arrange
 from .slots import slots
+from .space.assignment import Choice
 from .trainers import steps
 from .walk import layers_of, variables_of, weights_of
 from .watching import Watching

@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 
-from .assignment import Choice
 from .base import TrialResult
 from .direction import more_is_better
 from .first_inputs import built
@@ -18,6 +17,7 @@ from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
 from .progress import SearchProgress
 from .runtime.reasons import first_line
+from .space.assignment import Choice
 from .tuner import ActivationTuner
 
 

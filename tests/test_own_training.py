@@ -19,7 +19,7 @@ from keras_acts.search import (
 from keras_acts.search.checks import check_targets
 from keras_acts.search.own_training import own_methods
 from keras_acts.search.race import hindrance
-from keras_acts.search.space import ActivationSpace
+from keras_acts.search.space.space import ActivationSpace
 from keras_acts.search.trainers import OneByOneTrainer, trainer_for
 from tests.models import blobs
 

@@ -8,7 +8,7 @@ import pytest
 from keras_acts.search import ActivationSpace, Candidate
 from keras_acts.search.racing import Race, Round, survivors
 from keras_acts.search.schedule import cost, schedule
-from keras_acts.search.shapes import shapes
+from keras_acts.search.space.embedding import shapes
 from keras_acts.search.surrogate import ShapeProposer, Surrogate, observations
 
 NAN = np.nan

@@ -9,9 +9,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from keras_acts.search import ActivationSpace, Candidate, race, search_activations, slots, slotwise
-from keras_acts.search.assignment import Assignment, Group
 from keras_acts.search.changes import better, budget, final, least, screening, several, single
-from keras_acts.search.shapes import shapes
+from keras_acts.search.space.assignment import Assignment, Group
+from keras_acts.search.space.embedding import shapes
 from tests.models import blobs, eager, mlp
 
 _rng = np.random.default_rng(7)

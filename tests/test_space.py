@@ -10,8 +10,8 @@ import pytest
 
 import keras_acts as ka
 from keras_acts.errors import ActivationError, KerasActsError, SearchError
-from keras_acts.search.candidate import Candidate
-from keras_acts.search.space import ActivationSpace, default_activations
+from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.space import ActivationSpace, default_activations
 
 
 @keras.saving.register_keras_serializable(package="test_space")

@@ -11,8 +11,8 @@ from keras import ops
 import keras_acts as ka
 from keras_acts import layers, lookup
 from keras_acts.search import search_activations, slots, with_activations
-from keras_acts.search.candidate import Candidate
-from keras_acts.search.space import ActivationSpace
+from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.space import ActivationSpace
 from tests import test_functions as contract
 from tests.references import VALUES, array
 

@@ -18,7 +18,7 @@ from keras_acts.errors import KerasActsError, SearchError
 from keras_acts.specs import SearchRange
 
 from .candidate import Candidate
-from .entries import Entry, make_entry, read_activation, same_choice
+from .entry import Entry, make_entry, read_activation, same_choice
 from .ranges import fraction_of, grid, value_at
 
 __all__ = ["ActivationSpace", "Candidate", "default_activations"]
