@@ -28,10 +28,10 @@ from scipy import optimize, stats
 from benchmarks.machine import environment
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
 from keras_acts.search import Candidate, PopulationModel, search_activations
-from keras_acts.search.compiling import compile_arguments
 from keras_acts.search.judge import judge
 from keras_acts.search.looks import look, planned
 from keras_acts.search.paired import ALPHA, POWER, power
+from keras_acts.search.rewrite.compiling import compile_arguments
 from keras_acts.search.trainers import PopulationTrainer, steps
 from keras_acts.search.verdict import Verdict
 from keras_acts_cli import data as datasets

@@ -10,8 +10,8 @@ from .oracle import ActivationOracle
 from .population import PopulationModel
 from .racing_oracle import RacingOracle
 from .result import SearchResult
-from .rewrite import with_activations
-from .slots import Slot, slots
+from .rewrite.clone import with_activations
+from .rewrite.slots import Slot, slots
 from .space.assignment import Assignment
 from .space.candidate import Candidate
 from .space.space import ActivationSpace

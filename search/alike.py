@@ -14,8 +14,8 @@ from keras_acts.compat import Functional, all_layers, compiled_with, functional_
 from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 
-from .own_training import own_methods
-from .slots import is_activation, places
+from .rewrite.own_training import own_methods
+from .rewrite.slots import is_activation, places
 from .space.assignment import Assignment, Choice
 from .space.candidate import Candidate
 

@@ -31,8 +31,6 @@ from .checks import (
     validation_options,
 )
 from .evaluation import scores, validated
-from .first_inputs import few
-from .groups import chosen_slots, groups
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .objective import checked_objectives, default_objective
@@ -40,6 +38,9 @@ from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
 from .rehearsal import rehearse
 from .result import SearchResult, kept
+from .rewrite.first_inputs import few
+from .rewrite.groups import chosen_slots, groups
+from .rewrite.slots import slots
 from .runtime import device
 from .runtime.ownership import check_project_name, clear_project
 from .runtime.reasons import first_line, headline
@@ -47,7 +48,6 @@ from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
 from .schedule import cost
 from .settings import check_resume, describe_data, describe_model, describe_training, describe_value
-from .slots import slots
 from .slotwise import SlotwiseSearch
 from .space.assignment import Choice, Group
 from .space.candidate import Candidate

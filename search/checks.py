@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_acts.errors import DataError, SearchError
 
-from .own_training import own_methods
+from .rewrite.own_training import own_methods
 from .space.known import is_of_keras
 
 # with one of these of its own a model may need no targets

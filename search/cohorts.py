@@ -15,19 +15,19 @@ from keras_acts.errors import KerasActsError, SearchError
 
 from . import planner
 from .best import BestWeights
-from .compiling import compile_arguments, steps_in_a_call_of
 from .direction import more_is_better
 from .members import Member
 from .population import PopulationModel
 from .prefix import frozen_prefix
+from .rewrite.compiling import compile_arguments, steps_in_a_call_of
+from .rewrite.slots import slots as slots_of
+from .rewrite.walk import layers_of, variables_of
 from .runtime.memory import is_out_of_memory
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .segments import arrange
-from .slots import slots as slots_of
 from .space.assignment import Choice
 from .trainers import steps
-from .walk import layers_of, variables_of
 
 _SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
 

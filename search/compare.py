@@ -32,12 +32,12 @@ from .objective import checked_objective, default_objective, is_share, metrics_o
 from .progress import Progress
 from .rehearsal import rehearse
 from .replicate import Replicates
-from .rewrite import with_activations
+from .rewrite.clone import with_activations
+from .rewrite.slots import slots
 from .runtime import device
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
-from .slots import slots
 from .space.candidate import Candidate
 from .timing import inference_seconds
 from .trainers import trainer_for

@@ -19,10 +19,10 @@ from keras_acts.errors import ExportError
 from . import agreement, elsewhere, model_card, savedmodel
 from .checking import Checker
 from .plain import compare
+from .rewrite.threshold import threshold_of
 from .runtime.reasons import reason_of
 from .samples import named
 from .staging import Staging, check_target, staged
-from .threshold import threshold_of
 
 __all__ = ["Exported", "check_target", "export"]
 

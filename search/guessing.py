@@ -12,10 +12,10 @@ import numpy as np
 
 from keras_acts.compat import all_layers, wrapped_function
 
-from .compiling import compile_arguments
 from .labels import are_shares
 from .objective import metrics_of
-from .own_training import own_methods
+from .rewrite.compiling import compile_arguments
+from .rewrite.own_training import own_methods
 from .verdict import Guess
 
 _SMALLEST = 1e-7  # a share, before its logarithm

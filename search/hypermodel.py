@@ -11,10 +11,10 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
-from .compiling import first_metric_names
-from .groups import groups
-from .rewrite import with_activations
-from .slots import slots
+from .rewrite.clone import with_activations
+from .rewrite.compiling import first_metric_names
+from .rewrite.groups import groups
+from .rewrite.slots import slots
 from .space.assignment import Assignment, Group
 from .space.candidate import Candidate
 from .space.space import ActivationSpace

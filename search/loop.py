@@ -13,7 +13,7 @@ from keras_acts.compat import recomputes
 
 from .block import Plan
 from .layout import SEEDED, SHARED, STACKED, Batch, with_free_axis
-from .walk import variables_of
+from .rewrite.walk import variables_of
 
 Tensor = Any
 

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import keras
 
-from .graph import Graph
+from .rewrite.graph import Graph
+from .rewrite.walk import layers_of, variables_of
 from .rules_convolutions import patches_per_sample
 from .runtime.memory import free_memory
-from .walk import layers_of, variables_of
 
 Job = TypeVar("Job")
 

@@ -16,13 +16,14 @@ from keras_acts.lowering import uncompiled
 from . import carry, steps
 from .blueprint import Blueprint
 from .clipping import clip_per_slot
-from .compiling import compile_arguments, optimizer_like
 from .feed import BY_SEED, without_waits
 from .layout import Batch, with_logits
 from .members import Member, activation_slots, members
 from .optimizers import check_optimizer
 from .prefix import frozen_prefix
 from .rates import rate_per_slot
+from .rewrite.compiling import compile_arguments, optimizer_like
+from .rewrite.walk import graph_of, is_graph, layers_of
 from .runtime.device import gpus
 from .runtime.graph_optimizer import unoptimized
 from .segments import arrange
@@ -32,7 +33,6 @@ from .step_jax import jax_train_step
 from .steps_tensorflow import Announcement, TrainingStep
 from .vectorize import compiles
 from .view import View, by_seed, seeds_of
-from .walk import graph_of, is_graph, layers_of
 
 Tensor = Any
 

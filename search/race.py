@@ -20,18 +20,18 @@ from keras_acts.errors import ModelError, SearchError
 from .base import DIVERGED, KEPT, TrialResult
 from .cohorts import Cohorts, Run
 from .direction import more_is_better
-from .groups import chosen_slots
 from .journal import Journal
 from .members import Member
 from .objective import checked_objective
 from .population import PopulationModel
 from .progress import RaceProgress
 from .racing import Heat, Race, Round
-from .rewrite import with_activations
+from .rewrite.clone import with_activations
+from .rewrite.groups import chosen_slots
+from .rewrite.slots import slots
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive
 from .schedule import cost, schedule
-from .slots import slots
 from .space.assignment import Choice
 from .space.embedding import shapes
 from .space.space import ActivationSpace

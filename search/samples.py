@@ -12,7 +12,7 @@ from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from . import savedmodel
-from .first_inputs import SAMPLES
+from .rewrite.first_inputs import SAMPLES
 
 
 def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:

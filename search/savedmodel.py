@@ -30,7 +30,7 @@ from keras_acts.compat import (
 from keras_acts.errors import ExportError
 from keras_acts.serving import serving
 
-from .rewrite import dtype_policy
+from .rewrite.clone import dtype_policy
 from .runtime.reasons import reason_of
 
 _SIDES = ("inputs", "outputs")

@@ -23,8 +23,8 @@ from keras_acts.compat import (
 )
 from keras_acts.errors import ModelError
 
-from .compiling import fresh_metric
 from .layout import with_logits
+from .rewrite.compiling import fresh_metric
 from .space.known import as_written
 
 Tensor = Any

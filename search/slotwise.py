@@ -16,15 +16,15 @@ import numpy as np
 from . import changes
 from .base import TrialResult
 from .direction import more_is_better
-from .groups import chosen_slots, groups
 from .progress import RaceProgress
 from .race import RaceSearch, race_in
 from .racing import Race
-from .rewrite import with_activations
+from .rewrite.clone import with_activations
+from .rewrite.groups import chosen_slots, groups
+from .rewrite.slots import slots
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive
 from .schedule import Rung, cost, schedule
-from .slots import slots
 from .space.assignment import Assignment, Choice
 from .space.candidate import Candidate
 from .space.embedding import shapes

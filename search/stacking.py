@@ -18,12 +18,12 @@ from .blueprint import Blueprint
 from .grouped import by_group, everywhere, last_axis, with_variables
 from .layout import SEEDED, STACKED, Batch
 from .loop import once, slot_after_slot
+from .rewrite.slots import RECURRENT
+from .rewrite.walk import OF_ACTIVATION, variables_of
 from .segments import Group, in_groups
-from .slots import RECURRENT
 from .space.assignment import Choice
 from .space.known import as_written
 from .vectorize import Call, rule_for, takes
-from .walk import OF_ACTIVATION, variables_of
 
 Tensor = Any
 

@@ -15,23 +15,23 @@ from keras_acts.errors import ModelError
 from . import carry, planner
 from .alike import Made, check_training, searched, seen
 from .checkpoints import Checkpoints
-from .compiling import compile_arguments
 from .direction import more_is_better
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
-from .groups import chosen_slots
 from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
 from .members import Member
 from .population import PopulationModel
 from .prefix import frozen_prefix
+from .rewrite.compiling import compile_arguments
+from .rewrite.groups import chosen_slots
+from .rewrite.slots import slots
+from .rewrite.walk import layers_of, variables_of, weights_of
 from .runtime.memory import is_out_of_memory
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .segments import arrange
-from .slots import slots
 from .space.assignment import Choice
 from .trainers import steps
-from .walk import layers_of, variables_of, weights_of
 from .watching import Watching
 
 

@@ -13,11 +13,11 @@ import numpy as np
 from keras_acts.errors import ModelError
 
 from . import carry, planner
-from .compiling import compile_arguments
 from .feed import BY_SEED, are_arrays
-from .first_inputs import built
 from .members import Member
 from .population import PopulationModel
+from .rewrite.compiling import compile_arguments
+from .rewrite.first_inputs import built
 from .runtime.memory import is_out_of_memory
 from .runtime.seeding import isolated_seed
 from .scoring import evaluated, numbers

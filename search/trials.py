@@ -12,10 +12,10 @@ import keras
 
 from .base import TrialResult
 from .direction import more_is_better
-from .first_inputs import built
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
 from .progress import SearchProgress
+from .rewrite.first_inputs import built
 from .runtime.reasons import first_line
 from .space.assignment import Choice
 from .tuner import ActivationTuner

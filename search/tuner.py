@@ -20,12 +20,12 @@ from keras_acts.errors import ModelError, SearchError
 from .asking import ask
 from .base import DIVERGED
 from .checks import check_every_epoch, check_population
-from .compiling import compile_arguments, first_metric_names
-from .first_inputs import built
 from .hypermodel import ActivationHyperModel, takes_activation
 from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
 from .objective import check_direction, checked_objectives, needs_model
 from .oracle import ActivationOracle
+from .rewrite.compiling import compile_arguments, first_metric_names
+from .rewrite.first_inputs import built
 from .runtime import device
 from .runtime.ownership import check_project_name, clear_project
 from .runtime.reasons import first_line

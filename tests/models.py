@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_acts.search.compiling import compile_arguments
+from keras_acts.search.rewrite.compiling import compile_arguments
 
 
 def mlp(activation="relu", features=4, classes=3):

@@ -138,7 +138,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a rewritten slot left as it was",
-        file="search/rewrite.py",
+        file="search/rewrite/clone.py",
         old=("    for place, candidate in new.items():\n        made"),
         new=("    for place, candidate in list(new.items())[:-1] or list(new.items()):\n        made"),
         tests="tests/test_zoo.py::test_another_activation_changes_every_hidden_slot_and_nothing_else",
@@ -159,7 +159,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a layer made alone has lost its trainable",
-        file="search/rewrite.py",
+        file="search/rewrite/clone.py",
         old="            copy.restore(layer, result, weights=False)",
         new="            pass",
         tests="tests/test_zoo.py::test_a_layer_made_alone_is_that_of_the_whole_model",

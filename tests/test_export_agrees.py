@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_acts.errors import DataError, ExportError
 from keras_acts.search import agreement, checking, export, load, savedmodel
-from keras_acts.search.first_inputs import few
+from keras_acts.search.rewrite.first_inputs import few
 from keras_acts.search.samples import named
 from tests.models import mlp
 

@@ -18,7 +18,7 @@ from keras_acts.search import (
     search_activations,
     slots,
 )
-from keras_acts.search.groups import block, groups
+from keras_acts.search.rewrite.groups import block, groups
 from tests.models import blobs, eager, mlp
 from tests.zoo import ZOO
 

@@ -576,7 +576,7 @@ def cnn_of_features():
 
 def carry_into(population, slot, model):
     """Set one slot's weights."""
-    from keras_acts.search.walk import layers_of, variables_of
+    from keras_acts.search.rewrite.walk import layers_of, variables_of
 
     inside = population._state.positions[slot]
     for path, layer in layers_of(model):

@@ -8,11 +8,11 @@ from keras import layers, ops
 import keras_acts as ka
 from keras_acts.errors import ActivationError, ModelError
 from keras_acts.search import slots, with_activations
-from keras_acts.search.compiling import fresh_metric
-from keras_acts.search.gain import rescaled
 from keras_acts.search.population import PopulationModel
+from keras_acts.search.rewrite.compiling import fresh_metric
+from keras_acts.search.rewrite.initializers import rescaled
+from keras_acts.search.rewrite.slots import places
 from keras_acts.search.runtime.seeding import isolated_seed
-from keras_acts.search.slots import places
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.known import as_written
 from tests.test_population import check, data, float64, settings  # noqa: F401

@@ -9,7 +9,7 @@ import pytest
 import keras_acts as ka
 from keras_acts.errors import ModelError
 from keras_acts.search import Candidate, slots, with_activations
-from keras_acts.search.gain import gain
+from keras_acts.search.rewrite.initializers import gain
 from tests.models import mlp
 from tests.zoo import ZOO, samples
 

@@ -8,7 +8,7 @@ from keras import layers, losses
 
 from keras_acts.errors import ExportError
 from keras_acts.search import export, load
-from keras_acts.search.threshold import threshold_of
+from keras_acts.search.rewrite.threshold import threshold_of
 
 
 def mine(y, p):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from keras_acts.search import export, slots, with_activations
-from keras_acts.search.rewrite import rewritten_layer
-from keras_acts.search.slots import places
-from keras_acts.search.walk import layers_of, slots_at, variables_of
+from keras_acts.search.rewrite.clone import rewritten_layer
+from keras_acts.search.rewrite.slots import places
+from keras_acts.search.rewrite.walk import layers_of, slots_at, variables_of
 from tests.zoo import ZOO, samples
 
 OTHER = "trelu(alpha=0.1, theta=0.5)"

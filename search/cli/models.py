@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_acts.errors import DataError, ModelError
 from keras_acts.search import slots
+from keras_acts.search.rewrite.threshold import learns_two_classes
 from keras_acts.search.runtime.seeding import isolated_seed
-from keras_acts.search.threshold import learns_two_classes
 
 from .data import Dataset, Parts
 

@@ -44,9 +44,10 @@ class ActivationSpace:
         ranges: what to search instead of the spec's range: ``{"leaky_relu.alpha": (0.01, 0.3)}``, linear unless it
             says ``(0.01, 0.3, "log")``; a number, which fixes the parameter; or ``"trained"``.
         per: ``"model"``: one activation for all hidden slots. ``"layer"``: one for each. ``"block"``: one for each
-            block, as the slots' names show it (see `keras_acts.search.groups.block`). Your own groups: a mapping from
-            names to a regular expression that the whole name of a hidden slot must match, or to a list of names of any
-            slots; a slot goes to the first group that takes it, and one that no group takes keeps its activation.
+            block, as the slots' names show it (see `keras_acts.search.rewrite.groups.block`). Your own groups: a
+            mapping from names to a regular expression that the whole name of a hidden slot must match, or to a list of
+            names of any slots; a slot goes to the first group that takes it, and one that no group takes keeps its
+            activation.
 
     Raises:
         ActivationError: on an unknown activation or an invalid parameter.

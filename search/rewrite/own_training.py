@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from .space.known import is_of_keras
+from ..space.known import is_of_keras
 
 # how a model is made, saved and shown changes nothing in what it computes
 _HARMLESS = {

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
+from ..space.known import as_written
 from .graph import Graph
 from .own_training import own_methods
 from .slots import places
-from .space.known import as_written
 
 _CROSSENTROPIES = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
 _HINGES = (keras.losses.Hinge, keras.losses.SquaredHinge)

@@ -7,8 +7,8 @@ from typing import Any
 
 from keras_acts.errors import ModelError
 
+from ..space.assignment import Group
 from .slots import SlotTable
-from .space.assignment import Group
 
 # up to the first number that more follows: conv2 of conv2_block1_1_relu, block1a of block1a_expand_activation
 _BLOCK = re.compile(r"(.*?\d+[a-z]?)_")

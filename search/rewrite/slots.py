@@ -12,9 +12,9 @@ from keras_acts.layers import TrainedActivation
 from keras_acts.lookup import builtins
 from keras_acts.symbolic import Apply
 
+from ..space.candidate import Candidate, described
+from ..space.known import as_written
 from .graph import MODELS, Call, Graph
-from .space.candidate import Candidate, described
-from .space.known import as_written
 
 # layers that are nothing but an activation
 ACTIVATION_LAYERS = (

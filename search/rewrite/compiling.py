@@ -23,8 +23,8 @@ from keras_acts.compat import (
 )
 from keras_acts.errors import ModelError
 
+from ..runtime.reasons import reason_of
 from .own_training import set_on_object
-from .runtime.reasons import reason_of
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:

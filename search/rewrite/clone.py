@@ -11,20 +11,13 @@ import keras
 from keras_acts.compat import layers_held_by, output_shape_argument, own_variables
 from keras_acts.errors import ModelError
 
+from ..space.candidate import Candidate
 from .compiling import compile_arguments
-from .gain import rescaled
 from .graph import MODELS, parts_of
+from .initializers import rescaled
 from .own_training import own_methods
-from .remaking import (
-    check_methods,
-    check_same_methods,
-    copy_assets,
-    functional_again,
-    made_again,
-    sequential_again,
-)
+from .remaking import check_methods, check_same_methods, copy_assets, functional_again, made_again, sequential_again
 from .slots import Place, Slot, SlotTable, is_activation, places, slots
-from .space.candidate import Candidate
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 
@@ -44,7 +37,7 @@ def with_activations(
             What is written as the slot's `current` changes nothing there.
         weights: whether to copy all weights; a new trained activation starts afresh.
         rescale_init: whether a kernel that feeds a slot is initialized as the slot's activation needs it, with variance
-            ``gain**2 / fan_in``; see `keras_acts.search.gain`.
+            ``gain**2 / fan_in``; see `keras_acts.search.rewrite.initializers`.
 
     Raises:
         ModelError: if the model has no hidden slot, or none of a name in the mapping; if an activation that mixes the

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..space.candidate import Candidate
+from ..space.known import as_written
 from .slots import Place
-from .space.candidate import Candidate
-from .space.known import as_written
 
 # in these, and with this, the fan-in that Keras computes is the number of terms in each sum
 _LAYERS = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)

@@ -19,8 +19,8 @@ from keras_acts.compat import (
 )
 from keras_acts.errors import ModelError
 
+from ..space.known import as_written, is_of_keras
 from .own_training import own_methods, set_on_object
-from .space.known import as_written, is_of_keras
 
 # what Keras' own classes take, and a user's class need not
 _OF_EVERY_LAYER = ("name", "trainable", "dtype")
