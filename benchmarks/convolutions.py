@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import compiled, environment, value_and_gradients, wait
-from keras_acts.search.layout import FOLDED, STACKED, Batch
-from keras_acts.search.patches import multiply_patches
-from keras_acts.search.rules_convolutions import grouped_convolution, in_groups
 from keras_acts.search.runtime.device import gpus
+from keras_acts.search.vectorize.batch import FOLDED, STACKED, Batch
+from keras_acts.search.vectorize.convolutions import grouped_convolution, in_groups
+from keras_acts.search.vectorize.patches import multiply_patches
 
 Tensor = Any
 HOW = ((1, 1), "same", (1, 1))

@@ -27,8 +27,9 @@ import numpy as np
 from keras import layers, losses, metrics, optimizers
 
 from keras_acts.errors import ModelError
-from keras_acts.search import PopulationModel, rules_random, vectorize, with_activations
+from keras_acts.search import PopulationModel, with_activations
 from keras_acts.search.runtime.seeding import isolated_seed
+from keras_acts.search.vectorize import noise, registry
 
 EXACT, LOOPED, RANDOM, REFUSED, NEEDS, WRONG = (
     "exact",
@@ -376,8 +377,8 @@ def _row_of(case: Case, population: PopulationModel, differs: bool) -> Row:
         plans = [layer.plan for layer in population.stacked if type(layer.plan.layer) is kind]
         has_rule = any(plan.rule is not None for plan in plans)
         return Row("layers", case.name, EXACT if has_rule else LOOPED)
-    random = vectorize._RULES.get(kind)
-    if random is not None and random.rule.__module__ == rules_random.__name__:
+    random = registry._RULES.get(kind)
+    if random is not None and random.rule.__module__ == noise.__name__:
         return Row("layers", case.name, RANDOM, "each slot draws its own numbers: equal in distribution")
     if _differs_from_itself(case):
         return Row("layers", case.name, RANDOM, "the ordinary model with one seed differs from one time to the next")

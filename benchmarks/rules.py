@@ -25,7 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
-from keras_acts.search import PopulationModel, vectorize
+from keras_acts.search import PopulationModel
+from keras_acts.search.vectorize import registry
 
 Layer = Callable[[], Any]
 IMAGE, VOLUME, SERIES, TOKENS = (8, 8, 16), (4, 4, 4, 8), (64, 8), (16, 32)
@@ -90,11 +91,11 @@ def measured(shape: tuple[int, ...], layer: Layer, slots: int, repeats: int) -> 
     keras.backend.clear_session()
     kind = type(layer())
     with_rule = step(shape, layer, slots)
-    entry = vectorize._RULES.pop(kind)
+    entry = registry._RULES.pop(kind)
     try:
         steps = (with_rule, step(shape, layer, slots))
     finally:
-        vectorize._RULES[kind] = entry
+        registry._RULES[kind] = entry
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats + 2):
         for function, found in zip(steps, times, strict=True):

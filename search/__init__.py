@@ -16,7 +16,7 @@ from .space.assignment import Assignment
 from .space.candidate import Candidate
 from .space.space import ActivationSpace
 from .tuner import ActivationTuner
-from .vectorize import vectorizes
+from .vectorize.registry import vectorizes
 from .verdict import Verdict
 
 __all__ = [

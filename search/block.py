@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .blueprint import Blueprint
-from .segments import Group
 from .space.assignment import Choice
+from .vectorize.segments import Group
 
 
 @dataclass(frozen=True, eq=False)

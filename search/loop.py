@@ -12,8 +12,8 @@ from keras import ops
 from keras_acts.compat import recomputes
 
 from .block import Plan
-from .layout import SEEDED, SHARED, STACKED, Batch, with_free_axis
 from .rewrite.walk import variables_of
+from .vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
 
 Tensor = Any
 

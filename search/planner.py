@@ -11,8 +11,8 @@ import keras
 
 from .rewrite.graph import Graph
 from .rewrite.walk import layers_of, variables_of
-from .rules_convolutions import patches_per_sample
 from .runtime.memory import free_memory
+from .vectorize.convolutions import patches_per_sample
 
 Job = TypeVar("Job")
 

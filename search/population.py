@@ -17,7 +17,6 @@ from . import carry, steps
 from .blueprint import Blueprint
 from .clipping import clip_per_slot
 from .feed import BY_SEED, without_waits
-from .layout import Batch, with_logits
 from .members import Member, activation_slots, members
 from .optimizers import check_optimizer
 from .prefix import frozen_prefix
@@ -26,12 +25,13 @@ from .rewrite.compiling import compile_arguments, optimizer_like
 from .rewrite.walk import graph_of, is_graph, layers_of
 from .runtime.device import gpus
 from .runtime.graph_optimizer import unoptimized
-from .segments import arrange
 from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
 from .stacking import StackedLayer
 from .step_jax import jax_train_step
 from .steps_tensorflow import Announcement, TrainingStep
-from .vectorize import compiles
+from .vectorize.batch import Batch, with_logits
+from .vectorize.registry import compiles
+from .vectorize.segments import arrange
 from .view import View, by_seed, seeds_of
 
 Tensor = Any

@@ -29,9 +29,9 @@ from .rewrite.walk import layers_of, variables_of, weights_of
 from .runtime.memory import is_out_of_memory
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
-from .segments import arrange
 from .space.assignment import Choice
 from .trainers import steps
+from .vectorize.segments import arrange
 from .watching import Watching
 
 

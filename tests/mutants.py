@@ -128,7 +128,7 @@ MUTANTS = [
     ),
     Mutant(
         name="the random numbers of a member shared",
-        file="search/rules_random.py",
+        file="search/vectorize/noise.py",
         old="return _apart(x).mapped(lambda value: keras.random.dropout(value, rate, shape, seed=call.random))",
         new=(
             "return _apart(x).mapped(lambda value: "

@@ -17,13 +17,15 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
-from keras_acts.search import Assignment, feed, rules_convolutions, rules_weighted, steps_tensorflow, with_activations
+from keras_acts.search import Assignment, feed, steps_tensorflow, with_activations
 from keras_acts.search import population as population_module
 from keras_acts.search.feed import without_waits
-from keras_acts.search.layout import Batch
 from keras_acts.search.population import PopulationModel
 from keras_acts.search.runtime.seeding import isolated_seed
-from keras_acts.search.vectorize import forget, vectorizes
+from keras_acts.search.vectorize import convolutions
+from keras_acts.search.vectorize import dense as rules_weighted
+from keras_acts.search.vectorize.batch import Batch
+from keras_acts.search.vectorize.registry import forget, vectorizes
 from tests.zoo import shared_between_models
 
 ACTIVATIONS = (
@@ -322,7 +324,7 @@ def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
 
 
 def test_convolutions_run_slot_after_slot_where_there_are_no_grouped_ones(monkeypatch):
-    monkeypatch.setattr(rules_convolutions, "grouped_convolution", lambda: False)
+    monkeypatch.setattr(convolutions, "grouped_convolution", lambda: False)
     x, y = data((7, 6, 2))
     model, candidates = cnn(), ["leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)", "relu"]
     model.compile(**settings("sgd")())  # no trace can clone a compiled model
@@ -499,7 +501,7 @@ class vectorized_probe:
         self.values = values
 
     def __enter__(self):
-        from keras_acts.search.vectorize import _RULES
+        from keras_acts.search.vectorize.registry import _RULES
 
         self.rules, self.entry = _RULES, _RULES.pop(layers.Dense)
 

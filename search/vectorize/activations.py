@@ -13,9 +13,9 @@ import keras_acts
 from keras_acts.functions import surrogate_theta
 from keras_acts.layers import TrainedActivation
 
-from .layout import FOLDED, SHARED, STACKED, Batch, beside, from_merged
+from ..space.known import as_written
+from .batch import FOLDED, SHARED, STACKED, Batch, beside, from_merged
 from .segments import Group
-from .space.known import as_written
 
 Tensor = Any
 

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from .layout import Batch, from_merged
-from .rules_weighted import einsum_dense
-from .vectorize import Call, vectorizes
+from .batch import Batch, from_merged
+from .dense import einsum_dense
+from .registry import Call, vectorizes
 
 _ONE_AXIS = "abc,cde->abde"  # how inputs (B, T, C) are projected
 

@@ -10,10 +10,10 @@ from keras import layers, ops
 
 from keras_acts.compat import rnn
 
-from .grouped import everywhere
-from .layout import SHARED, STACKED, Batch
-from .rules_weighted import projected
-from .vectorize import Call, rule_for, vectorizes
+from .activations import everywhere
+from .batch import SHARED, STACKED, Batch
+from .dense import projected
+from .registry import Call, rule_for, vectorizes
 
 Tensor = Any
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from keras import layers, ops
 
-from .layout import FOLDED, STACKED, Batch, beside, with_free_axis
-from .vectorize import Call, vectorizes
+from .batch import FOLDED, STACKED, Batch, beside, with_free_axis
+from .registry import Call, vectorizes
 
 Tensor = Any
 

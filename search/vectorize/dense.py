@@ -11,10 +11,10 @@ from keras import layers, ops
 from keras_acts.layers import ELU, LeakyReLU, PReLU, TReLU
 from keras_acts.lowering import is_compiled
 
-from .grouped import last_axis, with_variables
-from .layout import FOLDED, SHARED, STACKED, Batch, beside, with_free_axis
-from .runtime.device import gpus, lacks_onednn
-from .vectorize import Call, vectorizes
+from ..runtime.device import gpus, lacks_onednn
+from .activations import last_axis, with_variables
+from .batch import FOLDED, SHARED, STACKED, Batch, beside, with_free_axis
+from .registry import Call, vectorizes
 
 Tensor = Any
 

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from .layout import FOLDED, SHARED, Batch, from_merged
-from .vectorize import Call, vectorizes
+from .batch import FOLDED, SHARED, Batch, from_merged
+from .registry import Call, vectorizes
 
 # each acts on every channel alone, so that the slots' channels may lie side by side
 _CHANNELWISE = tuple(

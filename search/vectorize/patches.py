@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from .layout import STACKED, Batch
+from .batch import STACKED, Batch
 
 Tensor = Any
 

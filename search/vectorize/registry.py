@@ -11,7 +11,7 @@ import keras
 
 from keras_acts.errors import ModelError
 
-from .layout import Batch
+from .batch import Batch
 
 Rule = Callable[..., Any]
 

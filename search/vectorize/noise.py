@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from .layout import SHARED, STACKED, Batch
-from .vectorize import Call, vectorizes
+from .batch import SHARED, STACKED, Batch
+from .registry import Call, vectorizes
 
 
 @vectorizes(layers.Dropout)

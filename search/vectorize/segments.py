@@ -13,8 +13,8 @@ import numpy as np
 import keras_acts
 from keras_acts.layers import TrainedActivation
 
-from .space.assignment import Choice
-from .space.candidate import Candidate
+from ..space.assignment import Choice
+from ..space.candidate import Candidate
 
 
 @dataclass(frozen=True, eq=False)

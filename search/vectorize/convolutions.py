@@ -10,11 +10,11 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from .layout import FOLDED, SHARED, Batch, beside
+from ..runtime.device import gpus
+from .batch import FOLDED, SHARED, Batch, beside
+from .dense import plain
 from .patches import add_shifted, multiply_patches
-from .rules_weighted import plain
-from .runtime.device import gpus
-from .vectorize import Call, vectorizes
+from .registry import Call, vectorizes
 
 Tensor = Any
 
