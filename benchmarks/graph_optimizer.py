@@ -25,7 +25,7 @@ from benchmarks.machine import environment
 from benchmarks.population import compiled
 from benchmarks.search import tasks
 from keras_acts.search import ActivationSpace, PopulationModel
-from keras_acts.search import population as population_module
+from keras_acts.search.population import model as population_module
 
 STEPS = 40
 

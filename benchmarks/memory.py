@@ -22,8 +22,8 @@ from rich.table import Table
 
 from benchmarks.machine import environment
 from benchmarks.population import ACTIVATIONS, STEPS, Task, cnn, compiled, mlp, read
-from keras_acts.search.planner import bytes_per_slot
-from keras_acts.search.population import PopulationModel
+from keras_acts.search.population.memory import bytes_per_slot
+from keras_acts.search.population.model import PopulationModel
 
 
 def task(kind: str, csv: str, target: str, batch_size: int) -> Task:

@@ -39,7 +39,7 @@ from rich.table import Table
 from benchmarks.floor import floor
 from benchmarks.machine import environment
 from keras_acts.search import with_activations
-from keras_acts.search.population import PopulationModel
+from keras_acts.search.population.model import PopulationModel
 
 ACTIVATIONS = ("relu", "mish", "tanh", "elu", "leaky_relu(alpha=0.1)", "trelu(theta=0.5)", "gelu", "silu")
 STEPS = 125

@@ -27,8 +27,8 @@ import tensorflow as tf
 from sklearn.datasets import make_friedman1
 
 from keras_acts.search import ActivationHyperModel, ActivationSpace, Candidate, with_activations
+from keras_acts.search.population.trainers import PopulationTrainer
 from keras_acts.search.runtime.seeding import Stream, derive
-from keras_acts.search.trainers import PopulationTrainer
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 

@@ -3,8 +3,8 @@
     python -m benchmarks.seeds [--at-once 1 2 4 8] [--only MLP] [--repeats 3]
 
 Four activations each, on random data. A row shows how many values the layers put out a slot and batch, which the
-verdict looks at (`keras_acts.search.trainers`), the seconds of building and tracing a population, and then those of a
-training of 5 epochs a seed, the start of its weights included (the median of the repeats).
+verdict looks at (`keras_acts.search.population.trainers`), the seconds of building and tracing a population, and then
+those of a training of 5 epochs a seed, the start of its weights included (the median of the repeats).
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import environment
-from keras_acts.search import Candidate, trainers
-from keras_acts.search.planner import outputs_per_sample
+from keras_acts.search import Candidate
+from keras_acts.search.population import trainers
+from keras_acts.search.population.memory import outputs_per_sample
 
 ACTIVATIONS = ("relu", "mish", "gelu", "silu")
 EPOCHS = 5

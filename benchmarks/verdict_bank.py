@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_acts.search import Candidate
-from keras_acts.search.members import Member
+from keras_acts.search.population.members import Member
+from keras_acts.search.population.trainers import PopulationTrainer
 from keras_acts.search.replicate import Replicates
 from keras_acts.search.runtime.seeding import Stream, derive
-from keras_acts.search.trainers import PopulationTrainer
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 

@@ -1,13 +1,13 @@
 """Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
 
 from .api import search_activations
-from .best import BestWeights
 from .compare import compare_activations
 from .export import export
 from .hypermodel import ActivationHyperModel, activation_choice
 from .load import LoadedModel, load
 from .oracle import ActivationOracle
-from .population import PopulationModel
+from .population.best_weights import BestWeights
+from .population.model import PopulationModel
 from .racing_oracle import RacingOracle
 from .result import SearchResult
 from .rewrite.clone import with_activations

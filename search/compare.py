@@ -29,6 +29,7 @@ from .judge import judge
 from .labels import count_labels
 from .looks import look, planned
 from .objective import checked_objective, default_objective, is_share, metrics_of
+from .population.trainers import trainer_for
 from .progress import Progress
 from .rehearsal import rehearse
 from .replicate import Replicates
@@ -40,7 +41,6 @@ from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
 from .space.candidate import Candidate
 from .timing import inference_seconds
-from .trainers import trainer_for
 from .verdict import Verdict
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from .best import BestWeights
-from .block import Block
-from .carry import per_variable
-from .feed import are_arrays, without_waits
-from .population import PopulationModel
+from .population.best_weights import BestWeights
+from .population.block import Block
+from .population.data import are_arrays, without_waits
+from .population.model import PopulationModel
+from .population.transfer import per_variable
 from .scoring import numbers
 
 Hook = Callable[[int, Any, int, dict[str, float]], None]

@@ -12,13 +12,13 @@ from .base import KEPT
 from .compare import decide, too_small
 from .judge import judge
 from .looks import planned
+from .population.trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
 from .progress import Progress
 from .replicate import Replicates
 from .runtime.reasons import first_line
 from .runtime.seeding import isolated_seed
 from .space.assignment import Assignment
 from .space.candidate import Candidate
-from .trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
 from .verdict import Verdict
 
 

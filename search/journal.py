@@ -12,7 +12,7 @@ from typing import Any
 from keras_acts.errors import SearchError
 
 from .cohorts import Run
-from .members import Member
+from .population.members import Member
 from .schedule import Rung
 
 

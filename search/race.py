@@ -21,9 +21,9 @@ from .base import DIVERGED, KEPT, TrialResult
 from .cohorts import Cohorts, Run
 from .direction import more_is_better
 from .journal import Journal
-from .members import Member
 from .objective import checked_objective
-from .population import PopulationModel
+from .population.members import Member
+from .population.model import PopulationModel
 from .progress import RaceProgress
 from .racing import Heat, Race, Round
 from .rewrite.clone import with_activations

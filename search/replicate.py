@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from .guessing import validation_part, weighs
+from .population.trainers import Shown, stacked
 from .runs import Runs
-from .trainers import Shown, stacked
 
 
 class Replicates:

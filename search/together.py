@@ -12,16 +12,18 @@ import numpy as np
 from keras_acts.compat import iterations_variable
 from keras_acts.errors import ModelError
 
-from . import carry, planner
 from .alike import Made, check_training, searched, seen
 from .checkpoints import Checkpoints
 from .direction import more_is_better
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
-from .members import Member
-from .population import PopulationModel
-from .prefix import frozen_prefix
+from .population import memory as planner
+from .population import transfer
+from .population.frozen_prefix import frozen_prefix
+from .population.members import Member
+from .population.model import PopulationModel
+from .population.trainers import steps
 from .rewrite.compiling import compile_arguments
 from .rewrite.groups import chosen_slots
 from .rewrite.slots import slots
@@ -30,7 +32,6 @@ from .runtime.memory import is_out_of_memory
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .space.assignment import Choice
-from .trainers import steps
 from .vectorize.segments import arrange
 from .watching import Watching
 
@@ -266,7 +267,7 @@ class Together:
         """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
         _, groups = arrange([member.candidate for member in population.members])
         contents, taken = (
-            carry.reader(population),
+            transfer.reader(population),
             int(keras.ops.convert_to_numpy(iterations_variable(population.optimizer))),
         )
         files: dict[int, tuple[keras.Model, Checkpoints]] = {}

@@ -13,10 +13,10 @@ from keras_acts.errors import KerasActsError, ModelError, SearchError
 from keras_acts.search import Candidate, compare_activations, verdict_report, with_activations
 from keras_acts.search.compare import checked_candidates
 from keras_acts.search.judge import judge
+from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer, steps
 from keras_acts.search.replicate import Replicates
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.timing import inference_seconds
-from keras_acts.search.trainers import OneByOneTrainer, PopulationTrainer, steps
 from tests.models import blobs, eager, mlp
 
 X, Y = blobs(150)

@@ -9,8 +9,9 @@ from keras import layers
 
 import keras_acts as ka
 from keras_acts.errors import ActivationError, DataError, ModelError
-from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, carry, with_activations
+from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, with_activations
 from keras_acts.search.checks import check_data
+from keras_acts.search.population import transfer
 from keras_acts.search.rewrite.compiling import optimizer_like
 from keras_acts.search.rewrite.remaking import copy_assets
 from tests.models import blobs, mlp
@@ -176,15 +177,15 @@ def test_a_model_of_other_layers_is_refused_and_none_is_skipped(renamed):
     model = population.model(0)
     model.get_layer(renamed).name = "another"
     with pytest.raises(ModelError, match=r"the population's layers, by name, .*Received: 'another' with the variable"):
-        carry.to_model(population, 0, model)
+        transfer.to_model(population, 0, model)
     other = PopulationModel(around(layers.Dense(4)), ["relu", "mish"])
     unlike = PopulationModel(mlp(features=5), ["relu", "mish"])
     for origins in ([(other, 0), (other, 1)], [(unlike, 0), (unlike, 2)]):
         with pytest.raises(ModelError, match=r"filled from populations of its own model.*Received: '.*has no '"):
-            carry.to_population(origins, PopulationModel(mlp(features=5), ["relu", "mish"]))
+            transfer.to_population(origins, PopulationModel(mlp(features=5), ["relu", "mish"]))
     fewer = keras.Model(model.inputs, model.layers[0].output)
     with pytest.raises(ModelError, match="Received: 2 variables instead of"):
-        carry.to_model(population, 0, fewer)
+        transfer.to_model(population, 0, fewer)
 
 
 @pytest.mark.parametrize("frozen", [False, True])

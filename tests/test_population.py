@@ -17,10 +17,12 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 import keras_acts as ka
 from keras_acts.errors import ModelError
-from keras_acts.search import Assignment, feed, steps_tensorflow, with_activations
-from keras_acts.search import population as population_module
-from keras_acts.search.feed import without_waits
-from keras_acts.search.population import PopulationModel
+from keras_acts.search import Assignment, with_activations
+from keras_acts.search.population import data as feed
+from keras_acts.search.population import model as population_module
+from keras_acts.search.population import step_tensorflow
+from keras_acts.search.population.data import without_waits
+from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.vectorize import convolutions
 from keras_acts.search.vectorize import dense as rules_weighted
@@ -530,7 +532,7 @@ def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(model, seeds,
     population = PopulationModel(made, ["relu", "prelu", "mish", "leaky_relu(alpha=0.1)"], seeds)
     population.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit_compile)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(steps_tensorflow, "_UPDATE", 1)
+        patched.setattr(step_tensorflow, "_UPDATE", 1)
         population.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
     if optimizer == "rmsprop":
         assert population._state.step._update_too

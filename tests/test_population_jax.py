@@ -15,7 +15,7 @@ CODE = """
 import keras
 import numpy as np
 from keras_acts.search import BestWeights, PopulationModel
-from keras_acts.search.planner import outputs_per_sample
+from keras_acts.search.population.memory import outputs_per_sample
 from tests import test_population as t
 from tests import test_population_rules as rules
 from tests import test_population_sequences as sequences

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_acts as ka
-from keras_acts.search.population import PopulationModel
+from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.runtime.device import gpus
 from keras_acts.search.vectorize.convolutions import grouped_convolution
 from tests.test_population import check, data, float64, settings  # noqa: F401  (float64 is a fixture)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_acts.search.population import PopulationModel
+from keras_acts.search.population.model import PopulationModel
 from tests.test_population import check, data, float64, settings  # noqa: F401  (float64 is a fixture)
 from tests.test_population_rules import rules_of
 

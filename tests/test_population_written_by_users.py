@@ -8,7 +8,7 @@ from keras import layers, ops
 import keras_acts as ka
 from keras_acts.errors import ActivationError, ModelError
 from keras_acts.search import slots, with_activations
-from keras_acts.search.population import PopulationModel
+from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.rewrite.compiling import fresh_metric
 from keras_acts.search.rewrite.initializers import rescaled
 from keras_acts.search.rewrite.slots import places

@@ -10,7 +10,7 @@ import keras
 from keras_acts.compat import all_layers, calls_of
 from keras_acts.errors import ModelError
 
-from .space.known import is_of_keras_or_ours
+from ..space.known import is_of_keras_or_ours
 
 # every value is updated from its own gradient alone
 _OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")

@@ -11,9 +11,9 @@ from keras import ops
 
 from keras_acts.compat import recomputes
 
+from ..rewrite.walk import variables_of
+from ..vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
 from .block import Plan
-from .rewrite.walk import variables_of
-from .vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
 
 Tensor = Any
 

@@ -13,26 +13,27 @@ from keras_acts.compat import compiled_with, no_automatic_dependency_tracking, o
 from keras_acts.errors import ModelError
 from keras_acts.lowering import uncompiled
 
-from . import carry, steps
+from ..rewrite.compiling import compile_arguments, optimizer_like
+from ..rewrite.walk import graph_of, is_graph, layers_of
+from ..runtime.device import gpus
+from ..runtime.graph_optimizer import unoptimized
+from ..vectorize.batch import Batch, with_logits
+from ..vectorize.registry import compiles
+from ..vectorize.segments import arrange
+from . import diverged as steps
+from . import transfer
+from .batch_view import View, by_seed, seeds_of
 from .blueprint import Blueprint
 from .clipping import clip_per_slot
-from .feed import BY_SEED, without_waits
+from .data import BY_SEED, without_waits
+from .frozen_prefix import frozen_prefix
+from .losses import SlotLosses, SlotLossMean, SlotMetrics
 from .members import Member, activation_slots, members
 from .optimizers import check_optimizer
-from .prefix import frozen_prefix
 from .rates import rate_per_slot
-from .rewrite.compiling import compile_arguments, optimizer_like
-from .rewrite.walk import graph_of, is_graph, layers_of
-from .runtime.device import gpus
-from .runtime.graph_optimizer import unoptimized
-from .slot_losses import SlotLosses, SlotLossMean, SlotMetrics
-from .stacking import StackedLayer
+from .stacked_layer import StackedLayer
 from .step_jax import jax_train_step
-from .steps_tensorflow import Announcement, TrainingStep
-from .vectorize.batch import Batch, with_logits
-from .vectorize.registry import compiles
-from .vectorize.segments import arrange
-from .view import View, by_seed, seeds_of
+from .step_tensorflow import Announcement, TrainingStep
 
 Tensor = Any
 
@@ -320,7 +321,7 @@ class PopulationModel(keras.Model):
         """
         self._check_slots([slot])
         made = self._state.blueprint.build(self.members[slot])
-        carry.to_model(self, self._state.positions[slot], made)
+        transfer.to_model(self, self._state.positions[slot], made)
         if self._state.rates is not None:
             made.optimizer.learning_rate = float(self._state.rates[slot])
         return made
@@ -359,7 +360,7 @@ class PopulationModel(keras.Model):
         members = [population.members[slot] for population, slot in places]
         made = cls(first._state.blueprint, members, name=first.name)
         inside = [(population, population._state.positions[slot]) for population, slot in places]
-        carry.to_population([inside[p] for p in made._state.order], made)
+        transfer.to_population([inside[p] for p in made._state.order], made)
         rates = [population._state.rates[slot] for population, slot in places if population._state.rates is not None]
         if rates:
             made.set_learning_rates(rates)

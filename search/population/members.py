@@ -10,8 +10,8 @@ from typing import Any
 import keras_acts
 from keras_acts.errors import ModelError
 
-from .space.assignment import Assignment, Choice
-from .space.candidate import Candidate
+from ..space.assignment import Assignment, Choice
+from ..space.candidate import Candidate
 
 
 @dataclass(frozen=True)

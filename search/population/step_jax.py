@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .steps import Healthy, Tensor, rows_of
+from .diverged import Healthy, Tensor, rows_of
 
 
 def jax_train_step(population: Any, step: Callable[..., Any], state: Any, data: Any) -> Any:

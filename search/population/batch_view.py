@@ -10,8 +10,8 @@ from keras import ops
 
 from keras_acts.compat import standardize_inputs
 
+from ..vectorize.batch import SEEDED, SHARED, Batch, with_free_axis
 from .members import Member
-from .vectorize.batch import SEEDED, SHARED, Batch, with_free_axis
 
 Tensor = Any
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from keras_acts.errors import ModelError
 
-from .direction import more_is_better
-from .objective import direction_of, metrics_of
-from .population import PopulationModel
+from ..direction import more_is_better
+from ..objective import direction_of, metrics_of
+from .model import PopulationModel
 
 
 class BestWeights(keras.callbacks.Callback):

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..space.assignment import Choice
+from ..vectorize.segments import Group
 from .blueprint import Blueprint
-from .space.assignment import Choice
-from .vectorize.segments import Group
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ import keras
 
 from keras_acts.compat import calls_of, run_through_graph
 
-from .rewrite.walk import graph_of, is_graph, layers_of, slots_at
-from .space.known import is_of_keras
+from ..rewrite.walk import graph_of, is_graph, layers_of, slots_at
+from ..space.known import is_of_keras
 
 
 def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]:

@@ -12,15 +12,15 @@ import numpy as np
 
 from keras_acts.errors import ModelError
 
-from . import carry, planner
-from .feed import BY_SEED, are_arrays
+from ..rewrite.compiling import compile_arguments
+from ..rewrite.first_inputs import built
+from ..runtime.memory import is_out_of_memory
+from ..runtime.seeding import isolated_seed
+from ..scoring import evaluated, numbers
+from . import memory, transfer
+from .data import BY_SEED, are_arrays
 from .members import Member
-from .population import PopulationModel
-from .rewrite.compiling import compile_arguments
-from .rewrite.first_inputs import built
-from .runtime.memory import is_out_of_memory
-from .runtime.seeding import isolated_seed
-from .scoring import evaluated, numbers
+from .model import PopulationModel
 
 _STEPS = 100  # of a population's training in one call: less Python an epoch
 # A population of several seeds has at most so many slots: beyond, a run is hardly faster, and Ctrl-C loses more of them
@@ -89,7 +89,7 @@ class PopulationTrainer:
         size, waiting = self._size(fit, at_once), list(seeds)
         alone = self._alone if _see_one_model(fit) else None
         if alone is not None and not self.reason and self._fitting(fit) < len(self._candidates):
-            self._part(planner.too_little(planner.bytes_per_slot(self._model, _largest_batch(fit))))
+            self._part(memory.too_little(memory.bytes_per_slot(self._model, _largest_batch(fit))))
         while waiting and not self.reason:
             trained = self._tried(waiting[:size], fit, once_more=size > 1 or alone is not None)
             if trained is not None:
@@ -124,7 +124,7 @@ class PopulationTrainer:
 
     def _fitting(self, fit: Mapping[str, Any]) -> int:
         """How many slots fit into memory."""
-        return planner.most(planner.bytes_per_slot(self._model, _largest_batch(fit)))
+        return memory.most(memory.bytes_per_slot(self._model, _largest_batch(fit)))
 
     def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
@@ -170,7 +170,7 @@ class PopulationTrainer:
             population.optimizer.build(population.trainable_variables)
             self._begun = _values(population.optimizer.variables)
         _assign(population.optimizer.variables, self._begun)
-        carry.to_start(population, members)
+        transfer.to_start(population, members)
         own = {"shuffle": BY_SEED} if len(seeds) > 1 and fit.get("shuffle", True) else {}
         with isolated_seed(seeds[0]):
             logs = population.fit(**{**fit, **own}, verbose=0).history
@@ -196,7 +196,7 @@ class PopulationTrainer:
         )
         if not together:
             return 1
-        if (fit.get("batch_size") or 32) * planner.outputs_per_sample(self._model) > _OUTPUTS:
+        if (fit.get("batch_size") or 32) * memory.outputs_per_sample(self._model) > _OUTPUTS:
             return 1
         slots = min(_SLOTS, self._fitting(fit))
         return _largest_part(at_once, max(1, min(self._most, slots // len(self._candidates))))

@@ -17,7 +17,7 @@ from keras_acts.compat import (
 )
 from keras_acts.errors import ModelError
 
-from .runtime.seeding import isolated_seed
+from ..runtime.seeding import isolated_seed
 
 BY_SEED = "seed"  # a `shuffle` that Keras has not
 

@@ -10,16 +10,16 @@ import numpy as np
 from keras_acts.compat import all_layers, calls_of, mask_of
 from keras_acts.errors import ModelError
 
+from ..rewrite.clone import rewritten, rewritten_layer
+from ..rewrite.own_training import own_methods
+from ..rewrite.slots import places
+from ..rewrite.walk import OF_ACTIVATION, layers_of, models_of, slots_at, weights_of
+from ..runtime.seeding import isolated_seed
+from ..runtime.tracing import outside_of_traces
+from ..space.assignment import Choice
+from ..space.candidate import Candidate
+from ..space.known import is_of_keras_or_ours
 from .members import Member
-from .rewrite.clone import rewritten, rewritten_layer
-from .rewrite.own_training import own_methods
-from .rewrite.slots import places
-from .rewrite.walk import OF_ACTIVATION, layers_of, models_of, slots_at, weights_of
-from .runtime.seeding import isolated_seed
-from .runtime.tracing import outside_of_traces
-from .space.assignment import Choice
-from .space.candidate import Candidate
-from .space.known import is_of_keras_or_ours
 
 Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable
 

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import keras
 
-from .rewrite.graph import Graph
-from .rewrite.walk import layers_of, variables_of
-from .runtime.memory import free_memory
-from .vectorize.convolutions import patches_per_sample
+from ..rewrite.graph import Graph
+from ..rewrite.walk import layers_of, variables_of
+from ..runtime.memory import free_memory
+from ..vectorize.convolutions import patches_per_sample
 
 Job = TypeVar("Job")
 

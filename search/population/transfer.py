@@ -11,9 +11,9 @@ import numpy as np
 from keras_acts.compat import states_by_attribute
 from keras_acts.errors import ModelError
 
+from ..rewrite.compiling import compile_arguments
+from ..rewrite.walk import layers_of, variables_of
 from .members import Member
-from .rewrite.compiling import compile_arguments
-from .rewrite.walk import layers_of, variables_of
 
 Values = Callable[[Any], Any]
 Contents = list[tuple[Any, Any]]  # variables and their values

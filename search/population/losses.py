@@ -23,9 +23,9 @@ from keras_acts.compat import (
 )
 from keras_acts.errors import ModelError
 
-from .rewrite.compiling import fresh_metric
-from .space.known import as_written
-from .vectorize.batch import with_logits
+from ..rewrite.compiling import fresh_metric
+from ..space.known import as_written
+from ..vectorize.batch import with_logits
 
 Tensor = Any
 

@@ -12,17 +12,17 @@ from keras import ops
 
 from keras_acts.layers import TrainedActivation
 
+from ..rewrite.slots import RECURRENT
+from ..rewrite.walk import OF_ACTIVATION, variables_of
+from ..space.assignment import Choice
+from ..space.known import as_written
+from ..vectorize.activations import by_group, everywhere, last_axis, with_variables
+from ..vectorize.batch import SEEDED, STACKED, Batch
+from ..vectorize.registry import Call, rule_for, takes
+from ..vectorize.segments import Group, in_groups
 from .block import Block, Plan
 from .blueprint import Blueprint
 from .loop import once, slot_after_slot
-from .rewrite.slots import RECURRENT
-from .rewrite.walk import OF_ACTIVATION, variables_of
-from .space.assignment import Choice
-from .space.known import as_written
-from .vectorize.activations import by_group, everywhere, last_axis, with_variables
-from .vectorize.batch import SEEDED, STACKED, Batch
-from .vectorize.registry import Call, rule_for, takes
-from .vectorize.segments import Group, in_groups
 
 Tensor = Any
 

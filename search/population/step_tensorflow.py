@@ -14,10 +14,10 @@ from keras import ops
 from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.lowering import uncompiled
 
+from ..runtime.device import lacks_onednn
+from .batch_view import View
+from .diverged import Healthy, rows_of
 from .one_kernel import one_kernel
-from .runtime.device import lacks_onednn
-from .steps import Healthy, rows_of
-from .view import View
 
 Tensor = Any
 

@@ -1,0 +1,4 @@
+"""Many models as one Keras model: stacked variables, one training step, and each member as if it were alone.
+
+Open `model.py` first: `PopulationModel` puts the other files together.
+"""
