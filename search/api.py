@@ -17,26 +17,10 @@ import keras_tuner
 from keras_acts.errors import ModelError, SearchError
 
 from . import fresh
-from .base import TrialResult
-from .checks import (
-    check_budget,
-    check_data,
-    check_every_epoch,
-    check_population,
-    check_readable_again,
-    check_strategy,
-    check_targets,
-    check_verdict,
-    may_mask,
-    validation_options,
-)
 from .evaluation import scores, validated
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
-from .objective import checked_objectives, default_objective
-from .progress import RaceProgress, SearchProgress
 from .race import RaceSearch, hindrance, race_in
-from .rehearsal import rehearse
 from .result import SearchResult, kept
 from .rewrite.first_inputs import few
 from .rewrite.groups import chosen_slots, groups
@@ -52,6 +36,22 @@ from .slotwise import SlotwiseSearch
 from .space.assignment import Choice, Group
 from .space.candidate import Candidate
 from .space.space import ActivationSpace
+from .strategy.base import TrialResult
+from .strategy.checks import (
+    check_budget,
+    check_data,
+    check_every_epoch,
+    check_population,
+    check_readable_again,
+    check_strategy,
+    check_targets,
+    check_verdict,
+    may_mask,
+    validation_options,
+)
+from .strategy.objective import checked_objectives, default_objective
+from .strategy.progress import RaceProgress, SearchProgress
+from .strategy.rehearsal import rehearse
 from .trials import TrialSearch
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider

@@ -10,10 +10,10 @@ import numpy as np
 from scipy import stats
 
 from .racing import ALPHA, Race
-from .rounding import is_rounding
 from .schedule import Rung
 from .space.assignment import Assignment
 from .space.candidate import Candidate
+from .strategy.rounding import is_rounding
 from .surrogate import ShapeProposer
 
 _FINAL = 0.4  # of all epochs

@@ -13,7 +13,6 @@ import numpy as np
 
 from keras_acts.errors import KerasActsError, SearchError
 
-from .direction import more_is_better
 from .population import memory as planner
 from .population.best_weights import BestWeights
 from .population.frozen_prefix import frozen_prefix
@@ -27,6 +26,7 @@ from .runtime.memory import is_out_of_memory
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .space.assignment import Choice
+from .strategy.direction import more_is_better
 from .vectorize.segments import arrange
 
 _SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots

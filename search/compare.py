@@ -14,24 +14,10 @@ import numpy as np
 
 from keras_acts.errors import DataError, ModelError, SearchError
 
-from .checks import (
-    check_budget,
-    check_data,
-    check_every_epoch,
-    check_readable_again,
-    check_targets,
-    may_mask,
-    validation_options,
-)
-from .direction import more_is_better
 from .guessing import best_guess, loss_of
 from .judge import judge
-from .labels import count_labels
 from .looks import look, planned
-from .objective import checked_objective, default_objective, is_share, metrics_of
 from .population.trainers import trainer_for
-from .progress import Progress
-from .rehearsal import rehearse
 from .replicate import Replicates
 from .rewrite.clone import with_activations
 from .rewrite.slots import slots
@@ -40,6 +26,20 @@ from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
 from .space.candidate import Candidate
+from .strategy.checks import (
+    check_budget,
+    check_data,
+    check_every_epoch,
+    check_readable_again,
+    check_targets,
+    may_mask,
+    validation_options,
+)
+from .strategy.direction import more_is_better
+from .strategy.labels import count_labels
+from .strategy.objective import checked_objective, default_objective, is_share, metrics_of
+from .strategy.progress import Progress
+from .strategy.rehearsal import rehearse
 from .timing import inference_seconds
 from .verdict import Verdict
 

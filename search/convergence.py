@@ -8,8 +8,8 @@ import numpy as np
 from scipy import special
 
 from .paired import ALPHA
-from .rounding import is_rounding
 from .runs import Runs
+from .strategy.rounding import is_rounding
 
 _LATE = 0.25  # of the epochs
 

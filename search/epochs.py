@@ -13,7 +13,7 @@ from .population.block import Block
 from .population.data import are_arrays, without_waits
 from .population.model import PopulationModel
 from .population.transfer import per_variable
-from .scoring import numbers
+from .strategy.scoring import numbers
 
 Hook = Callable[[int, Any, int, dict[str, float]], None]
 Done = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]

@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-from .scoring import evaluated, numbers
+from .strategy.scoring import evaluated, numbers
 
 
 def scores(model: keras.Model, data: Any, **options: Any) -> dict[str, float]:
-    """Return each metric on data as a number; see `keras_acts.search.scoring`."""
+    """Return each metric on data as a number; see `keras_acts.search.strategy.scoring`."""
     return {name: float(value) for name, value in numbers(evaluated(model, data, **options)).items()}
 
 

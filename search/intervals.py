@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from .labels import count_labels
-from .objective import is_share, metrics_of
-from .scoring import evaluated, numbers
+from .strategy.labels import count_labels
+from .strategy.objective import is_share, metrics_of
+from .strategy.scoring import evaluated, numbers
 
 LEVEL = 0.95
 _PARTS = 10

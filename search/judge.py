@@ -12,8 +12,8 @@ from scipy import special
 
 from .looks import Look
 from .paired import ALPHA, Comparison, compare
-from .rounding import is_rounding
 from .runs import Runs
+from .strategy.rounding import is_rounding
 from .verdict import Guess, Scored, Verdict, listed, reach_one, score_text
 
 # of what there is to learn: more is no chance, even on two seeds

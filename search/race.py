@@ -17,14 +17,10 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
-from .base import DIVERGED, KEPT, TrialResult
 from .cohorts import Cohorts, Run
-from .direction import more_is_better
 from .journal import Journal
-from .objective import checked_objective
 from .population.members import Member
 from .population.model import PopulationModel
-from .progress import RaceProgress
 from .racing import Heat, Race, Round
 from .rewrite.clone import with_activations
 from .rewrite.groups import chosen_slots
@@ -35,6 +31,10 @@ from .schedule import cost, schedule
 from .space.assignment import Choice
 from .space.embedding import shapes
 from .space.space import ActivationSpace
+from .strategy.base import DIVERGED, KEPT, TrialResult
+from .strategy.direction import more_is_better
+from .strategy.objective import checked_objective
+from .strategy.progress import RaceProgress
 from .surrogate import ShapeProposer
 
 _POOL = 256  # candidates with random parameters, to propose from

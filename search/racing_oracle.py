@@ -12,9 +12,7 @@ import numpy as np
 import keras_acts
 from keras_acts.errors import SearchError
 
-from .direction import more_is_better
 from .kerastuner import Trial, TrialStatus
-from .objective import checked_objective
 from .oracle import ActivationOracle
 from .racing import Heat, Race
 from .runtime.seeding import Stream, derive
@@ -22,6 +20,8 @@ from .schedule import Rung, schedule
 from .space.candidate import Candidate
 from .space.embedding import shape
 from .space.entry import read_activation
+from .strategy.direction import more_is_better
+from .strategy.objective import checked_objective
 from .surrogate import ShapeProposer
 
 _BASELINE = Candidate.of("relu")

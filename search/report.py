@@ -17,8 +17,8 @@ from .runtime.as_json import finite
 from .runtime.reasons import headline
 
 if TYPE_CHECKING:
-    from .base import TrialResult
     from .result import SearchResult
+    from .strategy.base import TrialResult
 
 CAUTION = (
     "{seeds} a trial: the best of many equal candidates looks better by luck alone. This ranking suggests; it does "

@@ -12,10 +12,10 @@ import keras
 from keras_acts.errors import SearchError
 
 from . import report
-from .base import TrialResult
 from .export import Exported, export
 from .space.assignment import Assignment, Group
 from .space.candidate import Candidate
+from .strategy.base import TrialResult
 from .verdict import Verdict
 
 if TYPE_CHECKING:

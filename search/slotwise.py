@@ -14,9 +14,6 @@ import keras
 import numpy as np
 
 from . import changes
-from .base import TrialResult
-from .direction import more_is_better
-from .progress import RaceProgress
 from .race import RaceSearch, race_in
 from .racing import Race
 from .rewrite.clone import with_activations
@@ -29,6 +26,9 @@ from .space.assignment import Assignment, Choice
 from .space.candidate import Candidate
 from .space.embedding import shapes
 from .space.space import ActivationSpace
+from .strategy.base import TrialResult
+from .strategy.direction import more_is_better
+from .strategy.progress import RaceProgress
 
 
 class SlotwiseSearch:

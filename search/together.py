@@ -14,7 +14,6 @@ from keras_acts.errors import ModelError
 
 from .alike import Made, check_training, searched, seen
 from .checkpoints import Checkpoints
-from .direction import more_is_better
 from .epochs import BestEpochs, SlotEpochs, length, train_until_done
 from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
@@ -32,6 +31,7 @@ from .runtime.memory import is_out_of_memory
 from .runtime.reasons import first_line
 from .runtime.seeding import Stream, derive, isolated_seed
 from .space.assignment import Choice
+from .strategy.direction import more_is_better
 from .vectorize.segments import arrange
 from .watching import Watching
 

@@ -180,7 +180,7 @@ MUTANTS = [
     ),
     Mutant(
         name="ties of float32 taken for certainty",
-        file="search/rounding.py",
+        file="search/strategy/rounding.py",
         old="_ROUNDING = 1e-6",
         new="_ROUNDING = 1e-9",
         tests="tests/test_rounding.py",

@@ -10,10 +10,10 @@ from keras import layers
 import keras_acts as ka
 from keras_acts.errors import ActivationError, DataError, ModelError
 from keras_acts.search import ActivationTuner, PopulationModel, activation_choice, with_activations
-from keras_acts.search.checks import check_data
 from keras_acts.search.population import transfer
 from keras_acts.search.rewrite.compiling import optimizer_like
 from keras_acts.search.rewrite.remaking import copy_assets
+from keras_acts.search.strategy.checks import check_data
 from tests.models import blobs, mlp
 
 register = keras.saving.register_keras_serializable("test_copies")

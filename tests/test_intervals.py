@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from keras_acts.search.compare import too_small
 from keras_acts.search.intervals import wilson, with_intervals
-from keras_acts.search.labels import count_labels
+from keras_acts.search.strategy.labels import count_labels
 
 
 @pytest.mark.once

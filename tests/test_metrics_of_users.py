@@ -13,7 +13,7 @@ from keras_acts.search.intervals import with_intervals
 from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer
 from keras_acts.search.rewrite.compiling import compile_arguments, fresh_metric
 from keras_acts.search.runtime.seeding import isolated_seed
-from keras_acts.search.scoring import evaluated, numbers
+from keras_acts.search.strategy.scoring import evaluated, numbers
 from tests.models import blobs, mlp
 
 X, LABELS = blobs(60)

@@ -15,9 +15,9 @@ from keras_acts.search import (
     compare_activations,
     search_activations,
 )
-from keras_acts.search.direction import more_is_better
-from keras_acts.search.objective import checked_objective, default_objective, direction_of, metrics_of
-from keras_acts.search.rehearsal import check_again, rehearse
+from keras_acts.search.strategy.direction import more_is_better
+from keras_acts.search.strategy.objective import checked_objective, default_objective, direction_of, metrics_of
+from keras_acts.search.strategy.rehearsal import check_again, rehearse
 from tests.models import blobs, mlp
 
 ARGUMENTS = {

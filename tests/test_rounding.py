@@ -7,7 +7,7 @@ from scipy import stats
 from keras_acts.search import looks, paired
 from keras_acts.search.changes import better
 from keras_acts.search.racing import survivors
-from keras_acts.search.rounding import is_rounding
+from keras_acts.search.strategy.rounding import is_rounding
 
 pytestmark = pytest.mark.once
 

@@ -24,12 +24,12 @@ from keras_acts.search import (
     search_activations,
     slots,
 )
-from keras_acts.search.checks import check_data
 from keras_acts.search.judge import judge
-from keras_acts.search.objective import default_objective
-from keras_acts.search.progress import Progress, SearchProgress
 from keras_acts.search.settings import describe_data, describe_model, describe_training, describe_value
 from keras_acts.search.staging import check_target
+from keras_acts.search.strategy.checks import check_data
+from keras_acts.search.strategy.objective import default_objective
+from keras_acts.search.strategy.progress import Progress, SearchProgress
 from keras_acts.search.trials import TrialSearch
 from tests.models import blobs, eager, mlp
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_acts.errors import ModelError
 
-from ..direction import more_is_better
-from ..objective import direction_of, metrics_of
+from ..strategy.direction import more_is_better
+from ..strategy.objective import direction_of, metrics_of
 from .model import PopulationModel
 
 

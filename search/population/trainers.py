@@ -16,7 +16,7 @@ from ..rewrite.compiling import compile_arguments
 from ..rewrite.first_inputs import built
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
-from ..scoring import evaluated, numbers
+from ..strategy.scoring import evaluated, numbers
 from . import memory, transfer
 from .data import BY_SEED, are_arrays
 from .members import Member

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from .space.assignment import Assignment
-from .space.candidate import Candidate
+from ..space.assignment import Assignment
+from ..space.candidate import Candidate
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_acts.errors import DataError, SearchError
 
-from .runtime.reasons import reason_of
-from .runtime.seeding import isolated_seed
+from ..runtime.reasons import reason_of
+from ..runtime.seeding import isolated_seed
 from .scoring import evaluated
 
 _SAMPLES = 8

@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_acts.errors import DataError, SearchError
 
-from .rewrite.own_training import own_methods
-from .space.known import is_of_keras
+from ..rewrite.own_training import own_methods
+from ..space.known import is_of_keras
 
 # with one of these of its own a model may need no targets
 _OWN_TRAINING = {"compute_loss", "fit", "make_train_function", "train_step"}

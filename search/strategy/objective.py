@@ -21,9 +21,9 @@ from keras_acts.compat import (
 )
 from keras_acts.errors import SearchError
 
-from .rewrite.compiling import auto_name
-from .rewrite.own_training import own_methods
-from .rewrite.walk import graph_of, is_graph
+from ..rewrite.compiling import auto_name
+from ..rewrite.own_training import own_methods
+from ..rewrite.walk import graph_of, is_graph
 
 # Keras' metrics say it themselves, in a private attribute; but not the four that count, nor the functions below
 _MORE = (
