@@ -45,7 +45,7 @@ from benchmarks.machine import environment
 from benchmarks.regret_table import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
-from keras_acts.search.race import race_in
+from keras_acts.search.race.runner import race_in
 from keras_acts.search.space.embedding import shapes
 
 SPACE = ActivationSpace().with_baseline()
@@ -116,7 +116,7 @@ class Grid:
 
 
 def race(replay: Replay, grid: Grid, budget: int) -> None:
-    """Ours: the product's own race, its populations charged as `keras_acts.search.cohorts` makes them."""
+    """Ours: the product's own race, its populations charged as `keras_acts.search.race.cohorts` makes them."""
     total = budget * replay.whole
     made = race_in(SPACE, budget, replay.whole, total, int(replay.rng.integers(2**31)))
     cohorts: list[set[tuple[Candidate, int]]] = []

@@ -20,7 +20,9 @@ from . import fresh
 from .evaluation import scores, validated
 from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
-from .race import RaceSearch, hindrance, race_in
+from .race.per_group import SlotwiseSearch
+from .race.runner import RaceSearch, hindrance, race_in
+from .race.schedule import cost
 from .result import SearchResult, kept
 from .rewrite.first_inputs import few
 from .rewrite.groups import chosen_slots, groups
@@ -30,9 +32,7 @@ from .runtime.ownership import check_project_name, clear_project
 from .runtime.reasons import first_line, headline
 from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
-from .schedule import cost
 from .settings import check_resume, describe_data, describe_model, describe_training, describe_value
-from .slotwise import SlotwiseSearch
 from .space.assignment import Choice, Group
 from .space.candidate import Candidate
 from .space.space import ActivationSpace

@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks import verdict_bank
 from keras_acts.errors import SearchError
-from keras_acts.search import ActivationTuner, compare_activations, race, search_activations
-from keras_acts.search.racing import Heat, Round
+from keras_acts.search import ActivationTuner, compare_activations, search_activations
+from keras_acts.search.race import runner
+from keras_acts.search.race.race import Heat, Round
 from tests.models import blobs, mlp
 
 X, Y = blobs(60)
@@ -35,7 +36,7 @@ def test_validation_now_and_then_is_refused(every, tmp_path):
 @pytest.mark.once
 def test_the_progress_of_a_race_says_what_its_spread_is():
     """Of many equal candidates the best, picked by its score, lies above the truth: no interval would cover it."""
-    running = race.RaceSearch.__new__(race.RaceSearch)
+    running = runner.RaceSearch.__new__(runner.RaceSearch)
     scores = np.array([[0.80, 0.82], [0.90, 0.94], [np.nan, 0.9]])
     rounds = [Round(Heat(("relu", "mish", "elu"), 2, 4), scores)]
     running._race = type("Known", (), {"rounds": rounds})()

@@ -17,7 +17,7 @@ from keras_acts.search import (
     with_activations,
 )
 from keras_acts.search.population.trainers import OneByOneTrainer, trainer_for
-from keras_acts.search.race import hindrance
+from keras_acts.search.race.runner import hindrance
 from keras_acts.search.rewrite.own_training import own_methods
 from keras_acts.search.space.space import ActivationSpace
 from keras_acts.search.strategy.checks import check_targets

@@ -7,9 +7,9 @@ import pytest
 
 from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import ActivationSpace, Candidate, report, search_activations
-from keras_acts.search import race as racing_search
-from keras_acts.search.cohorts import Cohorts
 from keras_acts.search.population.members import Member
+from keras_acts.search.race import runner as racing_search
+from keras_acts.search.race.cohorts import Cohorts
 from tests.models import blobs, mlp
 
 X, Y = blobs(120)

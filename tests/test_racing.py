@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from keras_acts.search import ActivationSpace, Candidate
-from keras_acts.search.racing import Race, Round, survivors
-from keras_acts.search.schedule import cost, schedule
+from keras_acts.search.race.race import Race, Round, survivors
+from keras_acts.search.race.schedule import cost, schedule
+from keras_acts.search.race.surrogate import ShapeProposer, Surrogate, observations
 from keras_acts.search.space.embedding import shapes
-from keras_acts.search.surrogate import ShapeProposer, Surrogate, observations
 
 NAN = np.nan
 

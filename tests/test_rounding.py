@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from keras_acts.search import looks, paired
-from keras_acts.search.changes import better
-from keras_acts.search.racing import survivors
+from keras_acts.search.race.neighbourhood import better
+from keras_acts.search.race.race import survivors
 from keras_acts.search.strategy.rounding import is_rounding
 
 pytestmark = pytest.mark.once

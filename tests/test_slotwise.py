@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from keras_acts.search import ActivationSpace, Candidate, race, search_activations, slots, slotwise
-from keras_acts.search.changes import better, budget, final, least, screening, several, single
+from keras_acts.search import ActivationSpace, Candidate, search_activations, slots
+from keras_acts.search.race import per_group, runner
+from keras_acts.search.race.neighbourhood import better, budget, final, least, screening, several, single
 from keras_acts.search.space.assignment import Assignment, Group
 from keras_acts.search.space.embedding import shapes
 from tests.models import blobs, eager, mlp
@@ -42,13 +43,13 @@ def table(found):
 
 def counted(monkeypatch):
     """Count the epochs that runs train, by stage."""
-    watch, counts = race.RaceSearch._epoch, Counter()
+    watch, counts = runner.RaceSearch._epoch, Counter()
 
     def counting(self, runs):
         counts[self._label] += runs
         watch(self, runs)
 
-    monkeypatch.setattr(race.RaceSearch, "_epoch", counting)
+    monkeypatch.setattr(runner.RaceSearch, "_epoch", counting)
     return counts
 
 
@@ -107,7 +108,7 @@ def test_a_small_budget_is_for_the_uniform_choice(capsys):
 
 def interrupt_in(monkeypatch, stage):
     """Have the user press Ctrl-C in the second epoch of a stage."""
-    watch, calls = race.RaceSearch._epoch, []
+    watch, calls = runner.RaceSearch._epoch, []
 
     def interrupting(self, runs):
         watch(self, runs)
@@ -115,7 +116,7 @@ def interrupt_in(monkeypatch, stage):
         if calls.count(f"{stage}, ") == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(race.RaceSearch, "_epoch", interrupting)
+    monkeypatch.setattr(runner.RaceSearch, "_epoch", interrupting)
 
 
 def test_all_stages_share_one_budget(whole):
@@ -144,7 +145,7 @@ def test_an_interrupt_between_stages_gives_the_best_so_far(stage, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(slotwise.changes, "screening" if stage == "race" else "final", interrupted)
+    monkeypatch.setattr(per_group.neighbourhood, "screening" if stage == "race" else "final", interrupted)
     space = ActivationSpace(["relu", "tanh"], per="layer")
     options = {**OPTIONS, "epochs": 2, "batch_size": 160}
     assert_best_so_far(search_activations(eager(branches()), X[:200], Y[:200], activations=space, **options), stage)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from ..strategy.rounding import is_rounding
 from .schedule import Rung, cost, later_rungs
-from .strategy.rounding import is_rounding
 
 # how often a race may let the best of equal candidates go; the verdict's level is another fact
 ALPHA = 0.05

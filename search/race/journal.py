@@ -11,8 +11,8 @@ from typing import Any
 
 from keras_acts.errors import SearchError
 
+from ..population.members import Member
 from .cohorts import Run
-from .population.members import Member
 from .schedule import Rung
 
 

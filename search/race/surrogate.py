@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from .racing import Round
+from .race import Round
 
 # of the shapes' own median distance; of the scores' own variance
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)

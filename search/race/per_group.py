@@ -13,22 +13,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from . import changes
-from .race import RaceSearch, race_in
-from .racing import Race
-from .rewrite.clone import with_activations
-from .rewrite.groups import chosen_slots, groups
-from .rewrite.slots import slots
-from .runtime.reasons import first_line
-from .runtime.seeding import Stream, derive
+from ..rewrite.clone import with_activations
+from ..rewrite.groups import chosen_slots, groups
+from ..rewrite.slots import slots
+from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive
+from ..space.assignment import Assignment, Choice
+from ..space.candidate import Candidate
+from ..space.embedding import shapes
+from ..space.space import ActivationSpace
+from ..strategy.base import TrialResult
+from ..strategy.direction import more_is_better
+from ..strategy.progress import RaceProgress
+from . import neighbourhood
+from .race import Race
+from .runner import RaceSearch, race_in
 from .schedule import Rung, cost, schedule
-from .space.assignment import Assignment, Choice
-from .space.candidate import Candidate
-from .space.embedding import shapes
-from .space.space import ActivationSpace
-from .strategy.base import TrialResult
-from .strategy.direction import more_is_better
-from .strategy.progress import RaceProgress
 
 
 class SlotwiseSearch:
@@ -70,7 +70,7 @@ class SlotwiseSearch:
         self._epochs, self._total, self._seconds, self._seed, self._project = epochs, total, seconds, seed, project
         self._groups = groups(slots(model), space.per)
         self._alone = len(self._groups) < 2 or len(space.grid(1)) < 2
-        self._budget = None if self._alone else changes.budget(total, epochs)
+        self._budget = None if self._alone else neighbourhood.budget(total, epochs)
         self.progress, self.interrupted = RaceProgress(total, verbose), False
         self.errors: dict[str, str] = {}
         share = self._budget.race if self._budget else total
@@ -122,7 +122,7 @@ class SlotwiseSearch:
         if self._alone:
             return
         if self._budget is None:
-            enough = changes.least(self._epochs)
+            enough = neighbourhood.least(self._epochs)
             self.progress.say(
                 f"{self._total} epochs are too few to improve {len(self._groups)} groups: that takes {enough} at least"
             )
@@ -145,7 +145,7 @@ class SlotwiseSearch:
         self.errors |= stage.errors
         return not stage.interrupted and "race" not in stage.errors
 
-    def _screened(self, budget: changes.Budget) -> list[Assignment]:
+    def _screened(self, budget: neighbourhood.Budget) -> list[Assignment]:
         """Train changes of the uniform choice for a short while; return them, the best first."""
         assert self._uniform is not None  # there is one when the race is over
         # by the first two rungs: the baseline was in the others in any case
@@ -165,7 +165,7 @@ class SlotwiseSearch:
             others = list(best.values())
         seed = derive(self._seed, Stream.STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
-        made = changes.screening(self._uniform, others, self._epochs, left, shapes, seed) if others else None
+        made = neighbourhood.screening(self._uniform, others, self._epochs, left, shapes, seed) if others else None
         if made is None:
             self.progress.say("Nothing is left to improve single groups with")
             return []
@@ -180,7 +180,7 @@ class SlotwiseSearch:
     def _decide(self, best: Sequence[Assignment]) -> None:
         """Train the best changes and the uniform choice to the end on fresh seeds; take one if there is a reason."""
         assert self._uniform is not None
-        plan = changes.final(self._left(), self._epochs)
+        plan = neighbourhood.final(self._left(), self._epochs)
         if plan is None:
             self.progress.say("Nothing is left to train a change to the end")
             return
@@ -189,7 +189,7 @@ class SlotwiseSearch:
         self._final = self._stage("final", race, derive(self._seed, Stream.STAGES, 1), starts)
         if not self._train(self._final, 1) or not self._final.rounds:
             return
-        index = changes.better(self._final.rounds[0].scores)
+        index = neighbourhood.better(self._final.rounds[0].scores)
         self._chosen = starts[index]
         self.progress.say(
             f"{starts[index]} is better: it is kept"

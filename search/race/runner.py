@@ -17,24 +17,24 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
+from ..population.members import Member
+from ..population.model import PopulationModel
+from ..rewrite.clone import with_activations
+from ..rewrite.groups import chosen_slots
+from ..rewrite.slots import slots
+from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive
+from ..space.assignment import Choice
+from ..space.embedding import shapes
+from ..space.space import ActivationSpace
+from ..strategy.base import DIVERGED, KEPT, TrialResult
+from ..strategy.direction import more_is_better
+from ..strategy.objective import checked_objective
+from ..strategy.progress import RaceProgress
 from .cohorts import Cohorts, Run
 from .journal import Journal
-from .population.members import Member
-from .population.model import PopulationModel
-from .racing import Heat, Race, Round
-from .rewrite.clone import with_activations
-from .rewrite.groups import chosen_slots
-from .rewrite.slots import slots
-from .runtime.reasons import first_line
-from .runtime.seeding import Stream, derive
+from .race import Heat, Race, Round
 from .schedule import cost, schedule
-from .space.assignment import Choice
-from .space.embedding import shapes
-from .space.space import ActivationSpace
-from .strategy.base import DIVERGED, KEPT, TrialResult
-from .strategy.direction import more_is_better
-from .strategy.objective import checked_objective
-from .strategy.progress import RaceProgress
 from .surrogate import ShapeProposer
 
 _POOL = 256  # candidates with random parameters, to propose from

@@ -13,21 +13,21 @@ import numpy as np
 
 from keras_acts.errors import KerasActsError, SearchError
 
-from .population import memory as planner
-from .population.best_weights import BestWeights
-from .population.frozen_prefix import frozen_prefix
-from .population.members import Member
-from .population.model import PopulationModel
-from .population.trainers import steps
-from .rewrite.compiling import compile_arguments, steps_in_a_call_of
-from .rewrite.slots import slots as slots_of
-from .rewrite.walk import layers_of, variables_of
-from .runtime.memory import is_out_of_memory
-from .runtime.reasons import first_line
-from .runtime.seeding import Stream, derive, isolated_seed
-from .space.assignment import Choice
-from .strategy.direction import more_is_better
-from .vectorize.segments import arrange
+from ..population import memory as planner
+from ..population.best_weights import BestWeights
+from ..population.frozen_prefix import frozen_prefix
+from ..population.members import Member
+from ..population.model import PopulationModel
+from ..population.trainers import steps
+from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
+from ..rewrite.slots import slots as slots_of
+from ..rewrite.walk import layers_of, variables_of
+from ..runtime.memory import is_out_of_memory
+from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive, isolated_seed
+from ..space.assignment import Choice
+from ..strategy.direction import more_is_better
+from ..vectorize.segments import arrange
 
 _SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from .racing import ALPHA, Race
+from ..space.assignment import Assignment
+from ..space.candidate import Candidate
+from ..strategy.rounding import is_rounding
+from .race import ALPHA, Race
 from .schedule import Rung
-from .space.assignment import Assignment
-from .space.candidate import Candidate
-from .strategy.rounding import is_rounding
 from .surrogate import ShapeProposer
 
 _FINAL = 0.4  # of all epochs
