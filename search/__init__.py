@@ -3,19 +3,19 @@
 from .api import search_activations
 from .compare import compare_activations
 from .export import export
-from .hypermodel import ActivationHyperModel, activation_choice
 from .load import LoadedModel, load
-from .oracle import ActivationOracle
 from .population.best_weights import BestWeights
 from .population.model import PopulationModel
-from .racing_oracle import RacingOracle
 from .result import SearchResult
 from .rewrite.clone import with_activations
 from .rewrite.slots import Slot, slots
 from .space.assignment import Assignment
 from .space.candidate import Candidate
 from .space.space import ActivationSpace
-from .tuner import ActivationTuner
+from .tuner.hypermodel import ActivationHyperModel, activation_choice
+from .tuner.oracle import ActivationOracle
+from .tuner.racing_oracle import RacingOracle
+from .tuner.tuner import ActivationTuner
 from .vectorize.registry import vectorizes
 from .verdict import Verdict
 

@@ -18,7 +18,6 @@ from keras_acts.errors import ModelError, SearchError
 
 from . import fresh
 from .evaluation import scores, validated
-from .hypermodel import ActivationHyperModel
 from .intervals import with_intervals
 from .race.per_group import SlotwiseSearch
 from .race.runner import RaceSearch, hindrance, race_in
@@ -52,7 +51,8 @@ from .strategy.checks import (
 from .strategy.objective import checked_objectives, default_objective
 from .strategy.progress import RaceProgress, SearchProgress
 from .strategy.rehearsal import rehearse
-from .trials import TrialSearch
+from .tuner.hypermodel import ActivationHyperModel
+from .tuner.trials import TrialSearch
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
 _LEADERS = 3

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
-from keras_acts.search import checkpoints as checkpoints_module
 from keras_acts.search import with_activations
-from keras_acts.search.checkpoints import Checkpoints, save_weights
+from keras_acts.search.tuner import checkpoints as checkpoints_module
+from keras_acts.search.tuner.checkpoints import Checkpoints, save_weights
 
 
 def everything():

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acts import compat
-from keras_acts.search import kerastuner
+from keras_acts.search.tuner import kerastuner
 
 ROOT = Path(__file__).parent.parent
 DOORS = [ROOT / "keras_acts" / "compat.py", Path(kerastuner.__file__)]

@@ -30,7 +30,7 @@ from keras_acts.search.staging import check_target
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress
-from keras_acts.search.trials import TrialSearch
+from keras_acts.search.tuner.trials import TrialSearch
 from tests.models import blobs, eager, mlp
 
 X, Y = blobs(120)

@@ -20,11 +20,11 @@ from keras_acts.search import (
     search_activations,
     slots,
 )
-from keras_acts.search.epochs import SlotEpochs, train_until_done
 from keras_acts.search.population.frozen_prefix import frozen_prefix
 from keras_acts.search.population.memory import bytes_per_slot, outputs_per_sample, waves
 from keras_acts.search.runtime import memory
 from keras_acts.search.runtime.memory import free_memory
+from keras_acts.search.tuner.member_epochs import SlotEpochs, train_until_done
 from tests.models import blobs, mlp
 
 X, Y = blobs(160)

@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from .population.best_weights import BestWeights
-from .population.block import Block
-from .population.data import are_arrays, without_waits
-from .population.model import PopulationModel
-from .population.transfer import per_variable
-from .strategy.scoring import numbers
+from ..population.best_weights import BestWeights
+from ..population.block import Block
+from ..population.data import are_arrays, without_waits
+from ..population.model import PopulationModel
+from ..population.transfer import per_variable
+from ..strategy.scoring import numbers
 
 Hook = Callable[[int, Any, int, dict[str, float]], None]
 Done = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]

@@ -12,28 +12,28 @@ import numpy as np
 from keras_acts.compat import iterations_variable
 from keras_acts.errors import ModelError
 
-from .alike import Made, check_training, searched, seen
+from ..population import memory as planner
+from ..population import transfer
+from ..population.frozen_prefix import frozen_prefix
+from ..population.members import Member
+from ..population.model import PopulationModel
+from ..population.trainers import steps
+from ..rewrite.compiling import compile_arguments
+from ..rewrite.groups import chosen_slots
+from ..rewrite.slots import slots
+from ..rewrite.walk import layers_of, variables_of, weights_of
+from ..runtime.memory import is_out_of_memory
+from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive, isolated_seed
+from ..space.assignment import Choice
+from ..strategy.direction import more_is_better
+from ..vectorize.segments import arrange
+from .callbacks import Watching
 from .checkpoints import Checkpoints
-from .epochs import BestEpochs, SlotEpochs, length, train_until_done
+from .compatibility import Made, check_training, searched, seen
 from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
-from .population import memory as planner
-from .population import transfer
-from .population.frozen_prefix import frozen_prefix
-from .population.members import Member
-from .population.model import PopulationModel
-from .population.trainers import steps
-from .rewrite.compiling import compile_arguments
-from .rewrite.groups import chosen_slots
-from .rewrite.slots import slots
-from .rewrite.walk import layers_of, variables_of, weights_of
-from .runtime.memory import is_out_of_memory
-from .runtime.reasons import first_line
-from .runtime.seeding import Stream, derive, isolated_seed
-from .space.assignment import Choice
-from .strategy.direction import more_is_better
-from .vectorize.segments import arrange
-from .watching import Watching
+from .member_epochs import BestEpochs, SlotEpochs, length, train_until_done
 
 
 @dataclass(frozen=True, eq=False)

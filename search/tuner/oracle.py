@@ -7,10 +7,10 @@ from typing import Any
 
 import keras_tuner
 
+from ..runtime.seeding import Stream, derive
+from ..strategy.base import DIVERGED
+from ..strategy.objective import checked_objectives
 from .kerastuner import Choice, HyperParameter, Trial, TrialStatus
-from .runtime.seeding import Stream, derive
-from .strategy.base import DIVERGED
-from .strategy.objective import checked_objectives
 
 _TRIES = 1000
 

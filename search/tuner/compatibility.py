@@ -14,10 +14,10 @@ from keras_acts.compat import Functional, all_layers, compiled_with, functional_
 from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 
-from .rewrite.own_training import own_methods
-from .rewrite.slots import is_activation, places
-from .space.assignment import Assignment, Choice
-from .space.candidate import Candidate
+from ..rewrite.own_training import own_methods
+from ..rewrite.slots import is_activation, places
+from ..space.assignment import Assignment, Choice
+from ..space.candidate import Candidate
 
 _OURS = ("keras.", "keras_acts.", "builtins")
 

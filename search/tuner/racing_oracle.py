@@ -12,17 +12,17 @@ import numpy as np
 import keras_acts
 from keras_acts.errors import SearchError
 
+from ..race.race import Heat, Race
+from ..race.schedule import Rung, schedule
+from ..race.surrogate import ShapeProposer
+from ..runtime.seeding import Stream, derive
+from ..space.candidate import Candidate
+from ..space.embedding import shape
+from ..space.entry import read_activation
+from ..strategy.direction import more_is_better
+from ..strategy.objective import checked_objective
 from .kerastuner import Trial, TrialStatus
 from .oracle import ActivationOracle
-from .race.race import Heat, Race
-from .race.schedule import Rung, schedule
-from .race.surrogate import ShapeProposer
-from .runtime.seeding import Stream, derive
-from .space.candidate import Candidate
-from .space.embedding import shape
-from .space.entry import read_activation
-from .strategy.direction import more_is_better
-from .strategy.objective import checked_objective
 
 _BASELINE = Candidate.of("relu")
 _POOL = 256  # points at random, to propose from

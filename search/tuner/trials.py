@@ -10,14 +10,14 @@ from typing import Any
 
 import keras
 
+from ..rewrite.first_inputs import built
+from ..runtime.reasons import first_line
+from ..space.assignment import Choice
+from ..strategy.base import TrialResult
+from ..strategy.direction import more_is_better
+from ..strategy.progress import SearchProgress
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
-from .rewrite.first_inputs import built
-from .runtime.reasons import first_line
-from .space.assignment import Choice
-from .strategy.base import TrialResult
-from .strategy.direction import more_is_better
-from .strategy.progress import SearchProgress
 from .tuner import ActivationTuner
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_acts.compat import file_utils, saving_lib, set_global
 
-from .population.transfer import Contents
+from ..population.transfer import Contents
 
 Pattern = tuple[bytes, list[int | None]]  # a file, and where in it the value of each variable begins
 

@@ -17,22 +17,22 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
-from .asking import ask
+from ..rewrite.compiling import compile_arguments, first_metric_names
+from ..rewrite.first_inputs import built
+from ..runtime import device
+from ..runtime.ownership import check_project_name, clear_project
+from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive, isolated_seed
+from ..strategy.base import DIVERGED
+from ..strategy.checks import check_every_epoch, check_population
+from ..strategy.objective import check_direction, checked_objectives, needs_model
+from ..strategy.scoring import numbers
+from .callbacks import check_callbacks
 from .hypermodel import ActivationHyperModel, takes_activation
 from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
 from .oracle import ActivationOracle
-from .rewrite.compiling import compile_arguments, first_metric_names
-from .rewrite.first_inputs import built
-from .runtime import device
-from .runtime.ownership import check_project_name, clear_project
-from .runtime.reasons import first_line
-from .runtime.seeding import Stream, derive, isolated_seed
-from .strategy.base import DIVERGED
-from .strategy.checks import check_every_epoch, check_population
-from .strategy.objective import check_direction, checked_objectives, needs_model
-from .strategy.scoring import numbers
-from .together import Together
-from .watching import check_callbacks
+from .populations import Together
+from .proposals import ask
 
 _AT_ONCE = 64  # what an interrupt can cost
 _log = logging.getLogger(__name__)

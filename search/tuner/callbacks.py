@@ -9,8 +9,8 @@ import keras
 
 from keras_acts.errors import ModelError
 
+from ..runtime.seeding import Stream, derive, isolated_seed
 from .kerastuner import Trial, copies_of_callbacks, set_tensorboard_folder
-from .runtime.seeding import Stream, derive, isolated_seed
 
 # they read the logs of an epoch, and may end the training
 _EACH = (keras.callbacks.EarlyStopping, keras.callbacks.TensorBoard)

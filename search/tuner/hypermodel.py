@@ -11,13 +11,13 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
-from .rewrite.clone import with_activations
-from .rewrite.compiling import first_metric_names
-from .rewrite.groups import groups
-from .rewrite.slots import slots
-from .space.assignment import Assignment, Group
-from .space.candidate import Candidate
-from .space.space import ActivationSpace
+from ..rewrite.clone import with_activations
+from ..rewrite.compiling import first_metric_names
+from ..rewrite.groups import groups
+from ..rewrite.slots import slots
+from ..space.assignment import Assignment, Group
+from ..space.candidate import Candidate
+from ..space.space import ActivationSpace
 
 
 def activation_choice(hp: keras_tuner.HyperParameters, name: str = "act", space: Any = None) -> Any:
