@@ -28,12 +28,12 @@ from scipy import optimize, stats
 from benchmarks.machine import environment
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
 from keras_acts.search import Candidate, PopulationModel, search_activations
-from keras_acts.search.judge import judge
-from keras_acts.search.looks import look, planned
-from keras_acts.search.paired import ALPHA, POWER, power
 from keras_acts.search.population.trainers import PopulationTrainer, steps
 from keras_acts.search.rewrite.compiling import compile_arguments
-from keras_acts.search.verdict import Verdict
+from keras_acts.search.verdict.judge import judge
+from keras_acts.search.verdict.paired import ALPHA, POWER, power
+from keras_acts.search.verdict.sequential import look, planned
+from keras_acts.search.verdict.verdict import Verdict
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 

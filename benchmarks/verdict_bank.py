@@ -19,8 +19,8 @@ import tensorflow as tf
 from keras_acts.search import Candidate
 from keras_acts.search.population.members import Member
 from keras_acts.search.population.trainers import PopulationTrainer
-from keras_acts.search.replicate import Replicates
 from keras_acts.search.runtime.seeding import Stream, derive
+from keras_acts.search.verdict.replicates import Replicates
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 

@@ -1,7 +1,6 @@
 """Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
 
 from .api import search_activations
-from .compare import compare_activations
 from .export import export
 from .load import LoadedModel, load
 from .population.best_weights import BestWeights
@@ -17,7 +16,8 @@ from .tuner.oracle import ActivationOracle
 from .tuner.racing_oracle import RacingOracle
 from .tuner.tuner import ActivationTuner
 from .vectorize.registry import vectorizes
-from .verdict import Verdict
+from .verdict.compare import compare_activations
+from .verdict.verdict import Verdict
 
 __all__ = [
     "ActivationHyperModel",

@@ -16,7 +16,6 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
-from . import fresh
 from .evaluation import scores, validated
 from .intervals import with_intervals
 from .race.per_group import SlotwiseSearch
@@ -53,6 +52,7 @@ from .strategy.progress import RaceProgress, SearchProgress
 from .strategy.rehearsal import rehearse
 from .tuner.hypermodel import ActivationHyperModel
 from .tuner.trials import TrialSearch
+from .verdict import retrain
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
 _LEADERS = 3
@@ -277,7 +277,7 @@ def search_activations(
             if found.interrupted:
                 progress.say("Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far")
             with _kept_going(errors, "verdict"):
-                judged = fresh.verdict(
+                judged = retrain.verdict(
                     model,
                     _judged(found, base),
                     str(base),

@@ -12,9 +12,9 @@ from rich.table import Table
 
 import keras_acts
 
-from . import verdict_report
 from .runtime.as_json import finite
 from .runtime.reasons import headline
+from .verdict import report
 
 if TYPE_CHECKING:
     from .result import SearchResult
@@ -77,7 +77,7 @@ def text(result: SearchResult) -> str:
     with console.capture() as captured:
         console.print(table(result))
     words = captured.get() + "\n".join(summary(result))
-    return words if result.verdict is None else f"{words}\n{verdict_report.text(result.verdict)}"
+    return words if result.verdict is None else f"{words}\n{report.text(result.verdict)}"
 
 
 def markdown(result: SearchResult, difference: float | None = None) -> str:
@@ -88,7 +88,7 @@ def markdown(result: SearchResult, difference: float | None = None) -> str:
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     if result.verdict is not None:
         again = "The leaders and the baseline, trained again on fresh seeds"
-        lines += ["", "## Verdict", "", f"{again}.", "", *verdict_report.markdown(result.verdict)]
+        lines += ["", "## Verdict", "", f"{again}.", "", *report.markdown(result.verdict)]
     if difference is not None:
         lines += ["", f"Export checked: predictions differ from the Keras model's by at most {difference:.1e}."]
     lines += ["", f"Trained on {result.device} with {versions()}."]
@@ -108,7 +108,7 @@ def data(result: SearchResult) -> dict[str, Any]:
         "executions_per_trial": result.executions_per_trial,
         "device": result.device,
         "interrupted": result.interrupted,
-        "verdict": None if result.verdict is None else verdict_report.data(result.verdict),
+        "verdict": None if result.verdict is None else report.data(result.verdict),
         "errors": dict(result.errors),
         "trials": [
             {

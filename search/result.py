@@ -16,7 +16,7 @@ from .export import Exported, export
 from .space.assignment import Assignment, Group
 from .space.candidate import Candidate
 from .strategy.base import TrialResult
-from .verdict import Verdict
+from .verdict.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas

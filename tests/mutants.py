@@ -166,14 +166,14 @@ MUTANTS = [
     ),
     Mutant(
         name="a paired test that is not paired",
-        file="search/paired.py",
+        file="search/verdict/paired.py",
         old="{pair: scores[pair[0]] - scores[pair[1]] for pair in pairs}",
         new="{pair: scores[pair[0]] - np.roll(scores[pair[1]], 1) for pair in pairs}",
         tests="tests/test_verdict.py",
     ),
     Mutant(
         name="the adjustment for several comparisons off by one",
-        file="search/paired.py",
+        file="search/verdict/paired.py",
         old="level = alpha / max(len(pairs), 1)",
         new="level = alpha / max(len(pairs) - 1, 1)",
         tests="tests/test_verdict.py",
@@ -194,14 +194,14 @@ MUTANTS = [
     ),
     Mutant(
         name="a model that only guesses is judged",
-        file="search/judge.py",
+        file="search/verdict/judge.py",
         old="if not withheld and guess is not None:",
         new="if withheld and guess is not None:",
         tests="tests/test_verdict.py",
     ),
     Mutant(
         name="the sign of a difference",
-        file="search/paired.py",
+        file="search/verdict/paired.py",
         old="{pair: scores[pair[0]] - scores[pair[1]] for pair in pairs}",
         new="{pair: scores[pair[1]] - scores[pair[0]] for pair in pairs}",
         tests="tests/test_verdict.py",

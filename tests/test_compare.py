@@ -10,13 +10,14 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import KerasActsError, ModelError, SearchError
-from keras_acts.search import Candidate, compare_activations, verdict_report, with_activations
-from keras_acts.search.compare import checked_candidates
-from keras_acts.search.judge import judge
+from keras_acts.search import Candidate, compare_activations, with_activations
 from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer, steps
-from keras_acts.search.replicate import Replicates
 from keras_acts.search.runtime.seeding import isolated_seed
-from keras_acts.search.timing import inference_seconds
+from keras_acts.search.verdict import report
+from keras_acts.search.verdict.compare import checked_candidates
+from keras_acts.search.verdict.judge import judge
+from keras_acts.search.verdict.replicates import Replicates
+from keras_acts.search.verdict.timing import inference_seconds
 from tests.models import blobs, eager, mlp
 
 X, Y = blobs(150)
@@ -263,7 +264,7 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(monkeypatch):
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(Replicates, "test", injected)
-    monkeypatch.setattr("keras_acts.search.compare.best_guess", injected)
+    monkeypatch.setattr("keras_acts.search.verdict.compare.best_guess", injected)
     options = {**FAST, "seeds": 2, "epochs": 1}
     found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **options)
     told = "OSError: the disk is gone"
@@ -271,7 +272,7 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(monkeypatch):
     assert all(scored.seconds > 0 for scored in found.candidates)
     assert found.sentence == f"no verdict: the test data could not be scored, {told}"
     assert f"What failed besides: guess: {told}." in str(found)
-    assert verdict_report.data(found)["errors"] == found.errors
+    assert report.data(found)["errors"] == found.errors
     assert len(found.to_pandas()) == 2 * 2
 
 
@@ -384,7 +385,7 @@ def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, mon
 
     if trainer == "one by one":
         monkeypatch.setattr(
-            "keras_acts.search.compare.trainer_for", lambda model, _, builds, **rest: OneByOneTrainer(builds)
+            "keras_acts.search.verdict.compare.trainer_for", lambda model, _, builds, **rest: OneByOneTrainer(builds)
         )
     options = {**FAST, "epochs": 7, "callbacks": [After()]}
     model = eager(mlp()) if trainer == "one by one" else mlp()

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.search import compare_activations
-from keras_acts.search.guessing import best_guess, constant_guess, loss_of, validation_part, weighs
-from keras_acts.search.judge import judge
-from keras_acts.search.verdict import Guess
+from keras_acts.search.verdict.guessing import best_guess, constant_guess, loss_of, validation_part, weighs
+from keras_acts.search.verdict.judge import judge
+from keras_acts.search.verdict.verdict import Guess
 from tests.models import blobs, mlp
 
 X, Y = blobs(150)

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from scipy.stats import binom
 
-from keras_acts.search.compare import too_small
 from keras_acts.search.intervals import wilson, with_intervals
 from keras_acts.search.strategy.labels import count_labels
+from keras_acts.search.verdict.compare import too_small
 
 
 @pytest.mark.once

@@ -11,8 +11,8 @@ from keras_acts.search import Candidate, with_activations
 from keras_acts.search.population import trainers
 from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.population.trainers import PopulationTrainer
-from keras_acts.search.replicate import Replicates
 from keras_acts.search.runtime.seeding import isolated_seed
+from keras_acts.search.verdict.replicates import Replicates
 from tests import models
 from tests.test_population import cnn, data, float64, mlp, settings  # noqa: F401  (float64 is a fixture)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_acts.search import looks, paired
 from keras_acts.search.race.neighbourhood import better
 from keras_acts.search.race.race import survivors
 from keras_acts.search.strategy.rounding import is_rounding
+from keras_acts.search.verdict import paired, sequential
 
 pytestmark = pytest.mark.once
 
@@ -57,4 +57,4 @@ def test_the_verdict_and_its_looks_have_the_same_tolerance():
     scores = {"relu": relu / np.float32(SAMPLES), "mish": (relu + 8) / np.float32(SAMPLES)}
     (found,) = paired.compare(scores, [("mish", "relu")])
     assert np.isnan(found.effect)
-    assert not looks.look(scores, "relu", (8, 16)).stop
+    assert not sequential.look(scores, "relu", (8, 16)).stop

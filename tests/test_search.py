@@ -18,19 +18,19 @@ from keras_acts.search import (
     Candidate,
     api,
     compare_activations,
-    fresh,
     model_card,
     report,
     search_activations,
     slots,
 )
-from keras_acts.search.judge import judge
 from keras_acts.search.settings import describe_data, describe_model, describe_training, describe_value
 from keras_acts.search.staging import check_target
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress
 from keras_acts.search.tuner.trials import TrialSearch
+from keras_acts.search.verdict import retrain
+from keras_acts.search.verdict.judge import judge
 from tests.models import blobs, eager, mlp
 
 X, Y = blobs(120)
@@ -358,12 +358,12 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
         "model": {"model": told, "baseline": told},
     }[what]
     if what == "scoring":
-        monkeypatch.setattr(fresh, "verdict", injected)
+        monkeypatch.setattr(retrain, "verdict", injected)
         monkeypatch.setattr(api, "validated", injected)
         monkeypatch.setattr(api, "scores", injected)
     elif what == "finishing":
         ahead = judge({"relu": [0.5, 0.6, 0.5, 0.6], "mish": [0.9, 0.9, 0.8, 0.8]})
-        monkeypatch.setattr(fresh, "verdict", lambda *arguments, **options: ahead)
+        monkeypatch.setattr(retrain, "verdict", lambda *arguments, **options: ahead)
         monkeypatch.setattr(TrialSearch, "finish", injected)
         monkeypatch.setattr(api, "with_intervals", injected)
     else:
@@ -562,7 +562,7 @@ def test_a_search_without_a_verdict_has_none(result):
     # nor has one that found the baseline only
     options = {"seeds": 2, "seed": 0, "test_data": None, "progress": Progress(1, verbose=0)}
     relu = Candidate.of("relu")
-    assert fresh.verdict(mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options) is None
+    assert retrain.verdict(mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options) is None
 
 
 @pytest.mark.slow
@@ -593,7 +593,7 @@ def test_why_there_is_no_verdict_is_said():
         goal = keras_tuner.Objective("val_accuracy", "max")
         options = {"seeds": 2, "seed": 0, "test_data": test_data, "progress": Progress(1, verbose=0)}
         builds = {Candidate.of(name): mlp for name in found}
-        return fresh.verdict(mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options).sentence
+        return retrain.verdict(mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options).sentence
 
     few = sentence(["mish", "relu"], test_data=(X[:2], Y[:2]))
     assert few == "no verdict: the test data are fewer than the classes, 2 samples for 3 classes"

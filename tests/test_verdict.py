@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_acts.search import convergence, looks, paired
-from keras_acts.search.judge import judge
-from keras_acts.search.runs import Runs
-from keras_acts.search.verdict import Guess
+from keras_acts.search.verdict import convergence, paired, sequential
+from keras_acts.search.verdict.judge import judge
+from keras_acts.search.verdict.runs import Runs
+from keras_acts.search.verdict.verdict import Guess
 
 # NumPy, SciPy and text: no version of Keras or TensorFlow changes it
 pytestmark = pytest.mark.once
@@ -96,36 +96,36 @@ def test_what_a_study_says_it_detects_is_found_by_another():
 
 def test_the_levels_are_those_of_the_tables():
     # Jennison and Turnbull 2000, Lan-DeMets, O'Brien-Fleming type, four equal steps: 4.333, 2.963, 2.359, 2.014
-    found = looks.levels((4, 8, 12, 16))
+    found = sequential.levels((4, 8, 12, 16))
     assert stats.norm.isf(np.array(found) / 2) == pytest.approx([4.333, 2.963, 2.359, 2.014], abs=1e-3)
-    assert looks.levels((9,)) == pytest.approx((0.05,))
-    assert looks.spent(1) == pytest.approx(0.05)
+    assert sequential.levels((9,)) == pytest.approx((0.05,))
+    assert sequential.spent(1) == pytest.approx(0.05)
 
 
 def test_looks_are_planned_from_the_middle_on():
-    assert looks.planned(16, 3) == (8, 12, 16)
-    assert looks.planned(16, 1) == (16,)
-    assert looks.planned(8, 2) == (4, 8)
-    assert [looks.planned(n, 3) for n in (2, 3, 5)] == [(2,), (2, 3), (3, 4, 5)]
+    assert sequential.planned(16, 3) == (8, 12, 16)
+    assert sequential.planned(16, 1) == (16,)
+    assert sequential.planned(8, 2) == (4, 8)
+    assert [sequential.planned(n, 3) for n in (2, 3, 5)] == [(2,), (2, 3), (3, 4, 5)]
 
 
 def test_a_look_ends_what_is_clear_only():
     def decision(*means, n):
-        return looks.look(scores(*means, n=n), "relu", (8, 12, 16)).decision
+        return sequential.look(scores(*means, n=n), "relu", (8, 12, 16)).decision
 
     assert decision(0.93, 0.945, 0.93, n=8) == "clear"
     assert decision(0.93, 0.933, 0.93, n=8) == "more seeds"
     assert decision(0.93, 0.9, 0.91, n=8) == "worse"
     assert decision(0.93, 0.9, 0.9305, n=12) == "more seeds"
     assert decision(0.93, 0.94, n=16) == "last"
-    alone = looks.look(scores(0.93, n=8), "relu", (8, 12, 16))
+    alone = sequential.look(scores(0.93, n=8), "relu", (8, 12, 16))
     assert (alone.decision, alone.leader) == ("nothing", "relu")
     # validation scores on a plateau say nothing about the test scores, which may differ
     for lead in (0.0, 0.1, -0.1):
         flat = {"relu": np.full(8, 0.5), "mish": np.full(8, 0.5 + lead)}
-        assert looks.look(flat, "relu", (8, 16)).decision == "more seeds"
+        assert sequential.look(flat, "relu", (8, 16)).decision == "more seeds"
         varied = scores(0.5, n=8)["relu"]
-        assert looks.look({"relu": varied, "mish": varied + lead}, "relu", (8, 16)).decision == "more seeds"
+        assert sequential.look({"relu": varied, "mish": varied + lead}, "relu", (8, 16)).decision == "more seeds"
 
 
 def test_error_rates_hold_under_looks():
@@ -137,7 +137,7 @@ def test_error_rates_hold_under_looks():
         common = rng.normal(size=(16, 4))
         validation, test = (truth + 0.01 * (common + rng.normal(size=(16, 4))) / 2**0.5 / 2**0.5 for _ in range(2))
         for n in plan:
-            done = looks.look(dict(zip(names, validation[:n].T, strict=True)), "relu", plan)
+            done = sequential.look(dict(zip(names, validation[:n].T, strict=True)), "relu", plan)
             if done.stop:
                 break
         found = judge(dict(zip(names, test[:n].T, strict=True)))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from .looks import Look
+from ..strategy.rounding import is_rounding
 from .paired import ALPHA, Comparison, compare
 from .runs import Runs
-from .strategy.rounding import is_rounding
+from .sequential import Look
 from .verdict import Guess, Scored, Verdict, listed, reach_one, score_text
 
 # of what there is to learn: more is no chance, even on two seeds

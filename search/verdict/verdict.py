@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .convergence import late_gains
-from .looks import Look
 from .paired import ALPHA, Comparison, detectable, needed, needed_signs, p_text
 from .runs import Runs
+from .sequential import Look
 
 if TYPE_CHECKING:
     import pandas
@@ -98,7 +98,7 @@ class Verdict:
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
-        from .verdict_report import text
+        from .report import text
 
         return text(self)
 

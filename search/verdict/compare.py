@@ -14,19 +14,15 @@ import numpy as np
 
 from keras_acts.errors import DataError, ModelError, SearchError
 
-from .guessing import best_guess, loss_of
-from .judge import judge
-from .looks import look, planned
-from .population.trainers import trainer_for
-from .replicate import Replicates
-from .rewrite.clone import with_activations
-from .rewrite.slots import slots
-from .runtime import device
-from .runtime.reasons import first_line
-from .runtime.seeding import Stream, derive, isolated_seed
-from .runtime.tracing import expected_traces
-from .space.candidate import Candidate
-from .strategy.checks import (
+from ..population.trainers import trainer_for
+from ..rewrite.clone import with_activations
+from ..rewrite.slots import slots
+from ..runtime import device
+from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive, isolated_seed
+from ..runtime.tracing import expected_traces
+from ..space.candidate import Candidate
+from ..strategy.checks import (
     check_budget,
     check_data,
     check_every_epoch,
@@ -35,11 +31,15 @@ from .strategy.checks import (
     may_mask,
     validation_options,
 )
-from .strategy.direction import more_is_better
-from .strategy.labels import count_labels
-from .strategy.objective import checked_objective, default_objective, is_share, metrics_of
-from .strategy.progress import Progress
-from .strategy.rehearsal import rehearse
+from ..strategy.direction import more_is_better
+from ..strategy.labels import count_labels
+from ..strategy.objective import checked_objective, default_objective, is_share, metrics_of
+from ..strategy.progress import Progress
+from ..strategy.rehearsal import rehearse
+from .guessing import best_guess, loss_of
+from .judge import judge
+from .replicates import Replicates
+from .sequential import look, planned
 from .timing import inference_seconds
 from .verdict import Verdict
 

@@ -8,17 +8,17 @@ from typing import Any
 import keras
 import keras_tuner
 
+from ..population.trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
+from ..runtime.reasons import first_line
+from ..runtime.seeding import isolated_seed
+from ..space.assignment import Assignment
+from ..space.candidate import Candidate
+from ..strategy.base import KEPT
+from ..strategy.progress import Progress
 from .compare import decide, too_small
 from .judge import judge
-from .looks import planned
-from .population.trainers import OF_ONE_MODEL, OneByOneTrainer, trainer_for
-from .replicate import Replicates
-from .runtime.reasons import first_line
-from .runtime.seeding import isolated_seed
-from .space.assignment import Assignment
-from .space.candidate import Candidate
-from .strategy.base import KEPT
-from .strategy.progress import Progress
+from .replicates import Replicates
+from .sequential import planned
 from .verdict import Verdict
 
 

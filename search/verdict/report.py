@@ -11,7 +11,7 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-from .runtime.as_json import finite
+from ..runtime.as_json import finite
 
 if TYPE_CHECKING:
     from .paired import Comparison

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from scipy import special
 
+from ..strategy.rounding import is_rounding
 from .paired import ALPHA
 from .runs import Runs
-from .strategy.rounding import is_rounding
 
 _LATE = 0.25  # of the epochs
 

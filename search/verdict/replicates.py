@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..population.trainers import Shown, stacked
 from .guessing import validation_part, weighs
-from .population.trainers import Shown, stacked
 from .runs import Runs
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from .strategy.rounding import is_rounding
+from ..strategy.rounding import is_rounding
 
 ALPHA = 0.05
 POWER = 0.8

@@ -12,10 +12,10 @@ import numpy as np
 
 from keras_acts.compat import all_layers, wrapped_function
 
-from .rewrite.compiling import compile_arguments
-from .rewrite.own_training import own_methods
-from .strategy.labels import are_shares
-from .strategy.objective import metrics_of
+from ..rewrite.compiling import compile_arguments
+from ..rewrite.own_training import own_methods
+from ..strategy.labels import are_shares
+from ..strategy.objective import metrics_of
 from .verdict import Guess
 
 _SMALLEST = 1e-7  # a share, before its logarithm
