@@ -1,8 +1,8 @@
 """Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
 
 from .api import search_activations
-from .export import export
-from .load import LoadedModel, load
+from .exporting.export import export
+from .exporting.load import LoadedModel, load
 from .population.best_weights import BestWeights
 from .population.model import PopulationModel
 from .result import SearchResult

@@ -12,7 +12,7 @@ import keras
 from keras_acts.errors import SearchError
 
 from . import report
-from .export import Exported, export
+from .exporting.export import Exported, export
 from .space.assignment import Assignment, Group
 from .space.candidate import Candidate
 from .strategy.base import TrialResult

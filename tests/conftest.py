@@ -29,7 +29,7 @@ def _short_collections():
 @pytest.fixture(scope="session", autouse=True)
 def one_process():
     """The other process of all exports, from the first one on: each would load TensorFlow anew."""
-    module = importlib.import_module("keras_acts.search.export")
+    module = importlib.import_module("keras_acts.search.exporting.export")
     with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patched:
         begin = module.Checker
 
@@ -44,5 +44,5 @@ def one_process():
 @pytest.fixture
 def own_process(monkeypatch):
     """For an export whose other process is its own, as users have it."""
-    checking = importlib.import_module("keras_acts.search.checking")
-    monkeypatch.setattr(importlib.import_module("keras_acts.search.export"), "Checker", checking.Checker)
+    checking = importlib.import_module("keras_acts.search.exporting.verify")
+    monkeypatch.setattr(importlib.import_module("keras_acts.search.exporting.export"), "Checker", checking.Checker)

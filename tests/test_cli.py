@@ -14,7 +14,8 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from keras_acts.errors import ModelError
-from keras_acts.search import savedmodel, slots
+from keras_acts.search import slots
+from keras_acts.search.exporting import savedmodel
 from keras_acts_cli import main
 from keras_acts_cli.data import Dataset, load
 from keras_acts_cli.models import build

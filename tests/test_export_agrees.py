@@ -11,9 +11,10 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError, ExportError
-from keras_acts.search import agreement, checking, export, load, savedmodel
+from keras_acts.search import export, load
+from keras_acts.search.exporting import agreement, savedmodel, verify
+from keras_acts.search.exporting.samples import named
 from keras_acts.search.rewrite.first_inputs import few
-from keras_acts.search.samples import named
 from tests.models import mlp
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, size=(6, 9, 9, 3)).astype("float32")
@@ -223,14 +224,14 @@ def test_odd_names_export_and_both_kinds_load(tmp_path):
 
 
 def test_a_check_has_a_time_limit(tmp_path, monkeypatch, own_process):
-    monkeypatch.setenv(checking.LIMIT_VARIABLE, "0.01")
+    monkeypatch.setenv(verify.LIMIT_VARIABLE, "0.01")
     with pytest.raises(ExportError, match=r"must answer in time; KERAS_ACTS_EXPORT_SECONDS .* within 0\.01 seconds"):
         export(mlp(), tmp_path / "model")
     assert os.listdir(tmp_path) == []
 
 
 def test_one_process_checks_as_many_as_come_and_says_why_it_ended(tmp_path):
-    checker = importlib.import_module("keras_acts.search.export").Checker().__enter__()
+    checker = importlib.import_module("keras_acts.search.exporting.export").Checker().__enter__()
     for times in (1.0, 2.0):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(times)])
         savedmodel.write(model, tmp_path / str(times))
@@ -238,8 +239,8 @@ def test_one_process_checks_as_many_as_come_and_says_why_it_ended(tmp_path):
         assert found["differences"]["SavedModel"] == pytest.approx((2 - times) * 0.5, abs=1e-6)
         with pytest.raises(ExportError, match="must load and run with TensorFlow alone"):
             checker.check(tmp_path / "nothing", tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS})
-    with checking.Checker() as ended:
-        checking.kill(ended._process)
+    with verify.Checker() as ended:
+        verify.kill(ended._process)
         with pytest.raises(ExportError, match="no answer; it was ended"):
             ended.check(tmp_path / "1.0", tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS})
 
@@ -251,16 +252,16 @@ def test_what_a_process_started_ends_with_it():
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     process = subprocess.Popen([sys.executable, "-c", inner], start_new_session=True, **pipes)
     with pytest.raises(ExportError, match=r"no answer within 0\.2 seconds"):
-        checking.answer_of(process, b"", 0.2)
+        verify.answer_of(process, b"", 0.2)
     assert process.returncode == -9
 
 
 @pytest.mark.once
 @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", "inf"])
 def test_a_time_limit_is_a_time(monkeypatch, seconds):
-    monkeypatch.setenv(checking.LIMIT_VARIABLE, seconds)
+    monkeypatch.setenv(verify.LIMIT_VARIABLE, seconds)
     with pytest.raises(ExportError, match=f"must be a number of seconds above 0. Received: '{seconds}'"):
-        checking.time_limit()
+        verify.time_limit()
 
 
 def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path):

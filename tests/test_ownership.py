@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from keras_acts.errors import ExportError, SearchError
-from keras_acts.search import ActivationTuner, search_activations, staging
+from keras_acts.search import ActivationTuner, search_activations
+from keras_acts.search.exporting import atomic
+from keras_acts.search.exporting.atomic import check_target, staged
 from keras_acts.search.runtime.ownership import MARKER, check_project_name, check_replaceable, clear_project
-from keras_acts.search.staging import check_target, staged
 from tests.models import blobs, contents, mlp
 from tests.test_staging import make, put
 
@@ -157,9 +158,9 @@ def test_what_comes_while_an_export_is_made_is_kept(tmp_path, monkeypatch, swaps
         for name in late:
             (folder / name).write_text("mine")
 
-    monkeypatch.setattr(staging, "check_replaceable", checked)
+    monkeypatch.setattr(atomic, "check_replaceable", checked)
     if not swaps:
-        monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
     with pytest.raises(ExportError, match=r"notes\.txt"):
         put(path, "second")
     assert (path / "saved_model.pb").read_text() == "first"

@@ -18,13 +18,13 @@ from keras_acts.search import (
     Candidate,
     api,
     compare_activations,
-    model_card,
     report,
     search_activations,
     slots,
 )
+from keras_acts.search.exporting import card
+from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.settings import describe_data, describe_model, describe_training, describe_value
-from keras_acts.search.staging import check_target
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress
@@ -408,9 +408,9 @@ def test_what_is_not_finite_is_none_in_json(result):
         "signatures": {"serving_default": {"inputs": {"x": {"shape": None, "dtype": "float32"}}, "outputs": {}}}
     }
     verification = {"tensorflow": "2", "samples": 1, "differences": {}, "noise": None}
-    made = model_card.card(mlp(), signature=signature, verification=verification, extra=report.card(lost))
+    made = card.card(mlp(), signature=signature, verification=verification, extra=report.card(lost))
     json.dumps(made, allow_nan=False)
-    assert "| loss | not finite |" in model_card.markdown(made)
+    assert "| loss | not finite |" in card.markdown(made)
 
 
 def test_a_report_that_fails_leaves_no_export_and_the_result(result, tmp_path, monkeypatch):

@@ -9,9 +9,10 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import ExportError
-from keras_acts.search import export, staging
+from keras_acts.search import export
+from keras_acts.search.exporting import atomic
+from keras_acts.search.exporting.atomic import check_target, staged
 from keras_acts.search.runtime.ownership import mark
-from keras_acts.search.staging import check_target, staged
 from tests.models import contents, mlp
 from tests.processes import ROOT
 
@@ -97,7 +98,7 @@ def test_what_is_there_is_only_replaced_if_it_is_a_savedmodel_and_asked_for(tmp_
 @pytest.mark.parametrize("swaps", [True, False])
 def test_a_failure_leaves_nothing_and_touches_nothing(tmp_path, monkeypatch, swaps):
     if not swaps:
-        monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
     path = exported(tmp_path / "model", "before")
     with pytest.raises(OSError, match="File exists"), staged(path) as stage:
         make(make(stage.made, "half"), "again")
@@ -120,7 +121,7 @@ def test_what_was_there_comes_back_if_the_last_step_fails(tmp_path, monkeypatch)
             raise OSError("the network drive is gone")
         rename(source, target)
 
-    monkeypatch.setattr(staging, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
     monkeypatch.setattr(os, "rename", fails)
     with pytest.raises(OSError, match="network drive"):
         put(path, "after")
@@ -132,7 +133,7 @@ def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(t
     path = tmp_path / "model"
     killed = tmp_path / ".model.exporting-killed"
     make(killed / "export", "half")
-    (killed / "signed").write_text(staging._SIGN)
+    (killed / "signed").write_text(atomic._SIGN)
     exported(killed / "previous", "before")  # it died between two renames
     with staged(path) as living:
         assert (path / "saved_model.pb").read_text() == "before"
@@ -149,7 +150,7 @@ def test_what_only_looks_like_a_killed_export_is_not_swept(tmp_path):
     (mine / "lock").write_text("a lock of the user's")
     kept = tmp_path / ".model.exporting-killed"
     (kept / "scratch").mkdir(parents=True)
-    (kept / "signed").write_text(staging._SIGN)
+    (kept / "signed").write_text(atomic._SIGN)
     (kept / "lock").touch()
     exported(kept / "export", "before")
     (kept / "export" / "notes.txt").write_text("came in the moment before it was killed")

@@ -17,7 +17,7 @@ import numpy as np
 from keras_acts.errors import DataError, ModelError
 from keras_acts.search import export as export_model
 from keras_acts.search import load
-from keras_acts.search.load import misfit
+from keras_acts.search.exporting.load import misfit
 
 from . import files
 

@@ -14,8 +14,8 @@ from rich.console import Console
 
 from keras_acts.errors import DataError
 from keras_acts.search import ActivationSpace, Verdict, compare_activations, report, search_activations
+from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.rewrite.threshold import threshold_of
-from keras_acts.search.staging import check_target
 from keras_acts.search.verdict import report as verdict_report
 
 from . import data as datasets

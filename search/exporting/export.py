@@ -16,13 +16,14 @@ import numpy as np
 
 from keras_acts.errors import ExportError
 
-from . import agreement, elsewhere, model_card, savedmodel
-from .checking import Checker
-from .plain import compare
-from .rewrite.threshold import threshold_of
-from .runtime.reasons import reason_of
+from ..rewrite.threshold import threshold_of
+from ..runtime.reasons import reason_of
+from . import agreement, other_backends, savedmodel
+from . import card as model_card
+from .atomic import Staging, check_target, staged
 from .samples import named
-from .staging import Staging, check_target, staged
+from .verify import Checker
+from .verify_process import compare
 
 __all__ = ["Exported", "check_target", "export"]
 
@@ -156,7 +157,7 @@ def _write(
     if keras.backend.backend() == "tensorflow":
         savedmodel.write(model, stage.made, **options)
         return y, {}
-    on_tensorflow = elsewhere.write(model, stage.made, stage.scratch, x, **options)
+    on_tensorflow = other_backends.write(model, stage.made, stage.scratch, x, **options)
     return on_tensorflow, {f"{keras.backend.backend()}'s predictions": compare(y, on_tensorflow)}
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
+from ..rewrite.first_inputs import SAMPLES
 from . import savedmodel
-from .rewrite.first_inputs import SAMPLES
 
 
 def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """The other process of an export: it loads the SavedModel with plain TensorFlow, neither Keras nor keras_acts.
 
-    python -P plain.py
+    python -P verify_process.py
 
 reads requests as JSON from its standard input, one a line, and answers each as JSON on its standard output. Started
 early, while the model is still being written, it hides how long TensorFlow takes to load.

@@ -30,8 +30,8 @@ from keras_acts.compat import (
 from keras_acts.errors import ExportError
 from keras_acts.serving import serving
 
-from .rewrite.clone import dtype_policy
-from .runtime.reasons import reason_of
+from ..rewrite.clone import dtype_policy
+from ..runtime.reasons import reason_of
 
 _SIDES = ("inputs", "outputs")
 # the names that Keras gives to inputs without one

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from keras_acts.errors import ExportError
 
-from .runtime.ownership import check_replaceable, is_marked, mark
+from ..runtime.ownership import check_replaceable, is_marked, mark
 
 _LOCK, _SIGNED, _MADE, _PREVIOUS = "lock", "signed", "export", "previous"
 _SIGN = "An export of keras_acts is made here; the next one to the same place deletes it if it was killed.\n"

@@ -1,6 +1,6 @@
 """The way from JAX and PyTorch: a ``.keras`` file, and a process in which Keras runs on TensorFlow.
 
-    python -m keras_acts.search.elsewhere
+    python -m keras_acts.search.exporting.other_backends
 
 reads a request as JSON from its standard input, writes the SavedModel, and answers as JSON on its standard output.
 """
@@ -22,7 +22,7 @@ from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from . import savedmodel
-from .checking import answer_of, environment, last_json, last_line, save_arrays, time_limit
+from .verify import answer_of, environment, last_json, last_line, save_arrays, time_limit
 
 
 def write(

@@ -32,7 +32,7 @@ class Checker:
         self._errors = tempfile.TemporaryFile()  # a pipe would be full at some time, as nobody reads it meanwhile
         # -P: this folder's files must not be taken for modules that TensorFlow imports
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("plain.py"))],
+            [sys.executable, "-P", str(Path(__file__).with_name("verify_process.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

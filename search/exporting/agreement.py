@@ -12,7 +12,7 @@ from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from . import savedmodel
-from .plain import compare
+from .verify_process import compare
 
 # relative to max(1, |prediction|); other runtimes, and still more other backends, multiply and add in another order
 LIMITS, OTHER_BACKENDS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "onnx": 1e-5}, 1e-3

@@ -15,8 +15,8 @@ import keras_acts
 from keras_acts.errors import ExportError
 from keras_acts.layers import TrainedActivation
 
-from .rewrite.slots import is_activation, places
-from .runtime.as_json import finite
+from ..rewrite.slots import is_activation, places
+from ..runtime.as_json import finite
 
 FILE, TEXT = Path("assets", "model_card.json"), Path("assets", "MODEL_CARD.md")
 FORMAT = 1

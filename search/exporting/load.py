@@ -14,7 +14,7 @@ import numpy as np
 from keras_acts.compat import reloaded_object
 from keras_acts.errors import DataError, ExportError
 
-from . import model_card
+from . import card as model_card
 from .savedmodel import by_export_names
 
 Arrays = dict[str, np.ndarray]

@@ -1,0 +1,4 @@
+"""What one takes home: a SavedModel with its card, checked in another process before it appears.
+
+Open `export.py` first, then `load.py`.
+"""
