@@ -22,6 +22,7 @@ from .race.per_group import SlotwiseSearch
 from .race.runner import RaceSearch, hindrance, race_in
 from .race.schedule import cost
 from .result import SearchResult, kept
+from .resume import check_resume, describe_data, describe_model, describe_training, describe_value
 from .rewrite.first_inputs import few
 from .rewrite.groups import chosen_slots, groups
 from .rewrite.slots import slots
@@ -30,7 +31,6 @@ from .runtime.ownership import check_project_name, clear_project
 from .runtime.reasons import first_line, headline
 from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
-from .settings import check_resume, describe_data, describe_model, describe_training, describe_value
 from .space.assignment import Choice, Group
 from .space.candidate import Candidate
 from .space.space import ActivationSpace

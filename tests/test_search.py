@@ -24,7 +24,7 @@ from keras_acts.search import (
 )
 from keras_acts.search.exporting import card
 from keras_acts.search.exporting.atomic import check_target
-from keras_acts.search.settings import describe_data, describe_model, describe_training, describe_value
+from keras_acts.search.resume import describe_data, describe_model, describe_training, describe_value
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress

@@ -10,9 +10,9 @@ import pytest
 
 from keras_acts.errors import SearchError
 from keras_acts.search import search_activations, with_activations
+from keras_acts.search.resume import check_resume, describe_data, describe_model, describe_training, describe_value
 from keras_acts.search.rewrite.compiling import first_metric_names, optimizer_like
 from keras_acts.search.rewrite.first_inputs import built
-from keras_acts.search.settings import check_resume, describe_data, describe_model, describe_training, describe_value
 from tests.models import blobs, eager, mlp
 
 
