@@ -31,7 +31,7 @@ from keras_acts.search.strategy.progress import Progress, SearchProgress
 from keras_acts.search.tuner.trials import TrialSearch
 from keras_acts.search.verdict import retrain
 from keras_acts.search.verdict.judge import judge
-from tests.models import blobs, eager, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(120)
 FAST = {"strategy": "random", "trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}

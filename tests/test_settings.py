@@ -13,7 +13,7 @@ from keras_acts.search import search_activations, with_activations
 from keras_acts.search.resume import check_resume, describe_data, describe_model, describe_training, describe_value
 from keras_acts.search.rewrite.compiling import first_metric_names, optimizer_like
 from keras_acts.search.rewrite.first_inputs import built
-from tests.models import blobs, eager, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 
 class Warmup(keras.optimizers.schedules.LearningRateSchedule):

@@ -1,0 +1,101 @@
+"""Each slot of a population keeps the weights of its own best epoch."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_acts.errors import ModelError
+from keras_acts.search import BestWeights, PopulationModel
+from tests.population.test_population import carry_into, data, mlp
+
+CANDIDATES = ["leaky_relu(alpha=0.1)", "tanh", "prelu", "leaky_relu(alpha=0.5)"]  # not their order inside
+
+
+class Snapshots(keras.callbacks.Callback):
+    """Every epoch's weights of every slot; one slot gets a NaN at the end of an epoch."""
+
+    def __init__(self, slot, epoch):
+        super().__init__()
+        self.slot, self.epoch, self.weights = slot, epoch, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        models = [self.model.model(slot) for slot in range(len(self.model.members))]
+        self.weights.append([model.get_weights() for model in models])
+        if epoch == self.epoch:
+            models[self.slot].layers[-1].bias.assign([np.nan] * 3)
+            carry_into(self.model, self.slot, models[self.slot])
+
+
+def trained(monitor, mode="auto", restore=True, nan_at=2):
+    x, y = data(samples=60)
+    population = PopulationModel(mlp(), CANDIDATES)
+    population.compile(keras.optimizers.SGD(0.5, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    best, seen = BestWeights(monitor, mode, restore), Snapshots(1, nan_at)
+    fitted = {"batch_size": 10, "epochs": 5, "validation_data": (x[40:], y[40:]), "verbose": 0, "shuffle": False}
+    history = population.fit(x[:40], y[:40], callbacks=[best, seen], **fitted).history
+    return population, best, seen.weights, history
+
+
+@pytest.mark.parametrize(
+    ("monitor", "log"),
+    [("val_loss", "val_slots/loss"), pytest.param("accuracy", "slots/accuracy", marks=pytest.mark.slow)],
+)
+def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
+    population, best, weights, history = trained(monitor)
+    values = np.stack(history[log])
+    assert np.isnan(np.stack(history["val_slots/loss"])[3:, 1]).all()
+    values[3:, 1] = np.nan
+    epochs = np.nanargmin(values, axis=0) if monitor == "val_loss" else np.nanargmax(values, axis=0)
+    np.testing.assert_array_equal(best.best_epoch, epochs)
+    np.testing.assert_allclose(best.best, values[epochs, range(4)], rtol=1e-6)
+    assert len(set(epochs)) > 1
+    assert (epochs < 4).any()
+    picked = population.select([2, 1])
+    for slot, epoch in enumerate(epochs):
+        for restored, kept in zip(population.model(slot).get_weights(), weights[epoch][slot], strict=True):
+            np.testing.assert_array_equal(restored, kept)
+    for restored, kept in zip(picked.model(1).get_weights(), weights[epochs[1]][1], strict=True):
+        np.testing.assert_array_equal(restored, kept)
+    if monitor == "val_loss":
+        x, y = data(samples=60)
+        again = population.evaluate(x[40:], y[40:], verbose=0, return_dict=True)["slots/loss"]
+        np.testing.assert_allclose(again, best.best, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_restoring_can_wait_and_a_slot_without_a_number_keeps_its_weights():
+    population, best, weights, history = trained("val_loss", "max", restore=False, nan_at=0)
+    values = np.stack(history["val_slots/loss"])
+    assert best.best_epoch[1] == 0  # the NaN came after the first epoch
+    after = population.model(0).get_weights()
+    for now, last in zip(after, weights[-1][0], strict=True):
+        np.testing.assert_array_equal(now, last)
+    best.best_epoch[2], best.best[2] = -1, np.nan  # as if it never had a finite value
+    best.restore_weights()
+    for slot in range(4):
+        epoch = 4 if slot == 2 else np.nanargmax(values[:, slot])
+        for now, then in zip(population.model(slot).get_weights(), weights[epoch][slot], strict=True):
+            np.testing.assert_array_equal(now, then)
+
+
+@keras.saving.register_keras_serializable("tests")
+def mixed(y_true, y_pred):
+    return y_pred[:, 0]
+
+
+def test_what_cannot_be_monitored_is_refused():
+    x, y = data()
+    population = PopulationModel(mlp(), ["relu", "tanh"])
+    population.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy", mixed])
+    for arguments, rule in (
+        (("val_loss",), r"monitor must be one of \['accuracy', 'loss', 'mixed'\]. Received: monitor='val_loss'"),
+        (("acc",), "Received: monitor='acc', which the first epoch did not log"),
+        (("mixed",), "mode must be 'min' or 'max' for a metric of unknown direction. Received: 'mixed'"),
+    ):
+        with pytest.raises(ModelError, match=rule):
+            population.fit(x, y, verbose=0, callbacks=[BestWeights(*arguments)])
+    population.fit(x, y, verbose=0, callbacks=[BestWeights("mixed", "max")])
+    with pytest.raises(ModelError, match=r"mode must be 'auto', 'min' or 'max'. Received: mode='best'"):
+        BestWeights(mode="best")
+    with pytest.raises(ModelError, match=r"slots of a PopulationModel. Received: Sequential"):
+        BestWeights().set_model(mlp())

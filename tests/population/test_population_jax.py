@@ -1,0 +1,57 @@
+"""A population on the JAX backend: the same code, each slot again what it would be alone."""
+
+import importlib.util
+
+import pytest
+
+from tests.helpers.processes import python
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax is not installed"),
+]
+
+CODE = """
+import keras
+import numpy as np
+from keras_acts.search import BestWeights, PopulationModel
+from keras_acts.search.population.memory import outputs_per_sample
+from tests.population import test_population as t
+from tests.vectorize import test_population_rules as rules
+from tests.vectorize import test_population_sequences as sequences
+
+assert keras.backend.backend() == "jax"
+x, y = t.data()
+options = {"x": x, "y": y, "validation_data": (x[:33], y[:33])}
+candidates = ["relu", "prelu", "tanh", "leaky_relu(alpha=0.2)"]
+t.check(t.mlp(), candidates, t.settings("sgd"), options, slots=(1, 3), rtol=2e-4)
+# on JAX, Keras' own attention takes no values of another size than its keys
+for model in (sequences.lstm(), sequences.attention(value_dim=4)):
+    x3, y3 = t.data((4, 3))
+    t.check(model, ["relu", "prelu", "tanh"], t.settings("sgd"), {"x": x3, "y": y3}, slots=(1,), rtol=2e-4)
+t.test_a_slot_is_its_ordinary_model_with_folded_channels("cnn")
+for name in rules.CONVOLUTIONS:
+    rules.test_convolutions(name)
+convolution = keras.Sequential([keras.Input((4, 4, 2)), t.layers.Conv2D(3, 3, padding="same")])
+assert outputs_per_sample(convolution) == 16 * (3 + 9 * 2)  # and patches
+large = keras.Sequential([keras.Input((4, 4, 40)), t.layers.Conv2D(3, 3, padding="same", activation="relu")])
+assert outputs_per_sample(large) == 16 * 3
+t.test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
+
+model = keras.Sequential([keras.Input((4,)), t.layers.Dropout(0.5), *t.mlp().layers])
+population = PopulationModel(model, ["relu", "tanh"], seeds=2)
+population.compile("adam", "sparse_categorical_crossentropy")
+best = BestWeights()
+history = population.fit(**options, batch_size=8, epochs=3, verbose=0, callbacks=[best]).history
+losses = np.stack(history["val_slots/loss"])
+np.testing.assert_array_equal(best.best_epoch, losses.argmin(axis=0))
+again = population.evaluate(*options["validation_data"], verbose=0, return_dict=True)["slots/loss"]
+np.testing.assert_allclose(again, losses.min(axis=0), rtol=1e-5)
+part = population.select([3, 0])
+np.testing.assert_allclose(part.predict(x, verbose=0), population.predict(x, verbose=0)[[3, 0]], rtol=1e-5)
+print("same")
+"""
+
+
+def test_a_population_on_jax_is_its_ordinary_models():
+    assert python(CODE, KERAS_BACKEND="jax").strip().endswith("same")
