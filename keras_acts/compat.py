@@ -231,6 +231,19 @@ def given_learning_rate(optimizer: Any) -> Any:
     return getattr(optimizer, "_learning_rate", None)
 
 
+def config_with(optimizer: Any, **attributes: Any) -> dict[str, Any]:
+    """Return the config that an optimizer would have with other attributes; it is not touched."""
+    asked = object.__new__(type(optimizer))
+    vars(asked).update(vars(optimizer), **attributes)
+    config: dict[str, Any] = asked.get_config()
+    return config
+
+
+def config_without_rate(optimizer: Any) -> dict[str, Any]:
+    """Return an optimizer's config with a learning rate of 0: a schedule may be one that has no config."""
+    return config_with(optimizer, _learning_rate=0.0)
+
+
 def iterations_variable(optimizer: Any) -> Any:
     """Return the variable that counts updates, also inside an optimizer that accumulates gradients."""
     return optimizer._iterations

@@ -14,6 +14,8 @@ import numpy as np
 
 from keras_acts.compat import (
     compiled_with,
+    config_with,
+    config_without_rate,
     exclude_names_from_decay,
     excluded_from_decay,
     function_arguments,
@@ -47,7 +49,7 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
 def steps_in_a_call_of(model: keras.Model, made: keras.Model) -> keras.Model:
     """Return a model that was trained for another one, with as many steps in a call as that one has."""
     made.steps_per_execution = model.steps_per_execution
-    made._compile_config.config["steps_per_execution"] = model.steps_per_execution  # for copies and files of it
+    compiled_with(made)["steps_per_execution"] = model.steps_per_execution  # for copies and files of it
     return made
 
 
@@ -73,22 +75,15 @@ def _optimizer_again(optimizer: Any) -> Any:
     """An optimizer of the same config."""
     rate = given_learning_rate(optimizer)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        config = _changed(optimizer, inner_optimizer=keras.optimizers.SGD()).get_config()
+        config = config_with(optimizer, inner_optimizer=keras.optimizers.SGD())
         made = type(optimizer).from_config(config)
         made.inner_optimizer = optimizer_like(optimizer.inner_optimizer)
         return made
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         # a schedule has no state, so that it is shared; it may be of a class that has no config or is not registered
-        config = {**_changed(optimizer, _learning_rate=0.0).get_config(), "learning_rate": rate}
+        config = {**config_without_rate(optimizer), "learning_rate": rate}
         return type(optimizer).from_config(config)
     return type(optimizer).from_config(optimizer.get_config())
-
-
-def _changed(optimizer: Any, **attributes: Any) -> Any:
-    """The optimizer with other attributes, to ask for its config."""
-    asked = object.__new__(type(optimizer))
-    vars(asked).update(vars(optimizer), **attributes)
-    return asked
 
 
 def _keep_excluded(optimizer: Any, made: Any) -> None:
