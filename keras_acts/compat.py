@@ -240,7 +240,7 @@ def config_with(optimizer: Any, **attributes: Any) -> dict[str, Any]:
 
 
 def config_without_rate(optimizer: Any) -> dict[str, Any]:
-    """Return an optimizer's config with a learning rate of 0: a schedule may be one that has no config."""
+    """Return an optimizer's config with any learning rate: a schedule may be one that has no config."""
     return config_with(optimizer, _learning_rate=0.0)
 
 
