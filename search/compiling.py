@@ -47,7 +47,7 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
 def steps_in_a_call_of(model: keras.Model, made: keras.Model) -> keras.Model:
     """Return a model that was trained for another one, with as many steps in a call as that one has."""
     made.steps_per_execution = model.steps_per_execution
-    made._compile_config.config["steps_per_execution"] = model.steps_per_execution  # for copies and files of it
+    compiled_with(made)["steps_per_execution"] = model.steps_per_execution  # for copies and files of it
     return made
 
 

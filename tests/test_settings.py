@@ -55,7 +55,7 @@ def test_datasets_of_other_batches_are_others():
     (found,) = describe_data(batched, hashed=True)
     assert found == "_BatchDataset of 4 batches of float32(None, 2), int64(None,)"
     assert describe_data(whole.batch(2), hashed=True) == [found]
-    others = (whole.batch(3), batched.map(lambda x, y: (x, y, x[:, 0])), whole.take(5).batch(2), Batches(4), Batches(3))
+    others = (whole.batch(3), batched.map(lambda x, y: (x, y, x[:, 0])), whole.take(3).batch(2), Batches(4), Batches(3))
     assert len({*describe_data(others, hashed=True), found}) == 6
 
 
