@@ -39,6 +39,7 @@ from .strategy.checks import (
     check_budget,
     check_data,
     check_every_epoch,
+    check_from_the_start,
     check_population,
     check_readable_again,
     check_strategy,
@@ -145,6 +146,7 @@ def search_activations(
     check_strategy(strategy, max_epochs, max_seconds)
     check_project_name(project_name)
     check_every_epoch(fit_options)
+    check_from_the_start(fit_options)
     space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))

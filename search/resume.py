@@ -235,7 +235,9 @@ def _config(value: Any) -> Mapping[str, Any]:
 
 
 def describe_data(*parts: Any, hashed: bool) -> list[str]:
-    """Return the type and shape of each array, and a fingerprint; the type of anything else.
+    """Return the type and shape of each array, and a fingerprint; of batches what they are and how many.
+
+    The values of batches are not read: they may be in another order, or augmented in another way, each time.
 
     Args:
         *parts: arrays, or structures of them.
@@ -246,7 +248,7 @@ def describe_data(*parts: Any, hashed: bool) -> list[str]:
 
 def _described(part: Any, hashed: bool) -> str:
     array = _as_array(part)
-    return type(part).__name__ if array is None else _of_array(array, hashed)
+    return f"{type(part).__name__}{_batches(part)}" if array is None else _of_array(array, hashed)
 
 
 def _of_array(array: np.ndarray, hashed: bool) -> str:
@@ -254,6 +256,16 @@ def _of_array(array: np.ndarray, hashed: bool) -> str:
         return type(array).__name__  # what its objects hold nobody knows
     text = f"{array.dtype}{list(array.shape)}"
     return f"{text} {of_array(array)}" if hashed else text
+
+
+def _batches(part: Any) -> str:
+    """How many batches there are, and what is in one, as far as data say so without being read."""
+    if isinstance(part, keras.utils.PyDataset):
+        return f" of {part.num_batches} batches"
+    if not hasattr(part, "element_spec") or not hasattr(part, "cardinality"):
+        return ""
+    specs = (spec for spec in keras.tree.flatten(part.element_spec) if hasattr(spec, "dtype"))
+    return f" of {int(part.cardinality())} batches of {', '.join(f'{spec.dtype.name}{spec.shape}' for spec in specs)}"
 
 
 def _as_array(part: Any) -> np.ndarray | None:

@@ -214,6 +214,7 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
         ({"epochs": 1.5}, r"epochs must be an integer >= 1\. Received: epochs=1.5"),
         ({"executions_per_trial": True}, "executions_per_trial must be"),
         ({"verdict": 1}, r"0 or an integer >= 2.*one says nothing.*Received: verdict=1"),
+        ({"initial_epoch": 1}, r"initial_epoch must be 0.*Received: initial_epoch=1"),
         ({"validation_split": 1.0}, r"in \(0, 1\)\. Received: validation_split=1.0"),
         ({"activations": ["misch"]}, "Did you mean mish"),
         ({"y": Y[:5]}, "120 inputs and 5 labels"),

@@ -7,6 +7,7 @@ import keras_tuner
 import numpy as np
 import pandas
 import pytest
+import tensorflow as tf
 
 from keras_acts.errors import SearchError
 from keras_acts.search import search_activations, with_activations
@@ -35,6 +36,27 @@ def test_other_dtypes_tables_and_tensors_are_others():
     assert describe_data(tensor, hashed=True) != describe_data(tensor + 1, hashed=True)
     weights = pandas.Series([1.0, 2.0])
     assert describe_value({"sample_weight": weights}) != describe_value({"sample_weight": weights + 1})
+
+
+def test_datasets_of_other_batches_are_others():
+    class Batches(keras.utils.PyDataset):
+        def __init__(self, count):
+            super().__init__()
+            self.count = count
+
+        def __len__(self):
+            return self.count
+
+        def __getitem__(self, index):
+            raise AssertionError("it is read")
+
+    whole = tf.data.Dataset.from_tensor_slices((np.ones((7, 2), "float32"), np.arange(7)))
+    batched = whole.batch(2)
+    (found,) = describe_data(batched, hashed=True)
+    assert found == "_BatchDataset of 4 batches of float32(None, 2), int64(None,)"
+    assert describe_data(whole.batch(2), hashed=True) == [found]
+    others = (whole.batch(3), batched.map(lambda x, y: (x, y, x[:, 0])), whole.take(3).batch(2), Batches(4), Batches(3))
+    assert len({*describe_data(others, hashed=True), found}) == 6
 
 
 def test_what_differs_from_process_to_process_is_left_out():

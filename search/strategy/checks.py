@@ -71,6 +71,19 @@ def check_every_epoch(fit: Mapping[str, Any]) -> None:
         )
 
 
+def check_from_the_start(fit: Mapping[str, Any]) -> None:
+    """Check that trainings begin with their first epoch: a race has stretches of its own.
+
+    Raises:
+        SearchError: if they do not.
+    """
+    if first := fit.get("initial_epoch", 0):
+        raise SearchError(
+            "initial_epoch must be 0: every candidate of a search trains from its beginning, for `epochs`. "
+            f"Received: initial_epoch={first!r}"
+        )
+
+
 def validation_options(x: Any, y: Any, validation_data: Any, validation_split: float) -> dict[str, Any]:
     """Return the argument of `fit` that says what validates.
 

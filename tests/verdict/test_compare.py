@@ -116,11 +116,11 @@ def test_a_number_of_steps_is_kept():
     """Keras asks how many steps an epoch has between calls only: one call of many steps takes all of the data."""
     counted = {**FIT, "batch_size": 10, "steps_per_epoch": 2, "validation_steps": 1}
     model, relu = plain(), Candidate.of("relu")
-    ((history, _, _),) = PopulationTrainer(model, [relu]).train([5], counted)
+    (trained,) = PopulationTrainer(model, [relu]).train([5], counted)
     with isolated_seed(5):
         alone = eager(with_activations(model, relu)).fit(**counted, verbose=0).history
     for name, values in alone.items():
-        np.testing.assert_allclose(history[name][:, 0], values, rtol=1e-4, err_msg=name)
+        np.testing.assert_allclose(trained.history[name][:, 0], values, rtol=1e-4, err_msg=name)
     steps_alone = steps(plain(), {**FIT, "validation_steps": 1})
     assert steps_alone == steps(plain(), {**FIT, "steps_per_epoch": 2}) == {}
 
