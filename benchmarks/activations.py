@@ -2,9 +2,9 @@
 
     python -m benchmarks.activations [--size 4194304] [--repeats 9] [--only mish trelu]
 
-Every number is the median over the repeats of a ratio of two times measured one after the other. Outputs are returned,
-so that nothing is pruned. On a shared machine, run it twice. For JAX set KERAS_BACKEND: compiled, without the bytes
-that are saved.
+Every number is the median over the repeats of a ratio of two times measured one after the other.
+Outputs are returned, so that nothing is pruned. On a shared machine, run it twice. For JAX set
+KERAS_BACKEND: compiled, without the bytes that are saved.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ COLUMNS = 256
 RUNS: dict[str, Callable[..., Any]] = (
     {"xla": compiled}
     if ON_JAX
-    else {"eager": lambda f: f, "graph": compiled, "xla": lambda f: tf.function(f, jit_compile=True)}
+    else {
+        "eager": lambda f: f,
+        "graph": compiled,
+        "xla": lambda f: tf.function(f, jit_compile=True),
+    }
 )
 DTYPES = ("float32", "bfloat16")
 
@@ -58,10 +62,13 @@ def pairs() -> list[Pair]:
     """Return what is compared."""
     f, k = ka.functions, keras.activations
     found = [
-        Pair(name, getattr(f, name), getattr(k, name)) for name in ("sigmoid", "tanh", "relu", "elu", "softmax", "mish")
+        Pair(name, getattr(f, name), getattr(k, name))
+        for name in ("sigmoid", "tanh", "relu", "elu", "softmax", "mish")
     ]
 
-    found.append(Pair("elu alpha=0.5", lambda x: f.elu(x, alpha=0.5), lambda x: k.elu(x, alpha=0.5)))
+    found.append(
+        Pair("elu alpha=0.5", lambda x: f.elu(x, alpha=0.5), lambda x: k.elu(x, alpha=0.5))
+    )
     found.append(Pair("leaky_relu", f.leaky_relu, lambda x: k.leaky_relu(x, negative_slope=0.01)))
     found += [_trelu(alpha, mode) for alpha in (0.0, 0.1) for mode in f.MODES]
 
@@ -69,7 +76,12 @@ def pairs() -> list[Pair]:
         return k.relu(x) - ops.cast(alpha, x.dtype) * k.relu(-x)
 
     found.append(
-        Pair("prelu per channel", lambda x, alpha: f.prelu(x, alpha=alpha), keras_prelu, (ops.full([COLUMNS], 0.25),))
+        Pair(
+            "prelu per channel",
+            lambda x, alpha: f.prelu(x, alpha=alpha),
+            keras_prelu,
+            (ops.full([COLUMNS], 0.25),),
+        )
     )
     return found
 
@@ -103,7 +115,14 @@ def saved_for_backward(function: Function, dtype: str, trained: tuple[Any, ...] 
         tensors = (_origin(t) for op in backward for t in op.inputs if t.op in forward)
         saved = {t.name: t for t in tensors}
     elements = shape[0] * shape[1]  # also of a function's output, whose sizes are open
-    return sum(t.dtype.size * (t.shape.num_elements() or elements) for t in saved.values() if t.shape.rank) / elements
+    return (
+        sum(
+            t.dtype.size * (t.shape.num_elements() or elements)
+            for t in saved.values()
+            if t.shape.rank
+        )
+        / elements
+    )
 
 
 def _origin(tensor: Any) -> Any:
@@ -136,7 +155,9 @@ def _handed_back(call: Any, output: int) -> int | None:
     return arguments.index(name)
 
 
-def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repeats: int) -> tuple[float, float, float]:
+def ratios(
+    functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repeats: int
+) -> tuple[float, float, float]:
     """Return the first function's time in ms and the median ratios of it to the second and to the third."""
     for _ in range(2):  # trace, compile, warm up
         for function in functions:
@@ -159,7 +180,9 @@ def ratios(functions: list[Callable[..., Any]], arguments: tuple[Any, ...], repe
     )
 
 
-def measure(pair: Pair, run: str, dtype: str, size: int, repeats: int) -> Iterator[tuple[str, float, float, float]]:
+def measure(
+    pair: Pair, run: str, dtype: str, size: int, repeats: int
+) -> Iterator[tuple[str, float, float, float]]:
     """Yield (direction, ms, ratio to Keras' counterpart, ratio to ReLU)."""
     x = ops.cast(2 * keras.random.normal([size // COLUMNS, COLUMNS], seed=1), dtype)
     functions = [_plain(pair.ours), _plain(pair.keras), lambda x, *_: keras.activations.relu(x)]
@@ -169,25 +192,48 @@ def measure(pair: Pair, run: str, dtype: str, size: int, repeats: int) -> Iterat
 
 
 def _plain(function: Function) -> Function:
-    """Return the function with as short a signature as the others': `tf.function` takes 0.1 ms a call for long ones."""
+    """Return the function with as short a signature as the others'.
+
+    `tf.function` takes 0.1 ms a call for long ones.
+    """
     return lambda x, *trained: function(x, *trained)
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=2**22, help="number of elements (default: %(default)s)")
-    parser.add_argument(
-        "--repeats", type=int, default=12, help="interleaved repeats, at least 7 (default: %(default)s)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="*", default=(), help="only the activations whose name starts so")
+    parser.add_argument(
+        "--size", type=int, default=2**22, help="number of elements (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=12,
+        help="interleaved repeats, at least 7 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only", nargs="*", default=(), help="only the activations whose name starts so"
+    )
     arguments = parser.parse_args()
     if arguments.repeats < 7 or arguments.size < COLUMNS:
         parser.error(f"needs --repeats >= 7 and --size >= {COLUMNS}")
     console = Console(width=120)
-    console.print(f"{environment()}; {arguments.size} elements, {arguments.repeats} repeats", soft_wrap=True)
+    console.print(
+        f"{environment()}; {arguments.size} elements, {arguments.repeats} repeats", soft_wrap=True
+    )
     table = Table(
-        "activation", "run", "dtype", "direction", "ms", "/ Keras", "/ ReLU", "saved B/el.", "Keras'", box=MARKDOWN
+        "activation",
+        "run",
+        "dtype",
+        "direction",
+        "ms",
+        "/ Keras",
+        "/ ReLU",
+        "saved B/el.",
+        "Keras'",
+        box=MARKDOWN,
     )
     for pair in pairs():
         if arguments.only and not pair.name.startswith(tuple(arguments.only)):
@@ -196,8 +242,12 @@ def main() -> None:
             counted = () if ON_JAX else (pair.ours, pair.keras)
             saved = [f"{saved_for_backward(f, dtype, pair.trained):.2f}" for f in counted]
             for run in RUNS:
-                for direction, ms, to_keras, to_relu in measure(pair, run, dtype, arguments.size, arguments.repeats):
-                    memory = saved if run == "graph" and direction == "forward+backward" else ("", "")
+                for direction, ms, to_keras, to_relu in measure(
+                    pair, run, dtype, arguments.size, arguments.repeats
+                ):
+                    memory = (
+                        saved if run == "graph" and direction == "forward+backward" else ("", "")
+                    )
                     numbers = (f"{ms:.2f}", f"{to_keras:.2f}", f"{to_relu:.2f}")
                     table.add_row(pair.name, run, dtype, direction, *numbers, *memory)
     console.print(table)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.convolutions [--slots 8 32 128] [--dtype float32] [--repeats 11]
 
-Milliseconds of a convolution of 3x3 with tanh, forward and backward: as groups of one convolution, as products of
-patches, slot after slot. The seconds are those of the first call, which is traced and compiled. For JAX set
-KERAS_BACKEND.
+Milliseconds of a convolution of 3x3 with tanh, forward and backward: as groups of one convolution,
+as products of patches, slot after slot. The seconds are those of the first call, which is traced
+and compiled. For JAX set KERAS_BACKEND.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def slot_after_slot(x: Batch, kernel: Tensor, strides: Any, padding: str, dilati
     """Convolve as the loop over layers without a rule does."""
     pairs = zip(x.apart(), ops.unstack(kernel, x.slots), strict=True)
     return Batch(
-        ops.stack([ops.conv(a, k, strides, padding, "channels_last", dilations) for a, k in pairs]), STACKED, x.slots
+        ops.stack([ops.conv(a, k, strides, padding, "channels_last", dilations) for a, k in pairs]),
+        STACKED,
+        x.slots,
     )
 
 
@@ -60,7 +62,9 @@ def step(way: Callable[..., Batch], layout: str, slots: int) -> Callable[[Tensor
     return compiled(lambda x, kernel: value_and_gradients(forward, (x, kernel)))
 
 
-def measured(function: Callable[..., Any], arguments: tuple[Tensor, ...], repeats: int) -> tuple[float, float]:
+def measured(
+    function: Callable[..., Any], arguments: tuple[Tensor, ...], repeats: int
+) -> tuple[float, float]:
     """Return the milliseconds of a call and the seconds of the first."""
     times = []
     for _ in range(repeats + 2):
@@ -72,22 +76,42 @@ def measured(function: Callable[..., Any], arguments: tuple[Tensor, ...], repeat
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slots", type=int, nargs="+", default=[8, 32], help="(default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--slots", type=int, nargs="+", default=[8, 32], help="(default: %(default)s)"
+    )
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--cases", type=int, default=2, help="how many sizes, of 3 (default: %(default)s)")
+    parser.add_argument(
+        "--cases", type=int, default=2, help="how many sizes, of 3 (default: %(default)s)"
+    )
     parser.add_argument("--repeats", type=int, default=11)
     arguments = parser.parse_args()
     # XLA would take minutes on a CPU; without oneDNN there are none
     groups = gpus() if keras.backend.backend() == "jax" else grouped_convolution()
     console = Console(width=120)
     console.print(f"{environment()}; {arguments.dtype}")
-    table = Table("samples", "side", "channels", "filters", "slots", *(f"{way}: ms (s)" for way in WAYS), box=MARKDOWN)
+    table = Table(
+        "samples",
+        "side",
+        "channels",
+        "filters",
+        "slots",
+        *(f"{way}: ms (s)" for way in WAYS),
+        box=MARKDOWN,
+    )
     for samples, side, channels, filters in CASES[: arguments.cases]:
         for slots in arguments.slots:
-            kernel = ops.cast(keras.random.normal((slots, 3, 3, channels, filters)), arguments.dtype)
+            kernel = ops.cast(
+                keras.random.normal((slots, 3, 3, channels, filters)), arguments.dtype
+            )
             x = Batch(
-                ops.cast(keras.random.normal((slots, samples, side, side, channels)), arguments.dtype), STACKED, slots
+                ops.cast(
+                    keras.random.normal((slots, samples, side, side, channels)), arguments.dtype
+                ),
+                STACKED,
+                slots,
             )
             values = {STACKED: x.value, FOLDED: x.folded()}
             row = []
@@ -95,7 +119,9 @@ def main() -> None:
                 if way is in_groups and not groups:
                     row.append("-")
                     continue
-                ms, first = measured(step(way, layout, slots), (values[layout], kernel), arguments.repeats)
+                ms, first = measured(
+                    step(way, layout, slots), (values[layout], kernel), arguments.repeats
+                )
                 row.append(f"{ms:.3g} ({first:.1f})")
             console.print(samples, side, channels, filters, slots, *row)
             table.add_row(*map(str, (samples, side, channels, filters, slots)), *row)

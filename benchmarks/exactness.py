@@ -1,10 +1,13 @@
-"""What Keras has, in a population: each layer, loss, metric and optimizer trained beside the ordinary model.
+"""What Keras has, in a population.
+
+Each layer, loss, metric and optimizer trained beside the ordinary model.
 
     python -m benchmarks.exactness [--write docs/exactness.md] [--only layers losses metrics optimizers]
 
-A population of two candidates takes some steps, and so does the ordinary model of the second one: weights, losses and
-metrics must be equal, or the population refuses with its reason. The namespaces are listed anew each time: what a later
-Keras adds and this file has no arguments for ends the command with an error.
+A population of two candidates takes some steps, and so does the ordinary model of the second one:
+weights, losses and metrics must be equal, or the population refuses with its reason. The namespaces
+are listed anew each time: what a later Keras adds and this file has no arguments for ends the
+command with an error.
 """
 
 from __future__ import annotations
@@ -153,7 +156,9 @@ def _cases() -> list[Case]:
             "SimpleRNN": lambda: layers.SimpleRNN(3),
             "SimpleRNNCell": lambda: layers.RNN(layers.SimpleRNNCell(3)),
             "SpatialDropout1D": lambda: layers.SpatialDropout1D(0.3),
-            "StackedRNNCells": lambda: layers.RNN(layers.StackedRNNCells([layers.GRUCell(3), layers.LSTMCell(2)])),
+            "StackedRNNCells": lambda: layers.RNN(
+                layers.StackedRNNCells([layers.GRUCell(3), layers.LSTMCell(2)])
+            ),
             "TimeDistributed": lambda: layers.TimeDistributed(layers.Dense(3)),
             "UpSampling1D": layers.UpSampling1D,
             "ZeroPadding1D": layers.ZeroPadding1D,
@@ -165,8 +170,8 @@ def _cases() -> list[Case]:
             "AutoContrast": lambda: layers.AutoContrast((0, 1)),
             "AveragePooling2D": lambda: layers.AveragePooling2D(2),
             "CenterCrop": lambda: layers.CenterCrop(4, 4),
-            "ContrastLimitedAdaptiveHistogramEqualization": lambda: layers.ContrastLimitedAdaptiveHistogramEqualization(
-                (0, 1), tile_grid_size=(2, 2)
+            "ContrastLimitedAdaptiveHistogramEqualization": lambda: (
+                layers.ContrastLimitedAdaptiveHistogramEqualization((0, 1), tile_grid_size=(2, 2))
             ),
             "Conv2D": lambda: layers.Conv2D(3, 2),
             "Conv2DTranspose": lambda: layers.Conv2DTranspose(3, 2),
@@ -182,13 +187,19 @@ def _cases() -> list[Case]:
             "RandAugment": lambda: layers.RandAugment((0, 1), seed=1),
             "RandomBrightness": lambda: layers.RandomBrightness(0.2, (0, 1), seed=1),
             "RandomColorDegeneration": lambda: layers.RandomColorDegeneration(0.5, (0, 1), seed=1),
-            "RandomColorJitter": lambda: layers.RandomColorJitter((0, 1), 0.2, 0.2, 0.2, 0.2, seed=1),
+            "RandomColorJitter": lambda: layers.RandomColorJitter(
+                (0, 1), 0.2, 0.2, 0.2, 0.2, seed=1
+            ),
             "RandomContrast": lambda: layers.RandomContrast(0.2, (0, 1), seed=1),
             "RandomCrop": lambda: layers.RandomCrop(4, 4, seed=1),
             "RandomElasticTransform": lambda: layers.RandomElasticTransform(0.5, 0.5, seed=1),
-            "RandomErasing": lambda: layers.RandomErasing(1.0, (0.1, 0.3), value_range=(0, 1), seed=1),
+            "RandomErasing": lambda: layers.RandomErasing(
+                1.0, (0.1, 0.3), value_range=(0, 1), seed=1
+            ),
             "RandomFlip": lambda: layers.RandomFlip(seed=1),
-            "RandomGaussianBlur": lambda: layers.RandomGaussianBlur(1.0, 3, 0.5, value_range=(0, 1), seed=1),
+            "RandomGaussianBlur": lambda: layers.RandomGaussianBlur(
+                1.0, 3, 0.5, value_range=(0, 1), seed=1
+            ),
             "RandomGrayscale": lambda: layers.RandomGrayscale(seed=1),
             "RandomHue": lambda: layers.RandomHue(0.2, (0, 1), seed=1),
             "RandomInvert": lambda: layers.RandomInvert(value_range=(0, 1), seed=1),
@@ -241,17 +252,32 @@ def _cases() -> list[Case]:
         },
         "words": {
             "StringLookup": lambda: layers.StringLookup(vocabulary=vocabulary),
-            "TextVectorization": lambda: layers.TextVectorization(vocabulary=vocabulary, output_sequence_length=2),
+            "TextVectorization": lambda: layers.TextVectorization(
+                vocabulary=vocabulary, output_sequence_length=2
+            ),
         },
     }
-    found = [Case(name, make, kind) for kind, makers in by_kind.items() for name, make in makers.items()]
+    found = [
+        Case(name, make, kind) for kind, makers in by_kind.items() for name, make in makers.items()
+    ]
     for name in ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract"):
         found.append(Case(name, getattr(layers, name), "vector", _pair))
     found.append(Case("Dot", lambda: layers.Dot(-1), "vector", _pair))
     found.append(Case("Attention", layers.Attention, "series", _pair))
     found.append(Case("AdditiveAttention", layers.AdditiveAttention, "series", _pair))
-    found.append(Case("MultiHeadAttention", lambda: _Applied(layers.MultiHeadAttention(2, 3)), "series", _pair))
-    found.append(Case("GroupQueryAttention", lambda: _Applied(layers.GroupQueryAttention(3, 2, 1)), "series", _pair))
+    found.append(
+        Case(
+            "MultiHeadAttention", lambda: _Applied(layers.MultiHeadAttention(2, 3)), "series", _pair
+        )
+    )
+    found.append(
+        Case(
+            "GroupQueryAttention",
+            lambda: _Applied(layers.GroupQueryAttention(3, 2, 1)),
+            "series",
+            _pair,
+        )
+    )
     found.append(Case("HashedCrossing", lambda: layers.HashedCrossing(4), "indices", _columns))
     return [case for case in found if hasattr(layers, case.name)]  # an older Keras lacks some
 
@@ -287,7 +313,9 @@ def _data(kind: str) -> Any:
     shape, dtype = INPUTS[kind]
     rng = np.random.default_rng(0)
     if dtype == "string":
-        return keras.ops.convert_to_tensor(rng.choice(["a", "b", "z"], size=(_SAMPLES, *shape)), "string")
+        return keras.ops.convert_to_tensor(
+            rng.choice(["a", "b", "z"], size=(_SAMPLES, *shape)), "string"
+        )
     if dtype == "int32":
         return rng.integers(0, 5, size=(_SAMPLES, *shape)).astype(dtype)
     return rng.uniform(-0.5, 1.0, size=(_SAMPLES, *shape)).astype(dtype)
@@ -296,7 +324,9 @@ def _data(kind: str) -> Any:
 def _model(cases: list[Case]) -> tuple[keras.Model, dict[str, Case]]:
     """All cases side by side, each between layers of its own; and whose layer is whose, by name."""
     kinds = list(dict.fromkeys(case.inputs for case in cases))
-    inputs = {kind: keras.Input(INPUTS[kind][0], dtype=INPUTS[kind][1], name=kind) for kind in kinds}
+    inputs = {
+        kind: keras.Input(INPUTS[kind][0], dtype=INPUTS[kind][1], name=kind) for kind in kinds
+    }
     outputs, owners = {}, {}
     for case in cases:
         given = inputs[case.inputs]
@@ -307,7 +337,9 @@ def _model(cases: list[Case]) -> tuple[keras.Model, dict[str, Case]]:
         y = layer(case.joined(given))
         owners[getattr(layer, "layer", layer).name] = case
         owners[layer.name if hasattr(layer, "name") else layer.layer.name] = case
-        parts = [layers.Flatten()(keras.ops.cast(part, "float32")) for part in keras.tree.flatten(y)]
+        parts = [
+            layers.Flatten()(keras.ops.cast(part, "float32")) for part in keras.tree.flatten(y)
+        ]
         y = layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
         if not number:
             y = layers.Dense(4, "relu", name=f"after_{case.name}")(y)
@@ -318,7 +350,9 @@ def _model(cases: list[Case]) -> tuple[keras.Model, dict[str, Case]]:
 def layer_rows() -> list[Row]:
     """Try every layer of `keras.layers`."""
     cases = _cases()
-    rows = [row for kind in INPUTS for row in _groups([case for case in cases if case.inputs == kind])]
+    rows = [
+        row for kind in INPUTS for row in _groups([case for case in cases if case.inputs == kind])
+    ]
     known = {id(getattr(layers, case.name)) for case in cases}
     for name in sorted(dir(layers)):
         thing = getattr(layers, name)
@@ -344,7 +378,14 @@ def _groups(cases: list[Case]) -> list[Row]:
         if len(cases) == 1:
             outcome = WRONG if owners else NEEDS
             reason = "" if owners else "Keras makes no Functional model with it: "
-            return [Row("layers", cases[0].name, outcome, _short(f"{reason}{type(error).__name__}: {error}"))]
+            return [
+                Row(
+                    "layers",
+                    cases[0].name,
+                    outcome,
+                    _short(f"{reason}{type(error).__name__}: {error}"),
+                )
+            ]
         middle = len(cases) // 2
         return _groups(cases[:middle]) + _groups(cases[middle:])
 
@@ -379,9 +420,16 @@ def _row_of(case: Case, population: PopulationModel, differs: bool) -> Row:
         return Row("layers", case.name, EXACT if has_rule else LOOPED)
     random = registry._RULES.get(kind)
     if random is not None and random.rule.__module__ == noise.__name__:
-        return Row("layers", case.name, RANDOM, "each slot draws its own numbers: equal in distribution")
+        return Row(
+            "layers", case.name, RANDOM, "each slot draws its own numbers: equal in distribution"
+        )
     if _differs_from_itself(case):
-        return Row("layers", case.name, RANDOM, "the ordinary model with one seed differs from one time to the next")
+        return Row(
+            "layers",
+            case.name,
+            RANDOM,
+            "the ordinary model with one seed differs from one time to the next",
+        )
     return Row("layers", case.name, WRONG, "weights or loss differ")
 
 
@@ -415,7 +463,10 @@ def _both(
 def _one_by_one(
     model: keras.Model, compiled: Callable[[], dict[str, Any]], x: Any, y: Any
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Train the second candidate as a search does one by one: what the model is compiled with is made again for it."""
+    """Train the second candidate as a search does one by one.
+
+    What the model is compiled with is made again for it.
+    """
     model.compile(**compiled(), run_eagerly=EAGER)
     with isolated_seed(0):
         copy = with_activations(model, CANDIDATES[1])
@@ -443,14 +494,26 @@ def _targets() -> dict[str, tuple[Any, Any]]:
     return {
         "onehot": (lambda: layers.Dense(3, "softmax"), onehot),
         "sparse": (lambda: layers.Dense(3, "softmax"), classes),
-        "binary": (lambda: layers.Dense(1, "sigmoid"), (classes > 0).astype("float32").reshape(-1, 1)),
+        "binary": (
+            lambda: layers.Dense(1, "sigmoid"),
+            (classes > 0).astype("float32").reshape(-1, 1),
+        ),
         "signs": (lambda: layers.Dense(1, "tanh"), np.where(classes > 0, 1.0, -1.0).reshape(-1, 1)),
         "numbers": (lambda: layers.Dense(2), rng.normal(size=(_SAMPLES, 2)).astype("float32")),
-        "positive": (lambda: layers.Dense(2, "softplus"), rng.uniform(0.2, 2, size=(_SAMPLES, 2)).astype("float32")),
+        "positive": (
+            lambda: layers.Dense(2, "softplus"),
+            rng.uniform(0.2, 2, size=(_SAMPLES, 2)).astype("float32"),
+        ),
         "ranks": (lambda: layers.Dense(1), classes.reshape(-1, 1)),
         "points": (lambda: layers.UnitNormalization(), classes),
-        "sequence": (lambda: keras.Sequential([layers.Dense(4 * 4), layers.Reshape((4, 4))]), series + 1),
-        "integers": (lambda: _Rounded(layers.Dense(1, "sigmoid")), (classes > 0).astype("float32").reshape(-1, 1)),
+        "sequence": (
+            lambda: keras.Sequential([layers.Dense(4 * 4), layers.Reshape((4, 4))]),
+            series + 1,
+        ),
+        "integers": (
+            lambda: _Rounded(layers.Dense(1, "sigmoid")),
+            (classes > 0).astype("float32").reshape(-1, 1),
+        ),
     }
 
 
@@ -464,19 +527,33 @@ class _Rounded:
         return keras.ops.round(self.layer(x))
 
 
-# the kind of target of a loss or metric, where it is not a distribution over classes, and the arguments that it needs
+# the kind of target of a loss or metric, where it is not a distribution over classes, and the
+# arguments that it needs
 _TARGET_OF = {
     **dict.fromkeys(("SparseCategoricalCrossentropy", "SparseCategoricalAccuracy"), "sparse"),
-    **dict.fromkeys(("SparseTopKCategoricalAccuracy", "CategoricalGeneralizedCrossEntropy"), "sparse"),
-    **dict.fromkeys(("BinaryCrossentropy", "BinaryFocalCrossentropy", "BinaryAccuracy", "BinaryIoU", "AUC"), "binary"),
-    **dict.fromkeys(("FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives"), "binary"),
+    **dict.fromkeys(
+        ("SparseTopKCategoricalAccuracy", "CategoricalGeneralizedCrossEntropy"), "sparse"
+    ),
+    **dict.fromkeys(
+        ("BinaryCrossentropy", "BinaryFocalCrossentropy", "BinaryAccuracy", "BinaryIoU", "AUC"),
+        "binary",
+    ),
+    **dict.fromkeys(
+        ("FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives"), "binary"
+    ),
     **dict.fromkeys(("Precision", "Recall", "PrecisionAtRecall", "RecallAtPrecision"), "binary"),
     **dict.fromkeys(("SensitivityAtSpecificity", "SpecificityAtSensitivity"), "binary"),
     **dict.fromkeys(("Hinge", "SquaredHinge"), "signs"),
-    **dict.fromkeys(("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "LogCoshError"), "numbers"),
-    **dict.fromkeys(("RootMeanSquaredError", "R2Score", "CosineSimilarity", "PearsonCorrelation"), "numbers"),
+    **dict.fromkeys(
+        ("MeanSquaredError", "MeanAbsoluteError", "Huber", "LogCosh", "LogCoshError"), "numbers"
+    ),
+    **dict.fromkeys(
+        ("RootMeanSquaredError", "R2Score", "CosineSimilarity", "PearsonCorrelation"), "numbers"
+    ),
     **dict.fromkeys(("ConcordanceCorrelation",), "numbers"),
-    **dict.fromkeys(("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Poisson"), "positive"),
+    **dict.fromkeys(
+        ("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "Poisson"), "positive"
+    ),
     **dict.fromkeys(("Accuracy", "MeanIoU", "IoU"), "integers"),
     "Circle": "points",
     "CTC": "sequence",
@@ -494,7 +571,11 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "SparseTopKCategoricalAccuracy": {"k": 2},
     "TopKCategoricalAccuracy": {"k": 2},
 }
-_NO_METRICS = {"Metric": "its subclasses run", "Mean": "of values, not of labels", "Sum": "of values, not of labels"}
+_NO_METRICS = {
+    "Metric": "its subclasses run",
+    "Mean": "of values, not of labels",
+    "Sum": "of values, not of labels",
+}
 _NO_LOSSES = {"Loss": "its subclasses run"}
 _NO_NAMES = ("get", "serialize", "deserialize")
 
@@ -504,7 +585,12 @@ def _named(module: Any) -> Iterable[tuple[str, str]]:
     kinds = {_key(name): name for name in dir(module) if inspect.isclass(getattr(module, name))}
     for name in sorted(dir(module)):
         thing = getattr(module, name)
-        if not name.startswith("_") and callable(thing) and not inspect.isclass(thing) and name not in _NO_NAMES:
+        if (
+            not name.startswith("_")
+            and callable(thing)
+            and not inspect.isclass(thing)
+            and name not in _NO_NAMES
+        ):
             yield name, kinds.get(_key(name), name)
     for name in sorted(kinds.values()):
         yield name, name
@@ -531,7 +617,10 @@ def loss_rows() -> list[Row]:
     rows = []
     for name in sorted(dir(losses)):
         if inspect.isclass(getattr(losses, name)) and name not in _NO_LOSSES:
-            tried[name] = _TARGET_OF.get(name, "onehot"), getattr(losses, name)(**_ARGUMENTS.get(name, {}))
+            tried[name] = (
+                _TARGET_OF.get(name, "onehot"),
+                getattr(losses, name)(**_ARGUMENTS.get(name, {})),
+            )
     for name, kind in _named(losses):
         if kind not in _NO_LOSSES:
             unknown = _unknown(losses, name)
@@ -550,7 +639,10 @@ def metric_rows() -> list[Row]:
     for name in sorted(dir(metrics)):
         if inspect.isclass(getattr(metrics, name)) and name not in _NO_METRICS:
             target = _TARGET_OF.get(name, "onehot" if name != "MeanMetricWrapper" else "numbers")
-            tried[name] = target, getattr(metrics, name)(**_ARGUMENTS.get(name, {}), name=f"{_key(name)}_object")
+            tried[name] = (
+                target,
+                getattr(metrics, name)(**_ARGUMENTS.get(name, {}), name=f"{_key(name)}_object"),
+            )
     for name, kind in _named(metrics):
         if kind in _NO_METRICS:
             continue
@@ -569,7 +661,10 @@ def _judged(kind: str, tried: Mapping[str, tuple[str, Any]]) -> list[Row]:
     except Exception as error:
         if len(tried) == 1:
             outcome = REFUSED if isinstance(error, ModelError) else WRONG
-            return [Row(kind, name, outcome, _short(f"{type(error).__name__}: {error}")) for name in tried]
+            return [
+                Row(kind, name, outcome, _short(f"{type(error).__name__}: {error}"))
+                for name in tried
+            ]
         found = list(tried.items())
         middle = len(found) // 2
         return _judged(kind, dict(found[:middle])) + _judged(kind, dict(found[middle:]))
@@ -583,10 +678,16 @@ def _compared(kind: str, tried: Mapping[str, tuple[str, Any]]) -> list[Row]:
     outputs: dict[str, Any] = {}
     y: dict[str, Any] = {}
     given: dict[str, list[Any]] = {}
-    places: dict[str, tuple[str, str]] = {}  # by what is tried: its output, and its name in the logs
+    places: dict[
+        str, tuple[str, str]
+    ] = {}  # by what is tried: its output, and its name in the logs
     for label, (target, thing) in tried.items():
         said = _log_name(thing)
-        turn = sum(1 for output, name in places.values() if output.startswith(f"{target}_") and name == said)
+        turn = sum(
+            1
+            for output, name in places.values()
+            if output.startswith(f"{target}_") and name == said
+        )
         if kind == "losses":
             turn, said = len(places), "loss"
         output = f"{target}_{turn}"
@@ -600,7 +701,10 @@ def _compared(kind: str, tried: Mapping[str, tuple[str, Any]]) -> list[Row]:
 
     def compiled() -> dict[str, Any]:
         if kind == "losses":
-            return {"optimizer": optimizers.SGD(0.01), "loss": {**{k: v[0] for k, v in given.items()}, "beside": "mse"}}
+            return {
+                "optimizer": optimizers.SGD(0.01),
+                "loss": {**{k: v[0] for k, v in given.items()}, "beside": "mse"},
+            }
         fresh = {
             output: [thing if isinstance(thing, str) else _again(thing) for thing in things]
             for output, things in given.items()
@@ -612,7 +716,11 @@ def _compared(kind: str, tried: Mapping[str, tuple[str, Any]]) -> list[Row]:
     rows = []
     for label, (output, said) in places.items():
         key = f"{output}_{said}"
-        same = key in log and _close(logs[f"slots/{key}"][-1][1], log[key][-1]) and _close(copied[key], log[key])
+        same = (
+            key in log
+            and _close(logs[f"slots/{key}"][-1][1], log[key][-1])
+            and _close(copied[key], log[key])
+        )
         if kind == "metrics":
             directions = [_direction(one, output, said) for one in (population, copy, alone)]
             same = same and directions[0] == directions[1] == directions[2]
@@ -630,9 +738,16 @@ def _log_name(thing: Any) -> str:
 
 def _direction(model: keras.Model, output: str, name: str) -> Any:
     """What the metric of an output says is better."""
-    of_outputs = zip(model._compile_metrics.output_names, model._compile_metrics._flat_metrics, strict=True)
+    of_outputs = zip(
+        model._compile_metrics.output_names, model._compile_metrics._flat_metrics, strict=True
+    )
     found = [metrics_ for owner, metrics_ in of_outputs if owner == output]
-    return [getattr(metric, "_direction", None) for some in found for metric in some.metrics if metric.name == name]
+    return [
+        getattr(metric, "_direction", None)
+        for some in found
+        for metric in some.metrics
+        if metric.name == name
+    ]
 
 
 # options that every optimizer has, and that some have
@@ -661,7 +776,9 @@ def optimizer_rows() -> list[Row]:
     """Try every optimizer of `keras.optimizers` with each option, and each schedule."""
     rows = [Row("optimizers", "Optimizer", NEEDS, "its subclasses run")]
     if hasattr(optimizers, "OptimizerMap"):
-        rows.append(Row("optimizers", "OptimizerMap", NEEDS, "no optimizer: an argument of MultiOptimizer"))
+        rows.append(
+            Row("optimizers", "OptimizerMap", NEEDS, "no optimizer: an argument of MultiOptimizer")
+        )
     for name in sorted(dir(optimizers)):
         kind = getattr(optimizers, name)
         if not inspect.isclass(kind) or name in ("Optimizer", "OptimizerMap"):
@@ -682,11 +799,17 @@ def optimizer_rows() -> list[Row]:
         "CosineDecayRestarts": lambda: schedules.CosineDecayRestarts(0.05, 2),
         "ExponentialDecay": lambda: schedules.ExponentialDecay(0.05, 2, 0.5),
         "InverseTimeDecay": lambda: schedules.InverseTimeDecay(0.05, 2, 0.5),
-        "PiecewiseConstantDecay": lambda: schedules.PiecewiseConstantDecay([1, 3], [0.1, 0.05, 0.01]),
+        "PiecewiseConstantDecay": lambda: schedules.PiecewiseConstantDecay(
+            [1, 3], [0.1, 0.05, 0.01]
+        ),
         "PolynomialDecay": lambda: schedules.PolynomialDecay(0.05, 4),
     }.items():
-        rows.append(optimizer_row(f"SGD({name})", functools.partial(_scheduled, optimizers.SGD, make)))
-        rows.append(optimizer_row(f"Adam({name})", functools.partial(_scheduled, optimizers.Adam, make)))
+        rows.append(
+            optimizer_row(f"SGD({name})", functools.partial(_scheduled, optimizers.SGD, make))
+        )
+        rows.append(
+            optimizer_row(f"Adam({name})", functools.partial(_scheduled, optimizers.Adam, make))
+        )
     return rows
 
 
@@ -725,7 +848,9 @@ def optimizer_row(name: str, make: Callable[[], Any]) -> Row:
     try:
         optimizer = make()
     except Exception as error:
-        return Row("optimizers", name, NEEDS, _short(f"Keras refuses it: {type(error).__name__}: {error}"))
+        return Row(
+            "optimizers", name, NEEDS, _short(f"Keras refuses it: {type(error).__name__}: {error}")
+        )
     try:
         population.compile(optimizer, "mse", run_eagerly=True)
     except ModelError as error:
@@ -737,7 +862,9 @@ def optimizer_row(name: str, make: Callable[[], Any]) -> Row:
     pairs = [*zip(same.weights, alone.weights, strict=True)]
     pairs += zip(same.optimizer.variables, alone.optimizer.variables, strict=True)
     exact = all(_close(mine, theirs) for mine, theirs in pairs)
-    return Row("optimizers", name, EXACT if exact else WRONG, "" if exact else "weights or state differ")
+    return Row(
+        "optimizers", name, EXACT if exact else WRONG, "" if exact else "weights or state differ"
+    )
 
 
 TRIALS: dict[str, Callable[[], list[Row]]] = {
@@ -778,17 +905,24 @@ def page(rows: list[Row]) -> str:
         others = [row for row in of_kind if row.outcome in (REFUSED, NEEDS, WRONG)]
         if others:
             parts.append(f"| {kind} | | reason |\n|---|---|---|")
-            parts += [f"| `{row.name}` | {row.outcome} | {row.reason.replace('|', '/')} |" for row in others]
+            parts += [
+                f"| `{row.name}` | {row.outcome} | {row.reason.replace('|', '/')} |"
+                for row in others
+            ]
     return "\n".join(parts) + "\n"
 
 
 def main() -> None:
     """Print the page, or write it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", type=Path, help="the file to write the page to")
     parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS))
     chosen = parser.parse_args()
-    warnings.filterwarnings("ignore", "Gradients do not exist")  # behind layers that make whole numbers
+    warnings.filterwarnings(
+        "ignore", "Gradients do not exist"
+    )  # behind layers that make whole numbers
     rows = [row for kind in chosen.only for row in TRIALS[kind]()]
     text = page(rows)
     if chosen.write:

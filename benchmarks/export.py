@@ -2,10 +2,11 @@
 
     python -m benchmarks.export [--repeats 11] [--only mish] [--json FILE]
 
-Ours goes through `keras_acts.search.export`, the other through `keras.Model.export`; both are served by plain
-TensorFlow, LiteRT and ONNX Runtime (``pip install ".[clients]"``; what is missing is left out). Each number is the
-median over interleaved repeats of the ratio of two times measured one after the other: below 1, ours is faster. An
-activation alone is the hardest case; in a network its share is small. On a shared machine, run it twice.
+Ours goes through `keras_acts.search.export`, the other through `keras.Model.export`; both are
+served by plain TensorFlow, LiteRT and ONNX Runtime (``pip install ".[clients]"``; what is missing
+is left out). Each number is the median over interleaved repeats of the ratio of two times measured
+one after the other: below 1, ours is faster. An activation alone is the hardest case; in a network
+its share is small. On a shared machine, run it twice.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ def layers() -> dict[str, tuple[Callable[[], Any], Callable[[], Any]]]:
         "mish": (lambda: k.Activation(ka.Mish()), lambda: k.Activation("mish")),
         "trelu": (lambda: k.Activation(ka.TReLU(alpha=0.1, theta=0.5)), threshold),
         "trelu trained": (lambda: ka.layers.TReLU(alpha=0.1, theta=0.5), threshold),
-        "prelu": (ka.layers.PReLU, lambda: k.PReLU(alpha_initializer=keras.initializers.Constant(0.25))),
+        "prelu": (
+            ka.layers.PReLU,
+            lambda: k.PReLU(alpha_initializer=keras.initializers.Constant(0.25)),
+        ),
     }
 
 
@@ -61,14 +65,21 @@ def build(kind: str, name: str, layer: Callable[[], Any]) -> keras.Model:
     def activation() -> Any:
         made = layer()
         if isinstance(made, keras.layers.PReLU) and kind == "in a CNN":
-            made = keras.layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2])
+            made = keras.layers.PReLU(
+                alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2]
+            )
         return made
 
     keras.utils.set_random_seed(1)
     shape, _ = SHAPES[kind]
     parts = [keras.Input(shape, name="x")]
     if kind == "in a CNN":
-        parts += [keras.layers.Conv2D(16, 3), activation(), keras.layers.Conv2D(16, 3), activation()]
+        parts += [
+            keras.layers.Conv2D(16, 3),
+            activation(),
+            keras.layers.Conv2D(16, 3),
+            activation(),
+        ]
         parts += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(10)]
     else:
         parts += [activation()]
@@ -86,7 +97,9 @@ def litert_run(folder: Path, x: np.ndarray) -> Run:
     """Serve with LiteRT, one thread for each core."""
     from ai_edge_litert.interpreter import Interpreter
 
-    content = tf.lite.TFLiteConverter.from_saved_model(str(folder), signature_keys=["serving_default"]).convert()
+    content = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder), signature_keys=["serving_default"]
+    ).convert()
     interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
     runner = interpreter.get_signature_runner("serving_default")
     (name,) = interpreter.get_signature_list()["serving_default"]["inputs"]
@@ -98,7 +111,15 @@ def onnx_run(folder: Path, x: np.ndarray) -> Run:
     import onnxruntime
 
     file = folder.with_suffix(".onnx")
-    command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", str(folder), "--output", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "tf2onnx.convert",
+        "--saved-model",
+        str(folder),
+        "--output",
+        str(file),
+    ]
     subprocess.run(command, capture_output=True, check=True)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
@@ -125,7 +146,9 @@ def measure(ours: Run, theirs: Run, repeats: int) -> tuple[float, float]:
                 run()
             times[run] = (time.perf_counter() - start) / calls
         rows.append((times[ours], times[theirs]))
-    return 1e3 * statistics.median(row[0] for row in rows), statistics.median(row[0] / row[1] for row in rows)
+    return 1e3 * statistics.median(row[0] for row in rows), statistics.median(
+        row[0] / row[1] for row in rows
+    )
 
 
 def rows(only: list[str], repeats: int, scratch: Path) -> Iterator[dict[str, Any]]:
@@ -135,7 +158,9 @@ def rows(only: list[str], repeats: int, scratch: Path) -> Iterator[dict[str, Any
         for name, (ours, theirs) in layers().items():
             if only and not name.startswith(tuple(only)):
                 continue
-            folders = [scratch / f"{kind} {name} {whose}".replace(" ", "-") for whose in ("ours", "theirs")]
+            folders = [
+                scratch / f"{kind} {name} {whose}".replace(" ", "-") for whose in ("ours", "theirs")
+            ]
             export(build(kind, name, ours), folders[0])
             build(kind, name, theirs).export(folders[1], format="tf_saved_model", verbose=False)
             for runtime, make in RUNTIMES.items():
@@ -144,16 +169,29 @@ def rows(only: list[str], repeats: int, scratch: Path) -> Iterator[dict[str, Any
                 except ModuleNotFoundError as error:
                     print(f"{runtime} is left out: there is no {error.name}", file=sys.stderr)
                     continue
-                yield {"model": kind, "activation": name, "runtime": runtime, "ms": ms, "ratio": ratio}
+                yield {
+                    "model": kind,
+                    "activation": name,
+                    "runtime": runtime,
+                    "ms": ms,
+                    "ratio": ratio,
+                }
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--repeats", type=int, default=11, help="interleaved repeats, at least 7 (default: %(default)s)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="*", default=[], help="only the activations whose name starts so")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=11,
+        help="interleaved repeats, at least 7 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="only the activations whose name starts so"
+    )
     parser.add_argument("--json", help="write the measurements to this file too")
     arguments = parser.parse_args()
     if arguments.repeats < 7:
@@ -164,10 +202,18 @@ def main() -> None:
         found = list(rows(arguments.only, arguments.repeats, Path(scratch)))
     table = Table("model", "activation", "runtime", "ms", "ours / Keras'", box=MARKDOWN)
     for row in found:
-        table.add_row(row["model"], row["activation"], row["runtime"], f"{row['ms']:.3f}", f"{row['ratio']:.2f}")
+        table.add_row(
+            row["model"],
+            row["activation"],
+            row["runtime"],
+            f"{row['ms']:.3f}",
+            f"{row['ratio']:.2f}",
+        )
     console.print(table)
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps({"environment": environment(), "rows": found}, indent=2))
+        Path(arguments.json).write_text(
+            json.dumps({"environment": environment(), "rows": found}, indent=2)
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The least time that training a model can take here: its multiplications at the machine's own measured rate."""
+"""The least time that training a model can take here.
+
+Its multiplications at the machine's own measured rate.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from benchmarks.machine import compiled, wait
 def floor(model: keras.Model, samples: int) -> float:
     """Return the seconds that the multiplications of dense layers and convolutions take for so many samples.
 
-    A layer multiplies three times: for its output, for the gradient of its weights and, but for the first layer, for
-    that of its input.
+    A layer multiplies three times: for its output, for the gradient of its weights and, but for the
+    first layer, for that of its input.
     """
     seconds, first = 0.0, True
     for layer in model.layers:
@@ -29,7 +32,13 @@ def floor(model: keras.Model, samples: int) -> float:
             products = float(positions)
             for size in kernel:
                 products *= size
-            seconds += 2 * products * samples * (2 if first else 3) / rate(isinstance(layer, keras.layers.Conv2D))
+            seconds += (
+                2
+                * products
+                * samples
+                * (2 if first else 3)
+                / rate(isinstance(layer, keras.layers.Conv2D))
+            )
             first = False
     return seconds
 
@@ -39,7 +48,16 @@ def rate(convolution: bool) -> float:
     """Return the floating-point operations a second of a large matrix product or convolution in float32."""
     if convolution:
         x, kernel = random.normal((32, 32, 32, 64)), random.normal((3, 3, 64, 64))
-        return 2 * 32 * 32 * 32 * 9 * 64 * 64 / _seconds(lambda x, k: ops.conv(x, k, 1, "same"), x, kernel)
+        return (
+            2
+            * 32
+            * 32
+            * 32
+            * 9
+            * 64
+            * 64
+            / _seconds(lambda x, k: ops.conv(x, k, 1, "same"), x, kernel)
+        )
     matrix = random.normal((1024, 1024))
     return 2 * 1024**3 / _seconds(ops.matmul, matrix, matrix)
 

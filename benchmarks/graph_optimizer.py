@@ -2,8 +2,9 @@
 
     python -m benchmarks.graph_optimizer --mlp letters.csv letter --cnn optdigits.csv digit
 
-The tasks of `benchmarks.search`, 32 candidates: the seconds of a first fit of one epoch of 40 steps with validation,
-and the milliseconds of a step after it, with the optimizer and without, the median of interleaved repeats.
+The tasks of `benchmarks.search`, 32 candidates: the seconds of a first fit of one epoch of 40 steps
+with validation, and the milliseconds of a step after it, with the optimizer and without, the median
+of interleaved repeats.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ STEPS = 40
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--tasks", nargs="+", default=["default", "mlp", "cnn", "lstm"])
@@ -42,16 +45,28 @@ def main() -> None:
     population_module.unoptimized = lambda layers, optimizer: contextlib.nullcontext()  # type: ignore[assignment]
     console = Console()
     console.print(environment())
-    table = Table("task", "begun with", "without, s", "step with", "without, ms", "without / with", box=MARKDOWN)
+    table = Table(
+        "task",
+        "begun with",
+        "without, s",
+        "step with",
+        "without, ms",
+        "without / with",
+        box=MARKDOWN,
+    )
     for task in tasks(arguments):
         fit = {**task.fitted, "epochs": 1}
         samples = STEPS * fit["batch_size"]
         fit |= {"x": fit["x"][:samples], "y": fit["y"][:samples]}
         populations, begun, steps = [], [], ([], [])
-        PopulationModel(compiled(task.model()), ["relu", "mish"]).fit(**fit)  # what TensorFlow does once in a process
+        PopulationModel(compiled(task.model()), ["relu", "mish"]).fit(
+            **fit
+        )  # what TensorFlow does once in a process
         for off in (False, True):
             tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": off})
-            population = PopulationModel(compiled(task.model()), ActivationSpace().sample(32, seed=0))
+            population = PopulationModel(
+                compiled(task.model()), ActivationSpace().sample(32, seed=0)
+            )
             start = time.perf_counter()
             population.fit(**fit, validation_data=(fit["x"][:64], fit["y"][:64]))
             begun.append(time.perf_counter() - start)
@@ -63,7 +78,9 @@ def main() -> None:
                 population.fit(**fit)
                 steps[off].append((time.perf_counter() - start) / STEPS * 1000)
         ratio = np.median(np.divide(steps[1], steps[0]))
-        table.add_row(task.name, *(f"{v:.1f}" for v in (*begun, *np.median(steps, axis=1))), f"{ratio:.2f}")
+        table.add_row(
+            task.name, *(f"{v:.1f}" for v in (*begun, *np.median(steps, axis=1))), f"{ratio:.2f}"
+        )
     console.print(table)
 
 

@@ -37,7 +37,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return tf.function(function)
 
 
-def value_and_gradients(function: Callable[..., Any], arguments: tuple[Any, ...], dy: Any = None) -> tuple[Any, Any]:
+def value_and_gradients(
+    function: Callable[..., Any], arguments: tuple[Any, ...], dy: Any = None
+) -> tuple[Any, Any]:
     """Return the value and, for a gradient of it (by default the value), the gradients of the arguments."""
     if keras.backend.backend() == "jax":
         import jax

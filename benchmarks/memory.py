@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory --mlp letters.csv letter --cnn optdigits.csv digit [--slots 16 128]
 
-Each row trains two populations, one process each, for an epoch, and divides the difference of their peaks of memory
-(the process's resident set, so on a CPU) by the difference of their slots.
+Each row trains two populations, one process each, for an epoch, and divides the difference of their
+peaks of memory (the process's resident set, so on a CPU) by the difference of their slots.
 """
 
 from __future__ import annotations
@@ -34,7 +34,14 @@ def task(kind: str, csv: str, target: str, batch_size: int) -> Task:
     side = int(x.shape[1] ** 0.5)
     normalized = kind == "normalized"
     model = cnn(side, int(y.max()) + 1, normalized)
-    return Task("BatchNorm CNN" if normalized else "CNN", x.reshape(-1, side, side, 1), y, model, batch_size, 1)
+    return Task(
+        "BatchNorm CNN" if normalized else "CNN",
+        x.reshape(-1, side, side, 1),
+        y,
+        model,
+        batch_size,
+        1,
+    )
 
 
 def peak(pipe: Any, count: int, *of: Any) -> None:
@@ -43,7 +50,12 @@ def peak(pipe: Any, count: int, *of: Any) -> None:
     model = found.model()
     population = PopulationModel(model, ACTIVATIONS, seeds=count // len(ACTIVATIONS))
     compiled(population, steps_per_execution=STEPS).fit(**found.fitted)
-    pipe.send((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, bytes_per_slot(model, found.batch_size)))
+    pipe.send(
+        (
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            bytes_per_slot(model, found.batch_size),
+        )
+    )
 
 
 def measured(count: int, *of: Any) -> tuple[int, int]:
@@ -59,22 +71,41 @@ def measured(count: int, *of: Any) -> tuple[int, int]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"), help="data for the MLP")
-    parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"), help="square images for the CNNs")
-    parser.add_argument("--slots", nargs=2, type=int, default=[16, 128], help="multiples of 8 (default: %(default)s)")
+    parser.add_argument(
+        "--cnn", nargs=2, metavar=("CSV", "TARGET"), help="square images for the CNNs"
+    )
+    parser.add_argument(
+        "--slots",
+        nargs=2,
+        type=int,
+        default=[16, 128],
+        help="multiples of 8 (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     few, many = arguments.slots
     wanted = [("mlp", *arguments.mlp)] * bool(arguments.mlp)
     wanted += [(kind, *arguments.cnn) for kind in ("cnn", "normalized") if arguments.cnn]
-    table = Table("task", "batch", f"MB at {few} slots", f"MB at {many}", "MB a slot", "expected", box=MARKDOWN)
+    table = Table(
+        "task",
+        "batch",
+        f"MB at {few} slots",
+        f"MB at {many}",
+        "MB a slot",
+        "expected",
+        box=MARKDOWN,
+    )
     for kind, csv, target in wanted:
         for batch_size in (32, 512):
             of = (kind, csv, target, batch_size)
             (less, expected), (more, _) = measured(few, *of), measured(many, *of)
             each = (more - less) / (many - few)
             numbers = (
-                f"{value / 2**20:.{digits}f}" for value, digits in ((less, 0), (more, 0), (each, 2), (expected, 2))
+                f"{value / 2**20:.{digits}f}"
+                for value, digits in ((less, 0), (more, 0), (each, 2), (expected, 2))
             )
             table.add_row(task(*of).name, str(batch_size), *numbers)
     Console().print(environment(), table)

@@ -2,14 +2,15 @@
 
     python -m benchmarks.population --mlp letters.csv letter --cnn optdigits.csv digit [--repeats 3] [--plot growth.png]
 
-The features are all numbers of the .csv but the target. The same candidates, epochs and batch size, ``verbose=0``,
-against (a) KerasTuner's GridSearch as users write it, (b) the same with ``steps_per_execution`` tuned, (c) a plain loop
-of `fit`. The peers train one model after the other, so their time is measured at ``--peers`` models and scaled; ours is
-measured whole, building and tracing included. More than 8 slots are 8 activations with several seeds each.
+The features are all numbers of the .csv but the target. The same candidates, epochs and batch size,
+``verbose=0``, against (a) KerasTuner's GridSearch as users write it, (b) the same with
+``steps_per_execution`` tuned, (c) a plain loop of `fit`. The peers train one model after the other,
+so their time is measured at ``--peers`` models and scaled; ours is measured whole, building and
+tracing included. More than 8 slots are 8 activations with several seeds each.
 
-"in steps" is the share of the seconds that the steps take at their median speed; the rest is building, tracing,
-compiling and Keras. "floor" is the time of the model's multiplications alone at the machine's own measured rate
-(`benchmarks.floor`), "of floor" its share of the time in steps.
+"in steps" is the share of the seconds that the steps take at their median speed; the rest is
+building, tracing, compiling and Keras. "floor" is the time of the model's multiplications alone at
+the machine's own measured rate (`benchmarks.floor`), "of floor" its share of the time in steps.
 """
 
 from __future__ import annotations
@@ -41,7 +42,16 @@ from benchmarks.machine import environment
 from keras_acts.search import with_activations
 from keras_acts.search.population.model import PopulationModel
 
-ACTIVATIONS = ("relu", "mish", "tanh", "elu", "leaky_relu(alpha=0.1)", "trelu(theta=0.5)", "gelu", "silu")
+ACTIVATIONS = (
+    "relu",
+    "mish",
+    "tanh",
+    "elu",
+    "leaky_relu(alpha=0.1)",
+    "trelu(theta=0.5)",
+    "gelu",
+    "silu",
+)
 STEPS = 125
 
 
@@ -59,7 +69,13 @@ class Task:
     @property
     def fitted(self) -> dict[str, Any]:
         """The arguments of every `fit`."""
-        return {"x": self.x, "y": self.y, "batch_size": self.batch_size, "epochs": self.epochs, "verbose": 0}
+        return {
+            "x": self.x,
+            "y": self.y,
+            "batch_size": self.batch_size,
+            "epochs": self.epochs,
+            "verbose": 0,
+        }
 
 
 def mlp(features: int, classes: int) -> Callable[[], keras.Model]:
@@ -67,7 +83,9 @@ def mlp(features: int, classes: int) -> Callable[[], keras.Model]:
 
     def build() -> keras.Model:
         hidden = [keras.layers.Dense(64, activation="relu") for _ in range(2)]
-        return keras.Sequential([keras.Input((features,)), *hidden, keras.layers.Dense(classes, activation="softmax")])
+        return keras.Sequential(
+            [keras.Input((features,)), *hidden, keras.layers.Dense(classes, activation="softmax")]
+        )
 
     return build
 
@@ -79,7 +97,9 @@ def cnn(side: int, classes: int, normalized: bool) -> Callable[[], keras.Model]:
         layers = keras.layers
         model = keras.Sequential([keras.Input((side, side, 1))])
         for filters in (16, 32):
-            model.add(layers.Conv2D(filters, 3, padding="same", activation=None if normalized else "relu"))
+            model.add(
+                layers.Conv2D(filters, 3, padding="same", activation=None if normalized else "relu")
+            )
             if normalized:
                 model.add(layers.BatchNormalization())
                 model.add(layers.Activation("relu"))
@@ -117,7 +137,9 @@ class StepTimer(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Stop it."""
-        count = min(batch + 1, self.params["steps"]) - self.first  # Keras counts a block as if it were full
+        count = (
+            min(batch + 1, self.params["steps"]) - self.first
+        )  # Keras counts a block as if it were full
         self.seconds.append((time.perf_counter() - self.start) / count)
         self.steps += count
 
@@ -142,8 +164,12 @@ def population(task: Task, count: int, jit_compile: bool | str) -> tuple[float, 
     keras.backend.clear_session()
     timer = StepTimer()
     start = time.perf_counter()
-    made = PopulationModel(task.model(), ACTIVATIONS[:count], seeds=max(1, count // len(ACTIVATIONS)))
-    compiled(made, steps_per_execution=STEPS, jit_compile=jit_compile).fit(**task.fitted, callbacks=[timer])
+    made = PopulationModel(
+        task.model(), ACTIVATIONS[:count], seeds=max(1, count // len(ACTIVATIONS))
+    )
+    compiled(made, steps_per_execution=STEPS, jit_compile=jit_compile).fit(
+        **task.fitted, callbacks=[timer]
+    )
     return time.perf_counter() - start, timer.total
 
 
@@ -153,7 +179,9 @@ def tuner(task: Task, count: int, **options: Any) -> float:
     base = task.model()
 
     def build(hp: keras_tuner.HyperParameters) -> keras.Model:
-        return compiled(with_activations(base, hp.Choice("activation", list(ACTIVATIONS[:count]))), **options)
+        return compiled(
+            with_activations(base, hp.Choice("activation", list(ACTIVATIONS[:count]))), **options
+        )
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         search = keras_tuner.GridSearch(build, "loss", max_trials=count, directory=folder)
@@ -191,7 +219,10 @@ def tasks(arguments: argparse.Namespace) -> list[Task]:
     found = []
     if arguments.mlp:
         x, y = read(*arguments.mlp)
-        found += [Task(f"MLP, {e} epochs", x, y, mlp(x.shape[1], int(y.max()) + 1), 128, e) for e in arguments.epochs]
+        found += [
+            Task(f"MLP, {e} epochs", x, y, mlp(x.shape[1], int(y.max()) + 1), 128, e)
+            for e in arguments.epochs
+        ]
     if arguments.cnn:
         x, y = read(*arguments.cnn)
         side = int(x.shape[1] ** 0.5)
@@ -213,7 +244,9 @@ def draw(growth: dict[str, list[tuple[int, float, float]]], path: str) -> None:
         counts, seconds, theirs = zip(*rows, strict=True)
         (line,) = axes.plot(counts, seconds, "o-", label=f"{name}: population")
         axes.plot(counts, theirs, ":", color=line.get_color(), label=f"{name}: KerasTuner")
-    axes.set(xscale="log", yscale="log", xlabel="models", ylabel="seconds, building and tracing included")
+    axes.set(
+        xscale="log", yscale="log", xlabel="models", ylabel="seconds, building and tracing included"
+    )
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.grid(alpha=0.3)
@@ -223,18 +256,34 @@ def draw(growth: dict[str, list[tuple[int, float, float]]], path: str) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"), help="data for the MLP")
-    parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"), help="square images for the CNNs")
-    parser.add_argument("--slots", type=int, nargs="+", default=[1, 8, 32, 128], help="(default: %(default)s)")
+    parser.add_argument(
+        "--cnn", nargs=2, metavar=("CSV", "TARGET"), help="square images for the CNNs"
+    )
+    parser.add_argument(
+        "--slots", type=int, nargs="+", default=[1, 8, 32, 128], help="(default: %(default)s)"
+    )
     parser.add_argument("--epochs", type=int, nargs="+", default=[5], help="(default: %(default)s)")
-    parser.add_argument("--peers", type=int, default=4, help="models that the peers train (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="of everything (default: %(default)s)")
-    parser.add_argument("--jit", choices=("auto", "yes", "no"), default="auto", help="XLA for ours (default: auto)")
-    parser.add_argument("--plot", metavar="PNG", help="draw the seconds against the slots (needs matplotlib)")
+    parser.add_argument(
+        "--peers", type=int, default=4, help="models that the peers train (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="of everything (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jit", choices=("auto", "yes", "no"), default="auto", help="XLA for ours (default: auto)"
+    )
+    parser.add_argument(
+        "--plot", metavar="PNG", help="draw the seconds against the slots (needs matplotlib)"
+    )
     arguments = parser.parse_args()
     if arguments.peers > len(ACTIVATIONS) or any(n > 8 and n % 8 for n in arguments.slots):
-        parser.error("--slots must be at most 8 or multiples of 8 (activations x seeds), --peers at most 8")
+        parser.error(
+            "--slots must be at most 8 or multiples of 8 (activations x seeds), --peers at most 8"
+        )
     if not (arguments.mlp or arguments.cnn):
         parser.error("give --mlp or --cnn")
     console = Console(width=160)
@@ -242,12 +291,20 @@ def main() -> None:
         f"{environment()}; {arguments.repeats} repeats, peers measured at {arguments.peers} models and scaled"
     )
     jit = {"auto": "auto", "yes": True, "no": False}[arguments.jit]
-    columns = ("ms/model/epoch", *(f"x {peer}" for peer in PEERS), "in steps", "floor s", "of floor", "peak MB")
+    columns = (
+        "ms/model/epoch",
+        *(f"x {peer}" for peer in PEERS),
+        "in steps",
+        "floor s",
+        "of floor",
+        "peak MB",
+    )
     table = Table("task", "models", "seconds", *columns, box=MARKDOWN)
     growth: dict[str, list[tuple[int, float, float]]] = {}
     for task in tasks(arguments):
         times = {
-            name: statistics.median(peer(task, arguments.peers) for _ in range(arguments.repeats)) / arguments.peers
+            name: statistics.median(peer(task, arguments.peers) for _ in range(arguments.repeats))
+            / arguments.peers
             for name, peer in PEERS.items()
         }
         alone = floor(task.model(), len(task.x) * task.epochs)
@@ -256,12 +313,18 @@ def main() -> None:
             seconds, in_steps = found[len(found) // 2]
             ratios = (f"{times[name] * count / seconds:.1f}" for name in PEERS)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            shares = (f"{in_steps / seconds:.0%}", f"{alone * count:.1f}", f"{alone * count / in_steps:.0%}")
+            shares = (
+                f"{in_steps / seconds:.0%}",
+                f"{alone * count:.1f}",
+                f"{alone * count / in_steps:.0%}",
+            )
             each = f"{1e3 * seconds / count / task.epochs:.1f}"
             row = (task.name, str(count), f"{seconds:.1f}", each, *ratios, *shares, f"{peak:.0f}")
             console.print(*row, sep="  ")  # an hour's work, should it be interrupted
             table.add_row(*row)
-            growth.setdefault(task.name, []).append((count, seconds, times["a: KerasTuner"] * count))
+            growth.setdefault(task.name, []).append(
+                (count, seconds, times["a: KerasTuner"] * count)
+            )
     console.print(table)
     if arguments.plot:
         draw(growth, arguments.plot)

@@ -2,18 +2,21 @@
 
     python -m benchmarks.regret [--data FOLDER] [--tasks letters-mlp …] [--quick] [--live N]
 
-FOLDER holds letters.csv (UCI Letter Recognition, target `letter`) and optdigits.csv (UCI Optical Recognition, target
-`digit`, column `split`); without it only the regressions are measured: diabetes, which scikit-learn brings, and
-Friedman's first function (5,000 samples), which it makes.
+FOLDER holds letters.csv (UCI Letter Recognition, target `letter`) and optdigits.csv (UCI Optical
+Recognition, target `digit`, column `split`); without it only the regressions are measured:
+diabetes, which scikit-learn brings, and Friedman's first function (5,000 samples), which it makes.
 
-First the truth: every candidate of a grid is trained on many seeds, as populations, once (`benchmarks.regret_table`).
-Then each method searches that table, with its own code: what it asks to train is looked up, on a seed that it has not
-seen, and charged with the measured seconds of its way to train. Regret is the mean test score of the best candidate
-minus that of the one found. All methods have the same space, and each proposal is moved to the nearest candidate of
-the grid; the peers keep a trial's best epoch, as they do. The floor is the regret of the candidate whose validation
-score is best over all seeds: no method that only sees validation scores can be expected to do better.
+First the truth: every candidate of a grid is trained on many seeds, as populations, once
+(`benchmarks.regret_table`). Then each method searches that table, with its own code: what it asks
+to train is looked up, on a seed that it has not seen, and charged with the measured seconds of its
+way to train. Regret is the mean test score of the best candidate minus that of the one found. All
+methods have the same space, and each proposal is moved to the nearest candidate of the grid; the
+peers keep a trial's best epoch, as they do. The floor is the regret of the candidate whose
+validation score is best over all seeds: no method that only sees validation scores can be expected
+to do better.
 
-With `--live N` the product itself searches N times on each task, trained and timed, and what it finds is looked up.
+With `--live N` the product itself searches N times on each task, trained and timed, and what it
+finds is looked up.
 """
 
 from __future__ import annotations
@@ -61,7 +64,8 @@ class Replay:
         rng: of the search.
         epochs: trained so far.
         seconds: charged so far.
-        found: after each answer (epochs, seconds, index of the candidate that the method would return).
+        found: after each answer (epochs, seconds, index of the candidate that the method would
+            return).
     """
 
     truth: Truth
@@ -111,7 +115,9 @@ class Grid:
         if candidate not in self._known:
             apart = np.linalg.norm(self.shapes - shapes([candidate])[0], axis=1)
             same = np.array([c.name == candidate.name for c in self.index])
-            self._known[candidate] = int(np.argmin(np.where(same, apart, np.inf) if same.any() else apart))
+            self._known[candidate] = int(
+                np.argmin(np.where(same, apart, np.inf) if same.any() else apart)
+            )
         return self._known[candidate]
 
 
@@ -135,7 +141,9 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
             more = heat.epochs - done.get(next(iter(mine)), 0)
             cost = replay.truth.costs.population(len(mine), more)
             # a population that goes on as it is need not begin again
-            replay.seconds += cost - (replay.truth.costs.population(len(mine), 0) if before == mine else 0)
+            replay.seconds += cost - (
+                replay.truth.costs.population(len(mine), 0) if before == mine else 0
+            )
             replay.epochs += len(mine) * more
         done |= dict.fromkeys(wanted, heat.epochs)
         cohorts = [mine for _, mine in parts]
@@ -166,7 +174,10 @@ def tuned(oracle: Callable[[keras_tuner.Objective, int, int, int], keras_tuner.O
                 if trial.status != TrialStatus.RUNNING:
                     break
                 values = trial.hyperparameters.values
-                begin, end = values.get("tuner/initial_epoch", 0), values.get("tuner/epochs", replay.whole)
+                begin, end = (
+                    values.get("tuner/initial_epoch", 0),
+                    values.get("tuner/epochs", replay.whole),
+                )
                 parent = values.get("tuner/trial_id")
                 seeds[trial.trial_id] = seeds[parent] if parent in seeds else replay.fresh()
                 k = grid.nearest(SPACE.choose(trial.hyperparameters))
@@ -193,21 +204,31 @@ def bayesian_oracle(objective: Any, trials: int, epochs: int, seed: int) -> kera
 
 def hyperband_oracle(objective: Any, trials: int, epochs: int, seed: int) -> keras_tuner.Oracle:
     """Hyperband, repeated until the budget is used."""
-    return keras_tuner.oracles.HyperbandOracle(objective, max_epochs=epochs, hyperband_iterations=100, seed=seed)
+    return keras_tuner.oracles.HyperbandOracle(
+        objective, max_epochs=epochs, hyperband_iterations=100, seed=seed
+    )
 
 
 def tpe(replay: Replay, grid: Grid, budget: int) -> None:
     """Optuna's TPE with its median pruner."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = optuna.samplers.TPESampler(seed=int(replay.rng.integers(2**31)))
-    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner())
+    study = optuna.create_study(
+        direction="maximize", sampler=sampler, pruner=optuna.pruners.MedianPruner()
+    )
     start, epoch = replay.truth.costs.loop
     while replay.epochs < budget * replay.whole:
         trial = study.ask()
         entry = SPACE._entries[trial.suggest_categorical("act", list(SPACE.labels))]
-        values = [trial.suggest_float(f"{entry.name}.{name}", r.low, r.high, log=r.log) for name, r in entry.ranges]
+        values = [
+            trial.suggest_float(f"{entry.name}.{name}", r.low, r.high, log=r.log)
+            for name, r in entry.ranges
+        ]
         k = grid.nearest(entry.candidate(values))
-        scores, state = replay.run(k, replay.fresh(), replay.whole), optuna.trial.TrialState.COMPLETE
+        scores, state = (
+            replay.run(k, replay.fresh(), replay.whole),
+            optuna.trial.TrialState.COMPLETE,
+        )
         for end, score in enumerate(scores, start=1):
             if not np.isfinite(score):
                 state = optuna.trial.TrialState.FAIL
@@ -263,7 +284,10 @@ def live(truth: Truth, folder: Path | None, count: int, budget: int, seed: int) 
         )
         assert isinstance(found.best, Candidate)
         seconds.append(time.perf_counter() - start)
-        regrets.append((100 if task.maximize else 1) * float(truth.test.max() - truth.test[grid.nearest(found.best)]))
+        regrets.append(
+            (100 if task.maximize else 1)
+            * float(truth.test.max() - truth.test[grid.nearest(found.best)])
+        )
         keras.backend.clear_session()
     each = ", ".join(f"{value:.3g}" for value in regrets)
     whole = budget * task.epochs
@@ -289,20 +313,37 @@ def report(truth: Truth, count: int, budgets: Sequence[int]) -> Table:
     )
     start, epoch = truth.costs.tuner
     limits = [budget * (start + epoch * task.epochs) for budget in budgets]
-    columns = [f"{budget * task.epochs} epochs" for budget in budgets] + [f"{limit:.0f} s" for limit in limits]
-    table = Table("method", *columns, "seconds for the epochs", title=title, title_justify="left", box=MARKDOWN)
+    columns = [f"{budget * task.epochs} epochs" for budget in budgets] + [
+        f"{limit:.0f} s" for limit in limits
+    ]
+    table = Table(
+        "method",
+        *columns,
+        "seconds for the epochs",
+        title=title,
+        title_justify="left",
+        box=MARKDOWN,
+    )
     for name in METHODS:
         # a race is planned for its budget; the others only go on
-        plans = {b: searches_of(truth, name, count, b) for b in ((*budgets, 2 * budgets[-1]) if name == RACE else ())}
+        plans = {
+            b: searches_of(truth, name, count, b)
+            for b in ((*budgets, 2 * budgets[-1]) if name == RACE else ())
+        }
         whole = [] if plans else searches_of(truth, name, count, budgets[-1])
         cells, used = [], []
         for budget in budgets:
             found = plans.get(budget, whole)
             cells.append(_cell([scale * regret(r, epochs=budget * task.epochs) for r in found]))
-            spent = [max((s for e, s, _ in r.found if e <= budget * task.epochs), default=0.0) for r in found]
+            spent = [
+                max((s for e, s, _ in r.found if e <= budget * task.epochs), default=0.0)
+                for r in found
+            ]
             used.append(f"{np.mean(spent):.0f}")
         for limit in limits:
-            fitting = [b for b, found in plans.items() if np.mean([r.seconds for r in found]) <= limit]
+            fitting = [
+                b for b, found in plans.items() if np.mean([r.seconds for r in found]) <= limit
+            ]
             found = plans[max(fitting, default=budgets[0])] if plans else whole
             cells.append(_cell([scale * regret(r, seconds=limit) for r in found]))
         table.add_row(name, *cells, " / ".join(used))
@@ -316,18 +357,38 @@ def _cell(values: Sequence[float]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="the folder of letters.csv and optdigits.csv")
     names = [task.name for task in TASKS]
-    parser.add_argument("--tasks", nargs="+", choices=names, default=names, help="which (default: all)")
-    parser.add_argument("--quick", action="store_true", help="a small table: 3 points a range, 8 seeds")
-    parser.add_argument("--points", type=int, default=5, help="of each range (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=16, help="of every candidate (default: %(default)s)")
-    parser.add_argument("--top-seeds", type=int, default=0, help="of the best ten (default: as the others)")
-    parser.add_argument("--searches", type=int, default=50, help="of each method (default: %(default)s)")
-    parser.add_argument("--live", type=int, default=0, help="real searches of each task (default: %(default)s)")
-    parser.add_argument("--live-seed", type=int, default=7919, help="of the first of them (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="keeps the table (default: %(default)s)")
+    parser.add_argument(
+        "--tasks", nargs="+", choices=names, default=names, help="which (default: all)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a small table: 3 points a range, 8 seeds"
+    )
+    parser.add_argument(
+        "--points", type=int, default=5, help="of each range (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=16, help="of every candidate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--top-seeds", type=int, default=0, help="of the best ten (default: as the others)"
+    )
+    parser.add_argument(
+        "--searches", type=int, default=50, help="of each method (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--live", type=int, default=0, help="real searches of each task (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--live-seed", type=int, default=7919, help="of the first of them (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), help="keeps the table (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
     console = Console(width=140, highlight=False)
@@ -336,7 +397,12 @@ def main() -> None:
         if task.data.endswith(".csv") and arguments.data is None:
             console.print(f"{task.name}: left out, --data is not given")
             continue
-        options = {"points": points, "seeds": seeds, "top_seeds": arguments.top_seeds, "cache": arguments.cache}
+        options = {
+            "points": points,
+            "seeds": seeds,
+            "top_seeds": arguments.top_seeds,
+            "cache": arguments.cache,
+        }
         truth = load_or_train(task, arguments.data, **options)
         console.print(truth.about, soft_wrap=True)
         with warnings.catch_warnings():

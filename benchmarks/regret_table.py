@@ -1,6 +1,9 @@
-"""The ground truth of `benchmarks.regret`: every candidate of a grid on many seeds, trained as populations, once.
+"""The ground truth of `benchmarks.regret`.
 
-Each seed is a file of its own in the user's cache: an interrupted run goes on, and a run with more seeds adds them.
+Every candidate of a grid on many seeds, trained as populations, once.
+
+Each seed is a file of its own in the user's cache: an interrupted run goes on, and a run with more
+seeds adds them.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ class Task:
 
     Attributes:
         name: what it is called.
-        data: a file of the folder given by --data, bundled data, or what scikit-learn's generators make.
+        data: a file of the folder given by --data, bundled data, or what scikit-learn's generators
+            make.
         target: the column of the file that is predicted.
         model: of `keras-acts search`.
         epochs: of a whole training.
@@ -93,9 +97,14 @@ class Costs:
     epoch: tuple[float, ...]
 
     def population(self, slots: int, epochs: int) -> float:
-        """Return the seconds of a population: interpolated, and beyond the largest measured one in proportion."""
+        """Return the seconds of a population.
+
+        Interpolated, and beyond the largest measured one in proportion.
+        """
         above = max(1.0, slots / self.slots[-1])
-        start, epoch = (float(np.interp(slots, self.slots, known)) * above for known in (self.start, self.epoch))
+        start, epoch = (
+            float(np.interp(slots, self.slots, known)) * above for known in (self.start, self.epoch)
+        )
         return start + epochs * epoch
 
 
@@ -107,7 +116,8 @@ class Truth:
         task: what was trained.
         candidates: K, the baseline first.
         validation: (S, E, K), higher is better; nan where it diverged.
-        test: (K,), the mean test score, higher is better, of more seeds for the best; -inf where one diverged.
+        test: (K,), the mean test score, higher is better, of more seeds for the best; -inf where
+            one diverged.
         error: (K,), its standard error.
         costs: what each way to train costs.
         about: in words.
@@ -123,7 +133,10 @@ class Truth:
 
 
 def grid(points: int) -> tuple[Candidate, ...]:
-    """Return the candidates: the baseline first, every activation's start, then `points` of each range."""
+    """Return the candidates.
+
+    The baseline first, every activation's start, then `points` of each range.
+    """
     space = ActivationSpace().with_baseline()
     return tuple(dict.fromkeys([*space.grid(1), *space.grid(points)]))
 
@@ -137,14 +150,21 @@ def prepared(task: Task, folder: Path | None) -> tuple[keras.Model, datasets.Par
     source = task.data
     if source.endswith(".csv"):
         if folder is None or not (folder / source).is_file():
-            raise FileNotFoundError(f"--data must be a folder that holds {source}. Received: {folder}")
+            raise FileNotFoundError(
+                f"--data must be a folder that holds {source}. Received: {folder}"
+            )
         source = str(folder / source)
     if source == "friedman1":
         x, y = make_friedman1(5000, noise=1.0, random_state=0)
         dataset = datasets.Dataset(source, x.astype("float32"), y.astype("float32"), classes=())
     elif task.model == "cnn":
         rows = pandas.read_csv(source)
-        pixels = rows.drop(columns=task.target).select_dtypes("number").to_numpy("float32").reshape(-1, 8, 8, 1)
+        pixels = (
+            rows.drop(columns=task.target)
+            .select_dtypes("number")
+            .to_numpy("float32")
+            .reshape(-1, 8, 8, 1)
+        )
         with tempfile.TemporaryDirectory() as scratch:
             np.savez(Path(scratch, "images.npz"), x=pixels, y=rows[task.target].to_numpy())
             dataset = datasets.load(str(Path(scratch, "images.npz")))
@@ -154,7 +174,9 @@ def prepared(task: Task, folder: Path | None) -> tuple[keras.Model, datasets.Par
     return models.build(task.model, dataset, parts, 0), parts
 
 
-def load_or_train(task: Task, folder: Path | None, *, points: int, seeds: int, top_seeds: int, cache: Path) -> Truth:
+def load_or_train(
+    task: Task, folder: Path | None, *, points: int, seeds: int, top_seeds: int, cache: Path
+) -> Truth:
     """Return what is known about a task from the cache, and train what it lacks."""
     model, parts = prepared(task, folder)
     candidates = grid(points)
@@ -171,7 +193,9 @@ def load_or_train(task: Task, folder: Path | None, *, points: int, seeds: int, t
         f"{'/'.join(str(len(p[0])) for p in (parts.train, parts.validation, parts.test))} samples, {seeds} seeds, "
         f"{max(seeds, top_seeds)} for the best {TOP}; loaded or trained in {time.perf_counter() - begun:.0f} s"
     )
-    return Truth(task, candidates, validation, np.nan_to_num(mean, nan=-np.inf), error, costs, about)
+    return Truth(
+        task, candidates, validation, np.nan_to_num(mean, nan=-np.inf), error, costs, about
+    )
 
 
 def _fit(task: Task, parts: datasets.Parts) -> dict[str, Any]:
@@ -185,15 +209,25 @@ def _fit(task: Task, parts: datasets.Parts) -> dict[str, Any]:
 
 
 def _fingerprint(task: Task, parts: datasets.Parts, *more: Any) -> str:
-    data = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in (*parts.train, *parts.test))).hexdigest()
+    data = hashlib.sha256(
+        b"".join(np.ascontiguousarray(a).tobytes() for a in (*parts.train, *parts.test))
+    ).hexdigest()
     settings = [asdict(task), data, keras.__version__, tf.__version__, *more]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
 
 def _runs(
-    task: Task, model: keras.Model, parts: datasets.Parts, candidates: Sequence[Candidate], seeds: int, cache: Path
+    task: Task,
+    model: keras.Model,
+    parts: datasets.Parts,
+    candidates: Sequence[Candidate],
+    seeds: int,
+    cache: Path,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The validation scores, (S, E, K), and test scores, (S, K), higher is better; nan where a run diverged."""
+    """The validation scores, (S, E, K), and test scores, (S, K), higher is better.
+
+    Nan where a run diverged.
+    """
     place = cache / f"regret-{task.name}-{_fingerprint(task, parts, [str(c) for c in candidates])}"
     place.mkdir(parents=True, exist_ok=True)
     files = [place / f"{index}.npz" for index in range(seeds)]
@@ -206,19 +240,32 @@ def _runs(
         (found,) = trainer.test([trained.weights], parts.test)
         partial = file.with_suffix(f".{os.getpid()}.partial.npz")
         validation = np.where(trained.diverged, np.nan, trained.history[f"val_{task.metric}"])
-        np.savez(partial, validation=validation, test=np.where(trained.diverged, np.nan, found[task.metric]))
+        np.savez(
+            partial,
+            validation=validation,
+            test=np.where(trained.diverged, np.nan, found[task.metric]),
+        )
         os.replace(partial, file)
         print(f"{task.name}: seed {index + 1} of {seeds}, {len(candidates)} candidates", flush=True)
     loaded = [np.load(file) for file in files]
-    return tuple(task.sign * np.stack([one[part] for one in loaded]) for part in ("validation", "test"))  # type: ignore[return-value]
+    return tuple(
+        task.sign * np.stack([one[part] for one in loaded]) for part in ("validation", "test")
+    )  # type: ignore[return-value]
 
 
 def _costs(task: Task, model: keras.Model, parts: datasets.Parts, cache: Path) -> Costs:
     file = cache / f"regret-costs-{task.name}-{_fingerprint(task, parts, _SLOTS)}.json"
     if not file.is_file():
-        measured = {"tuner": _line(_tuner, task, model, parts), "loop": _line(_loop, task, model, parts)}
+        measured = {
+            "tuner": _line(_tuner, task, model, parts),
+            "loop": _line(_loop, task, model, parts),
+        }
         lines = [_population(task, model, parts, slots) for slots in _SLOTS]
-        measured |= {"slots": _SLOTS, "start": [a for a, _ in lines], "epoch": [b for _, b in lines]}
+        measured |= {
+            "slots": _SLOTS,
+            "start": [a for a, _ in lines],
+            "epoch": [b for _, b in lines],
+        }
         file.write_text(json.dumps(measured), encoding="utf-8")
         print(f"{task.name}: {json.dumps(measured)}", flush=True)
     known = json.loads(file.read_text(encoding="utf-8"))
@@ -235,7 +282,9 @@ def _line(run: Any, task: Task, model: keras.Model, parts: datasets.Parts) -> tu
 def _tuner(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int) -> float:
     objective = keras_tuner.Objective(f"val_{task.metric}", "max" if task.maximize else "min")
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
-        tuner = keras_tuner.RandomSearch(ActivationHyperModel(model), objective, max_trials=2, directory=scratch)
+        tuner = keras_tuner.RandomSearch(
+            ActivationHyperModel(model), objective, max_trials=2, directory=scratch
+        )
         start = time.perf_counter()
         tuner.search(**{**_fit(task, parts), "epochs": epochs}, verbose=0)
         return (time.perf_counter() - start) / 2
@@ -247,7 +296,9 @@ def _loop(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int) ->
     return time.perf_counter() - start
 
 
-def _population(task: Task, model: keras.Model, parts: datasets.Parts, slots: int) -> tuple[float, float]:
+def _population(
+    task: Task, model: keras.Model, parts: datasets.Parts, slots: int
+) -> tuple[float, float]:
     start = time.perf_counter()
     chosen = grid(3)
     trainer = PopulationTrainer(model, (chosen * (slots // len(chosen) + 1))[:slots])

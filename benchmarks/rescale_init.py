@@ -2,8 +2,9 @@
 
     python -m benchmarks.rescale_init [--depths 3 16] [--seeds 5] [--epochs 5] [--only relu mish]
 
-A pair has the same seed and batches. "size" is the mean square of the last hidden values before training, where about 1
-means that nothing vanishes or explodes on the way; the accuracy is that on a third of the digits, after training.
+A pair has the same seed and batches. "size" is the mean square of the last hidden values before
+training, where about 1 means that nothing vanishes or explodes on the way; the accuracy is that on
+a third of the digits, after training.
 """
 
 from __future__ import annotations
@@ -30,19 +31,34 @@ UNITS = 64
 
 def network(depth: int) -> keras.Model:
     """Return an MLP without normalization, which would set the size of the values by itself."""
-    hidden = [keras.layers.Dense(UNITS, activation="relu", name=f"hidden{index}") for index in range(depth)]
+    hidden = [
+        keras.layers.Dense(UNITS, activation="relu", name=f"hidden{index}")
+        for index in range(depth)
+    ]
     model = keras.Sequential(
-        [keras.Input((UNITS,)), *hidden, keras.layers.Dense(10, activation="softmax", name="output")]
+        [
+            keras.Input((UNITS,)),
+            *hidden,
+            keras.layers.Dense(10, activation="softmax", name="output"),
+        ]
     )
-    model.compile(keras.optimizers.SGD(0.02, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(0.02, momentum=0.9),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
     return model
 
 
-def measure(model: keras.Model, activation: str, rescale: bool, seed: int, epochs: int) -> tuple[float, float]:
+def measure(
+    model: keras.Model, activation: str, rescale: bool, seed: int, epochs: int
+) -> tuple[float, float]:
     """Return the size before training and the accuracy after it."""
     x, y = load_digits(return_X_y=True)
     x = ((x - x.mean()) / x.std()).astype("float32")
-    train_x, test_x, train_y, test_y = train_test_split(x, y, test_size=1 / 3, random_state=0, stratify=y)
+    train_x, test_x, train_y, test_y = train_test_split(
+        x, y, test_size=1 / 3, random_state=0, stratify=y
+    )
     with isolated_seed(seed):
         candidate = with_activations(model, activation, rescale_init=rescale)
         features = keras.Model(candidate.inputs[0], candidate.layers[-2].output)
@@ -60,14 +76,25 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=ACTIVATIONS)
     arguments = parser.parse_args()
     table = Table(box=MARKDOWN)
-    for name in ("hidden layers", "activation", "size", "size, rescaled", "accuracy", "rescaled", "difference"):
+    for name in (
+        "hidden layers",
+        "activation",
+        "size",
+        "size, rescaled",
+        "accuracy",
+        "rescaled",
+        "difference",
+    ):
         table.add_column(name, justify="left" if name == "activation" else "right")
     for depth in arguments.depths:
         model = network(depth)
         for activation in arguments.only:
             found = np.array(
                 [
-                    [measure(model, activation, rescale, seed, arguments.epochs) for rescale in (False, True)]
+                    [
+                        measure(model, activation, rescale, seed, arguments.epochs)
+                        for rescale in (False, True)
+                    ]
                     for seed in range(arguments.seeds)
                 ]
             )
@@ -79,7 +106,9 @@ def main() -> None:
                 f"{(rescaled - plain).mean():+.3f} ± {spread:.3f}",
             )
     Console(width=120).print(table)
-    print(f"{arguments.seeds} seeds, {arguments.epochs} epochs; ± is the standard deviation over the seeds.")
+    print(
+        f"{arguments.seeds} seeds, {arguments.epochs} epochs; ± is the standard deviation over the seeds."
+    )
 
 
 if __name__ == "__main__":

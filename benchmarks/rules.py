@@ -1,10 +1,12 @@
-"""Each rule of a population against the loop over its slots: one step forward and backward, in one process.
+"""Each rule of a population against the loop over its slots.
+
+One step forward and backward, in one process.
 
     python -m benchmarks.rules [--slots 8 32] [--only Conv1D Depthwise] [--repeats 15]
 
-A model is a layer with a searched activation, the layer measured, and a dense one, on batches of 32. A row shows the
-milliseconds of a step with the layer's rule, slot after slot, and their ratio, and the seconds of the first step,
-which is traced. For JAX set KERAS_BACKEND.
+A model is a layer with a searched activation, the layer measured, and a dense one, on batches of
+32. A row shows the milliseconds of a step with the layer's rule, slot after slot, and their ratio,
+and the seconds of the first step, which is traced. For JAX set KERAS_BACKEND.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ IMAGE, VOLUME, SERIES, TOKENS = (8, 8, 16), (4, 4, 4, 8), (64, 8), (16, 32)
 # by name: the shape of a sample, and the layer
 CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
     "Conv1D": (SERIES, lambda: layers.Conv1D(16, 3)),
-    "Conv1D causal, dilated": (SERIES, lambda: layers.Conv1D(16, 3, padding="causal", dilation_rate=2)),
+    "Conv1D causal, dilated": (
+        SERIES,
+        lambda: layers.Conv1D(16, 3, padding="causal", dilation_rate=2),
+    ),
     "Conv2D": (IMAGE, lambda: layers.Conv2D(16, 3)),
     "Conv2D dilated": (IMAGE, lambda: layers.Conv2D(16, 3, dilation_rate=2)),
     "Conv3D": (VOLUME, lambda: layers.Conv3D(8, 2)),
@@ -46,7 +51,10 @@ CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
     "SeparableConv1D": (SERIES, lambda: layers.SeparableConv1D(16, 3)),
     "SeparableConv2D": (IMAGE, lambda: layers.SeparableConv2D(16, 3)),
     "Dense": (TOKENS, lambda: layers.Dense(32)),
-    "EinsumDense": (TOKENS, lambda: layers.EinsumDense("abc,cde->abde", (16, 4, 8), bias_axes="de")),
+    "EinsumDense": (
+        TOKENS,
+        lambda: layers.EinsumDense("abc,cde->abde", (16, 4, 8), bias_axes="de"),
+    ),
     "LSTM": (TOKENS, lambda: layers.LSTM(32, return_sequences=True)),
     "GRU": (TOKENS, lambda: layers.GRU(32, return_sequences=True)),
     "SimpleRNN": (TOKENS, lambda: layers.SimpleRNN(32, return_sequences=True)),
@@ -73,20 +81,31 @@ def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
     """Return what trains a population on one batch; the model ends with the layer."""
     rank = len(shape) - 1
     before = getattr(layers, f"Conv{rank}D") if shape in (IMAGE, VOLUME, SERIES) else layers.Dense
-    arguments = {"filters": shape[-1], "kernel_size": 1} if before is not layers.Dense else {"units": shape[-1]}
+    arguments = (
+        {"filters": shape[-1], "kernel_size": 1}
+        if before is not layers.Dense
+        else {"units": shape[-1]}
+    )
     made = layer()
     x = keras.Input(shape)
     h = before(**arguments, activation="relu")(x)
     h = made(h, h) if isinstance(made, layers.MultiHeadAttention) else made(h)
     model = keras.Model(x, layers.Dense(1)(layers.Flatten()(h)))
     population = PopulationModel(model, ["relu", "tanh"], seeds=slots // 2)
-    population.compile("sgd", "mse", jit_compile="auto" if keras.backend.backend() == "jax" else False)
+    population.compile(
+        "sgd", "mse", jit_compile="auto" if keras.backend.backend() == "jax" else False
+    )
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(32, *shape)).astype("float32"), rng.normal(size=(32, 1)).astype("float32")
+    x, y = (
+        rng.normal(size=(32, *shape)).astype("float32"),
+        rng.normal(size=(32, 1)).astype("float32"),
+    )
     return lambda: population.train_on_batch(x, y)
 
 
-def measured(shape: tuple[int, ...], layer: Layer, slots: int, repeats: int) -> tuple[list[float], list[float]]:
+def measured(
+    shape: tuple[int, ...], layer: Layer, slots: int, repeats: int
+) -> tuple[list[float], list[float]]:
     """Return the seconds of the steps with the rule and slot after slot, which take turns."""
     keras.backend.clear_session()
     kind = type(layer())
@@ -107,19 +126,31 @@ def measured(shape: tuple[int, ...], layer: Layer, slots: int, repeats: int) -> 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slots", type=int, nargs="+", default=[8, 32], help="even (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", default=[""], help="the rows whose names begin with one of these")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--slots", type=int, nargs="+", default=[8, 32], help="even (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="the rows whose names begin with one of these"
+    )
     parser.add_argument("--repeats", type=int, default=15, help="of a step (default: %(default)s)")
     arguments = parser.parse_args()
-    table = Table("layer", "slots", "ms, rule", "ms, loop", "times faster", "first: s, rule", "s, loop")
+    table = Table(
+        "layer", "slots", "ms, rule", "ms, loop", "times faster", "first: s, rule", "s, loop"
+    )
     for name, (shape, layer) in CASES.items():
         if name.startswith(tuple(arguments.only)):
             for slots in arguments.slots:
                 times = measured(shape, layer, slots, arguments.repeats)
-                rule, loop = (1e3 * statistics.median(found[2:]) for found in times)  # the first two are for warming up
+                rule, loop = (
+                    1e3 * statistics.median(found[2:]) for found in times
+                )  # the first two are for warming up
                 first = (f"{found[0]:.1f}" for found in times)
-                table.add_row(name, str(slots), f"{rule:.1f}", f"{loop:.1f}", f"{loop / rule:.1f}", *first)
+                table.add_row(
+                    name, str(slots), f"{rule:.1f}", f"{loop:.1f}", f"{loop / rule:.1f}", *first
+                )
     Console(width=120).print(table)
 
 

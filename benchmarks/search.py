@@ -2,14 +2,15 @@
 
     python -m benchmarks.search --mlp letters.csv letter --cnn optdigits.csv digit [--trials 32] [--tasks mlp cnn ...]
 
-Tasks: ``default``, the search of ``keras-acts search`` on its bundled digits without verdict and export; ``mlp``, an
-MLP 64-64 on ``--mlp``; ``cnn``, that CNN on ``--cnn``; ``lstm``, an LSTM on sequences; ``frozen``,
-a frozen MobileNetV2 (no weights are downloaded) with a trained head.
+Tasks: ``default``, the search of ``keras-acts search`` on its bundled digits without verdict and
+export; ``mlp``, an MLP 64-64 on ``--mlp``; ``cnn``, that CNN on ``--cnn``; ``lstm``, an LSTM on
+sequences; ``frozen``, a frozen MobileNetV2 (no weights are downloaded) with a trained head.
 
-Ours is `ActivationTuner` as users call it, the peer `keras_tuner.RandomSearch` with the same hypermodel, data, epochs
-and batch size. The peer trains one trial after the other, so it is measured at ``--peers`` trials and scaled, its best
-model loaded once. "in steps" is the share of our seconds that the training steps take at their median speed, "warm" the
-same from the end of the first epoch to that of the last, validation and checkpoints in memory included.
+Ours is `ActivationTuner` as users call it, the peer `keras_tuner.RandomSearch` with the same
+hypermodel, data, epochs and batch size. The peer trains one trial after the other, so it is
+measured at ``--peers`` trials and scaled, its best model loaded once. "in steps" is the share of
+our seconds that the training steps take at their median speed, "warm" the same from the end of the
+first epoch to that of the last, validation and checkpoints in memory included.
 """
 
 from __future__ import annotations
@@ -41,13 +42,19 @@ from keras_acts_cli import models
 
 def lstm() -> keras.Model:
     """Return an LSTM whose cell and head have an activation each."""
-    layers = [keras.layers.LSTM(32), keras.layers.Dense(32, activation="relu"), keras.layers.Dense(4, "softmax")]
+    layers = [
+        keras.layers.LSTM(32),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(4, "softmax"),
+    ]
     return keras.Sequential([keras.Input((24, 6)), *layers])
 
 
 def frozen() -> keras.Model:
     """Return a frozen MobileNetV2 with a trained head."""
-    base = keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, include_top=False, weights=None, pooling="avg")
+    base = keras.applications.MobileNetV2(
+        (96, 96, 3), alpha=0.35, include_top=False, weights=None, pooling="avg"
+    )
     base.trainable = False
     head = [keras.layers.Dense(64, activation="relu"), keras.layers.Dense(5, activation="softmax")]
     return keras.Sequential([keras.Input((96, 96, 3)), base, *head])
@@ -79,7 +86,14 @@ def tasks(arguments: argparse.Namespace) -> Iterator[Task]:
     if "cnn" in wanted and arguments.cnn:
         x, y = read(*arguments.cnn)
         side = int(x.shape[1] ** 0.5)
-        yield Task("cnn", x.reshape(-1, side, side, 1), y, cnn(side, int(y.max()) + 1, normalized=False), 32, 10)
+        yield Task(
+            "cnn",
+            x.reshape(-1, side, side, 1),
+            y,
+            cnn(side, int(y.max()) + 1, normalized=False),
+            32,
+            10,
+        )
     if "lstm" in wanted:
         yield Task("lstm", *sequences(2000), lstm, 64, 3)
     if "frozen" in wanted:
@@ -104,7 +118,11 @@ def ours(task: Task, trials: int) -> tuple[float, float, float]:
             tuner.search(**task.fitted, validation_split=0.2)
             tuner.get_best_models()
             warm = np.sum([timer.warm for timer in timers], axis=0)
-            return time.perf_counter() - start, sum(timer.total for timer in timers), warm[1] / warm[0]
+            return (
+                time.perf_counter() - start,
+                sum(timer.total for timer in timers),
+                warm[1] / warm[0],
+            )
     finally:
         PopulationModel.fit = fit  # type: ignore[method-assign]
 
@@ -126,7 +144,9 @@ def plain(task: Task, trials: int, peers: int) -> float:
 
 def main() -> None:
     """Print a table of ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--tasks", nargs="+", default=["default", "mlp", "cnn", "lstm", "frozen"])
@@ -136,7 +156,9 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console()
     console.print(environment())
-    table = Table("task", "trials", "seconds", "KerasTuner", "times faster", "in steps", "warm", box=MARKDOWN)
+    table = Table(
+        "task", "trials", "seconds", "KerasTuner", "times faster", "in steps", "warm", box=MARKDOWN
+    )
     for task in tasks(arguments):
         found = [
             (*ours(task, arguments.trials), plain(task, arguments.trials, arguments.peers))
@@ -144,7 +166,13 @@ def main() -> None:
         ]
         times = np.median([peer / seconds for seconds, _, _, peer in found])
         seconds, steps, warm, peer = np.median(found, axis=0)
-        row = (f"{seconds:.1f}", f"{peer:.1f}", f"{times:.1f}", f"{steps / seconds:.0%}", f"{warm:.0%}")
+        row = (
+            f"{seconds:.1f}",
+            f"{peer:.1f}",
+            f"{times:.1f}",
+            f"{steps / seconds:.0%}",
+            f"{warm:.0%}",
+        )
         table.add_row(task.name, str(arguments.trials), *row)
         console.print(task.name, *row)
     console.print(table)

@@ -2,9 +2,10 @@
 
     python -m benchmarks.seeds [--at-once 1 2 4 8] [--only MLP] [--repeats 3]
 
-Four activations each, on random data. A row shows how many values the layers put out a slot and batch, which the
-verdict looks at (`keras_acts.search.population.trainers`), the seconds of building and tracing a population, and then
-those of a training of 5 epochs a seed, the start of its weights included (the median of the repeats).
+Four activations each, on random data. A row shows how many values the layers put out a slot and
+batch, which the verdict looks at (`keras_acts.search.population.trainers`), the seconds of building
+and tracing a population, and then those of a training of 5 epochs a seed, the start of its weights
+included (the median of the repeats).
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ def mlp(*sizes: int) -> list[keras.layers.Layer]:
 
 def cnn(filters: int) -> list[keras.layers.Layer]:
     """Return two convolutions with pooling, and a dense layer."""
-    blocks = [[layers.Conv2D(n, 3, activation="relu"), layers.MaxPooling2D()] for n in (filters, 2 * filters)]
+    blocks = [
+        [layers.Conv2D(n, 3, activation="relu"), layers.MaxPooling2D()]
+        for n in (filters, 2 * filters)
+    ]
     return [*blocks[0], *blocks[1], layers.Flatten(), *mlp(64)]
 
 
@@ -59,7 +63,9 @@ CASES = {
 def measure(name: str, at_once: Sequence[int], repeats: int, table: Table) -> None:
     """Add the rows of one model."""
     shape, hidden, batch, batches = CASES[name]
-    model = keras.Sequential([keras.Input(shape), *hidden(), layers.Dense(10, activation="softmax")])
+    model = keras.Sequential(
+        [keras.Input(shape), *hidden(), layers.Dense(10, activation="softmax")]
+    )
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch * batches, *shape)).astype("float32")
@@ -81,7 +87,9 @@ def measure(name: str, at_once: Sequence[int], repeats: int, table: Table) -> No
 
 def main() -> None:
     """Measure all that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--only", nargs="+", default=[""], help="parts of the names")
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,8 +1,11 @@
-"""A search for each layer of a CNN with six slots: seconds, what it chose, and the verdict on held-out data.
+"""A search for each layer of a CNN with six slots.
+
+Seconds, what it chose, and the verdict on held-out data.
 
     python -m benchmarks.slotwise optdigits.csv digit [--trials 20] [--epochs 6] [--seed 0]
 
-The .csv holds 64 pixels from 0 to 16 and the digit, as UCI's Optical Recognition of Handwritten Digits.
+The .csv holds 64 pixels from 0 to 16 and the digit, as UCI's Optical Recognition of Handwritten
+Digits.
 """
 
 from __future__ import annotations
@@ -24,26 +27,37 @@ def cnn() -> keras.Model:
     """Return the compiled model: four convolutions and two dense layers, hidden."""
     layers = [keras.Input((64,)), keras.layers.Rescaling(1 / 16), keras.layers.Reshape((8, 8, 1))]
     for index, channels in enumerate((8, 8, 16, 16), start=1):
-        layers.append(keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{index}"))
+        layers.append(
+            keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{index}")
+        )
         if index % 2 == 0:
             layers.append(keras.layers.MaxPooling2D())
     layers.append(keras.layers.Flatten())
     layers += [keras.layers.Dense(32, activation="relu", name=f"dense{index}") for index in (1, 2)]
     model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax", name="output")])
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 
 def main() -> None:
     """Search, and print the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("csv")
     parser.add_argument("target")
     for name, value in (("trials", 20), ("epochs", 6), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
     parts = datasets.load(options.csv, options.target, "classes").split(options.seed)
-    budget = {"trials": options.trials, "epochs": options.epochs, "seed": options.seed, "batch_size": 64}
+    budget = {
+        "trials": options.trials,
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "batch_size": 64,
+    }
     begun = time.perf_counter()
     result = search_activations(
         cnn(),
@@ -55,7 +69,9 @@ def main() -> None:
     )
     print(result)
     runs = sum((trial.epochs or 0) * (trial.seeds or 0) for trial in result.trials)
-    print(f"{time.perf_counter() - begun:.0f} s with the verdict; {runs} epochs or more before it. {environment()}")
+    print(
+        f"{time.perf_counter() - begun:.0f} s with the verdict; {runs} epochs or more before it. {environment()}"
+    )
 
 
 if __name__ == "__main__":

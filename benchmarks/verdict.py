@@ -1,12 +1,15 @@
-"""How often the verdict errs: null, power and coverage, by resampling a bank of real runs, and ten searches end to end.
+"""How often the verdict errs.
+
+Null, power and coverage, by resampling a bank of real runs, and ten searches end to end.
 
     python -m benchmarks.verdict [--data letters.csv --target letter] [--cache FOLDER]
 
-The bank is trained once, as populations, and kept in the user's cache: seeds x (relu, mish, gelu and tanh on one
-initialization and batch order a seed; five relus with initialization streams of their own). A resampled search draws
-16 seeds from it, with replacement, and then does what the product does, with the product's own code: planned looks at
-the validation scores, then the verdict on the test scores of the seeds so far. The truth is the mean of the bank.
-Errors are given with exact (Clopper-Pearson) 95 % intervals.
+The bank is trained once, as populations, and kept in the user's cache: seeds x (relu, mish, gelu
+and tanh on one initialization and batch order a seed; five relus with initialization streams of
+their own). A resampled search draws 16 seeds from it, with replacement, and then does what the
+product does, with the product's own code: planned looks at the validation scores, then the verdict
+on the test scores of the seeds so far. The truth is the mean of the bank. Errors are given with
+exact (Clopper-Pearson) 95 % intervals.
 """
 
 from __future__ import annotations
@@ -55,14 +58,19 @@ def resampled(validation: Scores, test: Scores, plan: tuple[int, ...]) -> Verdic
 
 
 def draw_equal(bank: Bank, rng: np.random.Generator, planted: float = 0.0, count: int = 1) -> Drawn:
-    """Equal candidates: in each drawn seed the relus take the names at random; `count` of them get `planted` on top."""
+    """Equal candidates: in each drawn seed the relus take the names at random.
+
+    `count` of them get `planted` on top.
+    """
     validation, test = bank.equal
     rows = rng.integers(len(test), size=SEEDS)
     columns = np.argsort(rng.random((SEEDS, test.shape[1])), axis=1)[:, : len(EQUAL)]
     extra = planted * np.array([0 < k <= count for k in range(len(EQUAL))])
 
     def named(scores: np.ndarray) -> Scores:
-        return dict(zip(EQUAL, (np.take_along_axis(scores[rows], columns, axis=1) + extra).T, strict=True))
+        return dict(
+            zip(EQUAL, (np.take_along_axis(scores[rows], columns, axis=1) + extra).T, strict=True)
+        )
 
     return named(validation), named(test)
 
@@ -86,7 +94,9 @@ def share(count: int, of: int) -> str:
     return f"{100 * count / of:5.1f} %  [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
-def simulate(searches: int, plan: tuple[int, ...], draw: Callable[[np.random.Generator], Drawn]) -> list[Verdict]:
+def simulate(
+    searches: int, plan: tuple[int, ...], draw: Callable[[np.random.Generator], Drawn]
+) -> list[Verdict]:
     """Return the verdicts of many resampled searches."""
     rng = np.random.default_rng(0)
     return [resampled(*draw(rng), plan) for _ in range(searches)]
@@ -108,14 +118,26 @@ def null(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> None
         table.add_row("null", f"{label}: one beats relu", "<= 2.5 %", share(beaten, searches))
         either = sum(any(c.significant for c in v.against_baseline) for v in found)
         among = sum(any(c.significant for c in v.among) for v in found)
-        table.add_row("", f"{label}: any difference to relu called significant", "<= 5 %", share(either, searches))
-        table.add_row("", f"{label}: any difference among the three", "<= 2.5 %", share(among, searches))
-        table.add_row("", f"{label}: any 'beats' at all", "<= 5 %", share(sum(map(says, found)), searches))
+        table.add_row(
+            "",
+            f"{label}: any difference to relu called significant",
+            "<= 5 %",
+            share(either, searches),
+        )
+        table.add_row(
+            "", f"{label}: any difference among the three", "<= 2.5 %", share(among, searches)
+        )
+        table.add_row(
+            "", f"{label}: any 'beats' at all", "<= 5 %", share(sum(map(says, found)), searches)
+        )
         table.add_row("", f"{label}: seeds used, of {SEEDS}", "", seeds_used(found))
 
 
 def says(verdict: Verdict, truly: tuple[str, ...] = ()) -> bool:
-    """Whether it says "beats" where nothing does: over relu, but for those that truly do; or among equal ones."""
+    """Whether it says "beats" where nothing does: over relu, but for those that truly do.
+
+    Or among equal ones.
+    """
     among = any(c.significant and (c.first in truly) == (c.second in truly) for c in verdict.among)
     return among or not set(verdict.beat) <= set(truly)
 
@@ -124,7 +146,9 @@ def mixed(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> Non
     """Two candidates that are better by the same, and one that is not: neither family is spared."""
     found = simulate(searches, plan, lambda rng: draw_equal(bank, rng, 0.03, count=2))
     wrong = sum(says(v, EQUAL[1:3]) for v in found)
-    table.add_row("", "3 points planted in two: any false 'beats'", "<= 5 %", share(wrong, searches))
+    table.add_row(
+        "", "3 points planted in two: any false 'beats'", "<= 5 %", share(wrong, searches)
+    )
 
 
 def powers(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> None:
@@ -132,14 +156,23 @@ def powers(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> No
     test = bank.equal[1]
     pairs = [test[:, i] - test[:, j] for i in range(test.shape[1]) for j in range(i)]
     sd, level = float(np.sqrt(np.mean(np.square(pairs)))), ALPHA / (len(EQUAL) - 1)
-    least = optimize.brentq(lambda planted: power(planted, sd, SEEDS, level) - POWER, sd / 100, 10 * sd)
+    least = optimize.brentq(
+        lambda planted: power(planted, sd, SEEDS, level) - POWER, sd / 100, 10 * sd
+    )
     for factor in (0.5, 0.75, 1.0, 1.5):
         claimed = f"{100 * power(factor * least, sd, SEEDS, level):.0f} %"
         for label, looks in (("all seeds", (SEEDS,)), ("looks", plan)):
-            found = simulate(searches, looks, lambda rng, f=factor: draw_equal(bank, rng, f * least))
+            found = simulate(
+                searches, looks, lambda rng, f=factor: draw_equal(bank, rng, f * least)
+            )
             hits = sum("a" in v.beat for v in found)
             what = f"{100 * factor * least:.2f} points planted, {label} ({seeds_used(found)} seeds)"
-            table.add_row("power" if factor == 0.5 and looks != plan else "", what, claimed, share(hits, searches))
+            table.add_row(
+                "power" if factor == 0.5 and looks != plan else "",
+                what,
+                claimed,
+                share(hits, searches),
+            )
     for label, looks in (("all seeds", (SEEDS,)), ("looks", plan)):
         rng, hits, said = np.random.default_rng(1), 0, []
         for _ in range(searches):
@@ -158,7 +191,9 @@ def coverage(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> 
         text = f"{label}: all intervals of a verdict ({seeds_used(found)} seeds)"
         table.add_row(title, text, "93–97 %", share(together, len(found)))
         if len(each) > len(found):
-            table.add_row("", f"{label}: each of {len(each)} intervals", "> 95 %", share(sum(each), len(each)))
+            table.add_row(
+                "", f"{label}: each of {len(each)} intervals", "> 95 %", share(sum(each), len(each))
+            )
 
     means = {name: scores[1].mean() for name, scores in bank.paired.items()}
 
@@ -175,20 +210,31 @@ def coverage(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> 
     def peeking(rng: np.random.Generator) -> Drawn:
         return (draw_paired(bank, rng, PAIRED)[1],) * 2
 
-    row("", "mish, gelu, tanh", simulate(searches, plan, lambda rng: draw_paired(bank, rng, PAIRED)), real)
+    row(
+        "",
+        "mish, gelu, tanh",
+        simulate(searches, plan, lambda rng: draw_paired(bank, rng, PAIRED)),
+        real,
+    )
     row("", "the same, if looks saw the test scores", simulate(searches, plan, peeking), real)
     row("", "equal", simulate(searches, plan, equal), lambda name: 0.0)
 
 
 def cost(data: str, target: str | None, batch_size: int, console: Console) -> None:
-    """What it costs that each seed has a batch order of its own: 8 populations of 4, or one of 32."""
+    """What it costs that each seed has a batch order of its own.
+
+    8 populations of 4, or one of 32.
+    """
     dataset = datasets.load(data, target)
     parts = dataset.split(0)
     model = models.build("mlp", dataset, parts, 0)
     candidates = [Candidate.of(name) for name in PAIRED]
     fit = {"x": parts.train[0], "y": parts.train[1], "epochs": 5, "batch_size": batch_size}
     seconds = {}
-    for label, at_once in (("each seed by itself", 1), ("with their own batches in one population", 8)):
+    for label, at_once in (
+        ("each seed by itself", 1),
+        ("with their own batches in one population", 8),
+    ):
         trainer = PopulationTrainer(model, candidates)
         list(trainer.train(range(8), fit, at_once))  # traces
         start = time.perf_counter()
@@ -201,7 +247,9 @@ def cost(data: str, target: str | None, batch_size: int, console: Console) -> No
     shared.fit(**fit, verbose=0)
     seconds["with the same batches in one population"] = time.perf_counter() - start
     words = ", ".join(f"{label} {value:.1f} s" for label, value in seconds.items())
-    console.print(f"cost: 4 candidates x 8 seeds x 5 epochs, traced before: {words}", soft_wrap=True)
+    console.print(
+        f"cost: 4 candidates x 8 seeds x 5 epochs, traced before: {words}", soft_wrap=True
+    )
 
 
 def correlations(bank: Bank, table: Table) -> None:
@@ -213,9 +261,18 @@ def correlations(bank: Bank, table: Table) -> None:
     relu, own = bank.paired["relu"], bank.equal[1]
     others = [bank.paired[name] for name in PAIRED[1:]]
     for label, found in (
-        ("test scores of relu and another, within pairs", [correlation(o[1], relu[1]) for o in others]),
-        ("the same batches, but other initializations", [correlation(own[:, k], relu[1]) for k in range(own.shape[1])]),
-        ("differences to relu, validation and test", [correlation(o[0] - relu[0], o[1] - relu[1]) for o in others]),
+        (
+            "test scores of relu and another, within pairs",
+            [correlation(o[1], relu[1]) for o in others],
+        ),
+        (
+            "the same batches, but other initializations",
+            [correlation(own[:, k], relu[1]) for k in range(own.shape[1])],
+        ),
+        (
+            "differences to relu, validation and test",
+            [correlation(o[0] - relu[0], o[1] - relu[1]) for o in others],
+        ),
     ):
         table.add_row("", f"correlation: {label}", "", ", ".join(f"{r:.2f}" for r in found))
 
@@ -234,14 +291,20 @@ def luck(bank: Bank, searches: int, table: Table) -> None:
 
 
 def end_to_end(data: str, target: str | None, console: Console) -> None:
-    """Ten whole searches: five among candidates that are relu but for 0.0005, five with a baseline that is bad."""
+    """Ten whole searches.
+
+    Five among candidates that are relu but for 0.0005, five with a baseline that is bad.
+    """
     dataset = datasets.load(data, target)
     equal = [f"leaky_relu(alpha={alpha})" for alpha in (0.0001, 0.0002, 0.0003, 0.0004, 0.0005)]
     right = {"null": 0, "planted": 0}
     for seed in range(5):
         parts = dataset.split(seed)
         model = models.build("mlp", dataset, parts, seed)
-        for kind, baseline, activations in (("null", "relu", equal), ("planted", "sigmoid", ["relu", "mish"])):
+        for kind, baseline, activations in (
+            ("null", "relu", equal),
+            ("planted", "sigmoid", ["relu", "mish"]),
+        ):
             found = search_activations(
                 *(model, *parts.train),
                 validation_data=parts.validation,
@@ -255,21 +318,40 @@ def end_to_end(data: str, target: str | None, console: Console) -> None:
             )
             assert found.verdict is not None
             right[kind] += found.verdict.significant == (kind == "planted")
-            console.print(f"end to end, {kind}, split {seed}: {found.verdict.sentence}", soft_wrap=True)
+            console.print(
+                f"end to end, {kind}, split {seed}: {found.verdict.sentence}", soft_wrap=True
+            )
             keras.backend.clear_session()
-    console.print(f"end to end: right in {right['null']} of 5 nulls, {right['planted']} of 5 planted", soft_wrap=True)
+    console.print(
+        f"end to end: right in {right['null']} of 5 nulls, {right['planted']} of 5 planted",
+        soft_wrap=True,
+    )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="digits", help="bundled data or a .csv (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", default="digits", help="bundled data or a .csv (default: %(default)s)"
+    )
     parser.add_argument("--target", help="the column of a .csv that is predicted")
-    parser.add_argument("--bank-seeds", type=int, default=128, help="seeds in the bank (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, default=10, help="of the bank's runs (default: %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=32, help="of the bank's runs (default: %(default)s)")
-    parser.add_argument("--searches", type=int, default=4000, help="resampled ones (default: %(default)s)")
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="keeps the bank (default: %(default)s)")
+    parser.add_argument(
+        "--bank-seeds", type=int, default=128, help="seeds in the bank (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=10, help="of the bank's runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=32, help="of the bank's runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--searches", type=int, default=4000, help="resampled ones (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=default_cache(), help="keeps the bank (default: %(default)s)"
+    )
     parser.add_argument("--skip-end-to-end", action="store_true", help="leave out the ten searches")
     arguments = parser.parse_args()
     console = Console(width=140, highlight=False)
@@ -283,7 +365,9 @@ def main() -> None:
     )
     console.print(f"Bank: {bank.about}", soft_wrap=True)
     plan = planned(SEEDS, 3)
-    table = Table("", "what", "claimed", f"found in {arguments.searches} searches [exact 95 %]", box=None)
+    table = Table(
+        "", "what", "claimed", f"found in {arguments.searches} searches [exact 95 %]", box=None
+    )
     for measure in (null, mixed, powers, coverage):
         measure(bank, arguments.searches, plan, table)
     correlations(bank, table)

@@ -60,15 +60,20 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_acts"
 
 
-def load_or_train(data: str, target: str | None, *, seeds: int, epochs: int, batch_size: int, cache: Path) -> Bank:
+def load_or_train(
+    data: str, target: str | None, *, seeds: int, epochs: int, batch_size: int, cache: Path
+) -> Bank:
     """Return the bank from the cache, or train it: `seeds` populations, one batch order each.
 
     Raises:
-        SystemExit: if the data have no classes, before anything is trained: its scores are accuracies.
+        SystemExit: if the data have no classes, before anything is trained: its scores are
+            accuracies.
     """
     dataset = datasets.load(data, target)
     if not dataset.classes:
-        raise SystemExit(f"The data must have classes: the bank holds accuracies. Received: {data!r}, a regression")
+        raise SystemExit(
+            f"The data must have classes: the bank holds accuracies. Received: {data!r}, a regression"
+        )
     parts = dataset.split(0)
     settings = {
         "data": hashlib.sha256(dataset.x.tobytes() + dataset.y.tobytes()).hexdigest(),
@@ -78,7 +83,9 @@ def load_or_train(data: str, target: str | None, *, seeds: int, epochs: int, bat
     }
     path = cache / f"verdict-{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.npz"
     if not path.is_file():
-        bank = _train(models.build("mlp", dataset, parts, 0), dataset.name, parts, seeds, epochs, batch_size)
+        bank = _train(
+            models.build("mlp", dataset, parts, 0), dataset.name, parts, seeds, epochs, batch_size
+        )
         cache.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.npz")
         np.savez(partial, validation=bank.validation, test=bank.test, about=bank.about)
@@ -87,11 +94,14 @@ def load_or_train(data: str, target: str | None, *, seeds: int, epochs: int, bat
         return Bank(file["validation"], file["test"], str(file["about"]))
 
 
-def _train(model: keras.Model, name: str, parts: Any, seeds: int, epochs: int, batch_size: int) -> Bank:
+def _train(
+    model: keras.Model, name: str, parts: Any, seeds: int, epochs: int, batch_size: int
+) -> Bank:
     def members(seed: int) -> list[Member]:
         shared = [Member(Candidate.of(activation), seed) for activation in PAIRED]
         return shared + [
-            Member(Candidate.of("relu"), derive(seed, Stream.BENCHMARKS, stream)) for stream in range(EQUAL)
+            Member(Candidate.of("relu"), derive(seed, Stream.BENCHMARKS, stream))
+            for stream in range(EQUAL)
         ]
 
     columns = [*PAIRED, *(f"relu {stream}" for stream in range(EQUAL))]

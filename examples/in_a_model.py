@@ -1,4 +1,7 @@
-"""Use an activation in a Keras model: as a value inside a layer, and as a layer that trains its parameters."""
+"""Use an activation in a Keras model.
+
+As a value inside a layer, and as a layer that trains its parameters.
+"""
 
 import keras
 from sklearn.datasets import load_digits

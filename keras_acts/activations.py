@@ -1,4 +1,7 @@
-"""Serializable activation objects: a spec with its parameters fixed. They are values, made for ``activation=``."""
+"""Serializable activation objects: a spec with its parameters fixed.
+
+They are values, made for ``activation=``.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,16 @@ from keras_acts.specs import (
 
 
 class Activation:
-    """An activation with fixed parameters: callable, immutable, hashable, picklable, registered with Keras.
+    """An activation with fixed parameters.
 
-    The constructor's arguments are the spec's parameters, keyword only; they are the config too. Two objects are equal
-    if they are the same activation with the same parameters.
+    Callable, immutable, hashable, picklable, registered with Keras.
+
+    The constructor's arguments are the spec's parameters, keyword only; they are the config too.
+    Two objects are equal if they are the same activation with the same parameters.
 
     Raises:
-        ActivationError: on an unknown or invalid parameter; the message names the rule and the value.
+        ActivationError: on an unknown or invalid parameter; the message names the rule and the
+            value.
     """
 
     spec: ClassVar[ActivationSpec]
@@ -43,10 +49,14 @@ class Activation:
         try:
             return self.__dict__["parameters"][name]
         except KeyError:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}") from None
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"{type(self).__name__} is a value: make a new one instead of setting {name}")
+        raise AttributeError(
+            f"{type(self).__name__} is a value: make a new one instead of setting {name}"
+        )
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):  # a subclass may compute something else
@@ -58,7 +68,9 @@ class Activation:
         return hash((self.spec.name, *self.parameters.items()))
 
     def __repr__(self) -> str:
-        said = (p.name for p in self.spec.parameters if p.search or self.parameters[p.name] != p.default)
+        said = (
+            p.name for p in self.spec.parameters if p.search or self.parameters[p.name] != p.default
+        )
         return f"{type(self).__name__}({', '.join(f'{name}={self.parameters[name]!r}' for name in said)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -88,7 +100,12 @@ def make_class(spec: ActivationSpec) -> type[Activation]:
     doc = f"{spec.class_name}: ``{spec.formula}``.\n" + ("\nArgs:\n" if spec.parameters else "")
     doc += "".join(f"    {p.name}: {p.valid}; {p.default!r} by default.\n" for p in spec.parameters)
     doc += f"\nSource: {spec.paper}.\n" if spec.paper else ""
-    namespace = {"spec": spec, "__doc__": doc, "__module__": __name__, "__qualname__": spec.class_name}
+    namespace = {
+        "spec": spec,
+        "__doc__": doc,
+        "__module__": __name__,
+        "__qualname__": spec.class_name,
+    }
     cls = type(spec.class_name, (Activation,), namespace)
     keras.saving.register_keras_serializable(package="keras_acts", name=spec.class_name)(cls)
     _CLASSES[spec.name] = cls
@@ -108,7 +125,9 @@ def forget(name: str) -> None:
 def _restore(name: str, parameters: dict[str, Any]) -> Activation:
     """Unpickle; an activation of a third party must be registered first."""
     if name not in _CLASSES:
-        raise ModuleNotFoundError(f"Unpickling needs the activation {name!r}: import the module that registers it")
+        raise ModuleNotFoundError(
+            f"Unpickling needs the activation {name!r}: import the module that registers it"
+        )
     return make(name, parameters)
 
 

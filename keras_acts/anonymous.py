@@ -8,4 +8,6 @@ from typing import Any
 
 def is_anonymous(function: Any) -> bool:
     """Return whether the function is a lambda or a partial."""
-    return isinstance(function, functools.partial) or getattr(function, "__name__", "") == "<lambda>"
+    return (
+        isinstance(function, functools.partial) or getattr(function, "__name__", "") == "<lambda>"
+    )

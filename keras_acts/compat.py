@@ -1,9 +1,10 @@
 """The private names of Keras and TensorFlow that this package needs, each under a name of ours.
 
-No other file imports or reads a private name of theirs: an upgrade that changes one is seen here, and in
-``tests/test_private_api.py``, which asks each for its existence and signature. All were read in Keras 3.12 to 3.15 and
-TensorFlow 2.18 to 2.21. Where a public way exists it is taken, and the name is not here. The methods of Keras' classes
-that a subclass of ours overrides or calls on itself stand in `OVERRIDDEN`.
+No other file imports or reads a private name of theirs: an upgrade that changes one is seen here,
+and in ``tests/test_private_api.py``, which asks each for its existence and signature. All were read
+in Keras 3.12 to 3.15 and TensorFlow 2.18 to 2.21. Where a public way exists it is taken, and the
+name is not here. The methods of Keras' classes that a subclass of ours overrides or calls on itself
+stand in `OVERRIDDEN`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ __all__ = [
 
 Tensor = Any
 
-# by a class of Keras': its private attributes that subclasses of ours read, replace or override on themselves
+# by a class of Keras': its private attributes that subclasses of ours read, replace or override on
+# themselves
 OVERRIDDEN: dict[type, tuple[str, ...]] = {
     keras.Model: ("_compile_loss", "_compile_metrics", "_loss_tracker"),
     CompileLoss: ("_flat_losses", "_metrics"),
@@ -113,7 +115,9 @@ def calls_of(operation: Any) -> list[Any]:
     return list(operation._inbound_nodes)
 
 
-def run_through_graph(functional: Any, inputs: Any, operation_fn: Callable[[Any], Callable[..., Any]]) -> Any:
+def run_through_graph(
+    functional: Any, inputs: Any, operation_fn: Callable[[Any], Callable[..., Any]]
+) -> Any:
     """Run a Functional model's graph with something else in place of each operation.
 
     Args:
@@ -125,7 +129,10 @@ def run_through_graph(functional: Any, inputs: Any, operation_fn: Callable[[Any]
 
 
 def standardize_inputs(functional: Any, inputs: Any) -> list[Tensor]:
-    """Return inputs as a Functional model's graph takes them: flat, in its order, dtypes and ranks."""
+    """Return inputs as a Functional model's graph takes them.
+
+    Flat, in its order, dtypes and ranks.
+    """
     standardized: list[Tensor] = functional._standardize_inputs(inputs)
     return standardized
 
@@ -141,7 +148,10 @@ def mask_of(tensor: Any) -> Any:
 
 
 def logits_of(tensor: Any) -> Any:
-    """Return what a saturated output was made from, as Keras' activations attach it; None if nothing is attached."""
+    """Return what a saturated output was made from, as Keras' activations attach it.
+
+    None if nothing is attached.
+    """
     return getattr(tensor, "_keras_logits", None)
 
 
@@ -183,7 +193,10 @@ def compiled_with(model: Any) -> dict[str, Any]:
 
 
 def loss_metrics_of(model: Any) -> list[Any]:
-    """Return the metrics that track a compiled model's losses: of all outputs together, and of each."""
+    """Return the metrics that track a compiled model's losses.
+
+    Of all outputs together, and of each.
+    """
     of_outputs = getattr(getattr(model, "_compile_loss", None), "metrics", None) or []
     return [getattr(model, "_loss_tracker", None), *of_outputs]
 
@@ -240,7 +253,10 @@ def config_with(optimizer: Any, **attributes: Any) -> dict[str, Any]:
 
 
 def config_without_rate(optimizer: Any) -> dict[str, Any]:
-    """Return an optimizer's config with any learning rate: a schedule may be one that has no config."""
+    """Return an optimizer's config with any learning rate.
+
+    A schedule may be one that has no config.
+    """
     return config_with(optimizer, _learning_rate=0.0)
 
 
@@ -287,7 +303,10 @@ def moving_averages(optimizer: Any) -> list[Any]:
 
 
 def states_by_attribute(optimizer: Any) -> dict[str, list[Any]]:
-    """Return an optimizer's lists of variables by the names of its attributes: ``"_momentums"``, ``"_velocities"``."""
+    """Return an optimizer's lists of variables by the names of its attributes.
+
+    ``"_momentums"``, ``"_velocities"``.
+    """
     known = {id(variable) for variable in optimizer.variables}
     lists = {name: value for name, value in vars(optimizer).items() if isinstance(value, list)}
     del lists["_variables"]  # all of them, in one list
@@ -308,11 +327,13 @@ def restore_update_of_all(optimizer: Any) -> None:
     vars(optimizer).pop("_backend_update_step", None)
 
 
-def replace_clipping(optimizer: Any, clip: Callable[[list[Tensor], list[Any]], list[Tensor]]) -> None:
+def replace_clipping(
+    optimizer: Any, clip: Callable[[list[Tensor], list[Any]], list[Tensor]]
+) -> None:
     """Have an optimizer clip by `clip(gradients, variables)`.
 
-    Keras clips after it has left out variables without a gradient, and added up accumulated ones: so the variables
-    are known only where the gradients are applied.
+    Keras clips after it has left out variables without a gradient, and added up accumulated ones:
+    so the variables are known only where the gradients are applied.
     """
 
     def apply(gradients: list[Tensor], variables: list[Any]) -> None:
@@ -341,7 +362,10 @@ def set_global(name: str, value: Any) -> None:
 
 
 def shared_object(identity: int) -> Any:
-    """Return the object of an identity that was made already for the file being loaded; None if there is none."""
+    """Return the object of an identity that was made already for the file being loaded.
+
+    None if there is none.
+    """
     return serialization_lib.get_shared_object(identity)
 
 

@@ -1,4 +1,7 @@
-"""Constraints on parameters as data: they validate, print themselves, and name values that break them, for tests."""
+"""Constraints on parameters as data.
+
+They validate, print themselves, and name values that break them, for tests.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,14 @@
-"""The errors that keras_acts raises on bad input. Each is a `ValueError`, so `except ValueError` catches them all."""
+"""The errors that keras_acts raises on bad input.
+
+Each is a `ValueError`, so `except ValueError` catches them all.
+"""
 
 
 class KerasActsError(ValueError):
-    """Bad input to keras_acts; the message names the rule that was broken and the value received."""
+    """Bad input to keras_acts.
+
+    The message names the rule that was broken and the value received.
+    """
 
 
 class ActivationError(KerasActsError):

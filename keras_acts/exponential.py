@@ -1,4 +1,6 @@
-"""The exponential in few operations, for programs that XLA compiles on a CPU: its own takes as long as all the rest.
+"""The exponential in few operations, for programs that XLA compiles on a CPU.
+
+Its own takes as long as all the rest.
 
 Clients of an export lack some of the operations, so what may come into one has the backend's own.
 """
@@ -14,13 +16,23 @@ from keras_acts.lowering import dtype_of, is_compiled, is_portable
 
 Tensor = Any
 
-# (exp(f) - 1) / f for |f| <= log(2) / 2, fitted at Chebyshev nodes: exp is exact to 3e-7 of it, `short` to 8e-6
-_SERIES = (1.0, 0.49999377131462097, 0.16666793823242188, 0.041874971240758896, 0.008341456763446331)
+# (exp(f) - 1) / f for |f| <= log(2) / 2, fitted at Chebyshev nodes: exp is exact to 3e-7 of it,
+# `short` to 8e-6
+_SERIES = (
+    1.0,
+    0.49999377131462097,
+    0.16666793823242188,
+    0.041874971240758896,
+    0.008341456763446331,
+)
 _SHORT_SERIES = (1.0, 0.5000308156013489, 0.16750061511993408, 0.041462622582912445)
 
 
 def exp(x: Tensor, *, short: bool = False) -> Tensor:
-    """Return ``exp(x)`` for x in [-200, 80] or NaN; exact enough for half precision only, if `short`."""
+    """Return ``exp(x)`` for x in [-200, 80] or NaN.
+
+    Exact enough for half precision only, if `short`.
+    """
     if not _in_few_operations(x):
         return ops.exp(x)
     scale, rest = _parts(x, short)
@@ -28,12 +40,17 @@ def exp(x: Tensor, *, short: bool = False) -> Tensor:
 
 
 def short_expm1(x: Tensor) -> Tensor:
-    """Return ``exp(x) - 1`` for x <= 80 or NaN, to 3e-5 of it, near 0 too: exact enough for half precision."""
+    """Return ``exp(x) - 1`` for x <= 80 or NaN, to 3e-5 of it, near 0 too.
+
+    Exact enough for half precision.
+    """
     if keras.backend.backend() != "tensorflow":
         return ops.expm1(x)
     if not _in_few_operations(x):
         near = ops.maximum(x, -0.01)  # finite: no inf * 0 in the gradient
-        series = ops.multiply(near, ops.add(1.0, ops.multiply(near, ops.add(0.5, ops.divide(near, 6.0)))))
+        series = ops.multiply(
+            near, ops.add(1.0, ops.multiply(near, ops.add(0.5, ops.divide(near, 6.0))))
+        )
         return ops.where(ops.greater(x, -0.01), series, ops.subtract(ops.exp(x), 1.0))
     scale, rest = _parts(ops.maximum(x, -200.0), short=True)
     return scale * rest + (scale - 1.0)
@@ -46,7 +63,10 @@ def _in_few_operations(x: Tensor) -> bool:
 
 
 def _parts(x: Tensor, short: bool) -> tuple[Tensor, Tensor]:
-    """Return ``2**k`` and ``exp(f) - 1`` where ``x = k * log(2) + f``; k counts as constant in derivatives."""
+    """Return ``2**k`` and ``exp(f) - 1`` where ``x = k * log(2) + f``.
+
+    K counts as constant in derivatives.
+    """
     import tensorflow as tf
 
     k = tf.stop_gradient(tf.round(x * 1.4426950408889634))
@@ -55,6 +75,7 @@ def _parts(x: Tensor, short: bool) -> tuple[Tensor, Tensor]:
     *others, rest = _SHORT_SERIES if short else _SERIES
     for coefficient in reversed(others):
         rest = rest * f + coefficient
-    # the last bits of this sum are k + 127; shifted, they are the exponent of 2**k. What is below 2**-126 becomes 0
+    # the last bits of this sum are k + 127; shifted, they are the exponent of 2**k. What is below
+    # 2**-126 becomes 0
     bits = tf.bitwise.left_shift(tf.bitcast(k + (1.5 * 2**23 + 127), tf.int32), 23)
     return tf.stop_gradient(tf.bitcast(tf.maximum(bits, 0), tf.float32)), rest * f

@@ -1,11 +1,12 @@
 """The activations as pure functions of tensors, written on `keras.ops`.
 
-Every function takes a tensor (or array) of any floating dtype and returns one of the same shape and dtype. The tensor
-is positional, parameters are keywords. `alpha` and `theta` may be Python numbers or tensors that broadcast against `x`.
+Every function takes a tensor (or array) of any floating dtype and returns one of the same shape and
+dtype. The tensor is positional, parameters are keywords. `alpha` and `theta` may be Python numbers
+or tensors that broadcast against `x`.
 
-Half precision (float16, bfloat16) is computed in float32 where it would otherwise be wrong by more than one unit in the
-last place. A parameter counts as the float32 nearest to it (float64 if `x` is float64), whatever the dtype of `x`.
-NaN stays NaN, and the values at ±inf are the limits.
+Half precision (float16, bfloat16) is computed in float32 where it would otherwise be wrong by more
+than one unit in the last place. A parameter counts as the float32 nearest to it (float64 if `x` is
+float64), whatever the dtype of `x`. NaN stays NaN, and the values at ±inf are the limits.
 """
 
 from __future__ import annotations
@@ -96,8 +97,12 @@ def prelu(x: Tensor, *, alpha: Tensor = 0.25) -> Tensor:
 
 @activation
 def elu(x: Tensor, *, alpha: Tensor = 1.0) -> Tensor:
-    """Exponential linear unit, ``x if x > 0 else alpha * (exp(x) - 1)``; its derivative at 0 is alpha."""
-    # the kernel's exp(x) - 1 cancels near 0: too far off for one unit of the last place in half precision
+    """Exponential linear unit, ``x if x > 0 else alpha * (exp(x) - 1)``.
+
+    Its derivative at 0 is alpha.
+    """
+    # the kernel's exp(x) - 1 cancels near 0: too far off for one unit of the last place in half
+    # precision
     if _is_number(alpha) and alpha == 1 and not is_half(x):
         return ops.elu(x)
     function = _elu_of_half if is_half(x) else _elu
@@ -115,20 +120,28 @@ def _elu_served(x: Tensor, alpha: Tensor) -> Tensor:
     return ops.where(ops.greater(x, 0), y, ops.multiply(alpha, y))
 
 
-def _elu_kernels(x: Tensor, alpha: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+def _elu_kernels(
+    x: Tensor, alpha: Tensor
+) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
     import tensorflow as tf
 
     above, y = ops.greater(x, 0), ops.elu(x)
 
     def gradients(dy: Tensor) -> list[Tensor | None]:
         slope = tf.raw_ops.EluGrad(gradients=dy, outputs=y)
-        return [_select(above, dy, ops.multiply(alpha, slope)), _select(above, ops.zeros_like(y), ops.multiply(dy, y))]
+        return [
+            _select(above, dy, ops.multiply(alpha, slope)),
+            _select(above, ops.zeros_like(y), ops.multiply(dy, y)),
+        ]
 
     return _select(above, x, ops.multiply(alpha, y)), gradients
 
 
 def _select(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return `x` where the condition holds, else `y`: all of one shape, and then twice as fast as `tf.where`."""
+    """Return `x` where the condition holds, else `y`.
+
+    All of one shape, and then twice as fast as `tf.where`.
+    """
     import tensorflow as tf
 
     return tf.raw_ops.Select(condition=condition, x=x, y=y)
@@ -139,16 +152,18 @@ _elu_of_half = recomputed(functools.partial(_elu_closed, expm1=short_expm1), _el
 
 
 @activation
-def trelu(x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "threshold") -> Tensor:
+def trelu(
+    x: Tensor, *, alpha: Tensor = 0.0, theta: Tensor = 1.0, mode: str = "threshold"
+) -> Tensor:
     """Threshold ReLU, ``x if x > theta else alpha * x``, or as `mode` says at and below theta.
 
     - ``"threshold"``: ``alpha * x``. It jumps by ``(1 - alpha) * theta`` at theta.
     - ``"continuous"``: ``theta + alpha * (x - theta)``, a hinge at theta.
-    - ``"keras"``: ``alpha * (x - theta)``, as `keras.activations.relu(x, negative_slope=alpha, threshold=theta)`.
-      It jumps by theta.
+    - ``"keras"``: ``alpha * (x - theta)``, as `keras.activations.relu(x, negative_slope=alpha,
+      threshold=theta)`. It jumps by theta.
 
-    The derivative for `x` is 1 above theta and alpha at or below. That for theta leaves the jump out; `surrogate_theta`
-    adds it.
+    The derivative for `x` is 1 above theta and alpha at or below. That for theta leaves the jump
+    out; `surrogate_theta` adds it.
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {MODES}. Received: mode={mode!r}")
@@ -167,7 +182,8 @@ def _trelu_closed(x: Tensor, alpha: Tensor, theta: Tensor, mode: str) -> Tensor:
     below = ops.less_equal(x, theta)
     if is_serving():
         return ops.where(below, _below(x, alpha, theta, mode), x)
-    # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the gradient for alpha
+    # 0 where it is not taken, and finite where alpha is 0: no inf * 0 in the value nor in the
+    # gradient for alpha
     low = ops.maximum(ops.where(below, x, _constant(0.0, x)), _smallest(alpha, x))
     return ops.where(below, _below(low, alpha, theta, mode), x)
 
@@ -179,7 +195,9 @@ def _prelu_served(x: Tensor, alpha: Tensor) -> Tensor:
     return ops.relu(x) + ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x)))
 
 
-def _trelu_kernels(x: Tensor, alpha: Tensor, theta: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+def _trelu_kernels(
+    x: Tensor, alpha: Tensor, theta: Tensor
+) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
     below, low = ops.less_equal(x, theta), ops.maximum(x, _smallest(alpha, x))
 
     def gradients(dy: Tensor) -> list[Tensor | None]:
@@ -189,22 +207,30 @@ def _trelu_kernels(x: Tensor, alpha: Tensor, theta: Tensor) -> tuple[Tensor, Cal
     return _select(below, ops.multiply(alpha, low), x), gradients
 
 
-def _leaky_relu_kernels(x: Tensor, alpha: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+def _leaky_relu_kernels(
+    x: Tensor, alpha: Tensor
+) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
     y, gradients = _trelu_kernels(x, alpha, _constant(0.0, x))
     return y, lambda dy: gradients(dy)[:2]
 
 
-_leaky_relu = recomputed(lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_served, _leaky_relu_kernels)
+_leaky_relu = recomputed(
+    lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_served, _leaky_relu_kernels
+)
 _TRELUS = {
     mode: recomputed(
-        functools.partial(_trelu_closed, mode=mode), kernels=_trelu_kernels if mode == "threshold" else None
+        functools.partial(_trelu_closed, mode=mode),
+        kernels=_trelu_kernels if mode == "threshold" else None,
     )
     for mode in MODES
 }
 
 
 def _smallest(alpha: Tensor, x: Tensor) -> Tensor:
-    """Return a lower bound for `x` that changes nothing, but where alpha is 0 is finite: ``0 * -inf`` is NaN."""
+    """Return a lower bound for `x` that changes nothing, but where alpha is 0 is finite.
+
+    ``0 * -inf`` is NaN.
+    """
     lowest = float(ml_dtypes.finfo(dtype_of(x)).min)
     return ops.where(ops.equal(alpha, 0), _constant(lowest, x), _constant(-np.inf, x))
 
@@ -224,11 +250,15 @@ def _trelu_of_numbers(x: Tensor, alpha: float, theta: float, mode: str) -> Tenso
 
 
 def _factored(x: Tensor, alpha: Tensor, theta: Tensor) -> Tensor:
-    """Threshold ReLU as a product, for clients: converters to ONNX turn a selection into six passes and more layouts.
+    """Threshold ReLU as a product, for clients.
 
-    The factor above theta, ``alpha + (1 - alpha)``, rounds to 1 for each alpha in [0, 1], else to within one unit.
+    Converters to ONNX turn a selection into six passes and more layouts.
+
+    The factor above theta, ``alpha + (1 - alpha)``, rounds to 1 for each alpha in [0, 1], else to
+    within one unit.
     """
-    # not greater(x, theta): with alpha 0, tf2onnx takes that for ONNX's ThresholdedRelu, which has one theta only
+    # not greater(x, theta): with alpha 0, tf2onnx takes that for ONNX's ThresholdedRelu, which has
+    # one theta only
     above = ops.cast(ops.less(theta, x), x.dtype)
     return ops.multiply(x, ops.add(ops.multiply(above, 1 - alpha), alpha))
 
@@ -252,10 +282,10 @@ def surrogate_theta(
 ) -> Tensor:
     """Return `y`, the threshold ReLU of `x`, unchanged in value but with the jump's share of the gradient for theta.
 
-    The derivative of a jump is 0 almost everywhere. The surrogate is that of JumpReLU (arXiv:2407.14435),
-    ``-jump / bandwidth * kernel((x - theta) / bandwidth)``: the density of `x` around theta, estimated with a kernel,
-    times the height of the jump: ``(1 - alpha) * theta``, or theta in the mode ``"keras"``. It is 0 at theta = 0, and
-    the mode ``"continuous"`` needs none.
+    The derivative of a jump is 0 almost everywhere. The surrogate is that of JumpReLU
+    (arXiv:2407.14435), ``-jump / bandwidth * kernel((x - theta) / bandwidth)``: the density of `x`
+    around theta, estimated with a kernel, times the height of the jump: ``(1 - alpha) * theta``, or
+    theta in the mode ``"keras"``. It is 0 at theta = 0, and the mode ``"continuous"`` needs none.
 
     Args:
         y: ``trelu(x, alpha=alpha, theta=theta, mode=mode)``.
@@ -264,8 +294,8 @@ def surrogate_theta(
         theta: its threshold, a trained tensor.
         mode: its mode.
         bandwidth: the width of the kernel, in units of `x`.
-        kernel: ``"rectangle"``, 1 where ``|u| < 1/2``; ``"triangle"``, ``max(1 - |u|, 0)``; or ``"gaussian"``, the
-            normal density. Each integrates to 1.
+        kernel: ``"rectangle"``, 1 where ``|u| < 1/2``; ``"triangle"``, ``max(1 - |u|, 0)``; or
+            ``"gaussian"``, the normal density. Each integrates to 1.
     """
     if kernel not in KERNELS:
         raise ValueError(f"kernel must be one of {KERNELS}. Received: kernel={kernel!r}")
@@ -280,7 +310,9 @@ def surrogate_theta(
         density = ops.relu(ops.subtract(1.0, u))
     else:
         density = ops.multiply(ops.exp(ops.multiply(ops.square(u), -0.5)), (2 * np.pi) ** -0.5)
-    jump = theta if mode == "keras" else ops.multiply(ops.subtract(1.0, _parameter(alpha, z)), theta)
+    jump = (
+        theta if mode == "keras" else ops.multiply(ops.subtract(1.0, _parameter(alpha, z)), theta)
+    )
     slope = ops.stop_gradient(ops.multiply(density, ops.divide(jump, -bandwidth)))
     nothing = ops.subtract(theta, ops.stop_gradient(theta))  # 0, with derivative 1
     return y + like(ops.multiply(slope, nothing), y)
@@ -290,7 +322,9 @@ def surrogate_theta(
 def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """Softmax along `axis`, or over several axes together, ``exp(x) / sum(exp(x))``."""
     axes = list(axis) if isinstance(axis, tuple | list) else [axis]
-    if len(axes) != 1 or len(x.shape) > 5:  # Keras 3.12 takes several only eagerly, and oneDNN's kernel up to 5 axes
+    if (
+        len(axes) != 1 or len(x.shape) > 5
+    ):  # Keras 3.12 takes several only eagerly, and oneDNN's kernel up to 5 axes
         trailing = list(range(-len(axes), 0))
         last = ops.moveaxis(x, axes, trailing)
         shape = ops.shape(last)
@@ -310,7 +344,9 @@ def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
 @functools.cache
 def _softmax_of_bfloat16(axis: int) -> Callable[[Tensor], Tensor]:
     def product(y: Tensor, dy: Tensor) -> Tensor:
-        return ops.multiply(y, ops.subtract(dy, ops.sum(ops.multiply(y, dy), axis=axis, keepdims=True)))
+        return ops.multiply(
+            y, ops.subtract(dy, ops.sum(ops.multiply(y, dy), axis=axis, keepdims=True))
+        )
 
     return with_program(functools.partial(ops.softmax, axis=axis), product)
 
@@ -324,9 +360,10 @@ def mish(x: Tensor) -> Tensor:
     return _mish(x)
 
 
-# With e = exp(x) and n = e (e + 2): tanh(softplus(x)) = n / (n + 2), with derivative 4 (n - e) / (n + 2)^2. From
-# x = 20 on the quotient is 1 to the last bit of a float64, and at `_lowest` e is 0: clipping there changes nothing but
-# overflow and inf * 0. (Shared terms, or a reciprocal instead of a division, make XLA slower here.)
+# With e = exp(x) and n = e (e + 2): tanh(softplus(x)) = n / (n + 2), with derivative 4 (n - e) / (n
+# + 2)^2. From x = 20 on the quotient is 1 to the last bit of a float64, and at `_lowest` e is 0:
+# clipping there changes nothing but overflow and inf * 0. (Shared terms, or a reciprocal instead of
+# a division, make XLA slower here.)
 _HIGHEST = 20.0
 
 
@@ -347,7 +384,8 @@ def _mish_served(x: Tensor) -> Tensor:
 
 
 def _mish_derivative(x: Tensor, short: bool) -> Tensor:
-    # neither `clip` nor a minimum of a maximum: TensorFlow 2.18's XLA makes a bound of NaN, and a diverged gradient 0
+    # neither `clip` nor a minimum of a maximum: TensorFlow 2.18's XLA makes a bound of NaN, and a
+    # diverged gradient 0
     x = ops.where(ops.greater(x, _HIGHEST), _constant(_HIGHEST, x), ops.maximum(x, _lowest(x)))
     e = exp(x, short=short)
     n = ops.multiply(e, ops.add(e, 2.0))
@@ -375,7 +413,10 @@ def _parameter(parameter: Tensor, x: Tensor) -> Tensor:
 
 
 def _constant(number: float, x: Tensor) -> Tensor:
-    """Return the number in the dtype of `x`: the comparisons of Keras would take a Python float for a float32."""
+    """Return the number in the dtype of `x`.
+
+    The comparisons of Keras would take a Python float for a float32.
+    """
     return ops.convert_to_tensor(number, dtype=x.dtype)
 
 
@@ -389,13 +430,23 @@ def _survives_rounding(alpha: float, x: Tensor) -> bool:
 
 
 def _round_down(theta: float, dtype: str) -> float:
-    """Return the largest number of this dtype not above theta: every `x` of this dtype compares the same with both."""
+    """Return the largest number of this dtype not above theta.
+
+    Every `x` of this dtype compares the same with both.
+    """
     rounded = np.asarray(theta, ml_dtypes.finfo(dtype).dtype)
-    return float(rounded if float(rounded) <= theta else np.nextafter(rounded, np.asarray(-np.inf, rounded.dtype)))
+    return float(
+        rounded
+        if float(rounded) <= theta
+        else np.nextafter(rounded, np.asarray(-np.inf, rounded.dtype))
+    )
 
 
 def _with_logits(output: Tensor, logits: Tensor) -> Tensor:
-    """Leave the logits on the output, where Keras' cross-entropies look: a saturated output keeps its gradient."""
+    """Leave the logits on the output, where Keras' cross-entropies look.
+
+    A saturated output keeps its gradient.
+    """
     with contextlib.suppress(AttributeError):  # tensors of other backends take no attributes
         attach_logits(output, logits)
     return output

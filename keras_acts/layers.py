@@ -22,25 +22,30 @@ DATA_FORMATS = ("channels_last", "channels_first")
 class TrainedActivation(keras.layers.Layer):
     """An activation with trained parameters.
 
-    For each parameter of the activation it takes its value, and for each that can be trained (here `alpha`):
+    For each parameter of the activation it takes its value, and for each that can be trained (here
+    `alpha`):
 
     Args:
         alpha: the start value.
         alpha_initializer: a Keras initializer instead of the start value.
         alpha_regularizer: a Keras regularizer.
         alpha_constraint: a Keras constraint.
-        trained: the names of the parameters that are trained; the others keep their start value. All by default.
-        per: ``"channel"``, one parameter for each entry of `axis` (default); ``"feature"``, one for each input of a
-            sample; ``"scalar"``, one for the layer.
+        trained: the names of the parameters that are trained; the others keep their start value.
+            All by default.
+        per: ``"channel"``, one parameter for each entry of `axis` (default); ``"feature"``, one for
+            each input of a sample; ``"scalar"``, one for the layer.
         axis: the axis of the channels; the last by default.
         data_format: ``"channels_last"`` or ``"channels_first"``, instead of `axis`.
-        num_parameters: how many channels there are. With it, as with ``per="scalar"``, the variable exists from the
-            start, so that the layer can be the ``activation=`` of another layer; ``num_parameters=1`` means scalar.
+        num_parameters: how many channels there are. With it, as with ``per="scalar"``, the variable
+            exists from the start, so that the layer can be the ``activation=`` of another layer;
+            ``num_parameters=1`` means scalar.
 
-    Shapes: the output has the input's shape and dtype. The parameters are float32 under any dtype policy but float64.
+    Shapes: the output has the input's shape and dtype. The parameters are float32 under any dtype
+    policy but float64.
 
     Raises:
-        ActivationError: on an unknown or invalid argument; the message names the rule and the value.
+        ActivationError: on an unknown or invalid argument; the message names the rule and the
+            value.
     """
 
     spec: ClassVar[ActivationSpec]
@@ -62,7 +67,9 @@ class TrainedActivation(keras.layers.Layer):
                 f"Received: shared_axes={kwargs['shared_axes']!r}"
             )
         possible = tuple(p.name for p in self.spec.trained)
-        self._given = self.spec.check({p.name: kwargs.pop(p.name) for p in self.spec.parameters if p.name in kwargs})
+        self._given = self.spec.check(
+            {p.name: kwargs.pop(p.name) for p in self.spec.parameters if p.name in kwargs}
+        )
         options = {
             name: kwargs.pop(name, None)
             for p in possible
@@ -70,23 +77,41 @@ class TrainedActivation(keras.layers.Layer):
         }
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.trained = possible if trained is None else tuple(trained) if isinstance(trained, list | tuple) else ()
+        self.trained = (
+            possible
+            if trained is None
+            else tuple(trained)
+            if isinstance(trained, list | tuple)
+            else ()
+        )
         if not self.trained or not all(name in possible for name in self.trained):
-            raise ActivationError(f"{self._owner}: trained must name some of {possible}. Received: trained={trained!r}")
+            raise ActivationError(
+                f"{self._owner}: trained must name some of {possible}. Received: trained={trained!r}"
+            )
         self.per = self._check("per", per, Options(SHAPES))
         self.axis = axis if axis is None else self._check("axis", axis, Integer())
         self.data_format = (
-            data_format if data_format is None else self._check("data_format", data_format, Options(DATA_FORMATS))
+            data_format
+            if data_format is None
+            else self._check("data_format", data_format, Options(DATA_FORMATS))
         )
         if self.axis == 0:
-            raise ActivationError(f"{self._owner}: axis must not be the batch axis 0. Received: axis=0")
+            raise ActivationError(
+                f"{self._owner}: axis must not be the batch axis 0. Received: axis=0"
+            )
         if axis is not None and data_format is not None:
-            raise ActivationError(f"{self._owner}: give axis or data_format. Received: {axis=}, {data_format=}")
+            raise ActivationError(
+                f"{self._owner}: give axis or data_format. Received: {axis=}, {data_format=}"
+            )
         self.num_parameters = (
-            num_parameters if num_parameters is None else self._check("num_parameters", num_parameters, Integer(low=1))
+            num_parameters
+            if num_parameters is None
+            else self._check("num_parameters", num_parameters, Integer(low=1))
         )
         if num_parameters is not None and per == "feature":
-            raise ActivationError(f"{self._owner}: num_parameters counts channels. Received: {per=}, {num_parameters=}")
+            raise ActivationError(
+                f"{self._owner}: num_parameters counts channels. Received: {per=}, {num_parameters=}"
+            )
         self._options = {name: self._option(name, value) for name, value in options.items()}
         if per == "scalar" or num_parameters == 1:
             self._add_parameters(())
@@ -117,7 +142,9 @@ class TrainedActivation(keras.layers.Layer):
         # theta is compared with the input, so half precision would move the threshold
         dtype = "float64" if self.variable_dtype == "float64" else "float32"
         for name in self.trained:
-            start = self._options[f"{name}_initializer"] or keras.initializers.Constant(self._given[name])
+            start = self._options[f"{name}_initializer"] or keras.initializers.Constant(
+                self._given[name]
+            )
             variable = self.add_weight(
                 name=name,
                 shape=shape,
@@ -131,7 +158,9 @@ class TrainedActivation(keras.layers.Layer):
         if shape:
             axis = self._channel_axis()
             sizes = dict(enumerate(shape, 1)) if self.per == "feature" else {axis: shape[0]}
-            self.input_spec = keras.InputSpec(min_ndim=axis + 1 if axis > 0 else 1 - axis, axes=sizes)
+            self.input_spec = keras.InputSpec(
+                min_ndim=axis + 1 if axis > 0 else 1 - axis, axes=sizes
+            )
         self.built = True
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -176,7 +205,9 @@ class TrainedActivation(keras.layers.Layer):
         for name in self.trained:
             value = ops.convert_to_tensor(getattr(self, name))
             if self.per == "channel" and len(value.shape) == 1:
-                value = ops.reshape(value, [-1 if i == self._channel_axis() % rank else 1 for i in range(rank)])
+                value = ops.reshape(
+                    value, [-1 if i == self._channel_axis() % rank else 1 for i in range(rank)]
+                )
             values[name] = value
         return values
 
@@ -187,21 +218,30 @@ class TrainedActivation(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         options = {
-            name: getattr(keras, f"{name.rsplit('_', 1)[1]}s").serialize(value) if value is not None else None
+            name: getattr(keras, f"{name.rsplit('_', 1)[1]}s").serialize(value)
+            if value is not None
+            else None
             for name, value in self._options.items()
         }
-        shape = {name: getattr(self, name) for name in ("per", "axis", "data_format", "num_parameters")}
+        shape = {
+            name: getattr(self, name) for name in ("per", "axis", "data_format", "num_parameters")
+        }
         own = {**self._given, **options, **shape, "trained": list(self.trained)}
         return {**super().get_config(), **own, **sharing.identity_for_file(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TrainedActivation:
-        """Make the layer from its config, with the constructor's checks; within one file, a shared layer once."""
+        """Make the layer from its config, with the constructor's checks.
+
+        Within one file, a shared layer once.
+        """
         identity = config.get("shared_object_id")
         layer = sharing.shared_layer(identity)
         if layer is None:
             # not super().from_config: it hides which rule was broken in a TypeError
-            layer = cls(**{name: value for name, value in config.items() if name != "shared_object_id"})
+            layer = cls(
+                **{name: value for name, value in config.items() if name != "shared_object_id"}
+            )
             sharing.share(layer, identity)
         return layer
 
@@ -209,13 +249,22 @@ class TrainedActivation(keras.layers.Layer):
 _CLASSES: dict[str, type[TrainedActivation]] = {}
 
 
-def make_class(spec: ActivationSpec, base: type[TrainedActivation] = TrainedActivation) -> type[TrainedActivation]:
+def make_class(
+    spec: ActivationSpec, base: type[TrainedActivation] = TrainedActivation
+) -> type[TrainedActivation]:
     """Make the layer class of a spec and register it with Keras as ``keras_acts>layers.CLASS_NAME``."""
     trained = " and ".join(f"{p.name} (start value {p.default!r})" for p in spec.trained)
     doc = f"{spec.class_name} with trained {trained}: ``{spec.formula}``.\n{(base.__doc__ or '').split(chr(10), 1)[1]}"
-    namespace = {"spec": spec, "__doc__": doc, "__module__": __name__, "__qualname__": spec.class_name}
+    namespace = {
+        "spec": spec,
+        "__doc__": doc,
+        "__module__": __name__,
+        "__qualname__": spec.class_name,
+    }
     cls = type(spec.class_name, (base,), namespace)
-    keras.saving.register_keras_serializable(package="keras_acts", name=f"layers.{spec.class_name}")(cls)
+    keras.saving.register_keras_serializable(
+        package="keras_acts", name=f"layers.{spec.class_name}"
+    )(cls)
     _CLASSES[spec.name] = cls
     return cls
 
@@ -223,7 +272,9 @@ def make_class(spec: ActivationSpec, base: type[TrainedActivation] = TrainedActi
 def make(name: str, **arguments: Any) -> TrainedActivation:
     """Return a new layer that trains the parameters of the registered activation `name`."""
     if name not in _CLASSES:
-        raise ActivationError(f"No parameters to train. Expected: one of {tuple(_CLASSES)}. Received: {name!r}")
+        raise ActivationError(
+            f"No parameters to train. Expected: one of {tuple(_CLASSES)}. Received: {name!r}"
+        )
     return _CLASSES[name](**arguments)
 
 
@@ -240,10 +291,12 @@ ELU = make_class(ELU_SPEC)
 class _TrainedTReLU(TrainedActivation):
     """Threshold ReLU with trained parameters.
 
-    Where theta is trained, its gradient has the jump's share too, estimated as `functions.surrogate_theta` says:
+    Where theta is trained, its gradient has the jump's share too, estimated as
+    `functions.surrogate_theta` says:
 
     Args:
-        bandwidth: the width of the estimate around theta, > 0, in units of the input; 0.01 to 1 is usual.
+        bandwidth: the width of the estimate around theta, > 0, in units of the input; 0.01 to 1 is
+            usual.
         kernel: its shape: ``"rectangle"``, ``"triangle"`` or ``"gaussian"``.
     """
 
@@ -263,5 +316,7 @@ class _TrainedTReLU(TrainedActivation):
         return {**super().get_config(), "bandwidth": self.bandwidth, "kernel": self.kernel}
 
 
-_TrainedTReLU.__doc__ = f"{_TrainedTReLU.__doc__}\n{(TrainedActivation.__doc__ or '').split(chr(10), 2)[2]}"
+_TrainedTReLU.__doc__ = (
+    f"{_TrainedTReLU.__doc__}\n{(TrainedActivation.__doc__ or '').split(chr(10), 2)[2]}"
+)
 TReLU = make_class(TRELU, _TrainedTReLU)

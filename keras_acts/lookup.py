@@ -1,4 +1,7 @@
-"""`get` and `register`: from a name to the object or the layer, and from a new spec to all of them."""
+"""`get` and `register`.
+
+From a name to the object or the layer, and from a new spec to all of them.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ def get(identifier: Any) -> Callable[..., Any]:
     """Return the activation that `identifier` names.
 
     Args:
-        identifier: ``"mish"``; ``"trelu(theta=0.5, alpha=0.1)"``; the name of a Keras built-in such as ``"gelu"``; a
-            serialized Keras object (a dict); or a callable that Keras can serialize, which is returned as it is.
+        identifier: ``"mish"``; ``"trelu(theta=0.5, alpha=0.1)"``; the name of a Keras built-in such
+            as ``"gelu"``; a serialized Keras object (a dict); or a callable that Keras can
+            serialize, which is returned as it is.
 
     Returns:
-        A value (`Activation`), a Keras function, or, for ``"prelu"``, a new layer with one trained alpha.
+        A value (`Activation`), a Keras function, or, for ``"prelu"``, a new layer with one trained
+        alpha.
 
     Raises:
         ActivationError: if there is no such activation, or its parameters are not valid.
@@ -43,7 +48,9 @@ def get(identifier: Any) -> Callable[..., Any]:
                 f"A dict must be a serialized Keras object. Received: {identifier!r} ({error})"
             ) from error
         if not callable(found):
-            raise ActivationError(f"A dict must be a serialized activation. Received: {identifier!r}")
+            raise ActivationError(
+                f"A dict must be a serialized activation. Received: {identifier!r}"
+            )
         return found
     if callable(identifier) and not isinstance(identifier, type):
         if is_anonymous(identifier):
@@ -52,7 +59,9 @@ def get(identifier: Any) -> Callable[..., Any]:
                 f"@keras.saving.register_keras_serializable(). Received: {identifier!r}"
             )
         return identifier
-    raise ActivationError(f"An activation must be a name, a config or a callable. Received: {identifier!r}")
+    raise ActivationError(
+        f"An activation must be a name, a config or a callable. Received: {identifier!r}"
+    )
 
 
 def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
@@ -62,7 +71,9 @@ def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
         if builtin is None:
             raise specs.unknown(name, (*specs.names(), *builtins()))
         if parameters:
-            raise ActivationError(f"{name}: a Keras built-in takes no parameters here. Received: {parameters}")
+            raise ActivationError(
+                f"{name}: a Keras built-in takes no parameters here. Received: {parameters}"
+            )
         return builtin
     spec = specs.spec(name)
     if not spec.value:
@@ -72,12 +83,16 @@ def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
 
 def builtins() -> tuple[str, ...]:
     """Return the names of Keras' own activations that are not ours."""
-    public = sorted(name for name in dir(keras.activations) if not name.startswith("_") and _builtin(name))
+    public = sorted(
+        name for name in dir(keras.activations) if not name.startswith("_") and _builtin(name)
+    )
     return tuple(name for name in public if name not in specs.names())
 
 
 def _builtin(name: str) -> Callable[..., Any] | None:
-    if name in ("get", "serialize", "deserialize") or not callable(getattr(keras.activations, name, None)):
+    if name in ("get", "serialize", "deserialize") or not callable(
+        getattr(keras.activations, name, None)
+    ):
         return None
     return keras.activations.get(name)
 
@@ -112,7 +127,9 @@ def _number(text: str) -> Any:
 
 
 def register(spec: ActivationSpec) -> type[activations.Activation]:
-    """Register a new activation: it gets a serializable object, a layer if it trains parameters, a place in searches.
+    """Register a new activation.
+
+    It gets a serializable object, a layer if it trains parameters, a place in searches.
 
     Returns:
         The class of its objects.
@@ -134,5 +151,8 @@ def unregister(name: str) -> None:
 
 
 def PReLU(num_parameters: int = 1, **arguments: Any) -> layers.TrainedActivation:
-    """Return a *new* PReLU layer for ``activation=``: its alpha exists from the start, one or `num_parameters`."""
+    """Return a *new* PReLU layer for ``activation=``.
+
+    Its alpha exists from the start, one or `num_parameters`.
+    """
     return layers.make("prelu", num_parameters=num_parameters, **arguments)

@@ -18,7 +18,8 @@ Tensor = Any
 Function = Callable[..., Tensor]
 Kernels = Callable[..., tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]]
 
-# In eager mode the Python around a program with a gradient of its own takes 1 to 2 ms, as long as so many elements
+# In eager mode the Python around a program with a gradient of its own takes 1 to 2 ms, as long as
+# so many elements
 _LARGE = 2**20
 _UNCOMPILED: ContextVar[bool] = ContextVar("uncompiled", default=False)
 _PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
@@ -28,7 +29,8 @@ _PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
 def uncompiled() -> Iterator[None]:
     """Trace functions inside the scope as TensorFlow's own kernels.
 
-    XLA takes some 30 ms to compile a function, for each shape that it meets, and saves tenths of a millisecond a step.
+    XLA takes some 30 ms to compile a function, for each shape that it meets, and saves tenths of a
+    millisecond a step.
     """
     token = _UNCOMPILED.set(True)
     try:
@@ -53,7 +55,10 @@ def is_compiled() -> bool:
 
 
 def is_portable() -> bool:
-    """Return whether what is traced may come into an export: the values of a graph may, by `keras.Model.export`."""
+    """Return whether what is traced may come into an export.
+
+    The values of a graph may, by `keras.Model.export`.
+    """
     return _PORTABLE.get()
 
 
@@ -77,14 +82,17 @@ def like(y: Tensor, x: Tensor) -> Tensor:
     return y if dtype_of(y) == dtype_of(x) else ops.cast(y, x.dtype)
 
 
-def with_derivative(closed: Function, derivative: Function, served: Function, kernels: Function) -> Function:
+def with_derivative(
+    closed: Function, derivative: Function, served: Function, kernels: Function
+) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
-    Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward pass. TensorFlow without
-    XLA compiles both, but for the scope of `uncompiled`.
+    Half precision is computed in float32. Only `x`, in its own dtype, is kept for the backward
+    pass. TensorFlow without XLA compiles both, but for the scope of `uncompiled`.
 
     Args:
-        closed: the function as one formula on `keras.ops`, of `x` and of whether half precision is enough.
+        closed: the function as one formula on `keras.ops`, of `x` and of whether half precision is
+            enough.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
         served: the function of `x` in the form that clients of an export fuse.
         kernels: the function of `x` as few kernels of TensorFlow, for the scope of `uncompiled`.
@@ -99,20 +107,30 @@ def with_derivative(closed: Function, derivative: Function, served: Function, ke
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return _tensorflow(value, product, served, kernels)
-    return {"jax": _jax, "torch": _torch}[backend](value, product) if backend in ("jax", "torch") else value
+    return (
+        {"jax": _jax, "torch": _torch}[backend](value, product)
+        if backend in ("jax", "torch")
+        else value
+    )
 
 
-def recomputed(closed: Function, served: Function | None = None, kernels: Kernels | None = None) -> Function:
+def recomputed(
+    closed: Function, served: Function | None = None, kernels: Kernels | None = None
+) -> Function:
     """Return ``closed(x, *parameters)`` with a backward pass that keeps nothing but these, and is compiled.
 
-    Half precision is computed in float32. On TensorFlow without XLA the value is compiled too, but for the scope of
-    `uncompiled`; on other backends and under XLA this is `closed` itself, which is fused there anyway.
+    Half precision is computed in float32. On TensorFlow without XLA the value is compiled too, but
+    for the scope of `uncompiled`; on other backends and under XLA this is `closed` itself, which is
+    fused there anyway.
 
     Args:
-        closed: the function on `keras.ops`, of `x` and of numbers or tensors that broadcast against it.
-        served: the same function in the form that clients of an export fuse; `closed` itself by default.
-        kernels: the same function as few kernels of TensorFlow, with what returns the gradients for a gradient of the
-            output: one for each argument, in the shape of the output, or None where there is none.
+        closed: the function on `keras.ops`, of `x` and of numbers or tensors that broadcast against
+            it.
+        served: the same function in the form that clients of an export fuse; `closed` itself by
+            default.
+        kernels: the same function as few kernels of TensorFlow, with what returns the gradients for
+            a gradient of the output: one for each argument, in the shape of the output, or None
+            where there is none.
     """
 
     def value(x: Tensor, *parameters: Any) -> Tensor:
@@ -129,10 +147,14 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
         return tape.gradient(y, arguments[argument], dy)
 
     compiled_value = _by_kind(value, xla=True)
-    compiled_slope = functools.cache(lambda argument: _by_kind(functools.partial(slope, argument), xla=True))
+    compiled_slope = functools.cache(
+        lambda argument: _by_kind(functools.partial(slope, argument), xla=True)
+    )
 
     def function(x: Tensor, *parameters: Any) -> Tensor:
-        unknown = any(hasattr(tensor, "shape") and tensor.shape.rank is None for tensor in (x, *parameters))
+        unknown = any(
+            hasattr(tensor, "shape") and tensor.shape.rank is None for tensor in (x, *parameters)
+        )
         if is_serving():
             return like((served or closed)(wide(x), *parameters), x)
         if in_xla() or unknown:
@@ -164,7 +186,10 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
 
             def gradient(dy: Tensor) -> list[Tensor | None]:
                 # one program for each: a graph prunes those that nobody asks for
-                return [None if number else compiled_slope(i)(dy, x, *tensors) for i, number in enumerate(fixed)]
+                return [
+                    None if number else compiled_slope(i)(dy, x, *tensors)
+                    for i, number in enumerate(fixed)
+                ]
 
             return y, gradient
 
@@ -176,14 +201,15 @@ def recomputed(closed: Function, served: Function | None = None, kernels: Kernel
 def with_program(closed: Function, product: Function) -> Function:
     """Return ``closed(x)`` of half precision, computed in float32, with a backward pass that is one compiled program.
 
-    TensorFlow's gradients are several operations, which would all read and write float32. The program reads the output
-    as it was rounded to half precision (a program of `x` would take as long as those). `x` is kept too, for second
-    derivatives. Gradients are the usual ones under XLA, in exports, in the scope of `uncompiled`, on other backends,
-    and in eager mode of what is small.
+    TensorFlow's gradients are several operations, which would all read and write float32. The
+    program reads the output as it was rounded to half precision (a program of `x` would take as
+    long as those). `x` is kept too, for second derivatives. Gradients are the usual ones under XLA,
+    in exports, in the scope of `uncompiled`, on other backends, and in eager mode of what is small.
 
     Args:
         closed: the function on `keras.ops`.
-        product: the product of its derivative and a gradient, from the output of `closed` and that gradient.
+        product: the product of its derivative and a gradient, from the output of `closed` and that
+            gradient.
     """
 
     def value(x: Tensor) -> Tensor:
@@ -221,10 +247,14 @@ def with_program(closed: Function, product: Function) -> Function:
     return call
 
 
-def _tensorflow(value: Function, product: Function, served: Function, kernels: Function) -> Function:
+def _tensorflow(
+    value: Function, product: Function, served: Function, kernels: Function
+) -> Function:
     import tensorflow as tf
 
-    compiled_value, compiled_product = (_flat(_by_kind(function, xla=True)) for function in (value, product))
+    compiled_value, compiled_product = (
+        _flat(_by_kind(function, xla=True)) for function in (value, product)
+    )
 
     @tf.custom_gradient
     def fused(x: Tensor) -> tuple[Tensor, Function]:
@@ -257,22 +287,32 @@ def _summed(x: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _off_tape(x: Tensor) -> Tensor:
-    """Return `x`, but in eager mode no tape keeps what is made of it; the gradient is the caller's own."""
+    """Return `x`, but in eager mode no tape keeps what is made of it.
+
+    The gradient is the caller's own.
+    """
     import tensorflow as tf
 
     return tf.stop_gradient(x) if tf.executing_eagerly() else x
 
 
 def _by_kind(function: Function, xla: bool = False) -> Function:
-    """Return the function of TensorFlow tensors, traced once for each dtypes and ranks; compiled if `xla`."""
+    """Return the function of TensorFlow tensors, traced once for each dtypes and ranks.
+
+    Compiled if `xla`.
+    """
     import tensorflow as tf
 
     @functools.cache
     def traced(scopes: tuple[bool, bool], *kinds: tuple[str, int | None]) -> Function:
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
-        signature = [tf.TensorSpec(None if rank is None else [None] * rank, dtype) for dtype, rank in kinds]
+        signature = [
+            tf.TensorSpec(None if rank is None else [None] * rank, dtype) for dtype, rank in kinds
+        ]
         # a function of its own for each kind: else TensorFlow warns of retracing
-        return tf.function(lambda *x: function(*x), signature, autograph=False, jit_compile=xla or None)
+        return tf.function(
+            lambda *x: function(*x), signature, autograph=False, jit_compile=xla or None
+        )
 
     def call(*tensors: Tensor) -> Tensor:
         kinds = ((dtype_of(x), x.shape.rank) for x in tensors)
@@ -284,20 +324,28 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
 def _traced_once(function: Function) -> Function:
     """Return `function`, a `tf.custom_gradient`, such that graphs call one trace of it.
 
-    TensorFlow registers the gradient of each trace for ever, and with it the whole graph that it was traced in.
+    TensorFlow registers the gradient of each trace for ever, and with it the whole graph that it
+    was traced in.
     """
     import tensorflow as tf
 
     traced = _by_kind(function)
 
     def call(x: Tensor, *others: Tensor) -> Tensor:
-        return function(x, *others) if tf.executing_eagerly() else tf.ensure_shape(traced(x, *others), x.shape)
+        return (
+            function(x, *others)
+            if tf.executing_eagerly()
+            else tf.ensure_shape(traced(x, *others), x.shape)
+        )
 
     return call
 
 
 def _flat(elementwise: Function) -> Function:
-    """Return the elementwise function, which meets its tensors as vectors: those of one size share a program."""
+    """Return the elementwise function, which meets its tensors as vectors.
+
+    Those of one size share a program.
+    """
     import tensorflow as tf
 
     def call(x: Tensor, *others: Tensor) -> Tensor:
@@ -319,7 +367,8 @@ def in_xla() -> bool:
 def runs_exact_softmax(x: Tensor) -> bool:
     """Return whether the backend's own softmax of `x`, in half precision, is within one unit of the last place here.
 
-    TensorFlow's is where oneDNN computes it in float32 inside: on some CPUs, in bfloat16, up to five axes, without XLA.
+    TensorFlow's is where oneDNN computes it in float32 inside: on some CPUs, in bfloat16, up to
+    five axes, without XLA.
     """
     if keras.backend.backend() != "tensorflow" or dtype_of(x) != "bfloat16" or is_serving():
         return False
@@ -338,8 +387,13 @@ def _softmax_is_exact() -> bool:
     if tf.config.get_visible_devices("GPU"):
         return False
     logits = tf.cast(tf.reshape(tf.linspace(-8.0, 8.0, 2048), [8, 256]), "bfloat16")
-    found, exact = tf.cast(tf.nn.softmax(logits), "float32"), tf.nn.softmax(tf.cast(logits, "float32"))
-    return bool(tf.reduce_all(tf.abs(found - exact) <= exact * 2.0**-8))  # half a unit, where the mantissa is near 1
+    found, exact = (
+        tf.cast(tf.nn.softmax(logits), "float32"),
+        tf.nn.softmax(tf.cast(logits, "float32")),
+    )
+    return bool(
+        tf.reduce_all(tf.abs(found - exact) <= exact * 2.0**-8)
+    )  # half a unit, where the mantissa is near 1
 
 
 def _jax(value: Function, product: Function) -> Function:

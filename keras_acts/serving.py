@@ -1,4 +1,7 @@
-"""Whether TensorFlow traces a graph that is to be exported: it must be of operations that every client knows."""
+"""Whether TensorFlow traces a graph that is to be exported.
+
+It must be of operations that every client knows.
+"""
 
 from __future__ import annotations
 

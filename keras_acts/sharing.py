@@ -1,4 +1,7 @@
-"""The little that Keras knows and does not say in public: which layer calls which, and which objects a file shares."""
+"""The little that Keras knows and does not say in public.
+
+Which layer calls which, and which objects a file shares.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ def activation_owner(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     context = get_global("current_call_ctx")
     called = all_layers(context.entry_layer) if context is not None else ()
     for owner in called:
-        if layer in (getattr(owner, "activation", None), getattr(owner, "recurrent_activation", None)):
+        if layer in (
+            getattr(owner, "activation", None),
+            getattr(owner, "recurrent_activation", None),
+        ):
             return owner
     return None
 
@@ -22,8 +28,8 @@ def activation_owner(layer: keras.layers.Layer) -> keras.layers.Layer | None:
 def identity_for_file(layer: keras.layers.Layer) -> dict[str, int]:
     """Return what a config says so that a layer used in two places is one layer again in the file being saved.
 
-    Keras marks a shared object too, but only where it meets it for the second time: the first place is a copy by then,
-    and the file cannot be loaded. Outside of a file this is empty.
+    Keras marks a shared object too, but only where it meets it for the second time: the first place
+    is a copy by then, and the file cannot be loaded. Outside of a file this is empty.
     """
     saving = get_global("shared_objects/id_to_config_map") is not None
     return {"shared_object_id": id(layer)} if saving else {}

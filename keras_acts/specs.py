@@ -1,7 +1,7 @@
 """One `ActivationSpec` per activation: every fact about it, stated once.
 
-The function, the serializable object, the layer, the search space, the documentation and the contract tests all read
-the spec, so a new activation is complete when its spec is registered.
+The function, the serializable object, the layer, the search space, the documentation and the
+contract tests all read the spec, so a new activation is complete when its spec is registered.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ class Parameter:
         try:
             return self.valid.check(value)
         except ValueError as rule:
-            raise ActivationError(f"{owner}: {self.name} must be {rule}. Received: {self.name}={value!r}") from None
+            raise ActivationError(
+                f"{owner}: {self.name} must be {rule}. Received: {self.name}={value!r}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,12 @@ class ActivationSpec:
         formula: in Python notation.
         latex: the same formula in LaTeX.
         output_range: the closed hull of its values at the default parameters.
-        limits: its values at -inf and +inf at the default parameters; None for an activation of more than one element.
+        limits: its values at -inf and +inf at the default parameters; None for an activation of
+            more than one element.
         elementwise: whether each output depends on its own input only.
         hidden: whether it makes sense in a hidden layer.
-        value: whether its parameters, fixed, make a value; PReLU's are trained, so each PReLU is a layer of its own.
+        value: whether its parameters, fixed, make a value; PReLU's are trained, so each PReLU is a
+            layer of its own.
         paper: the source.
     """
 
@@ -141,16 +145,22 @@ def unknown(name: str, known: tuple[str, ...]) -> ActivationError:
 def add(new: ActivationSpec) -> None:
     """Add a spec to the registry; `keras_acts.register` makes its object and layer too."""
     if not new.name.isidentifier() or new.name != new.name.lower():
-        raise ActivationError(f"An activation's name must be a lower-case identifier. Received: name={new.name!r}")
+        raise ActivationError(
+            f"An activation's name must be a lower-case identifier. Received: name={new.name!r}"
+        )
     if not new.class_name.isidentifier():
-        raise ActivationError(f"The name of an object's class must be an identifier. Received: {new.class_name=}")
+        raise ActivationError(
+            f"The name of an object's class must be an identifier. Received: {new.class_name=}"
+        )
     if new.name in _SPECS or new.class_name in {known.class_name for known in _SPECS.values()}:
         raise ActivationError(
             f"An activation of this name is registered already. Received: {new.name=}, {new.class_name=}"
         )
     taken = inspect.signature(new.function).parameters
     for parameter in new.parameters:
-        if [p.name for p in new.parameters].count(parameter.name) > 1 or parameter.name not in taken:
+        if [p.name for p in new.parameters].count(
+            parameter.name
+        ) > 1 or parameter.name not in taken:
             raise ActivationError(
                 f"{new.name}: parameters must be different keywords of the function. Received: {parameter.name!r} "
                 f"for a function of {tuple(taken)}"
@@ -164,7 +174,9 @@ def add(new: ActivationSpec) -> None:
 def remove(name: str) -> None:
     """Remove a spec that `add` added after the built-in ones."""
     if spec(name) in _OURS:
-        raise ActivationError(f"The activations of keras_acts cannot be removed. Received: {name!r}")
+        raise ActivationError(
+            f"The activations of keras_acts cannot be removed. Received: {name!r}"
+        )
     del _SPECS[name]
 
 
@@ -224,7 +236,9 @@ ELU = ActivationSpec(
     name="elu",
     class_name="ELU",
     function=functions.elu,
-    parameters=(Parameter("alpha", 1.0, Real(low=0), SearchRange(0.1, 2.0, log=True), trained=True),),
+    parameters=(
+        Parameter("alpha", 1.0, Real(low=0), SearchRange(0.1, 2.0, log=True), trained=True),
+    ),
     formula="x if x > 0 else alpha * (exp(x) - 1)",
     latex=r"\begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}",
     output_range=(-1, _INF),
@@ -238,7 +252,8 @@ TRELU = ActivationSpec(
     function=functions.trelu,
     parameters=(
         Parameter("alpha", 0.0, Real(), SearchRange(0.0, 0.3), trained=True),
-        # a threshold of 1 silences most hidden units for good (10 % accuracy on digits): a search starts near 0
+        # a threshold of 1 silences most hidden units for good (10 % accuracy on digits): a search
+        # starts near 0
         Parameter("theta", 1.0, Real(), SearchRange(-0.5, 0.5, start=0.1), trained=True),
         # "continuous": theta + alpha * (x - theta) at or below theta; "keras": alpha * (x - theta)
         Parameter("mode", "threshold", Options(functions.MODES)),

@@ -1,4 +1,7 @@
-"""What every activation function does first: take a tensor, an array or the symbolic input of a functional model."""
+"""What every activation function does first.
+
+Take a tensor, an array or the symbolic input of a functional model.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ def activation(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @keras.saving.register_keras_serializable(package="keras_acts")
 class Apply(keras.Operation):
-    """One of our functions as a node of a functional model: saved by name, it keeps its own gradient when loaded."""
+    """One of our functions as a node of a functional model.
+
+    Saved by name, it keeps its own gradient when loaded.
+    """
 
     def __init__(self, function: str, parameters: dict[str, Any], name: str | None = None):
         super().__init__(name=name)

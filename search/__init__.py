@@ -1,4 +1,7 @@
-"""Search for the activation that suits a Keras model best: in one call, as a KerasTuner tuner, or piece by piece."""
+"""Search for the activation that suits a Keras model best.
+
+In one call, as a KerasTuner tuner, or piece by piece.
+"""
 
 from .api import search_activations
 from .exporting.export import export

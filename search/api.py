@@ -93,46 +93,55 @@ def search_activations(
             ``build(hp, activation)``.
         x: training inputs, as `keras.Model.fit` takes them.
         y: training targets.
-        validation_data: what ranks the candidates; else the last `validation_split` of the training data, as in Keras.
+        validation_data: what ranks the candidates; else the last `validation_split` of the training
+            data, as in Keras.
         validation_split: the share of the training data that ranks the candidates, in (0, 1).
-        test_data: ``(x, y)`` or ``(x, y, sample_weight)`` that neither trains nor ranks: the models of the verdict, the
-            best model and the baseline are scored on it, once.
-        activations: an `ActivationSpace`, or a list of names, objects and functions. By default every registered
-            activation that suits a hidden layer, and Keras' gelu and silu.
+        test_data: ``(x, y)`` or ``(x, y, sample_weight)`` that neither trains nor ranks: the models
+            of the verdict, the best model and the baseline are scored on it, once.
+        activations: an `ActivationSpace`, or a list of names, objects and functions. By default
+            every registered activation that suits a hidden layer, and Keras' gelu and silu.
         baseline: the activation to compare with; it is always tried, first.
-        objective: the name of a metric, such as ``"val_auc"``, or ``"val_OUTPUT_auc"`` with several outputs; whether
-            more of it is better the model's metric says. Of a metric of your own say it:
-            ``keras_tuner.Objective("val_mine", "max")``. By default the validation value of the model's accuracy, else
-            of its loss: the first metric that is ``"accuracy"`` or Keras' binary, categorical or sparse categorical
-            accuracy, if the model has one output; a top-k accuracy is none.
+        objective: the name of a metric, such as ``"val_auc"``, or ``"val_OUTPUT_auc"`` with several
+            outputs; whether more of it is better the model's metric says. Of a metric of your own
+            say it: ``keras_tuner.Objective("val_mine", "max")``. By default the validation value of
+            the model's accuracy, else of its loss: the first metric that is ``"accuracy"`` or
+            Keras' binary, categorical or sparse categorical accuracy, if the model has one output;
+            a top-k accuracy is none.
         trials: how many candidates to try.
         epochs: how long to train each.
         batch_size: as in `fit`.
-        executions_per_trial: how many seeds a candidate; its score is their mean. A race trains so many times longer.
-        strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves, who stays trains
-            longer and on more seeds, about ``trials * epochs`` epochs in all. ``"random"``: each trial trains to its
-            end, those that can together. ``"auto"``: a race where the model can be a population, else random. With an
-            `ActivationSpace` that chooses for layers, blocks or groups, a race finds the best choice for all of them,
-            and goes on among changes of it, within the same epochs.
-        max_epochs: how many epochs all runs of a race may take together, instead of ``trials * epochs``.
-        max_seconds: that a race may take. After each rung those to come are planned to fit in; at the latest the race
-            ends then with what it has. The verdict's time is its own.
-        verdict: on how many fresh seeds, at most, the three best activations and the baseline are trained again, to say
-            whether one of them is really better, which decides what model is kept; with 0 the ranking decides. See
-            `compare_activations`.
-        seed: of candidates, initialization and batch order. The user's own global seed is left as it was.
-        population: how many trials train together at most where it is no race: ``"auto"`` for as many as can and fit
-            into memory, 1 for one by one. The scores are the same; see `ActivationTuner`. A number means no race.
-        directory: where the search keeps its files, so that it can go on after an interrupt; temporary by default. A
-            race keeps the scores of finished rungs; who is alive trains again.
+        executions_per_trial: how many seeds a candidate; its score is their mean. A race trains so
+            many times longer.
+        strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves,
+            who stays trains longer and on more seeds, about ``trials * epochs`` epochs in all.
+            ``"random"``: each trial trains to its end, those that can together. ``"auto"``: a race
+            where the model can be a population, else random. With an `ActivationSpace` that chooses
+            for layers, blocks or groups, a race finds the best choice for all of them, and goes on
+            among changes of it, within the same epochs.
+        max_epochs: how many epochs all runs of a race may take together, instead of ``trials *
+            epochs``.
+        max_seconds: that a race may take. After each rung those to come are planned to fit in; at
+            the latest the race ends then with what it has. The verdict's time is its own.
+        verdict: on how many fresh seeds, at most, the three best activations and the baseline are
+            trained again, to say whether one of them is really better, which decides what model is
+            kept; with 0 the ranking decides. See `compare_activations`.
+        seed: of candidates, initialization and batch order. The user's own global seed is left as
+            it was.
+        population: how many trials train together at most where it is no race: ``"auto"`` for as
+            many as can and fit into memory, 1 for one by one. The scores are the same; see
+            `ActivationTuner`. A number means no race.
+        directory: where the search keeps its files, so that it can go on after an interrupt;
+            temporary by default. A race keeps the scores of finished rungs; who is alive trains
+            again.
         project_name: the folder inside `directory`.
         overwrite: whether to start again where the project exists.
         verbose: 0 shows nothing.
-        **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`, `sample_weight`.
+        **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`,
+            `sample_weight`.
 
     Returns:
-        The result. After Ctrl-C: what was found so far, if anything was, with its verdict; a second Ctrl-C ends the
-        verdict with the seeds that were trained.
+        The result. After Ctrl-C: what was found so far, if anything was, with its verdict; a second
+        Ctrl-C ends the verdict with the seeds that were trained.
 
     Raises:
         SearchError: on impossible settings, or if no candidate could be trained.
@@ -147,7 +156,9 @@ def search_activations(
     check_project_name(project_name)
     check_every_epoch(fit_options)
     check_from_the_start(fit_options)
-    space = activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
+    space = (
+        activations if isinstance(activations, ActivationSpace) else ActivationSpace(activations)
+    )
     base = Candidate.of(baseline)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
     example = _example(hypermodel, seed)
@@ -193,7 +204,9 @@ def search_activations(
             described = describe_model(model)
             settings = {
                 "strategy": way,
-                "model": described if isinstance(model, keras.Model) else [described, describe_model(example)],
+                "model": described
+                if isinstance(model, keras.Model)
+                else [described, describe_model(example)],
                 **describe_training(example),
                 "data": training,
                 "validation": validation,
@@ -204,7 +217,11 @@ def search_activations(
                 "batch_size": batch_size,
                 "executions_per_trial": executions_per_trial,
                 "seed": seed,
-                **{name: describe_value(value) for name, value in fit_options.items() if name != "validation_data"},
+                **{
+                    name: describe_value(value)
+                    for name, value in fit_options.items()
+                    if name != "validation_data"
+                },
             }
             if raced:  # other trials may be more
                 settings |= {"trials": trials, "max_epochs": max_epochs}
@@ -277,7 +294,9 @@ def search_activations(
         judged = None
         if verdict:
             if found.interrupted:
-                progress.say("Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far")
+                progress.say(
+                    "Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far"
+                )
             with _kept_going(errors, "verdict"):
                 judged = retrain.verdict(
                     model,
@@ -289,7 +308,9 @@ def search_activations(
                     seed=seed,
                     test_data=test_data,
                     progress=progress,
-                    slots=chosen_slots(slots(model), hypermodel.space.per) if isinstance(model, keras.Model) else None,
+                    slots=chosen_slots(slots(model), hypermodel.space.per)
+                    if isinstance(model, keras.Model)
+                    else None,
                 )
         if judged is not None and not judged.withheld:
             with _kept_going(errors, "finish"):
@@ -350,7 +371,10 @@ def _described(goal: Any) -> list[str]:
 
 @contextlib.contextmanager
 def _kept_going(errors: dict[str, str], what: str) -> Iterator[None]:
-    """Do what comes after the training: whatever happens there, the search is not lost, and `errors` says what did."""
+    """Do what comes after the training.
+
+    Whatever happens there, the search is not lost, and `errors` says what did.
+    """
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -358,25 +382,35 @@ def _kept_going(errors: dict[str, str], what: str) -> Iterator[None]:
 
 
 def _model(found: RaceSearch | SlotwiseSearch | TrialSearch, candidate: Choice) -> keras.Model:
-    """The model of what is kept; trained once more, if that is what it takes and the user is not in a hurry."""
+    """The model of what is kept.
+
+    Trained once more, if that is what it takes and the user is not in a hurry.
+    """
     model = found.model(candidate)
     if model is None and not found.interrupted:
         found.finish(str(candidate))
         model = found.model(candidate)
     if model is None:
-        raise SearchError(f"The model of what is kept must have been trained to its end. Received: {candidate}")
+        raise SearchError(
+            f"The model of what is kept must have been trained to its end. Received: {candidate}"
+        )
     return model
 
 
 def _groups(model: Any, hypermodel: ActivationHyperModel) -> tuple[Group, ...]:
-    """The groups of slots that a search chooses for, each by itself; empty where one activation is for all."""
+    """The groups of slots that a search chooses for, each by itself.
+
+    Empty where one activation is for all.
+    """
     per = hypermodel.space.per
     if per == "model" or not isinstance(model, keras.Model):
         return ()
     return groups(slots(model), per)
 
 
-def _judged(found: RaceSearch | SlotwiseSearch | TrialSearch, baseline: Candidate) -> dict[Any, Callable[[], Any]]:
+def _judged(
+    found: RaceSearch | SlotwiseSearch | TrialSearch, baseline: Candidate
+) -> dict[Any, Callable[[], Any]]:
     """The best of each activation and the baseline, each with what builds its model as in its best trial.
 
     Two alphas of one activation are hardly ever told apart; another activation may be.

@@ -13,7 +13,9 @@ from .strategy.scoring import evaluated, numbers
 
 def scores(model: keras.Model, data: Any, **options: Any) -> dict[str, float]:
     """Return each metric on data as a number; see `keras_acts.search.strategy.scoring`."""
-    return {name: float(value) for name, value in numbers(evaluated(model, data, **options)).items()}
+    return {
+        name: float(value) for name, value in numbers(evaluated(model, data, **options)).items()
+    }
 
 
 def validated(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, float]:
@@ -24,7 +26,9 @@ def validated(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, float]:
         fit: the arguments of the training's `fit`.
     """
     data = fit.get("validation_data")
-    options: dict[str, Any] = {"batch_size": fit.get("validation_batch_size") or fit.get("batch_size")}
+    options: dict[str, Any] = {
+        "batch_size": fit.get("validation_batch_size") or fit.get("batch_size")
+    }
     if data is None:
         data = _last_part((fit["x"], fit["y"], fit.get("sample_weight")), fit["validation_split"])
     elif not isinstance(data, tuple | list):

@@ -1,7 +1,10 @@
-"""Hashes that are the same in each process: of the values of arrays, and of what functions and classes of a user's do.
+"""Hashes that are the same in each process.
 
-What a function does is its code with constants and names, its defaults, and the values that it reads from outside: not
-the file and the lines where it stands, which a notebook changes with each run of a cell.
+Of the values of arrays, and of what functions and classes of a user's do.
+
+What a function does is its code with constants and names, its defaults, and the values that it
+reads from outside: not the file and the lines where it stands, which a notebook changes with each
+run of a cell.
 """
 
 from __future__ import annotations
@@ -16,11 +19,23 @@ from typing import Any
 
 import numpy as np
 
-_CHUNK = 2**24  # bytes of an array that are copied at once, where its values do not lie next to each other
+_CHUNK = (
+    2**24
+)  # bytes of an array that are copied at once, where its values do not lie next to each other
 _DIGITS = 16
 # what these do changes with their versions only: a name tells it
 _LIBRARIES = {
-    *("builtins", "functools", "math", "operator", "keras", "keras_acts", "keras_tuner", "tensorflow", "numpy"),
+    *(
+        "builtins",
+        "functools",
+        "math",
+        "operator",
+        "keras",
+        "keras_acts",
+        "keras_tuner",
+        "tensorflow",
+        "numpy",
+    ),
     *("jax", "torch", "scipy", "sklearn", "pandas"),
 }
 _READS = ("LOAD_GLOBAL", "LOAD_NAME")
@@ -38,7 +53,9 @@ def of_array(array: np.ndarray) -> str:
     else:
         rows = max(1, _CHUNK // max(1, array[:1].nbytes))
         for start in range(0, len(array), rows):
-            made.update(np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8).data)
+            made.update(
+                np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8).data
+            )
     return made.hexdigest()[:_DIGITS]
 
 
@@ -53,7 +70,10 @@ def is_function(value: Any) -> bool:
 
 
 def python_function(value: Any) -> Any:
-    """The function with Python code that `tf.function` or `jax.jit` was given; else the value itself."""
+    """The function with Python code that `tf.function` or `jax.jit` was given.
+
+    Else the value itself.
+    """
     if hasattr(value, "__code__"):
         return value
     return getattr(value, "python_function", None) or getattr(value, "__wrapped__", value)
@@ -87,7 +107,11 @@ def body_of(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield the functions and plain values in the body of a class, by name."""
     for name, value in sorted(vars(kind).items()):
         if isinstance(value, property):
-            yield from ((f"{name}.{way}", getattr(value, way)) for way in ("fget", "fset") if getattr(value, way))
+            yield from (
+                (f"{name}.{way}", getattr(value, way))
+                for way in ("fget", "fset")
+                if getattr(value, way)
+            )
             continue
         inner = getattr(value, "__func__", value)  # of a class method or static method
         plain = isinstance(inner, bool | int | float | str | tuple) and not name.startswith("__")

@@ -1,4 +1,7 @@
-"""How far the metrics of one test set can be trusted: intervals that cover the sampling of its rows, not the seeds."""
+"""How far the metrics of one test set can be trusted.
+
+Intervals that cover the sampling of its rows, not the seeds.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +20,40 @@ LEVEL = 0.95
 _PARTS = 10
 
 
-def with_intervals(model: keras.Model, test_data: Any, values: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+def with_intervals(
+    model: keras.Model, test_data: Any, values: Mapping[str, float]
+) -> dict[str, dict[str, Any]]:
     """Return each metric with its 95 % interval, where the data are arrays of enough samples.
 
-    An accuracy gets Wilson's score interval, if each sample has one label. Any other metric is evaluated on ten parts
-    of the data, whose scatter gives Student's interval around the value. So is an accuracy over tokens, pixels or
-    several labels a sample: labels of one sample are no independent trials, but samples are, and none is cut.
+    An accuracy gets Wilson's score interval, if each sample has one label. Any other metric is
+    evaluated on ten parts of the data, whose scatter gives Student's interval around the value. So
+    is an accuracy over tokens, pixels or several labels a sample: labels of one sample are no
+    independent trials, but samples are, and none is cut.
 
     Args:
         model: the model that was evaluated.
-        test_data: the arrays ``(x, y)``, with one of a kind each, and weights if there are any; else there are no
-            intervals.
+        test_data: the arrays ``(x, y)``, with one of a kind each, and weights if there are any;
+            else there are no intervals.
         values: what `evaluate` returned, each a number.
     """
-    x, y, weight = (*test_data, None, None)[:3] if isinstance(test_data, tuple | list) else (None, None, None)
-    arrays = all(isinstance(part, np.ndarray) for part in (x, y)) and isinstance(weight, np.ndarray | None)
+    x, y, weight = (
+        (*test_data, None, None)[:3] if isinstance(test_data, tuple | list) else (None, None, None)
+    )
+    arrays = all(isinstance(part, np.ndarray) for part in (x, y)) and isinstance(
+        weight, np.ndarray | None
+    )
     count = len(x) if arrays else 0
-    found: dict[str, dict[str, Any]] = {name: {"value": float(value)} for name, value in values.items()}
+    found: dict[str, dict[str, Any]] = {
+        name: {"value": float(value)} for name, value in values.items()
+    }
     if not count or not isinstance(y, np.ndarray):
         return found
     outputs = getattr(model, "outputs", None) or []
     labels = count_labels(y, outputs[0].shape) if len(outputs) == 1 else count
     # what is only called so may be anything
-    shares = [name for name, metric in metrics_of(model).items() if name in values and is_share(metric)]
+    shares = [
+        name for name, metric in metrics_of(model).items() if name in values and is_share(metric)
+    ]
     # nor are weighted samples trials of one kind
     by_wilson = shares if labels == count and weight is None else []
     for name in by_wilson:
@@ -76,7 +90,11 @@ def wilson(share: float, count: int, level: float = LEVEL) -> tuple[float, float
 def _student(value: float, parts: list[float]) -> tuple[float, float]:
     from scipy.stats import t
 
-    half = float(t.ppf(0.5 + LEVEL / 2, len(parts) - 1)) * float(np.std(parts, ddof=1)) / math.sqrt(len(parts))
+    half = (
+        float(t.ppf(0.5 + LEVEL / 2, len(parts) - 1))
+        * float(np.std(parts, ddof=1))
+        / math.sqrt(len(parts))
+    )
     return value - half, value + half
 
 

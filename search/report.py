@@ -54,18 +54,32 @@ def summary(result: SearchResult) -> list[str]:
         instead = "" if first == result.kept.candidate else f", although {first} ranked first"
         lines = [f"Best: {result.best}, as the verdict suggests{instead}; {chosen}."]
     if result.test is not None:
-        once = "on which the verdict chose the activation" if _chose(result, "test") else "looked at once"
+        once = (
+            "on which the verdict chose the activation"
+            if _chose(result, "test")
+            else "looked at once"
+        )
         lines.append(f"Held-out test, {once}: {result.best} {_metrics(result.test)}.")
         if result.baseline_test is not None and result.kept.candidate != result.baseline:
             lines.append(f"The same test with {result.baseline}: {_metrics(result.baseline_test)}.")
     lines.append(RACED if _raced(result) else CAUTION.format(seeds=_seeds(result)))
     if result.groups:
         lines.append(CHOSEN)
-    lines += [f"Failed: {t.candidate}: {headline(t.message)}." for t in result.trials if t.status == "failed"]
+    lines += [
+        f"Failed: {t.candidate}: {headline(t.message)}."
+        for t in result.trials
+        if t.status == "failed"
+    ]
     lines += [f"What failed besides: {what}: {reason}." for what, reason in result.errors.items()]
-    suggested = result.best if result.verdict is None or result.verdict.withheld else result.verdict.suggested
+    suggested = (
+        result.best
+        if result.verdict is None or result.verdict.withheld
+        else result.verdict.suggested
+    )
     if str(suggested) != str(result.best):
-        lines.append(f"Kept is {result.best}: the search ended before {suggested}, which is suggested, was as far.")
+        lines.append(
+            f"Kept is {result.best}: the search ended before {suggested}, which is suggested, was as far."
+        )
     if result.interrupted:
         lines.append(f"Interrupted after {len(result.trials)} trials: the best so far.")
     return lines
@@ -84,13 +98,21 @@ def markdown(result: SearchResult, difference: float | None = None) -> str:
     """Return the report as Markdown."""
     head = _header(result)
     rows = [head, ["---"] * len(head), *(_row(trial) for trial in result.trials)]
-    lines = [f"# Activation search: {result.best}", "", *(f"- {line}" for line in summary(result)), ""]
+    lines = [
+        f"# Activation search: {result.best}",
+        "",
+        *(f"- {line}" for line in summary(result)),
+        "",
+    ]
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     if result.verdict is not None:
         again = "The leaders and the baseline, trained again on fresh seeds"
         lines += ["", "## Verdict", "", f"{again}.", "", *report.markdown(result.verdict)]
     if difference is not None:
-        lines += ["", f"Export checked: predictions differ from the Keras model's by at most {difference:.1e}."]
+        lines += [
+            "",
+            f"Export checked: predictions differ from the Keras model's by at most {difference:.1e}.",
+        ]
     lines += ["", f"Trained on {result.device} with {versions()}."]
     return "\n".join(lines) + "\n"
 
@@ -130,9 +152,15 @@ def data(result: SearchResult) -> dict[str, Any]:
 
 def card(result: SearchResult) -> dict[str, Any]:
     """Return what the search knows for the model card of its best model."""
-    seen = "the verdict on fresh seeds chose the activation on it" if _chose(result, "test") else "looked at once"
+    seen = (
+        "the verdict on fresh seeds chose the activation on it"
+        if _chose(result, "test")
+        else "looked at once"
+    )
     ranked = "it ranked the trials" if _chose(result) else "it chose the model"
-    metrics: dict[str, Any] = {f"validation ({ranked})": {result.objective: {"value": result.score}}}
+    metrics: dict[str, Any] = {
+        f"validation ({ranked})": {result.objective: {"value": result.score}}
+    }
     if result.intervals:
         metrics[f"test ({seen})"] = dict(result.intervals)
     found = {
@@ -151,7 +179,11 @@ def _mean_of(result: SearchResult) -> str:
     if row.score is None or row.score == result.score:
         return ""
     seeds = row.seeds or result.executions_per_trial
-    return f"; {row.score:.4f} is the mean over its {seeds} seeds" if seeds > 1 else f"; {row.score:.4f} in the search"
+    return (
+        f"; {row.score:.4f} is the mean over its {seeds} seeds"
+        if seeds > 1
+        else f"; {row.score:.4f} in the search"
+    )
 
 
 def _chose(result: SearchResult, part: str = "") -> bool:
@@ -190,7 +222,9 @@ def _raced(result: SearchResult) -> bool:
 
 
 def _seeds(result: SearchResult) -> str:
-    return "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
+    return (
+        "One seed" if result.executions_per_trial == 1 else f"{result.executions_per_trial} seeds"
+    )
 
 
 def _metrics(values: Any) -> str:

@@ -1,4 +1,7 @@
-"""What a search found: a ranked table, the best model, and how both did on data that the search never saw."""
+"""What a search found.
+
+A ranked table, the best model, and how both did on data that the search never saw.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,16 @@ _COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds"}
 
 
 def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
-    """Return the trial whose model a search keeps: the best of what the verdict suggests, else the first of all."""
+    """Return the trial whose model a search keeps.
+
+    The best of what the verdict suggests, else the first of all.
+    """
     if verdict is None or verdict.withheld:
         return trials[0]
     # who left a race has no model
-    there = (trial for trial in trials if trial.rank is not None and trial.epochs == trials[0].epochs)
+    there = (
+        trial for trial in trials if trial.rank is not None and trial.epochs == trials[0].epochs
+    )
     return next((trial for trial in there if str(trial.candidate) == verdict.suggested), trials[0])
 
 
@@ -42,22 +50,27 @@ class SearchResult:
         objective: the name of the metric that ranked the trials.
         direction: ``"max"`` or ``"min"``.
         trials: all trials, the best first, the failed last.
-        model: the model of `best`, with the weights of its best epoch; None if it could not be made (see `errors`).
+        model: the model of `best`, with the weights of its best epoch; None if it could not be made
+            (see `errors`).
         baseline: the activation that the others are compared with.
         test: the metrics of `model` on the test data, if there were any.
         baseline_test: those of the best baseline model.
         executions_per_trial: how many seeds each score is the mean of.
         device: where the trials were trained.
         interrupted: whether the search was stopped before all trials were done.
-        verdict: whether one of the leaders is really better than the baseline; None if that was not asked.
+        verdict: whether one of the leaders is really better than the baseline; None if that was not
+            asked.
         seed: of candidates, initialization and batch order.
         data: fingerprints of the arrays that trained, ranked and tested.
-        intervals: the metrics on the test data with their intervals; see `keras_acts.search.intervals`.
+        intervals: the metrics on the test data with their intervals; see
+            `keras_acts.search.intervals`.
         samples: a few inputs, with which an export is compared.
         validation: the metrics of `model` on the validation data, if the objective is one of them.
-        groups: of the slots that the search chose for, each by itself; empty if one activation was for all.
-        errors: what failed once the training was done, by what was done then: ``"verdict"``, ``"finish"``, ``"model"``,
-            ``"validation"``, ``"test"``, …. What they would have found is missing; the rest is as good as ever.
+        groups: of the slots that the search chose for, each by itself; empty if one activation was
+            for all.
+        errors: what failed once the training was done, by what was done then: ``"verdict"``,
+            ``"finish"``, ``"model"``, ``"validation"``, ``"test"``, …. What they would have found
+            is missing; the rest is as good as ever.
     """
 
     objective: str
@@ -81,10 +94,12 @@ class SearchResult:
 
     @property
     def best(self) -> Candidate | Assignment:
-        """What to use: what the verdict suggests; without a verdict, the candidate that ranked first.
+        """What to use: what the verdict suggests.
 
-        An activation, or, where the search chose for each layer, block or group, a mapping from slots to activations,
-        also if one is best for all.
+        Without a verdict, the candidate that ranked first.
+
+        An activation, or, where the search chose for each layer, block or group, a mapping from
+        slots to activations, also if one is best for all.
         """
         found = self.kept.candidate
         if isinstance(found, Assignment) or not self.groups:
@@ -98,7 +113,9 @@ class SearchResult:
 
     @property
     def score(self) -> float:
-        """The objective of `model`, on the validation data that also ranked it: expect less on new data.
+        """The objective of `model`, on the validation data that also ranked it.
+
+        Expect less on new data.
 
         The score of `kept` is the mean over its seeds; the model is of one of them.
         """
@@ -112,7 +129,9 @@ class SearchResult:
         return report.text(self)
 
     def to_pandas(self, *, epochs: bool = False) -> pandas.DataFrame:
-        """Return the trials as a table, one row each; hyperparameters as columns, ``hp.NAME`` where a name is taken.
+        """Return the trials as a table, one row each.
+
+        Hyperparameters as columns, ``hp.NAME`` where a name is taken.
 
         Args:
             epochs: whether to return, instead, every epoch x seed x activation of the verdict.
@@ -124,7 +143,9 @@ class SearchResult:
 
         if epochs:
             if self.verdict is None or self.verdict.runs is None:
-                raise SearchError(f"epochs=True needs a verdict. Received: verdict={self.verdict!r}")
+                raise SearchError(
+                    f"epochs=True needs a verdict. Received: verdict={self.verdict!r}"
+                )
             return self.verdict.to_pandas()
 
         return pandas.DataFrame(self._row(trial) for trial in self.trials)
@@ -139,9 +160,17 @@ class SearchResult:
             **({} if trial.epochs is None else {"epochs": trial.epochs, "seeds": trial.seeds}),
         }
         # a hyperparameter of the user's may be called as a column of ours is
-        return {**row, **{f"hp.{n}" if n in _COLUMNS | {*row} else n: v for n, v in trial.hyperparameters.items()}}
+        return {
+            **row,
+            **{
+                f"hp.{n}" if n in _COLUMNS | {*row} else n: v
+                for n, v in trial.hyperparameters.items()
+            },
+        }
 
-    def export(self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any) -> Exported:
+    def export(
+        self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any
+    ) -> Exported:
         """Write `model` as a SavedModel with its model card and `report.md`.
 
         `verdict.csv` beside them holds every epoch x seed x activation of the verdict.
@@ -149,13 +178,16 @@ class SearchResult:
         Args:
             path: the folder to make.
             card: more facts for the model card.
-            **options: those of `keras_acts.search.export`: `overwrite`, `versioned`, `class_names`, `formats`, ….
+            **options: those of `keras_acts.search.export`: `overwrite`, `versioned`, `class_names`,
+                `formats`, ….
 
         Raises:
             SearchError: if the search has no model.
         """
         if self.model is None:
-            raise SearchError(f"The search must have a model to export. Received: errors={dict(self.errors)}")
+            raise SearchError(
+                f"The search must have a model to export. Received: errors={dict(self.errors)}"
+            )
 
         def notes(difference: float) -> dict[str, str]:
             written = {"report.md": report.markdown(self, difference)}
@@ -163,7 +195,9 @@ class SearchResult:
                 written["verdict.csv"] = self.verdict.to_pandas().to_csv(index=False)
             return written
 
-        options.setdefault("samples", self.samples if options.get("preprocessing") is None else None)
+        options.setdefault(
+            "samples", self.samples if options.get("preprocessing") is None else None
+        )
         return export(
             self.model,
             path,

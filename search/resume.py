@@ -17,7 +17,15 @@ import numpy as np
 from keras_acts.compat import all_layers, compiled_with
 from keras_acts.errors import SearchError
 
-from .fingerprints import body_of, code_of, is_function, is_of_a_library, of_array, of_plain, python_function
+from .fingerprints import (
+    body_of,
+    code_of,
+    is_function,
+    is_of_a_library,
+    of_array,
+    of_plain,
+    python_function,
+)
 
 _FILE = "keras_acts.json"
 # what Keras numbers anew in every process, the names of layers inside a wrapped model among them
@@ -50,10 +58,16 @@ def check_resume(project: Path, settings: dict[str, Any]) -> None:
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
-            raise SearchError(f"The project cannot be read; overwrite=True begins again. Received: {path}") from None
+            raise SearchError(
+                f"The project cannot be read; overwrite=True begins again. Received: {path}"
+            ) from None
         expected, received = dict(_parts(kept)), dict(_parts(json.loads(json.dumps(settings))))
         # in the order in which they are given
-        names = [name for name in dict.fromkeys([*received, *expected]) if expected.get(name) != received.get(name)]
+        names = [
+            name
+            for name in dict.fromkeys([*received, *expected])
+            if expected.get(name) != received.get(name)
+        ]
         if names:
             raise SearchError(
                 "A search goes on with the settings it began with; use another directory or overwrite=True. "
@@ -76,17 +90,23 @@ def _parts(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _told(names: list[str], settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={settings[name]!r}" if name in settings else f"{name}={_MISSING}" for name in names)
+    return ", ".join(
+        f"{name}={settings[name]!r}" if name in settings else f"{name}={_MISSING}" for name in names
+    )
 
 
 def describe_model(model: Any) -> Any:
-    """Return what makes two models the same for a search; names of layers change from process to process."""
+    """Return what makes two models the same for a search.
+
+    Names of layers change from process to process.
+    """
     return _Description().model(model)
 
 
 def describe_training(model: keras.Model) -> dict[str, Any]:
     """Return what a model was compiled with: optimizer, its settings, loss, metrics."""
-    # not by `get_compile_config`, which raises where something cannot be saved; a search saves none of it
+    # not by `get_compile_config`, which raises where something cannot be saved; a search saves none
+    # of it
     given = compiled_with(model)
     return {name: describe_value(value) for name, value in given.items()}
 
@@ -136,7 +156,11 @@ class _Description:
         if isinstance(value, _CONFIGURED):
             kind, own = self.kind(type(value)), self.functions(value)
             config = _config(value)
-            return {"class": kind, **(self.value(config) if config else self.attributes(value)), **own}
+            return {
+                "class": kind,
+                **(self.value(config) if config else self.attributes(value)),
+                **own,
+            }
         if isinstance(value, functools.partial):
             return [self.value(part) for part in (value.func, value.args, value.keywords)]
         if isinstance(value, Mapping):
@@ -153,8 +177,16 @@ class _Description:
         if isinstance(value, keras.callbacks.Callback):
             # what Keras sets when a training begins is none of its settings
             running = vars(keras.callbacks.Callback())
-            own = {name: one for name, one in vars(value).items() if not name.startswith("_") and name not in running}
-            own = {name: one for name, one in own.items() if not any(place in name for place in _PLACES)}
+            own = {
+                name: one
+                for name, one in vars(value).items()
+                if not name.startswith("_") and name not in running
+            }
+            own = {
+                name: one
+                for name, one in own.items()
+                if not any(place in name for place in _PLACES)
+            }
             # what it reads besides is mostly what it shows: the time, a title
             kind = _Description(reads=False).kind(type(value))
             return {"class": kind, **{name: self.value(one) for name, one in own.items()}}
@@ -170,7 +202,8 @@ class _Description:
         """A mapping, perhaps a config of Keras'."""
         kind = str(value.get("class_name"))
         if kind == "__lambda__" or _is_dumped(value):
-            # its code names the file it was written in, which a notebook numbers; `functions` tells what it does
+            # its code names the file it was written in, which a notebook numbers; `functions` tells
+            # what it does
             return "__lambda__"
         if kind.endswith("DTypePolicy"):  # whose name is what it is
             return json.dumps(value["config"], sort_keys=True, default=str)
@@ -180,7 +213,11 @@ class _Description:
         """The name of a function, and a hash of what it does if a user wrote it."""
         function = python_function(function)
         name = str(getattr(function, "__qualname__", type(function).__name__))
-        if not hasattr(function, "__code__") or is_of_a_library(function) or id(function.__code__) in self._seen:
+        if (
+            not hasattr(function, "__code__")
+            or is_of_a_library(function)
+            or id(function.__code__) in self._seen
+        ):
             return name
         self._seen.add(id(function.__code__))
         owner = getattr(function, "__self__", None)
@@ -197,13 +234,29 @@ class _Description:
 
     def functions(self, thing: Any) -> dict[str, Any]:
         """The functions that an object was given, by the names of its attributes."""
-        found = {name: one for name, one in vars(thing).items() if is_function(one) and name not in _WRAPPED}
-        return {name: self.function(one) for name, one in sorted(found.items()) if not is_of_a_library(one)}
+        found = {
+            name: one
+            for name, one in vars(thing).items()
+            if is_function(one) and name not in _WRAPPED
+        }
+        return {
+            name: self.function(one)
+            for name, one in sorted(found.items())
+            if not is_of_a_library(one)
+        }
 
     def attributes(self, thing: Any, known: Collection[str] = ()) -> dict[str, Any]:
         """The plain values that an object holds, but for attributes that are known."""
-        plain = {name: one for name, one in vars(thing).items() if isinstance(one, bool | int | float | str)}
-        told = {name: one for name, one in plain.items() if name not in known and name.lstrip("_") not in _NAMES}
+        plain = {
+            name: one
+            for name, one in vars(thing).items()
+            if isinstance(one, bool | int | float | str)
+        }
+        told = {
+            name: one
+            for name, one in plain.items()
+            if name not in known and name.lstrip("_") not in _NAMES
+        }
         return {name: self.value(one) for name, one in told.items()}
 
     def thing(self, thing: Any) -> Any:
@@ -218,7 +271,10 @@ class _Description:
 
 
 def _is_dumped(config: Mapping[Any, Any]) -> bool:
-    """Whether this is what Keras makes of a lambda that is an activation: its code, defaults and closure."""
+    """Whether this is what Keras makes of a lambda that is an activation.
+
+    Its code, defaults and closure.
+    """
     value = config.get("value") if len(config) == 1 else None
     return isinstance(value, tuple | list) and len(value) == 3 and isinstance(value[0], str)
 
@@ -226,7 +282,9 @@ def _is_dumped(config: Mapping[Any, Any]) -> bool:
 def _config(value: Any) -> Mapping[str, Any]:
     """What an object of Keras says of itself; nothing if it cannot: then its class tells it."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # nobody loads it
+        warnings.filterwarnings(
+            "ignore", "The object being serialized includes a `lambda`"
+        )  # nobody loads it
         try:
             config: Mapping[str, Any] = value.get_config()
         except Exception:
@@ -235,9 +293,12 @@ def _config(value: Any) -> Mapping[str, Any]:
 
 
 def describe_data(*parts: Any, hashed: bool) -> list[str]:
-    """Return the type and shape of each array, and a fingerprint; of batches what they are and how many.
+    """Return the type and shape of each array, and a fingerprint.
 
-    The values of batches are not read: they may be in another order, or augmented in another way, each time.
+    Of batches what they are and how many.
+
+    The values of batches are not read: they may be in another order, or augmented in another way,
+    each time.
 
     Args:
         *parts: arrays, or structures of them.

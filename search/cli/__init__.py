@@ -1,4 +1,7 @@
-"""The command `keras-acts`. This package is apart from keras_acts so that `--help` need not wait for TensorFlow."""
+"""The command `keras-acts`.
+
+This package is apart from keras_acts so that `--help` need not wait for TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ def _one_line_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep TensorFlow's start-up notes off the terminal; TF_CPP_MIN_LOG_LEVEL=0 shows them again."""
+    """Keep TensorFlow's start-up notes off the terminal.
+
+    TF_CPP_MIN_LOG_LEVEL=0 shows them again.
+    """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         yield
         return
@@ -50,7 +56,8 @@ def _quiet() -> Iterator[None]:
 def main() -> None:
     """Find the activation function that suits a Keras model best."""
     if platform.machine().lower() in ("x86_64", "amd64"):
-        # TensorFlow leaves it off on CPUs without AVX512-VNNI, and there are no grouped convolutions then
+        # TensorFlow leaves it off on CPUs without AVX512-VNNI, and there are no grouped
+        # convolutions then
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
@@ -58,25 +65,36 @@ def main() -> None:
 @click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace the SavedModel that is there.")
-@click.option("--versioned", is_flag=True, help="Write OUT/1, OUT/2, …, as TensorFlow Serving wants it.")
+@click.option(
+    "--versioned", is_flag=True, help="Write OUT/1, OUT/2, …, as TensorFlow Serving wants it."
+)
 @click.option(
     "--normalize",
     default=None,
     type=click.Path(path_type=Path),
     help="Put a normalization into the graph, with the mean and variance of each column of this .csv or .npz.",
 )
-@click.option("--classes", default="", help='The names of the classes, in order, such as "ant,bee".')
+@click.option(
+    "--classes", default="", help='The names of the classes, in order, such as "ant,bee".'
+)
 @click.option(
     "--threshold",
     default=None,
     type=float,
     help="Of two classes and one unit: above which output it is the second.  [default: as the model's loss says]",
 )
-@click.option("--formats", default="", help="What to write into OUT too: some of keras,litert,onnx.")
 @click.option(
-    "--samples", default=None, type=click.Path(path_type=Path), help="A .csv or .npz with inputs to compare with."
+    "--formats", default="", help="What to write into OUT too: some of keras,litert,onnx."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print path, difference and model card as JSON.")
+@click.option(
+    "--samples",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="A .csv or .npz with inputs to compare with.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print path, difference and model card as JSON."
+)
 def export(model: str, out: Path, classes: str, formats: str, **options: Any) -> None:
     """Export a .keras file MODEL as a SavedModel in the folder OUT.
 
@@ -91,13 +109,23 @@ def export(model: str, out: Path, classes: str, formats: str, **options: Any) ->
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--out", default=None, type=click.Path(path_type=Path), help="A file instead of standard output.")
-@click.option("--allow-nan", is_flag=True, help="Predict rows with gaps too: the model knows what to do with NaN.")
+@click.option(
+    "--out",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="A file instead of standard output.",
+)
+@click.option(
+    "--allow-nan",
+    is_flag=True,
+    help="Predict rows with gaps too: the model knows what to do with NaN.",
+)
 def predict(path: Path, data: Path, out: Path | None, allow_nan: bool) -> None:
     """Print the predictions of the export in the folder PATH for each row of DATA, as CSV.
 
-    DATA is a .csv with a header line, of which the columns that the model was trained with are taken, or a .npz with an
-    array x. Of a folder of versions the newest is used. A row with an empty cell is refused.
+    DATA is a .csv with a header line, of which the columns that the model was trained with are
+    taken, or a .npz with an array x. Of a folder of versions the newest is used. A row with an
+    empty cell is refused.
     """
     with _quiet():
         from . import exports
@@ -111,22 +139,44 @@ def _split(text: str) -> tuple[str, ...]:
 
 _SHARED = (
     click.option(
-        "--data", default="digits", help="digits, breast_cancer, iris, wine, diabetes; or a .npz or .csv file."
+        "--data",
+        default="digits",
+        help="digits, breast_cancer, iris, wine, diabetes; or a .npz or .csv file.",
     ),
-    click.option("--target", default=None, help="The column of a .csv that is predicted.  [default: the last]"),
+    click.option(
+        "--target",
+        default=None,
+        help="The column of a .csv that is predicted.  [default: the last]",
+    ),
     click.option(
         "--task",
         default="auto",
         type=click.Choice(["auto", "classes", "regression"]),
         help="What the target is; auto takes fractions and many different numbers for a regression.",
     ),
-    click.option("--model", default=None, help="cnn, mlp, or a .keras file.  [default: cnn for images, else mlp]"),
-    click.option("--epochs", default=10, type=click.IntRange(min=1), help="How long to train each."),
-    click.option("--batch-size", default=32, type=click.IntRange(min=1), help="Samples a training step."),
     click.option(
-        "--seed", default=0, type=click.IntRange(0, 2**32 - 1), help="Of the split, the candidates and the training."
+        "--model",
+        default=None,
+        help="cnn, mlp, or a .keras file.  [default: cnn for images, else mlp]",
     ),
-    click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress stays on standard error."),
+    click.option(
+        "--epochs", default=10, type=click.IntRange(min=1), help="How long to train each."
+    ),
+    click.option(
+        "--batch-size", default=32, type=click.IntRange(min=1), help="Samples a training step."
+    ),
+    click.option(
+        "--seed",
+        default=0,
+        type=click.IntRange(0, 2**32 - 1),
+        help="Of the split, the candidates and the training.",
+    ),
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print the result as JSON; progress stays on standard error.",
+    ),
     click.option("--quiet", is_flag=True, help="Show no progress."),
 )
 
@@ -140,17 +190,29 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command(context_settings={"show_default": True})
 @_shared
-@click.option("--activations", default=None, help='The candidates, such as "relu,mish,trelu(theta=0.5)".')
+@click.option(
+    "--activations", default=None, help='The candidates, such as "relu,mish,trelu(theta=0.5)".'
+)
 @click.option(
     "--per",
     default="model",
     type=click.Choice(["model", "block", "layer"]),
     help="What gets an activation of its own: the model, each of its blocks, as the names say, or each layer.",
 )
-@click.option("--unit", default=None, help="Of a target of numbers, such as EUR: for the model card and predictions.")
-@click.option("--trials", default=16, type=click.IntRange(min=1), help="How many candidates to train.")
 @click.option(
-    "--executions", "executions_per_trial", default=1, type=click.IntRange(min=1), help="How many seeds a candidate."
+    "--unit",
+    default=None,
+    help="Of a target of numbers, such as EUR: for the model card and predictions.",
+)
+@click.option(
+    "--trials", default=16, type=click.IntRange(min=1), help="How many candidates to train."
+)
+@click.option(
+    "--executions",
+    "executions_per_trial",
+    default=1,
+    type=click.IntRange(min=1),
+    help="How many seeds a candidate.",
 )
 @click.option(
     "--strategy",
@@ -159,7 +221,10 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     help="race: all at once, who falls behind leaves; random: each to its end; auto: a race where possible.",
 )
 @click.option(
-    "--max-epochs", default=None, type=click.IntRange(min=1), help="Of all runs of a race.  [default: trials x epochs]"
+    "--max-epochs",
+    default=None,
+    type=click.IntRange(min=1),
+    help="Of all runs of a race.  [default: trials x epochs]",
 )
 @click.option(
     "--max-seconds",
@@ -202,7 +267,12 @@ def search(quiet: bool, **options: Any) -> None:
     help="What the others have to beat.  [default: relu if it is among them, else the model's own]",
 )
 @click.option("--seeds", default=16, type=click.IntRange(min=2), help="The most seeds.")
-@click.option("--looks", default=3, type=click.IntRange(min=1), help="Planned looks that may end it; 1: all seeds.")
+@click.option(
+    "--looks",
+    default=3,
+    type=click.IntRange(min=1),
+    help="Planned looks that may end it; 1: all seeds.",
+)
 @click.option(
     "--csv",
     default=None,
@@ -210,7 +280,10 @@ def search(quiet: bool, **options: Any) -> None:
     help="For every epoch x seed x activation.",
 )
 def compare(quiet: bool, **options: Any) -> None:
-    """Say whether one of a few activations is really better than relu: on many seeds, in a sentence."""
+    """Say whether one of a few activations is really better than relu.
+
+    On many seeds, in a sentence.
+    """
     _run("compare", quiet=quiet, **options)
 
 

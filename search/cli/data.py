@@ -1,4 +1,7 @@
-"""The data of `keras-acts search`: scikit-learn's bundled sets, .npz and .csv files, split in three."""
+"""The data of `keras-acts search`.
+
+scikit-learn's bundled sets, .npz and .csv files, split in three.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ _SHARES = "60 % train, 20 % choose, 20 % test"
 
 @dataclass(frozen=True)
 class Parts:
-    """The three parts, each ``(x, y)``: one trains, one ranks the candidates, one is looked at once."""
+    """The three parts, each ``(x, y)``.
+
+    One trains, one ranks the candidates, one is looked at once.
+    """
 
     train: Pair
     validation: Pair
@@ -65,12 +71,18 @@ class Dataset:
             second = math.ceil(share * len(x))
             # each class in both parts, if it and they are large enough
             room = len(self.classes) <= min(second, len(x) - second)
-            shares = self.classes and room and np.bincount(y, minlength=len(self.classes)).min() >= 2
-            return train_test_split(x, y, test_size=share, random_state=seed, stratify=y if shares else None)
+            shares = (
+                self.classes and room and np.bincount(y, minlength=len(self.classes)).min() >= 2
+            )
+            return train_test_split(
+                x, y, test_size=share, random_state=seed, stratify=y if shares else None
+            )
 
         least = 3 if self.given_test is None else 2
         if len(self.x) < least:
-            raise DataError(f"The data must be enough for three parts ({_SHARES}). Received: {len(self.x)} samples")
+            raise DataError(
+                f"The data must be enough for three parts ({_SHARES}). Received: {len(self.x)} samples"
+            )
         x, y, test = self.x, self.y, self.given_test
         if test is None:
             x, x_test, y, y_test = cut(x, y, 0.2)
@@ -81,7 +93,9 @@ class Dataset:
     def describe(self, parts: Parts) -> str:
         """Return one line about the data."""
         what = f"{len(self.classes)} classes" if self.classes else "a regression"
-        sizes = " / ".join(str(len(part[0])) for part in (parts.train, parts.validation, parts.test))
+        sizes = " / ".join(
+            str(len(part[0])) for part in (parts.train, parts.validation, parts.test)
+        )
         return f"{self.name}: samples of shape {self.x.shape[1:]}, {what}; {sizes} to train / choose / test"
 
 
@@ -91,26 +105,33 @@ def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
     Args:
         source: the name or path.
         target: the column of a .csv that is predicted; the last by default.
-        task: ``"classes"``, ``"regression"``, or ``"auto"``: a target of fractions, or of more than 20 different
-            numbers that are also more than 10 % of the rows, is a regression.
+        task: ``"classes"``, ``"regression"``, or ``"auto"``: a target of fractions, or of more than
+            20 different numbers that are also more than 10 % of the rows, is a regression.
 
     Raises:
-        DataError: if there is no such data, or they are empty, not numbers, not finite, or without matching labels.
+        DataError: if there is no such data, or they are empty, not numbers, not finite, or without
+            matching labels.
     """
     if task not in TASKS:
         raise DataError(f"task must be one of {', '.join(TASKS)}. Received: task={task!r}")
     path = Path(source)
     kind = path.suffix.lower()
     if source not in BUNDLED and kind not in (".npz", ".csv"):
-        raise DataError(f"--data must be one of {', '.join(BUNDLED)}, or a .npz or .csv file. Received: {source!r}")
+        raise DataError(
+            f"--data must be one of {', '.join(BUNDLED)}, or a .npz or .csv file. Received: {source!r}"
+        )
     if target is not None and kind != ".csv":
-        raise DataError(f"--target names a column of a .csv file. Received: --target {target!r}, --data {source!r}")
+        raise DataError(
+            f"--target names a column of a .csv file. Received: --target {target!r}, --data {source!r}"
+        )
     if source in BUNDLED:
         return _bundled(source, task)
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
-        raise DataError(f"--data must be a file that can be read. Received: {source!r} ({error})") from None
+        raise DataError(
+            f"--data must be a file that can be read. Received: {source!r} ({error})"
+        ) from None
     if size is None:
         raise DataError(f"--data must be a file that exists. Received: {source!r}")
     if size == 0:
@@ -132,7 +153,9 @@ def _bundled(name: str, task: str) -> Dataset:
     return _dataset(name, (x, found.target), task, getattr(found, "target_names", ()))
 
 
-def _dataset(name: str, given: Pair, task: str, class_names: Any = (), test: Pair | None = None) -> Dataset:
+def _dataset(
+    name: str, given: Pair, task: str, class_names: Any = (), test: Pair | None = None
+) -> Dataset:
     x, y = _checked(name, "x", "y", *given)
     if test is not None:
         test = _checked(name, "x_test", "y_test", *test)
@@ -145,11 +168,17 @@ def _dataset(name: str, given: Pair, task: str, class_names: Any = (), test: Pai
     if test is not None:
         strange = np.setdiff1d(test[1], classes)
         if len(strange):
-            raise DataError(f"The test labels must occur in the training labels. Received: {strange[:5].tolist()}")
+            raise DataError(
+                f"The test labels must occur in the training labels. Received: {strange[:5].tolist()}"
+            )
         test = (test[0], np.searchsorted(classes, test[1]).astype("int64"))
     names = class_names if len(class_names) == len(classes) else classes
-    renumbered = classes.dtype.kind not in "fiub" or not np.array_equal(classes, np.arange(len(classes)))
-    return Dataset(name, x, labels.astype("int64"), tuple(str(c) for c in names), test, renumbered=renumbered)
+    renumbered = classes.dtype.kind not in "fiub" or not np.array_equal(
+        classes, np.arange(len(classes))
+    )
+    return Dataset(
+        name, x, labels.astype("int64"), tuple(str(c) for c in names), test, renumbered=renumbered
+    )
 
 
 def _checked(name: str, x_name: str, y_name: str, x: np.ndarray, y: np.ndarray) -> Pair:
@@ -166,7 +195,9 @@ def _checked(name: str, x_name: str, y_name: str, x: np.ndarray, y: np.ndarray) 
             f"in {x_name} and {y_name} of {name}"
         )
     if y.dtype.kind not in "fiubUS":
-        raise DataError(f"The labels must be numbers or words. Received: {y_name} of dtype {y.dtype}")
+        raise DataError(
+            f"The labels must be numbers or words. Received: {y_name} of dtype {y.dtype}"
+        )
     if y.dtype.kind == "f":
         _finite("labels", y)
     return _finite("data", x), y

@@ -42,7 +42,9 @@ def export(
             loaded = keras.models.load_model(model)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"MODEL must be a .keras file that Keras can load. Received: {model!r} ({reason})") from error
+        raise ModelError(
+            f"MODEL must be a .keras file that Keras can load. Received: {model!r} ({reason})"
+        ) from error
     card: dict[str, Any] = {}
     given = None if samples is None else files.read_inputs(samples)[0]
     if normalize is not None:
@@ -50,16 +52,30 @@ def export(
         options["preprocessing"] = _normalization(values, normalize)
         card = {"features": list(names)} if names else {}
         given = values if given is None else given
-    exported = export_model(loaded, out, class_names=classes, formats=formats, samples=given, card=card, **options)
+    exported = export_model(
+        loaded, out, class_names=classes, formats=formats, samples=given, card=card, **options
+    )
     if as_json:
-        print(json.dumps({"path": str(exported.path), "max_difference": exported.difference, "card": exported.card}))
+        print(
+            json.dumps(
+                {
+                    "path": str(exported.path),
+                    "max_difference": exported.difference,
+                    "card": exported.card,
+                }
+            )
+        )
         return
-    print(f"Exported to {exported.path} (max difference to the Keras model {exported.difference:.1e}).")
+    print(
+        f"Exported to {exported.path} (max difference to the Keras model {exported.difference:.1e})."
+    )
 
 
 def _normalization(values: np.ndarray, path: Path) -> keras.layers.Layer:
     if not np.isfinite(values).all():
-        raise DataError(f"The data to normalize by must be finite. Received: NaN or infinite values in {str(path)!r}")
+        raise DataError(
+            f"The data to normalize by must be finite. Received: NaN or infinite values in {str(path)!r}"
+        )
     mean, variance = values.mean(axis=0), np.maximum(values.var(axis=0), 1e-6)
     return keras.layers.Normalization(mean=mean, variance=variance, name="normalization")
 
@@ -72,19 +88,25 @@ def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> Non
     card = model.card
     inputs = card["signatures"]["serving_default"]["inputs"]
     if len(inputs) != 1:
-        raise DataError(f"predict reads one table; this model takes {sorted(inputs)}. Received: {str(data)!r}")
+        raise DataError(
+            f"predict reads one table; this model takes {sorted(inputs)}. Received: {str(data)!r}"
+        )
     ((_, spec),) = inputs.items()
     x, names = files.read_inputs(data, card.get("features"))
     if not allow_nan:
         files.check_no_gaps(x, names, data)
     files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, names, data)
-    if x.ndim == 2 and len(spec["shape"]) > 2 and None not in spec["shape"][1:]:  # a row of a table is a flat sample
+    if (
+        x.ndim == 2 and len(spec["shape"]) > 2 and None not in spec["shape"][1:]
+    ):  # a row of a table is a flat sample
         if x.shape[1] != int(np.prod(spec["shape"][1:])):
             raise DataError(
                 f"A row must have {np.prod(spec['shape'][1:])} values. Received: {x.shape[1]} in {str(data)!r}"
             )
         x = x.reshape(-1, *spec["shape"][1:])
-    table = _table(model.predict(x, allow_nan=allow_nan), card.get("class_names") or [], _target(card))
+    table = _table(
+        model.predict(x, allow_nan=allow_nan), card.get("class_names") or [], _target(card)
+    )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
@@ -97,11 +119,16 @@ def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> Non
         partial.write_text(text.getvalue(), encoding="utf-8")
         partial.replace(out)
     except OSError as error:
-        raise DataError(f"--out must be a file that can be written. Received: {str(out)!r} ({error})") from error
+        raise DataError(
+            f"--out must be a file that can be written. Received: {str(out)!r} ({error})"
+        ) from error
 
 
 def _target(card: Mapping[str, Any]) -> str:
-    """What heads the column of a predicted number: the target's name with its unit, as far as the card knows them."""
+    """What heads the column of a predicted number.
+
+    The target's name with its unit, as far as the card knows them.
+    """
     target = card.get("target")
     if card.get("class_names") or not isinstance(target, Mapping) or not target.get("name"):
         return ""
@@ -109,8 +136,13 @@ def _target(card: Mapping[str, Any]) -> str:
     return f"{target['name']} [{unit}]" if unit else str(target["name"])
 
 
-def _table(found: dict[str, np.ndarray], classes: list[str], target: str = "") -> dict[str, list[Any]]:
-    """Columns by name: the label first; an output of several values is as many columns; a single one is `target`."""
+def _table(
+    found: dict[str, np.ndarray], classes: list[str], target: str = ""
+) -> dict[str, list[Any]]:
+    """Columns by name: the label first.
+
+    An output of several values is as many columns; a single one is `target`.
+    """
     if target and len(found) == 1:
         found = {target: next(iter(found.values()))}
     table: dict[str, list[Any]] = {}
@@ -123,5 +155,7 @@ def _table(found: dict[str, np.ndarray], classes: list[str], target: str = "") -
             table[name] = flat[:, 0].tolist()
             continue
         ends = classes if len(classes) == flat.shape[1] else range(flat.shape[1])
-        table |= {f"{name}.{end}": column.tolist() for end, column in zip(ends, flat.T, strict=True)}
+        table |= {
+            f"{name}.{end}": column.tolist() for end, column in zip(ends, flat.T, strict=True)
+        }
     return table

@@ -33,17 +33,27 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
             for name in {"x", "y", "x_test", "y_test"} & set(names or ()):
                 arrays[name] = file[name]
     except _UNREADABLE as error:
-        raise DataError(f"--data must be a .npz file of plain arrays. Received: {str(path)!r} ({error})") from None
+        raise DataError(
+            f"--data must be a .npz file of plain arrays. Received: {str(path)!r} ({error})"
+        ) from None
     if names is None:
-        raise DataError(f"--data must be a .npz file of plain arrays. Received: {str(path)!r}, a single array")
+        raise DataError(
+            f"--data must be a .npz file of plain arrays. Received: {str(path)!r}, a single array"
+        )
     if not {"x", "y"} <= set(names) or ("x_test" in names) != ("y_test" in names):
-        raise DataError(f"A .npz must hold the arrays x and y (and x_test with y_test). Received: {names}")
+        raise DataError(
+            f"A .npz must hold the arrays x and y (and x_test with y_test). Received: {names}"
+        )
     for name, array in sorted(arrays.items()):
         least = 2 if name.startswith("x") else 1
         if not isinstance(array, np.ndarray):
-            raise DataError(f"The members of a .npz must be arrays. Received: {name}, {len(array)} bytes that are none")
+            raise DataError(
+                f"The members of a .npz must be arrays. Received: {name}, {len(array)} bytes that are none"
+            )
         if array.ndim < least:
-            raise DataError(f"{name} must have at least {least} axes, samples first. Received: shape {array.shape}")
+            raise DataError(
+                f"{name} must have at least {least} axes, samples first. Received: shape {array.shape}"
+            )
     if "x_test" not in arrays:
         return (_image(arrays["x"]), arrays["y"]), None
     if arrays["x_test"].shape[1:] != arrays["x"].shape[1:]:
@@ -59,11 +69,13 @@ def _image(x: np.ndarray) -> np.ndarray:
 
 
 def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str]:
-    """Return the features and the target column, by default the last; the names of the features; and the target's.
+    """Return the features and the target column, by default the last.
+
+    The names of the features; and the target's.
 
     Raises:
-        DataError: if the file is no table with a header line, or has features that are not numbers or rows without a
-            label.
+        DataError: if the file is no table with a header line, or has features that are not numbers
+            or rows without a label.
     """
     table = _table(path, "--data")
     if len(table.columns) < 2 or len(table) == 0:
@@ -79,15 +91,20 @@ def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str
     features = table.drop(columns=label)
     values = _numbers(features)
     if table[label].isna().any():
-        raise DataError(f"Every row needs a label. Received: {int(table[label].isna().sum())} empty ones in {label!r}")
+        raise DataError(
+            f"Every row needs a label. Received: {int(table[label].isna().sum())} empty ones in {label!r}"
+        )
     labels = table[label].to_numpy()
-    # truth values beside floats would make an array of objects; labels of several types cannot be sorted
+    # truth values beside floats would make an array of objects; labels of several types cannot be
+    # sorted
     labels = labels if labels.dtype.kind in "fiub" else np.char.strip(labels.astype(str))
     return (values, labels), tuple(map(str, features.columns)), label
 
 
 def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the inputs in a file without labels, and the names of its columns: a .csv, or the array x of a .npz.
+    """Return the inputs in a file without labels, and the names of its columns.
+
+    A .csv, or the array x of a .npz.
 
     Args:
         path: the file.
@@ -103,7 +120,9 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
             with np.load(path, allow_pickle=False) as file:
                 return _image(file["x"]), ()
         except (*_UNREADABLE, KeyError, AttributeError) as error:
-            raise DataError(f"The data must be a .npz with an array x. Received: {str(path)!r} ({error})") from None
+            raise DataError(
+                f"The data must be a .npz with an array x. Received: {str(path)!r} ({error})"
+            ) from None
     if path.suffix.lower() != ".csv":
         raise DataError(f"The data must be a .csv or .npz file. Received: {str(path)!r}")
     table = _table(path, "The data")
@@ -112,7 +131,9 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
     columns = [str(name) for name in table.columns]
     table.columns = columns
     if missing := [name for name in names or () if name not in columns]:
-        raise DataError(f"The data must have the columns {names}. Received: {columns}, without {missing}")
+        raise DataError(
+            f"The data must have the columns {names}. Received: {columns}, without {missing}"
+        )
     if names:
         _check_names([name for name in _header(path) if name in names])
         table = table[names]
@@ -128,19 +149,28 @@ def _table(path: Path, what: str) -> Any:
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             return pandas.read_csv(path, low_memory=False, index_col=False)
     except (ValueError, OSError, pandas.errors.ParserWarning) as error:
-        raise DataError(f"{what} must be a .csv with a header line. Received: {str(path)!r} ({error})") from None
+        raise DataError(
+            f"{what} must be a .csv with a header line. Received: {str(path)!r} ({error})"
+        ) from None
 
 
 def _header(path: Path) -> list[str]:
-    """The names of the columns as they are written: pandas makes others of those that occur again, or are missing."""
+    """The names of the columns as they are written.
+
+    Pandas makes others of those that occur again, or are missing.
+    """
     import pandas
 
-    first = pandas.read_csv(path, header=None, nrows=1, index_col=False, dtype=str, keep_default_na=False)
+    first = pandas.read_csv(
+        path, header=None, nrows=1, index_col=False, dtype=str, keep_default_na=False
+    )
     return [str(name) for name in first.iloc[0]]
 
 
 def _check_names(names: list[str]) -> None:
-    """Check that each column has a name of its own: another column of the target's name would tell the answers.
+    """Check that each column has a name of its own.
+
+    Another column of the target's name would tell the answers.
 
     Raises:
         DataError: naming a column that has not.
@@ -152,22 +182,34 @@ def _check_names(names: list[str]) -> None:
                 f"(pandas: to_csv(index=False)). Received: none for column {place} of {len(names)}"
             )
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise DataError(f"Each column needs a name of its own. Received: {twice[0]!r} {names.count(twice[0])} times")
+        raise DataError(
+            f"Each column needs a name of its own. Received: {twice[0]!r} {names.count(twice[0])} times"
+        )
 
 
 def _numbers(features: Any) -> np.ndarray:
     import pandas
 
-    words = [str(name) for name in features.columns if not pandas.api.types.is_numeric_dtype(features[name])]
+    words = [
+        str(name)
+        for name in features.columns
+        if not pandas.api.types.is_numeric_dtype(features[name])
+    ]
     if words:
-        raise DataError(f"The features must be numbers. Received: other values in the columns {', '.join(words[:5])}")
+        raise DataError(
+            f"The features must be numbers. Received: other values in the columns {', '.join(words[:5])}"
+        )
     return features.to_numpy("float64")
 
 
 def _check_header(names: list[str], label: str, labels: Any) -> None:
     """Refuse a first line that is a sample; 0, 1, 2, … are names that pandas gives."""
     samples = all(_number(name) for name in names if name != label)
-    if samples and names != [str(i) for i in range(len(names))] and (_number(label) or label in set(labels)):
+    if (
+        samples
+        and names != [str(i) for i in range(len(names))]
+        and (_number(label) or label in set(labels))
+    ):
         raise DataError(
             f"A .csv needs a header line that names its columns. Received: a first line of values, {', '.join(names)}"
         )
@@ -191,8 +233,12 @@ def check_no_gaps(x: np.ndarray, names: Sequence[str], path: Path) -> None:
     )
 
 
-def check_place(place: tuple[int, ...] | None, dtype: str, x: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Check that there is no value that the model's input cannot hold: it would be another number there.
+def check_place(
+    place: tuple[int, ...] | None, dtype: str, x: np.ndarray, names: Sequence[str], path: Path
+) -> None:
+    """Check that there is no value that the model's input cannot hold.
+
+    It would be another number there.
 
     Args:
         place: of the first such value; None if there is none.

@@ -28,7 +28,8 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
     """Return a compiled model for the data.
 
     Raises:
-        ModelError: if there is no such model, it cannot be read, or its output or loss does not suit the data.
+        ModelError: if there is no such model, it cannot be read, or its output or loss does not
+            suit the data.
         DataError: if the data do not suit it.
     """
     model = model or _default(dataset)
@@ -55,7 +56,9 @@ def _default(dataset: Dataset) -> str:
 
 def _load(path: str) -> keras.Model:
     if not path.endswith(".keras"):
-        raise ModelError(f"--model must be one of {', '.join(BUILT)}, or a .keras file. Received: {path!r}")
+        raise ModelError(
+            f"--model must be one of {', '.join(BUILT)}, or a .keras file. Received: {path!r}"
+        )
     if not Path(path).is_file():
         raise ModelError(f"--model must be a file that exists. Received: {path!r}")
     try:
@@ -65,7 +68,9 @@ def _load(path: str) -> keras.Model:
             return keras.models.load_model(path)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(f"--model must be a .keras file that Keras can load. Received: {path!r} ({reason})") from error
+        raise ModelError(
+            f"--model must be a .keras file that Keras can load. Received: {path!r} ({reason})"
+        ) from error
 
 
 def _loss(model: keras.Model, dataset: Dataset) -> tuple[Any, Any]:

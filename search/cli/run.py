@@ -13,7 +13,13 @@ import keras
 from rich.console import Console
 
 from keras_acts.errors import DataError
-from keras_acts.search import ActivationSpace, Verdict, compare_activations, report, search_activations
+from keras_acts.search import (
+    ActivationSpace,
+    Verdict,
+    compare_activations,
+    report,
+    search_activations,
+)
 from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.rewrite.threshold import threshold_of
 from keras_acts.search.verdict import report as verdict_report
@@ -38,7 +44,10 @@ def search(
     quiet: bool,
     **budget: Any,
 ) -> None:
-    """Load, split, search, print, export. All that can be refused is refused before the training."""
+    """Load, split, search, print, export.
+
+    All that can be refused is refused before the training.
+    """
     space = ActivationSpace(split_list(activations) if activations is not None else None, per=per)
     dataset = datasets.load(data, target, task)
     if unit is not None and dataset.classes:
@@ -72,13 +81,16 @@ def search(
             card=_facts(dataset, unit),
         )
     except Exception:
-        # the search was the work: it is shown, and its model kept, also where no export can be made of it
+        # the search was the work: it is shown, and its model kept, also where no export can be made
+        # of it
         if as_json:
             print(json.dumps({**plain, "export": None}, indent=2))
         else:
             print(result)
         if result.model is not None:
-            Console(stderr=True, highlight=False).print(_kept_aside(result.model, place), soft_wrap=True)
+            Console(stderr=True, highlight=False).print(
+                _kept_aside(result.model, place), soft_wrap=True
+            )
         raise
     if as_json:
         written = {"path": str(place), "max_difference": exported.difference}
@@ -90,11 +102,16 @@ def search(
     if result.verdict is not None:
         _print(result.verdict, console)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
-    console.print(f"Exported to {place} with its model card and report.md ({difference}).", soft_wrap=True)
+    console.print(
+        f"Exported to {place} with its model card and report.md ({difference}).", soft_wrap=True
+    )
 
 
 def _kept_aside(model: keras.Model, place: Path) -> str:
-    """Save a model that could not be exported beside its place, or among the temporary files; return what to say."""
+    """Save a model that could not be exported beside its place, or among the temporary files.
+
+    Return what to say.
+    """
     for parent in (place.parent, Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
             parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +123,10 @@ def _kept_aside(model: keras.Model, place: Path) -> str:
 
 
 def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
-    """What only the data know, for the model card: the columns, and what is predicted in which unit."""
+    """What only the data know, for the model card.
+
+    The columns, and what is predicted in which unit.
+    """
     target = {"name": dataset.target, "unit": unit}
     said = {key: value for key, value in target.items() if value}
     facts: dict[str, Any] = {"features": list(dataset.features)} if dataset.features else {}

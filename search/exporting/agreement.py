@@ -1,4 +1,7 @@
-"""How exactly an export must predict what its model does: as exactly as the model itself, but for a little."""
+"""How exactly an export must predict what its model does.
+
+As exactly as the model itself, but for a little.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,14 @@ from keras_acts.errors import ExportError
 from . import savedmodel
 from .verify_process import compare
 
-# relative to max(1, |prediction|); other runtimes, and still more other backends, multiply and add in another order
+# relative to max(1, |prediction|); other runtimes, and still more other backends, multiply and add
+# in another order
 LIMITS, OTHER_BACKENDS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "onnx": 1e-5}, 1e-3
 # a model's own rounding may widen a limit so many times its size, up to here
 _TIMES, _WIDEST = 4.0, 1e-4
 _FEW = 32  # samples that are predicted one by one
-# how far a model in half precision may be from its copy in float32, relative to max(1, its largest |prediction|);
-# bfloat16 rounds eight times as coarsely as float16, and each layer adds to it
+# how far a model in half precision may be from its copy in float32, relative to max(1, its largest
+# |prediction|); bfloat16 rounds eight times as coarsely as float16, and each layer adds to it
 _HALF, _BFLOAT16 = 2e-2, 8e-2
 
 
@@ -31,7 +35,8 @@ class Agreement:
     Attributes:
         differences: the largest by kind of file, relative to max(1, |prediction|).
         limits: what they had to keep.
-        noise: how much the model's own predictions differ between batch sizes; None where nobody had to know.
+        noise: how much the model's own predictions differ between batch sizes; None where nobody
+            had to know.
     """
 
     differences: Mapping[str, float]
@@ -44,7 +49,8 @@ def judge(differences: Mapping[str, float], measure: Callable[[], float]) -> Agr
 
     Args:
         differences: by kind of file.
-        measure: the model's own noise; asked only if a difference exceeds what nearly all models keep.
+        measure: the model's own noise; asked only if a difference exceeds what nearly all models
+            keep.
 
     Raises:
         ExportError: naming a difference that does not keep its limit.
@@ -77,7 +83,9 @@ def noise(model: keras.Model, x: dict[str, np.ndarray], y: Mapping[str, np.ndarr
     first = {name: value[:_FEW] for name, value in x.items()}
     try:
         expected = {name: value[:_FEW] for name, value in y.items()}
-        others = [savedmodel.predict(model, first, list(y), batch_size=size) for size in (1, 7, _FEW)]
+        others = [
+            savedmodel.predict(model, first, list(y), batch_size=size) for size in (1, 7, _FEW)
+        ]
         return max(compare(expected, found) for found in others)
     except (
         ValueError,
@@ -86,7 +94,9 @@ def noise(model: keras.Model, x: dict[str, np.ndarray], y: Mapping[str, np.ndarr
         return float("inf")
 
 
-def check_copy(model: keras.Model, y: Mapping[str, np.ndarray], copy: Mapping[str, np.ndarray]) -> None:
+def check_copy(
+    model: keras.Model, y: Mapping[str, np.ndarray], copy: Mapping[str, np.ndarray]
+) -> None:
     """Check that the float32 copy of a model predicts what the model does, but for rounding.
 
     Args:
@@ -103,7 +113,9 @@ def check_copy(model: keras.Model, y: Mapping[str, np.ndarray], copy: Mapping[st
         # words and whole numbers follow from rounded ones by steps, which no limit knows
         if found.dtype.kind != "f":
             continue
-        expected = np.asarray(y[name]).astype("float64")  # NumPy itself does not compute in bfloat16
+        expected = np.asarray(y[name]).astype(
+            "float64"
+        )  # NumPy itself does not compute in bfloat16
         known = np.isfinite(expected)  # half precision overflows where float32 does not
         scale = max(1.0, np.abs(expected[known]).max(initial=0.0))
         difference = np.abs(found[known] - expected[known]).max(initial=0.0) / scale

@@ -23,7 +23,10 @@ _SIGN = "An export of keras_acts is made here; the next one to the same place de
 
 
 def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bool = False) -> Path:
-    """Return the path if an export can go there, else raise `ExportError`. Cheap, so it can come before training."""
+    """Return the path if an export can go there, else raise `ExportError`.
+
+    Cheap, so it can come before training.
+    """
     target = Path(path).absolute()
     for parent in target.parents:
         if parent.exists():
@@ -34,12 +37,15 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
             break
     if os.path.lexists(target):
         _check_taken(target, path, overwrite=overwrite, versioned=versioned)
-    # permissions do not say all: a name may be too long, a disk read-only, a folder one of the system's
+    # permissions do not say all: a name may be too long, a disk read-only, a folder one of the
+    # system's
     with staged(target, versioned=versioned):
         return target
 
 
-def _check_taken(target: Path, path: str | os.PathLike[str], *, overwrite: bool, versioned: bool) -> None:
+def _check_taken(
+    target: Path, path: str | os.PathLike[str], *, overwrite: bool, versioned: bool
+) -> None:
     if versioned:
         if others := sorted(entry.name for entry in _entries(target) if not entry.name.isdecimal()):
             raise ExportError(
@@ -49,7 +55,9 @@ def _check_taken(target: Path, path: str | os.PathLike[str], *, overwrite: bool,
         return
     check_replaceable(target, path)
     if not overwrite:
-        raise ExportError(f"The export's place is taken; overwrite=True replaces it. Received: path={str(path)!r}")
+        raise ExportError(
+            f"The export's place is taken; overwrite=True replaces it. Received: path={str(path)!r}"
+        )
 
 
 def _entries(target: Path) -> list[Path]:
@@ -60,23 +68,32 @@ def _entries(target: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> Iterator[Staging]:
-    """Give a place to make a folder in; `Staging.publish` moves it to `target`. Whatever happens, no other trace stays.
+    """Give a place to make a folder in; `Staging.publish` moves it to `target`.
 
-    Without `overwrite` an export that another process has put there meanwhile stays, and `publish` raises. What a
-    killed process left behind is removed by the next export to the same place.
+    Whatever happens, no other trace stays.
+
+    Without `overwrite` an export that another process has put there meanwhile stays, and `publish`
+    raises. What a killed process left behind is removed by the next export to the same place.
     """
-    made = [folder for folder in (*([target] if versioned else []), *target.parents) if not folder.exists()]
+    made = [
+        folder
+        for folder in (*([target] if versioned else []), *target.parents)
+        if not folder.exists()
+    ]
     with contextlib.ExitStack() as held:
         held.callback(_remove_empty, made)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            # versions may lie on a volume of their own, and a folder moves in one step only inside a volume
+            # versions may lie on a volume of their own, and a folder moves in one step only inside
+            # a volume
             beside = target if versioned and target.is_dir() else target.parent
             for place in {beside, target.parent}:
                 _sweep(place, target)
             folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
             held.callback(shutil.rmtree, folder, ignore_errors=True)
-            held.enter_context(_locked(folder))  # its file may be the one that a full disk has no room for
+            held.enter_context(
+                _locked(folder)
+            )  # its file may be the one that a full disk has no room for
             stage = Staging(folder, target, versioned, overwrite)
         except OSError as error:
             raise ExportError(
@@ -138,7 +155,10 @@ def _prefix(target: Path) -> str:
 
 
 def _replace(target: Path, new: Path, aside: Path) -> None:
-    """Put `new` at `target`, in one step where the system can; else, should that fail, put back what was there."""
+    """Put `new` at `target`, in one step where the system can.
+
+    Else, should that fail, put back what was there.
+    """
     if not os.path.lexists(target):
         os.rename(new, target)
         return
@@ -189,12 +209,15 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _sweep(beside: Path, target: Path) -> None:
-    """Remove what exports that were killed left behind; should one have been between two steps, undo the first."""
+    """Remove what exports that were killed left behind.
+
+    Should one have been between two steps, undo the first.
+    """
     for folder in beside.iterdir():
         if not folder.name.startswith(_prefix(target)):
             continue
-        # without a sign it is a moment old, or from a process that was killed in that moment, or none of ours;
-        # where the lock is not to be had the export is being made
+        # without a sign it is a moment old, or from a process that was killed in that moment, or
+        # none of ours; where the lock is not to be had the export is being made
         with contextlib.suppress(OSError, Timeout, NotImplementedError):
             if (folder / _SIGNED).read_text() == _SIGN:
                 with FileLock(folder / _LOCK, timeout=0):
@@ -228,7 +251,10 @@ def _remove_empty(folders: list[Path]) -> None:
 
 
 def _flush(folder: Path) -> None:
-    """Have everything on the disk before it is moved: a power failure must not leave names without contents."""
+    """Have everything on the disk before it is moved.
+
+    A power failure must not leave names without contents.
+    """
     for path in folder.rglob("*"):
         if path.is_file():
             with open(path, "rb+") as file:

@@ -1,4 +1,7 @@
-"""The model card of an export: what the model is, as JSON for programs and as Markdown for people."""
+"""The model card of an export.
+
+What the model is, as JSON for programs and as Markdown for people.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +24,37 @@ from ..runtime.as_json import finite
 FILE, TEXT = Path("assets", "model_card.json"), Path("assets", "MODEL_CARD.md")
 FORMAT = 1
 _OWN = {
-    *("format", "created", "parameters", "signatures", "class_names", "preprocessing", "files", "activations"),
+    *(
+        "format",
+        "created",
+        "parameters",
+        "signatures",
+        "class_names",
+        "preprocessing",
+        "files",
+        "activations",
+    ),
     *("verification", "versions"),
 }
 _FEW = 64  # trained values that are listed one by one
 
 
 def activations(model: Any) -> list[dict[str, Any]]:
-    """Return the activation of each slot with its parameters; trained ones with the values they have now."""
+    """Return the activation of each slot with its parameters.
+
+    Trained ones with the values they have now.
+    """
     try:
         found = places(model)
     except keras_acts.KerasActsError:  # a subclassed model keeps its slots to itself
         return []
     return [
-        {"slot": p.slot.name, "layer": p.slot.layer, "role": p.slot.role, **_activation(p.slot.current, _object(p))}
+        {
+            "slot": p.slot.name,
+            "layer": p.slot.layer,
+            "role": p.slot.role,
+            **_activation(p.slot.current, _object(p)),
+        }
         for p in found
     ]
 
@@ -49,7 +69,11 @@ def _activation(current: str, found: Any) -> dict[str, Any]:
         return {"activation": found.spec.name, "parameters": dict(found.parameters)}
     if isinstance(found, TrainedActivation):
         trained = {name: _values(getattr(found, name)) for name in found.trained}
-        fixed = {p.name: found.get_config()[p.name] for p in found.spec.parameters if p.name not in trained}
+        fixed = {
+            p.name: found.get_config()[p.name]
+            for p in found.spec.parameters
+            if p.name not in trained
+        }
         return {"activation": found.spec.name, "parameters": fixed, "trained": trained}
     if isinstance(found, keras.layers.PReLU):
         return {"activation": "prelu", "parameters": {}, "trained": {"alpha": _values(found.alpha)}}
@@ -67,7 +91,11 @@ def _values(variable: Any) -> dict[str, Any]:
 
 
 def card(
-    model: keras.Model, *, signature: Mapping[str, Any], verification: Mapping[str, Any], extra: Mapping[str, Any]
+    model: keras.Model,
+    *,
+    signature: Mapping[str, Any],
+    verification: Mapping[str, Any],
+    extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the card as plain data, with None for what is not finite.
 
@@ -103,17 +131,23 @@ def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
         ExportError: if they are none, or would replace what the export itself writes.
     """
     if taken := sorted(_OWN & extra.keys()):
-        raise ExportError(f"card must add to what the export writes itself. Received: card with {taken}")
+        raise ExportError(
+            f"card must add to what the export writes itself. Received: card with {taken}"
+        )
     try:
         return json.loads(json.dumps(extra, default=_plain))
     except (TypeError, ValueError) as error:
-        raise ExportError(f"card must be of plain data that JSON can hold. Received: {error}") from error
+        raise ExportError(
+            f"card must be of plain data that JSON can hold. Received: {error}"
+        ) from error
 
 
 def write(folder: Path, data: Mapping[str, Any]) -> None:
     """Write both files into the export in `folder`."""
     (folder / FILE).parent.mkdir(exist_ok=True)
-    (folder / FILE).write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / FILE).write_text(
+        json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     (folder / TEXT).write_text(markdown(data), encoding="utf-8")
 
 
@@ -132,15 +166,23 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(data, dict) and isinstance(data.get("format"), int) and data["format"] <= FORMAT:
+        if (
+            isinstance(data, dict)
+            and isinstance(data.get("format"), int)
+            and data["format"] <= FORMAT
+        ):
             return data
     except FileNotFoundError:
         raise ExportError(
             f"An export of keras_acts has a model card. Received: {str(folder)!r} without {FILE}"
         ) from None
     except (OSError, ValueError) as error:
-        raise ExportError(f"The model card must be readable. Received: {str(path)!r} ({error})") from error
-    raise ExportError(f"The model card must be of format {FORMAT} or older. Received: {str(path)!r}")
+        raise ExportError(
+            f"The model card must be readable. Received: {str(path)!r} ({error})"
+        ) from error
+    raise ExportError(
+        f"The model card must be of format {FORMAT} or older. Received: {str(path)!r}"
+    )
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -149,7 +191,9 @@ def markdown(data: Mapping[str, Any]) -> str:
 
 
 def _lines(data: Mapping[str, Any]) -> Iterator[str]:
-    inputs, outputs = (data["signatures"]["serving_default"][side] for side in ("inputs", "outputs"))
+    inputs, outputs = (
+        data["signatures"]["serving_default"][side] for side in ("inputs", "outputs")
+    )
     (first, spec), *others = inputs.items()
     yield f"# Model card: {data['name']}"
     yield ""
@@ -177,10 +221,16 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"Classes, in order: {', '.join(data['class_names'])}. The signature `classify` returns `label` too."
     if data["activations"]:
         yield from _table(
-            "Activations", ("slot", "layer", "activation", "parameters", "role"), map(_slot, data["activations"])
+            "Activations",
+            ("slot", "layer", "activation", "parameters", "role"),
+            map(_slot, data["activations"]),
         )
     if data.get("metrics"):
-        rows = [(part, *_metric(name, m)) for part, metrics in data["metrics"].items() for name, m in metrics.items()]
+        rows = [
+            (part, *_metric(name, m))
+            for part, metrics in data["metrics"].items()
+            for name, m in metrics.items()
+        ]
         yield from _table("Metrics", ("data", "metric", "value", "interval", "samples"), rows)
     for key, value in data.items():
         if key == "versions" or key not in _OWN | {"name", "metrics"}:

@@ -38,7 +38,8 @@ class Exported:
 
     Attributes:
         path: its folder.
-        difference: the largest difference between its predictions and the model's, relative to max(1, |prediction|).
+        difference: the largest difference between its predictions and the model's, relative to
+            max(1, |prediction|).
         card: its model card, as in ``assets/model_card.json``.
     """
 
@@ -63,40 +64,48 @@ def export(
 ) -> Exported:
     """Write `model` as a TensorFlow SavedModel in float32 that loads without this package.
 
-    It is written into a temporary folder beside `path`, loaded by another process that has neither Keras nor
-    keras_acts, compared with the model, and only then renamed: a failure leaves nothing behind and does not touch what
-    was there. The signatures are ``serving_default`` and ``serve``, from inputs by name to outputs by name, for any
-    batch size; ``assets/`` holds a model card for programs (``model_card.json``) and for people (``MODEL_CARD.md``).
-    A model of the JAX or PyTorch backend goes through a ``.keras`` file and a process where Keras runs on TensorFlow.
+    It is written into a temporary folder beside `path`, loaded by another process that has neither
+    Keras nor keras_acts, compared with the model, and only then renamed: a failure leaves nothing
+    behind and does not touch what was there. The signatures are ``serving_default`` and ``serve``,
+    from inputs by name to outputs by name, for any batch size; ``assets/`` holds a model card for
+    programs (``model_card.json``) and for people (``MODEL_CARD.md``). A model of the JAX or PyTorch
+    backend goes through a ``.keras`` file and a process where Keras runs on TensorFlow.
 
     Args:
         model: a built Keras model.
         path: the folder to make. Its parents are made too.
-        overwrite: whether to replace an export that is there. Only the files that it wrote are: with others among them,
-            and if it is anything else, it is refused.
+        overwrite: whether to replace an export that is there. Only the files that it wrote are:
+            with others among them, and if it is anything else, it is refused.
         versioned: whether to write ``path/1``, or the next number, as TensorFlow Serving wants it.
-        samples: inputs to compare with, in the structure of the model's input (or by the names of the inputs); the
-            first 256 are used. Random numbers by default, and words that the model's lookups know.
-        preprocessing: a Keras layer or model that comes first inside the graph, so that it takes raw input: an adapted
-            `keras.layers.Normalization`, say. `samples` are raw then.
-        class_names: of the classes in the order of the model's one output. They add the signature ``classify``, which
-            returns the name of the likeliest class, ``label``, beside the outputs.
-        threshold: of two classes and one unit, the output above which it is the second class. By default what the loss
-            that the model is compiled with says (0.5 for probabilities, 0 for logits), else its last activation.
-        formats: what to write into the folder too: ``"keras"`` (model.keras), ``"litert"`` (model.tflite, of built-in
-            operations only), ``"onnx"`` (model.onnx); the last needs ``pip install "keras-acts[onnx]"``.
-        card: facts for the model card that only you know, as plain data: ``{"license": "CC-BY-4.0"}``.
-        notes: files to write beside the model: a function of the measured difference that returns {name: text}.
+        samples: inputs to compare with, in the structure of the model's input (or by the names of
+            the inputs); the first 256 are used. Random numbers by default, and words that the
+            model's lookups know.
+        preprocessing: a Keras layer or model that comes first inside the graph, so that it takes
+            raw input: an adapted `keras.layers.Normalization`, say. `samples` are raw then.
+        class_names: of the classes in the order of the model's one output. They add the signature
+            ``classify``, which returns the name of the likeliest class, ``label``, beside the
+            outputs.
+        threshold: of two classes and one unit, the output above which it is the second class. By
+            default what the loss that the model is compiled with says (0.5 for probabilities, 0 for
+            logits), else its last activation.
+        formats: what to write into the folder too: ``"keras"`` (model.keras), ``"litert"``
+            (model.tflite, of built-in operations only), ``"onnx"`` (model.onnx); the last needs
+            ``pip install "keras-acts[onnx]"``.
+        card: facts for the model card that only you know, as plain data: ``{"license":
+            "CC-BY-4.0"}``.
+        notes: files to write beside the model: a function of the measured difference that returns
+            {name: text}.
 
     Returns:
         The path, the measured difference and the card.
 
     Raises:
-        ExportError: if `path` is taken or cannot be written, if the model cannot be exported so, or if the export
-            differs from `model.predict` by more than 1e-6 (LiteRT and ONNX: 1e-5), relative to max(1, |prediction|);
-            where the model's own predictions differ by more between batch sizes, four times that, up to 1e-4. The
-            export of a model in another precision is compared with a float32 copy so, and the copy with the model, to
-            2e-2 of its largest prediction (bfloat16: 8e-2).
+        ExportError: if `path` is taken or cannot be written, if the model cannot be exported so, or
+            if the export differs from `model.predict` by more than 1e-6 (LiteRT and ONNX: 1e-5),
+            relative to max(1, |prediction|); where the model's own predictions differ by more
+            between batch sizes, four times that, up to 1e-4. The export of a model in another
+            precision is compared with a float32 copy so, and the copy with the model, to 2e-2 of
+            its largest prediction (bfloat16: 8e-2).
 
     Example:
         >>> exported = export(model, "saved_models/mine", samples=x_test)
@@ -116,11 +125,19 @@ def export(
     y = _predicted(whole, x, names, random=samples is None)
     if whole is not given:  # what follows compares with the copy only
         agreement.check_copy(given, _predicted(given, x, names, random=samples is None), y)
-    with _clear_errors(path), Checker() as checker, staged(target, versioned=versioned, overwrite=overwrite) as stage:
+    with (
+        _clear_errors(path),
+        Checker() as checker,
+        staged(target, versioned=versioned, overwrite=overwrite) as stage,
+    ):
         options = {"names": names, "classes": [str(name) for name in class_names], "cut": cut}
         on_tensorflow, other = _write(whole, stage, x, y, options)
         checked = checker.check(
-            stage.made, stage.scratch / "samples.npz", x, on_tensorflow, [f for f in formats if f in ("litert", "onnx")]
+            stage.made,
+            stage.scratch / "samples.npz",
+            x,
+            on_tensorflow,
+            [f for f in formats if f in ("litert", "onnx")],
         )
         differences = checked.pop("differences")
         if "keras" in formats:
@@ -142,18 +159,30 @@ def export(
 def _predicted(
     model: keras.Model, x: dict[str, np.ndarray], names: list[str] | None, *, random: bool
 ) -> dict[str, np.ndarray]:
-    """Return the model's predictions by name, in this process and on its backend: what the export is compared with."""
+    """Return the model's predictions by name, in this process and on its backend.
+
+    What the export is compared with.
+    """
     try:
         return savedmodel.predict(model, x, names)
     except Exception as error:  # each backend and layer has its own for what it does not take
         what = "random samples; give samples=, some of your data" if random else "the samples"
-        raise ExportError(f"The model must predict {what}. Received: {model.name!r} ({reason_of(error)})") from error
+        raise ExportError(
+            f"The model must predict {what}. Received: {model.name!r} ({reason_of(error)})"
+        ) from error
 
 
 def _write(
-    model: keras.Model, stage: Staging, x: dict[str, np.ndarray], y: dict[str, np.ndarray], options: dict[str, Any]
+    model: keras.Model,
+    stage: Staging,
+    x: dict[str, np.ndarray],
+    y: dict[str, np.ndarray],
+    options: dict[str, Any],
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Write the SavedModel; return the model's predictions on TensorFlow, and how far those of its own backend are."""
+    """Write the SavedModel.
+
+    Return the model's predictions on TensorFlow, and how far those of its own backend are.
+    """
     if keras.backend.backend() == "tensorflow":
         savedmodel.write(model, stage.made, **options)
         return y, {}
@@ -161,7 +190,9 @@ def _write(
     return on_tensorflow, {f"{keras.backend.backend()}'s predictions": compare(y, on_tensorflow)}
 
 
-def _write_keras(model: keras.Model, file: Path, x: dict[str, np.ndarray], y: dict[str, np.ndarray]) -> float:
+def _write_keras(
+    model: keras.Model, file: Path, x: dict[str, np.ndarray], y: dict[str, np.ndarray]
+) -> float:
     try:
         model.save(file)
         loaded = keras.models.load_model(file, compile=False, safe_mode=False)
@@ -191,15 +222,21 @@ def _layers(model: keras.layers.Layer | None) -> list[str]:
     if model is None:
         return []
     layers = model.layers if isinstance(model, keras.Model) else [model]
-    return [type(layer).__name__ for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
+    return [
+        type(layer).__name__ for layer in layers if not isinstance(layer, keras.layers.InputLayer)
+    ]
 
 
 def _check_formats(formats: Sequence[str]) -> None:
     if isinstance(formats, str) or not set(formats) <= set(FORMATS):
-        raise ExportError(f"formats must be a list of some of {list(FORMATS)}. Received: formats={formats!r}")
+        raise ExportError(
+            f"formats must be a list of some of {list(FORMATS)}. Received: formats={formats!r}"
+        )
     needed = {"onnx": ("tf2onnx", "onnxruntime")}
     for name in formats:
-        missing = [module for module in needed.get(name, ()) if importlib.util.find_spec(module) is None]
+        missing = [
+            module for module in needed.get(name, ()) if importlib.util.find_spec(module) is None
+        ]
         if missing:
             raise ExportError(
                 f'The format {name!r} needs {" and ".join(missing)}: pip install "keras-acts[{name}]". '
@@ -207,9 +244,13 @@ def _check_formats(formats: Sequence[str]) -> None:
             )
 
 
-def _check_classes(model: keras.Model, class_names: Sequence[str], outputs: Sequence[str] | None) -> None:
+def _check_classes(
+    model: keras.Model, class_names: Sequence[str], outputs: Sequence[str] | None
+) -> None:
     if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
-        raise ExportError(f"class_names must be a list of different names. Received: class_names={class_names!r}")
+        raise ExportError(
+            f"class_names must be a list of different names. Received: class_names={class_names!r}"
+        )
     if not len(class_names):
         return
     shapes = [tuple(output.shape) for output in getattr(model, "outputs", None) or ()]
@@ -242,7 +283,11 @@ def _cut(model: keras.Model, class_names: Sequence[str], threshold: float | None
             "last activation says it: 0.5 for probabilities, 0 for logits. "
             f"Received: class_names={list(class_names)!r}, loss={getattr(model, 'loss', None)!r}"
         )
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not np.isfinite(threshold):
+    if (
+        isinstance(threshold, bool)
+        or not isinstance(threshold, int | float)
+        or not np.isfinite(threshold)
+    ):
         raise ExportError(f"threshold must be a finite number. Received: threshold={threshold!r}")
     return float(threshold)
 
@@ -254,11 +299,14 @@ def _clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except Exception as error:
         in_tensorflow = (
-            type(error).__module__.startswith("tensorflow.") and getattr(error, "error_code", 0) in _OF_DISKS
+            type(error).__module__.startswith("tensorflow.")
+            and getattr(error, "error_code", 0) in _OF_DISKS
         )
         if not isinstance(error, OSError) and not in_tensorflow:
             raise
         # TensorFlow says where in its graph, and where on the disk, before it says what
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[Errno \d+\]", "", str(error).partition("\n")[0])
         reason = reason.rpartition("; ")[2].strip()
-        raise ExportError(f"The export must be writable: {reason}. Received: path={str(path)!r}") from error
+        raise ExportError(
+            f"The export must be writable: {reason}. Received: path={str(path)!r}"
+        ) from error

@@ -21,13 +21,17 @@ Arrays = dict[str, np.ndarray]
 
 
 class LoadedModel(keras.layers.TFSMLayer):
-    """An export as a Keras layer: call it, or use it inside a model, with what the exported model took.
+    """An export as a Keras layer.
+
+    Call it, or use it inside a model, with what the exported model took.
 
     Make one with `load`.
     """
 
     def __init__(self, filepath: str, call_endpoint: str = "serve", **kwargs: Any):
-        self._card = json.dumps(model_card.read(Path(filepath)))  # as text: Keras would track a dict
+        self._card = json.dumps(
+            model_card.read(Path(filepath))
+        )  # as text: Keras would track a dict
         super().__init__(filepath, call_endpoint=call_endpoint, **kwargs)
 
     @property
@@ -39,13 +43,15 @@ class LoadedModel(keras.layers.TFSMLayer):
         """Return the outputs by name, and ``label`` if the export knows its classes.
 
         Args:
-            x: one array, or a dict by the names of the inputs: those of the export, or the model's own.
+            x: one array, or a dict by the names of the inputs: those of the export, or the model's
+                own.
             batch_size: how many samples at a time.
-            allow_nan: whether samples may hold NaN. Refused by default: what computes with it often makes a number of
-                it, ReLU for one, and then the prediction looks like any other.
+            allow_nan: whether samples may hold NaN. Refused by default: what computes with it often
+                makes a number of it, ReLU for one, and then the prediction looks like any other.
 
         Raises:
-            DataError: if `x` is not what the model takes: NaN or a fraction for an input of whole numbers, for one.
+            DataError: if `x` is not what the model takes: NaN or a fraction for an input of whole
+                numbers, for one.
         """
         signatures = self.card["signatures"]
         name = "classify" if "classify" in signatures else "serving_default"
@@ -61,15 +67,24 @@ class LoadedModel(keras.layers.TFSMLayer):
         run = reloaded_object(self).signatures[name]
         count = len(next(iter(given.values())))
         parts = [
-            run(**{key: keras.ops.convert_to_tensor(value[start : start + batch_size]) for key, value in given.items()})
+            run(
+                **{
+                    key: keras.ops.convert_to_tensor(value[start : start + batch_size])
+                    for key, value in given.items()
+                }
+            )
             for start in range(0, count, batch_size)
         ]
         found = {key: np.concatenate([part[key].numpy() for part in parts]) for key in parts[0]}
-        return {key: _words(value) if value.dtype == object else value for key, value in found.items()}
+        return {
+            key: _words(value) if value.dtype == object else value for key, value in found.items()
+        }
 
 
 def load(path: str | os.PathLike[str]) -> LoadedModel:
-    """Return the export at `path` as a Keras layer with its card; of a folder of versions, the newest.
+    """Return the export at `path` as a Keras layer with its card.
+
+    Of a folder of versions, the newest.
 
     Raises:
         ExportError: if there is no export of keras_acts, or Keras does not run on TensorFlow.
@@ -90,7 +105,9 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
 
 
 def misfit(values: np.ndarray, dtype: str) -> tuple[int, ...] | None:
-    """Return where the first value stands that an input of integers or truth values cannot hold; None if all fit.
+    """Return where the first value stands that an input of integers or truth values cannot hold.
+
+    None if all fit.
 
     Args:
         values: numbers.
@@ -137,7 +154,11 @@ def _words(values: np.ndarray) -> np.ndarray:
 
 
 def _newest(folder: Path) -> Path:
-    versions = [e for e in folder.iterdir() if e.name.isdecimal() and e.is_dir()] if folder.is_dir() else []
+    versions = (
+        [e for e in folder.iterdir() if e.name.isdecimal() and e.is_dir()]
+        if folder.is_dir()
+        else []
+    )
     if versions and not (folder / "saved_model.pb").exists():
         return max(versions, key=lambda entry: int(entry.name))
     return folder
@@ -153,16 +174,23 @@ def _checked(x: Any, specs: Mapping[str, Any]) -> Arrays:
     given = {name: np.asarray(x[name] if by_name else x) for name in specs}
     for name, value in given.items():
         shape = specs[name]["shape"]
-        fits = len(shape) == value.ndim and all(s in (None, v) for s, v in zip(shape[1:], value.shape[1:], strict=True))
+        fits = len(shape) == value.ndim and all(
+            s in (None, v) for s, v in zip(shape[1:], value.shape[1:], strict=True)
+        )
         if not fits or not len(value):
             wanted = tuple("n" if size is None else size for size in shape)
-            raise DataError(f"The input {name!r} must have the shape {wanted}. Received: {value.shape}")
+            raise DataError(
+                f"The input {name!r} must have the shape {wanted}. Received: {value.shape}"
+            )
     if len({len(value) for value in given.values()}) > 1:
-        raise DataError(f"All inputs need as many samples. Received: { {k: len(v) for k, v in given.items()} }")
+        raise DataError(
+            f"All inputs need as many samples. Received: { {k: len(v) for k, v in given.items()} }"
+        )
     return given
 
 
 def _cast(given: Arrays, specs: Mapping[str, Any]) -> Arrays:
     return {
-        name: v if specs[name]["dtype"] == "string" else v.astype(specs[name]["dtype"]) for name, v in given.items()
+        name: v if specs[name]["dtype"] == "string" else v.astype(specs[name]["dtype"])
+        for name, v in given.items()
     }

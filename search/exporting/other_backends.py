@@ -2,7 +2,8 @@
 
     python -m keras_acts.search.exporting.other_backends
 
-reads a request as JSON from its standard input, writes the SavedModel, and answers as JSON on its standard output.
+reads a request as JSON from its standard input, writes the SavedModel, and answers as JSON on its
+standard output.
 """
 
 from __future__ import annotations
@@ -36,11 +37,15 @@ def write(
     Raises:
         ExportError: if the model cannot be saved or loaded there.
     """
-    file, samples, predicted = (scratch / name for name in ("model.keras", "inputs.npz", "predicted.npz"))
+    file, samples, predicted = (
+        scratch / name for name in ("model.keras", "inputs.npz", "predicted.npz")
+    )
     try:
         model.save(file)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ExportError(f"The model must be one that Keras can save. Received: {model.name!r} ({error})") from error
+        raise ExportError(
+            f"The model must be one that Keras can save. Received: {model.name!r} ({error})"
+        ) from error
     save_arrays(samples, x)
     request = {
         "model": str(file),
@@ -75,7 +80,9 @@ def _modules(model: keras.Model) -> Sequence[str]:
     objects = [*map(type, all_layers(model)), *keras.saving.get_custom_objects().values()]
     names = {getattr(found, "__module__", None) or "" for found in objects}
     ours = ("", "__main__", "builtins")
-    return sorted(name for name in names if name.partition(".")[0] not in (*ours, "keras", "keras_acts"))
+    return sorted(
+        name for name in names if name.partition(".")[0] not in (*ours, "keras", "keras_acts")
+    )
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

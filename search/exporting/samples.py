@@ -1,4 +1,7 @@
-"""A few inputs, with which an export is compared: from the data, whatever their type, else random ones."""
+"""A few inputs, with which an export is compared.
+
+From the data, whatever their type, else random ones.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from . import savedmodel
 
 
 def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
-    """Return the samples by the names of the export's inputs and in their dtype; random ones if there are none.
+    """Return the samples by the names of the export's inputs and in their dtype.
+
+    Random ones if there are none.
 
     Args:
         model: what is exported.
@@ -32,14 +37,23 @@ def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
     by_name = isinstance(samples, Mapping)
     known = savedmodel.by_export_names(samples, savedmodel.given_names(model)) if by_name else None
     given = keras.tree.flatten(samples) if known is None else list(known.values())
-    arrays = [np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)[:SAMPLES] for x in given]
+    arrays = [
+        np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)[:SAMPLES]
+        for x in given
+    ]
     shapes = [x.shape for x in arrays]
     if len(arrays) == len(specs):
         arrays = [_as_rows(x, spec) for x, spec in zip(arrays, specs.values(), strict=True)]
-    if len(arrays) != len(specs) or any(not _fits(x, s) for x, s in zip(arrays, specs.values(), strict=True)):
+    if len(arrays) != len(specs) or any(
+        not _fits(x, s) for x, s in zip(arrays, specs.values(), strict=True)
+    ):
         wanted = {name: tuple(spec.shape) for name, spec in specs.items()}
-        raise ExportError(f"samples must be what the model takes. Expected: {wanted}. Received: shapes {shapes}")
-    return {name: x.astype(_dtype(spec)) for x, (name, spec) in zip(arrays, specs.items(), strict=True)}
+        raise ExportError(
+            f"samples must be what the model takes. Expected: {wanted}. Received: shapes {shapes}"
+        )
+    return {
+        name: x.astype(_dtype(spec)) for x, (name, spec) in zip(arrays, specs.items(), strict=True)
+    }
 
 
 def _as_rows(x: np.ndarray, spec: Any) -> np.ndarray:
@@ -51,7 +65,9 @@ def _fits(x: np.ndarray, spec: Any) -> bool:
     return (
         x.ndim == len(spec.shape)
         and len(x) > 0
-        and all(size in (None, given) for size, given in zip(spec.shape[1:], x.shape[1:], strict=True))
+        and all(
+            size in (None, given) for size, given in zip(spec.shape[1:], x.shape[1:], strict=True)
+        )
     )
 
 
@@ -72,4 +88,6 @@ def _random(rng: np.random.Generator, spec: Any, words: list[str]) -> np.ndarray
     if spec.dtype == "string":
         return rng.choice(words, shape)
     # whole numbers are often indices: 0 and 1 are valid ones
-    return (rng.integers(0, 2, shape) if "int" in spec.dtype else rng.normal(size=shape)).astype(spec.dtype)
+    return (rng.integers(0, 2, shape) if "int" in spec.dtype else rng.normal(size=shape)).astype(
+        spec.dtype
+    )

@@ -1,4 +1,7 @@
-"""A Keras model as a TensorFlow SavedModel: float32, any batch size, inputs and outputs called by their names."""
+"""A Keras model as a TensorFlow SavedModel.
+
+float32, any batch size, inputs and outputs called by their names.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +50,16 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
     if preprocessing is None:
         return model
     if not isinstance(preprocessing, keras.layers.Layer):
-        raise ExportError(f"preprocessing must be a Keras layer or model. Received: {preprocessing!r}")
+        raise ExportError(
+            f"preprocessing must be a Keras layer or model. Received: {preprocessing!r}"
+        )
     own = isinstance(preprocessing, keras.Model)
 
     def raw(spec: Any) -> Any:
         named = None if _UNNAMED.fullmatch(spec.name or "input") else spec.name
-        return keras.Input(spec.shape[1:], dtype=spec.dtype if own else "float32", name=named or "input")
+        return keras.Input(
+            spec.shape[1:], dtype=spec.dtype if own else "float32", name=named or "input"
+        )
 
     try:
         struct = get_input_signature(preprocessing if own else model)
@@ -76,19 +83,28 @@ def in_float32(model: keras.Model) -> keras.Model:
         )
     known = {type(layer).__name__: type(layer) for layer in all_layers(model)}
     # by way of a file, which holds all of a model's state: weights and vocabularies
-    with tempfile.TemporaryDirectory(prefix="keras-acts-") as folder, keras.saving.custom_object_scope(known):
+    with (
+        tempfile.TemporaryDirectory(prefix="keras-acts-") as folder,
+        keras.saving.custom_object_scope(known),
+    ):
         saved, changed = Path(folder, "model.keras"), Path(folder, "float32.keras")
         try:
             model.save(saved)
             _change_policy(saved, changed, "float32")
-            with dtype_policy("float32"):  # layers whose config holds no policy take Keras' global one
+            with dtype_policy(
+                "float32"
+            ):  # layers whose config holds no policy take Keras' global one
                 copy = keras.models.load_model(changed, compile=False, safe_mode=False)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise ExportError(
                 f"A model that is not in float32 must be one that Keras can save and load. Received: {model.name!r} "
                 f"with the dtype policy {model.dtype_policy.name} ({reason_of(error)})"
             ) from error
-    left = {layer.name: layer.compute_dtype for layer in all_layers(copy) if _other_floats(layer.compute_dtype)}
+    left = {
+        layer.name: layer.compute_dtype
+        for layer in all_layers(copy)
+        if _other_floats(layer.compute_dtype)
+    }
     if left:
         raise ExportError(
             "Every layer of a model that is exported must take the dtype policy of its config, or the global one. "
@@ -108,7 +124,10 @@ def _change_policy(saved: Path, changed: Path, policy: str) -> None:
 
 
 def _other_floats(dtype: str) -> bool:
-    """Whether a dtype, or a policy by its name, is of floats that are not float32; lookups compute in integers."""
+    """Whether a dtype, or a policy by its name, is of floats that are not float32.
+
+    Lookups compute in integers.
+    """
     return "float" in dtype and dtype != "float32"
 
 
@@ -124,7 +143,10 @@ def _with_policy(config: Any, policy: str) -> Any:
 
 
 def input_specs(model: keras.Model) -> dict[str, Any]:
-    """Return the specs of the inputs by name: the keys of a dict, the names given to `keras.Input`, else ``input``."""
+    """Return the specs of the inputs by name.
+
+    The keys of a dict, the names given to `keras.Input`, else ``input``.
+    """
     leaves = keras.tree.flatten_with_path(get_input_signature(model))
     names = _unique([_key(path) or _given(spec.name, _UNNAMED) for path, spec in leaves], "input")
     return dict(zip(names, (spec for _, spec in leaves), strict=True))
@@ -152,7 +174,9 @@ def by_export_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[
 
 
 def output_names(model: keras.Model) -> list[str] | None:
-    """Return the names of the outputs: the keys of a dict, the names given to the last layers, else ``output``.
+    """Return the names of the outputs.
+
+    The keys of a dict, the names given to the last layers, else ``output``.
 
     None for a subclassed model, whose outputs are known only when it is called.
     """
@@ -187,8 +211,9 @@ def _given(name: str | None, automatic: re.Pattern[str]) -> str | None:
 def _unique(names: Sequence[str | None], default: str) -> list[str]:
     """Return names that programs in any language, and TensorFlow's graphs, can write.
 
-    One that is missing, or has no letter or digit of ASCII, is the default, with a number if there are several; one
-    that begins otherwise than with a letter, or is a word of Python's, comes behind the default: ``0`` is ``input_0``.
+    One that is missing, or has no letter or digit of ASCII, is the default, with a number if there
+    are several; one that begins otherwise than with a letter, or is a word of Python's, comes
+    behind the default: ``0`` is ``input_0``.
     """
     found: list[str] = []
     for index, name in enumerate(names):
@@ -205,15 +230,19 @@ def _unique(names: Sequence[str | None], default: str) -> list[str]:
 
 
 def write(
-    model: keras.Model, folder: Path, names: Sequence[str] | None = None, classes: Sequence[str] = (), cut: float = 0.5
+    model: keras.Model,
+    folder: Path,
+    names: Sequence[str] | None = None,
+    classes: Sequence[str] = (),
+    cut: float = 0.5,
 ) -> list[str]:
     """Write the model, which must be in float32, on the TensorFlow backend.
 
     The signatures are
 
     - ``serving_default`` and ``serve``: inputs by name -> outputs by name;
-    - ``classify``, if there are class names: inputs by name -> the outputs and ``label``, the name of the class, or
-      nothing where an output is NaN.
+    - ``classify``, if there are class names: inputs by name -> the outputs and ``label``, the name
+      of the class, or nothing where an output is NaN.
 
     The attribute `serve` of the loaded object takes and returns what the model does.
 
@@ -221,7 +250,8 @@ def write(
         model: a built model.
         folder: where.
         names: of the outputs, flat; those of `output_names` by default.
-        classes: names of the classes, in the order of the last axis of the model's one output; two for one unit.
+        classes: names of the classes, in the order of the last axis of the model's one output; two
+            for one unit.
         cut: the output of one unit above which it is the second class.
 
     Returns:
@@ -230,7 +260,9 @@ def write(
     import tensorflow as tf
 
     struct = get_input_signature(model)
-    specs = {name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in input_specs(model).items()}
+    specs = {
+        name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in input_specs(model).items()
+    }
     outputs = list(names or output_names(model) or ())
 
     def serve(*args: Any) -> Any:
@@ -245,7 +277,11 @@ def write(
     def classify(given: dict[str, Any]) -> dict[str, Any]:
         found = named(given)
         scores = found[outputs[0]]
-        index = tf.argmax(scores, axis=-1) if scores.shape[-1] != 1 else tf.cast(scores[..., 0] > cut, "int64")
+        index = (
+            tf.argmax(scores, axis=-1)
+            if scores.shape[-1] != 1
+            else tf.cast(scores[..., 0] > cut, "int64")
+        )
         label = tf.gather(tf.constant(list(classes)), index)
         # no class is the likeliest of what is not a number
         unknown = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
@@ -253,12 +289,16 @@ def write(
 
     archive = keras.export.ExportArchive()  # finds variables and lookup tables
     archive.track(model)
-    archive.add_endpoint("serve", serving()(serve), keras.tree.pack_sequence_as(struct, list(specs.values())))
+    archive.add_endpoint(
+        "serve", serving()(serve), keras.tree.pack_sequence_as(struct, list(specs.values()))
+    )
     track_resources(archive)
     call = tf.function(serving()(named), input_signature=[specs], autograph=False)
     signatures = {"serving_default": call, "serve": call}
     if classes:
-        signatures["classify"] = tf.function(serving()(classify), input_signature=[specs], autograph=False)
+        signatures["classify"] = tf.function(
+            serving()(classify), input_signature=[specs], autograph=False
+        )
     # not write_out: it would call the outputs output_0, output_1, …
     tf.saved_model.save(trackable_of(archive), str(folder), signatures=signatures)
     return outputs
@@ -267,8 +307,8 @@ def write(
 def infer(model: keras.Model, *args: Any) -> Any:
     """Call the model as `predict` does.
 
-    `Resizing` and its like take themselves to be in training unless told otherwise, and Keras hands that on to the
-    layers behind them.
+    `Resizing` and its like take themselves to be in training unless told otherwise, and Keras hands
+    that on to the layers behind them.
     """
     if "training" in inspect.signature(model.call).parameters:
         return model(*args, training=False)
@@ -276,7 +316,10 @@ def infer(model: keras.Model, *args: Any) -> Any:
 
 
 def predict(
-    model: keras.Model, x: dict[str, Any], names: Sequence[str] | None, batch_size: int | None = None
+    model: keras.Model,
+    x: dict[str, Any],
+    names: Sequence[str] | None,
+    batch_size: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the predictions of `model.predict` by name.
 
@@ -286,7 +329,9 @@ def predict(
         names: of the outputs, flat; found out by default.
         batch_size: all samples by default: other batches round differently.
     """
-    args = keras.tree.pack_sequence_as(get_input_signature(model), [x[name] for name in input_specs(model)])
+    args = keras.tree.pack_sequence_as(
+        get_input_signature(model), [x[name] for name in input_specs(model)]
+    )
     count = len(next(iter(x.values())))
     with _on_the_cpu():
         if len(args) == 1 and type(model).predict_step is keras.Model.predict_step:
@@ -305,7 +350,9 @@ def _called(model: keras.Model, args: Any, count: int, batch_size: int) -> Any:
     """Return the outputs for so many samples at a time, as arrays."""
 
     def one(start: int) -> Any:
-        batch = keras.tree.map_structure(lambda a: keras.ops.convert_to_tensor(a[start : start + batch_size]), args)
+        batch = keras.tree.map_structure(
+            lambda a: keras.ops.convert_to_tensor(a[start : start + batch_size]), args
+        )
         return keras.tree.map_structure(keras.ops.convert_to_numpy, run(*batch))
 
     def run(*batch: Any) -> Any:
@@ -332,10 +379,13 @@ def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
     return tf.device("CPU:0")
 
 
-def signatures(folder: Path, given: Mapping[str, str] | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+def signatures(
+    folder: Path, given: Mapping[str, str] | None = None
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Return signature -> ``"inputs"`` or ``"outputs"`` -> name -> ``shape``, ``dtype`` and ``tensor``.
 
-    The last is the name in the graph, which the C API needs. An input whose name had to change has ``given`` too.
+    The last is the name in the graph, which the C API needs. An input whose name had to change has
+    ``given`` too.
 
     Args:
         folder: the SavedModel.

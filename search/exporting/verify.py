@@ -25,11 +25,16 @@ LIMIT_VARIABLE, _LIMIT = "KERAS_ACTS_EXPORT_SECONDS", 1800.0
 
 
 class Checker:
-    """The other process. Used as a context, it is started at once and ended at the end; it checks as many as come."""
+    """The other process.
+
+    Used as a context, it is started at once and ended at the end; it checks as many as come.
+    """
 
     def __enter__(self) -> Checker:
         self._limit = time_limit()  # what is wrong with it is said before the work
-        self._errors = tempfile.TemporaryFile()  # a pipe would be full at some time, as nobody reads it meanwhile
+        self._errors = (
+            tempfile.TemporaryFile()
+        )  # a pipe would be full at some time, as nobody reads it meanwhile
         # -P: this folder's files must not be taken for modules that TensorFlow imports
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("verify_process.py"))],
@@ -45,7 +50,9 @@ class Checker:
         end(self._process)
         self._errors.close()
 
-    def check(self, folder: Path, samples: Path, x: Arrays, y: Arrays, formats: Sequence[str] = ()) -> dict[str, Any]:
+    def check(
+        self, folder: Path, samples: Path, x: Arrays, y: Arrays, formats: Sequence[str] = ()
+    ) -> dict[str, Any]:
         """Return ``differences`` by kind of file, and the version of ``tensorflow`` that found them.
 
         Args:
@@ -58,7 +65,9 @@ class Checker:
         Raises:
             ExportError: if it does not load, run or convert.
         """
-        save_arrays(samples, {**{f"x:{n}": v for n, v in x.items()}, **{f"y:{n}": v for n, v in y.items()}})
+        save_arrays(
+            samples, {**{f"x:{n}": v for n, v in x.items()}, **{f"y:{n}": v for n, v in y.items()}}
+        )
         request = {"folder": str(folder), "samples": str(samples), "formats": list(formats)}
         reply = self._ask(json.dumps(request).encode() + b"\n")
         if reply is None:
@@ -66,7 +75,9 @@ class Checker:
             reason = last_line(self._errors.read())
             raise ExportError(f"The export must load in a process of its own. Received: {reason}")
         if "error" in reply:
-            raise ExportError(f"The export must load and run with TensorFlow alone. Received: {reply['error']}")
+            raise ExportError(
+                f"The export must load and run with TensorFlow alone. Received: {reply['error']}"
+            )
         return reply
 
     def _ask(self, question: bytes) -> dict[str, Any] | None:
@@ -109,11 +120,15 @@ def time_limit() -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise ExportError(f"{LIMIT_VARIABLE} must be a number of seconds above 0. Received: {given!r}")
+        raise ExportError(
+            f"{LIMIT_VARIABLE} must be a number of seconds above 0. Received: {given!r}"
+        )
     return seconds
 
 
-def answer_of(process: subprocess.Popen[bytes], question: bytes, seconds: float) -> tuple[bytes, bytes]:
+def answer_of(
+    process: subprocess.Popen[bytes], question: bytes, seconds: float
+) -> tuple[bytes, bytes]:
     """Return what a process that reads `question` writes until its end, on standard output and error.
 
     Raises:
@@ -178,4 +193,8 @@ def last_line(err: bytes) -> str:
 
 def environment(**changes: str) -> dict[str, str]:
     """Return the environment for a process that imports what this one can."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), **changes}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        **changes,
+    }

@@ -1,9 +1,12 @@
-"""The other process of an export: it loads the SavedModel with plain TensorFlow, neither Keras nor keras_acts.
+"""The other process of an export.
+
+It loads the SavedModel with plain TensorFlow, neither Keras nor keras_acts.
 
     python -P verify_process.py
 
-reads requests as JSON from its standard input, one a line, and answers each as JSON on its standard output. Started
-early, while the model is still being written, it hides how long TensorFlow takes to load.
+reads requests as JSON from its standard input, one a line, and answers each as JSON on its standard
+output. Started early, while the model is still being written, it hides how long TensorFlow takes to
+load.
 """
 
 from __future__ import annotations
@@ -21,7 +24,10 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def relative(expected: np.ndarray, found: np.ndarray) -> float:
-    """Return the largest ``|found - expected| / max(1, |expected|)``; what is not finite must be equal."""
+    """Return the largest ``|found - expected| / max(1, |expected|)``.
+
+    What is not finite must be equal.
+    """
     if found.shape != expected.shape:
         raise ValueError(f"outputs of shape {found.shape} instead of {expected.shape}")
     if expected.dtype.kind not in "fc":
@@ -40,7 +46,10 @@ def compare(expected: Arrays, found: Mapping[str, Any]) -> float:
 
 
 def check_saved_model(folder: str, x: Arrays, y: Arrays) -> float:
-    """Return the largest difference of the SavedModel's predictions; it must take a batch of any size too."""
+    """Return the largest difference of the SavedModel's predictions.
+
+    It must take a batch of any size too.
+    """
     import tensorflow as tf
 
     loaded = tf.saved_model.load(folder)
@@ -54,7 +63,11 @@ def check_saved_model(folder: str, x: Arrays, y: Arrays) -> float:
     differences = [compare(y, found)]
     if len(given) == len(y) == 1:
         (expected,) = y.values()
-        differences += [relative(expected, np.asarray(loaded.serve(*given.values())))] if _plain(loaded) else []
+        differences += (
+            [relative(expected, np.asarray(loaded.serve(*given.values())))]
+            if _plain(loaded)
+            else []
+        )
     return max(differences)
 
 
@@ -68,7 +81,10 @@ def _plain(loaded: Any) -> bool:
 
 
 def litert(folder: str, file: str, x: Arrays, y: Arrays) -> float:
-    """Write the LiteRT file of the SavedModel, of built-in operations only; return its largest difference."""
+    """Write the LiteRT file of the SavedModel, of built-in operations only.
+
+    Return its largest difference.
+    """
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=["serving_default"])
@@ -87,7 +103,9 @@ def onnx(folder: str, file: str, x: Arrays, y: Arrays) -> float:
 
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder, "--output", file]
     # the requests are on this process's standard input
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode or not os.path.isfile(file):
         raise RuntimeError((done.stderr.strip() or "no file was written").splitlines()[-1])
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -98,10 +116,16 @@ def onnx(folder: str, file: str, x: Arrays, y: Arrays) -> float:
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return the differences by kind of file, and TensorFlow's version."""
     with np.load(request["samples"], allow_pickle=False) as file:
-        x, y = ({key[2:]: file[key] for key in file.files if key.startswith(side)} for side in ("x:", "y:"))
+        x, y = (
+            {key[2:]: file[key] for key in file.files if key.startswith(side)}
+            for side in ("x:", "y:")
+        )
     folder = request["folder"]
     differences = {"SavedModel": check_saved_model(folder, x, y)}
-    for kind, (convert, name) in {"litert": (litert, "model.tflite"), "onnx": (onnx, "model.onnx")}.items():
+    for kind, (convert, name) in {
+        "litert": (litert, "model.tflite"),
+        "onnx": (onnx, "model.onnx"),
+    }.items():
         if kind in request["formats"]:
             try:
                 differences[kind] = convert(folder, os.path.join(folder, name), x, y)
@@ -115,7 +139,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 if __name__ == "__main__":
     for name in ("keras_acts", "keras"):
         sys.modules[name] = None  # type: ignore[assignment]  # importing it is an error from here on
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # the training process may hold all of the GPU's memory
+    os.environ["CUDA_VISIBLE_DEVICES"] = (
+        "-1"  # the training process may hold all of the GPU's memory
+    )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow  # noqa: F401  # before the request is there
 

@@ -1,4 +1,6 @@
-"""Many models as one Keras model: stacked variables, one training step, and each member as if it were alone.
+"""Many models as one Keras model.
+
+Stacked variables, one training step, and each member as if it were alone.
 
 Open `model.py` first: `PopulationModel` puts the other files together.
 """

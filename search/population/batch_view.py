@@ -1,4 +1,7 @@
-"""What each slot of a population sees of a batch: the same samples as all others, or as those of its seed."""
+"""What each slot of a population sees of a batch.
+
+The same samples as all others, or as those of its seed.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ class View:
 
     Attributes:
         slots: how many slots there are, P.
-        places: where each slot's seed lies in (S, B, ...), in public order; None for (B, ...), which all slots see.
+        places: where each slot's seed lies in (S, B, ...), in public order; None for (B, ...),
+            which all slots see.
     """
 
     slots: int
@@ -33,8 +37,13 @@ class View:
         if self.places is None:
             return [Batch(x, SHARED, self.slots) for x in standardize_inputs(graph, inputs)]
         inside, seeds = tuple(self.places[p] for p in order), max(self.places) + 1
-        merged = keras.tree.map_structure(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]), inputs)
-        apart = [ops.reshape(x, (seeds, *with_free_axis(x, 0))) for x in standardize_inputs(graph, merged)]
+        merged = keras.tree.map_structure(
+            lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]), inputs
+        )
+        apart = [
+            ops.reshape(x, (seeds, *with_free_axis(x, 0)))
+            for x in standardize_inputs(graph, merged)
+        ]
         return [Batch(x, SEEDED, self.slots, inside) for x in apart]
 
     def of_slots(self, values: Any) -> Any:
@@ -55,7 +64,11 @@ class View:
         own = 0 if self.places is None else 1
 
         def each(value: Any) -> Any:
-            return None if value is None else keras.KerasTensor((self.slots, *value.shape[own:]), value.dtype)
+            return (
+                None
+                if value is None
+                else keras.KerasTensor((self.slots, *value.shape[own:]), value.dtype)
+            )
 
         return keras.tree.map_structure(each, values)
 
@@ -71,6 +84,12 @@ def seeds_of(members: tuple[Member, ...]) -> tuple[int, ...]:
 
 
 def by_seed(members: tuple[Member, ...]) -> View:
-    """Return the view of a batch that holds one for each of the members' seeds; of a shared one if they have one."""
+    """Return the view of a batch that holds one for each of the members' seeds.
+
+    Of a shared one if they have one.
+    """
     seeds = seeds_of(members)
-    return View(len(members), tuple(seeds.index(member.seed) for member in members) if len(seeds) > 1 else None)
+    return View(
+        len(members),
+        tuple(seeds.index(member.seed) for member in members) if len(seeds) > 1 else None,
+    )

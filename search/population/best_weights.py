@@ -1,4 +1,7 @@
-"""The best epoch of each slot of a population: a callback that remembers its weights and puts them back."""
+"""The best epoch of each slot of a population.
+
+A callback that remembers its weights and puts them back.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +20,27 @@ from .model import PopulationModel
 class BestWeights(keras.callbacks.Callback):
     """Remembers, for each slot of a population, the weights of the epoch with the best monitored value.
 
-    What Keras' `EarlyStopping(restore_best_weights=True)` does for one model, without the stopping. Normalization
-    states are weights too; the optimizer's are not. The weights are kept once, in the host's memory, however many
-    epochs there are. NaN and infinities never are best: a slot that has none but those keeps its last weights. Each
-    `fit` starts afresh.
+    What Keras' `EarlyStopping(restore_best_weights=True)` does for one model, without the stopping.
+    Normalization states are weights too; the optimizer's are not. The weights are kept once, in the
+    host's memory, however many epochs there are. NaN and infinities never are best: a slot that has
+    none but those keeps its last weights. Each `fit` starts afresh.
 
     Args:
-        monitor: a name that an ordinary model would log, ``"val_loss"`` or ``"accuracy"``; each slot's own value
-            counts. It must be logged at the end of the first epoch; later epochs without it are passed over.
-        mode: ``"min"``, ``"max"``, or ``"auto"``: what Keras knows of the metric; losses are minimized.
-        restore: whether the slots get their best weights when training ends; else `restore_weights` does it.
+        monitor: a name that an ordinary model would log, ``"val_loss"`` or ``"accuracy"``; each
+            slot's own value counts. It must be logged at the end of the first epoch; later epochs
+            without it are passed over.
+        mode: ``"min"``, ``"max"``, or ``"auto"``: what Keras knows of the metric; losses are
+            minimized.
+        restore: whether the slots get their best weights when training ends; else `restore_weights`
+            does it.
 
     Attributes:
         best: (P,) float64, the best value of each slot; NaN where there was none.
         best_epoch: (P,), the epoch of each, from 0; -1 where there was none.
 
     Raises:
-        ModelError: on an unknown mode; in training, if the model is no population, or there is no such value.
+        ModelError: on an unknown mode; in training, if the model is no population, or there is no
+            such value.
 
     Example:
         >>> best = BestWeights("val_accuracy")
@@ -52,7 +59,9 @@ class BestWeights(keras.callbacks.Callback):
     def set_model(self, model: Any) -> None:
         """Take a population."""
         if not isinstance(model, PopulationModel):
-            raise ModelError(f"BestWeights is for the slots of a PopulationModel. Received: {type(model).__name__}")
+            raise ModelError(
+                f"BestWeights is for the slots of a PopulationModel. Received: {type(model).__name__}"
+            )
         super().set_model(model)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -70,7 +79,10 @@ class BestWeights(keras.callbacks.Callback):
         better = more_is_better(values, direction) > more_is_better(self.best, direction)
         better = np.isfinite(values) & (better | np.isnan(self.best))
         if better.any():
-            self.best, self.best_epoch = np.where(better, values, self.best), np.where(better, epoch, self.best_epoch)
+            self.best, self.best_epoch = (
+                np.where(better, values, self.best),
+                np.where(better, epoch, self.best_epoch),
+            )
             inside = better[list(self.model._state.order)]
             for block in self._blocks():
                 now, kept = _seen(block.variable), self._weights.get(id(block.variable))
@@ -106,15 +118,25 @@ class BestWeights(keras.callbacks.Callback):
 
     def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
         """Each slot's value, (P,), or None in an epoch without validation."""
-        prefix, name = ("val_", self.monitor[4:]) if self.monitor.startswith("val_") else ("", self.monitor)
+        prefix, name = (
+            ("val_", self.monitor[4:]) if self.monitor.startswith("val_") else ("", self.monitor)
+        )
         found = logs.get(f"{prefix}slots/{name}")
         if found is None and (self.best_epoch >= 0).any():
             return None
-        values = np.asarray(keras.ops.convert_to_numpy(found), "float64") if found is not None else None
+        values = (
+            np.asarray(keras.ops.convert_to_numpy(found), "float64") if found is not None else None
+        )
         if values is None or values.shape != self.best.shape:
             known = sorted(key for key in logs if "slots/" not in key)
-            reason = "which has no number a slot" if values is not None else "which the first epoch did not log"
-            raise ModelError(f"monitor must be one of {known}. Received: monitor={self.monitor!r}, {reason}")
+            reason = (
+                "which has no number a slot"
+                if values is not None
+                else "which the first epoch did not log"
+            )
+            raise ModelError(
+                f"monitor must be one of {known}. Received: monitor={self.monitor!r}, {reason}"
+            )
         return values
 
     def _direction(self) -> str:
@@ -127,7 +149,9 @@ class BestWeights(keras.callbacks.Callback):
             direction = "min"
         if direction is not None:
             return direction
-        raise ModelError(f"mode must be 'min' or 'max' for a metric of unknown direction. Received: {self.monitor!r}")
+        raise ModelError(
+            f"mode must be 'min' or 'max' for a metric of unknown direction. Received: {self.monitor!r}"
+        )
 
     def _blocks(self) -> list[Any]:
         return [block for layer in self.model.stacked for block in layer.plan.blocks]

@@ -43,11 +43,12 @@ class Plan:
         path: of the layer, in the model.
         blueprint: the ordinary models.
         candidates: of each slot, in inside order.
-        groups: of each activation slot of this layer that candidates go to, its own and those it holds; none if its
-            activations are the same in all slots of the population.
+        groups: of each activation slot of this layer that candidates go to, its own and those it
+            holds; none if its activations are the same in all slots of the population.
         rule: how it runs; None for slot after slot.
         blocks: its variables.
-        shared: whether it runs once for all slots, with the weights that all of them have: part of a frozen prefix.
+        shared: whether it runs once for all slots, with the weights that all of them have: part of
+            a frozen prefix.
         assigned: the trained variables that the layer itself assigned, the last time that it ran.
     """
 

@@ -1,4 +1,7 @@
-"""The ordinary models behind a population: where its graph, its settings and its initial weights come from."""
+"""The ordinary models behind a population.
+
+Where its graph, its settings and its initial weights come from.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable
 
 
 class Blueprint:
-    """A model as every candidate would have it. A plain object, so that Keras tracks none of its variables.
+    """A model as every candidate would have it.
+
+    A plain object, so that Keras tracks none of its variables.
 
     Args:
         model: a Sequential or Functional model.
@@ -38,15 +43,22 @@ class Blueprint:
     def __init__(self, model: keras.Model, chosen: tuple[str, ...] | None = None):
         self.model, self.chosen = model, chosen
         self._places = places(model)
-        self.hidden = chosen or tuple(place.slot.name for place in self._places if place.slot.role == "hidden")
+        self.hidden = chosen or tuple(
+            place.slot.name for place in self._places if place.slot.role == "hidden"
+        )
         _refuse(model)
         self._originals = dict(layers_of(model))  # by path
         self._models: dict[Choice, keras.Model] = {}
         self._layers: dict[Choice, dict[str, Any]] = {}  # of those models, by path
-        self._searched: dict[tuple[str, Any], Any] = {}  # for paths with slots, and what is in these
+        self._searched: dict[
+            tuple[str, Any], Any
+        ] = {}  # for paths with slots, and what is in these
 
     def build(self, member: Member) -> keras.Model:
-        """Return the member's ordinary model, freshly initialized and not compiled: what its slot starts as."""
+        """Return the member's ordinary model, freshly initialized and not compiled.
+
+        What its slot starts as.
+        """
         with isolated_seed(member.seed):
             return self.drawn(member.candidate)
 
@@ -75,7 +87,12 @@ class Blueprint:
         own = self.slots(path)
         if not own:
             return self._layers_of(self._first)[path]
-        key = path, candidate if isinstance(candidate, Candidate) else tuple(candidate[slot] for slot in own)
+        key = (
+            path,
+            candidate
+            if isinstance(candidate, Candidate)
+            else tuple(candidate[slot] for slot in own),
+        )
         if key not in self._searched:
             self._searched[key] = self._made_layer(candidate, path, own)
         return self._searched[key]
@@ -106,8 +123,8 @@ class Blueprint:
     def initial(self, found: tuple[Member, ...]) -> list[Weights]:
         """Return each member's initial weights by layer.
 
-        Members of one seed have the same random numbers: what activations train starts as constants. The reference is
-        the first member's without such, if there is one.
+        Members of one seed have the same random numbers: what activations train starts as
+        constants. The reference is the first member's without such, if there is one.
         """
         self._check_outputs(found)
         first = min(found, key=lambda member: _trains(member.candidate)).candidate
@@ -126,7 +143,10 @@ class Blueprint:
         return [known[member] for member in found]
 
     def some(self, found: tuple[Member, ...]) -> list[Weights]:
-        """Return weights for each member, of the right shapes; those of one candidate share them."""
+        """Return weights for each member, of the right shapes.
+
+        Those of one candidate share them.
+        """
         common, known = _weights(self.reference), dict[Choice, Weights]()
         for candidate in dict.fromkeys(member.candidate for member in found):
             own = self._own(candidate, self._first, common)
@@ -134,16 +154,25 @@ class Blueprint:
         return [known[member.candidate] for member in found]
 
     def _own(self, candidate: Choice, other: Choice, common: Weights) -> Weights | None:
-        """The weights of a candidate, given another's; None if they differ in more than trained activations."""
+        """The weights of a candidate, given another's.
+
+        None if they differ in more than trained activations.
+        """
         if candidate == other or not (_trains(candidate) or _trains(other)):
             return common
         own = dict(common)
         for path in filter(self.slots, common):
             mine = weights_of(self.layer(candidate, path))
             trained = {key: value for key, value in mine.items() if key.startswith(OF_ACTIVATION)}
-            own[path] = {key: value for key, value in common[path].items() if not key.startswith(OF_ACTIVATION)}
+            own[path] = {
+                key: value
+                for key, value in common[path].items()
+                if not key.startswith(OF_ACTIVATION)
+            }
             own[path].update(trained)
-            if {key: value.shape for key, value in own[path].items()} != {key: v.shape for key, v in mine.items()}:
+            if {key: value.shape for key, value in own[path].items()} != {
+                key: v.shape for key, v in mine.items()
+            }:
                 return None
         return own
 
@@ -191,12 +220,21 @@ def _refuse(model: keras.Model) -> None:
             continue
         made = keras.tree.flatten([node.output_tensors for node in calls_of(layer)])
         if any(mask_of(tensor) is not None for tensor in made):
-            raise ModelError(f"A population does not follow masks. Received: {path!r}, which makes one")
+            raise ModelError(
+                f"A population does not follow masks. Received: {path!r}, which makes one"
+            )
         if layer.activity_regularizer is not None:
-            raise ModelError(f"A population regularizes weights, not activities. Received: {path!r}")
+            raise ModelError(
+                f"A population regularizes weights, not activities. Received: {path!r}"
+            )
         policy = layer.dtype_policy
-        if policy.compute_dtype not in ("float32", "float64") or policy.compute_dtype != policy.variable_dtype:
-            raise ModelError(f"A population trains in float32 or float64. Received: {path!r} with {policy.name!r}")
+        if (
+            policy.compute_dtype not in ("float32", "float64")
+            or policy.compute_dtype != policy.variable_dtype
+        ):
+            raise ModelError(
+                f"A population trains in float32 or float64. Received: {path!r} with {policy.name!r}"
+            )
         for variable in layer.trainable_variables:
             if getattr(variable, "overwrite_with_gradient", False):
                 raise ModelError(f"A population trains no quantized weights. Received: {path!r}")

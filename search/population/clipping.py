@@ -1,4 +1,7 @@
-"""`clipnorm` and `global_clipnorm` of a population: norms of each slot's gradients, not of all slots' together."""
+"""`clipnorm` and `global_clipnorm` of a population.
+
+Norms of each slot's gradients, not of all slots' together.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ def clip_per_slot(optimizer: Any, rows: dict[int, tuple[int, int]], slots: int) 
     replace_clipping(optimizer, clip)
 
 
-def _clipped(optimizer: Any, gradients: list[Tensor], rows: list[tuple[int, int]], slots: int) -> list[Tensor]:
+def _clipped(
+    optimizer: Any, gradients: list[Tensor], rows: list[tuple[int, int]], slots: int
+) -> list[Tensor]:
     if optimizer.clipnorm:
         return [clip_by_norm(optimizer, g, tuple(range(1, len(g.shape)))) for g in gradients]
     limit, squares = optimizer.global_clipnorm, ops.zeros((slots,), gradients[0].dtype)
@@ -36,7 +41,9 @@ def _clipped(optimizer: Any, gradients: list[Tensor], rows: list[tuple[int, int]
         square = ops.sum(ops.square(gradient), tuple(range(1, len(gradient.shape))))
         squares = squares + ops.pad(square, [(start, slots - stop)])
     norm = ops.sqrt(squares)
-    scale = limit * ops.minimum(1.0 / norm, 1.0 / limit) + (norm - norm)  # NaN if the norm is not finite, as in Keras
+    scale = limit * ops.minimum(1.0 / norm, 1.0 / limit) + (
+        norm - norm
+    )  # NaN if the norm is not finite, as in Keras
     return [
         gradient * ops.reshape(scale[start:stop], (-1, *(1,) * (len(gradient.shape) - 1)))
         for gradient, (start, stop) in zip(gradients, rows, strict=True)

@@ -27,7 +27,9 @@ _aside = ThreadPoolExecutor(1, "keras_acts_iterators")
 def without_waits(
     x: Any, y: Any, batch_size: int | None, options: dict[str, Any], seeds: tuple[int, ...]
 ) -> tuple[Any, Any, dict[str, Any]]:
-    """Return the data and options of `fit` with arrays in an adapter of ours; everything else as it is.
+    """Return the data and options of `fit` with arrays in an adapter of ours.
+
+    Everything else as it is.
 
     Args:
         x: inputs.
@@ -42,7 +44,9 @@ def without_waits(
     weight, split = options.get("sample_weight"), options.get("validation_split", 0.0)
     shuffle = options.get("shuffle", True)
     if shuffle == BY_SEED and not are_arrays(x, y, weight):
-        raise ModelError(f"shuffle='seed' needs arrays, or dense tensors. Received: x of type {type(x).__name__}")
+        raise ModelError(
+            f"shuffle='seed' needs arrays, or dense tensors. Received: x of type {type(x).__name__}"
+        )
     if x is None or not can_convert_arrays((x, y, weight)):
         return x, y, options
     validation = options.get("validation_data")
@@ -63,7 +67,12 @@ def without_waits(
     )
     if shuffle == BY_SEED:
         data.seeds = seeds
-    told = {"sample_weight": None, "class_weight": None, "validation_split": 0.0, "validation_data": validation}
+    told = {
+        "sample_weight": None,
+        "class_weight": None,
+        "validation_split": 0.0,
+        "validation_data": validation,
+    }
     return data, None, {**options, **told, "shuffle": bool(shuffle)}
 
 
@@ -74,13 +83,17 @@ def are_arrays(*data: Any) -> bool:
 
 
 class _Arrays(ArrayDataAdapter):
-    """Keras' own adapter: the same batches in the same order; with several `seeds`, (S, B, ...) of their orders.
+    """Keras' own adapter: the same batches in the same order.
 
-    When an iterator of a dataset that tunes itself is destroyed, it waits for its tuner, which sleeps: up to seconds an
-    epoch, in which nothing trains. There is nothing to tune in slicing arrays.
+    With several `seeds`, (S, B, ...) of their orders.
 
-    Making an iterator takes 10 to 25 ms. Keras makes one at the end of an epoch and another where the next begins; here
-    that is the same one, which nobody has used. It is made while Keras validates.
+    When an iterator of a dataset that tunes itself is destroyed, it waits for its tuner, which
+    sleeps: up to seconds an epoch, in which nothing trains. There is nothing to tune in slicing
+    arrays.
+
+    Making an iterator takes 10 to 25 ms. Keras makes one at the end of an epoch and another where
+    the next begins; here that is the same one, which nobody has used. It is made while Keras
+    validates.
     """
 
     seeds: tuple[int, ...] = ()
@@ -90,7 +103,10 @@ class _Arrays(ArrayDataAdapter):
         self._steps, self._epochs = steps, _Epochs(self)
 
     def get_tf_dataset(self) -> Any:
-        """Return Keras' dataset, not tuned; the same each time, so that a `fit` that goes on sees the same orders."""
+        """Return Keras' dataset, not tuned.
+
+        The same each time, so that a `fit` that goes on sees the same orders.
+        """
         import tensorflow as tf
 
         # with a number of steps, Keras goes on with the iterator that it made last
@@ -111,7 +127,9 @@ class _Arrays(ArrayDataAdapter):
         options.autotune.enabled = False
         if len(self.seeds) > 1:
             return self._by_seed().with_options(options)
-        if not self._shuffle and all(hasattr(leaf, "__array__") for leaf in keras.tree.flatten(self._inputs)):
+        if not self._shuffle and all(
+            hasattr(leaf, "__array__") for leaf in keras.tree.flatten(self._inputs)
+        ):
             return self._in_order().with_options(options)
         if not self.seeds:
             return super().get_tf_dataset().with_options(options)
@@ -125,7 +143,9 @@ class _Arrays(ArrayDataAdapter):
         samples, size, inputs = self._num_samples, self._batch_size, self._tensors()
         whole = samples // size
         cut = whole * size
-        full = keras.tree.map_structure(lambda t: tf.reshape(t[:cut], (whole, size, *t.shape[1:])), inputs)
+        full = keras.tree.map_structure(
+            lambda t: tf.reshape(t[:cut], (whole, size, *t.shape[1:])), inputs
+        )
         dataset = tf.data.Dataset.from_tensor_slices(full)
         if cut < samples:
             last = tf.data.Dataset.from_tensors(keras.tree.map_structure(lambda t: t[cut:], inputs))
@@ -133,12 +153,19 @@ class _Arrays(ArrayDataAdapter):
         return dataset
 
     def _tensors(self) -> Any:
-        return keras.tree.lists_to_tuples(convert_to_sliceable(self._inputs, target_backend="tensorflow"))
+        return keras.tree.lists_to_tuples(
+            convert_to_sliceable(self._inputs, target_backend="tensorflow")
+        )
 
     def _by_seed(self) -> Any:
         import tensorflow as tf
 
-        samples, size, parts, inputs = self._num_samples, self._batch_size, len(self.seeds), self._tensors()
+        samples, size, parts, inputs = (
+            self._num_samples,
+            self._batch_size,
+            len(self.seeds),
+            self._tensors(),
+        )
 
         def orders(_: Any) -> Any:
             found = []
@@ -155,15 +182,23 @@ class _Arrays(ArrayDataAdapter):
             return tf.data.Dataset.range(self._size).map(batch)
 
         def gathered(rows: Any, data: Any) -> Any:
-            return keras.tree.map_structure(lambda t: None if t is None else tf.gather(t, rows), data)
+            return keras.tree.map_structure(
+                lambda t: None if t is None else tf.gather(t, rows), data
+            )
 
         rows = tf.data.Dataset.range(1).map(orders).flat_map(batches)
         whole = tf.data.Dataset.from_tensors(inputs).repeat()
-        return tf.data.Dataset.zip(rows, whole).map(gathered, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+        return (
+            tf.data.Dataset.zip(rows, whole)
+            .map(gathered, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(2)
+        )
 
 
 class _Epochs:
-    """The arrays' dataset, to Keras: the iterator that it asks for second in an epoch is the first of the next.
+    """The arrays' dataset, to Keras.
+
+    The iterator that it asks for second in an epoch is the first of the next.
 
     Keras takes nothing from that one, as long as it goes by epochs and not by steps.
     """
@@ -180,7 +215,9 @@ class _Epochs:
         if self._asked:
             try:
                 self._next = _aside.submit(iter, self._arrays.dataset)
-            except RuntimeError:  # in a thread that outlives the main one, Python takes no more work
+            except (
+                RuntimeError
+            ):  # in a thread that outlives the main one, Python takes no more work
                 return iter(self._arrays.dataset)
             return _later(self._next)
         self._asked = True

@@ -12,7 +12,9 @@ Tensor = Any
 def rows_of(population: Any) -> dict[int, tuple[int, int]]:
     """The slots that a variable is stacked over."""
     return {
-        id(block.variable): (block.start, block.stop) for layer in population.stacked for block in layer.plan.blocks
+        id(block.variable): (block.start, block.stop)
+        for layer in population.stacked
+        for block in layer.plan.blocks
     }
 
 
@@ -29,7 +31,10 @@ class Healthy:
         self._masks: dict[tuple[int, int, int], Tensor] = {}
 
     def where(self, variable: Any, new: Any, old: Any) -> Tensor:
-        """Return a value of a stacked variable: `new` in the rows of healthy slots, `old` in those of others."""
+        """Return a value of a stacked variable.
+
+        `new` in the rows of healthy slots, `old` in those of others.
+        """
         new = ops.convert_to_tensor(new)
         start, stop = self._rows[id(variable)]
         key = start, stop, len(new.shape)
@@ -37,4 +42,6 @@ class Healthy:
             whole = (start, stop) == (0, self._healthy.shape[0])
             mine = self._healthy if whole else self._healthy[start:stop]
             self._masks[key] = ops.reshape(mine, (-1, *(1,) * (len(new.shape) - 1)))
-        return ops.where(self._masks[key], new, old if isinstance(old, int) else ops.cast(old, new.dtype))
+        return ops.where(
+            self._masks[key], new, old if isinstance(old, int) else ops.cast(old, new.dtype)
+        )

@@ -1,4 +1,7 @@
-"""The frozen layers that a model begins with, such as a pretrained part: they run once for all slots."""
+"""The frozen layers that a model begins with, such as a pretrained part.
+
+They run once for all slots.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from ..space.known import is_of_keras
 def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]:
     """Return the paths of the layers that see only what other such layers make of the inputs, and never change.
 
-    They are Keras' own, are not trained, hold no slot that is searched, no state that training changes, no random
-    numbers. Where no such layer has weights there is nothing to gain, and the set is empty.
+    They are Keras' own, are not trained, hold no slot that is searched, no state that training
+    changes, no random numbers. Where no such layer has weights there is nothing to gain, and the
+    set is empty.
 
     Args:
         model: a Sequential or Functional model.
@@ -33,9 +37,16 @@ def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]
             def run(*args: Any, **options: Any) -> Any:
                 if is_graph(op):
                     return through(graph_of(op), keras.tree.flatten(args), f"{path}/")
-                shared = all(x.shared for x in keras.tree.flatten((args, options)) if isinstance(x, _Shared))
+                shared = all(
+                    x.shared for x in keras.tree.flatten((args, options)) if isinstance(x, _Shared)
+                )
                 # a layer that is called twice counts if it does each time
-                found[path] = found.get(path, True) and shared and not slots_at(path, names) and _never_changes(op)
+                found[path] = (
+                    found.get(path, True)
+                    and shared
+                    and not slots_at(path, names)
+                    and _never_changes(op)
+                )
                 outputs = calls_of(op)[0].output_tensors
                 made = [_Shared(found[path]) for _ in outputs]
                 return made[0] if len(made) == 1 else made
@@ -47,7 +58,9 @@ def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]
     graph = graph_of(model)
     through(graph, [_Shared(True) for _ in graph.inputs], "")
     shared = frozenset(path for path, same in found.items() if same)
-    has_weights = any(path in shared and getattr(layer, "weights", ()) for path, layer in layers_of(model))
+    has_weights = any(
+        path in shared and getattr(layer, "weights", ()) for path, layer in layers_of(model)
+    )
     return shared if has_weights else frozenset()
 
 
@@ -59,7 +72,9 @@ class _Shared:
 
 
 def _never_changes(layer: Any) -> bool:
-    if not is_of_keras(type(layer)) or isinstance(layer, keras.layers.Lambda | keras.layers.Wrapper):
+    if not is_of_keras(type(layer)) or isinstance(
+        layer, keras.layers.Lambda | keras.layers.Wrapper
+    ):
         return False
     if not isinstance(layer, keras.layers.Layer):
         return True

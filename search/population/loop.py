@@ -1,4 +1,7 @@
-"""A layer of a population that no rule covers: slot after slot, in the same program. Always right, just not faster."""
+"""A layer of a population that no rule covers: slot after slot, in the same program.
+
+Always right, just not faster.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,13 @@ from .block import Plan
 Tensor = Any
 
 
-def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: Any, options: Any) -> Any:
-    """Return what a layer or operation makes of its arguments, each tensor a `Batch`; see `StackedLayer.run`."""
+def slot_after_slot(
+    plan: Plan, training: bool, losses: list[Tensor], inputs: Any, options: Any
+) -> Any:
+    """Return what a layer or operation makes of its arguments, each tensor a `Batch`.
+
+    See `StackedLayer.run`.
+    """
     slots = len(plan.candidates)
 
     given = keras.tree.flatten((inputs, options))
@@ -30,7 +38,10 @@ def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: An
 
     if not isinstance(plan.layer, keras.layers.Layer):  # an operation: a pure function
         shared = all(x.layout == SHARED for x in given if isinstance(x, Batch))
-        made = [plan.layer(*args, **kwargs) for args, kwargs in map(arguments, range(1 if shared else slots))]
+        made = [
+            plan.layer(*args, **kwargs)
+            for args, kwargs in map(arguments, range(1 if shared else slots))
+        ]
         if shared:
             return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), made[0])
         return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *made)
@@ -43,26 +54,44 @@ def slot_after_slot(plan: Plan, training: bool, losses: list[Tensor], inputs: An
     runs = [_run(plan, i, weights[i], training, *arguments(i)) for i in range(slots)]
     plan.assigned.clear()
     for block in plan.blocks:
-        states = [state[block.key] for _, state, _ in runs[block.start : block.stop] if block.key in state]
+        states = [
+            state[block.key] for _, state, _ in runs[block.start : block.stop] if block.key in state
+        ]
         if states:
             block.variable.assign(ops.stack(states))
             if block.variable.trainable:
                 plan.assigned.append(block.variable)
     if any(added for _, _, added in runs):
-        losses.append(ops.stack([sum((ops.sum(loss) for loss in added), ops.zeros(())) for _, _, added in runs]))
-    return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *(y for y, _, _ in runs))
+        losses.append(
+            ops.stack(
+                [sum((ops.sum(loss) for loss in added), ops.zeros(())) for _, _, added in runs]
+            )
+        )
+    return keras.tree.map_structure(
+        lambda *ys: Batch(ops.stack(ys), STACKED, slots), *(y for y, _, _ in runs)
+    )
 
 
 def once(plan: Plan, training: bool, inputs: Any, options: Any) -> Any:
     """Return what a layer or operation makes for all slots of its arguments, each tensor a shared or seeded `Batch`."""
     slots = len(plan.candidates)
-    places = next((x.places for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch) and x.places), ())
+    places = next(
+        (
+            x.places
+            for x in keras.tree.flatten((inputs, options))
+            if isinstance(x, Batch) and x.places
+        ),
+        (),
+    )
 
     def made(value: Callable[[Tensor], Tensor]) -> Any:
         args, kwargs = keras.tree.map_structure(
             lambda x: value(x.value) if isinstance(x, Batch) else x, (inputs, options)
         )
-        if isinstance(plan.layer, keras.layers.Layer) and "training" in inspect.signature(plan.layer.call).parameters:
+        if (
+            isinstance(plan.layer, keras.layers.Layer)
+            and "training" in inspect.signature(plan.layer.call).parameters
+        ):
             kwargs = {**kwargs, "training": training}
         return plan.layer(*args, **kwargs)
 
@@ -71,9 +100,13 @@ def once(plan: Plan, training: bool, inputs: Any, options: Any) -> Any:
     seeds = max(places) + 1
     if plan.rule is not None:  # then it acts on each sample alone
         y = made(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]))
-        apart = keras.tree.map_structure(lambda t: ops.reshape(t, (seeds, *with_free_axis(t, 0))), y)
+        apart = keras.tree.map_structure(
+            lambda t: ops.reshape(t, (seeds, *with_free_axis(t, 0))), y
+        )
     else:
-        apart = keras.tree.map_structure(lambda *ts: ops.stack(ts), *(made(_picks(s)) for s in range(seeds)))
+        apart = keras.tree.map_structure(
+            lambda *ts: ops.stack(ts), *(made(_picks(s)) for s in range(seeds))
+        )
     return keras.tree.map_structure(lambda y: Batch(y, SEEDED, slots, places), apart)
 
 
@@ -82,11 +115,13 @@ def _picks(index: int) -> Callable[[Tensor], Tensor]:
 
 
 class _Assigned(keras.StatelessScope):
-    """A scope in which variables that a layer assigns read as TensorFlow's do: as they are, not as what made them.
+    """A scope in which variables that a layer assigns read as TensorFlow's do.
 
-    There a gradient ends where a variable is assigned, and begins anew where it is read again: that of a trained
-    variable counts for it whether it was read before or after. Keras' own scope hands on the tensor that was assigned,
-    as its JAX backend does, and gradients flow through it.
+    As they are, not as what made them.
+
+    There a gradient ends where a variable is assigned, and begins anew where it is read again: that
+    of a trained variable counts for it whether it was read before or after. Keras' own scope hands
+    on the tensor that was assigned, as its JAX backend does, and gradients flow through it.
     """
 
     def __init__(self, mapping: list[tuple[Any, Tensor]], trained: list[Any]):
@@ -114,7 +149,8 @@ def _run(
         kwargs = {**kwargs, "training": training}
     keys = {id(variable): key for key, variable in variables_of(layer).items()}
     trained, others = (
-        [own[keys[id(v)]] for v in kind] for kind in (layer.trainable_variables, layer.non_trainable_variables)
+        [own[keys[id(v)]] for v in kind]
+        for kind in (layer.trainable_variables, layer.non_trainable_variables)
     )
     if keras.backend.backend() == "tensorflow" and _runs_as_written(layer):
         variables = [*layer.trainable_variables, *layer.non_trainable_variables]
@@ -123,13 +159,22 @@ def _run(
             y = layer.call(*args, **kwargs)
             added = layer.losses
         kept = {id(v) for v in layer.non_trainable_variables} | scope.assigned
-        changed = {keys[id(v)]: ops.stop_gradient(scope.get_current_value(v)) for v in variables if id(v) in kept}
+        changed = {
+            keys[id(v)]: ops.stop_gradient(scope.get_current_value(v))
+            for v in variables
+            if id(v) in kept
+        }
         return y, changed, added
     y, state, added = layer.stateless_call(trained, others, *args, return_losses=True, **kwargs)
-    changed = {keys[id(v)]: new for v, new in zip(layer.non_trainable_variables, state, strict=True)}
+    changed = {
+        keys[id(v)]: new for v, new in zip(layer.non_trainable_variables, state, strict=True)
+    }
     return y, changed, added
 
 
 def _runs_as_written(layer: Any) -> bool:
-    """Whether Keras calls nothing but the layer's `call`: it is not quantized, nothing is computed twice."""
+    """Whether Keras calls nothing but the layer's `call`.
+
+    It is not quantized, nothing is computed twice.
+    """
     return layer.dtype_policy.quantization_mode is None and not recomputes(layer)

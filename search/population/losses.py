@@ -1,4 +1,6 @@
-"""Keras' losses and metrics, one result for each slot of a population: (P,) where an ordinary model has a scalar.
+"""Keras' losses and metrics, one result for each slot of a population.
+
+(P,) where an ordinary model has a scalar.
 
 Labels, predictions and weights are (P, B, ...): each slot has its own.
 """
@@ -32,13 +34,27 @@ Tensor = Any
 # they reduce the last axis and nothing else, so that the slots may be one more axis in front
 _LAST_AXIS_LOSSES = (
     *(losses.mean_squared_error, losses.mean_absolute_error, losses.mean_absolute_percentage_error),
-    *(losses.mean_squared_logarithmic_error, losses.huber, losses.log_cosh, losses.poisson, losses.kl_divergence),
+    *(
+        losses.mean_squared_logarithmic_error,
+        losses.huber,
+        losses.log_cosh,
+        losses.poisson,
+        losses.kl_divergence,
+    ),
     *(losses.hinge, losses.squared_hinge, losses.categorical_hinge),
-    *(losses.binary_crossentropy, losses.categorical_crossentropy, losses.sparse_categorical_crossentropy),
+    *(
+        losses.binary_crossentropy,
+        losses.categorical_crossentropy,
+        losses.sparse_categorical_crossentropy,
+    ),
 )
 _LAST_AXIS_METRICS = (
     *_LAST_AXIS_LOSSES,
-    *(keras.metrics.binary_accuracy, keras.metrics.categorical_accuracy, keras.metrics.sparse_categorical_accuracy),
+    *(
+        keras.metrics.binary_accuracy,
+        keras.metrics.categorical_accuracy,
+        keras.metrics.sparse_categorical_accuracy,
+    ),
 )
 
 # what a loss must not hold
@@ -49,7 +65,10 @@ _OF_CLASSES = (losses.sparse_categorical_crossentropy, keras.metrics.sparse_cate
 
 
 class SlotLosses(CompileLoss):
-    """What `compile(loss=…, loss_weights=…)` means, (P,): Keras resolves names and structures from one slot."""
+    """What `compile(loss=…, loss_weights=…)` means, (P,).
+
+    Keras resolves names and structures from one slot.
+    """
 
     def __init__(self, slots: int, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -58,7 +77,9 @@ class SlotLosses(CompileLoss):
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Resolve the losses, then make each one of all slots."""
         super().build(_first_slot(y_true), _first_slot(y_pred))
-        self._flat_losses: list[Any] = [found._replace(loss=_SlotLoss(found.loss)) for found in self._flat_losses]
+        self._flat_losses: list[Any] = [
+            found._replace(loss=_SlotLoss(found.loss)) for found in self._flat_losses
+        ]
         self._metrics[:] = [SlotMean(self.slots, name=metric.name) for metric in self._metrics]
 
 
@@ -96,9 +117,12 @@ class SlotMean(keras.metrics.Metric):
 
 
 class SlotLossMean(SlotMean):
-    """The mean loss of each slot. Keras' training steps hand over the sum over slots: that is left out.
+    """The mean loss of each slot.
 
-    `healthy`, (P,), tells which slots had not diverged: on JAX metrics see no variables but their own.
+    Keras' training steps hand over the sum over slots: that is left out.
+
+    `healthy`, (P,), tells which slots had not diverged: on JAX metrics see no variables but their
+    own.
     """
 
     def __init__(self, slots: int, **kwargs: Any):
@@ -125,15 +149,28 @@ class _SlotFunctionMean(SlotMean):
         if self.function not in _OF_CLASSES:
             y_true, y_pred = _same_rank(y_true, y_pred)
         values = ops.cast(self.function(y_true, y_pred, **self.options), self.dtype)  # (P, B, ...)
-        if len(values.shape) == 1:  # Keras' accuracies drop a last axis of size 1, which the batch may be
+        if (
+            len(values.shape) == 1
+        ):  # Keras' accuracies drop a last axis of size 1, which the batch may be
             values = ops.expand_dims(values, 1)
         if sample_weight is not None and len(sample_weight.shape) > 2:
             slots = range(values.shape[0])
-            reduced = [reduce_to_samplewise_values(values[i], sample_weight[i], ops.mean, self.dtype) for i in slots]
+            reduced = [
+                reduce_to_samplewise_values(values[i], sample_weight[i], ops.mean, self.dtype)
+                for i in slots
+            ]
             values, weight = (ops.stack(parts) for parts in zip(*reduced, strict=True))
         else:
-            values = ops.mean(values, axis=tuple(range(2, len(values.shape)))) if len(values.shape) > 2 else values
-            weight = ops.ones_like(values) if sample_weight is None else ops.cast(sample_weight, self.dtype)
+            values = (
+                ops.mean(values, axis=tuple(range(2, len(values.shape))))
+                if len(values.shape) > 2
+                else values
+            )
+            weight = (
+                ops.ones_like(values)
+                if sample_weight is None
+                else ops.cast(sample_weight, self.dtype)
+            )
             values = values * weight
         axes = tuple(range(1, len(weight.shape)))
         self.total.assign_add(ops.sum(values, axis=1))
@@ -162,7 +199,11 @@ class _SlotCopies(keras.metrics.Metric):
 
 def _slot_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
     plain = isinstance(metric, keras.metrics.MeanMetricWrapper) and as_written(metric)
-    at_once = plain and wrapped_function(metric) in _LAST_AXIS_METRICS and _on_last_axis(function_arguments(metric))
+    at_once = (
+        plain
+        and wrapped_function(metric) in _LAST_AXIS_METRICS
+        and _on_last_axis(function_arguments(metric))
+    )
     made = (_SlotFunctionMean if at_once else _SlotCopies)(metric, slots)
     copy_direction(made, metric)
     return made
@@ -173,16 +214,22 @@ class _SlotLoss:
 
     def __init__(self, loss: Any):
         if getattr(loss, "reduction", None) in (None, "none"):
-            raise ModelError(f"Each loss must reduce to one number a slot. Received: {loss.name!r}, reduction=None")
+            raise ModelError(
+                f"Each loss must reduce to one number a slot. Received: {loss.name!r}, reduction=None"
+            )
         _refuse_state(loss)
         self.loss, self.name = loss, loss.name
         plain = isinstance(loss, LossFunctionWrapper) and as_written(loss)
-        self.at_once = plain and loss.fn in _LAST_AXIS_LOSSES and _on_last_axis(function_arguments(loss))
+        self.at_once = (
+            plain and loss.fn in _LAST_AXIS_LOSSES and _on_last_axis(function_arguments(loss))
+        )
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
         if not self.at_once:
             slots = range(y_pred.shape[0])
-            return ops.stack([self.loss(*(_slot(x, i) for x in (y_true, y_pred, sample_weight))) for i in slots])
+            return ops.stack(
+                [self.loss(*(_slot(x, i) for x in (y_true, y_pred, sample_weight))) for i in slots]
+            )
         dtype = self.loss.dtype
         y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
         y_true = ops.convert_to_tensor(y_true, dtype=dtype)
@@ -192,8 +239,15 @@ class _SlotLoss:
 
 
 def _refuse_state(loss: Any) -> None:
-    """Refuse a loss that remembers: all slots would write into one memory, where each ordinary model has its own."""
-    held = {type(part).__name__ for part in keras.tree.flatten(dict(vars(loss))) if isinstance(part, _STATE)}
+    """Refuse a loss that remembers.
+
+    All slots would write into one memory, where each ordinary model has its own.
+    """
+    held = {
+        type(part).__name__
+        for part in keras.tree.flatten(dict(vars(loss)))
+        if isinstance(part, _STATE)
+    }
     if held:
         raise ModelError(
             "A loss of a population has no variables and no random numbers of its own: slots would share them. "
@@ -207,7 +261,9 @@ def _reduced(values: Tensor, sample_weight: Any, reduction: str, dtype: Any) -> 
     if sample_weight is not None:
         values, weight = _same_rank(values, ops.convert_to_tensor(sample_weight, dtype=dtype))
         missing = len(values.shape) - len(weight.shape)
-        values = values * ops.reshape(weight, (weight.shape[0], *(1,) * missing, *ops.shape(weight)[1:]))
+        values = values * ops.reshape(
+            weight, (weight.shape[0], *(1,) * missing, *ops.shape(weight)[1:])
+        )
     total = ops.sum(values, axis=tuple(range(1, len(values.shape))))
     if reduction == "sum":
         return total
@@ -225,9 +281,13 @@ def _same_rank(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         difference = len(one.shape) + 1 - len(x.shape)
         if not difference:
             return x
-        return with_logits(lambda t: ops.squeeze(t, -1) if difference < 0 else ops.expand_dims(t, -1), x)
+        return with_logits(
+            lambda t: ops.squeeze(t, -1) if difference < 0 else ops.expand_dims(t, -1), x
+        )
 
-    first = squeeze_or_expand_to_same_rank(*(keras.KerasTensor(x.shape[1:], x.dtype) for x in (a, b)))
+    first = squeeze_or_expand_to_same_rank(
+        *(keras.KerasTensor(x.shape[1:], x.dtype) for x in (a, b))
+    )
     return like(first[0], a), like(first[1], b)
 
 

@@ -16,7 +16,10 @@ from ..space.candidate import Candidate
 
 @dataclass(frozen=True)
 class Member:
-    """One slot of a population: a candidate, for all activation slots or for each, and the seed of its weights."""
+    """One slot of a population.
+
+    A candidate, for all activation slots or for each, and the seed of its weights.
+    """
 
     candidate: Choice
     seed: int
@@ -29,7 +32,9 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
         ModelError: if there is no candidate or no seed, or a seed is no integer from 0 on.
     """
     if isinstance(candidates, str | keras_acts.Activation | Candidate | Assignment):
-        raise ModelError(f"candidates must be a list of activations. Received: candidates={candidates!r}")
+        raise ModelError(
+            f"candidates must be a list of activations. Received: candidates={candidates!r}"
+        )
     wanted = list(candidates)
     if wanted and all(isinstance(member, Member) for member in wanted):
         return tuple(wanted)
@@ -42,13 +47,23 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
             f"Received: {len(chosen)} candidates, seeds={seeds!r}"
         )
     for seed in listed:
-        if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-            raise ModelError(f"seeds must be integers from 0 to 2**32 - 1, or how many. Received: seeds={seeds!r}")
+        if (
+            not isinstance(seed, numbers.Integral)
+            or isinstance(seed, bool)
+            or not 0 <= seed < 2**32
+        ):
+            raise ModelError(
+                f"seeds must be integers from 0 to 2**32 - 1, or how many. Received: seeds={seeds!r}"
+            )
     return tuple(Member(candidate, int(seed)) for candidate in chosen for seed in listed)
 
 
-def activation_slots(found: Sequence[Member], given: Iterable[str] | None) -> tuple[str, ...] | None:
-    """Return the names of the activation slots that the members choose for; None for all hidden ones.
+def activation_slots(
+    found: Sequence[Member], given: Iterable[str] | None
+) -> tuple[str, ...] | None:
+    """Return the names of the activation slots that the members choose for.
+
+    None for all hidden ones.
 
     Args:
         found: the members.

@@ -19,12 +19,15 @@ Job = TypeVar("Job")
 _SHARE = 0.5  # of the free memory: an estimate is one, and the data, the graph and the system want theirs
 
 
-def bytes_per_slot(model: keras.Model, batch_size: int, shared: frozenset[str] = frozenset()) -> int:
+def bytes_per_slot(
+    model: keras.Model, batch_size: int, shared: frozenset[str] = frozenset()
+) -> int:
     """Estimate what one more slot of a population takes in training.
 
-    A trained value counts for itself, its gradient, the value before the update and a copy of the best epoch; two
-    states of the optimizer, as Adam's, for themselves and that copy; a layer's output with its gradient for each sample
-    of a batch. Sizes that the model leaves open count as 1.
+    A trained value counts for itself, its gradient, the value before the update and a copy of the
+    best epoch; two states of the optimizer, as Adam's, for themselves and that copy; a layer's
+    output with its gradient for each sample of a batch. Sizes that the model leaves open count as
+    1.
 
     Args:
         model: the ordinary model.
@@ -32,18 +35,27 @@ def bytes_per_slot(model: keras.Model, batch_size: int, shared: frozenset[str] =
         shared: the paths of layers that run once for all slots, with one copy of their weights.
     """
     width = 8 if keras.config.floatx() == "float64" else 4
-    once = {id(v) for path, layer in layers_of(model) if path in shared for v in variables_of(layer).values()}
+    once = {
+        id(v)
+        for path, layer in layers_of(model)
+        if path in shared
+        for v in variables_of(layer).values()
+    }
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     others = sum(math.prod(v.shape) for v in model.non_trainable_variables if id(v) not in once)
     return width * (8 * trained + 3 * others + 2 * batch_size * outputs_per_sample(model, shared))
 
 
 def outputs_per_sample(model: keras.Model, shared: frozenset[str] = frozenset()) -> int:
-    """Return how many values the layers make for one sample, without the shared; unknown sizes count as 1."""
+    """Return how many values the layers make for one sample, without the shared.
+
+    Unknown sizes count as 1.
+    """
     # not the layers' own nodes: a Sequential model calls all of them again with each `add`
     calls = [call for call in Graph(model).calls if call.path not in shared]
     return sum(
-        math.prod(size or 1 for size in call.shape[1:]) + patches_per_sample(call.layer, call.shape) for call in calls
+        math.prod(size or 1 for size in call.shape[1:]) + patches_per_sample(call.layer, call.shape)
+        for call in calls
     )
 
 
@@ -66,7 +78,9 @@ def too_little(slot: int, memory: int | None = None) -> str:
         memory: the bytes that may be used; by default half of what is free.
     """
     budget = _SHARE * free_memory() if memory is None else memory
-    return f"a model takes about {_mebibytes(slot)} in training, and {_mebibytes(budget)} may be used"
+    return (
+        f"a model takes about {_mebibytes(slot)} in training, and {_mebibytes(budget)} may be used"
+    )
 
 
 def _mebibytes(count: float) -> str:

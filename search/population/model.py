@@ -1,4 +1,7 @@
-"""`PopulationModel`: many candidates and seeds as one Keras model, each trained exactly as it would be alone."""
+"""`PopulationModel`.
+
+Many candidates and seeds as one Keras model, each trained exactly as it would be alone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_acts.compat import compiled_with, no_automatic_dependency_tracking, outputs_struct, run_through_graph
+from keras_acts.compat import (
+    compiled_with,
+    no_automatic_dependency_tracking,
+    outputs_struct,
+    run_through_graph,
+)
 from keras_acts.errors import ModelError
 from keras_acts.lowering import uncompiled
 
@@ -39,28 +47,32 @@ Tensor = Any
 
 
 class PopulationModel(keras.Model):
-    """K candidates x S seeds of a model as one Keras model: slot ``k * S + s`` is candidate k with seed s.
+    """K candidates x S seeds of a model as one Keras model.
 
-    ``fit`` trains all of them on the same batches in one program. Each slot starts as the ordinary model
-    ``with_activations(model, candidate)`` made under its seed, and gets exactly its own gradient. A slot whose loss is
-    no longer finite is frozen (`diverged`); the others never notice.
+    Slot ``k * S + s`` is candidate k with seed s.
 
-    Calls and `predict` return one axis more than the model, the slots', in front: (P, B, ...). The logs hold, for each
-    name that an ordinary model would log, the mean over the finite slots, and under ``slots/`` the array of all:
-    ``loss`` and ``slots/loss``, ``val_loss`` and ``val_slots/loss``.
+    ``fit`` trains all of them on the same batches in one program. Each slot starts as the ordinary
+    model ``with_activations(model, candidate)`` made under its seed, and gets exactly its own
+    gradient. A slot whose loss is no longer finite is frozen (`diverged`); the others never notice.
+
+    Calls and `predict` return one axis more than the model, the slots', in front: (P, B, ...). The
+    logs hold, for each name that an ordinary model would log, the mean over the finite slots, and
+    under ``slots/`` the array of all: ``loss`` and ``slots/loss``, ``val_loss`` and
+    ``val_slots/loss``.
 
     Args:
-        model: a Sequential or Functional model. It is not changed. If it is compiled, the population is compiled alike.
-        candidates: names, activation objects or candidates; an `Assignment` to have another in each activation slot; or
-            members of another population.
+        model: a Sequential or Functional model. It is not changed. If it is compiled, the
+            population is compiled alike.
+        candidates: names, activation objects or candidates; an `Assignment` to have another in each
+            activation slot; or members of another population.
         seeds: how many, from 0 on, or a list of them.
         name: of the model.
-        slots: the names of the activation slots that the candidates go to; by default those of the assignments, else
-            all hidden ones.
+        slots: the names of the activation slots that the candidates go to; by default those of the
+            assignments, else all hidden ones.
 
     Raises:
-        ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly: masks, half
-            precision, activity regularizers.
+        ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly:
+            masks, half precision, activity regularizers.
         ActivationError: if there is no such activation.
 
     Example:
@@ -95,7 +107,14 @@ class PopulationModel(keras.Model):
         chosen = tuple(member.candidate for member in inside)
         shared = frozen_prefix(blueprint.model, blueprint.hidden)
         self.stacked = [
-            StackedLayer(path, blueprint, chosen, [slot[path] for slot in weights], self.random, path in shared)
+            StackedLayer(
+                path,
+                blueprint,
+                chosen,
+                [slot[path] for slot in weights],
+                self.random,
+                path in shared,
+            )
             for path, layer in layers_of(blueprint.reference)
             if not isinstance(layer, keras.layers.InputLayer)
         ]
@@ -129,7 +148,9 @@ class PopulationModel(keras.Model):
         slots = len(self.members)
         graph = self._state.graph
         outputs = outputs_struct(graph)
-        return keras.tree.map_structure(lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), outputs)
+        return keras.tree.map_structure(
+            lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), outputs
+        )
 
     def _faster_under_xla(self) -> bool:
         plans = [layer.plan for layer in self.stacked]
@@ -179,8 +200,14 @@ class PopulationModel(keras.Model):
         """
         optimizer = keras.optimizers.get(optimizer)
         # what follows changes its methods, and the user's own may train another model next
-        optimizer = optimizer_like(optimizer) if isinstance(optimizer, keras.optimizers.Optimizer) else optimizer
-        check_optimizer(optimizer, [layer.plan.layer for layer in self.stacked if layer.trainable_variables])
+        optimizer = (
+            optimizer_like(optimizer)
+            if isinstance(optimizer, keras.optimizers.Optimizer)
+            else optimizer
+        )
+        check_optimizer(
+            optimizer, [layer.plan.layer for layer in self.stacked if layer.trainable_variables]
+        )
         clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
@@ -195,9 +222,13 @@ class PopulationModel(keras.Model):
         slots = len(self.members)
         self._loss_tracker = SlotLossMean(slots, name="loss")
         if loss is not None:
-            self._compile_loss = SlotLosses(slots, loss, loss_weights, output_names=self.output_names)
+            self._compile_loss = SlotLosses(
+                slots, loss, loss_weights, output_names=self.output_names
+            )
         if metrics is not None or weighted_metrics is not None:
-            self._compile_metrics = SlotMetrics(slots, metrics, weighted_metrics, output_names=self.output_names)
+            self._compile_metrics = SlotMetrics(
+                slots, metrics, weighted_metrics, output_names=self.output_names
+            )
 
     def set_learning_rates(self, rates: Iterable[float]) -> None:
         """Give each slot a constant learning rate of its own, for weight decay too, until `compile` is called again.
@@ -206,7 +237,8 @@ class PopulationModel(keras.Model):
             rates: (P,), in the order of `members`.
 
         Raises:
-            ModelError: if the population is not compiled, or there is not one positive number a slot.
+            ModelError: if the population is not compiled, or there is not one positive number a
+                slot.
         """
         found = np.asarray(list(rates), "float64")
         if not self.compiled or found.shape != (len(self.members),) or not (found > 0).all():
@@ -234,7 +266,8 @@ class PopulationModel(keras.Model):
         ``keras.utils.set_random_seed(seed)``.
 
         Raises:
-            ModelError: on ``shuffle="seed"`` with other data than arrays, or with another backend than TensorFlow.
+            ModelError: on ``shuffle="seed"`` with other data than arrays, or with another backend
+                than TensorFlow.
         """
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             epochs_to_come = epochs - options.get("initial_epoch", 0)
@@ -243,7 +276,9 @@ class PopulationModel(keras.Model):
         step = self._state.step
         if step is None:
             if own_orders and keras.backend.backend() != "tensorflow":
-                raise ModelError(f"shuffle='seed' needs TensorFlow. Received: backend={keras.backend.backend()!r}")
+                raise ModelError(
+                    f"shuffle='seed' needs TensorFlow. Received: backend={keras.backend.backend()!r}"
+                )
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
         x, y, options = without_waits(x, y, batch_size, options, seeds_of(self.members))
         layers = (layer.plan.layer for layer in self.stacked)
@@ -252,12 +287,19 @@ class PopulationModel(keras.Model):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
     ) -> Tensor:
         """Return the sum of the slots' losses, so that each slot gets its own gradient."""
         added = self._state.losses
         if self._compile_loss is None and not added:
-            raise ModelError("There is no loss to train on. Expected: compile(loss=...). Received: loss=None")
+            raise ModelError(
+                "There is no loss to train on. Expected: compile(loss=...). Received: loss=None"
+            )
         losses = ops.zeros((len(self.members),), self.healthy.dtype)
         if self._compile_loss is not None:
             y, sample_weight = map(self._state.view.of_slots, (y, sample_weight))
@@ -267,11 +309,16 @@ class PopulationModel(keras.Model):
         samples = self._state.view.samples(x)
         if training:
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
-        shown, healthy = (self._public(ops.convert_to_tensor(x)) for x in (ops.stop_gradient(losses), self.healthy))
+        shown, healthy = (
+            self._public(ops.convert_to_tensor(x))
+            for x in (ops.stop_gradient(losses), self.healthy)
+        )
         self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
         return ops.sum(losses)
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
         """Update the metrics of all slots and return their results."""
         of_slots = self._state.view.of_slots
         return super().compute_metrics(x, of_slots(y), y_pred, of_slots(sample_weight))
@@ -307,14 +354,18 @@ class PopulationModel(keras.Model):
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """Return the outputs of all slots for all samples, (P, N, ...)."""
-        return keras.tree.map_structure(lambda y: np.swapaxes(y, 0, 1), super().predict(*args, **kwargs))
+        return keras.tree.map_structure(
+            lambda y: np.swapaxes(y, 0, 1), super().predict(*args, **kwargs)
+        )
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs of all slots, (P, B, ...)."""
         return keras.tree.map_structure(lambda y: np.swapaxes(y, 0, 1), super().predict_on_batch(x))
 
     def model(self, slot: int) -> keras.Model:
-        """Return one slot as an ordinary Keras model: same weights; compiled, if the population is, with its state.
+        """Return one slot as an ordinary Keras model: same weights.
+
+        Compiled, if the population is, with its state.
 
         Raises:
             ModelError: if there is no such slot.
@@ -327,7 +378,9 @@ class PopulationModel(keras.Model):
         return made
 
     def select(self, slots: Iterable[int]) -> PopulationModel:
-        """Return a population of some slots, in this order, as they are: weights, optimizer, normalization, divergence.
+        """Return a population of some slots, in this order, as they are.
+
+        Weights, optimizer, normalization, divergence.
 
         Raises:
             ModelError: if there is none, no such one, or one twice.
@@ -339,17 +392,21 @@ class PopulationModel(keras.Model):
         """Return one population of slots of several, part after part, each slot as it is.
 
         Args:
-            parts: (population, slots). The populations are of one model, compiled alike, and trained for as many steps.
+            parts: (population, slots). The populations are of one model, compiled alike, and
+                trained for as many steps.
 
         Raises:
-            ModelError: if there is no part, the populations are of different models or were trained for different
-                numbers of steps, or a part has no slot, no such one, or one twice.
+            ModelError: if there is no part, the populations are of different models or were trained
+                for different numbers of steps, or a part has no slot, no such one, or one twice.
         """
         found = [(population, list(slots)) for population, slots in parts]
         for population, slots in found:
             population._check_slots(slots)
         first = found[0][0] if found else None
-        alike = {(id(p._state.blueprint.model), p._state.blueprint.chosen, _steps_of(p)) for p, _ in found}
+        alike = {
+            (id(p._state.blueprint.model), p._state.blueprint.chosen, _steps_of(p))
+            for p, _ in found
+        }
         rated = {p._state.rates is not None for p, _ in found}
         if first is None or len(alike) > 1 or len(rated) > 1:
             raise ModelError(
@@ -361,7 +418,11 @@ class PopulationModel(keras.Model):
         made = cls(first._state.blueprint, members, name=first.name)
         inside = [(population, population._state.positions[slot]) for population, slot in places]
         transfer.to_population([inside[p] for p in made._state.order], made)
-        rates = [population._state.rates[slot] for population, slot in places if population._state.rates is not None]
+        rates = [
+            population._state.rates[slot]
+            for population, slot in places
+            if population._state.rates is not None
+        ]
         if rates:
             made.set_learning_rates(rates)
         return made
@@ -369,11 +430,15 @@ class PopulationModel(keras.Model):
     def _check_slots(self, chosen: list[int]) -> None:
         known = range(len(self.members))
         if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
-            raise ModelError(f"Slots must be different ones from 0 to {known[-1]}. Received: {chosen}")
+            raise ModelError(
+                f"Slots must be different ones from 0 to {known[-1]}. Received: {chosen}"
+            )
 
     def get_config(self) -> dict[str, Any]:
         """Raise: a population is saved slot by slot, ``population.model(slot).save(path)``."""
-        raise ModelError(f"A population has no config: save population.model(slot). Received: {self.name!r}")
+        raise ModelError(
+            f"A population has no config: save population.model(slot). Received: {self.name!r}"
+        )
 
 
 def _moved(x: Tensor, places: tuple[int, ...]) -> Tensor:

@@ -29,9 +29,11 @@ def one_kernel(optimizer: Any) -> bool:
         for gradient, variable in zip(gradients, variables, strict=True):
             value = getattr(variable, "value", variable)
             dtype = value.dtype
-            # the numbers in full precision, but their powers from what a cast leaves of them: as Keras has it
+            # the numbers in full precision, but their powers from what a cast leaves of them: as
+            # Keras has it
             beta_1, beta_2, epsilon = (
-                tf.constant(number, dtype) for number in (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
+                tf.constant(number, dtype)
+                for number in (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
             )
             if dtype not in powers:
                 step = tf.cast(keras.ops.convert_to_tensor(optimizer.iterations) + 1, dtype)

@@ -24,16 +24,23 @@ def check_optimizer(optimizer: Any, trained: Iterable[keras.layers.Layer]) -> No
         trained: the layers of its model that have trained variables.
 
     Raises:
-        ModelError: if it mixes the values of a variable, or the occurrences of a token of a trained Embedding;
-            or if a layer of a user's own cannot be traced, so that nobody knows.
+        ModelError: if it mixes the values of a variable, or the occurrences of a token of a trained
+            Embedding; or if a layer of a user's own cannot be traced, so that nobody knows.
     """
     name = type(optimizer).__name__
-    if optimizer is None or type(optimizer) is not getattr(keras.optimizers, name, None) or name not in _OPTIMIZERS:
-        raise ModelError(f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}")
+    if (
+        optimizer is None
+        or type(optimizer) is not getattr(keras.optimizers, name, None)
+        or name not in _OPTIMIZERS
+    ):
+        raise ModelError(
+            f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}"
+        )
     plain = isinstance(optimizer, keras.optimizers.SGD) and not (
         optimizer.clipvalue or optimizer.clipnorm or optimizer.global_clipnorm
     )
-    # Keras squares and clips the gradient of each occurrence of a token before adding them; stacked, they are one
+    # Keras squares and clips the gradient of each occurrence of a token before adding them;
+    # stacked, they are one
     if keras.backend.backend() == "tensorflow" and not plain:
         for layer in trained:
             if _looks_up(layer):
@@ -44,7 +51,10 @@ def check_optimizer(optimizer: Any, trained: Iterable[keras.layers.Layer]) -> No
 
 
 def _looks_up(layer: Any) -> bool:
-    """Whether a layer trains a table that it takes rows of: an Embedding, one inside, or a user's own."""
+    """Whether a layer trains a table that it takes rows of.
+
+    An Embedding, one inside, or a user's own.
+    """
     parts = [part for part in all_layers(layer) if part.trainable_variables]
     if any(isinstance(part, keras.layers.Embedding) for part in parts):
         return True
@@ -80,7 +90,9 @@ def _gradients(layer: Any) -> list[Any]:
         args, kwargs = keras.tree.pack_sequence_as(arguments, filled)
         with tf.GradientTape() as tape:
             outputs = keras.tree.flatten(layer.call(*args, **kwargs))
-            total = tf.add_n([tf.reduce_sum(tf.cast(y, tf.float32)) for y in outputs if y.dtype.is_floating])
+            total = tf.add_n(
+                [tf.reduce_sum(tf.cast(y, tf.float32)) for y in outputs if y.dtype.is_floating]
+            )
         found.extend(tape.gradient(total, [v.value for v in layer.trainable_variables]))
 
     # an open dimension stays open: no size would fit every layer

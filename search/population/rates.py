@@ -1,4 +1,7 @@
-"""A learning rate for each slot of a population: the rate that an optimizer hands to its updates becomes a column."""
+"""A learning rate for each slot of a population.
+
+The rate that an optimizer hands to its updates becomes a column.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from keras_acts.compat import decays, replace_weight_decay, restore_update_of_al
 Tensor = Any
 
 
-def rate_per_slot(optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, int]], variables: list[Any]) -> None:
+def rate_per_slot(
+    optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, int]], variables: list[Any]
+) -> None:
     """Have an optimizer of stacked variables use a rate for each slot, in the update and in weight decay.
 
     Args:
@@ -29,7 +34,9 @@ def rate_per_slot(optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, 
 
     def column(variable: Any) -> Tensor:
         start, stop = known[id(variable)]
-        return ops.convert_to_tensor(rates[start:stop].reshape(-1, *(1,) * (len(variable.shape) - 1)), variable.dtype)
+        return ops.convert_to_tensor(
+            rates[start:stop].reshape(-1, *(1,) * (len(variable.shape) - 1)), variable.dtype
+        )
 
     def update_step(gradient: Tensor, variable: Any, learning_rate: Any) -> None:
         step(gradient, variable, column(variable))

@@ -34,8 +34,8 @@ class StackedLayer(keras.layers.Layer):
         path: of the layer, in the model.
         blueprint: the ordinary models.
         candidates: of each slot, in inside order.
-        weights: of each slot, in inside order, the layer's initial weights. Keras looks at all that a layer is made
-            with: those of the whole model would take it seconds.
+        weights: of each slot, in inside order, the layer's initial weights. Keras looks at all that
+            a layer is made with: those of the whole model would take it seconds.
         random: makes the population's own random numbers.
         shared: whether it is part of a frozen prefix, and has no weights of the slots' own.
     """
@@ -56,21 +56,33 @@ class StackedLayer(keras.layers.Layer):
         first = blueprint.layer(candidates[0], path)
         searched = {slot: in_groups(candidates, (slot,)) for slot in own}
         rule = rule_for(first)
-        by_rule = all(_runs_by_group(layer) and rule_for(layer) is rule for layer in (first, *layers.values()))
+        by_rule = all(
+            _runs_by_group(layer) and rule_for(layer) is rule for layer in (first, *layers.values())
+        )
         by_rule = by_rule and not any(slot.endswith(f".{RECURRENT}") for slot in own)
-        self.plan = Plan(path, blueprint, candidates, searched, rule if by_rule else None, [], shared)
+        self.plan = Plan(
+            path, blueprint, candidates, searched, rule if by_rule else None, [], shared
+        )
         self.random = random
         everyone = Group(0, len(candidates), candidates[0], (), {})
         if shared:
             parts = []
         elif self.plan.rule is None or not mine:
             parts = [
-                (group, list(variables_of(blueprint.layer(group.candidate, path)))) for group in mine or [everyone]
+                (group, list(variables_of(blueprint.layer(group.candidate, path))))
+                for group in mine or [everyone]
             ]
         else:  # in common but for what activations train
-            parts = [(everyone, [key for key in variables_of(first) if not key.startswith(OF_ACTIVATION)])]
+            parts = [
+                (
+                    everyone,
+                    [key for key in variables_of(first) if not key.startswith(OF_ACTIVATION)],
+                )
+            ]
             for group, layer in layers.items():
-                parts.append((group, [key for key in variables_of(layer) if key.startswith(OF_ACTIVATION)]))
+                parts.append(
+                    (group, [key for key in variables_of(layer) if key.startswith(OF_ACTIVATION)])
+                )
         for group, keys in parts:
             self._stack(group, keys, weights)
         self.built = True
@@ -90,9 +102,13 @@ class StackedLayer(keras.layers.Layer):
                 autocast=False,
                 constraint=reference.constraint and _PerSlot(reference.constraint, group.size),
             )
-            self.plan.blocks.append(Block(variable, group.start, key, reference.name, reference.regularizer))
+            self.plan.blocks.append(
+                Block(variable, group.start, key, reference.name, reference.regularizer)
+            )
 
-    def run(self, training: bool | None, losses: list[Tensor], inputs: Any, options: dict[str, Any]) -> Any:
+    def run(
+        self, training: bool | None, losses: list[Tensor], inputs: Any, options: dict[str, Any]
+    ) -> Any:
         """Return what the layer makes of the inputs, each tensor a `Batch`.
 
         Args:
@@ -121,7 +137,9 @@ class StackedLayer(keras.layers.Layer):
         keys = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
         stacked = {block.key: block.variable for block in self.plan.blocks}
         own = {
-            v.name: stacked[keys[id(v)]] for key, v in variables_of(layer).items() if not key.startswith(OF_ACTIVATION)
+            v.name: stacked[keys[id(v)]]
+            for key, v in variables_of(layer).items()
+            if not key.startswith(OF_ACTIVATION)
         }
         return Call(
             layer=layer,
@@ -142,21 +160,31 @@ class StackedLayer(keras.layers.Layer):
 
     def _activate(self, layer: Any, x: Batch) -> Batch:
         plan = self.plan
-        groups = plan.groups.get(plan.path if layer is plan.layer else f"{plan.path}/{layer.name}", ())
+        groups = plan.groups.get(
+            plan.path if layer is plan.layer else f"{plan.path}/{layer.name}", ()
+        )
         starts = [group.start for group in groups] or [0]
         variables: list[dict[str, Any]] = [{} for _ in starts]
         for block in plan.blocks:
             if block.key.startswith(OF_ACTIVATION):
-                variables[starts.index(block.start)][block.name] = ops.convert_to_tensor(block.variable)
+                variables[starts.index(block.start)][block.name] = ops.convert_to_tensor(
+                    block.variable
+                )
         if groups:
             return by_group(groups, variables, x)
         activation = layer.activation
-        return with_variables(activation, variables[0], x) if variables[0] else everywhere(activation, x)
+        return (
+            with_variables(activation, variables[0], x)
+            if variables[0]
+            else everywhere(activation, x)
+        )
 
 
 def _of_slots(x: Any) -> Any:
     """What the slots of one seed share, once for each: only a frozen prefix takes it as it is."""
-    return Batch(x.stacked(), STACKED, x.slots) if isinstance(x, Batch) and x.layout == SEEDED else x
+    return (
+        Batch(x.stacked(), STACKED, x.slots) if isinstance(x, Batch) and x.layout == SEEDED else x
+    )
 
 
 def _as_they_are(values: np.ndarray, shape: Any, dtype: Any = None) -> Tensor:
@@ -176,18 +204,29 @@ class _PerSlot(keras.constraints.Constraint):
 def penalties(block: Block, slots: int) -> Tensor:
     """Return what the regularizer adds to the loss of each slot, (P,)."""
     value, regularizer = ops.convert_to_tensor(block.variable), block.regularizer
-    power = {keras.regularizers.L1: ops.abs, keras.regularizers.L2: ops.square}.get(type(regularizer))
+    power = {keras.regularizers.L1: ops.abs, keras.regularizers.L2: ops.square}.get(
+        type(regularizer)
+    )
     if power is None:
         losses = ops.stack([regularizer(value[i]) for i in range(block.stop - block.start)])
     else:
-        factor = regularizer(ops.ones((1,), value.dtype))  # rounded as this version of Keras does it
+        factor = regularizer(
+            ops.ones((1,), value.dtype)
+        )  # rounded as this version of Keras does it
         losses = factor * ops.sum(power(value), axis=tuple(range(1, len(value.shape))))
     return ops.pad(losses, [(block.start, slots - block.stop)])
 
 
 def _runs_by_group(layer: Any) -> bool:
-    """Whether its activation may be one of a group's: the parameters, if trained, belong to the last axis."""
+    """Whether its activation may be one of a group's.
+
+    The parameters, if trained, belong to the last axis.
+    """
     activation = getattr(layer, "activation", None)
     if not isinstance(activation, keras.layers.Layer):
         return True
-    return isinstance(activation, TrainedActivation) and as_written(activation) and last_axis(activation)
+    return (
+        isinstance(activation, TrainedActivation)
+        and as_written(activation)
+        and last_axis(activation)
+    )

@@ -13,12 +13,17 @@ def jax_train_step(population: Any, step: Callable[..., Any], state: Any, data: 
     logs, (trained, others, optimizer, metrics) = step(state, data)
     rows = rows_of(population)
     now = next(
-        value for v, value in zip(population.non_trainable_variables, others, strict=True) if v is population.healthy
+        value
+        for v, value in zip(population.non_trainable_variables, others, strict=True)
+        if v is population.healthy
     )
     healthy = Healthy(rows, now)
 
     def kept(variables: Any, new: Any, old: Any) -> list[Tensor]:
-        return [healthy.where(v, n, o) if id(v) in rows else n for v, n, o in zip(variables, new, old, strict=True)]
+        return [
+            healthy.where(v, n, o) if id(v) in rows else n
+            for v, n, o in zip(variables, new, old, strict=True)
+        ]
 
     trained = kept(population.trainable_variables, trained, state[0])
     others = kept(population.non_trainable_variables, others, state[1])

@@ -1,4 +1,7 @@
-"""One training step of a population on TensorFlow: traced once, compiled where that pays, diverged slots left alone."""
+"""One training step of a population on TensorFlow.
+
+Traced once, compiled where that pays, diverged slots left alone.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,10 @@ from .one_kernel import one_kernel
 Tensor = Any
 
 
-# Compiling the update alone takes XLA 0.5 s and saves 2.7 ms a step of 32 slots. A whole step of 8 activations takes so
-# many ms to compile, and then saves so many more a step, and of each so many a slot: with oneDNN, and without, where it
-# is 5 of 10 ms at 32 slots (MLP 64-64 on letters, 2 cores).
+# Compiling the update alone takes XLA 0.5 s and saves 2.7 ms a step of 32 slots. A whole step of 8
+# activations takes so many ms to compile, and then saves so many more a step, and of each so many a
+# slot: with oneDNN, and without, where it is 5 of 10 ms at 32 slots (MLP 64-64 on letters, 2
+# cores).
 _UPDATE, _SLOTS = 200, 8
 _WHOLE, _WHOLE_WITHOUT = (1600, 1.1, 0.015), (5000, 0.3, 0.17)
 
@@ -32,10 +36,11 @@ _WHOLE, _WHOLE_WITHOUT = (1600, 1.1, 0.015), (5000, 0.3, 0.17)
 class TrainingStep:
     """The training step of a compiled population, called in Keras' train function.
 
-    Where XLA is faster it compiles the whole step, if the training is long enough for that to pay, for batches of the
-    size that comes first. Any other size, as the last one of an epoch often is, takes the same step in a graph.
-    Elsewhere XLA compiles the update of the weights alone, unless it is `one_kernel`: it depends on no batch, and in a
-    graph an optimizer is a dozen passes over each variable.
+    Where XLA is faster it compiles the whole step, if the training is long enough for that to pay,
+    for batches of the size that comes first. Any other size, as the last one of an epoch often is,
+    takes the same step in a graph. Elsewhere XLA compiles the update of the weights alone, unless
+    it is `one_kernel`: it depends on no batch, and in a graph an optimizer is a dozen passes over
+    each variable.
 
     Args:
         population: the population.
@@ -51,7 +56,9 @@ class TrainingStep:
         self._whole, self._update_too = jit_compile is True, False
         self._steps = 0.0
         self._traced: dict[Any, Callable[..., Any]] = {}
-        self._usual = tf.Variable(0, trainable=False)  # made now: once Keras has traced a function, it may make none
+        self._usual = tf.Variable(
+            0, trainable=False
+        )  # made now: once Keras has traced a function, it may make none
         self._one_kernel = one_kernel(optimizer)
         self._view = self._shared = View(len(population.members))
         self._other: Any = None  # Keras' train function for batches of the other kind
@@ -76,7 +83,8 @@ class TrainingStep:
     def batches(self, view: View) -> Iterator[None]:
         """Take batches that are to be viewed so inside the scope.
 
-        Those of each seed have a train function of their own: Keras' would be traced for tensors of any rank.
+        Those of each seed have a train function of their own: Keras' would be traced for tensors of
+        any rank.
         """
         if view == self._shared:
             yield
@@ -95,9 +103,13 @@ class TrainingStep:
         import tensorflow as tf
 
         if tf.executing_eagerly():
-            return _step(self._population, data, self._view, functools.partial(_update, self._population))
+            return _step(
+                self._population, data, self._view, functools.partial(_update, self._population)
+            )
         tensors = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-        specs = keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.type_spec_from_value(leaf), data)
+        specs = keras.tree.map_structure(
+            lambda leaf: leaf if leaf is None else tf.type_spec_from_value(leaf), data
+        )
         key = repr(specs), self._view
         if key not in self._traced:
             self._traced[key] = self._trace(data, specs)
@@ -110,12 +122,16 @@ class TrainingStep:
 
         def step(*tensors: Tensor) -> dict[str, Tensor]:
             values = iter(tensors)
-            structured = keras.tree.pack_sequence_as(specs, [leaf if leaf is None else next(values) for leaf in leaves])
+            structured = keras.tree.pack_sequence_as(
+                specs, [leaf if leaf is None else next(values) for leaf in leaves]
+            )
             return _step(self._population, structured, view, update)
 
         with tf.init_scope():  # outside of Keras' own trace
             _build(self._population, data, view)
-        constrained = any(v.constraint is not None for v in self._population.trainable_variables)  # slot after slot
+        constrained = any(
+            v.constraint is not None for v in self._population.trainable_variables
+        )  # slot after slot
         update = functools.partial(_update, self._population)
         if self._update_too and not constrained:
             update = tf.function(update, jit_compile=True, autograph=False)
@@ -134,7 +150,9 @@ class TrainingStep:
         def either(*tensors: Tensor) -> dict[str, Tensor]:
             size = view.samples(tensors[0])
             self._usual.assign(tf.where(tf.equal(self._usual, 0), size, self._usual))
-            return tf.cond(tf.equal(size, self._usual), lambda: compiled(*tensors), lambda: plain(*tensors))
+            return tf.cond(
+                tf.equal(size, self._usual), lambda: compiled(*tensors), lambda: plain(*tensors)
+            )
 
         return either
 
@@ -181,7 +199,9 @@ def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[st
     with tf.GradientTape() as tape:
         y_pred = population(x, training=True)
         loss = population.compute_loss(x, y, y_pred, sample_weight, training=True)
-        loss = population.optimizer.scale_loss(loss)  # the optimizer divides gradients by its `loss_scale_factor`
+        loss = population.optimizer.scale_loss(
+            loss
+        )  # the optimizer divides gradients by its `loss_scale_factor`
     with uncompiled():
         gradients = tape.gradient(loss, population.trainable_variables)
     update([g if g is None else tf.convert_to_tensor(g) for g in gradients])
@@ -194,7 +214,10 @@ def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[st
 
 
 def _may_be_assigned(population: Any, rows: dict[int, tuple[int, int]]) -> list[Any]:
-    """The stacked variables that layers may assign in a step: those that are not trained; without a rule, all."""
+    """The stacked variables that layers may assign in a step: those that are not trained.
+
+    Without a rule, all.
+    """
     found = [v for v in population.non_trainable_variables if id(v) in rows]
     for layer in population.stacked:
         if layer.plan.rule is None:
@@ -217,9 +240,17 @@ def _update(population: Any, gradients: list[Tensor | None]) -> None:
     """Let the optimizer update the healthy slots; in one program, this costs no pass of its own."""
     import tensorflow as tf
 
-    variables, healthy = population.trainable_variables, Healthy(rows_of(population), population.healthy)
-    before = [tf.identity(v.value) for v in variables]  # not convert_to_tensor: that gives the variable itself
-    kept = [g if g is None else healthy.where(v, g, 0) for v, g in zip(variables, gradients, strict=True)]
+    variables, healthy = (
+        population.trainable_variables,
+        Healthy(rows_of(population), population.healthy),
+    )
+    before = [
+        tf.identity(v.value) for v in variables
+    ]  # not convert_to_tensor: that gives the variable itself
+    kept = [
+        g if g is None else healthy.where(v, g, 0)
+        for v, g in zip(variables, gradients, strict=True)
+    ]
     optimizer = population.optimizer
     optimizer.apply(kept, variables)
     for variable, value in zip(variables, before, strict=True):

@@ -23,10 +23,12 @@ from .members import Member
 from .model import PopulationModel
 
 _STEPS = 100  # of a population's training in one call: less Python an epoch
-# A population of several seeds has at most so many slots: beyond, a run is hardly faster, and Ctrl-C loses more of them
+# A population of several seeds has at most so many slots: beyond, a run is hardly faster, and
+# Ctrl-C loses more of them
 _SLOTS = 32
-# and its layers put out at most so many values a slot and batch: with 0.6 million seeds together were 1.3 times faster,
-# with 1.7 and 2.5 million between 0.8 and 1.3 (CNNs, folded and slot after slot, on 2 cores)
+# and its layers put out at most so many values a slot and batch: with 0.6 million seeds together
+# were 1.3 times faster, with 1.7 and 2.5 million between 0.8 and 1.3 (CNNs, folded and slot after
+# slot, on 2 cores)
 _OUTPUTS = 2**20
 
 
@@ -35,7 +37,8 @@ class Trained(NamedTuple):
 
     Attributes:
         history: (E, K) a name that Keras logs.
-        diverged: (K,), whether the loss was no longer finite; the weights, of a model that logs no loss of that name.
+        diverged: (K,), whether the loss was no longer finite; the weights, of a model that logs no
+            loss of that name.
         weights: for the `test` of what trained them.
         by: the trainer that trained them.
     """
@@ -49,14 +52,16 @@ class Trained(NamedTuple):
 class PopulationTrainer:
     """Trains a model with K candidates as populations of one size, traced once for all of them.
 
-    A population is of several seeds, each with its own batch order, where that is faster and fits into memory; not with
-    other data than arrays, nor with callbacks, which would see all seeds as one model. Where not even the candidates of
-    one seed fit, they are trained one by one, with the same scores; but for callbacks that would see other models then.
+    A population is of several seeds, each with its own batch order, where that is faster and fits
+    into memory; not with other data than arrays, nor with callbacks, which would see all seeds as
+    one model. Where not even the candidates of one seed fit, they are trained one by one, with the
+    same scores; but for callbacks that would see other models then.
 
     Args:
         model: compiled.
         candidates: activations.
-        members: the members for a seed, which is then trained by itself; by default all candidates start from it.
+        members: the members for a seed, which is then trained by itself; by default all candidates
+            start from it.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
         builds: as of `OneByOneTrainer`, for where memory is short.
 
@@ -79,13 +84,20 @@ class PopulationTrainer:
         self._slots = None if slots is None else tuple(slots)
         self._alone, self.reason = OneByOneTrainer(builds) if builds else None, ""
         self._apart = members is not None
-        self._members = members or (lambda seed: [Member(candidate, seed) for candidate in self._candidates])
+        self._members = members or (
+            lambda seed: [Member(candidate, seed) for candidate in self._candidates]
+        )
         self._population: Any = PopulationModel(model, self._members(0), slots=self._slots)
         self._begun: list[np.ndarray] = []
         self._most = _SLOTS  # seeds of a population: less, once memory has run out
 
-    def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
-        """Train the candidates of each seed; `at_once` divides the number of seeds, and says how many may be one."""
+    def train(
+        self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1
+    ) -> Iterator[Trained]:
+        """Train the candidates of each seed.
+
+        `at_once` divides the number of seeds, and says how many may be one.
+        """
         size, waiting = self._size(fit, at_once), list(seeds)
         alone = self._alone if _see_one_model(fit) else None
         if alone is not None and not self.reason and self._fitting(fit) < len(self._candidates):
@@ -104,7 +116,9 @@ class PopulationTrainer:
             assert alone is not None  # else there is no reason to
             yield from alone.train(waiting, fit)
 
-    def _tried(self, seeds: Sequence[int], fit: Mapping[str, Any], once_more: bool) -> list[Trained] | None:
+    def _tried(
+        self, seeds: Sequence[int], fit: Mapping[str, Any], once_more: bool
+    ) -> list[Trained] | None:
         """Train one population; None if memory ran out and something else can be tried.
 
         The error is gone then, and with it what it held of the memory.
@@ -126,7 +140,9 @@ class PopulationTrainer:
         """How many slots fit into memory."""
         return memory.most(memory.bytes_per_slot(self._model, _largest_batch(fit)))
 
-    def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
+    def test(
+        self, weights: Iterable[list[np.ndarray]], data: Any
+    ) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
         waiting = iter(weights)
         if self._population is None:
@@ -163,7 +179,10 @@ class PopulationTrainer:
         """Train one population."""
         members = [member for seed in seeds for member in self._members(seed)]
         if len(members) != len(self._population.members):
-            self._population, self._begun = PopulationModel(self._model, members, slots=self._slots), []
+            self._population, self._begun = (
+                PopulationModel(self._model, members, slots=self._slots),
+                [],
+            )
         population = self._population
         if not self._begun:
             population.compile(**{**compile_arguments(self._model), **steps(self._model, fit)})
@@ -175,13 +194,27 @@ class PopulationTrainer:
         with isolated_seed(seeds[0]):
             logs = population.fit(**{**fit, **own}, verbose=0).history
         diverged = self._by_seed(np.isin(np.arange(len(members)), population.diverged))
-        each = {name.replace("slots/", ""): np.stack(values) for name, values in logs.items() if "slots/" in name}
-        history = {
-            name: self._by_seed(values.swapaxes(0, 1)).swapaxes(1, 2) for name, values in numbers(each, axes=2).items()
+        each = {
+            name.replace("slots/", ""): np.stack(values)
+            for name, values in logs.items()
+            if "slots/" in name
         }
-        weights = [[v[own] for own in rows] for variable, rows in self._stacked() for v in _values([variable])]
+        history = {
+            name: self._by_seed(values.swapaxes(0, 1)).swapaxes(1, 2)
+            for name, values in numbers(each, axes=2).items()
+        }
+        weights = [
+            [v[own] for own in rows]
+            for variable, rows in self._stacked()
+            for v in _values([variable])
+        ]
         return [
-            Trained({name: value[s] for name, value in history.items()}, diverged[s], [one[s] for one in weights], self)
+            Trained(
+                {name: value[s] for name, value in history.items()},
+                diverged[s],
+                [one[s] for one in weights],
+                self,
+            )
             for s in range(len(seeds))
         ]
 
@@ -212,7 +245,10 @@ class PopulationTrainer:
         return values.reshape(self._seeds, -1, *values.shape[1:])
 
     def _stacked(self) -> list[tuple[Any, list[np.ndarray]]]:
-        """What a test needs: variables, and which rows of one are those of each seed, always in the same order."""
+        """What a test needs.
+
+        Variables, and which rows of one are those of each seed, always in the same order.
+        """
         population = self._population
         seeds = np.array(population._state.order) // len(self._members(0))
         blocks = [block for layer in population.stacked for block in layer.plan.blocks]
@@ -236,7 +272,9 @@ class OneByOneTrainer:
     def __init__(self, builds: Sequence[Callable[[], keras.Model]]):
         self._builds, self.reason = builds, ""
 
-    def train(self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1) -> Iterator[Trained]:
+    def train(
+        self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1
+    ) -> Iterator[Trained]:
         """Train the candidates of each seed."""
         return (self._seed(seed, fit) for seed in seeds)
 
@@ -253,7 +291,9 @@ class OneByOneTrainer:
         history = {name: stacked([one[name] for one in logs], axis=-1) for name in logs[0]}
         return Trained(history, np.array(diverged), weights, self)
 
-    def test(self, weights: Iterable[list[np.ndarray]], data: Any) -> Iterator[dict[str, np.ndarray]]:
+    def test(
+        self, weights: Iterable[list[np.ndarray]], data: Any
+    ) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
         return (self._test(own, data) for own in weights)
 
@@ -268,7 +308,9 @@ class OneByOneTrainer:
             model.set_weights(mine)
             found.append(numbers(evaluated(model, data)))
         if weights:
-            raise ModelError(f"Every weight that was trained must be scored. Received: {len(weights)} without a place")
+            raise ModelError(
+                f"Every weight that was trained must be scored. Received: {len(weights)} without a place"
+            )
         return {name: np.array([one[name] for one in found]) for name in found[0]}
 
 
@@ -310,7 +352,10 @@ def trainer_for(
 
 def _see_one_model(fit: Mapping[str, Any]) -> bool:
     """Whether the callbacks are such that see no difference between a population and a model."""
-    return all(type(callback) in _OF_ANY_SEED for callback in keras.tree.flatten(fit.get("callbacks") or []))
+    return all(
+        type(callback) in _OF_ANY_SEED
+        for callback in keras.tree.flatten(fit.get("callbacks") or [])
+    )
 
 
 def _largest_batch(fit: Mapping[str, Any]) -> int:
@@ -318,33 +363,51 @@ def _largest_batch(fit: Mapping[str, Any]) -> int:
 
 
 def _largest_part(count: int, most: int) -> int:
-    """The largest number up to `most` that divides `count`: populations of one size are traced once."""
+    """The largest number up to `most` that divides `count`.
+
+    Populations of one size are traced once.
+    """
     return max(size for size in range(1, most + 1) if count % size == 0)
 
 
 def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
-    # Keras looks at a number of steps between calls only: whatever it is, one call takes all of its own
-    if fit.get("steps_per_epoch") or fit.get("validation_steps") or keras.config.max_steps_per_epoch():
+    # Keras looks at a number of steps between calls only: whatever it is, one call takes all of its
+    # own
+    if (
+        fit.get("steps_per_epoch")
+        or fit.get("validation_steps")
+        or keras.config.max_steps_per_epoch()
+    ):
         return {}
-    watched = any(_watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or []))
+    watched = any(
+        _watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or [])
+    )
     if model.steps_per_execution > 1 or watched or not hasattr(fit.get("x"), "shape"):
         return {}
-    return {"steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))}
+    return {
+        "steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))
+    }
 
 
 def _watches_batches(callback: Any) -> bool:
     return any(
-        getattr(getattr(callback, hook), "__func__", None) is not getattr(keras.callbacks.Callback, hook)
+        getattr(getattr(callback, hook), "__func__", None)
+        is not getattr(keras.callbacks.Callback, hook)
         for hook in ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
     )
 
 
 def stacked(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
-    """Stack arrays (E, ...); where a callback ended a training early, its last epoch stands for those that follow."""
+    """Stack arrays (E, ...).
+
+    Where a callback ended a training early, its last epoch stands for those that follow.
+    """
     epochs = max(len(history) for history in histories)
     rest = [[(0, epochs - len(history)), *[(0, 0)] * (history.ndim - 1)] for history in histories]
-    return np.stack([np.pad(h, width, mode="edge") for h, width in zip(histories, rest, strict=True)], axis=axis)
+    return np.stack(
+        [np.pad(h, width, mode="edge") for h, width in zip(histories, rest, strict=True)], axis=axis
+    )
 
 
 def _values(variables: Iterable[Any]) -> list[np.ndarray]:

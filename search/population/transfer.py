@@ -32,13 +32,16 @@ def to_model(population: Any, slot: int, model: keras.Model) -> None:
 def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
     """Return what tells which variable of an ordinary model has which value in an inside slot, optimizer included.
 
-    It reads each stacked variable once, however many slots it is asked for. Variables of a frozen prefix are missing:
-    the model has their values already.
+    It reads each stacked variable once, however many slots it is asked for. Variables of a frozen
+    prefix are missing: the model has their values already.
 
     Raises:
         ModelError: by what is returned, if the model is not made as the population's are.
     """
-    places, values = _places(population), _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
+    places, values = (
+        _places(population),
+        _cached(lambda block: keras.ops.convert_to_numpy(block.variable)),
+    )
     shared = {layer.plan.path for layer in population.stacked if layer.plan.shared}
     states: dict[str, Values] = {}
 
@@ -66,7 +69,9 @@ def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
             return found
 
         def moved(of: Values) -> list[Any]:
-            return [of(block)[row] for _, block, row in (rows[id(v)] for v in model.trainable_variables)]
+            return [
+                of(block)[row] for _, block, row in (rows[id(v)] for v in model.trainable_variables)
+            ]
 
         return found + _optimizer_contents([population], model, moved, states)
 
@@ -74,7 +79,10 @@ def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
 
 
 def to_start(population: Any, members: Sequence[Member]) -> None:
-    """Make a population one of other members of the same candidates, at their start; its optimizer stays as it is."""
+    """Make a population one of other members of the same candidates, at their start.
+
+    Its optimizer stays as it is.
+    """
     state = population._state
     state.members = tuple(members)
     inside = tuple(members[p] for p in state.order)
@@ -91,8 +99,8 @@ def to_population(origins: Sequence[tuple[Any, int]], target: Any) -> None:
     """Give a population the state of other populations' slots.
 
     Args:
-        origins: (population, inside slot) for each inside slot of the target. All populations are of one model,
-            compiled alike and trained for as many steps.
+        origins: (population, inside slot) for each inside slot of the target. All populations are
+            of one model, compiled alike and trained for as many steps.
         target: the population that is filled.
 
     Raises:
@@ -110,14 +118,19 @@ def to_population(origins: Sequence[tuple[Any, int]], target: Any) -> None:
         return places[id(population)][path, key, slot]
 
     def gathered(block: Any, path: str, values: Values) -> np.ndarray:
-        found = [place(origin, path, block.key, slot) for origin, slot in origins[block.start : block.stop]]
+        found = [
+            place(origin, path, block.key, slot)
+            for origin, slot in origins[block.start : block.stop]
+        ]
         return np.stack([values(source)[row] for source, row in found])
 
     blocks = [(layer.plan.path, block) for layer in target.stacked for block in layer.plan.blocks]
     weights = _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
     for path, block in blocks:
         block.variable.assign(gathered(block, path, weights))
-    healthy = {id(population): keras.ops.convert_to_numpy(population.healthy) for population in sources}
+    healthy = {
+        id(population): keras.ops.convert_to_numpy(population.healthy) for population in sources
+    }
     target.healthy.assign(np.stack([healthy[id(population)][slot] for population, slot in origins]))
     # not the numbers of the first steps again
     target.random.state.assign(keras.ops.convert_to_numpy(sources[0].random.state))
@@ -177,11 +190,16 @@ def _optimizer_contents(
         contents += zip(states, moved(known.setdefault(name, _cached(values))), strict=True)
     first = _of_all(populations[0].optimizer, theirs[0])
     ours_of_all = _of_all(target.optimizer, ours)
-    return contents + [(s, keras.ops.convert_to_numpy(v)) for s, v in zip(ours_of_all, first, strict=True)]
+    return contents + [
+        (s, keras.ops.convert_to_numpy(v)) for s, v in zip(ours_of_all, first, strict=True)
+    ]
 
 
 def per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:
-    """Return the optimizer's lists of one state for each trained variable, by attribute: momentums, velocities, …."""
+    """Return the optimizer's lists of one state for each trained variable, by attribute.
+
+    Momentums, velocities, ….
+    """
     by_attribute = states_by_attribute(optimizer)
     return {name: states for name, states in by_attribute.items() if len(states) == count}
 

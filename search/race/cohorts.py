@@ -1,4 +1,7 @@
-"""Populations that train on: members that stay carry their weights on, new ones catch up on the same batches."""
+"""Populations that train on.
+
+Members that stay carry their weights on, new ones catch up on the same batches.
+"""
 
 from __future__ import annotations
 
@@ -71,19 +74,22 @@ class _Best:
 class Cohorts:
     """Trains members of one model, in as few populations as the memory allows.
 
-    What a run scores depends on its candidate, its seed and the stretches only, not on when it began or beside whom.
-    But layers of noise, such as Dropout, draw for all members of a population at once, so there it does.
-    So where memory runs out, those who were in the population begin again in two halves; and where one candidate cannot
-    be trained, whatever the reason, halves find out which.
+    What a run scores depends on its candidate, its seed and the stretches only, not on when it
+    began or beside whom. But layers of noise, such as Dropout, draw for all members of a population
+    at once, so there it does. So where memory runs out, those who were in the population begin
+    again in two halves; and where one candidate cannot be trained, whatever the reason, halves find
+    out which.
 
     Args:
         model: compiled.
         objective: what is recorded.
         fit: the arguments of `fit`, data included, without epochs.
-        ends: the epochs where stretches of training end, rising. Each stretch has its own batch order.
+        ends: the epochs where stretches of training end, rising. Each stretch has its own batch
+            order.
         seed: of the batch orders.
         watch: called after each epoch of a population with the number of its slots.
-        slots: the names of the activation slots that the candidates go to; by default all hidden ones.
+        slots: the names of the activation slots that the candidates go to; by default all hidden
+            ones.
         say: called with what the user should know.
         memory: the bytes that a population may use; None for half of what is free.
     """
@@ -117,10 +123,12 @@ class Cohorts:
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs, the end of a stretch.
 
-        A candidate that raises, or does not fit into memory by itself, is set aside: its runs say why.
+        A candidate that raises, or does not fit into memory by itself, is set aside: its runs say
+        why.
 
         Raises:
-            Exception: what the training raised, if it is not one candidate's: two raise the same, and none trains.
+            Exception: what the training raised, if it is not one candidate's: two raise the same,
+                and none trains.
         """
         for member in members:
             self.runs.setdefault(member, Run())
@@ -206,10 +214,15 @@ class Cohorts:
         return planner.waves(members, self._bytes, most * self._bytes)
 
     def _selected(self, members: set[Member]) -> list[_Cohort]:
-        """The cohorts without others than these. Where one changes, those that are as far join it in one program."""
+        """The cohorts without others than these.
+
+        Where one changes, those that are as far join it in one program.
+        """
         parts: dict[int, list[tuple[PopulationModel, list[int]]]] = {}
         for cohort in self._cohorts:
-            slots = [slot for slot, member in enumerate(cohort.population.members) if member in members]
+            slots = [
+                slot for slot, member in enumerate(cohort.population.members) if member in members
+            ]
             if slots:
                 parts.setdefault(cohort.epochs, []).append((cohort.population, slots))
         kept = []
@@ -224,11 +237,15 @@ class Cohorts:
         return kept
 
     def model(self, member: Member) -> keras.Model | None:
-        """Return a member that was trained last as an ordinary model, with its best weights; None if it was not."""
+        """Return a member that was trained last as an ordinary model, with its best weights.
+
+        None if it was not.
+        """
         for cohort in self._cohorts:
             if member in cohort.population.members:
                 made = cohort.population.model(cohort.population.members.index(member))
-                # the search's own number would make its next `fit` or `evaluate` with a number of steps take more
+                # the search's own number would make its next `fit` or `evaluate` with a number of
+                # steps take more
                 made = steps_in_a_call_of(self._model, made)
                 if member in self._best:
                     _assign(made, self._best[member].weights)
@@ -247,7 +264,12 @@ class Cohorts:
         own = keras.tree.flatten(self._fit.get("callbacks") or [])
         # the weights of an epoch are remembered before anybody may end the training
         callbacks = [*own, _Record(self, cohort), best, _Watch(self, cohort)]
-        options = {**self._fit, "callbacks": callbacks, "initial_epoch": cohort.epochs, "epochs": end}
+        options = {
+            **self._fit,
+            "callbacks": callbacks,
+            "initial_epoch": cohort.epochs,
+            "epochs": end,
+        }
         try:
             with isolated_seed(derive(self._seed, Stream.BATCHES, index)):
                 cohort.population.fit(**options, verbose=0)
@@ -283,12 +305,17 @@ class _Record(keras.callbacks.Callback):
             raise SearchError(f"The objective must be one of {known}. Received: {name!r}")
         values = np.asarray(keras.ops.convert_to_numpy(logs[key]), float)
         if values.shape != (len(members),):
-            raise SearchError(f"The objective must be one number a model. Received: {name!r}, {values.shape[1:]} each")
+            raise SearchError(
+                f"The objective must be one number a model. Received: {name!r}, {values.shape[1:]} each"
+            )
         frozen, now = set(self._cohort.population.diverged), time.perf_counter()
         for slot, member in enumerate(members):
             run = self._cohorts.runs[member]
             run.diverged |= slot in frozen or not np.isfinite(values[slot])
-            before, score = (more_is_better(value, objective.direction) for value in (run.best, float(values[slot])))
+            before, score = (
+                more_is_better(value, objective.direction)
+                for value in (run.best, float(values[slot]))
+            )
             run.best = more_is_better(float(np.fmax(before, score)), objective.direction)
             run.epochs = max(run.epochs, epoch + 1)
             run.seconds += (now - self._clock) / len(members)
@@ -307,7 +334,9 @@ class _Watch(keras.callbacks.Callback):
 
 
 def _assign(model: keras.Model, weights: Weights) -> None:
-    variables = {(path, key): v for path, layer in layers_of(model) for key, v in variables_of(layer).items()}
+    variables = {
+        (path, key): v for path, layer in layers_of(model) for key, v in variables_of(layer).items()
+    }
     for place, value in weights.items():
         variables[place].assign(value)
 

@@ -52,8 +52,12 @@ class Journal:
             SearchError: if these are not the members that it had.
         """
         kept = self._rounds[number]["runs"]
-        if [[str(member.candidate), member.seed] for member in members] != [run[:2] for run in kept]:
-            rule = "The race must be one of these settings and versions; overwrite=True begins again"
+        if [[str(member.candidate), member.seed] for member in members] != [
+            run[:2] for run in kept
+        ]:
+            rule = (
+                "The race must be one of these settings and versions; overwrite=True begins again"
+            )
             raise SearchError(f"{rule}. Received: {self._file}")
         return {member: _run(*row[2:]) for member, row in zip(members, kept, strict=True)}
 

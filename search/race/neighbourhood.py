@@ -1,4 +1,7 @@
-"""Other activations for some groups: which to try, what they may cost, and when one is taken. No TensorFlow."""
+"""Other activations for some groups: which to try, what they may cost, and when one is taken.
+
+No TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -69,15 +72,26 @@ def short(epochs: int) -> int:
 
 
 def final(left: int, epochs: int) -> tuple[int, int] | None:
-    """Return how many changes go to the final and on how many seeds; None if there are not epochs enough for it."""
+    """Return how many changes go to the final and on how many seeds.
+
+    None if there are not epochs enough for it.
+    """
     runs = min(left // epochs, _RUNS[1])
     changes = 2 if runs >= 15 else 1  # a second one, where each still has five seeds
     return (changes, runs // (changes + 1)) if runs >= _RUNS[0] else None
 
 
 def single(now: Assignment, others: Sequence[Candidate]) -> list[Assignment]:
-    """Return all changes of one group: to the first of the others in each group, then to the second, …."""
-    return [now.with_choice(group, other) for other in others for group, old in now.groups if old != other]
+    """Return all changes of one group.
+
+    To the first of the others in each group, then to the second, ….
+    """
+    return [
+        now.with_choice(group, other)
+        for other in others
+        for group, old in now.groups
+        if old != other
+    ]
 
 
 def several(now: Assignment, others: Sequence[Candidate], seed: int) -> list[Assignment]:
@@ -100,10 +114,13 @@ def screening(
     shapes: Callable[[Sequence[Candidate]], np.ndarray],
     seed: int,
 ) -> tuple[Race, ShapeProposer] | None:
-    """Return a race of short runs of the changes of one assignment, and what proposes them; None if it has no epochs.
+    """Return a race of short runs of the changes of one assignment, and what proposes them.
 
-    Half of them, or as many as there are groups, are changes of one group. The others are proposed from what those
-    showed, by a Gaussian process on the shapes of all groups' activations: changes of one group or more.
+    None if it has no epochs.
+
+    Half of them, or as many as there are groups, are changes of one group. The others are proposed
+    from what those showed, by a Gaussian process on the shapes of all groups' activations: changes
+    of one group or more.
 
     Args:
         now: the assignment.
@@ -120,28 +137,38 @@ def screening(
         return None
     seeds = left // (count * short(epochs))
     first = min(max((count - 1) // 2, len(now.groups)), len(ones), count - 1)
-    rungs = [Rung(short(epochs), seeds, 0, first), Rung(short(epochs), seeds, first, count - 1 - first)]
-    candidates = list(dict.fromkeys([now[group.slots[0]] for group, _ in now.groups] + list(others)))
+    rungs = [
+        Rung(short(epochs), seeds, 0, first),
+        Rung(short(epochs), seeds, first, count - 1 - first),
+    ]
+    candidates = list(
+        dict.fromkeys([now[group.slots[0]] for group, _ in now.groups] + list(others))
+    )
     known = dict(zip(candidates, shapes(candidates), strict=True))
 
     def places(choices: Sequence[Assignment]) -> np.ndarray:
-        return np.stack([np.concatenate([known[c] for _, c in choice.groups]) for choice in choices])
+        return np.stack(
+            [np.concatenate([known[c] for _, c in choice.groups]) for choice in choices]
+        )
 
     proposer = ShapeProposer(pool, places)
     return Race([now, *ones], rungs[: 1 + (count - 1 > first)], proposer), proposer
 
 
 def better(scores: np.ndarray, level: float = ALPHA) -> int:
-    """Return which choice is taken: the best, if it is better than the present one (row 0) by a test; else 0.
+    """Return which choice is taken.
 
-    The choices share their seeds. A t test on three differences has hardly any power, so the noise is estimated from
-    all choices, as what their means and the seeds' means do not explain, with (K - 1)(S - 1) degrees of freedom. The
-    test is one-sided at ``level / (K - 1)``: where all are equal, something changes with a probability of about `level`
-    at most. To take the best mean in any case would collect luck.
+    The best, if it is better than the present one (row 0) by a test; else 0.
+
+    The choices share their seeds. A t test on three differences has hardly any power, so the noise
+    is estimated from all choices, as what their means and the seeds' means do not explain, with (K
+    - 1)(S - 1) degrees of freedom. The test is one-sided at ``level / (K - 1)``: where all are
+    equal, something changes with a probability of about `level` at most. To take the best mean in
+    any case would collect luck.
 
     Args:
-        scores: (K, S), higher is better, not finite where a run diverged. Who diverged is not chosen; if the present
-            one did, the best of the others is.
+        scores: (K, S), higher is better, not finite where a run diverged. Who diverged is not
+            chosen; if the present one did, the best of the others is.
         level: of the test.
 
     Example:

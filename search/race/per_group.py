@@ -1,4 +1,7 @@
-"""A search for each layer or group: from the best uniform choice on, changes of it race, in populations."""
+"""A search for each layer or group.
+
+From the best uniform choice on, changes of it race, in populations.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ from .schedule import Rung, cost, schedule
 
 
 class SlotwiseSearch:
-    """Races for the best uniform choice, then among changes of it. `run` does it; the rest tells what was found.
+    """Races for the best uniform choice, then among changes of it.
+
+    `run` does it; the rest tells what was found.
 
     Args:
         model: that `hindrance` has nothing against.
@@ -67,7 +72,13 @@ class SlotwiseSearch:
         verbose: int = 1,
     ):
         self._model, self._space, self._objective, self._fit = model, space, objective, fit
-        self._epochs, self._total, self._seconds, self._seed, self._project = epochs, total, seconds, seed, project
+        self._epochs, self._total, self._seconds, self._seed, self._project = (
+            epochs,
+            total,
+            seconds,
+            seed,
+            project,
+        )
         self._groups = groups(slots(model), space.per)
         self._alone = len(self._groups) < 2 or len(space.grid(1)) < 2
         self._budget = None if self._alone else neighbourhood.budget(total, epochs)
@@ -75,7 +86,11 @@ class SlotwiseSearch:
         self.errors: dict[str, str] = {}
         share = self._budget.race if self._budget else total
         if self._budget:
-            fitting = (n for n in range(2, trials + 1) if cost(schedule(n, epochs, share, len(space.grid(1)))) <= share)
+            fitting = (
+                n
+                for n in range(2, trials + 1)
+                if cost(schedule(n, epochs, share, len(space.grid(1)))) <= share
+            )
             trials = max(fitting, default=trials)
         self._race = self._stage("race", race_in(space, trials, epochs, share, seed), seed)
         self.objective = self._race.objective
@@ -85,7 +100,13 @@ class SlotwiseSearch:
         self._chosen: Assignment | None = None
 
     def _stage(
-        self, name: str, race: Race, seed: int, choices: Sequence[Choice] = (), *, models: bool = True
+        self,
+        name: str,
+        race: Race,
+        seed: int,
+        choices: Sequence[Choice] = (),
+        *,
+        models: bool = True,
     ) -> RaceSearch:
         # the time may end another race in another choice, of which nothing is known
         known = zlib.crc32(" | ".join(map(str, choices)).encode())
@@ -127,7 +148,9 @@ class SlotwiseSearch:
                 f"{self._total} epochs are too few to improve {len(self._groups)} groups: that takes {enough} at least"
             )
             return
-        self.progress.say(f"Best for all {len(self._groups)} groups: {first.candidate}. Now its changes")
+        self.progress.say(
+            f"Best for all {len(self._groups)} groups: {first.candidate}. Now its changes"
+        )
         try:
             if best := self._screened(self._budget):
                 self._decide(best)
@@ -137,7 +160,10 @@ class SlotwiseSearch:
             self.progress.say(f"The search ended early: {self.errors['changes']}")
 
     def _train(self, stage: RaceSearch, share: float) -> bool:
-        """Run a stage, in a share of the seconds that are left; return whether the user lets the search go on."""
+        """Run a stage, in a share of the seconds that are left.
+
+        Return whether the user lets the search go on.
+        """
         if self._seconds is not None:
             stage.seconds = share * max(self._begun + self._seconds - time.monotonic(), 0.0)
         stage.run()
@@ -165,7 +191,11 @@ class SlotwiseSearch:
             others = list(best.values())
         seed = derive(self._seed, Stream.STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
-        made = neighbourhood.screening(self._uniform, others, self._epochs, left, shapes, seed) if others else None
+        made = (
+            neighbourhood.screening(self._uniform, others, self._epochs, left, shapes, seed)
+            if others
+            else None
+        )
         if made is None:
             self.progress.say("Nothing is left to improve single groups with")
             return []
@@ -178,14 +208,21 @@ class SlotwiseSearch:
         return sorted(believed, key=lambda choice: -believed[choice])
 
     def _decide(self, best: Sequence[Assignment]) -> None:
-        """Train the best changes and the uniform choice to the end on fresh seeds; take one if there is a reason."""
+        """Train the best changes and the uniform choice to the end on fresh seeds.
+
+        Take one if there is a reason.
+        """
         assert self._uniform is not None
         plan = neighbourhood.final(self._left(), self._epochs)
         if plan is None:
             self.progress.say("Nothing is left to train a change to the end")
             return
         starts = [self._uniform, *best[: plan[0]]]
-        race = Race(starts, [Rung(self._epochs, plan[1], 0, len(starts) - 1)], lambda rounds, known, count: [])
+        race = Race(
+            starts,
+            [Rung(self._epochs, plan[1], 0, len(starts) - 1)],
+            lambda rounds, known, count: [],
+        )
         self._final = self._stage("final", race, derive(self._seed, Stream.STAGES, 1), starts)
         if not self._train(self._final, 1) or not self._final.rounds:
             return
@@ -220,13 +257,20 @@ class SlotwiseSearch:
         for row in (row for stage in self._stages for row in stage.results()):
             choice = self._assignment(row.candidate)
             before = rows.get(choice, row)
-            # what several stages trained has the score of the one that went furthest, the latest of such
+            # what several stages trained has the score of the one that went furthest, the latest of
+            # such
             further = row if (row.epochs or 0) >= (before.epochs or 0) else before
             seconds = sum(r.seconds or 0.0 for r in ([row] if before is row else [before, row]))
             whole = further.status != "completed" or further.epochs == self._epochs
             status = further.status if whole else "stopped"
-            rows[choice] = replace(further, candidate=choice.only or choice, status=status, seconds=seconds)
-        order = {choice: self._order(choice, row) for choice, row in rows.items() if row.score is not None}
+            rows[choice] = replace(
+                further, candidate=choice.only or choice, status=status, seconds=seconds
+            )
+        order = {
+            choice: self._order(choice, row)
+            for choice, row in rows.items()
+            if row.score is not None
+        }
         places = sorted(order.values())
         ranked = sorted(order, key=order.__getitem__)
         return (
@@ -235,7 +279,10 @@ class SlotwiseSearch:
         )
 
     def leaders(self) -> tuple[Choice, ...]:
-        """What the verdict judges: the best change and the best uniform choice; if no change is ahead, the race's."""
+        """What the verdict judges: the best change and the best uniform choice.
+
+        If no change is ahead, the race's.
+        """
         if self._final is not None and self._final.rounds and self._uniform is not None:
             done = self._final.rounds[0]
             best = done.heat.candidates[int(np.argmax(np.nan_to_num(done.means, nan=-np.inf)))]
@@ -252,8 +299,14 @@ class SlotwiseSearch:
 
     def finish(self, name: str) -> None:
         """Train a uniform choice that left the race as far as the others, if that is one and it has not."""
-        final = self._final.rounds[0].heat.candidates if self._final is not None and self._final.rounds else ()
-        if name not in map(str, final) and any(str(row.candidate) == name for row in self._race.results()):
+        final = (
+            self._final.rounds[0].heat.candidates
+            if self._final is not None and self._final.rounds
+            else ()
+        )
+        if name not in map(str, final) and any(
+            str(row.candidate) == name for row in self._race.results()
+        ):
             self._race.finish(name)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:

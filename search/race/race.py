@@ -1,4 +1,7 @@
-"""Racing: scores in, survivors out. What trains, and on what, is not known here. NumPy and SciPy only."""
+"""Racing: scores in, survivors out. What trains, and on what, is not known here.
+
+NumPy and SciPy only.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Heat:
-    """What a race wants to be trained: every candidate on the seeds 0, 1, … until an epoch; the baseline is first."""
+    """What a race wants to be trained: every candidate on the seeds 0, 1, … until an epoch.
+
+    The baseline is first.
+    """
 
     candidates: tuple[Any, ...]
     seeds: int
@@ -39,7 +45,8 @@ class Round:
         return self.scores.mean(axis=1)
 
 
-# (rounds so far, candidates that were ever in the race, how many) -> so many new ones; fewer, if there are no more
+# (rounds so far, candidates that were ever in the race, how many) -> so many new ones; fewer, if
+# there are no more
 Propose = Callable[[Sequence[Round], set[Any], int], Sequence[Any]]
 
 
@@ -48,13 +55,15 @@ def survivors(
 ) -> list[int]:
     """Return which candidates go on, the baseline (row 0) always first, the others from the best on.
 
-    A candidate with a diverged run never goes on and never takes a place: the next best does. One that is worse than
-    the leader by a paired t test on the seeds leaves even where there is a place for it. The test is one-sided at
-    ``level / (K - 1)``: since the best candidate of all is not truly worse than any other, it leaves wrongly with a
-    probability of at most `level`, whichever of the K - 1 others leads.
+    A candidate with a diverged run never goes on and never takes a place: the next best does. One
+    that is worse than the leader by a paired t test on the seeds leaves even where there is a place
+    for it. The test is one-sided at ``level / (K - 1)``: since the best candidate of all is not
+    truly worse than any other, it leaves wrongly with a probability of at most `level`, whichever
+    of the K - 1 others leads.
 
-    Where there are kinds, the best of each comes before the second best of any. Else variants of one that learns fast,
-    which all score alike, fill a rung, and what learns slowly at first is out before it shows what it can.
+    Where there are kinds, the best of each comes before the second best of any. Else variants of
+    one that learns fast, which all score alike, fill a rung, and what learns slowly at first is out
+    before it shows what it can.
 
     Args:
         scores: (K, S), higher is better, nan where a run diverged.
@@ -69,7 +78,11 @@ def survivors(
     scores = np.asarray(scores, float)
     means = np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
     order = [int(k) for k in np.argsort(-means, kind="stable") if np.isfinite(means[k])]
-    kept = [k for k in order if k == order[0] or not _worse(scores[k], scores[order[0]], level / (len(order) - 1))]
+    kept = [
+        k
+        for k in order
+        if k == order[0] or not _worse(scores[k], scores[order[0]], level / (len(order) - 1))
+    ]
     others = [k for k in kept if k]
     if kinds is not None:
         mine = [kinds[k] for k in others]
@@ -130,7 +143,9 @@ class Race:
                 going_on = survivors(last.scores, rung.keep, level=self._level, kinds=kinds)
                 alive = [last.heat.candidates[k] for k in going_on]
                 # those that diverged leave no gap: the rung is filled up
-                enter += max(0, min(rung.keep, len(last.scores) - 1) - int(np.isfinite(last.means[1:]).sum()))
+                enter += max(
+                    0, min(rung.keep, len(last.scores) - 1) - int(np.isfinite(last.means[1:]).sum())
+                )
             else:
                 alive = self._starts[: 1 + enter]
                 enter -= len(alive) - 1
@@ -146,7 +161,10 @@ class Race:
         self.rungs = (*self.rungs[:done], rung, *self.rungs[done + 1 :])
 
     def replan(self, left: int) -> None:
-        """Fit the rungs to come into so many epochs of all runs, as far as that goes; between `tell` and `ask`."""
+        """Fit the rungs to come into so many epochs of all runs, as far as that goes.
+
+        Between `tell` and `ask`.
+        """
         done = len(self.rounds)
         self.rungs = (*self.rungs[:done], *self._planned[done:])
         planned = cost(self.rungs) - cost(self.rungs[:done])
@@ -157,13 +175,26 @@ class Race:
         if coming[0].enter:
             before = coming.pop(0)
             before = replace(before, enter=before.enter * left // planned)
-            made, alive, left = [before], alive + before.enter, left - before.enter * before.seeds * before.epochs
-        self.rungs = (*self.rungs[:done], *made, *later_rungs(before, [rung.epochs for rung in coming], left, alive))
+            made, alive, left = (
+                [before],
+                alive + before.enter,
+                left - before.enter * before.seeds * before.epochs,
+            )
+        self.rungs = (
+            *self.rungs[:done],
+            *made,
+            *later_rungs(before, [rung.epochs for rung in coming], left, alive),
+        )
 
     def tell(self, scores: np.ndarray) -> None:
-        """Take the scores of the heat that was asked for, (K, S): higher is better, nan where a run diverged."""
+        """Take the scores of the heat that was asked for, (K, S).
+
+        Higher is better, nan where a run diverged.
+        """
         heat = self.ask()
         if heat is None or np.shape(scores) != (len(heat.candidates), heat.seeds):
-            raise ValueError(f"The scores must be those of the heat asked for, {heat}. Received: {np.shape(scores)}")
+            raise ValueError(
+                f"The scores must be those of the heat asked for, {heat}. Received: {np.shape(scores)}"
+            )
         self.rounds.append(Round(heat, np.where(np.isfinite(scores), scores, np.nan)))
         self._asked = None

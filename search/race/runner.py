@@ -91,13 +91,14 @@ class RaceSearch:
         objective: what ranks the candidates, one metric.
         fit: the arguments of `fit`, data included, without epochs.
         hyperparameters: returns those of a candidate, for the table.
-        seconds: that the race may take. From what the rungs so far took, those to come are planned to fit in; if they
-            do not, the race ends with what it has.
+        seconds: that the race may take. From what the rungs so far took, those to come are planned
+            to fit in; if they do not, the race ends with what it has.
         seed: of initialization and batch order.
         journal: a file that keeps the scores of finished rungs.
         progress: shows how it goes; by default nothing.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
-        models: whether the last rung's are wanted: then a race that goes on after an interrupt trains it again.
+        models: whether the last rung's are wanted: then a race that goes on after an interrupt
+            trains it again.
         label: what the race is called where it shows how it goes.
         memory: the bytes that a population may use; None for half of what is free.
 
@@ -123,7 +124,12 @@ class RaceSearch:
         memory: int | None = None,
     ):
         self.objective, self.interrupted = checked_objective(objective), False
-        self._model, self._hyperparameters, self._seed, self.seconds = model, hyperparameters, seed, seconds
+        self._model, self._hyperparameters, self._seed, self.seconds = (
+            model,
+            hyperparameters,
+            seed,
+            seconds,
+        )
         self._race, self._models, self._label = race, models, label
         ends = sorted({rung.epochs for rung in race.rungs})
         made = partial(Cohorts, model, self.objective, fit, ends, seed, slots=slots, memory=memory)
@@ -148,7 +154,8 @@ class RaceSearch:
                 if (heat := self._race.ask()) is None:
                     break
                 members = self._members(heat)
-                # only scores are kept: who is alive trains again, on the same batches from the same weights
+                # only scores are kept: who is alive trains again, on the same batches from the same
+                # weights
                 if number < known and (number + 1 < len(self._race.rungs) or not self._models):
                     self._cohorts.runs |= self._journal.runs(number, members)
                 else:
@@ -160,7 +167,11 @@ class RaceSearch:
         except KeyboardInterrupt:
             self.interrupted = True
         except _Over:
-            self.progress.say(f"{self._label}the time is over" if self._label else "The time is over: the best so far")
+            self.progress.say(
+                f"{self._label}the time is over"
+                if self._label
+                else "The time is over: the best so far"
+            )
         except Exception as error:
             if not self._race.rounds:
                 raise
@@ -171,7 +182,9 @@ class RaceSearch:
     def _keep(self, number: int, members: Sequence[Member]) -> None:
         """Write the scores of a rung; a full disk costs no more than a resume from there."""
         try:
-            self._journal.keep(number, self._race.rungs[number], {m: self._cohorts.runs[m] for m in members})
+            self._journal.keep(
+                number, self._race.rungs[number], {m: self._cohorts.runs[m] for m in members}
+            )
         except OSError as error:
             self.errors["journal"] = first_line(error)
             self.progress.say(f"The race cannot be kept: {self.errors['journal']}")
@@ -189,7 +202,11 @@ class RaceSearch:
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""
-        tried = (member.candidate for member, run in self._cohorts.runs.items() if run.epochs or run.error)
+        tried = (
+            member.candidate
+            for member, run in self._cohorts.runs.items()
+            if run.epochs or run.error
+        )
         rows = [self._row(candidate) for candidate in dict.fromkeys(tried)]
         ranked = sorted((row for row in rows if row.score is not None), key=self._order)
         orders = [self._order(row) for row in ranked]
@@ -202,9 +219,17 @@ class RaceSearch:
         return tuple(row.candidate for row in self.results() if row.rank is not None)
 
     def model(self, candidate: Choice) -> keras.Model | None:
-        """Return the candidate's best model; None if it diverged, or left the race and was not finished."""
-        runs = [(self._better(run.best), m) for m, run in self._runs_of(candidate).items() if run.epochs]
-        if any(self._cohorts.runs[member].diverged or self._cohorts.runs[member].error for _, member in runs):
+        """Return the candidate's best model.
+
+        None if it diverged, or left the race and was not finished.
+        """
+        runs = [
+            (self._better(run.best), m) for m, run in self._runs_of(candidate).items() if run.epochs
+        ]
+        if any(
+            self._cohorts.runs[member].diverged or self._cohorts.runs[member].error
+            for _, member in runs
+        ):
             return None
         members = [member for _, member in sorted(runs, key=lambda one: -one[0])]
         models = (self._finished.get(member) or self._cohorts.model(member) for member in members)
@@ -212,15 +237,21 @@ class RaceSearch:
 
     def finish(self, name: str) -> None:
         """Train a candidate to the end, on the race's first seed, if it left the race or that was ended."""
-        candidate = next(member.candidate for member in self._cohorts.runs if str(member.candidate) == name)
+        candidate = next(
+            member.candidate for member in self._cohorts.runs if str(member.candidate) == name
+        )
         runs, whole = self._runs_of(candidate), self._race.rungs[-1].epochs
         trained = whole == max(run.epochs for run in runs.values())
-        if any(run.diverged for run in runs.values()) or (trained and self.model(candidate) is not None):
+        if any(run.diverged for run in runs.values()) or (
+            trained and self.model(candidate) is not None
+        ):
             return
         member, alone = next(iter(runs)), self._alone()
         alone.train([member], whole)
         if error := alone.runs[member].error:
-            raise SearchError(f"{candidate} must be trained to its end to be kept. Received: {error}")
+            raise SearchError(
+                f"{candidate} must be trained to its end to be kept. Received: {error}"
+            )
         self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
@@ -245,7 +276,11 @@ class RaceSearch:
         return (-(row.epochs or 0), -(row.seeds or 0), -self._better(row.score or 0.0))
 
     def _runs_of(self, candidate: Choice) -> dict[Member, Run]:
-        return {member: run for member, run in self._cohorts.runs.items() if member.candidate == candidate}
+        return {
+            member: run
+            for member, run in self._cohorts.runs.items()
+            if member.candidate == candidate
+        }
 
     def _row(self, candidate: Choice) -> TrialResult:
         runs = list(self._runs_of(candidate).values())
@@ -258,7 +293,10 @@ class RaceSearch:
         if failed:
             status, message = "failed", failed
         elif not healthy:
-            status, message = "diverged", f"{DIVERGED}: the loss or {self.objective.name} is not finite"
+            status, message = (
+                "diverged",
+                f"{DIVERGED}: the loss or {self.objective.name} is not finite",
+            )
         elif done:
             status = "completed"
         return TrialResult(
@@ -294,7 +332,8 @@ class RaceSearch:
     def _best(self) -> str:
         """The best of the last round, with the spread of its scores over the seeds.
 
-        That is no interval: it is the best of many, picked by these very scores, and looks better than it is.
+        That is no interval: it is the best of many, picked by these very scores, and looks better
+        than it is.
         """
         if not self._race.rounds or not np.isfinite(self._race.rounds[-1].means).any():
             return ""
@@ -312,5 +351,9 @@ class RaceSearch:
             f"{self._label}rung {len(self._race.rounds)}/{len(self._race.rungs)}: {len(heat.candidates)} candidates, "
             f"{heat.epochs} epochs, {heat.seeds} seed{'s' * (heat.seeds > 1)}"
         )
-        told = [f"{count} {what}" for count, what in ((diverged, "diverged"), (failed, "failed")) if count]
+        told = [
+            f"{count} {what}"
+            for count, what in ((diverged, "diverged"), (failed, "failed"))
+            if count
+        ]
         return ", ".join(filter(None, [text, *told, self._best()]))

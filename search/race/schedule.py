@@ -1,4 +1,7 @@
-"""The rungs of a race: how far each trains, on how many seeds, and who goes on. Plain arithmetic."""
+"""The rungs of a race: how far each trains, on how many seeds, and who goes on.
+
+Plain arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ _FINALISTS = 4
 
 @dataclass(frozen=True)
 class Rung:
-    """One round of a race: the best of the round before, and new ones, trained further and on more seeds.
+    """One round of a race.
+
+    The best of the round before, and new ones, trained further and on more seeds.
 
     Attributes:
         epochs: how far each has been trained when it ends.
@@ -29,13 +34,16 @@ class Rung:
     enter: int
 
 
-def schedule(trials: int, epochs: int, total: int | None = None, starts: int = 1) -> tuple[Rung, ...]:
+def schedule(
+    trials: int, epochs: int, total: int | None = None, starts: int = 1
+) -> tuple[Rung, ...]:
     """Return the rungs of a race that trains about as many epochs as `trials` whole trainings.
 
-    They end at a quarter, a half and all of the epochs. The first is trained in two rounds: the second half of the
-    candidates is proposed from what the first half showed. What is left of the budget is shared by the later rungs. The
-    second has twice the seeds; the last has up to four candidates besides the baseline, on two seeds at least, and as
-    many more as the budget allows then.
+    They end at a quarter, a half and all of the epochs. The first is trained in two rounds: the
+    second half of the candidates is proposed from what the first half showed. What is left of the
+    budget is shared by the later rungs. The second has twice the seeds; the last has up to four
+    candidates besides the baseline, on two seeds at least, and as many more as the budget allows
+    then.
 
     Args:
         trials: how many candidates start, the baseline among them.
@@ -64,14 +72,17 @@ def later_rungs(before: Rung, ends: Sequence[int], left: int, alive: int) -> lis
     for index, end in enumerate(ends):
         going_on, another = before.seeds * (end - before.epochs), end
         if end == ends[-1]:
-            # more finalists rather than more seeds: who learns slowly at first is not among the first two yet
+            # more finalists rather than more seeds: who learns slowly at first is not among the
+            # first two yet
             least = going_on + another * (before.seeds < 2)
             keep = max(1, min(alive, _FINALISTS, left // (least or another) - 1))
             seeds = before.seeds + max(0, (left // (keep + 1) - going_on) // another)
         else:
             seeds = 2 * before.seeds
             share = left / (len(ends) - index)
-            keep = max(1, min(alive, int(share // (going_on + (seeds - before.seeds) * another)) - 1))
+            keep = max(
+                1, min(alive, int(share // (going_on + (seeds - before.seeds) * another)) - 1)
+            )
         left -= (keep + 1) * (going_on + (seeds - before.seeds) * another)
         alive = keep
         if end > before.epochs or seeds > before.seeds:

@@ -47,7 +47,10 @@ class Surrogate:
         unit = float(np.median(positive)) if len(positive) else 1.0
         runs = np.asarray(counts, float)
         # of equals the first is taken: the longest, which believes least of what it has not seen
-        fits = [_Fit(shapes, scaled, noise / runs, length * unit) for length, noise in reversed(_SETTINGS)]
+        fits = [
+            _Fit(shapes, scaled, noise / runs, length * unit)
+            for length, noise in reversed(_SETTINGS)
+        ]
         self._fit = max(fits, key=lambda fit: fit.likelihood)
 
     def predict(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,10 +74,14 @@ class _Fit:
 
     def __init__(self, shapes: np.ndarray, scores: np.ndarray, noise: np.ndarray, length: float):
         self._shapes, self._scores, self._noise, self._length = shapes, scores, noise, length
-        self._process = GaussianProcessRegressor(Matern(length, nu=2.5), alpha=noise, optimizer=None)
+        self._process = GaussianProcessRegressor(
+            Matern(length, nu=2.5), alpha=noise, optimizer=None
+        )
         ones = np.ones_like(scores)
         # both products with the inverse of the covariance matrix
-        weighted_ones, weighted_scores = self._process.fit(shapes, np.stack([ones, scores], axis=1)).alpha_.T
+        weighted_ones, weighted_scores = self._process.fit(
+            shapes, np.stack([ones, scores], axis=1)
+        ).alpha_.T
         self._mean = float(ones @ weighted_scores / (ones @ weighted_ones))
         residual = scores - self._mean
         self._weights = weighted_scores - self._mean * weighted_ones
@@ -115,7 +122,8 @@ class ShapeProposer:
     def __call__(self, rounds: Sequence[Round], known: set[Any], count: int) -> list[Any]:
         """Return up to `count` new candidates, one after the other where the score may be highest (GP-UCB).
 
-        After each the surrogate goes on as if its mean had been seen there (Desautels, Krause and Burdick 2014).
+        After each the surrogate goes on as if its mean had been seen there (Desautels, Krause and
+        Burdick 2014).
         """
         left = [candidate for candidate in self._pool if candidate not in known]
         candidates, scores, counts = observations(rounds)
@@ -133,12 +141,21 @@ class ShapeProposer:
         return chosen
 
     def believed(self, rounds: Sequence[Round]) -> dict[Any, float]:
-        """Return what the surrogate believes of each candidate that has a score: others like it have a say."""
+        """Return what the surrogate believes of each candidate that has a score.
+
+        Others like it have a say.
+        """
         candidates, scores, counts = observations(rounds)
         if not candidates:
             return {}
         places = self._at(candidates)
-        return dict(zip(candidates, Surrogate(places, scores, counts).predict(places)[0].tolist(), strict=True))
+        return dict(
+            zip(
+                candidates,
+                Surrogate(places, scores, counts).predict(places)[0].tolist(),
+                strict=True,
+            )
+        )
 
     def _at(self, candidates: Sequence[Any]) -> np.ndarray:
         new = [candidate for candidate in candidates if candidate not in self._places]
@@ -150,17 +167,22 @@ class ShapeProposer:
 def observations(rounds: Sequence[Round]) -> tuple[list[Any], np.ndarray, np.ndarray]:
     """Return all candidates with a finite score, their scores on the scale of the last round, and their runs.
 
-    What was only seen in an earlier round is moved by the regression of the later scores on the earlier ones of the
-    candidates that were in both, and counts half.
+    What was only seen in an earlier round is moved by the regression of the later scores on the
+    earlier ones of the candidates that were in both, and counts half.
     """
     found: dict[Any, tuple[float, float]] = {}
     for done in reversed(rounds):
-        mine = {c: m for c, m in zip(done.heat.candidates, done.means, strict=True) if np.isfinite(m)}
+        mine = {
+            c: m for c, m in zip(done.heat.candidates, done.means, strict=True) if np.isfinite(m)
+        }
         both = [c for c in mine if c in found]
         if not found:
             found = {c: (m, float(done.heat.seeds)) for c, m in mine.items()}
         elif both:
-            early, late = (np.array([values[c] for c in both]) for values in (mine, {c: found[c][0] for c in both}))
+            early, late = (
+                np.array([values[c] for c in both])
+                for values in (mine, {c: found[c][0] for c in both})
+            )
             moved = _line(early, late)
             found |= {c: (moved(m), done.heat.seeds / 2) for c, m in mine.items() if c not in found}
     values = np.array(list(found.values()), float).reshape(-1, 2)
@@ -169,5 +191,9 @@ def observations(rounds: Sequence[Round]) -> tuple[list[Any], np.ndarray, np.nda
 
 def _line(x: np.ndarray, y: np.ndarray) -> Callable[[float], float]:
     spread = float(((x - x.mean()) ** 2).sum())
-    slope = float(np.clip(((x - x.mean()) * (y - y.mean())).sum() / spread, 0.2, 1)) if len(x) > 3 and spread else 1.0
+    slope = (
+        float(np.clip(((x - x.mean()) * (y - y.mean())).sum() / spread, 0.2, 1))
+        if len(x) > 3 and spread
+        else 1.0
+    )
     return lambda value: float(y.mean() + slope * (value - x.mean()))

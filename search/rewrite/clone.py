@@ -16,7 +16,14 @@ from .compiling import compile_arguments
 from .graph import MODELS, parts_of
 from .initializers import rescaled
 from .own_training import own_methods
-from .remaking import check_methods, check_same_methods, copy_assets, functional_again, made_again, sequential_again
+from .remaking import (
+    check_methods,
+    check_same_methods,
+    copy_assets,
+    functional_again,
+    made_again,
+    sequential_again,
+)
 from .slots import Place, Slot, SlotTable, is_activation, places, slots
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
@@ -25,23 +32,29 @@ __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 def with_activations(
     model: keras.Model, activation: Any, *, weights: bool = False, rescale_init: bool = False
 ) -> keras.Model:
-    """Return a new model with other activations in its hidden slots: same names, shapes, dtype policies, `trainable`.
+    """Return a new model with other activations in its hidden slots.
 
-    It is freshly initialized, but for the weights of layers that are not trained (a frozen pretrained part, an adapted
-    `Normalization`): they are part of the model. If `model` is compiled, the new one is too, with its own optimizer.
+    Same names, shapes, dtype policies, `trainable`.
+
+    It is freshly initialized, but for the weights of layers that are not trained (a frozen
+    pretrained part, an adapted `Normalization`): they are part of the model. If `model` is
+    compiled, the new one is too, with its own optimizer.
 
     Args:
         model: a Sequential or Functional model. It is not changed.
-        activation: a candidate, name, object or registered function for all hidden slots; or a mapping from slot
-            names to such, which may name slots of any role. A trained activation (``"prelu"``) has one alpha a channel.
-            What is written as the slot's `current` changes nothing there.
+        activation: a candidate, name, object or registered function for all hidden slots; or a
+            mapping from slot names to such, which may name slots of any role. A trained activation
+            (``"prelu"``) has one alpha a channel. What is written as the slot's `current` changes
+            nothing there.
         weights: whether to copy all weights; a new trained activation starts afresh.
-        rescale_init: whether a kernel that feeds a slot is initialized as the slot's activation needs it, with variance
-            ``gain**2 / fan_in``; see `keras_acts.search.rewrite.initializers`.
+        rescale_init: whether a kernel that feeds a slot is initialized as the slot's activation
+            needs it, with variance ``gain**2 / fan_in``; see
+            `keras_acts.search.rewrite.initializers`.
 
     Raises:
-        ModelError: if the model has no hidden slot, or none of a name in the mapping; if an activation that mixes the
-            elements of a sample is meant for a hidden slot; or if a layer cannot be made again from its config.
+        ModelError: if the model has no hidden slot, or none of a name in the mapping; if an
+            activation that mixes the elements of a sample is meant for a hidden slot; or if a layer
+            cannot be made again from its config.
         ActivationError: if there is no such activation.
 
     Example:
@@ -52,9 +65,17 @@ def with_activations(
 
 
 def rewritten(
-    model: keras.Model, activation: Any, *, weights: bool = False, rescale_init: bool = False, compiled: bool = True
+    model: keras.Model,
+    activation: Any,
+    *,
+    weights: bool = False,
+    rescale_init: bool = False,
+    compiled: bool = True,
 ) -> keras.Model:
-    """Return what `with_activations` does; not compiled, if so asked: that takes Keras as long as all the rest."""
+    """Return what `with_activations` does.
+
+    Not compiled, if so asked: that takes Keras as long as all the rest.
+    """
     copy = _Copy(_changes(places(model), activation, rescale_init))
     with dtype_policy(model.dtype_policy):
         result = copy.model(model)
@@ -65,7 +86,9 @@ def rewritten(
 
 
 def rewritten_layer(model: keras.Model, found: Sequence[Place], activation: Any, layer: Any) -> Any:
-    """Return one layer as `rewritten` would make it, connected to no others: in a large model that is much faster.
+    """Return one layer as `rewritten` would make it, connected to no others.
+
+    In a large model that is much faster.
 
     Args:
         model: that the layer belongs to.
@@ -85,9 +108,15 @@ def rewritten_layer(model: keras.Model, found: Sequence[Place], activation: Any,
     return result
 
 
-def _changes(found: Sequence[Place], activation: Any, rescale_init: bool) -> dict[int, dict[str, Any]]:
+def _changes(
+    found: Sequence[Place], activation: Any, rescale_init: bool
+) -> dict[int, dict[str, Any]]:
     """The new arguments of constructors, for the identities of layers."""
-    new = {place: candidate for place, candidate in zip(found, _chosen(found, activation), strict=True) if candidate}
+    new = {
+        place: candidate
+        for place, candidate in zip(found, _chosen(found, activation), strict=True)
+        if candidate
+    }
     changed: dict[int, dict[str, Any]] = {}
     for place, candidate in new.items():
         made = candidate.activation(place.slot.channels, place.axis)
@@ -100,7 +129,10 @@ def _changes(found: Sequence[Place], activation: Any, rescale_init: bool) -> dic
 
 @contextmanager
 def dtype_policy(policy: Any) -> Iterator[None]:
-    """Keras' global policy is a model's own, and with it compile decides on loss scaling; KerasTuner resets it."""
+    """Keras' global policy is a model's own, and with it compile decides on loss scaling.
+
+    KerasTuner resets it.
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -116,7 +148,9 @@ def _chosen(found: Sequence[Place], activation: Any) -> list[Candidate | None]:
         names = {slot.name: slot for slot in table}
         for name in activation:
             if name not in names:
-                raise ModelError(f"The mapping must name slots of the model: {sorted(names)}. Received: {name!r}")
+                raise ModelError(
+                    f"The mapping must name slots of the model: {sorted(names)}. Received: {name!r}"
+                )
         wanted = {name: value for name, value in activation.items() if value != names[name].current}
     else:
         wanted = {slot.name: activation for slot in table.hidden}
@@ -127,7 +161,11 @@ def _chosen(found: Sequence[Place], activation: Any) -> list[Candidate | None]:
             )
     candidates = {name: Candidate.of(value) for name, value in wanted.items()}
     for slot in table:
-        if slot.role == "hidden" and slot.name in candidates and not candidates[slot.name].elementwise:
+        if (
+            slot.role == "hidden"
+            and slot.name in candidates
+            and not candidates[slot.name].elementwise
+        ):
             raise ModelError(
                 "A hidden slot needs an activation of each element by itself. "
                 f"Received: {candidates[slot.name]} for the slot {slot.name!r}"
@@ -136,7 +174,9 @@ def _chosen(found: Sequence[Place], activation: Any) -> list[Candidate | None]:
 
 
 class _Copy:
-    """Makes a model again, layer by layer, each once: shared layers stay shared, also between nested models.
+    """Makes a model again, layer by layer, each once.
+
+    Shared layers stay shared, also between nested models.
 
     Args:
         changed: for the identity of a layer, the arguments of its constructor that are new.
@@ -145,7 +185,9 @@ class _Copy:
     def __init__(self, changed: dict[int, dict[str, Any]]):
         self._changed = changed
         self._made: dict[int, Any] = {}
-        self._models: list[tuple[Any, Any]] = []  # of the given model and those in it, each with its copy
+        self._models: list[
+            tuple[Any, Any]
+        ] = []  # of the given model and those in it, each with its copy
         self._replaced: set[int] = set()
 
     def model(self, model: Any) -> Any:
@@ -154,8 +196,11 @@ class _Copy:
         if isinstance(model, keras.Sequential):
             made = sequential_again(model, [self.layer(layer) for layer in model.layers])
         else:
-            # clone_model's own way into nested models differs between versions, and leads into no wrapper
-            made = keras.models.clone_model(_uncompiled(model), clone_function=self.layer, call_function=_call)
+            # clone_model's own way into nested models differs between versions, and leads into no
+            # wrapper
+            made = keras.models.clone_model(
+                _uncompiled(model), clone_function=self.layer, call_function=_call
+            )
             made = functional_again(model, made)
         self._models.append((model, made))
         return made
@@ -178,15 +223,21 @@ class _Copy:
         new = self._changed.get(id(layer), {})
         if new and is_activation(layer):
             # an operation has no policy of its own: it computes in what it is given
-            policy = layer.dtype_policy if isinstance(layer, keras.layers.Layer) else layer.output.dtype
+            policy = (
+                layer.dtype_policy if isinstance(layer, keras.layers.Layer) else layer.output.dtype
+            )
             return keras.layers.Activation(new["activation"], name=layer.name, dtype=policy)
         if isinstance(layer, keras.layers.Lambda):
             # its config is made for files: it loses a lambda's globals, and cannot be read back
             config = keras.layers.Layer.get_config(layer)
-            return type(layer)(layer.function, output_shape_argument(layer), layer.mask, layer.arguments, **config)
+            return type(layer)(
+                layer.function, output_shape_argument(layer), layer.mask, layer.arguments, **config
+            )
         parts = parts_of(layer)
         copies = {
-            argument: [self.layer(one) for one in part] if isinstance(part, list) else self.layer(part)
+            argument: [self.layer(one) for one in part]
+            if isinstance(part, list)
+            else self.layer(part)
             for argument, part in parts.items()
         }
         return made_again(layer, {**layer.get_config(), **new, **copies}, whole=not parts)
@@ -197,10 +248,13 @@ class _Copy:
         if new.trainable != old.trainable:
             new.trainable = old.trainable
         if isinstance(old, MODELS):
-            # what a layer's constructor made, it made for the copy too: then they are alike one by one
+            # what a layer's constructor made, it made for the copy too: then they are alike one by
+            # one
             by_constructor = not any(id(layer) in self._made for layer in old.layers)
             pairs = self._pairs(old, old.layers, new.layers) if by_constructor else []
-            pairs += [(layer, self._made[id(layer)]) for layer in old.layers if id(layer) in self._made]
+            pairs += [
+                (layer, self._made[id(layer)]) for layer in old.layers if id(layer) in self._made
+            ]
         else:
             # a recurrent layer's activation belongs to its cell, one level down
             self._replaced |= {
@@ -211,7 +265,10 @@ class _Copy:
             if weights or not old.trainable or isinstance(old, keras.layers.Normalization):
                 self._copy_own_weights(old, new)
             copy_assets(old, new)
-            kept = [[part for part in layers_held_by(layer) if id(part) not in self._replaced] for layer in (old, new)]
+            kept = [
+                [part for part in layers_held_by(layer) if id(part) not in self._replaced]
+                for layer in (old, new)
+            ]
             pairs = self._pairs(old, *kept)
         for pair in pairs:
             self.restore(*pair, weights)
@@ -232,7 +289,10 @@ class _Copy:
         return list(zip(theirs, ours, strict=True))
 
     def _copy_own_weights(self, old: Any, new: Any) -> None:
-        """Copy the weights of a layer itself, not of layers inside; another activation has none to copy."""
+        """Copy the weights of a layer itself, not of layers inside.
+
+        Another activation has none to copy.
+        """
         values, places = map(own_variables, (old, new))
         if [v.shape for v in values] == [v.shape for v in places]:
             for value, place in zip(values, places, strict=True):
@@ -252,7 +312,10 @@ def _kinds(layers: Sequence[Any]) -> list[str]:
 
 
 def _uncompiled(model: Any) -> Any:
-    """The same model under another identity, which says that it is not compiled: Keras compiles what it clones."""
+    """The same model under another identity, which says that it is not compiled.
+
+    Keras compiles what it clones.
+    """
     same = object.__new__(type(model))
     same.__dict__.update(model.__dict__, compiled=False)
     return same
@@ -270,7 +333,10 @@ def _compile(old: Any, new: Any) -> None:
 
 
 def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a copy as its original was called. Only Keras' Softmax, of the layers that are activations, takes a mask."""
+    """Call a copy as its original was called.
+
+    Only Keras' Softmax, of the layers that are activations, takes a mask.
+    """
     if type(layer) is keras.layers.Activation and kwargs.pop("mask", None) is not None:
         raise ModelError(
             "A softmax that is called with a mask cannot be replaced: leave its slot as it is. "

@@ -1,4 +1,7 @@
-"""What a model is compiled with, made again for another model: whatever the user wrote, registered or not."""
+"""What a model is compiled with, made again for another model.
+
+Whatever the user wrote, registered or not.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ from .own_training import set_on_object
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return what `compile` was called with, for another model: with an optimizer and metrics of its own.
+    """Return what `compile` was called with, for another model.
+
+    With an optimizer and metrics of its own.
 
     Losses and functions have no state: they are the same objects.
 
@@ -49,7 +54,9 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
 def steps_in_a_call_of(model: keras.Model, made: keras.Model) -> keras.Model:
     """Return a model that was trained for another one, with as many steps in a call as that one has."""
     made.steps_per_execution = model.steps_per_execution
-    compiled_with(made)["steps_per_execution"] = model.steps_per_execution  # for copies and files of it
+    compiled_with(made)["steps_per_execution"] = (
+        model.steps_per_execution
+    )  # for copies and files of it
     return made
 
 
@@ -57,8 +64,8 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
     """Return an optimizer of the same settings, which has trained nothing yet.
 
     Raises:
-        ModelError: if single variables are excluded from its weight decay: another model has others; or if it has
-            methods that were set on it.
+        ModelError: if single variables are excluded from its weight decay: another model has
+            others; or if it has methods that were set on it.
     """
     if found := set_on_object(optimizer):
         raise ModelError(
@@ -80,7 +87,8 @@ def _optimizer_again(optimizer: Any) -> Any:
         made.inner_optimizer = optimizer_like(optimizer.inner_optimizer)
         return made
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        # a schedule has no state, so that it is shared; it may be of a class that has no config or is not registered
+        # a schedule has no state, so that it is shared; it may be of a class that has no config or
+        # is not registered
         config = {**config_without_rate(optimizer), "learning_rate": rate}
         return type(optimizer).from_config(config)
     return type(optimizer).from_config(optimizer.get_config())
@@ -106,14 +114,23 @@ def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
     """Return a metric of the same class with the same name and arguments, in its initial state.
 
     Raises:
-        ModelError: if its config does not tell all of its arguments, or it has methods that were set on it.
+        ModelError: if its config does not tell all of its arguments, or it has methods that were
+            set on it.
     """
     kind = type(metric)
     if found := set_on_object(metric):
-        raise _not_again(metric, f"{', '.join(sorted(found))} was set on the metric itself: write a subclass")
+        raise _not_again(
+            metric, f"{', '.join(sorted(found))} was set on the metric itself: write a subclass"
+        )
     if kind is keras.metrics.MeanMetricWrapper:
-        # its config names the function, and Keras finds functions of its own and registered ones only
-        return kind(wrapped_function(metric), name=metric.name, dtype=metric.dtype, **function_arguments(metric))
+        # its config names the function, and Keras finds functions of its own and registered ones
+        # only
+        return kind(
+            wrapped_function(metric),
+            name=metric.name,
+            dtype=metric.dtype,
+            **function_arguments(metric),
+        )
     try:
         config = metric.get_config()
         missing = _untold(metric, config)
@@ -131,14 +148,18 @@ def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
 
 @contextmanager
 def first_metric_names() -> Iterator[None]:
-    """Have Keras name metrics inside the scope as if they were the first: ``"auc"`` in each model that is built.
+    """Have Keras name metrics inside the scope as if they were the first.
 
-    It numbers those without a name of their own, so that an objective would name that of one model only. KerasTuner
-    clears Keras' session for it, which forgets more than that.
+    ``"auc"`` in each model that is built.
+
+    It numbers those without a name of their own, so that an objective would name that of one model
+    only. KerasTuner clears Keras' session for it, which forgets more than that.
     """
     counts = get_global("object_name_uids", collections.defaultdict(int), set_to_default=True)
     kinds = {auto_name(kind.__name__) for kind in _derived(keras.metrics.Metric)}
-    kinds -= {auto_name(kind.__name__) for kind in _derived(keras.Operation)}  # "mean" may name a node of a graph too
+    kinds -= {
+        auto_name(kind.__name__) for kind in _derived(keras.Operation)
+    }  # "mean" may name a node of a graph too
     before = {name: counts.pop(name) for name in kinds & counts.keys()}
     try:
         yield
@@ -173,7 +194,9 @@ def _untold(metric: keras.metrics.Metric, config: Mapping[str, Any]) -> list[str
     return [
         parameter.name
         for parameter in parameters
-        if parameter.kind in named and parameter.name not in known and not _is_default(metric, parameter)
+        if parameter.kind in named
+        and parameter.name not in known
+        and not _is_default(metric, parameter)
     ]
 
 

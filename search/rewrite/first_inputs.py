@@ -15,11 +15,12 @@ def few(x: Any) -> Any:
     """Return the first inputs of training data as NumPy arrays, in their structure.
 
     Args:
-        x: as `keras.Model.fit` takes it: arrays, tensors, tables, lists, a `tf.data.Dataset`, a `PyDataset`, a
-            `DataLoader`.
+        x: as `keras.Model.fit` takes it: arrays, tensors, tables, lists, a `tf.data.Dataset`, a
+            `PyDataset`, a `DataLoader`.
 
     Returns:
-        The inputs, or None for a Python generator, which can be read only once, and for what is no array.
+        The inputs, or None for a Python generator, which can be read only once, and for what is no
+        array.
     """
     if isinstance(x, Iterator):
         return None
@@ -29,7 +30,9 @@ def few(x: Any) -> Any:
         if not _is_structure_of_arrays(x) and isinstance(x, Iterable):
             return _of_batches(x)
         return _arrays(x)
-    except Exception:  # a search is over when this is asked: what cannot be read must not cost its result
+    except (
+        Exception
+    ):  # a search is over when this is asked: what cannot be read must not cost its result
         return None
 
 
@@ -62,7 +65,9 @@ def _arrays(x: Any) -> Any:
 
 
 def _array(part: Any) -> np.ndarray:
-    array = np.asarray(keras.ops.convert_to_numpy(part) if keras.ops.is_tensor(part) else part)[:SAMPLES]
+    array = np.asarray(keras.ops.convert_to_numpy(part) if keras.ops.is_tensor(part) else part)[
+        :SAMPLES
+    ]
     if array.dtype == object:  # words, in TensorFlow's bytes or in pandas' and Python's text
         flat = [word.decode() if isinstance(word, bytes) else word for word in array.ravel()]
         if not all(isinstance(word, str) for word in flat):
@@ -72,7 +77,9 @@ def _array(part: Any) -> np.ndarray:
 
 
 def built(model: keras.Model, x: Any) -> keras.Model:
-    """Return the model, which knows its weights: what has not seen its inputs yet is called with the first of them.
+    """Return the model, which knows its weights.
+
+    What has not seen its inputs yet is called with the first of them.
 
     Args:
         model: of a user's function.

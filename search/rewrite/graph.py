@@ -28,9 +28,19 @@ _PASSIVE_LAYERS = (
     *(keras.layers.UpSampling1D, keras.layers.UpSampling2D, keras.layers.UpSampling3D),
     *(keras.layers.Identity, keras.layers.Rescaling, keras.layers.ActivityRegularization),
 )
-_SHAPE_OPERATIONS = {"Reshape", "Squeeze", "ExpandDims", "Transpose", "Swapaxes", "Moveaxis", "GetItem", "Cast"}
+_SHAPE_OPERATIONS = {
+    "Reshape",
+    "Squeeze",
+    "ExpandDims",
+    "Transpose",
+    "Swapaxes",
+    "Moveaxis",
+    "GetItem",
+    "Cast",
+}
 _ARITHMETIC = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"}
-# layers and operations of these names multiply their inputs with each other; a Lambda of several inputs may
+# layers and operations of these names multiply their inputs with each other; a Lambda of several
+# inputs may
 _PRODUCTS = {"Multiply", "Dot", "Matmul", "Einsum", "Tensordot", "Lambda"}
 
 
@@ -89,7 +99,9 @@ class Graph:
                 made = [next(self._numbers) for _ in node.outputs]
                 shape = tuple(node.outputs[0].shape)
                 for inner_path, inner in _inside(path, layer):
-                    self.calls.append(Call(inner_path, inner, read, tuple(made), _shape(layer, inner, shape)))
+                    self.calls.append(
+                        Call(inner_path, inner, read, tuple(made), _shape(layer, inner, shape))
+                    )
             values.update(zip(map(id, node.outputs), made, strict=True))
         return [values[id(tensor)] for tensor in model.outputs]
 
@@ -98,7 +110,10 @@ class Graph:
         return any(value in self._outputs for value in self._reached(call))
 
     def last(self) -> Call | None:
-        """The call that made the only output, through what changes nothing but its shape; None if that is no call."""
+        """The call that made the only output, through what changes nothing but its shape.
+
+        None if that is no call.
+        """
         value = next(iter(self._outputs)) if len(self._outputs) == 1 else None
         call = None if value is None else self._makers.get(value)
         while call is not None and _reshapes(call) and len(call.inputs) == 1:
@@ -107,11 +122,19 @@ class Graph:
 
     def is_multiplied(self, call: Call) -> bool:
         """Whether what the call makes is multiplied with other values."""
-        readers = itertools.chain.from_iterable(self._readers[value] for value in self._reached(call))
-        return any(type(reader.layer).__name__ in _PRODUCTS and len(reader.inputs) > 1 for reader in readers)
+        readers = itertools.chain.from_iterable(
+            self._readers[value] for value in self._reached(call)
+        )
+        return any(
+            type(reader.layer).__name__ in _PRODUCTS and len(reader.inputs) > 1
+            for reader in readers
+        )
 
     def source(self, call: Call) -> Call | None:
-        """The call that made the only input, through calls that change nothing but the shape; None at an input."""
+        """The call that made the only input, through calls that change nothing but the shape.
+
+        None at an input.
+        """
         while len(call.inputs) == 1 and call.inputs[0] in self._makers:
             call = self._makers[call.inputs[0]]
             if not _passive(call):
@@ -126,11 +149,19 @@ class Graph:
             if value not in seen:
                 seen.add(value)
                 yield value
-                waiting += [made for reader in self._readers[value] if _passive(reader) for made in reader.outputs]
+                waiting += [
+                    made
+                    for reader in self._readers[value]
+                    if _passive(reader)
+                    for made in reader.outputs
+                ]
 
 
 def parts_of(layer: Any) -> dict[str, Any]:
-    """The layers inside a wrapper: for each argument of its constructor a layer, or a list of them."""
+    """The layers inside a wrapper.
+
+    For each argument of its constructor a layer, or a list of them.
+    """
     if isinstance(layer, keras.layers.Bidirectional):
         return {"layer": layer.forward_layer, "backward_layer": layer.backward_layer}
     if isinstance(layer, keras.layers.Wrapper):
@@ -143,7 +174,9 @@ def parts_of(layer: Any) -> dict[str, Any]:
 def _inside(path: str, layer: Any) -> list[tuple[str, Any]]:
     """The layers that a layer consists of; itself, if it is no wrapper."""
     parts = keras.tree.flatten(list(parts_of(layer).values()))
-    return [found for part in parts for found in _inside(f"{path}/{part.name}", part)] or [(path, layer)]
+    return [found for part in parts for found in _inside(f"{path}/{part.name}", part)] or [
+        (path, layer)
+    ]
 
 
 def _shape(outer: Any, inner: Any, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -154,7 +187,9 @@ def _shape(outer: Any, inner: Any, shape: tuple[int | None, ...]) -> tuple[int |
 
 def _reshapes(call: Call) -> bool:
     """Whether each value that it makes is one that it was given."""
-    scales = isinstance(call.layer, keras.layers.Rescaling) or type(call.layer).__name__ in _ARITHMETIC
+    scales = (
+        isinstance(call.layer, keras.layers.Rescaling) or type(call.layer).__name__ in _ARITHMETIC
+    )
     return _passive(call) and not scales
 
 

@@ -10,16 +10,17 @@ from keras_acts.errors import ModelError
 from ..space.assignment import Group
 from .slots import SlotTable
 
-# up to the first number that more follows: conv2 of conv2_block1_1_relu, block1a of block1a_expand_activation
+# up to the first number that more follows: conv2 of conv2_block1_1_relu, block1a of
+# block1a_expand_activation
 _BLOCK = re.compile(r"(.*?\d+[a-z]?)_")
 
 
 def block(name: str) -> str:
     """Return the block of a slot, as its name shows it.
 
-    It is what comes before the first underscore that follows a number, with the nested models around it; where there is
-    none, the nested models; without those, the name. ``conv2_block1_1_relu`` is in ``conv2``, ``encoder/dense`` in
-    ``encoder``.
+    It is what comes before the first underscore that follows a number, with the nested models
+    around it; where there is none, the nested models; without those, the name.
+    ``conv2_block1_1_relu`` is in ``conv2``, ``encoder/dense`` in ``encoder``.
     """
     models, _, own = name.rpartition("/")
     found = _BLOCK.match(own)
@@ -30,7 +31,11 @@ def block(name: str) -> str:
 
 def chosen_slots(table: SlotTable, per: Any) -> tuple[str, ...] | None:
     """Return the names of the slots that `groups` has; None for all hidden ones."""
-    return None if per == "model" else tuple(name for group in groups(table, per) for name in group.slots)
+    return (
+        None
+        if per == "model"
+        else tuple(name for group in groups(table, per) for name in group.slots)
+    )
 
 
 def groups(table: SlotTable, per: Any) -> tuple[Group, ...]:

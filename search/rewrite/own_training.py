@@ -11,15 +11,38 @@ from ..space.known import is_of_keras
 
 # how a model is made, saved and shown changes nothing in what it computes
 _HARMLESS = {
-    *("__init__", "__new__", "__repr__", "__str__", "__reduce__", "get_config", "from_config", "summary"),
+    *(
+        "__init__",
+        "__new__",
+        "__repr__",
+        "__str__",
+        "__reduce__",
+        "get_config",
+        "from_config",
+        "summary",
+    ),
     *("get_build_config", "build_from_config", "get_compile_config", "compile_from_config"),
     *("save", "save_weights", "load_weights", "export", "save_own_variables", "load_own_variables"),
     *("save_assets", "load_assets", "to_json"),
 }
 # what Python itself puts into each class
 _OF_PYTHON = set(dir(type("_", (), {}))) - {"__setattr__", "__getattribute__", "__delattr__"} | {
-    *("__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__static_attributes__"),
-    *("__firstlineno__", "__parameters__", "__orig_bases__", "__abstractmethods__", "_abc_impl", "__slots__"),
+    *(
+        "__module__",
+        "__dict__",
+        "__weakref__",
+        "__doc__",
+        "__annotations__",
+        "__static_attributes__",
+    ),
+    *(
+        "__firstlineno__",
+        "__parameters__",
+        "__orig_bases__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__slots__",
+    ),
 }
 # what `compile` was given has the name of an old method
 _SET_BY_COMPILE = {"loss"}
@@ -34,7 +57,9 @@ def own_methods(model: Any) -> list[str]:
     first = next(i for i, kind in enumerate(classes) if is_of_keras(kind))
     base, own = classes[first], classes[:first]
     skipped = _HARMLESS | _OF_PYTHON
-    found = {name for kind in own for name in vars(kind) if name not in skipped and hasattr(base, name)}
+    found = {
+        name for kind in own for name in vars(kind) if name not in skipped and hasattr(base, name)
+    }
     on_the_object = {name for name in set_on_object(model) if hasattr(base, name)}
     return sorted(found | on_the_object)
 
@@ -61,4 +86,8 @@ def _is_set_by_keras(name: str, value: Any) -> bool:
 @functools.cache
 def _wrappers() -> dict[str, Any]:
     """The code of what Keras sets on every layer, by the name of the method that it wraps."""
-    return {name: value.__code__ for name, value in vars(keras.layers.Layer()).items() if hasattr(value, "__code__")}
+    return {
+        name: value.__code__
+        for name, value in vars(keras.layers.Layer()).items()
+        if hasattr(value, "__code__")
+    }

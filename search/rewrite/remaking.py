@@ -1,4 +1,7 @@
-"""A layer or model made again: of its class, with the name, dtype policy and assets that a config may not tell."""
+"""A layer or model made again.
+
+Of its class, with the name, dtype policy and assets that a config may not tell.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,11 @@ _OF_EVERY_LAYER = ("name", "trainable", "dtype")
 # where a layer stands in a model, which the copy of the model says again
 _OF_INPUTS = ("input_shape", "batch_shape", "batch_size", "input_dtype", "batch_input_shape")
 # the objects that a layer's config tells by their own
-_PARTS = (keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint)
+_PARTS = (
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+)
 _LOOKUPS = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization)
 
 
@@ -41,13 +48,18 @@ def made_again(layer: Any, config: dict[str, Any], whole: bool) -> Any:
 
     Raises:
         TypeError: if the constructor takes something else.
-        ModelError: if the config leaves out an argument that the layer was made with, and it cannot be added.
+        ModelError: if the config leaves out an argument that the layer was made with, and it cannot
+            be added.
     """
     kind = type(layer)
     taken = inspect.signature(kind.__init__).parameters.values()
     if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken):
         names = {parameter.name for parameter in taken}
-        config = {key: value for key, value in config.items() if key not in _OF_EVERY_LAYER or key in names}
+        config = {
+            key: value
+            for key, value in config.items()
+            if key not in _OF_EVERY_LAYER or key in names
+        }
     made = _from(kind, config, whole)
     if left_out := _left_out(layer, made, config, whole):
         made = _with_left_out(layer, config, left_out, whole)
@@ -66,8 +78,8 @@ def _from(kind: Any, config: dict[str, Any], whole: bool) -> Any:
 def _left_out(layer: Any, made: Any, config: dict[str, Any], whole: bool) -> dict[str, Any]:
     """The arguments of a layer's constructor that its config does not tell, and that a copy was made without.
 
-    What the config tells is right: it may have changed since the layer was made. Keras records the arguments of a
-    constructor only where all of them are plain values; of others nothing is known.
+    What the config tells is right: it may have changed since the layer was made. Keras records the
+    arguments of a constructor only where all of them are plain values; of others nothing is known.
     """
     given = _recorded(layer)
     if given is None or as_written(layer):
@@ -85,7 +97,9 @@ def _left_out(layer: Any, made: Any, config: dict[str, Any], whole: bool) -> dic
     }
 
 
-def _with_left_out(layer: Any, config: dict[str, Any], left_out: dict[str, Any], whole: bool) -> Any:
+def _with_left_out(
+    layer: Any, config: dict[str, Any], left_out: dict[str, Any], whole: bool
+) -> Any:
     message = (
         "Every layer must be made again from its config: its get_config() must return each argument of its constructor "
         f"that is not the default. Received: {layer.name!r} of class {type(layer).__name__} without "
@@ -96,7 +110,9 @@ def _with_left_out(layer: Any, config: dict[str, Any], left_out: dict[str, Any],
     except Exception as error:  # a from_config of a user's own knows nothing of these
         raise ModelError(f"{message} ({type(error).__name__}: {error})") from error
     taken = _recorded(made)
-    if taken is not None and any(name not in taken or taken[name] != value for name, value in left_out.items()):
+    if taken is not None and any(
+        name not in taken or taken[name] != value for name, value in left_out.items()
+    ):
         raise ModelError(message)
     return made
 
@@ -107,7 +123,10 @@ def _recorded(layer: Any) -> dict[str, Any] | None:
 
 
 def _bound(kind: Any, config: dict[str, Any], whole: bool) -> dict[str, Any] | None:
-    """The arguments that a constructor takes from a config; None where a user's own from_config makes others of it."""
+    """The arguments that a constructor takes from a config.
+
+    None where a user's own from_config makes others of it.
+    """
     if whole and not is_of_keras(kind.from_config):
         return None
     signature = inspect.signature(kind.__init__)
@@ -124,22 +143,32 @@ def sequential_again(model: keras.Sequential, layers: list[Any]) -> keras.Sequen
     """Return a Sequential model of the class of another one, with other layers behind the same input.
 
     Raises:
-        ModelError: if the class does something in its own way, and its constructor takes other arguments than Keras'.
+        ModelError: if the class does something in its own way, and its constructor takes other
+            arguments than Keras'.
     """
     first = layers_held_by(model)[0]
-    inputs = [type(first).from_config(first.get_config())] if isinstance(first, keras.layers.InputLayer) else []
+    inputs = (
+        [type(first).from_config(first.get_config())]
+        if isinstance(first, keras.layers.InputLayer)
+        else []
+    )
     return _of_class(model, keras.Sequential, {"layers": [*inputs, *layers]})
 
 
 def functional_again(model: Any, made: Any) -> Any:
-    """Return a Functional model as one of the class of another one: Keras forgets it if its constructor is another.
+    """Return a Functional model as one of the class of another one.
+
+    Keras forgets it if its constructor is another.
 
     Raises:
-        ModelError: if the class does something in its own way, and its constructor takes other arguments than Keras'.
+        ModelError: if the class does something in its own way, and its constructor takes other
+            arguments than Keras'.
     """
     if type(made) is type(model):
         return made
-    return _of_class(model, Functional, {"inputs": inputs_struct(made), "outputs": outputs_struct(made)})
+    return _of_class(
+        model, Functional, {"inputs": inputs_struct(made), "outputs": outputs_struct(made)}
+    )
 
 
 def _of_class(model: Any, base: Any, arguments: dict[str, Any]) -> Any:
@@ -177,10 +206,14 @@ def check_same_methods(old: Any, new: Any) -> None:
     """Check that a copy of a layer does what the layer does, and its initializers, regularizers and constraints do.
 
     Raises:
-        ModelError: if one of them has methods that were set on it after it was made: the copy has those of its class.
+        ModelError: if one of them has methods that were set on it after it was made: the copy has
+            those of its class.
     """
     parts = {name: one for name, one in vars(old).items() if isinstance(one, _PARTS)}
-    for one, other in ((old, new), *((one, getattr(new, name, one)) for name, one in parts.items())):
+    for one, other in (
+        (old, new),
+        *((one, getattr(new, name, one)) for name, one in parts.items()),
+    ):
         # what the constructor sets, it set for the copy too
         if found := set_on_object(one) - set_on_object(other):
             what = "" if one is old else f" in {type(one).__name__}"
@@ -204,7 +237,10 @@ def _takes(kind: Any, wanted: set[str]) -> bool:
 
 
 def copy_assets(old: Any, new: Any) -> None:
-    """Give a copy what a layer keeps apart from weights and config: the vocabulary that a lookup has."""
+    """Give a copy what a layer keeps apart from weights and config.
+
+    The vocabulary that a lookup has.
+    """
     if isinstance(old, _LOOKUPS):
         vocabulary = old.get_vocabulary()
         weights = _idf_weights(old)

@@ -18,13 +18,21 @@ from .graph import MODELS, Call, Graph
 
 # layers that are nothing but an activation
 ACTIVATION_LAYERS = (
-    *(keras.layers.Activation, keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU, keras.layers.PReLU),
+    *(
+        keras.layers.Activation,
+        keras.layers.ReLU,
+        keras.layers.LeakyReLU,
+        keras.layers.ELU,
+        keras.layers.PReLU,
+    ),
     *(keras.layers.Softmax, TrainedActivation),
 )
 RECURRENT = "recurrent_activation"
-# the class, in lower case, of the operation that keras.activations.relu(x) leaves in a functional model
+# the class, in lower case, of the operation that keras.activations.relu(x) leaves in a functional
+# model
 _KINDS = {
-    name.replace("_", ""): name for name in ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softmax", *builtins())
+    name.replace("_", ""): name
+    for name in ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softmax", *builtins())
 }
 # hidden, these weigh other values: always, or if they are multiplied with some
 _WEIGHTS = {"softmax", "log_softmax", "sparsemax"}
@@ -36,12 +44,14 @@ class Slot:
     """A place of a model where an activation sits.
 
     Attributes:
-        name: of the layer, with the names that lead to it through nested models and wrappers: ``"encoder/conv1"``. The
-            gates of a recurrent layer are a slot of their own, ``"lstm.recurrent_activation"``.
+        name: of the layer, with the names that lead to it through nested models and wrappers:
+            ``"encoder/conv1"``. The gates of a recurrent layer are a slot of their own,
+            ``"lstm.recurrent_activation"``.
         layer: the class of the layer.
         current: the activation that is there now.
-        role: ``"hidden"``, which a search changes, or what it leaves alone unless asked for it by name: ``"output"``,
-            what the model returns; ``"gate"``, what weighs other values; ``"frozen"``, a layer that is not trained.
+        role: ``"hidden"``, which a search changes, or what it leaves alone unless asked for it by
+            name: ``"output"``, what the model returns; ``"gate"``, what weighs other values;
+            ``"frozen"``, a layer that is not trained.
         channels: the size of the last axis (or of the channel axis) of its output.
         shape: of its output.
     """
@@ -58,11 +68,20 @@ class SlotTable(tuple[Slot, ...]):
     """A tuple of slots that prints as a table."""
 
     def __str__(self) -> str:
-        shapes = ["(" + ", ".join("-" if size is None else str(size) for size in s.shape[1:]) + ")" for s in self]
+        shapes = [
+            "(" + ", ".join("-" if size is None else str(size) for size in s.shape[1:]) + ")"
+            for s in self
+        ]
         rows = [("slot", "layer", "activation", "role", "shape")]
-        rows += [(s.name, s.layer, s.current, s.role, shape) for s, shape in zip(self, shapes, strict=True)]
+        rows += [
+            (s.name, s.layer, s.current, s.role, shape)
+            for s, shape in zip(self, shapes, strict=True)
+        ]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+        lines = (
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
         return "\n".join(line.rstrip() for line in lines)
 
     @property
@@ -79,7 +98,8 @@ class Place:
         slot: what is printed.
         layer: the layer.
         argument: the argument of its constructor that is the activation.
-        source: the layer that makes what the activation is applied to, itself if it is more than an activation.
+        source: the layer that makes what the activation is applied to, itself if it is more than an
+            activation.
         axis: of the channels, where it is not the last.
     """
 
@@ -91,10 +111,12 @@ class Place:
 
 
 def slots(model: keras.Model) -> SlotTable:
-    """Return the slots of a Sequential or Functional model in the order of computation; ``print`` shows a table.
+    """Return the slots of a Sequential or Functional model in the order of computation.
 
-    A layer that is shared is one slot. Slots inside nested models, `TimeDistributed`, `Bidirectional` and other
-    wrappers are found, those inside subclassed layers and models are not.
+    ``print`` shows a table.
+
+    A layer that is shared is one slot. Slots inside nested models, `TimeDistributed`,
+    `Bidirectional` and other wrappers are found, those inside subclassed layers and models are not.
 
     Raises:
         ModelError: if the model is subclassed, or not built.
@@ -152,7 +174,9 @@ def _check(model: Any) -> None:
             f"Received: {type(model).__name__}"
         )
     if not model.built:
-        raise ModelError(f"The model must know its input shape: start it with keras.Input. Received: {model.name!r}")
+        raise ModelError(
+            f"The model must know its input shape: start it with keras.Input. Received: {model.name!r}"
+        )
 
 
 def _current(layer: Any, argument: str) -> str | None:
@@ -189,11 +213,18 @@ def _printed(activation: Any) -> str:
 
 
 def _printed_layer(layer: Any) -> str:
-    """A Keras layer or operation that is an activation, by its class: ReLU and Relu, LeakyReLU and LeakyRelu …."""
+    """A Keras layer or operation that is an activation, by its class.
+
+    ReLU and Relu, LeakyReLU and LeakyRelu ….
+    """
     kind = type(layer).__name__.lower()
     if kind == "relu" and hasattr(layer, "max_value"):
         if layer.max_value is None:
-            return str(Candidate.of("trelu", alpha=layer.negative_slope, theta=layer.threshold, mode="keras"))
+            return str(
+                Candidate.of(
+                    "trelu", alpha=layer.negative_slope, theta=layer.threshold, mode="keras"
+                )
+            )
         if (layer.max_value, layer.negative_slope, layer.threshold) == (6, 0, 0):
             return "relu6"
         return f"relu(max_value={layer.max_value}, negative_slope={layer.negative_slope}, threshold={layer.threshold})"
@@ -210,7 +241,10 @@ def _printed_operation(operation: Any) -> str | None:
     """An operation of a functional model; None if it is no activation."""
     if isinstance(operation, Apply):
         return str(Candidate.of(operation.function, **operation.parameters))
-    known = type(operation).__module__.startswith("keras.src.") and type(operation).__name__.lower() in _KINDS
+    known = (
+        type(operation).__module__.startswith("keras.src.")
+        and type(operation).__name__.lower() in _KINDS
+    )
     return _printed_layer(operation) if known else None
 
 

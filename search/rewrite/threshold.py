@@ -25,11 +25,13 @@ _WEIGHING = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
 def threshold_of(model: keras.Model) -> float | None:
-    """Return the output of a model's one unit above which it is the second class; None if nothing says it.
+    """Return the output of a model's one unit above which it is the second class.
 
-    What the model learned by says it: a crossentropy of probabilities 0.5, one of logits 0, a hinge loss 0. Another
-    loss may take labels 0 and 1, or -1 and 1; then only a sigmoid at the end says it, 0.5. Without a loss also tanh
-    does, 0, and a layer without an activation, 0.
+    None if nothing says it.
+
+    What the model learned by says it: a crossentropy of probabilities 0.5, one of logits 0, a hinge
+    loss 0. Another loss may take labels 0 and 1, or -1 and 1; then only a sigmoid at the end says
+    it, 0.5. Without a loss also tanh does, 0, and a layer without an activation, 0.
 
     Args:
         model: a Sequential or Functional model with one output.
@@ -39,12 +41,20 @@ def threshold_of(model: keras.Model) -> float | None:
     if "call" in own_methods(model):  # its graph does not tell what it returns
         return found
     last = Graph(model).last()
-    ends = [p.slot.current for p in places(model) if last and p.layer is last.layer and p.argument == "activation"]
+    ends = [
+        p.slot.current
+        for p in places(model)
+        if last and p.layer is last.layer and p.argument == "activation"
+    ]
     if ends and ends[0] in _PROBABILITIES:
         return 0.5  # also where Keras was asked to take its logits
     if losses:
         return found
-    bare = last is not None and type(last.layer) in _WEIGHING and last.layer.activation is keras.activations.linear
+    bare = (
+        last is not None
+        and type(last.layer) in _WEIGHING
+        and last.layer.activation is keras.activations.linear
+    )
     return 0.0 if bare or (ends and ends[0] in _AROUND_ZERO) else None
 
 

@@ -1,4 +1,6 @@
-"""The process around us: seeds, devices, memory, TensorFlow's tracing and optimizing, folders that are ours.
+"""The process around us.
+
+Seeds, devices, memory, TensorFlow's tracing and optimizing, folders that are ours.
 
 Nothing here knows of models or candidates; every other room may import it. Open `seeding.py` first.
 """

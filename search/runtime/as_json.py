@@ -1,4 +1,7 @@
-"""Numbers as JSON has them: it knows neither NaN nor infinity, and what Python writes for them others cannot read."""
+"""Numbers as JSON has them.
+
+It knows neither NaN nor infinity, and what Python writes for them others cannot read.
+"""
 
 from __future__ import annotations
 

@@ -35,7 +35,9 @@ def gpus() -> list[str]:
     import tensorflow as tf
 
     found = tf.config.get_visible_devices("GPU")
-    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
+    return [
+        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found
+    ]
 
 
 def describe() -> str:
@@ -49,6 +51,9 @@ def describe() -> str:
 
 def lacks_onednn() -> bool:
     """Whether TensorFlow could train with oneDNN on this CPU, and does not."""
-    if keras.backend.backend() != "tensorflow" or platform.machine().lower() not in ("x86_64", "amd64"):
+    if keras.backend.backend() != "tensorflow" or platform.machine().lower() not in (
+        "x86_64",
+        "amd64",
+    ):
         return False
     return not onednn_is_on()

@@ -12,10 +12,15 @@ from keras_acts.compat import gpu_memory_limit
 
 from .device import gpus
 
-# of a container: the limit, what is used, and the statistics with the name of that part of the page cache that goes
-# when memory is wanted
+# of a container: the limit, what is used, and the statistics with the name of that part of the page
+# cache that goes when memory is wanted
 _CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory.current",
+        "/sys/fs/cgroup/memory.stat",
+        "inactive_file",
+    ),
     (
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         "/sys/fs/cgroup/memory/memory.usage_in_bytes",
@@ -26,7 +31,10 @@ _CGROUPS = (
 
 
 def free_memory() -> int:
-    """Return the free bytes where populations train: of the first GPU, else of the RAM, within the cgroup's limit."""
+    """Return the free bytes where populations train.
+
+    Of the first GPU, else of the RAM, within the cgroup's limit.
+    """
     if gpus():
         return _free_on_gpu()
     free = int(psutil.virtual_memory().available)
@@ -36,7 +44,8 @@ def free_memory() -> int:
             taken = int(Path(used).read_text())
         except (OSError, ValueError):  # there is no such file, or it says "max"
             continue
-        # the working set: files that were read count as used, and are dropped as soon as memory is wanted
+        # the working set: files that were read count as used, and are dropped as soon as memory is
+        # wanted
         free = min(free, allowed - max(0, taken - _statistic(statistics, cached)))
     return max(free, 0)
 
@@ -56,7 +65,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     name = type(error).__name__
     return name == "ResourceExhaustedError" or (
-        name in ("XlaRuntimeError", "JaxRuntimeError", "InternalError") and "RESOURCE_EXHAUSTED" in str(error)
+        name in ("XlaRuntimeError", "JaxRuntimeError", "InternalError")
+        and "RESOURCE_EXHAUSTED" in str(error)
     )
 
 

@@ -14,7 +14,8 @@ from keras_acts.errors import ExportError, SearchError
 MARKER = "keras_acts_files.json"
 _SHOWN = 5  # names of strangers in a message
 
-# what a search keeps: KerasTuner's files, and our settings and journals (see `race/per_group.py` for the names)
+# what a search keeps: KerasTuner's files, and our settings and journals (see `race/per_group.py`
+# for the names)
 _KEPT = re.compile(
     r"(oracle|tuner\d+|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
     r"|trial_[^/]+/((trial|build_config)\.json|checkpoint\.weights\.h5)"
@@ -28,7 +29,9 @@ def mark(folder: Path) -> None:
     """Write down, in the folder itself, what is in it."""
     what = "The files of an export of keras_acts. Another in its place replaces these; with others here it is refused."
     text = {"what": what, "files": sorted(_names(folder) | {MARKER})}
-    (folder / MARKER).write_text(json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / MARKER).write_text(
+        json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def is_marked(folder: Path) -> bool:
@@ -47,7 +50,9 @@ def check_replaceable(folder: Path, given: Any) -> None:
         ExportError: naming what is not an export's.
     """
     if folder.is_symlink() or not folder.is_dir() or not (folder / "saved_model.pb").is_file():
-        raise ExportError(f"The export must not replace anything but a SavedModel. Received: path={str(given)!r}")
+        raise ExportError(
+            f"The export must not replace anything but a SavedModel. Received: path={str(given)!r}"
+        )
     ours = _marked(folder)
     if ours is None:
         raise ExportError(
@@ -87,13 +92,20 @@ def check_project_name(name: Any, *, nested: bool = False) -> None:
     plain = isinstance(name, str) and "\0" not in name
     # not Path(name).name: that of ".." is ".."
     parts = PurePath(name).parts if plain else ()
-    leads_inside = bool(parts) and ".." not in parts and not PurePath(name).is_absolute() and not PurePath(name).drive
+    leads_inside = (
+        bool(parts)
+        and ".." not in parts
+        and not PurePath(name).is_absolute()
+        and not PurePath(name).drive
+    )
     if not leads_inside or (not nested and parts != (name,)):
         raise SearchError(f"project_name must be a plain name. Received: project_name={name!r}")
 
 
 def clear_project(project: Path) -> None:
-    """Delete a search's files, so that it can begin again; nothing is deleted if anything else lies among them.
+    """Delete a search's files, so that it can begin again.
+
+    Nothing is deleted if anything else lies among them.
 
     Raises:
         SearchError: naming what is not a search's.
@@ -122,7 +134,9 @@ def _is_a_searchs(project: Path, name: str) -> bool:
 
 def _delete(folder: Path, names: Iterable[str]) -> None:
     # the longest first: what is in a folder before the folder
-    for path in sorted((folder / name for name in names), key=lambda path: len(path.parts), reverse=True):
+    for path in sorted(
+        (folder / name for name in names), key=lambda path: len(path.parts), reverse=True
+    ):
         if path.is_dir() and not path.is_symlink():
             with contextlib.suppress(OSError):  # something new is in it
                 path.rmdir()

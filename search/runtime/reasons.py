@@ -13,7 +13,10 @@ def first_line(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of what an error says, without what Keras adds; its class if it says nothing."""
+    """Return the first line of what an error says, without what Keras adds.
+
+    Its class if it says nothing.
+    """
     return _first_said(error) or type(error).__name__
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from keras_acts.compat import get_global, set_global, tensorflow_random_state
 
-# Keras and TensorFlow have no public way to read their random state; these are the names under which Keras keeps it
+# Keras and TensorFlow have no public way to read their random state; these are the names under
+# which Keras keeps it
 _GENERATOR = "global_seed_generator"
 _KERAS_STATE = ("global_random_seed", _GENERATOR)
 
@@ -45,10 +46,12 @@ class Stream(IntEnum):
 
 
 def derive(seed: int, stream: Stream, *path: int) -> int:
-    """Return a seed for one purpose; different streams and paths are independent of each other (NumPy's SeedSequence).
+    """Return a seed for one purpose.
 
-    The path is a spawn key, whose length counts too. As part of the entropy it would not: ``(7, 8)`` and ``(7, 8, 0)``
-    are one sequence to NumPy, which fills up with zeros.
+    Different streams and paths are independent of each other (NumPy's SeedSequence).
+
+    The path is a spawn key, whose length counts too. As part of the entropy it would not: ``(7,
+    8)`` and ``(7, 8, 0)`` are one sequence to NumPy, which fills up with zeros.
     """
     return int(sequence(seed, stream, *path).generate_state(1)[0] % (2**31 - 1))
 

@@ -26,7 +26,10 @@ def expected_traces() -> Iterator[None]:
 
 
 def outside_of_traces() -> AbstractContextManager[None]:
-    """Compute inside the scope at once, though a function is being traced: no trace can make or clone a model."""
+    """Compute inside the scope at once, though a function is being traced.
+
+    No trace can make or clone a model.
+    """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 

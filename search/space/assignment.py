@@ -38,7 +38,9 @@ class Assignment(Mapping[str, Candidate]):
 
     def with_choice(self, group: Group, candidate: Candidate) -> Assignment:
         """Return the assignment with another candidate for one group."""
-        return Assignment(tuple((own, candidate if own == group else old) for own, old in self.groups))
+        return Assignment(
+            tuple((own, candidate if own == group else old) for own, old in self.groups)
+        )
 
     def __getitem__(self, slot: str) -> Candidate:
         return {name: candidate for group, candidate in self.groups for name in group.slots}[slot]
@@ -62,7 +64,9 @@ class Assignment(Mapping[str, Candidate]):
         common, count = Counter(candidate for _, candidate in self.groups).most_common(1)[0]
         if count == 1 or 2 * count < len(self.groups):
             return ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups)
-        others = " and ".join(f"{group.name}: {candidate}" for group, candidate in self.groups if candidate != common)
+        others = " and ".join(
+            f"{group.name}: {candidate}" for group, candidate in self.groups if candidate != common
+        )
         return f"{common} but {others}" if others else str(common)
 
 

@@ -45,11 +45,12 @@ class Candidate:
     def of(cls, identifier: Any, **parameters: Any) -> Candidate:
         """Return the candidate for a name, an activation object or a registered function.
 
-        A parameter is a number, ``"trained"`` or ``"trained(0.1)"``, trained from its default or from 0.1:
-        ``"trelu(alpha=trained, theta=0.5)"``.
+        A parameter is a number, ``"trained"`` or ``"trained(0.1)"``, trained from its default or
+        from 0.1: ``"trelu(alpha=trained, theta=0.5)"``.
 
         Raises:
-            ActivationError: if there is no such activation, a parameter is invalid, or Keras could not load it again.
+            ActivationError: if there is no such activation, a parameter is invalid, or Keras could
+                not load it again.
         """
         if isinstance(identifier, Candidate):
             return identifier
@@ -74,7 +75,9 @@ class Candidate:
     @property
     def trained(self) -> bool:
         """Whether the model trains a parameter of it, so that each slot needs a layer of its own."""
-        return any(isinstance(value, Trained) for _, value in self.parameters) or self._always_trained
+        return (
+            any(isinstance(value, Trained) for _, value in self.parameters) or self._always_trained
+        )
 
     @property
     def elementwise(self) -> bool:
@@ -89,11 +92,16 @@ class Candidate:
     def _always_trained(self) -> bool:
         return self._ours and not keras_acts.spec(self.name).value
 
-    def activation(self, channels: int | None = None, axis: int | None = None) -> Callable[..., Any]:
-        """Return the activation for ``activation=``: a value, a Keras function, or a new layer with trained parameters.
+    def activation(
+        self, channels: int | None = None, axis: int | None = None
+    ) -> Callable[..., Any]:
+        """Return the activation for ``activation=``.
+
+        A value, a Keras function, or a new layer with trained parameters.
 
         Args:
-            channels: how many channels the slot has: a trained parameter then has one value for each, else one in all.
+            channels: how many channels the slot has: a trained parameter then has one value for
+                each, else one in all.
             axis: of the channels, where it is not the last.
         """
         registered = _registered(self.name)
@@ -127,7 +135,11 @@ def checked(name: str, values: dict[str, Any]) -> dict[str, Any]:
             trained[key] = value.start
         elif match:
             default = spec.defaults.get(key)
-            trained[key] = default if match[1] is None else lookup.parse(f"start(value={match[1]})")[1]["value"]
+            trained[key] = (
+                default
+                if match[1] is None
+                else lookup.parse(f"start(value={match[1]})")[1]["value"]
+            )
     numbers = spec.check({**values, **trained})
     trainable = [p.name for p in spec.trained] if spec.value else []
     for key in trained:
@@ -160,21 +172,28 @@ def _canonical(name: str, parameters: dict[str, Any]) -> tuple[str, tuple[tuple[
     spec = keras_acts.spec(name)
     # a parameter that no search touches is said only where it is not the default
     return name, tuple(
-        (p.name, parameters[p.name]) for p in spec.parameters if p.search or parameters[p.name] != p.default
+        (p.name, parameters[p.name])
+        for p in spec.parameters
+        if p.search or parameters[p.name] != p.default
     )
 
 
 def _registered(name: str) -> Any:
     """The user's own function called ``"package.function"``, or None."""
-    return keras.saving.get_registered_object(">".join(name.rsplit(".", 1))) if "." in name else None
+    return (
+        keras.saving.get_registered_object(">".join(name.rsplit(".", 1))) if "." in name else None
+    )
 
 
 def _registered_name(activation: Any) -> str:
     """The name under which Keras finds a user's own function again."""
     activation = keras_acts.get(activation)
     if isinstance(activation, keras.layers.Layer):
-        raise ActivationError(f"A layer with weights cannot be shared by candidates: name it. Received: {activation!r}")
-    # with a dot for Keras' ">", because KerasTuner would read a registered name as the object itself
+        raise ActivationError(
+            f"A layer with weights cannot be shared by candidates: name it. Received: {activation!r}"
+        )
+    # with a dot for Keras' ">", because KerasTuner would read a registered name as the object
+    # itself
     name = ".".join(keras.saving.get_registered_name(activation).rsplit(">", 1))
     if activation in (_registered(name), getattr(keras.activations, name, None)):
         return name

@@ -1,4 +1,7 @@
-"""The shape of an activation: its values on a fixed grid, so that two ways of writing a function are one point."""
+"""The shape of an activation.
+
+Its values on a fixed grid, so that two ways of writing a function are one point.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ _TRAINED = 0.5
 
 
 def shape(candidate: Candidate) -> np.ndarray:
-    """Return the values on the grid, weighted by how often inputs are near; then whether the activation is trained.
+    """Return the values on the grid, weighted by how often inputs are near.
+
+    Then whether the activation is trained.
 
     Distances between such vectors are root mean squares of the difference of the functions.
     """

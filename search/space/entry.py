@@ -18,7 +18,10 @@ from .ranges import override, start_of
 
 @dataclass(frozen=True)
 class Entry:
-    """One activation of a space: its fixed parameters, and the ranges of the searched ones, each with a start."""
+    """One activation of a space.
+
+    Its fixed parameters, and the ranges of the searched ones, each with a start.
+    """
 
     name: str
     fixed: tuple[tuple[str, Any], ...] = ()
@@ -33,18 +36,25 @@ class Entry:
         """The candidate whose searched parameters have these values."""
         if self.name not in keras_acts.names():
             return Candidate(self.name)
-        return Candidate.of(self.name, **dict(self.fixed), **dict(zip(dict(self.ranges), values, strict=True)))
+        return Candidate.of(
+            self.name, **dict(self.fixed), **dict(zip(dict(self.ranges), values, strict=True))
+        )
 
     def values(self, candidate: Candidate) -> list[float] | None:
         """The values of the searched parameters that make `candidate`; None if none do."""
         given = dict(candidate.parameters)
         values = [given.get(name, math.nan) for name, _ in self.ranges]
-        inside = all(r.low <= value <= r.high for value, (_, r) in zip(values, self.ranges, strict=True))
+        inside = all(
+            r.low <= value <= r.high for value, (_, r) in zip(values, self.ranges, strict=True)
+        )
         return values if inside and self.candidate(values) == candidate else None
 
 
 def same_choice(first: Entry, second: Entry) -> bool:
-    """Whether two entries are the same choice: of one label, or the same function with nothing to search."""
+    """Whether two entries are the same choice.
+
+    Of one label, or the same function with nothing to search.
+    """
     if first.ranges or second.ranges:
         return first.label == second.label
     return first.candidate(()) == second.candidate(())
@@ -72,7 +82,9 @@ def make_entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) ->
             ranges.append((parameter.name, start_of(parameter, searched)))
         elif searched is not None:
             fixed |= {parameter.name: checked(name, {parameter.name: searched})[parameter.name]}
-    order = [parameter.name for parameter in keras_acts.spec(name).parameters if parameter.name in fixed]
+    order = [
+        parameter.name for parameter in keras_acts.spec(name).parameters if parameter.name in fixed
+    ]
     return Entry(name, tuple((key, fixed[key]) for key in order), tuple(ranges))
 
 

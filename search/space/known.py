@@ -1,4 +1,7 @@
-"""What a shortcut may take for what its class says: only what Keras or this package wrote, and nobody has changed."""
+"""What a shortcut may take for what its class says.
+
+Only what Keras or this package wrote, and nobody has changed.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,13 @@ def is_of_keras_or_ours(thing: Any) -> bool:
 def as_written(thing: Any) -> bool:
     """Return whether all that a loss, metric, initializer or activation does is said by a class of Keras' or ours.
 
-    A subclass of a user's may override any method, and so may an object: what it computes is known only by calling it.
+    A subclass of a user's may override any method, and so may an object: what it computes is known
+    only by calling it.
     """
     if not is_of_keras_or_ours(thing):
         return False
-    if isinstance(thing, keras.Operation):  # Keras itself wraps methods of each layer; copies check the others
+    if isinstance(
+        thing, keras.Operation
+    ):  # Keras itself wraps methods of each layer; copies check the others
         return True
     return not any(callable(getattr(type(thing), name, None)) for name in vars(thing))

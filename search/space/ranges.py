@@ -1,4 +1,7 @@
-"""The range of one searched parameter: how it is written, and the way between its values and fractions of it."""
+"""The range of one searched parameter.
+
+How it is written, and the way between its values and fractions of it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ _SCALES = ("log", "linear")
 
 
 def override(key: str, parameter: Parameter, given: Any) -> SearchRange | Any:
-    """Return what a user wrote instead of a parameter's range: another range, or the value that fixes it.
+    """Return what a user wrote instead of a parameter's range.
+
+    Another range, or the value that fixes it.
 
     Raises:
         SearchError: if it is a range that contradicts itself.
@@ -35,7 +40,10 @@ def override(key: str, parameter: Parameter, given: Any) -> SearchRange | Any:
 
 
 def start_of(parameter: Parameter, searched: SearchRange) -> SearchRange:
-    """Return the range with the value that a search tries first: its own, or the parameter's default, moved inside."""
+    """Return the range with the value that a search tries first.
+
+    Its own, or the parameter's default, moved inside.
+    """
     start = parameter.default if searched.start is None else searched.start
     return replace(searched, start=float(min(max(start, searched.low), searched.high)))
 
@@ -58,7 +66,10 @@ def fraction_of(searched: SearchRange, value: float) -> float:
 
 
 def grid(searched: SearchRange, points: int) -> list[float]:
-    """Return evenly spaced values with both ends, without repeats; the start alone if one is asked for."""
+    """Return evenly spaced values with both ends, without repeats.
+
+    The start alone if one is asked for.
+    """
     if points == 1 and searched.start is not None:
         return [searched.start]
     return list(dict.fromkeys(value_at(searched, index / (points - 1)) for index in range(points)))

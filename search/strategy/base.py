@@ -17,12 +17,17 @@ class TrialResult:
     """One trial of a search.
 
     Attributes:
-        rank: 1 for the best, the same for equal scores; None if it diverged or failed. In a race who went further ranks
-            before who left; in a search group by group what was chosen last ranks first.
-        candidate: the activation with its parameters; a mapping from slots to such, where groups differ.
-        score: the objective at the best epoch, the mean over executions; None if it diverged or failed.
-        status: ``"completed"``, ``"diverged"`` or ``"failed"``; ``"stopped"`` if it left a race before its end.
-        seconds: of wall time that the trial took; None if an earlier process trained it, which only a race tells later.
+        rank: 1 for the best, the same for equal scores; None if it diverged or failed. In a race
+            who went further ranks before who left; in a search group by group what was chosen last
+            ranks first.
+        candidate: the activation with its parameters; a mapping from slots to such, where groups
+            differ.
+        score: the objective at the best epoch, the mean over executions; None if it diverged or
+            failed.
+        status: ``"completed"``, ``"diverged"`` or ``"failed"``; ``"stopped"`` if it left a race
+            before its end.
+        seconds: of wall time that the trial took; None if an earlier process trained it, which only
+            a race tells later.
         hyperparameters: all of them, the user's own too.
         message: why it failed.
         epochs: how far it trained, in a race.
@@ -40,7 +45,8 @@ class TrialResult:
     seeds: int | None = None
 
 
-# what trains a population as it trains a single model; the others steer or watch one training, and these are many
+# what trains a population as it trains a single model; the others steer or watch one training, and
+# these are many
 KEPT = keras.callbacks.LearningRateScheduler
 
 

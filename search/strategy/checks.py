@@ -37,11 +37,15 @@ def check_strategy(strategy: str, max_epochs: int | None, max_seconds: float | N
         SearchError: naming what is wrong.
     """
     if strategy not in STRATEGIES:
-        raise SearchError(f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={strategy!r}")
+        raise SearchError(
+            f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={strategy!r}"
+        )
     if max_epochs is not None:
         check_budget(max_epochs=max_epochs)
     if max_seconds is not None and (isinstance(max_seconds, bool) or not max_seconds > 0):
-        raise SearchError(f"max_seconds must be a number > 0. Received: max_seconds={max_seconds!r}")
+        raise SearchError(
+            f"max_seconds must be a number > 0. Received: max_seconds={max_seconds!r}"
+        )
 
 
 def check_verdict(seeds: int) -> None:
@@ -84,7 +88,9 @@ def check_from_the_start(fit: Mapping[str, Any]) -> None:
         )
 
 
-def validation_options(x: Any, y: Any, validation_data: Any, validation_split: float) -> dict[str, Any]:
+def validation_options(
+    x: Any, y: Any, validation_data: Any, validation_split: float
+) -> dict[str, Any]:
     """Return the argument of `fit` that says what validates.
 
     Raises:
@@ -94,16 +100,21 @@ def validation_options(x: Any, y: Any, validation_data: Any, validation_split: f
         return {"validation_data": validation_data}
     arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(x))
     if not arrays:
-        raise SearchError(f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}")
+        raise SearchError(
+            f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}"
+        )
     if not 0 < validation_split < 1:
-        raise SearchError(f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}")
+        raise SearchError(
+            f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}"
+        )
     return {"validation_split": validation_split}
 
 
 def check_targets(model: keras.Model, x: Any, y: Any, validation_data: Any = None) -> None:
     """Check that a model that is trained on arrays has targets, if its loss wants some.
 
-    A model that trains in its own way, one by one, may want none: an autoencoder whose `train_step` compares with `x`.
+    A model that trains in its own way, one by one, may want none: an autoencoder whose `train_step`
+    compares with `x`.
 
     Args:
         model: compiled.
@@ -114,7 +125,11 @@ def check_targets(model: keras.Model, x: Any, y: Any, validation_data: Any = Non
     Raises:
         DataError: if it has none.
     """
-    if y is not None or model.loss is None or not all(hasattr(part, "shape") for part in keras.tree.flatten(x)):
+    if (
+        y is not None
+        or model.loss is None
+        or not all(hasattr(part, "shape") for part in keras.tree.flatten(x))
+    ):
         return
     own = set(own_methods(model))
     if not own & _OWN_TRAINING:
@@ -124,7 +139,11 @@ def check_targets(model: keras.Model, x: Any, y: Any, validation_data: Any = Non
         )
     pair = validation_data if isinstance(validation_data, tuple | list) else (validation_data,)
     untargeted = validation_data is None or hasattr(pair[0], "shape")
-    if untargeted and keras.utils.unpack_x_y_sample_weight(tuple(pair))[1] is None and not own & _OWN_TESTING:
+    if (
+        untargeted
+        and keras.utils.unpack_x_y_sample_weight(tuple(pair))[1] is None
+        and not own & _OWN_TESTING
+    ):
         raise DataError(
             "validation_data must be (x, y) where the model trains without targets, and tests as Keras does: with its "
             f"loss. A test_step of its own may do without. Received: y=None, loss={model.loss!r}, and of the model's "
@@ -168,17 +187,26 @@ def check_data(model: Any, x: Any, y: Any = None, *, masks: bool = False) -> Non
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
         return
     if x.ndim == 0 or 0 in x.shape:
-        raise DataError(f"The data must have at least one sample and feature. Received: x.shape={tuple(x.shape)}")
+        raise DataError(
+            f"The data must have at least one sample and feature. Received: x.shape={tuple(x.shape)}"
+        )
     _check_finite("inputs", x)
     if hasattr(y, "dtype"):
         if len(y) != len(x):
-            raise DataError(f"Inputs and labels must be as many. Received: {len(x)} inputs and {len(y)} labels")
+            raise DataError(
+                f"Inputs and labels must be as many. Received: {len(x)} inputs and {len(y)} labels"
+            )
         if not masks:
             _check_finite("labels", y)
     if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
         return
-    wanted, given = _without_ones(tuple(model.inputs[0].shape[1:])), _without_ones(tuple(x.shape[1:]))
-    if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True)):
+    wanted, given = (
+        _without_ones(tuple(model.inputs[0].shape[1:])),
+        _without_ones(tuple(x.shape[1:])),
+    )
+    if len(wanted) != len(given) or any(
+        w not in (None, g) for w, g in zip(wanted, given, strict=True)
+    ):
         expected = tuple(model.inputs[0].shape[1:])
         raise DataError(
             f"The inputs must fit the model. Expected: samples of shape {expected}. Received: {tuple(x.shape[1:])}"
@@ -190,7 +218,9 @@ def check_data(model: Any, x: Any, y: Any = None, *, masks: bool = False) -> Non
 def may_mask(model: Any) -> bool:
     """Whether a model's loss is one that Keras does not know, which may leave targets out that are NaN."""
     losses = keras.tree.flatten(getattr(model, "loss", None))
-    kinds = [loss if hasattr(loss, "__name__") else type(loss) for loss in losses if loss is not None]
+    kinds = [
+        loss if hasattr(loss, "__name__") else type(loss) for loss in losses if loss is not None
+    ]
     return any(kind is not str and not is_of_keras(kind) for kind in kinds)
 
 
@@ -221,13 +251,17 @@ def _check_labels(model: keras.Model, y: np.ndarray, masks: bool) -> None:
             )
     elif loss in ("categorical_crossentropy", "binary_crossentropy", "mean_squared_error", "mse"):
         wanted, given = _without_ones(tuple(model.outputs[0].shape[1:])), _without_ones(y.shape[1:])
-        if len(wanted) != len(given) or any(w not in (None, g) for w, g in zip(wanted, given, strict=True)):
+        if len(wanted) != len(given) or any(
+            w not in (None, g) for w, g in zip(wanted, given, strict=True)
+        ):
             raise DataError(
                 f"The labels must fit the model's output of shape {tuple(model.outputs[0].shape[1:])}. "
                 f"Received: labels of shape {y.shape[1:]}"
             )
         if loss == "binary_crossentropy" and (y.min() < 0 or y.max() > 1):
-            raise DataError(f"Binary labels must lie in [0, 1]. Received: labels from {y.min()!s} to {y.max()!s}")
+            raise DataError(
+                f"Binary labels must lie in [0, 1]. Received: labels from {y.min()!s} to {y.max()!s}"
+            )
 
 
 def _without_ones(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
@@ -243,4 +277,6 @@ def check_population(population: Any) -> None:
     """
     whole = isinstance(population, int) and not isinstance(population, bool) and population >= 1
     if population != "auto" and not whole:
-        raise SearchError(f"population must be 'auto' or an integer >= 1. Received: population={population!r}")
+        raise SearchError(
+            f"population must be 'auto' or an integer >= 1. Received: population={population!r}"
+        )

@@ -10,7 +10,9 @@ Scores = TypeVar("Scores")  # a number, or an array of them
 
 
 def more_is_better(scores: Scores, direction: str) -> Scores:
-    """Return scores of which more is better: as they are, or their negatives. Done twice, it changes nothing.
+    """Return scores of which more is better: as they are, or their negatives.
+
+    Done twice, it changes nothing.
 
     Args:
         scores: a number or an array.

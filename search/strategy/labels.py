@@ -17,13 +17,21 @@ def count_labels(targets: np.ndarray, output: Sequence[int | None]) -> int:
         3
     """
     units = output[-1] if output else None
-    if targets.ndim == len(output) and targets.ndim > 1 and targets.shape[-1] == units and are_shares(targets):
+    if (
+        targets.ndim == len(output)
+        and targets.ndim > 1
+        and targets.shape[-1] == units
+        and are_shares(targets)
+    ):
         return targets.size // targets.shape[-1]
     return targets.size
 
 
 def are_shares(targets: np.ndarray) -> bool:
-    """Whether the last axis holds the shares of classes, such as 0, 1, 0: none is negative, and their sum is 1."""
+    """Whether the last axis holds the shares of classes, such as 0, 1, 0.
+
+    None is negative, and their sum is 1.
+    """
     if targets.dtype.kind not in "fiub" or not targets.size or targets.shape[-1] < 2:
         return False
     return bool(targets.min() >= 0) and bool(np.allclose(targets.sum(axis=-1), 1, atol=1e-3))

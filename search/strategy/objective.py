@@ -25,22 +25,60 @@ from ..rewrite.compiling import auto_name
 from ..rewrite.own_training import own_methods
 from ..rewrite.walk import graph_of, is_graph
 
-# Keras' metrics say it themselves, in a private attribute; but not the four that count, nor the functions below
+# Keras' metrics say it themselves, in a private attribute; but not the four that count, nor the
+# functions below
 _MORE = (
-    *("Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy", "TopKCategoricalAccuracy"),
-    *("SparseTopKCategoricalAccuracy", "TruePositives", "TrueNegatives", "Precision", "Recall", "PrecisionAtRecall"),
-    *("RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity", "AUC", "FBetaScore", "F1Score"),
+    *(
+        "Accuracy",
+        "BinaryAccuracy",
+        "CategoricalAccuracy",
+        "SparseCategoricalAccuracy",
+        "TopKCategoricalAccuracy",
+    ),
+    *(
+        "SparseTopKCategoricalAccuracy",
+        "TruePositives",
+        "TrueNegatives",
+        "Precision",
+        "Recall",
+        "PrecisionAtRecall",
+    ),
+    *(
+        "RecallAtPrecision",
+        "SensitivityAtSpecificity",
+        "SpecificityAtSensitivity",
+        "AUC",
+        "FBetaScore",
+        "F1Score",
+    ),
     *("IoU", "BinaryIoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU", "R2Score", "CosineSimilarity"),
     *("PearsonCorrelation", "ConcordanceCorrelation"),
 )
 _LESS = (
-    *("FalsePositives", "FalseNegatives", "BinaryCrossentropy", "CategoricalCrossentropy", "KLDivergence", "Poisson"),
+    *(
+        "FalsePositives",
+        "FalseNegatives",
+        "BinaryCrossentropy",
+        "CategoricalCrossentropy",
+        "KLDivergence",
+        "Poisson",
+    ),
     *("SparseCategoricalCrossentropy", "Hinge", "SquaredHinge", "CategoricalHinge", "LogCoshError"),
-    *("MeanSquaredError", "RootMeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError"),
+    *(
+        "MeanSquaredError",
+        "RootMeanSquaredError",
+        "MeanAbsoluteError",
+        "MeanAbsolutePercentageError",
+    ),
     "MeanSquaredLogarithmicError",
 )
 _FUNCTIONS_OF_MORE = (
-    *("binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "top_k_categorical_accuracy"),
+    *(
+        "binary_accuracy",
+        "categorical_accuracy",
+        "sparse_categorical_accuracy",
+        "top_k_categorical_accuracy",
+    ),
     *("sparse_top_k_categorical_accuracy", "pearson_correlation", "concordance_correlation"),
 )
 _MAIN_ACCURACIES = ("BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy")
@@ -49,8 +87,9 @@ _MAIN_ACCURACIES = ("BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalA
 def direction_of(metric: Any) -> str | None:
     """Return ``"max"`` if more of a Keras metric is better, ``"min"`` if less is, None if nothing says so.
 
-    A metric's own class says it, as it does to Keras' `EarlyStopping`; a class of the user's says what the one says
-    that it is derived from. Of a function wrapped as a metric it is known if it is Keras', or a loss.
+    A metric's own class says it, as it does to Keras' `EarlyStopping`; a class of the user's says
+    what the one says that it is derived from. Of a function wrapped as a metric it is known if it
+    is Keras', or a loss.
     """
     declared = {"up": "max", "down": "min"}.get(direction_attribute(metric) or "")
     if declared is not None:
@@ -79,10 +118,12 @@ def _classes(names: Iterable[str]) -> tuple[type, ...]:
 
 
 def metrics_of(model: Any, graph: Any = None) -> dict[str, Any]:
-    """Return the metrics that a compiled model logs, by the names that it logs them under: ``"output_auc"``.
+    """Return the metrics that a compiled model logs, by the names that it logs them under.
 
-    Of a model whose outputs nobody knows before it is called they are known if it has one output. Neither the model nor
-    its metrics are touched.
+    ``"output_auc"``.
+
+    Of a model whose outputs nobody knows before it is called they are known if it has one output.
+    Neither the model nor its metrics are touched.
 
     Args:
         model: compiled.
@@ -96,15 +137,20 @@ def _compiled_metrics(model: Any, graph: Any = None) -> dict[str, Any]:
     given = compiled_with(model)
     # Keras 3.12 writes into the containers that it is given
     metrics, weighted = (
-        keras.tree.map_structure(lambda part: part, given.get(name)) for name in ("metrics", "weighted_metrics")
+        keras.tree.map_structure(lambda part: part, given.get(name))
+        for name in ("metrics", "weighted_metrics")
     )
     if not metrics and not weighted:
         return {}
     graph = graph or _graph(model)
     outputs: Any = keras.KerasTensor((None, 2))
     if graph is not None:
-        outputs = keras.tree.map_structure(lambda y: keras.KerasTensor(y.shape, y.dtype), outputs_struct(graph))
-    resolved = CompileMetrics(metrics, weighted, output_names=None if graph is None else graph.output_names)
+        outputs = keras.tree.map_structure(
+            lambda y: keras.KerasTensor(y.shape, y.dtype), outputs_struct(graph)
+        )
+    resolved = CompileMetrics(
+        metrics, weighted, output_names=None if graph is None else graph.output_names
+    )
     try:
         # what the labels look like decides which accuracy "accuracy" is, but not what it is called
         resolved.build(outputs, outputs)
@@ -126,7 +172,10 @@ def _own_metrics(model: Any) -> list[Any]:
 
 
 def named_metrics(resolved: CompileMetrics) -> dict[str, Any]:
-    """Return the metrics of a `CompileMetrics` that is built, by the names that Keras gives them; it is used up."""
+    """Return the metrics of a `CompileMetrics` that is built, by the names that Keras gives them.
+
+    It is used up.
+    """
     for metrics in flat_metrics(resolved):
         metrics.metrics = [_Named(metric) for metric in metrics.metrics]
     return dict(resolved.result())
@@ -145,8 +194,9 @@ class _Named:
 def checked_objective(objective: Any, model: Any = None) -> keras_tuner.Objective:
     """Return what ranks, one metric and its direction.
 
-    The direction of a name is what the compiled model's metric of that name says, also for one of several outputs
-    (``"val_output_auc"``). Without a model it is that of Keras' metric of that name.
+    The direction of a name is what the compiled model's metric of that name says, also for one of
+    several outputs (``"val_output_auc"``). Without a model it is that of Keras' metric of that
+    name.
 
     Args:
         objective: a name, or a `keras_tuner.Objective`, which is taken at its word.
@@ -171,10 +221,16 @@ def checked_objective(objective: Any, model: Any = None) -> keras_tuner.Objectiv
 
 
 def checked_objectives(objective: Any, model: Any = None) -> Any:
-    """Return what a tuner of KerasTuner ranks by: one objective, a list of several, or None; each of them checked."""
+    """Return what a tuner of KerasTuner ranks by: one objective, a list of several, or None.
+
+    Each of them checked.
+    """
     if isinstance(objective, list):
         return [checked_objective(one, model) for one in objective]
-    several = isinstance(objective, keras_tuner.Objective) and type(objective) is not keras_tuner.Objective
+    several = (
+        isinstance(objective, keras_tuner.Objective)
+        and type(objective) is not keras_tuner.Objective
+    )
     return objective if objective is None or several else checked_objective(objective, model)
 
 
@@ -195,7 +251,11 @@ def check_direction(oracle: Any, model: Any) -> None:
     goals = getattr(oracle.objective, "objectives", [oracle.objective])
     known = metrics_of(model) if getattr(model, "compiled", False) else {}
     for goal in goals:
-        metric = known.get(goal.name.removeprefix("val_")) if isinstance(goal, keras_tuner.Objective) else None
+        metric = (
+            known.get(goal.name.removeprefix("val_"))
+            if isinstance(goal, keras_tuner.Objective)
+            else None
+        )
         direction = None if metric is None else direction_of(metric)
         if direction is not None and direction != goal.direction:
             raise SearchError(
@@ -251,7 +311,11 @@ def _direction_of_name(name: str) -> str | None:
         found = keras.metrics.get(name)  # it knows abbreviations
     except (ValueError, TypeError):
         found = getattr(keras.metrics, name, None)
-    return direction_of(found) if isinstance(found, keras.metrics.Metric) else _direction_of_function(found)
+    return (
+        direction_of(found)
+        if isinstance(found, keras.metrics.Metric)
+        else _direction_of_function(found)
+    )
 
 
 def _default_name(kind: str) -> str:
@@ -260,11 +324,13 @@ def _default_name(kind: str) -> str:
 
 
 def default_objective(model: keras.Model) -> str:
-    """Return what ranks where nobody says it: the validation value of the model's main accuracy, else of its loss.
+    """Return what ranks where nobody says it.
 
-    The main accuracy is the first metric that is compiled in as ``"accuracy"`` or as Keras' binary, categorical or
-    sparse categorical accuracy, whatever its name; a top-k accuracy is none, nor is a metric that is only called so. A
-    model of several outputs has none.
+    The validation value of the model's main accuracy, else of its loss.
+
+    The main accuracy is the first metric that is compiled in as ``"accuracy"`` or as Keras' binary,
+    categorical or sparse categorical accuracy, whatever its name; a top-k accuracy is none, nor is
+    a metric that is only called so. A model of several outputs has none.
     """
     metrics = {} if _has_several_outputs(model) else _compiled_metrics(model)
     mains = (name for name, metric in metrics.items() if _is_main_accuracy(metric))
@@ -289,8 +355,13 @@ def _is_main_accuracy(metric: Any) -> bool:
 
 
 def is_share(metric: Any) -> bool:
-    """Whether a Keras metric is the share of samples that are right: an accuracy, a top-k one too."""
+    """Whether a Keras metric is the share of samples that are right.
+
+    An accuracy, a top-k one too.
+    """
     accuracies = (name for name in _MORE if name.endswith("Accuracy"))
     function = wrapped_function(metric) if type(metric) is keras.metrics.MeanMetricWrapper else None
-    known = (getattr(keras.metrics, name) for name in _FUNCTIONS_OF_MORE if name.endswith("accuracy"))
+    known = (
+        getattr(keras.metrics, name) for name in _FUNCTIONS_OF_MORE if name.endswith("accuracy")
+    )
     return isinstance(metric, _classes(accuracies)) or any(function is one for one in known)

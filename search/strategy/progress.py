@@ -1,4 +1,7 @@
-"""Progress in the terminal: a bar where there is one, and a line for what is finished everywhere."""
+"""Progress in the terminal.
+
+A bar where there is one, and a line for what is finished everywhere.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ class Progress:
         clock: shows the time; by default what went by.
     """
 
-    def __init__(self, total: int, verbose: int = 1, unit: str = "trial", clock: ProgressColumn | None = None):
+    def __init__(
+        self, total: int, verbose: int = 1, unit: str = "trial", clock: ProgressColumn | None = None
+    ):
         self._console = Console(stderr=True, quiet=not verbose, highlight=False)
         columns = (
             TextColumn("{task.fields[unit]}"),
@@ -42,7 +47,13 @@ class Progress:
             TextColumn("{task.description}", markup=False),
         )
         # what a user's callback prints stays on standard output
-        self._bar = Bar(*columns, console=self._console, transient=True, disable=not verbose, redirect_stdout=False)
+        self._bar = Bar(
+            *columns,
+            console=self._console,
+            transient=True,
+            disable=not verbose,
+            redirect_stdout=False,
+        )
         self._task = self._bar.add_task("", total=total, unit=unit)
 
     def __enter__(self: Self) -> Self:
@@ -50,7 +61,10 @@ class Progress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
 

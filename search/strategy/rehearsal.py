@@ -1,4 +1,7 @@
-"""Before the first epoch: a model evaluated once on a few samples, as it will be when the training is over."""
+"""Before the first epoch.
+
+A model evaluated once on a few samples, as it will be when the training is over.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ from .scoring import evaluated
 _SAMPLES = 8
 
 
-def rehearse(model: Any, objective: Any, fit: Mapping[str, Any], *, ranking: Any = None, test: Any = None) -> None:
+def rehearse(
+    model: Any, objective: Any, fit: Mapping[str, Any], *, ranking: Any = None, test: Any = None
+) -> None:
     """Check that what ranks the candidates is logged, as one number, and that the test data can be evaluated.
 
-    What cannot be tried without loss, such as a generator, is not; and if the model cannot be evaluated on what ranks,
-    its training will say why.
+    What cannot be tried without loss, such as a generator, is not; and if the model cannot be
+    evaluated on what ranks, its training will say why.
 
     Args:
         model: compiled, freshly made: it is used up.
@@ -68,8 +73,12 @@ def check_again(test: Any) -> None:
     if not isinstance(test, tuple | list):
         return
     if not 1 <= len(test) <= 3:
-        raise DataError(f"test_data must be (x, y) or (x, y, sample_weight). Received: {len(test)} parts")
-    counts = [len(part) for part in keras.tree.flatten(tuple(test)) if len(getattr(part, "shape", ())) > 0]
+        raise DataError(
+            f"test_data must be (x, y) or (x, y, sample_weight). Received: {len(test)} parts"
+        )
+    counts = [
+        len(part) for part in keras.tree.flatten(tuple(test)) if len(getattr(part, "shape", ())) > 0
+    ]
     if len(set(counts)) > 1:
         raise DataError(f"The parts of test_data must be of as many samples. Received: {counts}")
 
@@ -103,12 +112,17 @@ def check_logged(objective: Any, logs: Mapping[str, np.ndarray], *, final: bool 
 
 
 def _single(objective: Any) -> Iterable[keras_tuner.Objective]:
-    several = getattr(objective, "objectives", None) or (objective if isinstance(objective, list) else [objective])
+    several = getattr(objective, "objectives", None) or (
+        objective if isinstance(objective, list) else [objective]
+    )
     return [one for one in several if type(one) is keras_tuner.Objective]
 
 
 def _first_batch(model: keras.Model, data: Any) -> dict[str, np.ndarray] | None:
-    """Evaluate a model on the first samples; None without data, or with such as can be read once only."""
+    """Evaluate a model on the first samples.
+
+    None without data, or with such as can be read once only.
+    """
     parts = data if isinstance(data, tuple | list) else (data,)
     if not parts or parts[0] is None or any(hasattr(part, "__next__") for part in parts):
         return None
@@ -116,7 +130,9 @@ def _first_batch(model: keras.Model, data: Any) -> dict[str, np.ndarray] | None:
         return _evaluated(model, data, steps=1)
     inputs = getattr(model, "inputs", None) or []
     count = next((i.shape[0] for i in inputs if i.shape[0] is not None), _SAMPLES)
-    few = keras.tree.map_structure(lambda part: part if part is None else _few(part, count), tuple(data))
+    few = keras.tree.map_structure(
+        lambda part: part if part is None else _few(part, count), tuple(data)
+    )
     return _evaluated(model, few, batch_size=count)
 
 

@@ -28,7 +28,9 @@ def evaluated(model: keras.Model, data: Any, **options: Any) -> dict[str, np.nda
 
 
 def numbers(logs: Mapping[str, Any], axes: int = 0) -> dict[str, np.ndarray]:
-    """Return logs in which each value is one number: a metric with a value a class becomes ``"f1_score[0]"``, ….
+    """Return logs in which each value is one number.
+
+    A metric with a value a class becomes ``"f1_score[0]"``, ….
 
     Args:
         logs: values by name.

@@ -1,4 +1,7 @@
-"""The user's callbacks in a population: which of them each trial gets a copy of, as KerasTuner gives it."""
+"""The user's callbacks in a population.
+
+Which of them each trial gets a copy of, as KerasTuner gives it.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,14 @@ class Watching:
 
     def __init__(self, tuner: Any, trials: list[Trial], execution: int, callbacks: list[Any]):
         self._tuner, self._trials = tuner, trials
-        self.shared = [copy.deepcopy(callback) for callback in callbacks if type(callback) in _SHARED]
+        self.shared = [
+            copy.deepcopy(callback) for callback in callbacks if type(callback) in _SHARED
+        ]
         self.each: list[list[keras.callbacks.Callback]] = []
         for trial in trials:
-            own = copies_of_callbacks(tuner, [callback for callback in callbacks if type(callback) in _EACH])
+            own = copies_of_callbacks(
+                tuner, [callback for callback in callbacks if type(callback) in _EACH]
+            )
             for callback in own:
                 if isinstance(callback, keras.callbacks.EarlyStopping):
                     callback.restore_best_weights = False  # the checkpoint has them
@@ -47,7 +54,10 @@ class Watching:
             self.each.append(own)
 
     def views(self) -> list[Any] | None:
-        """Return what the slots' callbacks see as models: ordinary ones for TensorBoard; None if none needs it."""
+        """Return what the slots' callbacks see as models: ordinary ones for TensorBoard.
+
+        None if none needs it.
+        """
         if not any(isinstance(c, keras.callbacks.TensorBoard) for own in self.each for c in own):
             return None
         with isolated_seed(derive(self._tuner.seed, Stream.BUILDS)):

@@ -15,19 +15,22 @@ from keras_acts.compat import file_utils, saving_lib, set_global
 
 from ..population.transfer import Contents
 
-Pattern = tuple[bytes, list[int | None]]  # a file, and where in it the value of each variable begins
+Pattern = tuple[
+    bytes, list[int | None]
+]  # a file, and where in it the value of each variable begins
 
 
 class Checkpoints:
     """Writes `.weights.h5` files of one model, each with values of its own.
 
-    Keras walks through the model and makes the groups and arrays of each file anew. But all files of a model are alike
-    except for the values. So Keras writes the first, and one with random values, which tell where the values of each
-    variable lie; all others are copies of that with the bytes there replaced. If the first is not such a copy too,
-    Keras writes all.
+    Keras walks through the model and makes the groups and arrays of each file anew. But all files
+    of a model are alike except for the values. So Keras writes the first, and one with random
+    values, which tell where the values of each variable lie; all others are copies of that with the
+    bytes there replaced. If the first is not such a copy too, Keras writes all.
 
     Args:
-        model: compiled and built, its optimizer too, as far as they are to be saved. Its variables are assigned to.
+        model: compiled and built, its optimizer too, as far as they are to be saved. Its variables
+            are assigned to.
     """
 
     def __init__(self, model: keras.Model):
@@ -40,12 +43,17 @@ class Checkpoints:
 
         Args:
             path: of the file; it ends in ``.weights.h5``.
-            contents: of the same variables each time; the others have the values that they had with the second file.
+            contents: of the same variables each time; the others have the values that they had with
+                the second file.
         """
-        variables, values = [variable for variable, _ in contents], [_bytes(value, v) for v, value in contents]
+        variables, values = (
+            [variable for variable, _ in contents],
+            [_bytes(value, v) for v, value in contents],
+        )
         if len(self._written) == 1 and self._pattern is None:
             first, known = self._written[0]
-            # what goes wrong on the shortcut must not cost the trained population: Keras may still be able to write
+            # what goes wrong on the shortcut must not cost the trained population: Keras may still
+            # be able to write
             with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
                 pattern = _pattern(self._model, variables)
                 if pattern is not None and _with(pattern, known) == _read(first):
@@ -63,23 +71,41 @@ class Checkpoints:
 def save_weights(model: keras.Model, path: str) -> None:
     """Write a checkpoint as Keras does, sooner.
 
-    What belongs to no file, Keras finds out for each object: it keeps the answer under another name than that under
-    which it looks for it (3.12 to 3.15 at least).
+    What belongs to no file, Keras finds out for each object: it keeps the answer under another name
+    than that under which it looks for it (3.12 to 3.15 at least).
     """
-    with contextlib.suppress(AttributeError, ValueError):  # there need not be such a function, or such a kind
-        for kind in ("Layer", "Functional", "Sequential", "Operation", "Metric", "Optimizer", "Loss"):
+    with contextlib.suppress(
+        AttributeError, ValueError
+    ):  # there need not be such a function, or such a kind
+        for kind in (
+            "Layer",
+            "Functional",
+            "Sequential",
+            "Operation",
+            "Metric",
+            "Optimizer",
+            "Loss",
+        ):
             set_global(f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind))
     model.save_weights(path)
 
 
 def _pattern(model: keras.Model, variables: list[Any]) -> Pattern | None:
-    """Return a file of the model, and where in it each variable begins, if anywhere; None if that is not certain."""
-    rng, before = np.random.default_rng(0), [keras.ops.convert_to_numpy(variable) for variable in variables]
+    """Return a file of the model, and where in it each variable begins, if anywhere.
+
+    None if that is not certain.
+    """
+    rng, before = (
+        np.random.default_rng(0),
+        [keras.ops.convert_to_numpy(variable) for variable in variables],
+    )
     try:
         for variable in variables:
             whole = np.iinfo(variable.dtype).max if "int" in variable.dtype else 100
             mark = rng.integers(0, whole, variable.shape)
-            variable.assign(mark + rng.random(variable.shape) if "float" in variable.dtype else mark)
+            variable.assign(
+                mark + rng.random(variable.shape) if "float" in variable.dtype else mark
+            )
         marks = [_bytes(variable, variable) for variable in variables]
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder, "marked.weights.h5"))
@@ -100,7 +126,11 @@ def _arrays(path: str, file: bytes) -> dict[bytes, list[int]]:
     store = saving_lib.H5IOStore(path, mode="r")
     spans: list[tuple[int | None, int]] = []
     store.h5_file.visititems(
-        lambda _, entry: spans.append((entry.id.get_offset(), entry.nbytes)) if hasattr(entry, "nbytes") else None
+        lambda _, entry: (
+            spans.append((entry.id.get_offset(), entry.nbytes))
+            if hasattr(entry, "nbytes")
+            else None
+        )
     )
     store.close()
     for place, size in spans:

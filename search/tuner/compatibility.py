@@ -1,4 +1,7 @@
-"""Which models may train as one population: those that are the same but for activations and the learning rate."""
+"""Which models may train as one population.
+
+Those that are the same but for activations and the learning rate.
+"""
 
 from __future__ import annotations
 
@@ -52,16 +55,29 @@ def seen(model: keras.Model) -> Made:
     check_training(model)
     found = places(model)
     hidden = [place for place in found if place.slot.role == "hidden"]
-    others = [(place.argument, place.slot.current, place.slot.role) for place in found if place.slot.role != "hidden"]
+    others = [
+        (place.argument, place.slot.current, place.slot.role)
+        for place in found
+        if place.slot.role != "hidden"
+    ]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")  # nobody loads it
+        warnings.filterwarnings(
+            "ignore", "The object being serialized includes a `lambda`"
+        )  # nobody loads it
         compiled = model.get_compile_config()
-    optimizer = compiled["optimizer"]["config"] if isinstance(compiled.get("optimizer"), dict) else {}
+    optimizer = (
+        compiled["optimizer"]["config"] if isinstance(compiled.get("optimizer"), dict) else {}
+    )
     optimizer.pop("name", None)
-    rate = optimizer.pop("learning_rate") if isinstance(optimizer.get("learning_rate"), float) else None
+    rate = (
+        optimizer.pop("learning_rate")
+        if isinstance(optimizer.get("learning_rate"), float)
+        else None
+    )
     names = {name: f"{i}" for i, name in enumerate(_names(model))}
     key = json.dumps(
-        [_common(model.get_config(), names, {p.layer.name for p in hidden}), compiled, others], default=repr
+        [_common(model.get_config(), names, {p.layer.name for p in hidden}), compiled, others],
+        default=repr,
     )
     parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]
     return Made(
@@ -83,7 +99,9 @@ def check_training(model: keras.Model) -> None:
     if own := own_methods(model):
         raise ModelError(f"a model of class {type(model).__name__} has its own {', '.join(own)}")
     if type(model) not in (keras.Sequential, keras.Model, Functional):
-        raise ModelError(f"the config of a subclassed model may not tell all: {type(model).__name__}")
+        raise ModelError(
+            f"the config of a subclassed model may not tell all: {type(model).__name__}"
+        )
     if model.run_eagerly:
         raise ModelError("the model runs eagerly")
     if not model.compiled or not model.built:
@@ -102,20 +120,28 @@ def searched(models: list[Made]) -> tuple[tuple[str, ...], list[Choice]]:
     places_ = [i for i, column in enumerate(columns) if len(set(column)) > 1]
     places_ = places_ or [i for i, column in enumerate(columns) if column[0] == columns[0][0]]
     slots = tuple(models[0].slots[i] for i in places_)
-    assignments = [Assignment.of({models[0].slots[i]: made.activations[i] for i in places_}) for made in models]
+    assignments = [
+        Assignment.of({models[0].slots[i]: made.activations[i] for i in places_}) for made in models
+    ]
     return slots, [assignment.only or assignment for assignment in assignments]
 
 
 def _candidate(place: Any) -> Candidate:
-    activation = place.layer if is_activation(place.layer) else getattr(place.layer, place.argument, None)
+    activation = (
+        place.layer if is_activation(place.layer) else getattr(place.layer, place.argument, None)
+    )
     if isinstance(activation, keras.layers.Activation):
         activation = activation.activation
-    if isinstance(activation, TrainedActivation) and any(v.shape != (place.slot.channels,) for v in activation.weights):
+    if isinstance(activation, TrainedActivation) and any(
+        v.shape != (place.slot.channels,) for v in activation.weights
+    ):
         raise ModelError("a trained activation of a population has a parameter for each channel")
     try:
         return Candidate.of(place.slot.current)
     except ActivationError as error:
-        raise ModelError(f"the activation of {place.slot.name!r} has no name: {place.slot.current}") from error
+        raise ModelError(
+            f"the activation of {place.slot.name!r} has no name: {place.slot.current}"
+        ) from error
 
 
 def _module(part: Any) -> str:
@@ -136,7 +162,11 @@ def _common(config: Any, names: dict[str, str], hidden: set[str]) -> Any:
     """A config without the activations of hidden slots, and with numbers for the names that Keras counts up."""
     if isinstance(config, dict):
         changes = config.get("name") in hidden
-        return {k: _common(v, names, hidden) for k, v in config.items() if not (changes and k == "activation")}
+        return {
+            k: _common(v, names, hidden)
+            for k, v in config.items()
+            if not (changes and k == "activation")
+        }
     if isinstance(config, list | tuple):
         return [_common(value, names, hidden) for value in config]
     return names.get(config, config) if isinstance(config, str) else config

@@ -29,8 +29,8 @@ def activation_choice(hp: keras_tuner.HyperParameters, name: str = "act", space:
         space: an `ActivationSpace`, or what it is made of. The default activations by default.
 
     Returns:
-        What every Keras layer takes as ``activation=``, as often as you like: a trained activation comes as a config,
-        of which each layer makes its own.
+        What every Keras layer takes as ``activation=``, as often as you like: a trained activation
+        comes as a config, of which each layer makes its own.
 
     Example:
         >>> def build(hp):
@@ -59,15 +59,19 @@ class ActivationHyperModel(keras_tuner.HyperModel):
     """A hypermodel that searches the activation of a model, for any KerasTuner tuner.
 
     Args:
-        model: a compiled Sequential or Functional model, whose hidden activation slots are searched; a function
-            ``build(hp)`` that returns one and declares hyperparameters of its own; or a function
-            ``build(hp, activation)`` that returns any compiled model, also a subclassed one.
-        activations: an `ActivationSpace`, or what it is made of. The default activations by default.
-        choice: the name of the `Choice` hyperparameter; with groups there is one for each, ``act.GROUP``.
+        model: a compiled Sequential or Functional model, whose hidden activation slots are
+            searched; a function ``build(hp)`` that returns one and declares hyperparameters of its
+            own; or a function ``build(hp, activation)`` that returns any compiled model, also a
+            subclassed one.
+        activations: an `ActivationSpace`, or what it is made of. The default activations by
+            default.
+        choice: the name of the `Choice` hyperparameter; with groups there is one for each,
+            ``act.GROUP``.
         rescale_init: as in `with_activations`; the baseline's initializers are rescaled too.
 
     Raises:
-        ModelError: if the model is not compiled, cannot be rewritten, or has no hidden slot (for a group).
+        ModelError: if the model is not compiled, cannot be rewritten, or has no hidden slot (for a
+            group).
         SearchError: on a model that is none, or options that do not go with a function.
     """
 
@@ -80,7 +84,12 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         rescale_init: bool = False,
     ):
         super().__init__()
-        self.model, self.space, self.choice, self.rescale_init = model, _space(activations), choice, rescale_init
+        self.model, self.space, self.choice, self.rescale_init = (
+            model,
+            _space(activations),
+            choice,
+            rescale_init,
+        )
         per = self.space.per
         if isinstance(model, keras.Model):
             self._groups = _checked_groups(model, per)
@@ -102,18 +111,31 @@ class ActivationHyperModel(keras_tuner.HyperModel):
 
     @property
     def size(self) -> float:
-        """How many models the search could build from one of the user's; infinity if a range is searched."""
+        """How many models the search could build from one of the user's.
+
+        Infinity if a range is searched.
+        """
         return self.space.size ** len(self._groups)
 
     def candidate(self, hp: keras_tuner.HyperParameters) -> Candidate | Assignment:
-        """Return the candidate that `hp` holds: one for all groups, or an `Assignment` where they differ."""
+        """Return the candidate that `hp` holds.
+
+        One for all groups, or an `Assignment` where they differ.
+        """
         assignment = self._assignment(hp, self._groups)
         return assignment.only or assignment
 
-    def _assignment(self, hp: keras_tuner.HyperParameters, chosen_for: tuple[Group, ...]) -> Assignment:
+    def _assignment(
+        self, hp: keras_tuner.HyperParameters, chosen_for: tuple[Group, ...]
+    ) -> Assignment:
         if self.space.per == "model":
             return Assignment(((chosen_for[0], self.space.choose(hp, self.choice)),))
-        return Assignment(tuple((group, self.space.choose(hp, f"{self.choice}.{group.name}")) for group in chosen_for))
+        return Assignment(
+            tuple(
+                (group, self.space.choose(hp, f"{self.choice}.{group.name}"))
+                for group in chosen_for
+            )
+        )
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Return the compiled, freshly initialized model with the activation that `hp` holds."""
@@ -124,7 +146,9 @@ class ActivationHyperModel(keras_tuner.HyperModel):
                     return model(hp, for_layers(self.space.choose(hp, self.choice)))
                 model = model(hp)
             chosen_for = _checked_groups(model, self.space.per)
-        return with_activations(model, self._assignment(hp, chosen_for), rescale_init=self.rescale_init)
+        return with_activations(
+            model, self._assignment(hp, chosen_for), rescale_init=self.rescale_init
+        )
 
 
 def _checked_groups(model: keras.Model, per: Any) -> tuple[Group, ...]:
@@ -132,7 +156,9 @@ def _checked_groups(model: keras.Model, per: Any) -> tuple[Group, ...]:
     if not table.hidden:
         with_activations(model, "relu")  # raises the error that lists the slots
     if not model.compiled:
-        raise ModelError(f"The model must be compiled: every candidate trains like it. Received: {model.name!r}")
+        raise ModelError(
+            f"The model must be compiled: every candidate trains like it. Received: {model.name!r}"
+        )
     return groups(table, per)
 
 

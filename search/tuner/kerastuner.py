@@ -1,8 +1,8 @@
 """The private names of KerasTuner that this package needs, each under a name of ours.
 
-No other file imports `keras_tuner.src` or reads a private name of its classes. All were read in KerasTuner 1.4.7 and
-1.4.8; ``tests/test_private_api.py`` asks each for its existence and signature. What subclasses of ours override, or
-call on themselves, stands in `OVERRIDDEN`.
+No other file imports `keras_tuner.src` or reads a private name of its classes. All were read in
+KerasTuner 1.4.7 and 1.4.8; ``tests/test_private_api.py`` asks each for its existence and signature.
+What subclasses of ours override, or call on themselves, stands in `OVERRIDDEN`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,18 @@ from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 from keras_tuner.src.utils import save_json
 
-__all__ = ["OVERRIDDEN", "Choice", "HyperParameter", "Trial", "TrialStatus", "has_chief_oracle", "save_json"]
+__all__ = [
+    "OVERRIDDEN",
+    "Choice",
+    "HyperParameter",
+    "Trial",
+    "TrialStatus",
+    "has_chief_oracle",
+    "save_json",
+]
 
-# by a class of KerasTuner's: its private methods that subclasses of ours override or call on themselves
+# by a class of KerasTuner's: its private methods that subclasses of ours override or call on
+# themselves
 OVERRIDDEN: dict[type, tuple[str, ...]] = {
     keras_tuner.Oracle: ("_check_consecutive_failures", "_duplicate"),
     keras_tuner.Tuner: (
@@ -46,7 +55,9 @@ def copies_of_callbacks(tuner: keras_tuner.Tuner, callbacks: list[Any]) -> list[
     return list(tuner._deepcopy_callbacks(callbacks))
 
 
-def set_tensorboard_folder(tuner: keras_tuner.Tuner, callbacks: list[Any], trial: Trial, execution: int) -> None:
+def set_tensorboard_folder(
+    tuner: keras_tuner.Tuner, callbacks: list[Any], trial: Trial, execution: int
+) -> None:
     """Have the TensorBoard callbacks among these write into the trial's own folder."""
     tuner._configure_tensorboard_dir(callbacks, trial, execution)
 

@@ -1,4 +1,7 @@
-"""What each slot of a population goes through, as in a `fit` of its own: its logs, callbacks, end and best epoch."""
+"""What each slot of a population goes through, as in a `fit` of its own.
+
+Its logs, callbacks, end and best epoch.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +21,29 @@ from ..strategy.scoring import numbers
 Hook = Callable[[int, Any, int, dict[str, float]], None]
 Done = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]
 
-# A smaller population takes two to four seconds to build and to trace, which is so many steps of 32 MLPs or fewer of
-# CNNs (7 and 30 ms, on 2 cores)
+# A smaller population takes two to four seconds to build and to trace, which is so many steps of 32
+# MLPs or fewer of CNNs (7 and 30 ms, on 2 cores)
 _STEPS = 400
 
 
 class SlotView:
-    """What a slot's callbacks see as their model: `stop_training` ends the slot; metrics tell what is better."""
+    """What a slot's callbacks see as their model: `stop_training` ends the slot.
+
+    Metrics tell what is better.
+    """
 
     def __init__(self, population: Any):
         self.metrics, self.stop_training = list(population.metrics), False
 
 
 class SlotEpochs(keras.callbacks.Callback):
-    """Hands each slot of a population its own epochs, until it is done: stopped by its callbacks, or not finite.
+    """Hands each slot of a population its own epochs, until it is done.
 
-    A slot that is done trains no more epochs in anyone's eyes. When all are done, the training ends. It also ends to go
-    on with a smaller population, where that is expected to save more than it costs (`train_until_done`).
+    Stopped by its callbacks, or not finite.
+
+    A slot that is done trains no more epochs in anyone's eyes. When all are done, the training
+    ends. It also ends to go on with a smaller population, where that is expected to save more than
+    it costs (`train_until_done`).
 
     Args:
         watched: names whose values end a slot when they are not finite.
@@ -60,7 +69,13 @@ class SlotEpochs(keras.callbacks.Callback):
         views: list[Any] | None = None,
     ):
         super().__init__()
-        self._watched, self._begin, self._end, self._callbacks, self._views = watched, begin, end, callbacks, views
+        self._watched, self._begin, self._end, self._callbacks, self._views = (
+            watched,
+            begin,
+            end,
+            callbacks,
+            views,
+        )
         self.histories: list[dict[str, list[float]]] = [{} for _ in callbacks]
         self.running = np.ones(len(callbacks), bool)
         self.inside = np.arange(len(callbacks))
@@ -109,8 +124,9 @@ class SlotEpochs(keras.callbacks.Callback):
     def _saves(self, left: int) -> bool:
         """Whether a smaller population, of at most half as many slots, is expected to save time.
 
-        As slots stop, nobody knows how many of the epochs left will be trained: as many as there were is a guess that
-        never loses much. It is made in steps, not in seconds, which would not be the same in the next run.
+        As slots stop, nobody knows how many of the epochs left will be trained: as many as there
+        were is a guess that never loses much. It is made in steps, not in seconds, which would not
+        be the same in the next run.
         """
         ahead = min(left, max(map(length, self.histories))) * (self.params["steps"] or 0)
         gone = 1 - self.running[self.inside].mean()
@@ -125,7 +141,11 @@ class SlotEpochs(keras.callbacks.Callback):
 
 
 def train_until_done(
-    population: PopulationModel, fit: Mapping[str, Any], epochs: SlotEpochs, objective: Any, done: Done
+    population: PopulationModel,
+    fit: Mapping[str, Any],
+    epochs: SlotEpochs,
+    objective: Any,
+    done: Done,
 ) -> None:
     """Train a population until all slots are done; those that are leave it when that saves time.
 
@@ -134,15 +154,17 @@ def train_until_done(
         fit: the arguments of `fit`, with callbacks that see the population as a whole.
         epochs: of its slots.
         objective: of a search.
-        done: called with a population and the best epochs of its slots, whose weights and optimizer states they have
-            again, and with the places of those that are done.
+        done: called with a population and the best epochs of its slots, whose weights and optimizer
+            states they have again, and with the places of those that are done.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after `done`, if each slot has an epoch.
     """
-    # what goes on sees the same batches in the same order, if each epoch begins anew with arrays; the end of a `fit`
-    # replaces the weights by their moving averages, if there are any
-    x, y, weight, validation = (fit.get(name) for name in ("x", "y", "sample_weight", "validation_data"))
+    # what goes on sees the same batches in the same order, if each epoch begins anew with arrays;
+    # the end of a `fit` replaces the weights by their moving averages, if there are any
+    x, y, weight, validation = (
+        fit.get(name) for name in ("x", "y", "sample_weight", "validation_data")
+    )
     epochs.may_leave = (
         keras.backend.backend() == "tensorflow"
         and are_arrays(x, y, weight)
@@ -152,7 +174,9 @@ def train_until_done(
     )
     fit = {**fit, "verbose": 0}
     if epochs.may_leave:
-        options = {name: value for name, value in fit.items() if name not in ("x", "y", "batch_size")}
+        options = {
+            name: value for name, value in fit.items() if name not in ("x", "y", "batch_size")
+        }
         x, y, options = without_waits(x, y, fit.get("batch_size"), options, ())
         fit = {**options, "x": x, "y": y, "batch_size": fit.get("batch_size")}
     best, first, interrupted = BestEpochs(epochs, objective), fit.get("initial_epoch", 0), False
@@ -179,7 +203,11 @@ def train_until_done(
 
 def slot_logs(logs: dict[str, Any], slot: int) -> dict[str, float]:
     """Return the logs that an ordinary model in the place of a slot would have."""
-    apart = {name.replace("slots/", ""): values[slot] for name, values in logs.items() if "slots/" in name}
+    apart = {
+        name.replace("slots/", ""): values[slot]
+        for name, values in logs.items()
+        if "slots/" in name
+    }
     own = {name: apart.get(name, value) for name, value in logs.items() if "slots/" not in name}
     return {name: float(value) for name, value in numbers(own).items()}
 
@@ -217,7 +245,9 @@ class BestEpochs(BestWeights):
         made.set_model(model)
         values = [keras.ops.convert_to_numpy(block.variable) for block in made._blocks()]
         made.set_model(rest)
-        made._weights = {id(b.variable): value for b, value in zip(made._blocks(), values, strict=True)}
+        made._weights = {
+            id(b.variable): value for b, value in zip(made._blocks(), values, strict=True)
+        }
         made.best, made.best_epoch = self.best[places], self.best_epoch[places]
         return made
 

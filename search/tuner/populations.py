@@ -1,4 +1,7 @@
-"""Trials of a search trained together: which of them, in what populations, and what KerasTuner gets to keep of each."""
+"""Trials of a search trained together.
+
+Which of them, in what populations, and what KerasTuner gets to keep of each.
+"""
 
 from __future__ import annotations
 
@@ -73,13 +76,18 @@ class Together:
         self._tuner, self._fit, self._memory = tuner, dict(fit), memory
         self.reasons: dict[str, None] = {}
 
-    def train(self, jobs: list[Job], fit: Mapping[str, Any]) -> dict[str, list[keras.callbacks.History]]:
-        """Train jobs of one group in as many populations as it takes; return each trial's histories.
+    def train(
+        self, jobs: list[Job], fit: Mapping[str, Any]
+    ) -> dict[str, list[keras.callbacks.History]]:
+        """Train jobs of one group in as many populations as it takes.
+
+        Return each trial's histories.
 
         What did not train, for one of the `reasons`, is missing.
         """
         found: dict[str, list[keras.callbacks.History]] = {}
-        # as they will lie inside: what a population returns needs no sorting then, nor does its gradient
+        # as they will lie inside: what a population returns needs no sorting then, nor does its
+        # gradient
         order, _ = arrange([job.candidate for job in jobs])
         jobs = [jobs[index] for index in order]
         model = jobs[0].model
@@ -127,7 +135,9 @@ class Together:
             else:
                 by_key.setdefault((apart, self._key(trial, made[0])), []).append((trial, made, fit))
         lone = {key: entries[0][1] for key, entries in by_key.items() if len(entries) == 1}
-        own = [(apart, made[0].key) for (apart, *_), made in lone.items() if made and made[0].custom]
+        own = [
+            (apart, made[0].key) for (apart, *_), made in lone.items() if made and made[0].custom
+        ]
         if len(set(own)) < len(own):
             reason = "parts of the model that are not Keras' may depend on hyperparameters other than choice="
             self.reasons[reason] = None
@@ -143,15 +153,27 @@ class Together:
     def _fixed(self) -> keras.Model | None:
         """The model of the search, if its trials differ in nothing but hidden activations."""
         tuner, hypermodel = self._tuner, self._tuner.hypermodel
-        if not isinstance(hypermodel, ActivationHyperModel) or not isinstance(hypermodel.model, keras.Model):
+        if not isinstance(hypermodel, ActivationHyperModel) or not isinstance(
+            hypermodel.model, keras.Model
+        ):
             return None
-        if hypermodel.rescale_init or tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
+        if (
+            hypermodel.rescale_init
+            or tuner.optimizer
+            or tuner.loss
+            or tuner.metrics
+            or tuner.max_model_size
+        ):
             return None
         check_training(hypermodel.model)
         table = slots(hypermodel.model)
         names = chosen_slots(table, hypermodel.space.per) or ()
         # losses look at what activation an output has
-        return None if any(slot.role == "output" for slot in table if slot.name in names) else hypermodel.model
+        return (
+            None
+            if any(slot.role == "output" for slot in table if slot.name in names)
+            else hypermodel.model
+        )
 
     def _made(self, trial: Trial) -> list[Made]:
         """A trial's own models, one an execution."""
@@ -163,12 +185,18 @@ class Together:
 
     def _key(self, trial: Trial, made: Made) -> str:
         key = made.key
-        if made.rate is None or any(isinstance(c, keras.callbacks.LearningRateScheduler) for c in self._callbacks):
+        if made.rate is None or any(
+            isinstance(c, keras.callbacks.LearningRateScheduler) for c in self._callbacks
+        ):
             key += f" {made.rate}"
         if made.custom:  # its config may not tell all: only the activation may differ
             hp = trial.hyperparameters.values
             choice = self._tuner.choice
-            own = sorted((k, v) for k, v in hp.items() if k != choice and not k.startswith((f"{choice}.", "tuner/")))
+            own = sorted(
+                (k, v)
+                for k, v in hp.items()
+                if k != choice and not k.startswith((f"{choice}.", "tuner/"))
+            )
             key += repr(own)
         return key
 
@@ -176,12 +204,16 @@ class Together:
     def _callbacks(self) -> list[Any]:
         return keras.tree.flatten(self._fit.get("callbacks") or [])
 
-    def _jobs(self, entries: list[tuple[Trial, list[Made], Any]], fixed: keras.Model | None) -> list[Job]:
+    def _jobs(
+        self, entries: list[tuple[Trial, list[Made], Any]], fixed: keras.Model | None
+    ) -> list[Job]:
         if not entries[0][1]:
             assert fixed is not None  # else each trial has models of its own
             hypermodel = self._tuner.hypermodel
             names = chosen_slots(slots(fixed), hypermodel.space.per)
-            chosen = [(trial, hypermodel.candidate(trial.hyperparameters)) for trial, _, _ in entries]
+            chosen = [
+                (trial, hypermodel.candidate(trial.hyperparameters)) for trial, _, _ in entries
+            ]
             return [Job(trial, fixed, names, candidate, None, None) for trial, candidate in chosen]
         names, candidates = searched([made[0] for _, made, _ in entries])
         rates = [made[0].rate for _, made, _ in entries]
@@ -198,7 +230,9 @@ class Together:
             for (trial, made, _), candidate, rate in zip(entries, candidates, rates, strict=True)
         ]
 
-    def _population(self, jobs: list[Job], fit: Mapping[str, Any]) -> dict[str, list[keras.callbacks.History]]:
+    def _population(
+        self, jobs: list[Job], fit: Mapping[str, Any]
+    ) -> dict[str, list[keras.callbacks.History]]:
         """Train one population for each execution."""
         tuner = self._tuner
         found: dict[str, list[keras.callbacks.History]] = {job.trial.trial_id: [] for job in jobs}
@@ -218,7 +252,10 @@ class Together:
             bests.append(np.full(len(jobs), np.nan))
 
             def done(
-                population: PopulationModel, best: BestEpochs, places: np.ndarray, epochs: SlotEpochs = epochs
+                population: PopulationModel,
+                best: BestEpochs,
+                places: np.ndarray,
+                epochs: SlotEpochs = epochs,
             ) -> None:
                 """Keep the score of those trials, and their checkpoint if it is the best of their executions."""
                 slots, scores = epochs.inside[places], best.best[places]
@@ -228,7 +265,9 @@ class Together:
                 tops[slots[better]] = scores[better]
                 taken = best.best_epoch + 1 - fit.get("initial_epoch", 0)
                 share = taken / max(map(length, epochs.histories))
-                self._save(population, [jobs[slot] for slot in epochs.inside], places[better], share)
+                self._save(
+                    population, [jobs[slot] for slot in epochs.inside], places[better], share
+                )
 
             with isolated_seed(seed):
                 if jobs[0].made is None:  # as KerasTuner, which builds a model first
@@ -240,7 +279,9 @@ class Together:
                 except KeyboardInterrupt:
                     if all(map(length, epochs.histories)):
                         lengths = map(length, epochs.histories)
-                        for job, score, epoch in zip(jobs, np.mean(bests, axis=0), lengths, strict=True):
+                        for job, score, epoch in zip(
+                            jobs, np.mean(bests, axis=0), lengths, strict=True
+                        ):
                             tuner.so_far[job.trial.trial_id] = float(score), epoch
                     raise
             for job, history in zip(jobs, epochs.histories, strict=True):
@@ -249,7 +290,9 @@ class Together:
                 found[job.trial.trial_id].append(recorded)
         return found
 
-    def _built(self, jobs: list[Job], seed: int, execution: int, fit: Mapping[str, Any]) -> PopulationModel:
+    def _built(
+        self, jobs: list[Job], seed: int, execution: int, fit: Mapping[str, Any]
+    ) -> PopulationModel:
         model = jobs[0].model
         members = [Member(job.candidate, seed) for job in jobs]
         population = PopulationModel(model, members, slots=jobs[0].slots)
@@ -263,8 +306,13 @@ class Together:
         population.optimizer.build(population.trainable_variables)
         return population
 
-    def _save(self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any) -> None:
-        """Write each chosen trial's checkpoint: the state that its slot has now, after a share of all steps."""
+    def _save(
+        self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any
+    ) -> None:
+        """Write each chosen trial's checkpoint.
+
+        The state that its slot has now, after a share of all steps.
+        """
         _, groups = arrange([member.candidate for member in population.members])
         contents, taken = (
             transfer.reader(population),
@@ -287,21 +335,31 @@ class Together:
             own = {id(iterations_variable(model.optimizer)): round(taken * share[slot])}
             if job.rate is not None:
                 own[id(model.optimizer.learning_rate)] = job.rate
-            found = [(variable, own.get(id(variable), value)) for variable, value in contents(inside, model)]
+            found = [
+                (variable, own.get(id(variable), value))
+                for variable, value in contents(inside, model)
+            ]
             checkpoints.write(checkpoint_file(self._tuner, job.trial.trial_id), found)
             save_json(build_config_file(self._tuner, job.trial.trial_id), model.get_build_config())
 
 
 def _start_from(models: list[keras.Model], population: PopulationModel) -> None:
     """Give each slot the weights of an ordinary model of the same architecture, whatever its layers are called."""
-    values = [[weights for _, layer in layers_of(model) for weights in [variables_of(layer)]] for model in models]
+    values = [
+        [weights for _, layer in layers_of(model) for weights in [variables_of(layer)]]
+        for model in models
+    ]
     order = population._state.order
     paths = [path for path, _ in layers_of(population._state.blueprint.model)]
     for layer in population.stacked:
         position = paths.index(layer.plan.path)
         if layer.plan.shared:
             same = weights_of(layer.plan.layer)
-            if any(not np.array_equal(v, same[key]) for own in values for key, v in _numpy(own[position]).items()):
+            if any(
+                not np.array_equal(v, same[key])
+                for own in values
+                for key, v in _numpy(own[position]).items()
+            ):
                 raise ModelError("frozen layers differ from trial to trial")
         for block in layer.plan.blocks:
             own = [values[order[i]][position][block.key] for i in range(block.start, block.stop)]

@@ -13,8 +13,8 @@ from .kerastuner import Trial, TrialStatus, brackets_of, size_of_round, waiting_
 def ask(tuner: Any, most: int) -> list[Trial]:
     """Return up to so many trials to train next; none when the oracle has stopped.
 
-    Trials that an interrupted search left behind come first: in the same process each is found under the name that it
-    was asked for with, in a later one KerasTuner has them wait for a retry.
+    Trials that an interrupted search left behind come first: in the same process each is found
+    under the name that it was asked for with, in a later one KerasTuner has them wait for a retry.
     """
     oracle, found = tuner.oracle, []
     for name in _names(tuner, most):
@@ -34,7 +34,9 @@ def _names(tuner: Any, most: int) -> Iterator[str]:
     """The names to ask under: those in flight, then new ones. One name has one trial at a time."""
     known = list(tuner.oracle.ongoing_trials)
     yield from known
-    fresh = (tuner.tuner_id if k == 0 else f"{tuner.tuner_id}-slot{k}" for k in range(most + len(known)))
+    fresh = (
+        tuner.tuner_id if k == 0 else f"{tuner.tuner_id}-slot{k}" for k in range(most + len(known))
+    )
     yield from (name for name in fresh if name not in known)
 
 
@@ -49,7 +51,9 @@ def _free(oracle: Any, last: Trial) -> float:
         if bracket is None:
             return 0
         number = values["tuner/round"]
-        return size_of_round(oracle, bracket["bracket_num"], number) - len(bracket["rounds"][number])
+        return size_of_round(oracle, bracket["bracket_num"], number) - len(
+            bracket["rounds"][number]
+        )
     return float("inf")
 
 

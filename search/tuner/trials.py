@@ -1,4 +1,7 @@
-"""A search that trains each trial to its end: `ActivationTuner` with a clock, a progress display and its results."""
+"""A search that trains each trial to its end.
+
+`ActivationTuner` with a clock, a progress display and its results.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,9 @@ class TrialSearch(ActivationTuner):
 
     def on_trial_end(self, trial: Trial) -> None:
         """Stop its clock, and show what it scored."""
-        self._seconds[trial.trial_id] = (time.perf_counter() - self._begun[trial.trial_id]) / self._sharing
+        self._seconds[trial.trial_id] = (
+            time.perf_counter() - self._begun[trial.trial_id]
+        ) / self._sharing
         super().on_trial_end(trial)
         self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
 
@@ -85,7 +90,11 @@ class TrialSearch(ActivationTuner):
         # equal scores share a rank, so that a tie with the baseline shows
         scores = [self._score(trial) for trial in ranked]
         rows = [self._row(trial, 1 + scores.index(self._score(trial))) for trial in ranked]
-        rest = [self.oracle.trials[i] for i in self.oracle.end_order if self.oracle.trials[i] not in ranked]
+        rest = [
+            self.oracle.trials[i]
+            for i in self.oracle.end_order
+            if self.oracle.trials[i] not in ranked
+        ]
         return (*rows, *(self._row(trial, None) for trial in rest))
 
     def leaders(self) -> tuple[Choice, ...]:
@@ -109,11 +118,17 @@ class TrialSearch(ActivationTuner):
         return built(self.hypermodel.build(hp), self._inputs)
 
     def _best_of(self, candidate: Choice) -> Trial | None:
-        own = (t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate)
+        own = (
+            t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate
+        )
         return next(own, None)
 
     def _ranked(self) -> list[Trial]:
-        scored = [(score, trial) for trial in self.oracle.trials.values() if (score := self._score(trial)) is not None]
+        scored = [
+            (score, trial)
+            for trial in self.oracle.trials.values()
+            if (score := self._score(trial)) is not None
+        ]
         ranked = sorted(scored, key=lambda one: -more_is_better(one[0], self.objective.direction))
         return [trial for _, trial in ranked]
 
@@ -126,9 +141,14 @@ class TrialSearch(ActivationTuner):
 
     def _row(self, trial: Trial, rank: int | None) -> TrialResult:
         score, message = self._score(trial), trial.message or ""
-        status = "completed" if score is not None else "diverged" if is_diverged(trial) else "failed"
+        status = (
+            "completed" if score is not None else "diverged" if is_diverged(trial) else "failed"
+        )
         if trial.status != TrialStatus.COMPLETED and trial.trial_id in self.so_far:
-            status, message = "stopped", f"interrupted after {self.so_far[trial.trial_id][1]} epochs"
+            status, message = (
+                "stopped",
+                f"interrupted after {self.so_far[trial.trial_id][1]} epochs",
+            )
         return TrialResult(
             rank=rank,
             candidate=self.hypermodel.candidate(trial.hyperparameters),

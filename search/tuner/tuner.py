@@ -1,4 +1,7 @@
-"""A KerasTuner tuner for activations: paired seeds, divergence as a result, and a process left as it was found."""
+"""A KerasTuner tuner for activations.
+
+Paired seeds, divergence as a result, and a process left as it was found.
+"""
 
 from __future__ import annotations
 
@@ -41,27 +44,34 @@ _log = logging.getLogger(__name__)
 class ActivationTuner(keras_tuner.Tuner):
     """A KerasTuner tuner that searches activations.
 
-    It differs from KerasTuner's own in what it proposes (`ActivationOracle`), in that all trials share their
-    initialization and batch order (so that they can be compared), in that a candidate whose loss is no longer finite is
-    stopped and recorded as diverged, and in that it leaves the global seed, dtype policy and Keras session alone.
-    Trials whose models are the same but for their activations and a constant learning rate train together, as one
-    population (see `PopulationModel`): the same scores, sooner. What cannot, trains one by one, and a line says why.
+    It differs from KerasTuner's own in what it proposes (`ActivationOracle`), in that all trials
+    share their initialization and batch order (so that they can be compared), in that a candidate
+    whose loss is no longer finite is stopped and recorded as diverged, and in that it leaves the
+    global seed, dtype policy and Keras session alone. Trials whose models are the same but for
+    their activations and a constant learning rate train together, as one population (see
+    `PopulationModel`): the same scores, sooner. What cannot, trains one by one, and a line says
+    why.
 
     Args:
-        hypermodel: a compiled Keras model; a function ``build(hp, activation)``, or ``build(hp)`` that calls
-            `activation_choice`; or a `keras_tuner.HyperModel`.
-        objective: as in KerasTuner, ``"val_loss"`` by default; but whether more of a metric is better its own class
-            says. Of a metric of your own say it: ``keras_tuner.Objective("val_mine", "max")``.
+        hypermodel: a compiled Keras model; a function ``build(hp, activation)``, or ``build(hp)``
+            that calls `activation_choice`; or a `keras_tuner.HyperModel`.
+        objective: as in KerasTuner, ``"val_loss"`` by default; but whether more of a metric is
+            better its own class says. Of a metric of your own say it:
+            ``keras_tuner.Objective("val_mine", "max")``.
         max_trials: as in KerasTuner.
-        activations: an `ActivationSpace`, or what it is made of, for a model or ``build(hp, activation)``.
-        choice: the name of the `Choice` hyperparameter that holds the activation, as `activation_choice` was given it.
-        seed: of proposals, initialization and batch order; execution e of every trial has the same derived seed.
-        population: how many trials are asked for and trained together at most: ``"auto"`` for up to 64, as many as are
-            independent of each other's results in the oracle and fit into memory; 1 trains one by one.
-        oracle: another oracle, such as KerasTuner's; then `objective`, `max_trials` and the arguments of an oracle are
-            its own.
-        **kwargs: KerasTuner's arguments (`executions_per_trial`, `directory`, `project_name`, `overwrite`, …), and
-            those of an oracle (`max_retries_per_trial`, `hyperparameters`, …).
+        activations: an `ActivationSpace`, or what it is made of, for a model or ``build(hp,
+            activation)``.
+        choice: the name of the `Choice` hyperparameter that holds the activation, as
+            `activation_choice` was given it.
+        seed: of proposals, initialization and batch order; execution e of every trial has the same
+            derived seed.
+        population: how many trials are asked for and trained together at most: ``"auto"`` for up to
+            64, as many as are independent of each other's results in the oracle and fit into
+            memory; 1 trains one by one.
+        oracle: another oracle, such as KerasTuner's; then `objective`, `max_trials` and the
+            arguments of an oracle are its own.
+        **kwargs: KerasTuner's arguments (`executions_per_trial`, `directory`, `project_name`,
+            `overwrite`, …), and those of an oracle (`max_retries_per_trial`, `hyperparameters`, …).
 
     Raises:
         SearchError: on contradictory arguments.
@@ -86,7 +96,9 @@ class ActivationTuner(keras_tuner.Tuner):
     ):
         device.check_backend()
         if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
-            raise SearchError(f"max_trials must be an integer >= 1. Received: max_trials={max_trials!r}")
+            raise SearchError(
+                f"max_trials must be an integer >= 1. Received: max_trials={max_trials!r}"
+            )
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise SearchError(f"seed must be an integer >= 0. Received: seed={seed!r}")
         check_population(population)
@@ -102,7 +114,9 @@ class ActivationTuner(keras_tuner.Tuner):
             check_direction(oracle, example)
         self.seed, self.population, self.choice = seed, population, choice
         self._trained: dict[str, list[keras.callbacks.History]] = {}
-        self.so_far: dict[str, tuple[float, int]] = {}  # of trials that an interrupt ended: score and epochs
+        self.so_far: dict[
+            str, tuple[float, int]
+        ] = {}  # of trials that an interrupt ended: score and epochs
         self._sharing = 1  # trials that the time goes to
         self._said: set[str] = set()
         self._inputs: Any = None  # of the training
@@ -123,7 +137,8 @@ class ActivationTuner(keras_tuner.Tuner):
             print(f"Training on {device.describe()}")
 
     def _populate_initial_space(self) -> None:
-        # KerasTuner builds a model for each activation, to find its parameters; one shows that it can be built
+        # KerasTuner builds a model for each activation, to find its parameters; one shows that it
+        # can be built
         whole = self.hypermodel
         if isinstance(whole, ActivationHyperModel) and isinstance(whole.model, keras.Model):
             whole.build(self.oracle.get_space())
@@ -189,7 +204,9 @@ class ActivationTuner(keras_tuner.Tuner):
         for name, base in _STEPS.items():
             if getattr(kind, name) is not getattr(base or ActivationTuner, name):
                 return f"{kind.__name__}.{name} is its own"
-        if not isinstance(self.oracle.objective, keras_tuner.Objective) or hasattr(self.oracle.objective, "objectives"):
+        if not isinstance(self.oracle.objective, keras_tuner.Objective) or hasattr(
+            self.oracle.objective, "objectives"
+        ):
             return "there are several objectives, or none"
         try:
             check_callbacks(keras.tree.flatten(fit.get("callbacks") or []))
@@ -212,7 +229,11 @@ class ActivationTuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         if "tuner/epochs" not in values:
             return dict(fit)
-        return {**fit, "epochs": values["tuner/epochs"], "initial_epoch": values["tuner/initial_epoch"]}
+        return {
+            **fit,
+            "epochs": values["tuner/epochs"],
+            "initial_epoch": values["tuner/initial_epoch"],
+        }
 
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Train the trial's candidate `executions_per_trial` times and return the histories."""
@@ -220,12 +241,15 @@ class ActivationTuner(keras_tuner.Tuner):
             return [self._checked(history) for history in self._trained.pop(trial.trial_id)]
         self._executions = itertools.count()
         kwargs = self.fit_options(trial, kwargs)
-        given = keras.tree.flatten(kwargs.pop("callbacks", None) or [])  # one object will do, as in `fit`
+        given = keras.tree.flatten(
+            kwargs.pop("callbacks", None) or []
+        )  # one object will do, as in `fit`
         callbacks = [*given, _StopDiverged(self.watched)]
         return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
-        # as in KerasTuner, but its traceback goes into the trial's message only, not onto the screen
+        # as in KerasTuner, but its traceback goes into the trial's message only, not onto the
+        # screen
         try:
             self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = TrialStatus.COMPLETED
@@ -234,7 +258,10 @@ class ActivationTuner(keras_tuner.Tuner):
         except keras_tuner.errors.FailedTrialError as error:
             trial.status, trial.message = TrialStatus.FAILED, str(error)
         except Exception as error:
-            trial.status, trial.message = TrialStatus.INVALID, f"{first_line(error)}\n{traceback.format_exc()}"
+            trial.status, trial.message = (
+                TrialStatus.INVALID,
+                f"{first_line(error)}\n{traceback.format_exc()}",
+            )
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         gc.collect()
@@ -244,12 +271,16 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def _checked(self, history: Any) -> Any:
         if isinstance(getattr(history, "history", None), dict):  # KerasTuner keeps numbers only
-            history.history = {name: list(map(float, v)) for name, v in numbers(history.history, axes=1).items()}
+            history.history = {
+                name: list(map(float, v)) for name, v in numbers(history.history, axes=1).items()
+            }
         # an infinite score would be the best one, or one without a checkpoint
         for name in self.watched:
             for epoch, value in enumerate(getattr(history, "history", {}).get(name, []), start=1):
                 if not np.isfinite(value):
-                    raise keras_tuner.errors.FailedTrialError(f"{DIVERGED}: {name} is {value} after epoch {epoch}")
+                    raise keras_tuner.errors.FailedTrialError(
+                        f"{DIVERGED}: {name} is {value} after epoch {epoch}"
+                    )
         return history
 
     @property
@@ -265,22 +296,31 @@ class ActivationTuner(keras_tuner.Tuner):
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         with first_metric_names():
             model = super()._build_hypermodel(hp)
-        if "tuner/trial_id" in hp.values:  # Hyperband goes on from the best weights of an earlier trial
+        if (
+            "tuner/trial_id" in hp.values
+        ):  # Hyperband goes on from the best weights of an earlier trial
             model = built(model, self._inputs) if self._inputs is not None else model
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")  # it starts afresh
+                warnings.filterwarnings(
+                    "ignore", "Skipping variable loading for optimizer"
+                )  # it starts afresh
                 model.load_weights(checkpoint_file(self, hp.values["tuner/trial_id"]))
-            optimizer = getattr(model, "optimizer", None)  # a hypermodel with a loop of its own may compile nothing
+            optimizer = getattr(
+                model, "optimizer", None
+            )  # a hypermodel with a loop of its own may compile nothing
             if optimizer is not None and optimizer.built:  # then its state was loaded
                 model.compile(**compile_arguments(model))
         return model
 
     def _try_build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        # KerasTuner's own begins with clear_session(), which forgets the user's dtype policy and seed as well, and
-        # with gc.collect(), which takes half a second once there are a few programs
+        # KerasTuner's own begins with clear_session(), which forgets the user's dtype policy and
+        # seed as well, and with gc.collect(), which takes half a second once there are a few
+        # programs
         model = self._build_hypermodel(hp)
         if not isinstance(model, keras.Model):
-            raise keras_tuner.errors.FatalTypeError(f"build must return a Keras model. Received: {model!r}")
+            raise keras_tuner.errors.FatalTypeError(
+                f"build must return a Keras model. Received: {model!r}"
+            )
         if self.max_model_size and model.count_params() > self.max_model_size:
             raise keras_tuner.errors.FailedTrialError(
                 f"The model must have at most {self.max_model_size} parameters. Received: {model.count_params()}"
@@ -289,7 +329,8 @@ class ActivationTuner(keras_tuner.Tuner):
         model = built(model, self._inputs) if self._inputs is not None else model
         optimizer = getattr(model, "optimizer", None)
         if model.built and optimizer is not None:
-            # a checkpoint holds the optimizer's variables too, and Keras warns if they have no place to go
+            # a checkpoint holds the optimizer's variables too, and Keras warns if they have no
+            # place to go
             optimizer.build(model.trainable_variables)
         return model
 
@@ -321,14 +362,18 @@ def _clear(kwargs: dict[str, Any]) -> None:
         return
     directory = str(kwargs.get("directory") or ".")
     if "://" in directory:
-        raise SearchError(f"overwrite=True deletes files on local disks only. Received: directory={directory!r}")
+        raise SearchError(
+            f"overwrite=True deletes files on local disks only. Received: directory={directory!r}"
+        )
     # the name that KerasTuner has for what is not given
     clear_project(Path(directory) / (name or "untitled_project"))
 
 
 def _hypermodel(hypermodel: Any, activations: Any, choice: str) -> Any:
     if isinstance(hypermodel, keras.Model) or (
-        callable(hypermodel) and not isinstance(hypermodel, keras_tuner.HyperModel) and takes_activation(hypermodel)
+        callable(hypermodel)
+        and not isinstance(hypermodel, keras_tuner.HyperModel)
+        and takes_activation(hypermodel)
     ):
         return ActivationHyperModel(hypermodel, activations, choice=choice)
     if activations is not None:

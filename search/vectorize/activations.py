@@ -1,4 +1,7 @@
-"""Activations of a population: each group of slots pays for its own function only, its parameters are data."""
+"""Activations of a population.
+
+Each group of slots pays for its own function only, its parameters are data.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,43 @@ Tensor = Any
 _ELEMENTWISE = frozenset(
     getattr(keras.activations, name)
     for name in (
-        *("celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu"),
-        *("linear", "log_sigmoid", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_shrink", "softplus"),
-        *("softsign", "sparse_plus", "sparse_sigmoid", "squareplus", "tanh", "tanh_shrink", "threshold"),
+        *(
+            "celu",
+            "elu",
+            "exponential",
+            "gelu",
+            "hard_shrink",
+            "hard_sigmoid",
+            "hard_silu",
+            "hard_tanh",
+            "leaky_relu",
+        ),
+        *(
+            "linear",
+            "log_sigmoid",
+            "mish",
+            "relu",
+            "relu6",
+            "selu",
+            "sigmoid",
+            "silu",
+            "soft_shrink",
+            "softplus",
+        ),
+        *(
+            "softsign",
+            "sparse_plus",
+            "sparse_sigmoid",
+            "squareplus",
+            "tanh",
+            "tanh_shrink",
+            "threshold",
+        ),
     )
 )
-_PER_SAMPLE = frozenset(getattr(keras.activations, name) for name in ("softmax", "log_softmax", "sparsemax", "glu"))
+_PER_SAMPLE = frozenset(
+    getattr(keras.activations, name) for name in ("softmax", "log_softmax", "sparsemax", "glu")
+)
 
 
 def everywhere(activation: Callable[..., Any] | None, x: Batch) -> Batch:
@@ -87,8 +121,15 @@ def _joined(parts: list[Tensor], sizes: list[int], axis: int) -> Tensor:
 
 
 def with_variables(activation: TrainedActivation, variables: dict[str, Any], x: Batch) -> Batch:
-    """Return an activation that all slots have, each with trained parameters of its own: (P,) or (P, C) by name."""
-    x = x if x.layout == FOLDED and is_elementwise(activation) else Batch(x.stacked(), STACKED, x.slots)
+    """Return an activation that all slots have, each with trained parameters of its own.
+
+    (P,) or (P, C) by name.
+    """
+    x = (
+        x
+        if x.layout == FOLDED and is_elementwise(activation)
+        else Batch(x.stacked(), STACKED, x.slots)
+    )
     values = {name: beside(value, x) for name, value in variables.items()}
     return x.mapped(lambda value: _trained(activation, values, value))
 
@@ -97,7 +138,9 @@ def _apply(group: Group, variables: dict[str, Any], x: Batch) -> Tensor:
     activation = group.activation
     if isinstance(activation, TrainedActivation):
         return _trained(activation, _values(group, variables, x), x.value)
-    if not isinstance(activation, keras_acts.Activation) or all(_same(values) for values in group.numbers.values()):
+    if not isinstance(activation, keras_acts.Activation) or all(
+        _same(values) for values in group.numbers.values()
+    ):
         return everywhere(activation, x).value
     return activation.spec.function(x.value, **{**activation.parameters, **_values(group, {}, x)})
 
@@ -115,7 +158,10 @@ def _trained(activation: Any, values: dict[str, Tensor], x: Tensor) -> Tensor:
 def _values(group: Group, variables: dict[str, Any], x: Batch) -> dict[str, Tensor]:
     """The parameters, one or one a channel for each slot of the group, shaped to broadcast against the batch."""
     dtype = "float64" if keras.backend.standardize_dtype(x.value.dtype) == "float64" else "float32"
-    given = {name: ops.convert_to_tensor(beside(column, x), dtype) for name, column in group.numbers.items()}
+    given = {
+        name: ops.convert_to_tensor(beside(column, x), dtype)
+        for name, column in group.numbers.items()
+    }
     return {**given, **{name: beside(value, x) for name, value in variables.items()}}
 
 
@@ -132,7 +178,11 @@ def is_elementwise(activation: Any) -> bool:
 
 def last_axis(activation: TrainedActivation) -> bool:
     """Return whether the trained parameters belong to the last axis, or to all of the layer."""
-    return activation.per != "feature" and activation.data_format != "channels_first" and activation.axis in (None, -1)
+    return (
+        activation.per != "feature"
+        and activation.data_format != "channels_first"
+        and activation.axis in (None, -1)
+    )
 
 
 def _is_per_sample(activation: Any) -> bool:

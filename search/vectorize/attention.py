@@ -1,4 +1,7 @@
-"""A rule for attention: projections for all slots at once, then the samples of all slots as if of one batch."""
+"""A rule for attention.
+
+Projections for all slots at once, then the samples of all slots as if of one batch.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,27 @@ _ONE_AXIS = "abc,cde->abde"  # how inputs (B, T, C) are projected
 
 def _covered(layer: Any) -> bool:
     config = layer.get_config()
-    plain = not config.get("use_gate") and not config.get("sliding_window")  # older versions of Keras have neither
-    return plain and layer.dropout < 1 and layer.query_dense.equation == layer.key_dense.equation == _ONE_AXIS
+    plain = not config.get("use_gate") and not config.get(
+        "sliding_window"
+    )  # older versions of Keras have neither
+    return (
+        plain
+        and layer.dropout < 1
+        and layer.query_dense.equation == layer.key_dense.equation == _ONE_AXIS
+    )
 
 
 @vectorizes(layers.MultiHeadAttention, accepts=_covered)
-def attention(call: Call, query: Batch, value: Batch, key: Batch | None = None, use_causal_mask: bool = False) -> Batch:
+def attention(
+    call: Call, query: Batch, value: Batch, key: Batch | None = None, use_causal_mask: bool = False
+) -> Batch:
     """Each projection is an `EinsumDense`; no mask but the causal one."""
     layer = call.layer
-    given = {layer.query_dense: query, layer.key_dense: value if key is None else key, layer.value_dense: value}
+    given = {
+        layer.query_dense: query,
+        layer.key_dense: value if key is None else key,
+        layer.value_dense: value,
+    }
     q, k, v = (einsum_dense(call.inside(part), x).merged() for part, x in given.items())
     scores = ops.einsum("btnh,bsnh->bnts", q * layer.key_dim**-0.5, k)
     if use_causal_mask:

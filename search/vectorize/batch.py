@@ -16,13 +16,15 @@ SHARED, SEEDED, STACKED, FOLDED = "shared", "seeded", "stacked", "folded"
 
 
 class Batch:
-    """A batch of samples as every slot of a population sees it. To Keras' graph walk it is one tensor.
+    """A batch of samples as every slot of a population sees it.
+
+    To Keras' graph walk it is one tensor.
 
     Args:
         value: the tensor.
-        layout: ``"shared"``, (B, ...): all slots see the same; ``"seeded"``, (S, B, ...): those of one seed do;
-            ``"stacked"``, (P, B, ...); ``"folded"``, (B, ..., P*C): slot after slot in the channels, so that a grouped
-            convolution or a pooling runs all of them at once.
+        layout: ``"shared"``, (B, ...): all slots see the same; ``"seeded"``, (S, B, ...): those of
+            one seed do; ``"stacked"``, (P, B, ...); ``"folded"``, (B, ..., P*C): slot after slot in
+            the channels, so that a grouped convolution or a pooling runs all of them at once.
         slots: how many slots there are, P.
         places: where each slot's seed lies in a seeded batch, (P,).
     """
@@ -47,8 +49,12 @@ class Batch:
         if self.layout == SEEDED:
             return ops.take(self.value, self.places, axis=0)
         if self.layout == SHARED:
-            return ops.broadcast_to(ops.expand_dims(self.value, 0), (self.slots, *ops.shape(self.value)))
-        apart = ops.reshape(self.value, (*with_free_axis(self.value, 0)[:-1], self.slots, self.channels))
+            return ops.broadcast_to(
+                ops.expand_dims(self.value, 0), (self.slots, *ops.shape(self.value))
+            )
+        apart = ops.reshape(
+            self.value, (*with_free_axis(self.value, 0)[:-1], self.slots, self.channels)
+        )
         last = len(self.value.shape)
         return ops.transpose(apart, (last - 1, *range(last - 1), last))
 
@@ -67,7 +73,10 @@ class Batch:
         return ops.reshape(x, with_free_axis(x, 1)[1:])
 
     def apart(self) -> list[Tensor]:
-        """Return what each slot sees, (B, ...). Not slices: their gradients would each be as large as all slots'."""
+        """Return what each slot sees, (B, ...).
+
+        Not slices: their gradients would each be as large as all slots'.
+        """
         if self.layout == SHARED:
             return [self.value] * self.slots
         if self.layout == STACKED:
@@ -75,7 +84,10 @@ class Batch:
         return ops.split(self.value, self.slots, axis=-1)
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        """Return the batch of `function` of the tensor as it lies; for what acts on each value alone."""
+        """Return the batch of `function` of the tensor as it lies.
+
+        For what acts on each value alone.
+        """
         return Batch(function(self.value), self.layout, self.slots, self.places)
 
 
@@ -83,7 +95,8 @@ def beside(value: Tensor, x: Batch) -> Tensor:
     """Return the slots' parameters, shaped to broadcast against a batch that is not shared.
 
     Args:
-        value: (P, ...), what follows P broadcasts against one slot's sample from the last axis on, as in NumPy.
+        value: (P, ...), what follows P broadcasts against one slot's sample from the last axis on,
+            as in NumPy.
         x: the batch.
     """
     xp = np if isinstance(value, np.ndarray) else ops  # arrays come as one constant into a graph
@@ -110,7 +123,8 @@ def from_merged(x: Tensor, slots: int) -> Batch:
 def with_logits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ``function(x)``, where `function` only moves values, with the logits of `x` moved along.
 
-    Keras' cross-entropies look for them: without, the gradient of a saturated softmax or sigmoid is 0.
+    Keras' cross-entropies look for them: without, the gradient of a saturated softmax or sigmoid is
+    0.
     """
     y = function(x)
     logits = logits_of(x)
@@ -120,7 +134,10 @@ def with_logits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def with_free_axis(x: Tensor, axis: int) -> tuple[Any, ...]:
-    """Return the sizes of a tensor for `reshape`, with -1 for `axis`; the others stay known to a graph if they are."""
+    """Return the sizes of a tensor for `reshape`, with -1 for `axis`.
+
+    The others stay known to a graph if they are.
+    """
     known = None not in (*x.shape[:axis], *x.shape[axis + 1 :])
     sizes = x.shape if known else ops.shape(x)  # which is six nodes of a TensorFlow graph
     return (*sizes[:axis], -1, *sizes[axis + 1 :])

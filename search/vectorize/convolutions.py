@@ -1,4 +1,7 @@
-"""Rules for convolutions: the slots folded into the channels of one grouped convolution, or products of patches."""
+"""Rules for convolutions.
+
+The slots folded into the channels of one grouped convolution, or products of patches.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from .registry import Call, vectorizes
 
 Tensor = Any
 
-# so many values in a window, and products of patches are not the fastest any more: on a CPU, on a GPU
+# so many values in a window, and products of patches are not the fastest any more: on a CPU, on a
+# GPU
 _VALUES = (256, 512)
 
 
@@ -26,7 +30,8 @@ _VALUES = (256, 512)
 def grouped_convolution() -> bool:
     """Whether grouped convolutions and their gradients run as one TensorFlow kernel here, outside of XLA.
 
-    `keras.ops.conv` would send them through XLA, 100 times slower on a CPU. Without oneDNN a CPU has no gradient.
+    `keras.ops.conv` would send them through XLA, 100 times slower on a CPU. Without oneDNN a CPU
+    has no gradient.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -50,8 +55,14 @@ def _convolves(layer: Any) -> bool:
     if not (plain(layer) and _pads_by_name(layer)):
         return False
     if keras.backend.backend() != "tensorflow":
-        return bool(gpus()) or not hasattr(layer, "kernel") or _in_patches(layer.kernel.shape, layer.groups)
-    return layer.rank < 3 and layer.compute_dtype == "float32" and grouped_convolution()  # there is no other kernel
+        return (
+            bool(gpus())
+            or not hasattr(layer, "kernel")
+            or _in_patches(layer.kernel.shape, layer.groups)
+        )
+    return (
+        layer.rank < 3 and layer.compute_dtype == "float32" and grouped_convolution()
+    )  # there is no other kernel
 
 
 def _in_patches(kernel: Sequence[int], groups: int) -> bool:
@@ -67,7 +78,9 @@ def patches_per_sample(layer: Any, output: Sequence[int | None]) -> int:
     if not isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D):
         return 0
     *window, channels, _ = layer.kernel.shape
-    if math.prod(window) == 1 or not (_in_patches(layer.kernel.shape, layer.groups) and _convolves(layer)):
+    if math.prod(window) == 1 or not (
+        _in_patches(layer.kernel.shape, layer.groups) and _convolves(layer)
+    ):
         return 0
     return math.prod(size or 1 for size in output[1:-1]) * math.prod(window) * channels
 
@@ -80,7 +93,9 @@ def _pads_by_name(layer: Any) -> bool:
 def convolution(call: Call, x: Batch) -> Batch:
     """A convolution of the shared batch with all kernels side by side, then grouped ones or products of patches."""
     layer = call.layer
-    y = _convolve(x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate, layer.groups)
+    y = _convolve(
+        x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate, layer.groups
+    )
     return _finish(call, y)
 
 
@@ -88,20 +103,30 @@ def convolution(call: Call, x: Batch) -> Batch:
 def depthwise_convolution(call: Call, x: Batch) -> Batch:
     """A depthwise convolution with more channels."""
     layer = call.layer
-    return _finish(call, _depthwise(x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate))
+    return _finish(
+        call,
+        _depthwise(x, call.weights["kernel"], layer.strides, layer.padding, layer.dilation_rate),
+    )
 
 
 @vectorizes(layers.SeparableConv1D, layers.SeparableConv2D, accepts=_convolves, xla=False)
 def separable_convolution(call: Call, x: Batch) -> Batch:
     """A depthwise convolution, then a grouped one of one pixel."""
     layer = call.layer
-    y = _depthwise(x, call.weights["depthwise_kernel"], layer.strides, layer.padding, layer.dilation_rate)
+    y = _depthwise(
+        x, call.weights["depthwise_kernel"], layer.strides, layer.padding, layer.dilation_rate
+    )
     one = (1,) * layer.rank
     return _finish(call, _convolve(y, call.weights["pointwise_kernel"], one, "valid", one, 1))
 
 
 def _convolve(
-    x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int], groups: int
+    x: Batch,
+    kernel: Tensor,
+    strides: Sequence[int],
+    padding: str,
+    dilations: Sequence[int],
+    groups: int,
 ) -> Batch:
     """Convolve, with kernels (P, ..., C, F)."""
     one = x.layout == SHARED or x.slots == 1  # an ordinary convolution
@@ -111,14 +136,24 @@ def _convolve(
 
 
 def in_groups(
-    x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int], groups: int = 1
+    x: Batch,
+    kernel: Tensor,
+    strides: Sequence[int],
+    padding: str,
+    dilations: Sequence[int],
+    groups: int = 1,
 ) -> Batch:
-    """Convolve with all kernels side by side: groups of the folded channels, or one that sees what all slots share."""
+    """Convolve with all kernels side by side.
+
+    Groups of the folded channels, or one that sees what all slots share.
+    """
     value = x.value if x.layout == SHARED and groups == 1 else x.folded()
     kernel = _side_by_side(kernel)
     value, padding = _causal(value, padding, kernel.shape[0], dilations[0])
     if keras.backend.backend() != "tensorflow":
-        return Batch(ops.conv(value, kernel, strides, padding, "channels_last", dilations), FOLDED, x.slots)
+        return Batch(
+            ops.conv(value, kernel, strides, padding, "channels_last", dilations), FOLDED, x.slots
+        )
     import tensorflow as tf
 
     one_dimension = len(strides) == 1
@@ -129,7 +164,9 @@ def in_groups(
     return Batch(tf.squeeze(y, 1) if one_dimension else y, FOLDED, x.slots)
 
 
-def _depthwise(x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int]) -> Batch:
+def _depthwise(
+    x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int]
+) -> Batch:
     """Convolve each channel, with kernels (P, ..., C, M)."""
     slots, *window, channels, multiplier = kernel.shape
     if keras.backend.backend() != "tensorflow":
@@ -138,7 +175,11 @@ def _depthwise(x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, d
     kernel = ops.transpose(kernel, (*range(1, rank + 1), 0, rank + 1, rank + 2))
     kernel = ops.reshape(kernel, (*window, slots * channels, multiplier))
     value, padding = _causal(x.folded(), padding, window[0], dilations[0])
-    return Batch(ops.depthwise_conv(value, kernel, strides, padding, "channels_last", dilations), FOLDED, slots)
+    return Batch(
+        ops.depthwise_conv(value, kernel, strides, padding, "channels_last", dilations),
+        FOLDED,
+        slots,
+    )
 
 
 def _side_by_side(kernel: Tensor) -> Tensor:
@@ -165,7 +206,8 @@ def _finish(call: Call, y: Batch) -> Batch:
 def _with_bias(value: Tensor, bias: Tensor) -> Tensor:
     """Add a bias to the channels.
 
-    TensorFlow's own gradient of it becomes one kernel with that of the convolution, which takes oneDNN longer than two.
+    TensorFlow's own gradient of it becomes one kernel with that of the convolution, which takes
+    oneDNN longer than two.
     """
     if keras.backend.backend() != "tensorflow" or len(bias.shape) != 1:
         return ops.add(value, bias)

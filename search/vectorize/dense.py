@@ -18,14 +18,18 @@ from .registry import Call, vectorizes
 
 Tensor = Any
 
-# Without oneDNN, TensorFlow's batched product of 32 matrices, 128 x 64 x 64, takes 0.8 to 1.1 ms, 32 products of two
-# 0.4 to 0.5. Small ones are not worth their place in the graph, and more of them take longer to trace than they save.
+# Without oneDNN, TensorFlow's batched product of 32 matrices, 128 x 64 x 64, takes 0.8 to 1.1 ms,
+# 32 products of two 0.4 to 0.5. Small ones are not worth their place in the graph, and more of them
+# take longer to trace than they save.
 _LEAST_SINGLE, _MOST_SINGLE = 1024, 64
 
 
 def plain(layer: Any) -> bool:
     """Return whether the layer computes with its own kernel: not quantized, no LoRA."""
-    return not getattr(layer, "lora_enabled", False) and getattr(layer, "quantization_mode", None) is None
+    return (
+        not getattr(layer, "lora_enabled", False)
+        and getattr(layer, "quantization_mode", None) is None
+    )
 
 
 @vectorizes(layers.Dense, accepts=plain)
@@ -54,7 +58,10 @@ def _products(x: Tensor, kernels: Tensor) -> Tensor:
         return ops.matmul(x, kernels)
     parts = [x[0]] * slots if x.shape[0] == 1 else ops.unstack(x, slots)
     return ops.stack(
-        [ops.matmul(part, kernel) for part, kernel in zip(parts, ops.unstack(kernels, slots), strict=True)]
+        [
+            ops.matmul(part, kernel)
+            for part, kernel in zip(parts, ops.unstack(kernels, slots), strict=True)
+        ]
     )
 
 
@@ -82,8 +89,14 @@ def embedding(call: Call, x: Batch) -> Batch:
         together = ops.reshape(ops.transpose(vectors, (1, 0, 2)), (tokens, slots * size))
         return Batch(ops.take(together, indices, axis=0), FOLDED, slots)
     indices = ops.cast(x.stacked(), "int32")
-    first = ops.reshape(ops.arange(slots, dtype="int32") * tokens, (slots, *(1,) * (len(indices.shape) - 1)))
-    return Batch(ops.take(ops.reshape(vectors, (slots * tokens, size)), indices + first, axis=0), STACKED, slots)
+    first = ops.reshape(
+        ops.arange(slots, dtype="int32") * tokens, (slots, *(1,) * (len(indices.shape) - 1))
+    )
+    return Batch(
+        ops.take(ops.reshape(vectors, (slots * tokens, size)), indices + first, axis=0),
+        STACKED,
+        slots,
+    )
 
 
 @vectorizes(ELU, LeakyReLU, PReLU, TReLU, accepts=last_axis)

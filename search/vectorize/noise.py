@@ -1,4 +1,7 @@
-"""Rules for layers with random numbers: each slot has its own, so that it is the ordinary model in distribution."""
+"""Rules for layers with random numbers.
+
+Each slot has its own, so that it is the ordinary model in distribution.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ def gaussian_noise(call: Call, x: Batch) -> Batch:
 
 @vectorizes(layers.AlphaDropout, accepts=lambda layer: layer.noise_shape is None)
 def alpha_dropout(call: Call, x: Batch) -> Batch:
-    """Each value of each slot by itself: slots share no mask. Mean and variance of SELU's output stay, as in Keras."""
+    """Each value of each slot by itself: slots share no mask.
+
+    Mean and variance of SELU's output stay, as in Keras.
+    """
     rate = call.layer.rate
     if not call.training or rate == 0:
         return x
@@ -66,7 +72,9 @@ def _dropped(call: Call, x: Batch, shape: tuple[int | None, ...] | None) -> Batc
     rate = call.layer.rate
     if not call.training or rate == 0:
         return x
-    return _apart(x).mapped(lambda value: keras.random.dropout(value, rate, shape, seed=call.random))
+    return _apart(x).mapped(
+        lambda value: keras.random.dropout(value, rate, shape, seed=call.random)
+    )
 
 
 def _normal(call: Call, like: Any, mean: float, spread: float) -> Any:

@@ -1,4 +1,7 @@
-"""Rules for normalizations: over the batch, the channels or groups of channels, each slot by itself."""
+"""Rules for normalizations.
+
+Over the batch, the channels or groups of channels, each slot by itself.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,13 @@ Tensor = Any
 
 
 def _last_axis(layer: Any) -> bool:
-    axis = layer.axis if isinstance(layer.axis, int) else layer.axis[0] if len(layer.axis) == 1 else None
+    axis = (
+        layer.axis
+        if isinstance(layer.axis, int)
+        else layer.axis[0]
+        if len(layer.axis) == 1
+        else None
+    )
     return axis is not None and axis in (-1, len(layer.input.shape) - 1)
 
 
@@ -23,7 +32,10 @@ def _normalizes_batches(layer: Any) -> bool:
 
 @vectorizes(layers.BatchNormalization, accepts=_normalizes_batches)
 def batch_normalization(call: Call, x: Batch) -> Batch:
-    """Each channel of each slot has its statistics: in the folded layout all of them are just more channels."""
+    """Each channel of each slot has its statistics.
+
+    In the folded layout all of them are just more channels.
+    """
     layer = call.layer
     value = x.value if x.layout == FOLDED else x.stacked()
     rank = len(value.shape)
@@ -34,7 +46,9 @@ def batch_normalization(call: Call, x: Batch) -> Batch:
         return ops.reshape(call.weights[name], shape)
 
     if call.training and layer.trainable:
-        mean, variance = ops.moments(value, axes=[i for i in range(rank) if i not in keep], keepdims=True)
+        mean, variance = ops.moments(
+            value, axes=[i for i in range(rank) if i not in keep], keepdims=True
+        )
         for name, batch in (("moving_mean", mean), ("moving_variance", variance)):
             moved = placed(name) * layer.momentum + batch * (1.0 - layer.momentum)
             call.assign(name, ops.reshape(moved, call.weights[name].shape))
@@ -47,7 +61,9 @@ def batch_normalization(call: Call, x: Batch) -> Batch:
     return Batch(value * scale + offset, FOLDED if x.layout == FOLDED else STACKED, x.slots)
 
 
-@vectorizes(layers.LayerNormalization, accepts=lambda layer: _last_axis(layer) and not layer.rms_scaling)
+@vectorizes(
+    layers.LayerNormalization, accepts=lambda layer: _last_axis(layer) and not layer.rms_scaling
+)
 def layer_normalization(call: Call, x: Batch) -> Batch:
     """Each sample by itself, with the slot's gamma and beta."""
     x = Batch(x.stacked(), STACKED, x.slots)
@@ -70,7 +86,10 @@ def rms_normalization(call: Call, x: Batch) -> Batch:
 
 @vectorizes(layers.GroupNormalization, accepts=_last_axis)
 def group_normalization(call: Call, x: Batch) -> Batch:
-    """Each group of channels of each sample by itself; folded, the slots' groups are just more groups."""
+    """Each group of channels of each sample by itself.
+
+    Folded, the slots' groups are just more groups.
+    """
     layer = call.layer
     x = x if x.layout == FOLDED else Batch(x.stacked(), STACKED, x.slots)
     folded = x.layout == FOLDED
@@ -82,7 +101,9 @@ def group_normalization(call: Call, x: Batch) -> Batch:
     mean, variance = ops.moments(apart, axes=within, keepdims=True)
 
     def placed(name: str) -> Tensor:
-        return ops.reshape(call.weights[name], groups if folded else (x.slots, *(1,) * (len(shape) - 3), *groups))
+        return ops.reshape(
+            call.weights[name], groups if folded else (x.slots, *(1,) * (len(shape) - 3), *groups)
+        )
 
     scale = ops.rsqrt(variance + layer.epsilon)
     scale = scale * placed("gamma") if layer.scale else scale

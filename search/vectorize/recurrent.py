@@ -1,4 +1,7 @@
-"""Rules for recurrent layers: the inputs of all steps are projected at once, then one loop over time runs all slots."""
+"""Rules for recurrent layers.
+
+The inputs of all steps are projected at once, then one loop over time runs all slots.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +52,18 @@ def recurrent(call: Call, sequences: Batch, initial_state: Any = None) -> Any:
         unroll=layer.unroll,
         return_all_outputs=layer.return_sequences,
     )
-    y = Batch(ops.swapaxes(all_steps, 1, 2) if layer.return_sequences else last, STACKED, sequences.slots)
+    y = Batch(
+        ops.swapaxes(all_steps, 1, 2) if layer.return_sequences else last, STACKED, sequences.slots
+    )
     return (y, *map(_stacked, states)) if layer.return_state else y
 
 
 def _both_covered(layer: Any) -> bool:
     """Trained activations of the two layers are not kept apart from their weights."""
     parts = (layer.forward_layer, layer.backward_layer)
-    plain = not any(isinstance(getattr(part, "activation", None), keras.layers.Layer) for part in parts)
+    plain = not any(
+        isinstance(getattr(part, "activation", None), keras.layers.Layer) for part in parts
+    )
     return plain and not layer.return_state and all(rule_for(part) is recurrent for part in parts)
 
 
@@ -64,7 +71,10 @@ def _both_covered(layer: Any) -> bool:
 def bidirectional(call: Call, sequences: Batch) -> Any:
     """The two layers, each by its rule."""
     layer = call.layer
-    there, back = (recurrent(call.inside(part), sequences) for part in (layer.forward_layer, layer.backward_layer))
+    there, back = (
+        recurrent(call.inside(part), sequences)
+        for part in (layer.forward_layer, layer.backward_layer)
+    )
     if layer.return_sequences:
         back = back.mapped(lambda value: ops.flip(value, axis=2))
     if layer.merge_mode is None:
@@ -81,14 +91,18 @@ def bidirectional(call: Call, sequences: Batch) -> Any:
 def _inputs(call: Call, x: Batch) -> Tensor:
     """What the inputs add at each step, (P, T, B, G*U)."""
     if call.training and call.layer.dropout:  # the same inputs at all steps
-        dropped = keras.random.dropout(x.stacked(), call.layer.dropout, (None, None, 1, None), seed=call.random)
+        dropped = keras.random.dropout(
+            x.stacked(), call.layer.dropout, (None, None, 1, None), seed=call.random
+        )
         x = Batch(dropped, STACKED, x.slots)
     shared = x.layout == SHARED
     by_step = ops.swapaxes(x.value, 0, 1) if shared else ops.swapaxes(x.stacked(), 1, 2)
     bias = call.weights.get("bias")
     if bias is not None and len(bias.shape) == 3:  # the second one is for the states
         bias = bias[:, 0]
-    return projected(Batch(by_step, SHARED if shared else STACKED, x.slots), call.weights["kernel"], bias).value
+    return projected(
+        Batch(by_step, SHARED if shared else STACKED, x.slots), call.weights["kernel"], bias
+    ).value
 
 
 def _lstm(call: Call, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
@@ -100,11 +114,17 @@ def _lstm(call: Call, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
 def _gru(call: Call, x: Tensor, h: Tensor) -> list[Tensor]:
     weights, gates = call.weights, 2 * call.layer.units
     after = call.layer.reset_after
-    inner = ops.matmul(h, weights["recurrent_kernel"] if after else weights["recurrent_kernel"][..., :gates])
+    inner = ops.matmul(
+        h, weights["recurrent_kernel"] if after else weights["recurrent_kernel"][..., :gates]
+    )
     if after and "bias" in weights:
         inner = ops.add(inner, weights["bias"][:, 1:])
     z, r = ops.split(_gate(call, x[..., :gates] + inner[..., :gates]), 2, axis=-1)
-    new = r * inner[..., gates:] if after else ops.matmul(r * h, weights["recurrent_kernel"][..., gates:])
+    new = (
+        r * inner[..., gates:]
+        if after
+        else ops.matmul(r * h, weights["recurrent_kernel"][..., gates:])
+    )
     return [z * h + (1 - z) * _activated(call, x[..., gates:] + new)]
 
 
@@ -112,7 +132,11 @@ def _simple(call: Call, x: Tensor, h: Tensor) -> list[Tensor]:
     return [_activated(call, x + ops.matmul(h, call.weights["recurrent_kernel"]))]
 
 
-_CELLS: dict[type, Callable[..., list[Tensor]]] = {layers.LSTM: _lstm, layers.GRU: _gru, layers.SimpleRNN: _simple}
+_CELLS: dict[type, Callable[..., list[Tensor]]] = {
+    layers.LSTM: _lstm,
+    layers.GRU: _gru,
+    layers.SimpleRNN: _simple,
+}
 
 
 def _gate(call: Call, x: Tensor) -> Tensor:

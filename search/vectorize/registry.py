@@ -1,4 +1,7 @@
-"""One rule per layer type: how it runs for all slots of a population at once. Users register rules of their own."""
+"""One rule per layer type: how it runs for all slots of a population at once.
+
+Users register rules of their own.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,13 @@ class Call:
 
     Attributes:
         layer: one slot's layer, for its settings; its weights are not the slots'.
-        weights: by name, the stacked weights, (P, ...), inside order. Those of a layer that holds others may have one
-            name: see `inside`.
-        activate: applies the slots' activations to a `Batch`, which must be elementwise if it is folded.
+        weights: by name, the stacked weights, (P, ...), inside order. Those of a layer that holds
+            others may have one name: see `inside`.
+        activate: applies the slots' activations to a `Batch`, which must be elementwise if it is
+            folded.
         assign: ``assign(name, value)`` sets a stacked weight.
-        inside: ``inside(part)`` is the call for a layer that this one holds, with its own weights and activations.
+        inside: ``inside(part)`` is the call for a layer that this one holds, with its own weights
+            and activations.
         training: whether the model trains.
         random: a seed generator of the population's own.
     """
@@ -55,14 +60,15 @@ def vectorizes(
 ) -> Callable[[Rule], Rule]:
     """Decorate ``rule(call, *inputs)`` as the way in which layers of these very classes run for a whole population.
 
-    A rule gets a `Call` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A class without a
-    rule, a subclass too, runs slot after slot: always right, just not faster. So does a call with arguments that the
-    rule does not take, such as masks.
+    A rule gets a `Call` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A
+    class without a rule, a subclass too, runs slot after slot: always right, just not faster. So
+    does a call with arguments that the rule does not take, such as masks.
 
     Args:
         layers: the classes.
         accepts: tells from a layer whether the rule covers its settings.
-        xla: whether XLA makes the rule faster on a CPU. Grouped convolutions are 100 times slower there.
+        xla: whether XLA makes the rule faster on a CPU. Grouped convolutions are 100 times slower
+            there.
 
     Raises:
         ModelError: if one is no layer class, or has a rule.
@@ -77,7 +83,9 @@ def vectorizes(
         if not isinstance(layer, type) or not issubclass(layer, keras.Operation):
             raise ModelError(f"A rule is for classes of layers. Received: {layer!r}")
         if layer in _RULES:
-            raise ModelError(f"A class may have one rule. Received: {layer.__name__}, which has one")
+            raise ModelError(
+                f"A class may have one rule. Received: {layer.__name__}, which has one"
+            )
 
     def register(rule: Rule) -> Rule:
         _RULES.update({layer: _Entry(rule, accepts, xla) for layer in layers})

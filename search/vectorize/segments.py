@@ -74,7 +74,9 @@ def in_groups(inside: Sequence[Choice], slots: Sequence[str] = ()) -> tuple[Grou
         inside: what each slot has, in inside order.
         slots: the names of the activation slots; by default all.
     """
-    activations = {c: tuple(own.activation(1) for own in _candidates(c, slots)) for c in dict.fromkeys(inside)}
+    activations = {
+        c: tuple(own.activation(1) for own in _candidates(c, slots)) for c in dict.fromkeys(inside)
+    }
     keys = {choice: tuple(map(_function, own)) for choice, own in activations.items()}
     groups, start = [], 0
     for _, run in itertools.groupby(inside, keys.__getitem__):
@@ -96,17 +98,27 @@ def _parameters(activation: Any) -> dict[str, Any]:
     """The parameters that are not trained."""
     if isinstance(activation, TrainedActivation):
         config = activation.get_config()
-        return {p.name: config[p.name] for p in activation.spec.parameters if p.name not in activation.trained}
+        return {
+            p.name: config[p.name]
+            for p in activation.spec.parameters
+            if p.name not in activation.trained
+        }
     return dict(activation.parameters) if isinstance(activation, keras_acts.Activation) else {}
 
 
 def _numbers(activation: Any) -> dict[str, float]:
-    return {name: value for name, value in _parameters(activation).items() if isinstance(value, float)}
+    return {
+        name: value for name, value in _parameters(activation).items() if isinstance(value, float)
+    }
 
 
 def _function(activation: Any) -> tuple[Any, ...]:
     """What two slots must have in common to be one group."""
-    fixed = tuple((name, value) for name, value in _parameters(activation).items() if not isinstance(value, float))
+    fixed = tuple(
+        (name, value)
+        for name, value in _parameters(activation).items()
+        if not isinstance(value, float)
+    )
     if isinstance(activation, TrainedActivation):
         return "trained", activation.spec.name, tuple(activation.trained), fixed
     if isinstance(activation, keras_acts.Activation):

@@ -26,7 +26,14 @@ _CHANNELWISE = tuple(
 )
 # each acts on every value alone, and keeps the place
 _ELEMENTWISE = (layers.ReLU, layers.LeakyReLU, layers.ELU)
-_MERGES = (layers.Add, layers.Subtract, layers.Multiply, layers.Average, layers.Maximum, layers.Minimum)
+_MERGES = (
+    layers.Add,
+    layers.Subtract,
+    layers.Multiply,
+    layers.Average,
+    layers.Maximum,
+    layers.Minimum,
+)
 # each acts on every sample alone
 _PER_SAMPLE = (
     *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector),
@@ -44,14 +51,18 @@ def _once(call: Call, *inputs: Any, **options: Any) -> Any:
 
     args, kwargs = keras.tree.map_structure(given, (inputs, options))
     made = call.layer(*args, **kwargs)
-    return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots) if shared else from_merged(y, slots), made)
+    return keras.tree.map_structure(
+        lambda y: Batch(y, SHARED, slots) if shared else from_merged(y, slots), made
+    )
 
 
 vectorizes(*_PER_SAMPLE)(_once)
 # without weights these act on every sample alone
-vectorizes(layers.Attention, layers.AdditiveAttention, accepts=lambda layer: not layer.weights and not layer.dropout)(
-    _once
-)
+vectorizes(
+    layers.Attention,
+    layers.AdditiveAttention,
+    accepts=lambda layer: not layer.weights and not layer.dropout,
+)(_once)
 
 
 def _within_a_sample(layer: Any) -> bool:
@@ -69,10 +80,16 @@ def _channels_last(layer: Any) -> bool:
 @vectorizes(*_CHANNELWISE)
 def channelwise(call: Call, x: Batch) -> Batch:
     """On folded channels as they are."""
-    return x.mapped(call.layer) if x.layout == FOLDED and _channels_last(call.layer) else _once(call, x)
+    return (
+        x.mapped(call.layer)
+        if x.layout == FOLDED and _channels_last(call.layer)
+        else _once(call, x)
+    )
 
 
-@vectorizes(*_ELEMENTWISE, layers.Rescaling, accepts=lambda layer: _number(getattr(layer, "scale", 1.0)))
+@vectorizes(
+    *_ELEMENTWISE, layers.Rescaling, accepts=lambda layer: _number(getattr(layer, "scale", 1.0))
+)
 def elementwise(call: Call, x: Batch) -> Batch:
     """In any layout as it is."""
     return x.mapped(call.layer)
@@ -84,7 +101,10 @@ def _number(value: Any) -> bool:
 
 @vectorizes(*_MERGES)
 def merge(call: Call, inputs: list[Batch]) -> Batch:
-    """Elementwise, if all inputs have one rank and layout; their sizes may broadcast only within a slot."""
+    """Elementwise, if all inputs have one rank and layout.
+
+    Their sizes may broadcast only within a slot.
+    """
     layouts = {x.layout for x in inputs}
     same = len({tuple(x.value.shape) for x in inputs}) == 1
     if len(layouts) == 1 and same:

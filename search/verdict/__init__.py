@@ -1,5 +1,7 @@
-"""How sure it is that one activation is better: fresh seeds, paired differences, and the words for them.
+"""How sure it is that one activation is better.
 
-`paired.py`, `sequential.py`, `judge.py`, `verdict.py`, `report.py`, `runs.py` and `convergence.py` only calculate and
-write; the others train. Open `judge.py` first, then `compare.py`.
+Fresh seeds, paired differences, and the words for them.
+
+`paired.py`, `sequential.py`, `judge.py`, `verdict.py`, `report.py`, `runs.py` and `convergence.py`
+only calculate and write; the others train. Open `judge.py` first, then `compare.py`.
 """

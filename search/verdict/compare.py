@@ -65,38 +65,46 @@ def compare_activations(
 ) -> Verdict:
     """Train a model with a few activations on many seeds, and say whether one really beats the baseline.
 
-    A seed changes initialization, batch order and Dropout; initialization and batch order are the same for all
-    activations of the seed. Planned looks at the validation scores end the training when the leader is clear, or the
-    baseline is clearly better than all; then the test data are scored, once. Scores are those after the last epoch.
+    A seed changes initialization, batch order and Dropout; initialization and batch order are the
+    same for all activations of the seed. Planned looks at the validation scores end the training
+    when the leader is clear, or the baseline is clearly better than all; then the test data are
+    scored, once. Scores are those after the last epoch.
 
     Args:
         model: a compiled Sequential or Functional model, whose hidden activation slots are changed.
-        x: training inputs, as `keras.Model.fit` takes them; a dataset keeps the batch order that it has.
+        x: training inputs, as `keras.Model.fit` takes them; a dataset keeps the batch order that it
+            has.
         y: training targets; None with a dataset.
-        activations: names, activation objects or registered functions; parameters not written have their defaults.
-        baseline: what the others have to beat; by default relu, if it is among `activations`, else the model's own.
-        validation_data: what the looks see; else the last `validation_split` of the training data, as in Keras.
+        activations: names, activation objects or registered functions; parameters not written have
+            their defaults.
+        baseline: what the others have to beat; by default relu, if it is among `activations`, else
+            the model's own.
+        validation_data: what the looks see; else the last `validation_split` of the training data,
+            as in Keras.
         validation_split: the share of the training data for the looks, in (0, 1).
-        test_data: ``(x, y)`` or ``(x, y, sample_weight)`` that the verdict is about. Without, it is about the
-            validation data, and all seeds are trained: what a look has seen cannot be judged as if it had not.
-        objective: as in `search_activations`, such as ``"val_accuracy"``; by default the model's accuracy, else its
-            loss.
+        test_data: ``(x, y)`` or ``(x, y, sample_weight)`` that the verdict is about. Without, it is
+            about the validation data, and all seeds are trained: what a look has seen cannot be
+            judged as if it had not.
+        objective: as in `search_activations`, such as ``"val_accuracy"``; by default the model's
+            accuracy, else its loss.
         seeds: the most seeds, at least 2.
         looks: how many planned looks, the last one at the end; 1 trains all seeds.
         epochs: how long to train each.
         batch_size: as in `fit`.
         seed: that the seeds are derived from. The user's own global seed is left as it was.
         verbose: 0 shows nothing.
-        **fit_options: further arguments of `fit`. With `EarlyStopping` or `ReduceLROnPlateau` each model trains by
-            itself; any other callback sees all activations as one model, where they can be.
+        **fit_options: further arguments of `fit`. With `EarlyStopping` or `ReduceLROnPlateau` each
+            model trains by itself; any other callback sees all activations as one model, where they
+            can be.
 
     Returns:
-        The verdict, with every epoch x seed x activation. After Ctrl-C: of the seeds that were trained.
+        The verdict, with every epoch x seed x activation. After Ctrl-C: of the seeds that were
+        trained.
 
     Raises:
         SearchError: on impossible settings.
-        DataError: if the data do not fit each other or the model, or the test data have fewer labels than there are
-            classes.
+        DataError: if the data do not fit each other or the model, or the test data have fewer
+            labels than there are classes.
         ModelError: if the model cannot be rewritten, or is not compiled.
 
     Example:
@@ -112,7 +120,9 @@ def compare_activations(
             f"seeds must be at least 2: one seed says nothing about the noise between seeds. Received: seeds={seeds!r}"
         )
     if not isinstance(model, keras.Model) or not model.compiled:
-        raise ModelError(f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}")
+        raise ModelError(
+            f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}"
+        )
     goal = checked_objective(objective or default_objective(model), model)
     base, candidates = checked_candidates(model, activations, baseline)
     masks = may_mask(model)
@@ -124,7 +134,9 @@ def compare_activations(
     if fit_options.get("callbacks") is not None:
         fit_options["callbacks"] = keras.tree.flatten(fit_options["callbacks"])
     if reason := too_small(model, test_data):
-        raise DataError(f"The test data must be at least as many as the classes. Received: {reason}")
+        raise DataError(
+            f"The test data must be at least as many as the classes. Received: {reason}"
+        )
     fit = {
         **validation_options(x, y, validation_data, validation_split),
         **{"x": x, "y": y, "epochs": epochs, "batch_size": batch_size, **fit_options},
@@ -136,8 +148,13 @@ def compare_activations(
     builds = [lambda c=candidate: with_activations(model, c) for candidate in candidates]
     names = [str(candidate) for candidate in candidates]
     trainer = trainer_for(model, candidates, builds, callbacks=fit_options.get("callbacks"))
-    with Progress(seeds, verbose, "seed") as progress, Replicates(trainer, names, fit, progress.show) as replicates:
-        progress.say(f"Training {', '.join(names)} on up to {seeds} seeds each on {device.describe()}")
+    with (
+        Progress(seeds, verbose, "seed") as progress,
+        Replicates(trainer, names, fit, progress.show) as replicates,
+    ):
+        progress.say(
+            f"Training {', '.join(names)} on up to {seeds} seeds each on {device.describe()}"
+        )
         return decide(
             replicates,
             builds,
@@ -197,8 +214,12 @@ def decide(
                         f"The objective must be one of {sorted(replicates.runs.history)}. Received: {objective.name!r}"
                     )
             if len(plan) > 1:
-                scores = more_is_better(replicates.runs.scores(metric, "validation"), objective.direction)
-                looked.append(look(dict(zip(replicates.names, scores.T, strict=True)), baseline, plan))
+                scores = more_is_better(
+                    replicates.runs.scores(metric, "validation"), objective.direction
+                )
+                looked.append(
+                    look(dict(zip(replicates.names, scores.T, strict=True)), baseline, plan)
+                )
                 progress.say(str(looked[-1]))
                 if looked[-1].stop:
                     break
@@ -210,17 +231,24 @@ def decide(
         if not replicates.runs.seeds:
             raise
         errors["training"] = first_line(error)
-        progress.say(f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained")
+        progress.say(
+            f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained"
+        )
     withheld, part = "", "validation" if test_data is None else "test"
     if test_data is not None:
         try:
             replicates.test(test_data)
             if replicates.runs.seeds and metric not in replicates.runs.test:
-                raise SearchError(f"The test data must have the metric that is judged. Received: {metric!r}")
+                raise SearchError(
+                    f"The test data must have the metric that is judged. Received: {metric!r}"
+                )
         except (Exception, KeyboardInterrupt) as error:
             errors["test"] = first_line(error)
             # what the looks have seen cannot be judged as if they had not
-            withheld, part = f"no verdict: the test data could not be scored, {errors['test']}", "validation"
+            withheld, part = (
+                f"no verdict: the test data could not be scored, {errors['test']}",
+                "validation",
+            )
     runs = replicates.runs
     scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
     seconds: dict[str, float] = {}
@@ -235,7 +263,11 @@ def decide(
             if not replicates.weighted:  # else its loss aims at other scores than these
                 guess = best_guess(model, scored, metric, maximize)
             loss = loss_of(model, metric)
-            known = runs.test if part == "test" else {name.removeprefix("val_") for name in runs.history}
+            known = (
+                runs.test
+                if part == "test"
+                else {name.removeprefix("val_") for name in runs.history}
+            )
             if guess is not None and metric != loss and loss in known:
                 loss_guess = best_guess(model, scored, loss, False)
             if loss_guess is not None:
@@ -267,14 +299,24 @@ def decide(
 
 
 def too_small(model: Any, test_data: Any) -> str:
-    """Return what is wrong with test data of fewer labels than the model has classes; empty if nothing is.
+    """Return what is wrong with test data of fewer labels than the model has classes.
+
+    Empty if nothing is.
 
     A sample of tokens or pixels has as many labels as it has of these.
     """
-    if not isinstance(test_data, tuple | list) or not hasattr(test_data[0], "shape") or not _classifies(model):
+    if (
+        not isinstance(test_data, tuple | list)
+        or not hasattr(test_data[0], "shape")
+        or not _classifies(model)
+    ):
         return ""
     output, targets = model.outputs[0].shape, test_data[1] if len(test_data) > 1 else None
-    labels = count_labels(np.asarray(targets), output) if hasattr(targets, "shape") else test_data[0].shape[0]
+    labels = (
+        count_labels(np.asarray(targets), output)
+        if hasattr(targets, "shape")
+        else test_data[0].shape[0]
+    )
     what = "samples" if labels == test_data[0].shape[0] else "labels"
     return f"{labels} {what} for {output[-1]} classes" if labels < output[-1] else ""
 
@@ -296,18 +338,24 @@ def checked_candidates(
         ModelError: if a candidate does not suit the model.
     """
     if isinstance(activations, str) or not isinstance(activations, Iterable):
-        raise SearchError(f"activations must be a list of activations. Received: activations={activations!r}")
+        raise SearchError(
+            f"activations must be a list of activations. Received: activations={activations!r}"
+        )
     given = [Candidate.of(activation) for activation in activations]
     twice = sorted({str(c) for c in given if given.count(c) > 1})
     if twice:
-        raise SearchError(f"Each activation may be given once. Received: {', '.join(twice)} more than once")
+        raise SearchError(
+            f"Each activation may be given once. Received: {', '.join(twice)} more than once"
+        )
     base = Candidate.of("relu")
     if baseline is not None:
         base = Candidate.of(baseline)
     elif base not in given:
         own = sorted({slot.current for slot in slots(model).hidden})
         if len(own) != 1:
-            raise SearchError(f"baseline must be given where the model's own activations are {own}. Received: None")
+            raise SearchError(
+                f"baseline must be given where the model's own activations are {own}. Received: None"
+            )
         base = Candidate.of(own[0])
     candidates = list(dict.fromkeys([*given, base]))
     if len(candidates) < 2:

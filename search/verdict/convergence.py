@@ -15,11 +15,14 @@ _LATE = 0.25  # of the epochs
 
 
 def late_gains(runs: Runs | None, metric: str, maximize: bool) -> dict[str, float]:
-    """Return by how much candidates were still improving in the last quarter of their epochs; empty if one was not.
+    """Return by how much candidates were still improving in the last quarter of their epochs.
 
-    That is the mean of the validation scores in that quarter minus the mean in as many epochs before it, for each run.
-    A candidate was improving if these differences are positive by a one-sided t test at 5 % over its seeds. Where all
-    were, the answer may be another after more epochs.
+    Empty if one was not.
+
+    That is the mean of the validation scores in that quarter minus the mean in as many epochs
+    before it, for each run. A candidate was improving if these differences are positive by a
+    one-sided t test at 5 % over its seeds. Where all were, the answer may be another after more
+    epochs.
 
     Args:
         runs: what was trained.

@@ -1,4 +1,7 @@
-"""What guessing has: the scores of a model that looks at no input and always gives one answer, the best there is."""
+"""What guessing has.
+
+The scores of a model that looks at no input and always gives one answer, the best there is.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ _MEDIAN = "always the median of the targets"
 
 
 def best_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Guess | None:
-    """Return `constant_guess`, or None where it fails, for whatever reason: that must not lose a verdict."""
+    """Return `constant_guess`, or None where it fails, for whatever reason.
+
+    That must not lose a verdict.
+    """
     try:
         return constant_guess(model, data, metric, maximize)
     except Exception:
@@ -33,16 +39,20 @@ def best_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Gu
 
 
 def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Guess | None:
-    """Return what the best constant answer has on the data, in a metric of the model; None if that cannot be said.
+    """Return what the best constant answer has on the data, in a metric of the model.
 
-    Where targets are classes, the answer is how frequent each is, so that the most frequent one is chosen; else their
-    mean or their median, whichever scores better. It is computed from the scored data themselves, with the model's own
-    loss and metrics, as `evaluate` does. With sample weights, they count in the shares and centers or not, whichever
-    scores better. It is None for a loss that holds more than the targets' (penalties), or is a sum over a batch.
+    None if that cannot be said.
+
+    Where targets are classes, the answer is how frequent each is, so that the most frequent one is
+    chosen; else their mean or their median, whichever scores better. It is computed from the scored
+    data themselves, with the model's own loss and metrics, as `evaluate` does. With sample weights,
+    they count in the shares and centers or not, whichever scores better. It is None for a loss that
+    holds more than the targets' (penalties), or is a sum over a batch.
 
     Args:
         model: compiled, with known outputs.
-        data: ``(x, y)`` or ``(x, y, weights)`` as arrays, or a finite `tf.data.Dataset` of such batches.
+        data: ``(x, y)`` or ``(x, y, weights)`` as arrays, or a finite `tf.data.Dataset` of such
+            batches.
         metric: its name, as `evaluate` returns it.
         maximize: whether higher is better.
     """
@@ -58,16 +68,22 @@ def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -
     if _sums(metric, model):
         return None  # of a batch, whose size is not known here
     if metric == "loss" and _penalized(model, data):
-        return None  # the guess has no penalties, so that even a model that has learned may look worse
+        return (
+            None  # the guess has no penalties, so that even a model that has learned may look worse
+        )
     weighted = _weights_of_outputs(weights, names, parts)
     equal = [np.ones(len(part)) for part in parts]
     # metrics may be weighted or not, and their names do not tell
     countings = [weighted, equal]
     if all(np.ptp(each) == 0 for each in weighted):
         countings = [equal]
-    of_classes = [_are_classes(part, output.shape) for part, output in zip(parts, outputs, strict=True)]
+    of_classes = [
+        _are_classes(part, output.shape) for part, output in zip(parts, outputs, strict=True)
+    ]
     found = []
-    for what, counted in itertools.product((_CLASS,) if all(of_classes) else (_MEAN, _MEDIAN), countings):
+    for what, counted in itertools.product(
+        (_CLASS,) if all(of_classes) else (_MEAN, _MEDIAN), countings
+    ):
         constants = []
         for part, output, classes, each in zip(parts, outputs, of_classes, counted, strict=True):
             if classes:
@@ -82,20 +98,31 @@ def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -
 
 
 def validation_part(fit: Mapping[str, Any]) -> Any:
-    """Return the data that `fit` validates with: those given, or the last part of arrays; None if that is unknown."""
+    """Return the data that `fit` validates with: those given, or the last part of arrays.
+
+    None if that is unknown.
+    """
     if fit.get("validation_data") is not None:
         return fit["validation_data"]
     split, x, y = fit.get("validation_split"), fit.get("x"), fit.get("y")
-    if not split or y is None or not all(hasattr(part, "shape") for part in keras.tree.flatten((x, y))):
+    if (
+        not split
+        or y is None
+        or not all(hasattr(part, "shape") for part in keras.tree.flatten((x, y)))
+    ):
         return None
     # as Keras cuts it, weights too
     first = math.floor(len(keras.tree.flatten(y)[0]) * (1 - split))
     weights = fit.get("sample_weight")
-    return keras.tree.map_structure(lambda part: part[first:], (x, y) if weights is None else (x, y, weights))
+    return keras.tree.map_structure(
+        lambda part: part[first:], (x, y) if weights is None else (x, y, weights)
+    )
 
 
 def weighs(fit: Mapping[str, Any]) -> bool:
-    """Whether `fit` trains with weights of classes or samples: such a model may aim at worse scores than guessing has.
+    """Whether `fit` trains with weights of classes or samples.
+
+    Such a model may aim at worse scores than guessing has.
 
     On purpose: where rare classes weigh more, its accuracy may be below the most frequent class's.
     """
@@ -110,19 +137,27 @@ def weighs(fit: Mapping[str, Any]) -> bool:
         element = x[0]
     else:
         # arrays without targets, or what gives batches, such as a DataLoader
-        element = next(iter(x), None) if isinstance(x, Iterable) and not hasattr(x, "shape") else None
+        element = (
+            next(iter(x), None) if isinstance(x, Iterable) and not hasattr(x, "shape") else None
+        )
     return isinstance(element, tuple | list) and len(element) > 2 and element[2] is not None
 
 
 def loss_of(model: keras.Model, metric: str) -> str:
-    """Return the name of the loss that aims at a metric: that of the metric's output, if there are several."""
+    """Return the name of the loss that aims at a metric.
+
+    That of the metric's output, if there are several.
+    """
     names = list(getattr(model, "output_names", None) or [])
     own = [name for name in names if metric.startswith(f"{name}_")] if len(names) > 1 else []
     return f"{max(own, key=len)}_loss" if own else "loss"
 
 
 def _is_loss(metric: str, model: keras.Model) -> bool:
-    return metric in {"loss", *(f"{name}_loss" for name in getattr(model, "output_names", None) or [])}
+    return metric in {
+        "loss",
+        *(f"{name}_loss" for name in getattr(model, "output_names", None) or []),
+    }
 
 
 def _sums(metric: str, model: keras.Model) -> bool:
@@ -135,7 +170,9 @@ def _sums(metric: str, model: keras.Model) -> bool:
 
 
 def _penalized(model: keras.Model, data: Any) -> bool:
-    """Whether the model adds anything to its loss: penalties of weights or activations, `add_loss`, a loss of its own.
+    """Whether the model adds anything to its loss.
+
+    Penalties of weights or activations, `add_loss`, a loss of its own.
 
     Some are known only once the model was called, which is done with one sample.
     """
@@ -152,7 +189,9 @@ def _targets(data: Any) -> tuple[Any, Any]:
     """Targets and sample weights; None where they are not known."""
     if isinstance(data, tuple | list):
         _, targets, weights = (*data, None, None)[:3]
-        known = targets is not None and all(hasattr(part, "shape") for part in keras.tree.flatten(targets))
+        known = targets is not None and all(
+            hasattr(part, "shape") for part in keras.tree.flatten(targets)
+        )
         return (targets, weights) if known else (None, None)
     # a dataset that says how long it is can be read again; a generator cannot
     if not hasattr(data, "cardinality") or int(data.cardinality()) < 0:
@@ -172,7 +211,10 @@ def _targets(data: Any) -> tuple[Any, Any]:
 
 
 def _are_classes(targets: np.ndarray, output: tuple[int | None, ...]) -> bool:
-    """Whether targets name classes: as whole numbers, one-hot, or 0 and 1 for an output of one unit."""
+    """Whether targets name classes.
+
+    As whole numbers, one-hot, or 0 and 1 for an output of one unit.
+    """
     units = output[-1]
     whole = bool((targets == np.floor(targets)).all())
     if units == 1 or len(output) == 1:
@@ -189,7 +231,9 @@ def _in_order(parts: Any, names: list[str]) -> list[Any]:
     return keras.tree.flatten(parts)
 
 
-def _weights_of_outputs(weights: Any, names: list[str], parts: list[np.ndarray]) -> list[np.ndarray]:
+def _weights_of_outputs(
+    weights: Any, names: list[str], parts: list[np.ndarray]
+) -> list[np.ndarray]:
     """The weight of each sample in each output: one array may be for all of them."""
     given = _in_order(weights, names)
     if len(given) == 1:
@@ -202,12 +246,19 @@ def _weights_of_outputs(weights: Any, names: list[str], parts: list[np.ndarray])
 def _each_samples(weights: Any, count: int) -> np.ndarray:
     """The weight of each sample; 1 where there are none, or they are of another kind."""
     given = None if weights is None else np.squeeze(np.asarray(weights))
-    if given is None or given.dtype.kind not in "fiub" or given.shape != (count,) or not given.sum() > 0:
+    if (
+        given is None
+        or given.dtype.kind not in "fiub"
+        or given.shape != (count,)
+        or not given.sum() > 0
+    ):
         return np.ones(count)
     return given.astype(float)
 
 
-def _center(targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, what: str) -> np.ndarray:
+def _center(
+    targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, what: str
+) -> np.ndarray:
     """The mean or the median of the targets, at each place of a sample its own."""
     if what == _MEAN:
         constant = np.average(targets, axis=0, weights=weights)
@@ -218,7 +269,9 @@ def _center(targets: np.ndarray, output: tuple[int | None, ...], weights: np.nda
     return constant.reshape(1) if len(output) == 2 and constant.ndim == 0 else constant
 
 
-def _shares(targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, logits: bool) -> np.ndarray:
+def _shares(
+    targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, logits: bool
+) -> np.ndarray:
     """How frequent each class is, at every place of a sample; as logits, if the loss takes them."""
     units = output[-1] or targets.shape[-1]
     each = np.broadcast_to(weights.reshape(-1, *[1] * (targets.ndim - 1)), targets.shape)
@@ -265,14 +318,22 @@ def _evaluated(
     model: keras.Model, constants: list[Any], targets: Any, weights: Any, count: int, metric: str
 ) -> float | None:
     """The score of constant answers."""
-    names = list(getattr(model, "output_names", None) or [f"output_{k}" for k in range(len(constants))])
+    names = list(
+        getattr(model, "output_names", None) or [f"output_{k}" for k in range(len(constants))]
+    )
     x = keras.Input((1,))
-    answers = [_Constant(answer, name=name)(x) for answer, name in zip(constants, names, strict=True)]
+    answers = [
+        _Constant(answer, name=name)(x) for answer, name in zip(constants, names, strict=True)
+    ]
     # a Sequential has no structure of outputs, and only one
-    structure = answers[0] if len(answers) == 1 else keras.tree.pack_sequence_as(model.output, answers)
+    structure = (
+        answers[0] if len(answers) == 1 else keras.tree.pack_sequence_as(model.output, answers)
+    )
     guessing = keras.Model(x, structure)
     arguments = compile_arguments(model)
-    guessing.compile(**{**arguments, "optimizer": "sgd", "steps_per_execution": 1, "jit_compile": False})
+    guessing.compile(
+        **{**arguments, "optimizer": "sgd", "steps_per_execution": 1, "jit_compile": False}
+    )
     found = guessing.evaluate(
         np.zeros((count, 1), "float32"), targets, sample_weight=weights, return_dict=True, verbose=0
     )

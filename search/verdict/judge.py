@@ -49,7 +49,8 @@ def judge(
         looks: the looks that decided on the number of seeds.
         runs: what to keep with the verdict.
         guess: what guessing has on the scored data. If no candidate has more, nothing is compared.
-        losses: as `scores`, of the loss. Who is better than guessing in it has learned, whatever the score.
+        losses: as `scores`, of the loss. Who is better than guessing in it has learned, whatever
+            the score.
         loss_guess: what guessing has in the loss.
         share: whether the metric is a share of the samples; None where only its name can tell.
 
@@ -63,17 +64,26 @@ def judge(
     given = {name: np.asarray(values, float) for name, values in scores.items()}
     lengths = {name: values.shape for name, values in given.items()}
     if baseline not in given:
-        raise ValueError(f"The baseline must be among the candidates {list(given)}. Received: baseline={baseline!r}")
+        raise ValueError(
+            f"The baseline must be among the candidates {list(given)}. Received: baseline={baseline!r}"
+        )
     if len(set(lengths.values())) > 1 or given[baseline].ndim != 1:
-        raise ValueError(f"Every candidate needs one score a seed, all as many. Received: shapes {lengths}")
+        raise ValueError(
+            f"Every candidate needs one score a seed, all as many. Received: shapes {lengths}"
+        )
     candidates = sorted(
-        (_scored(name, values, (seconds or {}).get(name, math.nan)) for name, values in given.items()),
+        (
+            _scored(name, values, (seconds or {}).get(name, math.nan))
+            for name, values in given.items()
+        ),
         key=lambda s: (s.n == 0, -s.mean if maximize else s.mean),
     )
     named = metric == "acc" or metric.endswith("accuracy")
     in_points = (named if share is None else share) and reach_one(candidates, maximize)
     healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
-    others = [s.activation for s in candidates if s.activation in healthy and s.activation != baseline]
+    others = [
+        s.activation for s in candidates if s.activation in healthy and s.activation != baseline
+    ]
     withheld = withheld or _no_verdict(given, healthy, baseline)
     if not withheld and runs is not None and runs.identical:
         withheld = (
@@ -85,7 +95,10 @@ def judge(
         learned = any(_learned(values, guess.score, maximize, level) for values in healthy.values())
         if not learned and losses is not None and loss_guess is not None:
             # a loss may aim elsewhere than the metric
-            learned = any(_learned(np.asarray(losses[name]), loss_guess.score, False, level) for name in healthy)
+            learned = any(
+                _learned(np.asarray(losses[name]), loss_guess.score, False, level)
+                for name in healthy
+            )
         if not learned:
             withheld = _only_guessed(candidates, metric, in_points, guess)
     against: tuple[Comparison, ...] = ()
@@ -101,7 +114,18 @@ def judge(
             )
             against, among = (), ()
     return Verdict(
-        *(metric, maximize, part, baseline, tuple(candidates), against, among, withheld, tuple(looks), runs),
+        *(
+            metric,
+            maximize,
+            part,
+            baseline,
+            tuple(candidates),
+            against,
+            among,
+            withheld,
+            tuple(looks),
+            runs,
+        ),
         guess=guess,
         share=in_points,
     )
@@ -110,9 +134,9 @@ def judge(
 def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> bool:
     """Whether a candidate's scores are better than what guessing has.
 
-    They are if their mean is better by a twentieth of what there is to learn, as far as that is known: of the way from
-    the guess to 1 for a score that grows up to 1, of the way to 0 for an error. Or, however small it is, if a one-sided
-    t test over the seeds sees it.
+    They are if their mean is better by a twentieth of what there is to learn, as far as that is
+    known: of the way from the guess to 1 for a score that grows up to 1, of the way to 0 for an
+    error. Or, however small it is, if a one-sided t test over the seeds sees it.
     """
     gains = scores - guess if maximize else guess - scores
     mean, n = float(gains.mean()), len(gains)
@@ -148,10 +172,16 @@ def _scored(name: str, values: np.ndarray, seconds: float) -> Scored:
     return Scored(name, mean, sd, len(kept), len(values) - len(kept), seconds)
 
 
-def _no_verdict(given: Mapping[str, np.ndarray], healthy: Mapping[str, np.ndarray], baseline: str) -> str:
+def _no_verdict(
+    given: Mapping[str, np.ndarray], healthy: Mapping[str, np.ndarray], baseline: str
+) -> str:
     """Why these scores cannot be compared; empty if they can."""
     n = len(given[baseline])
-    broken = {name: int((~np.isfinite(values)).sum()) for name, values in given.items() if name not in healthy}
+    broken = {
+        name: int((~np.isfinite(values)).sum())
+        for name, values in given.items()
+        if name not in healthy
+    }
     counts = listed([f"{name} on {count}" for name, count in broken.items()])
     if n == 0:
         return "no verdict: no seed was trained to its end"

@@ -1,4 +1,7 @@
-"""Statistics of paired differences: one candidate minus another on each seed. NumPy and SciPy only."""
+"""Statistics of paired differences: one candidate minus another on each seed.
+
+NumPy and SciPy only.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,19 @@ class Comparison:
         second: the one whose score counts as minus.
         n: how many pairs.
         difference: the mean of ``first - second``, in units of the score.
-        low: the lower end of the simultaneous interval, of 95 % in all: the intervals of a family cover together.
+        low: the lower end of the simultaneous interval, of 95 % in all: the intervals of a family
+            cover together.
         high: the upper end.
-        p: two-sided, of the paired t test, times the number of comparisons in the family (Bonferroni), and adjusted
-            for the family's share of the 5 %. Below 5 % it is exactly where the interval does not hold 0.
+        p: two-sided, of the paired t test, times the number of comparisons in the family
+            (Bonferroni), and adjusted for the family's share of the 5 %. Below 5 % it is exactly
+            where the interval does not hold 0.
         effect: the mean divided by the standard deviation of the differences (Cohen's d_z).
         correlation: of the two scores over the seeds. The higher, the more the pairing helped.
-        detectable: the true difference that n other such pairs find with 80 % power; see `detectable`.
-        same: whether the difference is the same on all seeds. Then there is no spread to measure it by, so no interval,
-            and p is that of the sign test: n equal signs have a probability of ``2 ** (1 - n)``.
+        detectable: the true difference that n other such pairs find with 80 % power; see
+            `detectable`.
+        same: whether the difference is the same on all seeds. Then there is no spread to measure it
+            by, so no interval, and p is that of the sign test: n equal signs have a probability of
+            ``2 ** (1 - n)``.
     """
 
     first: str
@@ -67,16 +74,17 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """Return the comparison of each pair of candidates; all pairs together are one family.
 
-    The intervals are those of Student's t with Bonferroni's level, ``alpha / len(pairs)``: together they cover with at
-    least ``1 - alpha``, whatever the correlation. The p-values are Bonferroni's too, so that what is significant and
-    what has an interval without 0 are the same. Step-down p-values (Holm 1979) would call some differences significant
-    whose interval holds 0; the first of a family, and so whether there is any, would be the same.
+    The intervals are those of Student's t with Bonferroni's level, ``alpha / len(pairs)``: together
+    they cover with at least ``1 - alpha``, whatever the correlation. The p-values are Bonferroni's
+    too, so that what is significant and what has an interval without 0 are the same. Step-down
+    p-values (Holm 1979) would call some differences significant whose interval holds 0; the first
+    of a family, and so whether there is any, would be the same.
 
     Args:
         scores: finite scores of each candidate, one a seed, in the order of the seeds.
         pairs: names of candidates.
-        alpha: what the family may err. If it is less than 5 %, p-values grow by as much, so that below 5 % still means
-            significant.
+        alpha: what the family may err. If it is less than 5 %, p-values grow by as much, so that
+            below 5 % still means significant.
     """
     differences = {pair: scores[pair[0]] - scores[pair[1]] for pair in pairs}
     level = alpha / max(len(pairs), 1)
@@ -92,13 +100,24 @@ def _comparison(
     mean = float(np.mean(differences)) if n else math.nan
     correlation = _correlation(first, second)
     if n < 2:
-        return Comparison(*pair, n, mean, math.nan, math.nan, math.nan, math.nan, correlation, math.nan)
+        return Comparison(
+            *pair, n, mean, math.nan, math.nan, math.nan, math.nan, correlation, math.nan
+        )
     sd = float(np.std(differences, ddof=1))
     if is_rounding(sd, first, second):
         none = is_rounding(abs(mean), first, second)
         p = 1.0 if none else adjusted(2.0 ** (1 - n), level)
         return Comparison(
-            *pair, n, 0.0 if none else mean, math.nan, math.nan, p, math.nan, correlation, math.nan, same=True
+            *pair,
+            n,
+            0.0 if none else mean,
+            math.nan,
+            math.nan,
+            p,
+            math.nan,
+            correlation,
+            math.nan,
+            same=True,
         )
     test = stats.ttest_rel(first, second)
     interval = test.confidence_interval(1 - level)
@@ -121,7 +140,9 @@ def adjusted(p: float, level: float) -> float:
 
 
 def power(difference: float, sd: float, n: int, alpha: float) -> float:
-    """Return the power of the two-sided paired t test: the chance that n pairs show a true difference (noncentral t).
+    """Return the power of the two-sided paired t test.
+
+    The chance that n pairs show a true difference (noncentral t).
 
     Args:
         difference: the true mean of the differences.
@@ -130,7 +151,8 @@ def power(difference: float, sd: float, n: int, alpha: float) -> float:
         alpha: the level of the test.
     """
     critical, shift = stats.t.isf(alpha / 2, n - 1), abs(difference) / sd * math.sqrt(n)
-    # the other tail has no say where the power is worth a number; older SciPy takes the logarithm of a shift of 0
+    # the other tail has no say where the power is worth a number; older SciPy takes the logarithm
+    # of a shift of 0
     with np.errstate(divide="ignore"):
         return float(stats.nct.sf(critical, n - 1, shift))
 
@@ -138,9 +160,10 @@ def power(difference: float, sd: float, n: int, alpha: float) -> float:
 def detectable(sd: float, n: int, alpha: float) -> float:
     """Return the true difference that n other such pairs show with a power of 80 %.
 
-    `sd` is an estimate: if it is too small, so is the difference. Therefore the power is the mean over what the
-    estimate can be, ``E[power(effect * s, 1, n, alpha)]`` with ``(n - 1) s^2`` of a chi-squared distribution. That
-    asks for 6 % more than the known standard deviation would with 16 pairs, and for 14 % more with 8.
+    `sd` is an estimate: if it is too small, so is the difference. Therefore the power is the mean
+    over what the estimate can be, ``E[power(effect * s, 1, n, alpha)]`` with ``(n - 1) s^2`` of a
+    chi-squared distribution. That asks for 6 % more than the known standard deviation would with 16
+    pairs, and for 14 % more with 8.
 
     Args:
         sd: the standard deviation of the differences, estimated from n pairs.
@@ -157,7 +180,9 @@ def _detectable_effect(n: int, alpha: float) -> float:
 
     def missing(effect: float) -> float:
         with np.errstate(divide="ignore"):  # as in `power`
-            return POWER - float(np.mean(stats.nct.sf(critical, n - 1, effect * math.sqrt(n) * estimates)))
+            return POWER - float(
+                np.mean(stats.nct.sf(critical, n - 1, effect * math.sqrt(n) * estimates))
+            )
 
     top = 2.0
     while missing(top) > 0:
@@ -166,7 +191,9 @@ def _detectable_effect(n: int, alpha: float) -> float:
 
 
 def needed(effect: float, level: float) -> int | None:
-    """Return how many pairs show an effect of this size with a power of 80 %; None if they are more than 1000.
+    """Return how many pairs show an effect of this size with a power of 80 %.
+
+    None if they are more than 1000.
 
     Args:
         effect: the true mean of the differences divided by their standard deviation.

@@ -21,8 +21,9 @@ class Replicates:
 
     A context manager: leaving it removes the weights.
 
-    A seed means initialization and batch order, both the same for all candidates of the seed and different between
-    seeds. The weights after the last epoch wait in a temporary folder until `test`.
+    A seed means initialization and batch order, both the same for all candidates of the seed and
+    different between seeds. The weights after the last epoch wait in a temporary folder until
+    `test`.
 
     Args:
         trainer: a `PopulationTrainer` or a `OneByOneTrainer`.
@@ -32,7 +33,11 @@ class Replicates:
     """
 
     def __init__(
-        self, trainer: Any, names: Sequence[str], fit: Mapping[str, Any], show: Callable[[str], None] | None = None
+        self,
+        trainer: Any,
+        names: Sequence[str],
+        fit: Mapping[str, Any],
+        show: Callable[[str], None] | None = None,
     ):
         self.names = tuple(names)
         self._trainer, self._fit = trainer, dict(fit)
@@ -54,13 +59,17 @@ class Replicates:
         self._folder.cleanup()
 
     def train(self, seeds: Sequence[int], at_once: int = 1) -> Iterator[int]:
-        """Train every candidate on more seeds, and yield each when it is done; what is done is kept.
+        """Train every candidate on more seeds, and yield each when it is done.
+
+        What is done is kept.
 
         Args:
             seeds: the seeds.
             at_once: how many may be trained together, a divisor of their number.
         """
-        for seed, trained in zip(seeds, self._trainer.train(seeds, self._fit, at_once), strict=True):
+        for seed, trained in zip(
+            seeds, self._trainer.train(seeds, self._fit, at_once), strict=True
+        ):
             np.savez(self._path(len(self._seeds)), *trained.weights)
             self._histories.append(trained.history)
             self._diverged.append(trained.diverged)
@@ -83,7 +92,10 @@ class Replicates:
 
     @property
     def reason(self) -> str:
-        """Why the candidates are trained one by one, though the model could be a population; empty if they are not."""
+        """Why the candidates are trained one by one, though the model could be a population.
+
+        Empty if they are not.
+        """
         return str(self._trainer.reason)
 
     @property
@@ -107,7 +119,10 @@ class Replicates:
         return Runs(
             self.names,
             tuple(self._seeds),
-            {name: stacked([h[name] for h in self._histories]) for name in (self._histories or [{}])[0]},
+            {
+                name: stacked([h[name] for h in self._histories])
+                for name in (self._histories or [{}])[0]
+            },
             {name: np.stack([t[name] for t in self._tested]) for name in (self._tested or [{}])[0]},
             np.array(self._diverged, bool).reshape(-1, len(self.names)),
         )

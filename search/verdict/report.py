@@ -1,4 +1,7 @@
-"""A verdict in words: a table for the terminal, Markdown for a file, plain data for programs. No TensorFlow."""
+"""A verdict in words: a table for the terminal, Markdown for a file, plain data for programs.
+
+No TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ def table(verdict: Verdict) -> Table:
     for column in _header(verdict):
         made.add_column(column, justify="left" if column == "activation" else "right")
     for row in _rows(verdict):
-        made.add_row(*row, style="bold" if row[0] == verdict.suggested and not verdict.withheld else None)
+        made.add_row(
+            *row, style="bold" if row[0] == verdict.suggested and not verdict.withheld else None
+        )
     return made
 
 
@@ -50,7 +55,9 @@ def summary(verdict: Verdict) -> list[str]:
             "within pairs; detects: the difference that as many seeds find with 80 % power; ms: inference of one batch."
         )
     if any(c.same for c in verdict.against_baseline):
-        lines.append('"every seed": the difference is the same on all of them; p is that of a sign test.')
+        lines.append(
+            '"every seed": the difference is the same on all of them; p is that of a sign test.'
+        )
     if verdict.guess is not None and not verdict.withheld:
         guess = verdict.guess
         lines.append(f"Guessing, {guess.what}, has {verdict.score(guess.score)} there.")
@@ -62,17 +69,27 @@ def summary(verdict: Verdict) -> list[str]:
             "validation data: more epochs may change the answer."
         )
     if verdict.part == "validation":
-        lines.append("There were no test data: what was chosen on the validation data looks better there.")
+        lines.append(
+            "There were no test data: what was chosen on the validation data looks better there."
+        )
     told = [c for c in verdict.among if c.significant]
     if told:
         lines.append(f"Among the candidates: {'; '.join(_told(verdict, c) for c in told)}.")
     if verdict.looks:
         last = verdict.looks[-1]
         seen = ", ".join(str(look.seeds) for look in verdict.looks)
-        lines.append(f"Looked at the validation scores after {seen} seeds; {_WHY.get(last.decision, 'interrupted')}.")
-    diverged = [f"{s.activation} on {s.diverged} of {verdict.seeds}" for s in verdict.candidates if s.diverged]
+        lines.append(
+            f"Looked at the validation scores after {seen} seeds; {_WHY.get(last.decision, 'interrupted')}."
+        )
+    diverged = [
+        f"{s.activation} on {s.diverged} of {verdict.seeds}"
+        for s in verdict.candidates
+        if s.diverged
+    ]
     if diverged and not verdict.withheld:
-        lines.append(f"Not compared, because its loss was not finite on some seeds: {', '.join(diverged)}.")
+        lines.append(
+            f"Not compared, because its loss was not finite on some seeds: {', '.join(diverged)}."
+        )
     lines += [f"What failed besides: {what}: {reason}." for what, reason in verdict.errors.items()]
     return lines
 
@@ -89,7 +106,11 @@ def markdown(verdict: Verdict) -> list[str]:
     """Return the lines of the report."""
     head = _header(verdict)
     rows = [head, ["---"] * len(head), *_rows(verdict)]
-    return [*(f"- {line}" for line in summary(verdict)), "", *("| " + " | ".join(row) + " |" for row in rows)]
+    return [
+        *(f"- {line}" for line in summary(verdict)),
+        "",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
 
 
 def data(verdict: Verdict) -> dict[str, Any]:
@@ -137,7 +158,11 @@ def _rows(verdict: Verdict) -> list[list[str]]:
             margin = "" if math.isnan(c.margin) else f" ± {number(c.margin)}"
             if c.same:
                 margin = " every seed"
-            compared = [f"{number(c.difference, sign='+')}{margin}", _p(c.p), number(c.effect, 1, 1)]
+            compared = [
+                f"{number(c.difference, sign='+')}{margin}",
+                _p(c.p),
+                number(c.effect, 1, 1),
+            ]
             compared += [number(c.correlation, 2, 1), number(c.detectable)]
         rows.append([scored.activation, mean + sd, *compared, number(scored.seconds, 2, 1000)])
     return rows

@@ -35,7 +35,9 @@ def verdict(
     progress: Progress,
     slots: Iterable[str] | None = None,
 ) -> Verdict | None:
-    """Return the verdict on the leaders of a search; None if there is nothing to compare the baseline with.
+    """Return the verdict on the leaders of a search.
+
+    None if there is nothing to compare the baseline with.
 
     The search is not lost where the training fails: then the verdict says why there is none.
 
@@ -43,9 +45,10 @@ def verdict(
         model: that was searched: a compiled Keras model, or a function that builds one.
         builds: for each leader and the baseline what builds its model.
         baseline: its name.
-        fit: the arguments of `fit`. Of the callbacks, those are kept that say how long and how fast a model trains, as
-            else the verdict would be about other models than the search's: `EarlyStopping`, for which each model trains
-            by itself, and those of learning rates. Of the others a line says that they are left out.
+        fit: the arguments of `fit`. Of the callbacks, those are kept that say how long and how fast
+            a model trains, as else the verdict would be about other models than the search's:
+            `EarlyStopping`, for which each model trains by itself, and those of learning rates. Of
+            the others a line says that they are left out.
         objective: of the search.
         seeds: how many at most.
         seed: of the search.
@@ -72,13 +75,19 @@ def verdict(
     options = {**fit, "callbacks": callbacks or None}
     progress.begin(seeds, "seed")
     progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")
-    if single := [type(callback).__name__ for callback in callbacks if isinstance(callback, OF_ONE_MODEL)]:
+    if single := [
+        type(callback).__name__ for callback in callbacks if isinstance(callback, OF_ONE_MODEL)
+    ]:
         progress.say(f"One by one: the callback {single[0]} looks at a single model")
-    if left_out := sorted({type(callback).__name__ for callback in given if callback not in callbacks}):
+    if left_out := sorted(
+        {type(callback).__name__ for callback in given if callback not in callbacks}
+    ):
         progress.say(f"Without the callbacks {', '.join(left_out)}")
     try:
         with isolated_seed(seed):
-            alike = isinstance(model, keras.Model) and all(isinstance(c, Candidate | Assignment) for c in builds)
+            alike = isinstance(model, keras.Model) and all(
+                isinstance(c, Candidate | Assignment) for c in builds
+            )
             models = list(builds.values())
             trainer: Any = OneByOneTrainer(models)
             if alike:
@@ -89,7 +98,8 @@ def verdict(
                 models,
                 baseline,
                 objective,
-                # without test data all seeds: what a look has seen cannot be judged as if it had not
+                # without test data all seeds: what a look has seen cannot be judged as if it had
+                # not
                 planned(seeds, 3 if test_data is not None else 1),
                 seed=seed,
                 test_data=test_data,

@@ -16,14 +16,16 @@ _ROUNDS, _LEAST, _SECONDS = 15, 3, 5.0
 def inference_seconds(models: Mapping[str, keras.Model], x: Any) -> dict[str, float]:
     """Return the median seconds that each model takes for one batch of up to 512 samples, on this machine, now.
 
-    The models take turns, so that other work on the machine slows all of them; 15 times each, 3 if they are slow.
-    Empty if `x` is not made of arrays.
+    The models take turns, so that other work on the machine slows all of them; 15 times each, 3 if
+    they are slow. Empty if `x` is not made of arrays.
 
     Args:
         models: by name.
         x: inputs, as arrays.
     """
-    if not all(hasattr(part, "shape") and hasattr(part, "__getitem__") for part in keras.tree.flatten(x)):
+    if not all(
+        hasattr(part, "shape") and hasattr(part, "__getitem__") for part in keras.tree.flatten(x)
+    ):
         return {}
     batch = keras.tree.map_structure(lambda part: part[:_BATCH], x)
     seconds: dict[str, list[float]] = {name: [] for name in models}

@@ -1,4 +1,7 @@
-"""The verdict: is an activation really better than the baseline, and in which words may one say so. No TensorFlow."""
+"""The verdict: is an activation really better than the baseline, and in which words may one say so.
+
+No TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,17 @@ if TYPE_CHECKING:
 
 # times of inference that differ by less are called the same
 _AS_CHEAP = 1.05
-# A test that finds no difference of less than three standard deviations, which almost every single pair would show,
-# could not have seen anything: that are 2 to 4 seeds with three candidates.
+# A test that finds no difference of less than three standard deviations, which almost every single
+# pair would show, could not have seen anything: that are 2 to 4 seeds with three candidates.
 _BLIND = 3.0
 _DEFAULT_SEEDS = 16
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What a model has that looks at no input: one constant answer, the best one for the scored data.
+    """What a model has that looks at no input.
+
+    One constant answer, the best one for the scored data.
 
     Attributes:
         score: of it, in the metric that is judged.
@@ -61,9 +66,9 @@ class Scored:
 class Verdict:
     """Which activation to use, and how sure that is.
 
-    The intervals and p-values are about new seeds (initialization and batch order) on this split of the data. In at
-    most 5 % of verdicts any "beats" is false: one over the baseline in at most 2.5 %, which is one side of a two-sided
-    5 %; one among the candidates in at most 2.5 %, both sides.
+    The intervals and p-values are about new seeds (initialization and batch order) on this split of
+    the data. In at most 5 % of verdicts any "beats" is false: one over the baseline in at most 2.5
+    %, which is one side of a two-sided 5 %; one among the candidates in at most 2.5 %, both sides.
 
     Attributes:
         metric: what was scored, after the last epoch.
@@ -72,15 +77,16 @@ class Verdict:
         baseline: what the others have to beat.
         candidates: all of them, the baseline too, the best mean first.
         against_baseline: each candidate minus the baseline.
-        among: each pair of candidates without the baseline; their intervals cover together with 97.5 %.
-        withheld: the sentence where there is no verdict, ``"no verdict: ..."`` or ``"no candidate learned more than
-            guessing: ..."``; else empty.
+        among: each pair of candidates without the baseline; their intervals cover together with
+            97.5 %.
+        withheld: the sentence where there is no verdict, ``"no verdict: ..."`` or ``"no candidate
+            learned more than guessing: ..."``; else empty.
         looks: the planned looks at the validation scores.
         runs: every epoch x seed x candidate.
         guess: what guessing has on the scored data; None where that is not known.
         share: whether the metric is a share of the samples, as an accuracy is.
-        errors: what failed besides, by what was done then: ``"training"`` of further seeds, ``"test"``, ``"guess"``,
-            ``"timing"``.
+        errors: what failed besides, by what was done then: ``"training"`` of further seeds,
+            ``"test"``, ``"guess"``, ``"timing"``.
     """
 
     metric: str
@@ -115,11 +121,16 @@ class Verdict:
     @property
     def beat(self) -> tuple[str, ...]:
         """The candidates that beat the baseline significantly, the best mean first."""
-        return self._ordered(c.first for c in self.against_baseline if c.significant and self._gain(c) > 0)
+        return self._ordered(
+            c.first for c in self.against_baseline if c.significant and self._gain(c) > 0
+        )
 
     @property
     def leaders(self) -> tuple[str, ...]:
-        """Those among `beat` that are not significantly worse than the best of them: the winner, or the ties."""
+        """Those among `beat` that are not significantly worse than the best of them.
+
+        The winner, or the ties.
+        """
         beat = self.beat
         losers = {
             c.second if self._gain(c) > 0 else c.first
@@ -135,7 +146,10 @@ class Verdict:
 
     @property
     def suggested(self) -> str:
-        """What to use: the winner; among ties the cheapest; without a significant difference the baseline."""
+        """What to use: the winner.
+
+        Among ties the cheapest; without a significant difference the baseline.
+        """
         return self._suggestion[0]
 
     @property
@@ -144,7 +158,9 @@ class Verdict:
         if self.withheld:
             return self.withheld
         if not self.against_baseline:
-            counts = listed([f"{s.activation} on {s.diverged}" for s in self.candidates if s.diverged])
+            counts = listed(
+                [f"{s.activation} on {s.diverged}" for s in self.candidates if s.diverged]
+            )
             return f"keep {self.baseline}: all others diverged ({counts} of {self.seeds} seeds)"
         if self.winner is not None:
             return self._won(self.winner)
@@ -156,9 +172,10 @@ class Verdict:
     def undecided(self) -> bool:
         """Whether nothing is better significantly, and so few seeds, or such noise, could hardly have shown anything.
 
-        So it is where the test would have found no difference of less than three of its standard deviations, where a
-        candidate is ahead and the test would not even have found the best score that there can be, and where one is
-        ahead by the same on all seeds, and they are too few for that to be no chance.
+        So it is where the test would have found no difference of less than three of its standard
+        deviations, where a candidate is ahead and the test would not even have found the best score
+        that there can be, and where one is ahead by the same on all seeds, and they are too few for
+        that to be no chance.
         """
         if self.withheld or self.beat:
             return False
@@ -174,7 +191,10 @@ class Verdict:
 
     @property
     def improving(self) -> Mapping[str, float]:
-        """How much candidates improved in the last quarter of their epochs, if all still did; else nothing."""
+        """How much candidates improved in the last quarter of their epochs, if all still did.
+
+        Else nothing.
+        """
         return late_gains(self.runs, self.metric, self.maximize)
 
     @property
@@ -214,7 +234,11 @@ class Verdict:
         found = [c.detectable for c in self.against_baseline if not c.same]
         if not found:
             equal = [c.first for c in self.against_baseline if c.difference == 0]
-            why = f"{listed(equal)} is as good on every seed" if equal else "it is ahead on every seed"
+            why = (
+                f"{listed(equal)} is as good on every seed"
+                if equal
+                else "it is ahead on every seed"
+            )
             return f"keep {self.baseline}: nothing beats it ({seeds}; {why})"
         return (
             f"keep {self.baseline}: nothing beats it significantly ({seeds}; a difference of "
@@ -223,7 +247,9 @@ class Verdict:
 
     def _undecided(self) -> str:
         best, level = self._closest, ALPHA / len(self.against_baseline)
-        ahead, behind = (best.first, best.second) if self._gain(best) >= 0 else (best.second, best.first)
+        ahead, behind = (
+            (best.first, best.second) if self._gain(best) >= 0 else (best.second, best.first)
+        )
         by = self.gain(best, margin=False)
         if best.same and best.difference == 0:
             return (
@@ -238,10 +264,19 @@ class Verdict:
         more = needed(best.effect, level)
         size = by
         if more is None or more > _DEFAULT_SEEDS * best.n:
-            # what is hardly a difference takes more seeds than anyone trains: say what the usual number would show
+            # what is hardly a difference takes more seeds than anyone trains: say what the usual
+            # number would show
             more = max(_DEFAULT_SEEDS, 2 * best.n)
-            size = self.amount(detectable(best.difference / best.effect, more, level)) if best.effect else ""
-        lead = f"{ahead} is ahead of {behind} by {by}" if best.difference else f"{ahead} and {behind} are equal"
+            size = (
+                self.amount(detectable(best.difference / best.effect, more, level))
+                if best.effect
+                else ""
+            )
+        lead = (
+            f"{ahead} is ahead of {behind} by {by}"
+            if best.difference
+            else f"{ahead} and {behind} are equal"
+        )
         would = f"about {more} seeds would find {size}" if size else f"try {more} seeds"
         return (
             f"undecided: {lead}, but {best.n} seeds would have found no less than {self.amount(best.detectable)} "
@@ -275,16 +310,24 @@ class Verdict:
     def to_pandas(self) -> pandas.DataFrame:
         """Return every epoch x seed x candidate; see `Runs.to_pandas`."""
         if self.runs is None:
-            raise ValueError("The verdict must come from a training to have a table of it. Received: runs=None")
+            raise ValueError(
+                "The verdict must come from a training to have a table of it. Received: runs=None"
+            )
         return self.runs.to_pandas()
 
     @property
     def in_points(self) -> bool:
-        """Whether scores are shares of the samples, whose differences are said in points of 100; an R² is none."""
+        """Whether scores are shares of the samples, whose differences are said in points of 100.
+
+        An R² is none.
+        """
         return self.share
 
     def amount(self, difference: float, margin: float | None = None) -> str:
-        """Return a difference in words, with as many digits as its margin deserves: ``"0.98 ± 0.15 points"``."""
+        """Return a difference in words, with as many digits as its margin deserves.
+
+        ``"0.98 ± 0.15 points"``.
+        """
         scale, unit = (100, "points") if self.in_points else (1, f"of {self.metric}")
         size = abs(difference if margin is None else margin) * scale
         digits = max(0, 1 - math.floor(math.log10(size))) if size > 0 else 2
@@ -292,7 +335,10 @@ class Verdict:
         return f"{difference * scale:.{digits}f}{spread} {unit}"
 
     def gain(self, comparison: Comparison, *, margin: bool = True) -> str:
-        """Return how far apart two candidates are, in words: with its margin, or "the same …" where it never varies."""
+        """Return how far apart two candidates are, in words.
+
+        With its margin, or "the same …" where it never varies.
+        """
         difference = abs(comparison.difference)
         if comparison.same:
             return f"the same {self.amount(difference)}"
