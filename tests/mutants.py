@@ -286,6 +286,16 @@ MUTANTS = [
 ]
 
 
+def places(mutant: Mutant, text: str) -> list[re.Match[str]]:
+    """Where the old code stands in a file's text, however the formatter has broken its lines."""
+    tokens = re.findall(r"\w+|[^\w\s]", mutant.old)
+    # the formatter writes a comma behind the last of several lines
+    between = [r",?\s*" if token in tuple(")]}") else r"\s*" for token in tokens]
+    between[0] = ""
+    pattern = "".join(space + re.escape(token) for space, token in zip(between, tokens, strict=True))
+    return list(re.finditer(pattern, text))
+
+
 def noticed_by(mutant: Mutant, folder: Path) -> str:
     """The first test that fails with this break; empty if none does."""
     for name in COPIED:
@@ -296,10 +306,14 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
     (folder / "keras_acts_cli").symlink_to(folder / "search" / "cli")
     broken = folder / mutant.file
     text = broken.read_text(encoding="utf-8")
-    count = text.count(mutant.old)
-    if count != 1:
-        raise SystemExit(f"{mutant.name}: the old text must stand once in {mutant.file}. Received: {count} times")
-    broken.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    found = places(mutant, text)
+    if len(found) != 1:
+        raise SystemExit(
+            f"{mutant.name}: the old text must stand once in {mutant.file}. Received: {len(found)} times"
+        )
+    start, stop = found[0].span()
+    # what was found begins behind its indentation
+    broken.write_text(f"{text[:start]}{mutant.new.lstrip()}{text[stop:]}", encoding="utf-8")
     arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "slow or not slow", *mutant.tests.split()]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
