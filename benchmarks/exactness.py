@@ -403,7 +403,7 @@ def _layers(cases: list[Case], model: keras.Model) -> list[Row]:
     rows = []
     for case in cases:
         loss = f"{case.name}_loss" if len(cases) > 1 else "loss"
-        differs = not _close(logs[f"slots/{loss}"][-1][1], log[loss][-1])
+        differs = not _close(logs[f"members/{loss}"][-1][1], log[loss][-1])
         for name in (f"before_{case.name}", f"after_{case.name}", f"out_{case.name}"):
             if any(layer.name == name for layer in alone.layers):
                 mine, theirs = (m.get_layer(name).get_weights() for m in (same, alone))
@@ -718,7 +718,7 @@ def _compared(kind: str, tried: Mapping[str, tuple[str, Any]]) -> list[Row]:
         key = f"{output}_{said}"
         same = (
             key in log
-            and _close(logs[f"slots/{key}"][-1][1], log[key][-1])
+            and _close(logs[f"members/{key}"][-1][1], log[key][-1])
             and _close(copied[key], log[key])
         )
         if kind == "metrics":

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.machine import environment
 from benchmarks.population import ACTIVATIONS, STEPS, Task, cnn, compiled, mlp, read
-from keras_acts.search.population.memory import bytes_per_slot
+from keras_acts.search.population.memory import bytes_per_member
 from keras_acts.search.population.model import PopulationModel
 
 
@@ -53,7 +53,7 @@ def peak(pipe: Any, count: int, *of: Any) -> None:
     pipe.send(
         (
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            bytes_per_slot(model, found.batch_size),
+            bytes_per_member(model, found.batch_size),
         )
     )
 

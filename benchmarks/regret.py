@@ -49,7 +49,7 @@ from benchmarks.regret_table import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.race.runner import race_in
-from keras_acts.search.space.embedding import shapes
+from keras_acts.search.space.embedding import embeddings
 
 SPACE = ActivationSpace().with_baseline()
 BUDGETS = (10, 20)  # whole trainings
@@ -107,13 +107,13 @@ class Grid:
 
     def __init__(self, truth: Truth):
         self.index = {candidate: k for k, candidate in enumerate(truth.candidates)}
-        self.shapes = shapes(truth.candidates)
+        self.shapes = embeddings(truth.candidates)
         self._known: dict[Candidate, int] = dict(self.index)
 
     def nearest(self, candidate: Candidate) -> int:
         """Return its index."""
         if candidate not in self._known:
-            apart = np.linalg.norm(self.shapes - shapes([candidate])[0], axis=1)
+            apart = np.linalg.norm(self.shapes - embeddings([candidate])[0], axis=1)
             same = np.array([c.name == candidate.name for c in self.index])
             self._known[candidate] = int(
                 np.argmin(np.where(same, apart, np.inf) if same.any() else apart)

@@ -31,7 +31,7 @@ from scipy import optimize, stats
 from benchmarks.machine import environment
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
 from keras_acts.search import Candidate, PopulationModel, search_activations
-from keras_acts.search.population.trainers import PopulationTrainer, steps
+from keras_acts.search.population.trainers import PopulationTrainer, steps_per_execution
 from keras_acts.search.rewrite.compiling import compile_arguments
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.paired import ALPHA, POWER, power
@@ -241,7 +241,7 @@ def cost(data: str, target: str | None, batch_size: int, console: Console) -> No
         list(trainer.train(range(8), fit, at_once))
         seconds[label] = time.perf_counter() - start
     shared = PopulationModel(model, candidates, seeds=8)
-    shared.compile(**{**compile_arguments(model), **steps(model, fit)})
+    shared.compile(**{**compile_arguments(model), **steps_per_execution(model, fit)})
     shared.fit(**fit, verbose=0)
     start = time.perf_counter()
     shared.fit(**fit, verbose=0)

@@ -18,11 +18,17 @@ from keras_acts.errors import ModelError, SearchError
 
 from .evaluation import scores, validated
 from .intervals import with_intervals
-from .race.per_group import SlotwiseSearch
-from .race.runner import RaceSearch, hindrance, race_in
+from .race.per_group import PerGroupSearch
+from .race.runner import RaceSearch, race_in, why_not_race
 from .race.schedule import cost
 from .result import SearchResult, kept
-from .resume import check_resume, describe_data, describe_model, describe_training, describe_value
+from .resume import (
+    check_resume,
+    fingerprint_data,
+    fingerprint_model,
+    fingerprint_training,
+    fingerprint_value,
+)
 from .rewrite.first_inputs import few
 from .rewrite.groups import chosen_slots, groups
 from .rewrite.slots import slots
@@ -31,7 +37,7 @@ from .runtime.ownership import check_project_name, clear_project
 from .runtime.reasons import first_line, headline
 from .runtime.seeding import Stream, derive, isolated_seed
 from .runtime.tracing import expected_traces
-from .space.assignment import Choice, Group
+from .space.assignment import Choice, SlotGroup
 from .space.candidate import Candidate
 from .space.space import ActivationSpace
 from .strategy.base import TrialResult
@@ -180,19 +186,19 @@ def search_activations(
     elif population != "auto":
         reason = f"population={population} says how many trials train together"
     else:
-        reason = hindrance(model, hypermodel.space, goal, fit)
+        reason = why_not_race(model, hypermodel.space, goal, fit)
     raced = not reason
     if reason and (strategy == "race" or max_epochs is not None or max_seconds is not None):
         raise SearchError(f"A race is not possible here. Received: {reason}")
     project = None
     # a search that is not kept need not know its data again
     hashed = directory is not None
-    training = describe_data(x, y, hashed=hashed)
+    training = fingerprint_data(x, y, hashed=hashed)
     validation: Any = f"the last {validation_split:g} of training"
     if validation_data is not None:
-        validation = describe_data(validation_data, hashed=hashed)
+        validation = fingerprint_data(validation_data, hashed=hashed)
     # now, as nothing that fails may come after the training
-    tested = None if test_data is None else describe_data(test_data, hashed=hashed)
+    tested = None if test_data is None else fingerprint_data(test_data, hashed=hashed)
     way = "trials" if not raced else "race" if hypermodel.space.per == "model" else "race by layer"
     errors: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -201,13 +207,13 @@ def search_activations(
             made = tempfile.TemporaryDirectory(prefix="keras-acts-", ignore_cleanup_errors=True)
             directory = stack.enter_context(made)
         else:
-            described = describe_model(model)
+            described = fingerprint_model(model)
             settings = {
                 "strategy": way,
                 "model": described
                 if isinstance(model, keras.Model)
-                else [described, describe_model(example)],
-                **describe_training(example),
+                else [described, fingerprint_model(example)],
+                **fingerprint_training(example),
                 "data": training,
                 "validation": validation,
                 "activations": hypermodel.space.fingerprint,
@@ -218,7 +224,7 @@ def search_activations(
                 "executions_per_trial": executions_per_trial,
                 "seed": seed,
                 **{
-                    name: describe_value(value)
+                    name: fingerprint_value(value)
                     for name, value in fit_options.items()
                     if name != "validation_data"
                 },
@@ -230,10 +236,10 @@ def search_activations(
                 clear_project(project)
             check_resume(project, settings)
         where = device.describe()
-        found: RaceSearch | SlotwiseSearch | TrialSearch
+        found: RaceSearch | PerGroupSearch | TrialSearch
         total = max_epochs or trials * epochs * executions_per_trial
         if raced and hypermodel.space.per != "model":
-            found = SlotwiseSearch(
+            found = PerGroupSearch(
                 model,
                 hypermodel.space,
                 goal,
@@ -298,7 +304,7 @@ def search_activations(
                     "Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far"
                 )
             with _kept_going(errors, "verdict"):
-                judged = retrain.verdict(
+                judged = retrain.retrain_leaders(
                     model,
                     _judged(found, base),
                     str(base),
@@ -381,7 +387,7 @@ def _kept_going(errors: dict[str, str], what: str) -> Iterator[None]:
         errors[what] = first_line(error)
 
 
-def _model(found: RaceSearch | SlotwiseSearch | TrialSearch, candidate: Choice) -> keras.Model:
+def _model(found: RaceSearch | PerGroupSearch | TrialSearch, candidate: Choice) -> keras.Model:
     """The model of what is kept.
 
     Trained once more, if that is what it takes and the user is not in a hurry.
@@ -397,7 +403,7 @@ def _model(found: RaceSearch | SlotwiseSearch | TrialSearch, candidate: Choice) 
     return model
 
 
-def _groups(model: Any, hypermodel: ActivationHyperModel) -> tuple[Group, ...]:
+def _groups(model: Any, hypermodel: ActivationHyperModel) -> tuple[SlotGroup, ...]:
     """The groups of slots that a search chooses for, each by itself.
 
     Empty where one activation is for all.
@@ -409,7 +415,7 @@ def _groups(model: Any, hypermodel: ActivationHyperModel) -> tuple[Group, ...]:
 
 
 def _judged(
-    found: RaceSearch | SlotwiseSearch | TrialSearch, baseline: Candidate
+    found: RaceSearch | PerGroupSearch | TrialSearch, baseline: Candidate
 ) -> dict[Any, Callable[[], Any]]:
     """The best of each activation and the baseline, each with what builds its model as in its best trial.
 

@@ -16,7 +16,7 @@ from keras_acts.errors import SearchError
 
 from . import report
 from .exporting.export import Exported, export
-from .space.assignment import Assignment, Group
+from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import TrialResult
 from .verdict.verdict import Verdict
@@ -89,7 +89,7 @@ class SearchResult:
     intervals: Mapping[str, Any] = field(default_factory=dict, repr=False)
     samples: Any = field(default=None, repr=False)
     validation: Mapping[str, float] | None = None
-    groups: tuple[Group, ...] = field(default=(), repr=False)
+    groups: tuple[SlotGroup, ...] = field(default=(), repr=False)
     errors: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -95,7 +95,7 @@ def _told(names: list[str], settings: Mapping[str, Any]) -> str:
     )
 
 
-def describe_model(model: Any) -> Any:
+def fingerprint_model(model: Any) -> Any:
     """Return what makes two models the same for a search.
 
     Names of layers change from process to process.
@@ -103,15 +103,15 @@ def describe_model(model: Any) -> Any:
     return _Description().model(model)
 
 
-def describe_training(model: keras.Model) -> dict[str, Any]:
+def fingerprint_training(model: keras.Model) -> dict[str, Any]:
     """Return what a model was compiled with: optimizer, its settings, loss, metrics."""
     # not by `get_compile_config`, which raises where something cannot be saved; a search saves none
     # of it
     given = compiled_with(model)
-    return {name: describe_value(value) for name, value in given.items()}
+    return {name: fingerprint_value(value) for name, value in given.items()}
 
 
-def describe_value(value: Any) -> Any:
+def fingerprint_value(value: Any) -> Any:
     """Return what tells a value from others in another process, as plain data."""
     return _Description().value(value)
 
@@ -292,7 +292,7 @@ def _config(value: Any) -> Mapping[str, Any]:
     return config
 
 
-def describe_data(*parts: Any, hashed: bool) -> list[str]:
+def fingerprint_data(*parts: Any, hashed: bool) -> list[str]:
     """Return the type and shape of each array, and a fingerprint.
 
     Of batches what they are and how many.

@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from keras_acts.search.intervals import wilson, with_intervals
 from keras_acts.search.strategy.labels import count_labels
-from keras_acts.search.verdict.compare import too_small
+from keras_acts.search.verdict.compare import why_not_test_data
 
 
 @pytest.mark.once
@@ -83,9 +83,9 @@ def test_test_data_need_as_many_labels_as_classes_not_samples():
         model.compile(loss="sparse_categorical_crossentropy")
         return model
 
-    assert too_small(made(5), (np.zeros((3, 5, 4)), np.zeros((3, 5), int))) == ""
-    assert too_small(made(5), (np.zeros((2, 5, 4)), np.zeros((2, 5), int))) == "10 labels for 12 classes"
-    assert too_small(made(), (np.zeros((3, 4)), np.zeros(3, int))) == "3 samples for 12 classes"
+    assert why_not_test_data(made(5), (np.zeros((3, 5, 4)), np.zeros((3, 5), int))) == ""
+    assert why_not_test_data(made(5), (np.zeros((2, 5, 4)), np.zeros((2, 5), int))) == "10 labels for 12 classes"
+    assert why_not_test_data(made(), (np.zeros((3, 4)), np.zeros(3, int))) == "3 samples for 12 classes"
     one_hot = made()
     one_hot.compile(loss="categorical_crossentropy")
-    assert too_small(one_hot, (np.zeros((3, 4)), np.eye(12)[:3])) == "3 samples for 12 classes"
+    assert why_not_test_data(one_hot, (np.zeros((3, 4)), np.eye(12)[:3])) == "3 samples for 12 classes"

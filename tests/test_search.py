@@ -24,7 +24,7 @@ from keras_acts.search import (
 )
 from keras_acts.search.exporting import card
 from keras_acts.search.exporting.atomic import check_target
-from keras_acts.search.resume import describe_data, describe_model, describe_training, describe_value
+from keras_acts.search.resume import fingerprint_data, fingerprint_model, fingerprint_training, fingerprint_value
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress
@@ -301,16 +301,16 @@ def test_a_loss_is_minimized_over_several_seeds():
 def test_settings_are_the_same_in_another_process_and_after_a_training():
     schedule = keras.callbacks.LearningRateScheduler(draws)
     model = mlp()
-    before = describe_model(model), describe_training(model), describe_value([schedule])
+    before = fingerprint_model(model), fingerprint_training(model), fingerprint_value([schedule])
     schedule.set_params({"epochs": 3})
     schedule.set_model(model)
     again = mlp()  # whose layers without a name are numbered on
     assert [layer.name for layer in again.layers] != [layer.name for layer in model.layers] or again.name != model.name
-    after = describe_model(again), describe_training(again), describe_value([schedule])
+    after = fingerprint_model(again), fingerprint_training(again), fingerprint_value([schedule])
     assert json.loads(json.dumps(after)) == json.loads(json.dumps(before))
     part = X[::2, ::-1]  # values that do not lie next to each other
-    assert describe_data(part, hashed=True) == describe_data(part.copy(), hashed=True) != describe_data(X, hashed=True)
-    assert describe_data(X, [Y], hashed=False) == [f"float32{list(X.shape)}", f"int64{list(Y.shape)}"]
+    assert fingerprint_data(part, hashed=True) == fingerprint_data(part.copy(), hashed=True) != fingerprint_data(X, hashed=True)
+    assert fingerprint_data(X, [Y], hashed=False) == [f"float32{list(X.shape)}", f"int64{list(Y.shape)}"]
 
 
 def test_no_candidate_trained_says_why():
@@ -359,12 +359,12 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
         "model": {"model": told, "baseline": told},
     }[what]
     if what == "scoring":
-        monkeypatch.setattr(retrain, "verdict", injected)
+        monkeypatch.setattr(retrain, "retrain_leaders", injected)
         monkeypatch.setattr(api, "validated", injected)
         monkeypatch.setattr(api, "scores", injected)
     elif what == "finishing":
         ahead = judge({"relu": [0.5, 0.6, 0.5, 0.6], "mish": [0.9, 0.9, 0.8, 0.8]})
-        monkeypatch.setattr(retrain, "verdict", lambda *arguments, **options: ahead)
+        monkeypatch.setattr(retrain, "retrain_leaders", lambda *arguments, **options: ahead)
         monkeypatch.setattr(TrialSearch, "finish", injected)
         monkeypatch.setattr(api, "with_intervals", injected)
     else:
@@ -563,7 +563,7 @@ def test_a_search_without_a_verdict_has_none(result):
     # nor has one that found the baseline only
     options = {"seeds": 2, "seed": 0, "test_data": None, "progress": Progress(1, verbose=0)}
     relu = Candidate.of("relu")
-    assert retrain.verdict(mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options) is None
+    assert retrain.retrain_leaders(mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options) is None
 
 
 @pytest.mark.slow
@@ -594,7 +594,7 @@ def test_why_there_is_no_verdict_is_said():
         goal = keras_tuner.Objective("val_accuracy", "max")
         options = {"seeds": 2, "seed": 0, "test_data": test_data, "progress": Progress(1, verbose=0)}
         builds = {Candidate.of(name): mlp for name in found}
-        return retrain.verdict(mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options).sentence
+        return retrain.retrain_leaders(mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options).sentence
 
     few = sentence(["mish", "relu"], test_data=(X[:2], Y[:2]))
     assert few == "no verdict: the test data are fewer than the classes, 2 samples for 3 classes"

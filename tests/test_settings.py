@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_acts.errors import SearchError
 from keras_acts.search import search_activations, with_activations
-from keras_acts.search.resume import check_resume, describe_data, describe_model, describe_training, describe_value
+from keras_acts.search.resume import check_resume, fingerprint_data, fingerprint_model, fingerprint_training, fingerprint_value
 from keras_acts.search.rewrite.compiling import first_metric_names, optimizer_like
 from keras_acts.search.rewrite.first_inputs import built
 from tests.helpers.models import blobs, eager, mlp
@@ -28,14 +28,14 @@ def test_other_dtypes_tables_and_tensors_are_others():
     def model(dtype):
         return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=dtype)])
 
-    assert describe_model(model("float32")) != describe_model(model("bfloat16"))
+    assert fingerprint_model(model("float32")) != fingerprint_model(model("bfloat16"))
     table = pandas.DataFrame({"a": [1.0, 2.0]})
-    assert describe_data(table, hashed=True) != describe_data(table + 1, hashed=True)
+    assert fingerprint_data(table, hashed=True) != fingerprint_data(table + 1, hashed=True)
     tensor = keras.ops.ones((2, 3))
-    assert describe_data(tensor, hashed=True) == describe_data(np.ones((2, 3), "float32"), hashed=True)
-    assert describe_data(tensor, hashed=True) != describe_data(tensor + 1, hashed=True)
+    assert fingerprint_data(tensor, hashed=True) == fingerprint_data(np.ones((2, 3), "float32"), hashed=True)
+    assert fingerprint_data(tensor, hashed=True) != fingerprint_data(tensor + 1, hashed=True)
     weights = pandas.Series([1.0, 2.0])
-    assert describe_value({"sample_weight": weights}) != describe_value({"sample_weight": weights + 1})
+    assert fingerprint_value({"sample_weight": weights}) != fingerprint_value({"sample_weight": weights + 1})
 
 
 def test_datasets_of_other_batches_are_others():
@@ -52,11 +52,11 @@ def test_datasets_of_other_batches_are_others():
 
     whole = tf.data.Dataset.from_tensor_slices((np.ones((7, 2), "float32"), np.arange(7)))
     batched = whole.batch(2)
-    (found,) = describe_data(batched, hashed=True)
+    (found,) = fingerprint_data(batched, hashed=True)
     assert found == "_BatchDataset of 4 batches of float32(None, 2), int64(None,)"
-    assert describe_data(whole.batch(2), hashed=True) == [found]
+    assert fingerprint_data(whole.batch(2), hashed=True) == [found]
     others = (whole.batch(3), batched.map(lambda x, y: (x, y, x[:, 0])), whole.take(3).batch(2), Batches(4), Batches(3))
-    assert len({*describe_data(others, hashed=True), found}) == 6
+    assert len({*fingerprint_data(others, hashed=True), found}) == 6
 
 
 def test_what_differs_from_process_to_process_is_left_out():
@@ -64,21 +64,21 @@ def test_what_differs_from_process_to_process_is_left_out():
         inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(2)])
         return keras.Sequential([keras.Input((4, 3)), keras.layers.TimeDistributed(inner)])
 
-    assert describe_model(model()) == describe_model(model())
+    assert fingerprint_model(model()) == fingerprint_model(model())
     boards = [keras.callbacks.TensorBoard(log_dir=f"logs/{time}") for time in ("morning", "evening")]
-    assert describe_value(boards[:1]) == describe_value(boards[1:])
+    assert fingerprint_value(boards[:1]) == fingerprint_value(boards[1:])
     stopping = [keras.callbacks.EarlyStopping(patience=patience) for patience in (1, 2)]
-    assert describe_value(stopping[:1]) != describe_value(stopping[1:])
+    assert fingerprint_value(stopping[:1]) != fingerprint_value(stopping[1:])
 
 
 def test_what_cannot_be_saved_is_described_and_copied():
     model = mlp()
     loss = functools.partial(keras.losses.huber, delta=0.5)
     model.compile(keras.optimizers.Adam(Warmup()), loss=loss)
-    described = describe_training(model)
+    described = fingerprint_training(model)
     assert described["optimizer"]["class"] == "Adam"
     model.compile(keras.optimizers.Adam(Warmup()), loss=functools.partial(keras.losses.huber, delta=0.7))
-    assert describe_training(model) != described
+    assert fingerprint_training(model) != described
     made = optimizer_like(model.optimizer)
     assert made is not model.optimizer
     assert made._learning_rate is model.optimizer._learning_rate
@@ -139,27 +139,27 @@ def test_functions_are_told_apart_by_what_they_do():
         schedules = [keras.callbacks.LearningRateScheduler(function) for function in (one, other)]
         watching = [keras.callbacks.LambdaCallback(on_epoch_end=function) for function in (one, other)]
         for a, b in ((one, other), schedules, watching):
-            assert describe_value(a) == describe_value(a)
-            assert describe_value(a) != describe_value(b)
+            assert fingerprint_value(a) == fingerprint_value(a)
+            assert fingerprint_value(a) != fingerprint_value(b)
     # a notebook has another file for each run of a cell
     again = [
         eval(compile(f"{lines}lambda x: x in {{'a', 'b'}}", file, "eval")) for lines, file in (("", "a"), ("\n", "b"))
     ]
     assert again[0].__code__.co_filename != again[1].__code__.co_filename
-    assert describe_value(again[0]) == describe_value(again[1])
-    assert describe_value(keras.losses.huber) == "huber"
+    assert fingerprint_value(again[0]) == fingerprint_value(again[1])
+    assert fingerprint_value(keras.losses.huber) == "huber"
 
 
 @pytest.mark.once
 def test_what_a_function_reads_from_its_module_counts(monkeypatch):
-    before = describe_value(reads)
+    before = fingerprint_value(reads)
     monkeypatch.setitem(globals(), "RATE", 0.2)
-    assert describe_value(reads) != before
+    assert fingerprint_value(reads) != before
 
     def calls_itself(count):
         return calls_itself(count - 1) if count else calls_itself
 
-    assert describe_value(calls_itself) == describe_value(calls_itself)
+    assert fingerprint_value(calls_itself) == fingerprint_value(calls_itself)
 
 
 def held(function):
@@ -177,7 +177,7 @@ def held(function):
 @pytest.mark.parametrize("place", held(abs))
 def test_another_function_in_a_layer_makes_another_model(place):
     def described(function):
-        return describe_model(keras.Sequential([keras.Input((2, 3)), held(function)[place]]))
+        return fingerprint_model(keras.Sequential([keras.Input((2, 3)), held(function)[place]]))
 
     assert described(lambda x: x * 2) == described(lambda x: x * 2)
     assert described(lambda x: x * 2) != described(lambda x: x * 3)
@@ -223,7 +223,7 @@ def classes(factor):
 def test_a_class_of_a_users_is_what_it_does_and_holds(name):
     def described(factor):
         part = classes(factor)[name]
-        return describe_value(part) if not isinstance(part, keras.layers.Layer) else describe_model(held_in(part))
+        return fingerprint_value(part) if not isinstance(part, keras.layers.Layer) else fingerprint_model(held_in(part))
 
     assert described(1) == described(1)
     assert described(1) != described(2)
@@ -235,19 +235,19 @@ def held_in(layer):
 
 def test_text_is_hashed_and_a_tensor_is_read_once(monkeypatch):
     words = [np.array([word, "green"], object) for word in ("red", "blue")]
-    assert describe_data(words[0], hashed=True) == describe_data(words[0].copy(), hashed=True)
-    assert describe_data(words[0], hashed=True) != describe_data(words[1], hashed=True)
-    assert describe_data(np.array([object()]), hashed=True) == ["ndarray"]
-    assert describe_value(float("nan")) == describe_value(float("nan"))
+    assert fingerprint_data(words[0], hashed=True) == fingerprint_data(words[0].copy(), hashed=True)
+    assert fingerprint_data(words[0], hashed=True) != fingerprint_data(words[1], hashed=True)
+    assert fingerprint_data(np.array([object()]), hashed=True) == ["ndarray"]
+    assert fingerprint_value(float("nan")) == fingerprint_value(float("nan"))
     read, converted = [], keras.ops.convert_to_numpy
     monkeypatch.setattr(keras.ops, "convert_to_numpy", lambda one: (read.append(1), converted(one))[1])
-    describe_value(keras.ops.ones(3))
+    fingerprint_value(keras.ops.ones(3))
     assert len(read) == 1
 
 
 def test_a_kept_search_does_not_go_on_with_another_function(tmp_path):
     def settings(rate):
-        return {"callbacks": describe_value([keras.callbacks.LearningRateScheduler(lambda epoch: rate)])}
+        return {"callbacks": fingerprint_value([keras.callbacks.LearningRateScheduler(lambda epoch: rate)])}
 
     check_resume(tmp_path, settings(0.1))
     check_resume(tmp_path, settings(0.1))

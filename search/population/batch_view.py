@@ -20,7 +20,7 @@ Tensor = Any
 
 
 @dataclass(frozen=True)
-class View:
+class BatchView:
     """Where the slots' samples lie in the tensors of a batch.
 
     Attributes:
@@ -83,13 +83,13 @@ def seeds_of(members: tuple[Member, ...]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(member.seed for member in members))
 
 
-def by_seed(members: tuple[Member, ...]) -> View:
+def by_seed(members: tuple[Member, ...]) -> BatchView:
     """Return the view of a batch that holds one for each of the members' seeds.
 
     Of a shared one if they have one.
     """
     seeds = seeds_of(members)
-    return View(
+    return BatchView(
         len(members),
         tuple(seeds.index(member.seed) for member in members) if len(seeds) > 1 else None,
     )

@@ -121,14 +121,14 @@ class BestWeights(keras.callbacks.Callback):
         prefix, name = (
             ("val_", self.monitor[4:]) if self.monitor.startswith("val_") else ("", self.monitor)
         )
-        found = logs.get(f"{prefix}slots/{name}")
+        found = logs.get(f"{prefix}members/{name}")
         if found is None and (self.best_epoch >= 0).any():
             return None
         values = (
             np.asarray(keras.ops.convert_to_numpy(found), "float64") if found is not None else None
         )
         if values is None or values.shape != self.best.shape:
-            known = sorted(key for key in logs if "slots/" not in key)
+            known = sorted(key for key in logs if "members/" not in key)
             reason = (
                 "which has no number a slot"
                 if values is not None

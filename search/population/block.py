@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..space.assignment import Choice
-from ..vectorize.segments import Group
+from ..vectorize.segments import Segment
 from .blueprint import Blueprint
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class StackedVariable:
     """One variable of one layer, stacked over slots that lie next to each other inside.
 
     Attributes:
@@ -36,7 +36,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class LayerPlan:
     """What a layer of a population is made from. A plain object, so that Keras tracks none of it.
 
     Attributes:
@@ -55,9 +55,9 @@ class Plan:
     path: str
     blueprint: Blueprint
     candidates: tuple[Choice, ...]
-    groups: dict[str, tuple[Group, ...]]
+    groups: dict[str, tuple[Segment, ...]]
     rule: Callable[..., Any] | None
-    blocks: list[Block]
+    blocks: list[StackedVariable]
     shared: bool = False
     assigned: list[Any] = field(default_factory=list)
 

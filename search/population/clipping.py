@@ -14,7 +14,7 @@ from keras_acts.compat import clip_by_norm, replace_clipping
 Tensor = Any
 
 
-def clip_per_slot(optimizer: Any, rows: dict[int, tuple[int, int]], slots: int) -> None:
+def clip_per_member(optimizer: Any, rows: dict[int, tuple[int, int]], slots: int) -> None:
     """Have an optimizer of stacked variables clip as it would clip the gradients of each slot's model.
 
     Args:

@@ -21,10 +21,10 @@ from ..runtime.seeding import isolated_seed
 
 BY_SEED = "seed"  # a `shuffle` that Keras has not
 
-_aside = ThreadPoolExecutor(1, "keras_acts_iterators")
+_background = ThreadPoolExecutor(1, "keras_acts_iterators")
 
 
-def without_waits(
+def as_adapter(
     x: Any, y: Any, batch_size: int | None, options: dict[str, Any], seeds: tuple[int, ...]
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Return the data and options of `fit` with arrays in an adapter of ours.
@@ -100,7 +100,7 @@ class _Arrays(ArrayDataAdapter):
 
     def __init__(self, *data: Any, steps: int | None, **options: Any):
         super().__init__(*data, steps=steps, **options)
-        self._steps, self._epochs = steps, _Epochs(self)
+        self._steps, self._epochs = steps, _EpochDataset(self)
 
     def get_tf_dataset(self) -> Any:
         """Return Keras' dataset, not tuned.
@@ -195,7 +195,7 @@ class _Arrays(ArrayDataAdapter):
         )
 
 
-class _Epochs:
+class _EpochDataset:
     """The arrays' dataset, to Keras.
 
     The iterator that it asks for second in an epoch is the first of the next.
@@ -214,7 +214,7 @@ class _Epochs:
     def __iter__(self) -> Any:
         if self._asked:
             try:
-                self._next = _aside.submit(iter, self._arrays.dataset)
+                self._next = _background.submit(iter, self._arrays.dataset)
             except (
                 RuntimeError
             ):  # in a thread that outlives the main one, Python takes no more work

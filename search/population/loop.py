@@ -16,13 +16,13 @@ from keras_acts.compat import recomputes
 
 from ..rewrite.walk import variables_of
 from ..vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
-from .block import Plan
+from .block import LayerPlan
 
 Tensor = Any
 
 
-def slot_after_slot(
-    plan: Plan, training: bool, losses: list[Tensor], inputs: Any, options: Any
+def run_one_by_one(
+    plan: LayerPlan, training: bool, losses: list[Tensor], inputs: Any, options: Any
 ) -> Any:
     """Return what a layer or operation makes of its arguments, each tensor a `Batch`.
 
@@ -72,7 +72,7 @@ def slot_after_slot(
     )
 
 
-def once(plan: Plan, training: bool, inputs: Any, options: Any) -> Any:
+def run_shared(plan: LayerPlan, training: bool, inputs: Any, options: Any) -> Any:
     """Return what a layer or operation makes for all slots of its arguments, each tensor a shared or seeded `Batch`."""
     slots = len(plan.candidates)
     places = next(
@@ -141,7 +141,7 @@ class _Assigned(keras.StatelessScope):
 
 
 def _run(
-    plan: Plan, i: int, own: dict[str, Tensor], training: bool, args: Any, kwargs: Any
+    plan: LayerPlan, i: int, own: dict[str, Tensor], training: bool, args: Any, kwargs: Any
 ) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
     """One slot's output, the new values of its variables, of the trained ones that it assigns, and added losses."""
     layer = plan.blueprint.layer(plan.candidates[i], plan.path) if plan.groups else plan.layer

@@ -64,7 +64,7 @@ _STATE = (keras.Variable, keras.random.SeedGenerator, keras.metrics.Metric)
 _OF_CLASSES = (losses.sparse_categorical_crossentropy, keras.metrics.sparse_categorical_accuracy)
 
 
-class SlotLosses(CompileLoss):
+class MemberLosses(CompileLoss):
     """What `compile(loss=…, loss_weights=…)` means, (P,).
 
     Keras resolves names and structures from one slot.
@@ -76,14 +76,14 @@ class SlotLosses(CompileLoss):
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Resolve the losses, then make each one of all slots."""
-        super().build(_first_slot(y_true), _first_slot(y_pred))
+        super().build(_first_member(y_true), _first_member(y_pred))
         self._flat_losses: list[Any] = [
-            found._replace(loss=_SlotLoss(found.loss)) for found in self._flat_losses
+            found._replace(loss=_MemberLoss(found.loss)) for found in self._flat_losses
         ]
-        self._metrics[:] = [SlotMean(self.slots, name=metric.name) for metric in self._metrics]
+        self._metrics[:] = [MemberMean(self.slots, name=metric.name) for metric in self._metrics]
 
 
-class SlotMetrics(CompileMetrics):
+class MemberMetrics(CompileMetrics):
     """What `compile(metrics=…, weighted_metrics=…)` means, (P,) each."""
 
     def __init__(self, slots: int, *args: Any, **kwargs: Any):
@@ -92,12 +92,12 @@ class SlotMetrics(CompileMetrics):
 
     def build(self, y_true: Any, y_pred: Any) -> None:
         """Resolve the metrics, then make each one of all slots."""
-        super().build(_first_slot(y_true), _first_slot(y_pred))
+        super().build(_first_member(y_true), _first_member(y_pred))
         for metrics in flat_metrics(self):
-            metrics.metrics = [_slot_metric(metric, self.slots) for metric in metrics.metrics]
+            metrics.metrics = [_member_metric(metric, self.slots) for metric in metrics.metrics]
 
 
-class SlotMean(keras.metrics.Metric):
+class MemberMean(keras.metrics.Metric):
     """A mean for each slot."""
 
     def __init__(self, slots: int, **kwargs: Any):
@@ -116,7 +116,7 @@ class SlotMean(keras.metrics.Metric):
         return ops.divide_no_nan(self.total.value, self.count.value)
 
 
-class SlotLossMean(SlotMean):
+class MemberLossMean(MemberMean):
     """The mean loss of each slot.
 
     Keras' training steps hand over the sum over slots: that is left out.
@@ -136,7 +136,7 @@ class SlotLossMean(SlotMean):
             self.healthy.assign(healthy)
 
 
-class _SlotFunctionMean(SlotMean):
+class _MemberFunctionMean(MemberMean):
     """A `MeanMetricWrapper` of a function that reduces the last axis."""
 
     def __init__(self, metric: keras.metrics.MeanMetricWrapper, slots: int):
@@ -177,7 +177,7 @@ class _SlotFunctionMean(SlotMean):
         self.count.assign_add(ops.sum(weight, axis=axes))
 
 
-class _SlotCopies(keras.metrics.Metric):
+class _MemberCopies(keras.metrics.Metric):
     """Any other metric: a copy of it for each slot."""
 
     def __init__(self, metric: keras.metrics.Metric, slots: int):
@@ -186,7 +186,7 @@ class _SlotCopies(keras.metrics.Metric):
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         for i, metric in enumerate(self.copies):
-            own = keras.tree.map_structure(lambda x, i=i: _slot(x, i), (args, kwargs))
+            own = keras.tree.map_structure(lambda x, i=i: _member(x, i), (args, kwargs))
             metric.update_state(*own[0], **own[1])
 
     def reset_state(self) -> None:
@@ -197,19 +197,19 @@ class _SlotCopies(keras.metrics.Metric):
         return ops.stack([metric.result() for metric in self.copies])
 
 
-def _slot_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
+def _member_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
     plain = isinstance(metric, keras.metrics.MeanMetricWrapper) and as_written(metric)
     at_once = (
         plain
         and wrapped_function(metric) in _LAST_AXIS_METRICS
         and _on_last_axis(function_arguments(metric))
     )
-    made = (_SlotFunctionMean if at_once else _SlotCopies)(metric, slots)
+    made = (_MemberFunctionMean if at_once else _MemberCopies)(metric, slots)
     copy_direction(made, metric)
     return made
 
 
-class _SlotLoss:
+class _MemberLoss:
     """A Keras loss of all slots: called with (P, B, ...), it returns (P,)."""
 
     def __init__(self, loss: Any):
@@ -228,7 +228,10 @@ class _SlotLoss:
         if not self.at_once:
             slots = range(y_pred.shape[0])
             return ops.stack(
-                [self.loss(*(_slot(x, i) for x in (y_true, y_pred, sample_weight))) for i in slots]
+                [
+                    self.loss(*(_member(x, i) for x in (y_true, y_pred, sample_weight)))
+                    for i in slots
+                ]
             )
         dtype = self.loss.dtype
         y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
@@ -295,9 +298,9 @@ def _on_last_axis(options: dict[str, Any]) -> bool:
     return options.get("axis", -1) == -1 and options.get("ignore_class") is None
 
 
-def _slot(x: Any, index: int) -> Any:
+def _member(x: Any, index: int) -> Any:
     return None if x is None else with_logits(lambda tensor: tensor[index], x)
 
 
-def _first_slot(structure: Any) -> Any:
-    return keras.tree.map_structure(lambda x: _slot(x, 0), structure)
+def _first_member(structure: Any) -> Any:
+    return keras.tree.map_structure(lambda x: _member(x, 0), structure)

@@ -19,7 +19,7 @@ Job = TypeVar("Job")
 _SHARE = 0.5  # of the free memory: an estimate is one, and the data, the graph and the system want theirs
 
 
-def bytes_per_slot(
+def bytes_per_member(
     model: keras.Model, batch_size: int, shared: frozenset[str] = frozenset()
 ) -> int:
     """Estimate what one more slot of a population takes in training.
@@ -59,7 +59,7 @@ def outputs_per_sample(model: keras.Model, shared: frozenset[str] = frozenset())
     )
 
 
-def most(slot: int, memory: int | None = None) -> int:
+def most_members(slot: int, memory: int | None = None) -> int:
     """Return how many slots fit into memory, at least 1.
 
     Args:
@@ -95,6 +95,6 @@ def waves(jobs: Sequence[Job], slot: int, memory: int | None = None) -> list[lis
         slot: the bytes of one.
         memory: the bytes that may be used; by default half of what is free.
     """
-    count = math.ceil(len(jobs) / most(slot, memory))
+    count = math.ceil(len(jobs) / most_members(slot, memory))
     bounds = [round(i * len(jobs) / count) for i in range(count + 1)]
     return [list(jobs[start:stop]) for start, stop in itertools.pairwise(bounds)]

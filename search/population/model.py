@@ -30,15 +30,15 @@ from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
 from . import diverged as steps
 from . import transfer
-from .batch_view import View, by_seed, seeds_of
+from .batch_view import BatchView, by_seed, seeds_of
 from .blueprint import Blueprint
-from .clipping import clip_per_slot
-from .data import BY_SEED, without_waits
+from .clipping import clip_per_member
+from .data import BY_SEED, as_adapter
 from .frozen_prefix import frozen_prefix
-from .losses import SlotLosses, SlotLossMean, SlotMetrics
+from .losses import MemberLosses, MemberLossMean, MemberMetrics
 from .members import Member, activation_slots, members
 from .optimizers import check_optimizer
-from .rates import rate_per_slot
+from .rates import rate_per_member
 from .stacked_layer import StackedLayer
 from .step_jax import jax_train_step
 from .step_tensorflow import Announcement, TrainingStep
@@ -57,8 +57,8 @@ class PopulationModel(keras.Model):
 
     Calls and `predict` return one axis more than the model, the slots', in front: (P, B, ...). The
     logs hold, for each name that an ordinary model would log, the mean over the finite slots, and
-    under ``slots/`` the array of all: ``loss`` and ``slots/loss``, ``val_loss`` and
-    ``val_slots/loss``.
+    under ``members/`` the array of all: ``loss`` and ``members/loss``, ``val_loss`` and
+    ``val_members/loss``.
 
     Args:
         model: a Sequential or Functional model. It is not changed. If it is compiled, the
@@ -79,7 +79,7 @@ class PopulationModel(keras.Model):
         >>> population = PopulationModel(model, ["relu", "mish", "leaky_relu(alpha=0.2)"], seeds=8)
         >>> population.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         >>> history = population.fit(x, y, epochs=5, validation_data=(x_val, y_val))
-        >>> best = population.model(int(np.nanargmin(history.history["val_slots/loss"][-1])))
+        >>> best = population.model(int(np.nanargmin(history.history["val_members/loss"][-1])))
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class PopulationModel(keras.Model):
         check_optimizer(
             optimizer, [layer.plan.layer for layer in self.stacked if layer.trainable_variables]
         )
-        clip_per_slot(optimizer, steps.rows_of(self), len(self.members))
+        clip_per_member(optimizer, steps.rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
         if keras.backend.backend() == "tensorflow":
             jit = options.pop("jit_compile", "auto")
@@ -220,13 +220,13 @@ class PopulationModel(keras.Model):
             compiled_with(self)["jit_compile"] = jit
         self._state.rates = None
         slots = len(self.members)
-        self._loss_tracker = SlotLossMean(slots, name="loss")
+        self._loss_tracker = MemberLossMean(slots, name="loss")
         if loss is not None:
-            self._compile_loss = SlotLosses(
+            self._compile_loss = MemberLosses(
                 slots, loss, loss_weights, output_names=self.output_names
             )
         if metrics is not None or weighted_metrics is not None:
-            self._compile_metrics = SlotMetrics(
+            self._compile_metrics = MemberMetrics(
                 slots, metrics, weighted_metrics, output_names=self.output_names
             )
 
@@ -248,7 +248,7 @@ class PopulationModel(keras.Model):
             )
         self._state.rates = found
         inside = found[list(self._state.order)]
-        rate_per_slot(self.optimizer, inside, steps.rows_of(self), self.trainable_variables)
+        rate_per_member(self.optimizer, inside, steps.rows_of(self), self.trainable_variables)
 
     def fit(
         self,
@@ -280,9 +280,9 @@ class PopulationModel(keras.Model):
                     f"shuffle='seed' needs TensorFlow. Received: backend={keras.backend.backend()!r}"
                 )
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
-        x, y, options = without_waits(x, y, batch_size, options, seeds_of(self.members))
+        x, y, options = as_adapter(x, y, batch_size, options, seeds_of(self.members))
         layers = (layer.plan.layer for layer in self.stacked)
-        view = by_seed(self.members) if own_orders else View(len(self.members))
+        view = by_seed(self.members) if own_orders else BatchView(len(self.members))
         with unoptimized(layers, self.optimizer), step.batches(view):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
@@ -324,7 +324,7 @@ class PopulationModel(keras.Model):
         return super().compute_metrics(x, of_slots(y), y_pred, of_slots(sample_weight))
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Return the mean over the finite slots under each name, and the slots' values under ``slots/``."""
+        """Return the mean over the finite slots under each name, and the slots' values under ``members/``."""
         found: dict[str, Any] = {}
         for metric in self.metrics:
             result = metric.result()
@@ -336,7 +336,7 @@ class PopulationModel(keras.Model):
             kept = ops.logical_and(kept, ops.isfinite(values))
             total = ops.sum(ops.where(kept, values, ops.zeros_like(values)), axis=0)
             means[name] = total / ops.sum(ops.cast(kept, values.dtype), axis=0)
-        return {**means, **{f"slots/{name}": values for name, values in found.items()}}
+        return {**means, **{f"members/{name}": values for name, values in found.items()}}
 
     def train_step(self, *arguments: Any) -> Any:
         """Train all slots on one batch; those whose loss is not finite stay as they are."""
@@ -457,7 +457,7 @@ class _State:
         self.losses: list[Tensor] = []
         self.rates: np.ndarray | None = None
         self.step: TrainingStep | None = None
-        self.view = View(len(found))
+        self.view = BatchView(len(found))
 
 
 def _steps_of(population: PopulationModel) -> int:

@@ -16,7 +16,7 @@ from keras_acts.compat import decays, replace_weight_decay, restore_update_of_al
 Tensor = Any
 
 
-def rate_per_slot(
+def rate_per_member(
     optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, int]], variables: list[Any]
 ) -> None:
     """Have an optimizer of stacked variables use a rate for each slot, in the update and in weight decay.

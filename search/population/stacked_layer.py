@@ -16,13 +16,13 @@ from ..rewrite.slots import RECURRENT
 from ..rewrite.walk import OF_ACTIVATION, variables_of
 from ..space.assignment import Choice
 from ..space.known import as_written
-from ..vectorize.activations import by_group, everywhere, last_axis, with_variables
+from ..vectorize.activations import apply_by_segment, apply_to_all, last_axis, with_variables
 from ..vectorize.batch import SEEDED, STACKED, Batch
-from ..vectorize.registry import Call, rule_for, takes
-from ..vectorize.segments import Group, in_groups
-from .block import Block, Plan
+from ..vectorize.registry import RuleCall, rule_for, takes
+from ..vectorize.segments import Segment, segments
+from .block import LayerPlan, StackedVariable
 from .blueprint import Blueprint
-from .loop import once, slot_after_slot
+from .loop import run_one_by_one, run_shared
 
 Tensor = Any
 
@@ -51,20 +51,20 @@ class StackedLayer(keras.layers.Layer):
     ):
         super().__init__(name=path.replace("/", "_"), autocast=False)
         own = blueprint.slots(path)
-        mine = in_groups(candidates, own) if own else ()
+        mine = segments(candidates, own) if own else ()
         layers = {group: blueprint.layer(group.candidate, path) for group in mine if group.trained}
         first = blueprint.layer(candidates[0], path)
-        searched = {slot: in_groups(candidates, (slot,)) for slot in own}
+        searched = {slot: segments(candidates, (slot,)) for slot in own}
         rule = rule_for(first)
         by_rule = all(
             _runs_by_group(layer) and rule_for(layer) is rule for layer in (first, *layers.values())
         )
         by_rule = by_rule and not any(slot.endswith(f".{RECURRENT}") for slot in own)
-        self.plan = Plan(
+        self.plan = LayerPlan(
             path, blueprint, candidates, searched, rule if by_rule else None, [], shared
         )
         self.random = random
-        everyone = Group(0, len(candidates), candidates[0], (), {})
+        everyone = Segment(0, len(candidates), candidates[0], (), {})
         if shared:
             parts = []
         elif self.plan.rule is None or not mine:
@@ -87,7 +87,7 @@ class StackedLayer(keras.layers.Layer):
             self._stack(group, keys, weights)
         self.built = True
 
-    def _stack(self, group: Group, keys: list[str], weights: list[dict[str, np.ndarray]]) -> None:
+    def _stack(self, group: Segment, keys: list[str], weights: list[dict[str, np.ndarray]]) -> None:
         layer = self.plan.blueprint.layer(group.candidate, self.plan.path)
         trainable = {id(variable) for variable in getattr(layer, "trainable_variables", ())}
         for key in keys:
@@ -97,13 +97,13 @@ class StackedLayer(keras.layers.Layer):
                 name=reference.name,
                 shape=values.shape,
                 dtype=reference.dtype,
-                initializer=partial(_as_they_are, values),
+                initializer=partial(_initialize_with, values),
                 trainable=id(reference) in trainable,
                 autocast=False,
                 constraint=reference.constraint and _PerSlot(reference.constraint, group.size),
             )
             self.plan.blocks.append(
-                Block(variable, group.start, key, reference.name, reference.regularizer)
+                StackedVariable(variable, group.start, key, reference.name, reference.regularizer)
             )
 
     def run(
@@ -122,17 +122,17 @@ class StackedLayer(keras.layers.Layer):
         asked = options.pop("training", None)
         training = bool(asked if training is None else training)  # as in a Functional model
         if plan.shared:
-            return once(plan, training, inputs, options)
-        inputs, options = keras.tree.map_structure(_of_slots, (inputs, options))
+            return run_shared(plan, training, inputs, options)
+        inputs, options = keras.tree.map_structure(_unseeded, (inputs, options))
         said = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, said):
-            return slot_after_slot(plan, training, losses, inputs, options)
+            return run_one_by_one(plan, training, losses, inputs, options)
         for block in plan.blocks:
             if block.regularizer is not None and block.variable.trainable:
                 losses.append(penalties(block, len(plan.candidates)))
         return plan.rule(self._call(plan.layer, training), *inputs, **said)
 
-    def _call(self, layer: Any, training: bool) -> Call:
+    def _call(self, layer: Any, training: bool) -> RuleCall:
         """What a rule gets to know of the layer, or of one that it holds."""
         keys = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
         stacked = {block.key: block.variable for block in self.plan.blocks}
@@ -141,7 +141,7 @@ class StackedLayer(keras.layers.Layer):
             for key, v in variables_of(layer).items()
             if not key.startswith(OF_ACTIVATION)
         }
-        return Call(
+        return RuleCall(
             layer=layer,
             weights={name: ops.convert_to_tensor(variable) for name, variable in own.items()},
             activate=partial(self._activate, layer),
@@ -171,23 +171,23 @@ class StackedLayer(keras.layers.Layer):
                     block.variable
                 )
         if groups:
-            return by_group(groups, variables, x)
+            return apply_by_segment(groups, variables, x)
         activation = layer.activation
         return (
             with_variables(activation, variables[0], x)
             if variables[0]
-            else everywhere(activation, x)
+            else apply_to_all(activation, x)
         )
 
 
-def _of_slots(x: Any) -> Any:
+def _unseeded(x: Any) -> Any:
     """What the slots of one seed share, once for each: only a frozen prefix takes it as it is."""
     return (
         Batch(x.stacked(), STACKED, x.slots) if isinstance(x, Batch) and x.layout == SEEDED else x
     )
 
 
-def _as_they_are(values: np.ndarray, shape: Any, dtype: Any = None) -> Tensor:
+def _initialize_with(values: np.ndarray, shape: Any, dtype: Any = None) -> Tensor:
     return ops.convert_to_tensor(values, dtype=dtype)
 
 
@@ -201,7 +201,7 @@ class _PerSlot(keras.constraints.Constraint):
         return ops.stack([self.constraint(value[i]) for i in range(self.slots)])
 
 
-def penalties(block: Block, slots: int) -> Tensor:
+def penalties(block: StackedVariable, slots: int) -> Tensor:
     """Return what the regularizer adds to the loss of each slot, (P,)."""
     value, regularizer = ops.convert_to_tensor(block.variable), block.regularizer
     power = {keras.regularizers.L1: ops.abs, keras.regularizers.L2: ops.square}.get(

@@ -18,7 +18,7 @@ from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.lowering import uncompiled
 
 from ..runtime.device import lacks_onednn
-from .batch_view import View
+from .batch_view import BatchView
 from .diverged import Healthy, rows_of
 from .one_kernel import one_kernel
 
@@ -60,7 +60,7 @@ class TrainingStep:
             0, trainable=False
         )  # made now: once Keras has traced a function, it may make none
         self._one_kernel = one_kernel(optimizer)
-        self._view = self._shared = View(len(population.members))
+        self._view = self._shared = BatchView(len(population.members))
         self._other: Any = None  # Keras' train function for batches of the other kind
 
     def expect(self, steps: float) -> None:
@@ -80,7 +80,7 @@ class TrainingStep:
             self._population.make_train_function(force=True)
 
     @contextmanager
-    def batches(self, view: View) -> Iterator[None]:
+    def batches(self, view: BatchView) -> Iterator[None]:
         """Take batches that are to be viewed so inside the scope.
 
         Those of each seed have a train function of their own: Keras' would be traced for tensors of
@@ -181,7 +181,9 @@ def _pays(steps: float, slots: int) -> bool:
     return steps * (saved + of_slot * slots) >= compiling
 
 
-def _step(population: Any, data: Any, view: View, update: Callable[..., None]) -> dict[str, Tensor]:
+def _step(
+    population: Any, data: Any, view: BatchView, update: Callable[..., None]
+) -> dict[str, Tensor]:
     state = population._state
     shared, state.view = state.view, view
     try:
@@ -260,7 +262,7 @@ def _update(population: Any, gradients: list[Tensor | None]) -> None:
             average.assign(healthy.where(variable, average, variable))
 
 
-def _build(population: Any, data: Any, view: View) -> None:
+def _build(population: Any, data: Any, view: BatchView) -> None:
     """Make all variables now: those that come up in a trace would have it traced twice."""
     if not population.optimizer.built:
         population.optimizer.build(population.trainable_variables)

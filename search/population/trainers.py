@@ -101,7 +101,7 @@ class PopulationTrainer:
         size, waiting = self._size(fit, at_once), list(seeds)
         alone = self._alone if _see_one_model(fit) else None
         if alone is not None and not self.reason and self._fitting(fit) < len(self._candidates):
-            self._part(memory.too_little(memory.bytes_per_slot(self._model, _largest_batch(fit))))
+            self._part(memory.too_little(memory.bytes_per_member(self._model, _largest_batch(fit))))
         while waiting and not self.reason:
             trained = self._tried(waiting[:size], fit, once_more=size > 1 or alone is not None)
             if trained is not None:
@@ -138,7 +138,7 @@ class PopulationTrainer:
 
     def _fitting(self, fit: Mapping[str, Any]) -> int:
         """How many slots fit into memory."""
-        return memory.most(memory.bytes_per_slot(self._model, _largest_batch(fit)))
+        return memory.most_members(memory.bytes_per_member(self._model, _largest_batch(fit)))
 
     def test(
         self, weights: Iterable[list[np.ndarray]], data: Any
@@ -151,7 +151,11 @@ class PopulationTrainer:
         while wave := list(itertools.islice(waiting, self._seeds)):
             self._assign(wave)
             found = evaluated(self._population, data)
-            each = {name[6:]: value for name, value in found.items() if name.startswith("slots/")}
+            each = {
+                name.removeprefix("members/"): value
+                for name, value in found.items()
+                if name.startswith("members/")
+            }
             slots = {name: self._by_seed(value) for name, value in numbers(each, axes=1).items()}
             yield from ({name: value[s] for name, value in slots.items()} for s in range(len(wave)))
 
@@ -185,19 +189,21 @@ class PopulationTrainer:
             )
         population = self._population
         if not self._begun:
-            population.compile(**{**compile_arguments(self._model), **steps(self._model, fit)})
+            population.compile(
+                **{**compile_arguments(self._model), **steps_per_execution(self._model, fit)}
+            )
             population.optimizer.build(population.trainable_variables)
             self._begun = _values(population.optimizer.variables)
         _assign(population.optimizer.variables, self._begun)
-        transfer.to_start(population, members)
+        transfer.reset(population, members)
         own = {"shuffle": BY_SEED} if len(seeds) > 1 and fit.get("shuffle", True) else {}
         with isolated_seed(seeds[0]):
             logs = population.fit(**{**fit, **own}, verbose=0).history
         diverged = self._by_seed(np.isin(np.arange(len(members)), population.diverged))
         each = {
-            name.replace("slots/", ""): np.stack(values)
+            name.replace("members/", ""): np.stack(values)
             for name, values in logs.items()
-            if "slots/" in name
+            if "members/" in name
         }
         history = {
             name: self._by_seed(values.swapaxes(0, 1)).swapaxes(1, 2)
@@ -288,7 +294,7 @@ class OneByOneTrainer:
             watched = [logs[-1]["loss"]] if "loss" in logs[-1] else _floating(model.get_weights())
             diverged.append(not all(np.isfinite(values).all() for values in watched))
             weights += model.get_weights()
-        history = {name: stacked([one[name] for one in logs], axis=-1) for name in logs[0]}
+        history = {name: pad_and_stack([one[name] for one in logs], axis=-1) for name in logs[0]}
         return Trained(history, np.array(diverged), weights, self)
 
     def test(
@@ -370,7 +376,7 @@ def _largest_part(count: int, most: int) -> int:
     return max(size for size in range(1, most + 1) if count % size == 0)
 
 
-def steps(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
+def steps_per_execution(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
     # Keras looks at a number of steps between calls only: whatever it is, one call takes all of its
     # own
@@ -398,7 +404,7 @@ def _watches_batches(callback: Any) -> bool:
     )
 
 
-def stacked(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
+def pad_and_stack(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
     """Stack arrays (E, ...).
 
     Where a callback ended a training early, its last epoch stands for those that follow.

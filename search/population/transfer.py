@@ -25,11 +25,11 @@ def to_model(population: Any, slot: int, model: keras.Model) -> None:
         model.compile(**compile_arguments(population))
         if population.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-    for variable, value in reader(population)(slot, model):
+    for variable, value in state_reader(population)(slot, model):
         variable.assign(value)
 
 
-def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
+def state_reader(population: Any) -> Callable[[int, keras.Model], Contents]:
     """Return what tells which variable of an ordinary model has which value in an inside slot, optimizer included.
 
     It reads each stacked variable once, however many slots it is asked for. Variables of a frozen
@@ -78,7 +78,7 @@ def reader(population: Any) -> Callable[[int, keras.Model], Contents]:
     return contents
 
 
-def to_start(population: Any, members: Sequence[Member]) -> None:
+def reset(population: Any, members: Sequence[Member]) -> None:
     """Make a population one of other members of the same candidates, at their start.
 
     Its optimizer stays as it is.

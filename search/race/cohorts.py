@@ -21,7 +21,7 @@ from ..population.best_weights import BestWeights
 from ..population.frozen_prefix import frozen_prefix
 from ..population.members import Member
 from ..population.model import PopulationModel
-from ..population.trainers import steps
+from ..population.trainers import steps_per_execution
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
@@ -39,7 +39,7 @@ Weights = dict[tuple[str, str], np.ndarray]
 
 
 @dataclass
-class Run:
+class MemberRecord:
     """What is known of one member.
 
     Attributes:
@@ -107,7 +107,7 @@ class Cohorts:
         say: Callable[[str], None] = lambda text: None,
         memory: int | None = None,
     ):
-        self.runs: dict[Member, Run] = {}
+        self.runs: dict[Member, MemberRecord] = {}
         self.objective, self.watch, self.say = objective, watch, say
         self._model, self._fit, self._ends, self._seed = model, dict(fit), list(ends), seed
         self._slots = None if slots is None else tuple(slots)
@@ -117,7 +117,7 @@ class Cohorts:
         self._best: dict[Member, _Best] = {}
         hidden = self._slots or [slot.name for slot in slots_of(model).hidden]
         batch_size = max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
-        self._bytes = planner.bytes_per_slot(model, batch_size, frozen_prefix(model, hidden))
+        self._bytes = planner.bytes_per_member(model, batch_size, frozen_prefix(model, hidden))
         self._said_alone = False
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
@@ -131,7 +131,7 @@ class Cohorts:
                 and none trains.
         """
         for member in members:
-            self.runs.setdefault(member, Run())
+            self.runs.setdefault(member, MemberRecord())
         wanted = [member for member in members if not self.runs[member].error]
         self._best = {member: best for member, best in self._best.items() if member in set(wanted)}
         self._cohorts = self._selected(set(wanted))
@@ -194,7 +194,7 @@ class Cohorts:
         self._cohorts.remove(cohort)
         for member in cohort.population.members:
             self._best.pop(member, None)
-            self.runs[member] = Run(seconds=self.runs[member].seconds)
+            self.runs[member] = MemberRecord(seconds=self.runs[member].seconds)
 
     def _set_aside(self, candidate: Choice, reason: str) -> None:
         """Note that a candidate cannot be trained, on any seed."""
@@ -207,7 +207,7 @@ class Cohorts:
         """The members in as few populations of about the same size as the memory allows."""
         if not members:
             return []
-        most = min(self._most, planner.most(self._bytes, self._memory))
+        most = min(self._most, planner.most_members(self._bytes, self._memory))
         if most == 1 and len(members) > 1 and not self._said_alone:
             self._said_alone = True
             self.say(f"Training one by one: {planner.too_little(self._bytes, self._memory)}")
@@ -226,7 +226,7 @@ class Cohorts:
             if slots:
                 parts.setdefault(cohort.epochs, []).append((cohort.population, slots))
         kept = []
-        most = min(self._most, planner.most(self._bytes, self._memory))
+        most = min(self._most, planner.most_members(self._bytes, self._memory))
         for epochs, found in parts.items():
             whole = all(len(slots) == len(population.members) for population, slots in found)
             together = not whole and sum(len(slots) for _, slots in found) <= most
@@ -256,7 +256,9 @@ class Cohorts:
         order, _ = arrange([member.candidate for member in members])
         inside = [members[index] for index in order]  # then its outputs need no sorting
         population = PopulationModel(self._model, inside, slots=self._slots)
-        population.compile(**{**compile_arguments(self._model), **steps(self._model, self._fit)})
+        population.compile(
+            **{**compile_arguments(self._model), **steps_per_execution(self._model, self._fit)}
+        )
         return _Cohort(population)
 
     def _stretch(self, cohort: _Cohort, index: int, end: int) -> None:
@@ -299,9 +301,9 @@ class _Record(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         objective, members = self._cohorts.objective, self._cohort.population.members
         name = objective.name
-        key = f"val_slots/{name[4:]}" if name.startswith("val_") else f"slots/{name}"
+        key = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
         if logs is None or key not in logs:
-            known = sorted(n for n in logs or {} if "slots/" not in n)
+            known = sorted(n for n in logs or {} if "members/" not in n)
             raise SearchError(f"The objective must be one of {known}. Received: {name!r}")
         values = np.asarray(keras.ops.convert_to_numpy(logs[key]), float)
         if values.shape != (len(members),):

@@ -12,7 +12,7 @@ from typing import Any
 from keras_acts.errors import SearchError
 
 from ..population.members import Member
-from .cohorts import Run
+from .cohorts import MemberRecord
 from .schedule import Rung
 
 
@@ -45,7 +45,7 @@ class Journal:
         """Return how the rung was planned."""
         return Rung(**self._rounds[number]["rung"])
 
-    def runs(self, number: int, members: Sequence[Member]) -> dict[Member, Run]:
+    def runs(self, number: int, members: Sequence[Member]) -> dict[Member, MemberRecord]:
         """Return the runs as they were when the rung ended.
 
         Raises:
@@ -61,7 +61,7 @@ class Journal:
             raise SearchError(f"{rule}. Received: {self._file}")
         return {member: _run(*row[2:]) for member, row in zip(members, kept, strict=True)}
 
-    def keep(self, number: int, rung: Rung, runs: Mapping[Member, Run]) -> None:
+    def keep(self, number: int, rung: Rung, runs: Mapping[Member, MemberRecord]) -> None:
         """Write a rung that is finished, and those before it, in one step."""
         if self._file is None:
             return
@@ -73,10 +73,12 @@ class Journal:
         os.replace(partial, self._file)
 
 
-def _row(run: Run) -> list[Any]:
+def _row(run: MemberRecord) -> list[Any]:
     return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error]
 
 
-def _run(epochs: int, best: str, diverged: bool, seconds: float = 0.0, error: str = "") -> Run:
+def _run(
+    epochs: int, best: str, diverged: bool, seconds: float = 0.0, error: str = ""
+) -> MemberRecord:
     # older files have neither seconds nor errors
-    return Run(epochs, float(best), diverged, seconds, error)
+    return MemberRecord(epochs, float(best), diverged, seconds, error)

@@ -17,7 +17,7 @@ from ..space.candidate import Candidate
 from ..strategy.rounding import is_rounding
 from .race import ALPHA, Race
 from .schedule import Rung
-from .surrogate import ShapeProposer
+from .surrogate import SurrogateProposer
 
 _FINAL = 0.4  # of all epochs
 _RACE = 2 / 3  # of the others
@@ -56,22 +56,22 @@ def budget(total: int, epochs: int) -> Budget | None:
     left = total - runs * epochs
     race = round(_RACE * left)
     # a race of two candidates has four whole trainings; two changes are the fewest
-    if race < 4 * epochs or left - race < 3 * short(epochs):
+    if race < 4 * epochs or left - race < 3 * screening_epochs(epochs):
         return None
     return Budget(race, left - race, runs * epochs)
 
 
-def least(epochs: int) -> int:
+def least_budget(epochs: int) -> int:
     """Return the smallest budget that is enough for groups."""
     return next(total for total in range(epochs, 100 * (epochs + 1)) if budget(total, epochs))
 
 
-def short(epochs: int) -> int:
+def screening_epochs(epochs: int) -> int:
     """Return how long the short runs are."""
     return max(1, math.ceil(_SHORT * epochs))
 
 
-def final(left: int, epochs: int) -> tuple[int, int] | None:
+def plan_final(left: int, epochs: int) -> tuple[int, int] | None:
     """Return how many changes go to the final and on how many seeds.
 
     None if there are not epochs enough for it.
@@ -81,7 +81,7 @@ def final(left: int, epochs: int) -> tuple[int, int] | None:
     return (changes, runs // (changes + 1)) if runs >= _RUNS[0] else None
 
 
-def single(now: Assignment, others: Sequence[Candidate]) -> list[Assignment]:
+def single_changes(now: Assignment, others: Sequence[Candidate]) -> list[Assignment]:
     """Return all changes of one group.
 
     To the first of the others in each group, then to the second, ….
@@ -94,7 +94,7 @@ def single(now: Assignment, others: Sequence[Candidate]) -> list[Assignment]:
     ]
 
 
-def several(now: Assignment, others: Sequence[Candidate], seed: int) -> list[Assignment]:
+def random_changes(now: Assignment, others: Sequence[Candidate], seed: int) -> list[Assignment]:
     """Return random changes of two or three groups."""
     rng = np.random.default_rng(seed)
     found = []
@@ -113,7 +113,7 @@ def screening(
     left: int,
     shapes: Callable[[Sequence[Candidate]], np.ndarray],
     seed: int,
-) -> tuple[Race, ShapeProposer] | None:
+) -> tuple[Race, SurrogateProposer] | None:
     """Return a race of short runs of the changes of one assignment, and what proposes them.
 
     None if it has no epochs.
@@ -130,16 +130,16 @@ def screening(
         shapes: returns the shape of each of some candidates, (N, D).
         seed: of random changes.
     """
-    ones = single(now, others)
-    pool = [*ones, *(made for made in several(now, others, seed) if made not in ones)]
-    count = min(left // short(epochs), 1 + len(pool))
+    ones = single_changes(now, others)
+    pool = [*ones, *(made for made in random_changes(now, others, seed) if made not in ones)]
+    count = min(left // screening_epochs(epochs), 1 + len(pool))
     if count < 2:
         return None
-    seeds = left // (count * short(epochs))
+    seeds = left // (count * screening_epochs(epochs))
     first = min(max((count - 1) // 2, len(now.groups)), len(ones), count - 1)
     rungs = [
-        Rung(short(epochs), seeds, 0, first),
-        Rung(short(epochs), seeds, first, count - 1 - first),
+        Rung(screening_epochs(epochs), seeds, 0, first),
+        Rung(screening_epochs(epochs), seeds, first, count - 1 - first),
     ]
     candidates = list(
         dict.fromkeys([now[group.slots[0]] for group, _ in now.groups] + list(others))
@@ -151,11 +151,11 @@ def screening(
             [np.concatenate([known[c] for _, c in choice.groups]) for choice in choices]
         )
 
-    proposer = ShapeProposer(pool, places)
+    proposer = SurrogateProposer(pool, places)
     return Race([now, *ones], rungs[: 1 + (count - 1 > first)], proposer), proposer
 
 
-def better(scores: np.ndarray, level: float = ALPHA) -> int:
+def best_if_significant(scores: np.ndarray, level: float = ALPHA) -> int:
     """Return which choice is taken.
 
     The best, if it is better than the present one (row 0) by a test; else 0.

@@ -23,7 +23,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
-from ..space.embedding import shapes
+from ..space.embedding import embeddings
 from ..space.space import ActivationSpace
 from ..strategy.base import TrialResult
 from ..strategy.direction import more_is_better
@@ -34,7 +34,7 @@ from .runner import RaceSearch, race_in
 from .schedule import Rung, cost, schedule
 
 
-class SlotwiseSearch:
+class PerGroupSearch:
     """Races for the best uniform choice, then among changes of it.
 
     `run` does it; the rest tells what was found.
@@ -143,7 +143,7 @@ class SlotwiseSearch:
         if self._alone:
             return
         if self._budget is None:
-            enough = neighbourhood.least(self._epochs)
+            enough = neighbourhood.least_budget(self._epochs)
             self.progress.say(
                 f"{self._total} epochs are too few to improve {len(self._groups)} groups: that takes {enough} at least"
             )
@@ -192,7 +192,7 @@ class SlotwiseSearch:
         seed = derive(self._seed, Stream.STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
         made = (
-            neighbourhood.screening(self._uniform, others, self._epochs, left, shapes, seed)
+            neighbourhood.screening(self._uniform, others, self._epochs, left, embeddings, seed)
             if others
             else None
         )
@@ -213,7 +213,7 @@ class SlotwiseSearch:
         Take one if there is a reason.
         """
         assert self._uniform is not None
-        plan = neighbourhood.final(self._left(), self._epochs)
+        plan = neighbourhood.plan_final(self._left(), self._epochs)
         if plan is None:
             self.progress.say("Nothing is left to train a change to the end")
             return
@@ -226,7 +226,7 @@ class SlotwiseSearch:
         self._final = self._stage("final", race, derive(self._seed, Stream.STAGES, 1), starts)
         if not self._train(self._final, 1) or not self._final.rounds:
             return
-        index = neighbourhood.better(self._final.rounds[0].scores)
+        index = neighbourhood.best_if_significant(self._final.rounds[0].scores)
         self._chosen = starts[index]
         self.progress.say(
             f"{starts[index]} is better: it is kept"

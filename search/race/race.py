@@ -21,7 +21,7 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Heat:
+class RungTask:
     """What a race wants to be trained: every candidate on the seeds 0, 1, … until an epoch.
 
     The baseline is first.
@@ -33,10 +33,10 @@ class Heat:
 
 
 @dataclass(frozen=True)
-class Round:
+class RungResult:
     """A heat with its scores, (K, S): higher is better, nan where a run diverged."""
 
-    heat: Heat
+    heat: RungTask
     scores: np.ndarray
 
     @property
@@ -47,7 +47,7 @@ class Round:
 
 # (rounds so far, candidates that were ever in the race, how many) -> so many new ones; fewer, if
 # there are no more
-Propose = Callable[[Sequence[Round], set[Any], int], Sequence[Any]]
+Propose = Callable[[Sequence[RungResult], set[Any], int], Sequence[Any]]
 
 
 def survivors(
@@ -127,12 +127,12 @@ class Race:
         kind: Callable[[Any], Hashable] = lambda candidate: candidate,
     ):
         self.rungs = self._planned = tuple(rungs)
-        self.rounds = list[Round]()
+        self.rounds = list[RungResult]()
         self._starts, self._propose, self._kind = list(starts), propose, kind
         self._level = ALPHA / len(self.rungs)
-        self._asked: Heat | None = None
+        self._asked: RungTask | None = None
 
-    def ask(self) -> Heat | None:
+    def ask(self) -> RungTask | None:
         """Return what to train next; None when the race is over."""
         if self._asked is None and len(self.rounds) < len(self.rungs):
             rung = self.rungs[len(self.rounds)]
@@ -152,7 +152,7 @@ class Race:
             known = {c for done in self.rounds for c in done.heat.candidates} | set(alive)
             if enter > 0:
                 alive += list(self._propose(self.rounds, known, enter))[:enter]
-            self._asked = Heat(tuple(alive), rung.seeds, rung.epochs)
+            self._asked = RungTask(tuple(alive), rung.seeds, rung.epochs)
         return self._asked
 
     def follow(self, rung: Rung) -> None:
@@ -196,5 +196,5 @@ class Race:
             raise ValueError(
                 f"The scores must be those of the heat asked for, {heat}. Received: {np.shape(scores)}"
             )
-        self.rounds.append(Round(heat, np.where(np.isfinite(scores), scores, np.nan)))
+        self.rounds.append(RungResult(heat, np.where(np.isfinite(scores), scores, np.nan)))
         self._asked = None

@@ -25,22 +25,22 @@ from ..rewrite.slots import slots
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive
 from ..space.assignment import Choice
-from ..space.embedding import shapes
+from ..space.embedding import embeddings
 from ..space.space import ActivationSpace
 from ..strategy.base import DIVERGED, KEPT, TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
-from .cohorts import Cohorts, Run
+from .cohorts import Cohorts, MemberRecord
 from .journal import Journal
-from .race import Heat, Race, Round
+from .race import Race, RungResult, RungTask
 from .schedule import cost, schedule
-from .surrogate import ShapeProposer
+from .surrogate import SurrogateProposer
 
 _POOL = 256  # candidates with random parameters, to propose from
 
 
-def hindrance(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[str, Any]) -> str:
+def why_not_race(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[str, Any]) -> str:
     """Return why a search cannot be a race; empty if it can."""
     if not isinstance(model, keras.Model):
         return "the model is made by a function"
@@ -79,7 +79,7 @@ def race_in(space: ActivationSpace, trials: int, epochs: int, total: int, seed: 
     starts = space.grid(1)
     pool = [*space.grid(5), *space.sample(_POOL, derive(seed, Stream.CANDIDATES))]
     rungs = schedule(trials, epochs, total, len(starts))
-    return Race(starts, rungs, ShapeProposer(pool, shapes), attrgetter("name"))
+    return Race(starts, rungs, SurrogateProposer(pool, embeddings), attrgetter("name"))
 
 
 class RaceSearch:
@@ -259,7 +259,7 @@ class RaceSearch:
         return partial(with_activations, self._model, candidate)
 
     @property
-    def rounds(self) -> list[Round]:
+    def rounds(self) -> list[RungResult]:
         """The heats that ended, with their scores."""
         return self._race.rounds
 
@@ -275,7 +275,7 @@ class RaceSearch:
     def _order(self, row: TrialResult) -> tuple[float, ...]:
         return (-(row.epochs or 0), -(row.seeds or 0), -self._better(row.score or 0.0))
 
-    def _runs_of(self, candidate: Choice) -> dict[Member, Run]:
+    def _runs_of(self, candidate: Choice) -> dict[Member, MemberRecord]:
         return {
             member: run
             for member, run in self._cohorts.runs.items()
@@ -311,11 +311,11 @@ class RaceSearch:
             seeds=len(furthest),
         )
 
-    def _members(self, heat: Heat) -> list[Member]:
+    def _members(self, heat: RungTask) -> list[Member]:
         seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(heat.seeds)]
         return [Member(candidate, seed) for candidate in heat.candidates for seed in seeds]
 
-    def _scores(self, heat: Heat) -> np.ndarray:
+    def _scores(self, heat: RungTask) -> np.ndarray:
         runs = [self._cohorts.runs[member] for member in self._members(heat)]
         scores = [np.nan if run.diverged or run.error else self._better(run.best) for run in runs]
         return np.reshape(scores, (len(heat.candidates), heat.seeds))
@@ -343,7 +343,7 @@ class RaceSearch:
         spread = f" (spread over {n} seeds {scores.std(ddof=1):.2g})" if n > 1 else ""
         return f"best {last.heat.candidates[index]} {self._better(float(last.means[index])):.4f}{spread}"
 
-    def _line(self, heat: Heat) -> str:
+    def _line(self, heat: RungTask) -> str:
         members = self._members(heat)
         failed = len({m.candidate for m in members if self._cohorts.runs[m].error})
         diverged = int(np.isnan(self._race.rounds[-1].means).sum()) - failed

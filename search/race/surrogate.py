@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
-from .race import Round
+from .race import RungResult
 
 # of the shapes' own median distance; of the scores' own variance
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -107,7 +107,7 @@ class _Fit:
         )
 
 
-class ShapeProposer:
+class SurrogateProposer:
     """Proposes candidates of a pool for a race, by what is known of others of a similar shape.
 
     Args:
@@ -119,7 +119,7 @@ class ShapeProposer:
         self._pool, self._shapes = list(dict.fromkeys(pool)), shapes
         self._places: dict[Any, np.ndarray] = {}
 
-    def __call__(self, rounds: Sequence[Round], known: set[Any], count: int) -> list[Any]:
+    def __call__(self, rounds: Sequence[RungResult], known: set[Any], count: int) -> list[Any]:
         """Return up to `count` new candidates, one after the other where the score may be highest (GP-UCB).
 
         After each the surrogate goes on as if its mean had been seen there (Desautels, Krause and
@@ -140,7 +140,7 @@ class ShapeProposer:
             places = np.delete(places, best, axis=0)
         return chosen
 
-    def believed(self, rounds: Sequence[Round]) -> dict[Any, float]:
+    def believed(self, rounds: Sequence[RungResult]) -> dict[Any, float]:
         """Return what the surrogate believes of each candidate that has a score.
 
         Others like it have a say.
@@ -164,7 +164,7 @@ class ShapeProposer:
         return np.stack([self._places[candidate] for candidate in candidates])
 
 
-def observations(rounds: Sequence[Round]) -> tuple[list[Any], np.ndarray, np.ndarray]:
+def observations(rounds: Sequence[RungResult]) -> tuple[list[Any], np.ndarray, np.ndarray]:
     """Return all candidates with a finite score, their scores on the scale of the last round, and their runs.
 
     What was only seen in an earlier round is moved by the regression of the later scores on the

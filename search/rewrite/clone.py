@@ -14,7 +14,7 @@ from keras_acts.errors import ModelError
 from ..space.candidate import Candidate
 from .compiling import compile_arguments
 from .graph import MODELS, parts_of
-from .initializers import rescaled
+from .initializers import rescaled_initializers
 from .own_training import own_methods
 from .remaking import (
     check_methods,
@@ -24,7 +24,7 @@ from .remaking import (
     made_again,
     sequential_again,
 )
-from .slots import Place, Slot, SlotTable, is_activation, places, slots
+from .slots import Slot, SlotSite, SlotTable, is_activation, places, slots
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 
@@ -76,7 +76,7 @@ def rewritten(
 
     Not compiled, if so asked: that takes Keras as long as all the rest.
     """
-    copy = _Copy(_changes(places(model), activation, rescale_init))
+    copy = ModelCloner(_changes(places(model), activation, rescale_init))
     with dtype_policy(model.dtype_policy):
         result = copy.model(model)
         copy.restore(model, result, weights)
@@ -85,7 +85,9 @@ def rewritten(
     return result
 
 
-def rewritten_layer(model: keras.Model, found: Sequence[Place], activation: Any, layer: Any) -> Any:
+def rewritten_layer(
+    model: keras.Model, found: Sequence[SlotSite], activation: Any, layer: Any
+) -> Any:
     """Return one layer as `rewritten` would make it, connected to no others.
 
     In a large model that is much faster.
@@ -99,7 +101,7 @@ def rewritten_layer(model: keras.Model, found: Sequence[Place], activation: Any,
     Raises:
         ModelError: as `with_activations`.
     """
-    copy = _Copy(_changes(found, activation, rescale_init=False))
+    copy = ModelCloner(_changes(found, activation, rescale_init=False))
     with dtype_policy(model.dtype_policy):
         result = copy.layer(layer)
         if isinstance(layer, keras.layers.Layer):
@@ -109,7 +111,7 @@ def rewritten_layer(model: keras.Model, found: Sequence[Place], activation: Any,
 
 
 def _changes(
-    found: Sequence[Place], activation: Any, rescale_init: bool
+    found: Sequence[SlotSite], activation: Any, rescale_init: bool
 ) -> dict[int, dict[str, Any]]:
     """The new arguments of constructors, for the identities of layers."""
     new = {
@@ -122,7 +124,7 @@ def _changes(
         made = candidate.activation(place.slot.channels, place.axis)
         changed.setdefault(id(place.layer), {})[place.argument] = made
     if rescale_init:
-        for layer, initializer in rescaled(new):
+        for layer, initializer in rescaled_initializers(new):
             changed.setdefault(id(layer), {})["kernel_initializer"] = initializer
     return changed
 
@@ -141,7 +143,7 @@ def dtype_policy(policy: Any) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _chosen(found: Sequence[Place], activation: Any) -> list[Candidate | None]:
+def _chosen(found: Sequence[SlotSite], activation: Any) -> list[Candidate | None]:
     """The candidate for each place; None where nothing changes."""
     table = SlotTable(place.slot for place in found)
     if isinstance(activation, Mapping):
@@ -173,7 +175,7 @@ def _chosen(found: Sequence[Place], activation: Any) -> list[Candidate | None]:
     return [candidates.get(slot.name) for slot in table]
 
 
-class _Copy:
+class ModelCloner:
     """Makes a model again, layer by layer, each once.
 
     Shared layers stay shared, also between nested models.

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_acts.errors import ModelError
 
-from ..space.assignment import Group
+from ..space.assignment import SlotGroup
 from .slots import SlotTable
 
 # up to the first number that more follows: conv2 of conv2_block1_1_relu, block1a of
@@ -38,7 +38,7 @@ def chosen_slots(table: SlotTable, per: Any) -> tuple[str, ...] | None:
     )
 
 
-def groups(table: SlotTable, per: Any) -> tuple[Group, ...]:
+def groups(table: SlotTable, per: Any) -> tuple[SlotGroup, ...]:
     """Return the groups of a model's slots, each with at least one.
 
     Args:
@@ -50,12 +50,12 @@ def groups(table: SlotTable, per: Any) -> tuple[Group, ...]:
     """
     hidden = [slot.name for slot in table.hidden]
     if per == "model":
-        return (Group("model", tuple(hidden)),)
+        return (SlotGroup("model", tuple(hidden)),)
     if isinstance(per, str):
         found: dict[str, list[str]] = {}
         for name in hidden:
             found.setdefault(block(name) if per == "block" else name, []).append(name)
-        return tuple(Group(name, tuple(members)) for name, members in found.items())
+        return tuple(SlotGroup(name, tuple(members)) for name, members in found.items())
     left, result = [slot.name for slot in table], []
     for name, members in per.items():
         if isinstance(members, str):
@@ -73,5 +73,5 @@ def groups(table: SlotTable, per: Any) -> tuple[Group, ...]:
                 f"{[slot for slot in left if slot in hidden]}. Received: {members!r}"
             )
         left = [slot for slot in left if slot not in own]
-        result.append(Group(name, tuple(own)))
+        result.append(SlotGroup(name, tuple(own)))
     return tuple(result)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..space.candidate import Candidate
 from ..space.known import as_written
-from .slots import Place
+from .slots import SlotSite
 
 # in these, and with this, the fan-in that Keras computes is the number of terms in each sum
 _LAYERS = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -41,7 +41,7 @@ def gain(candidate: Candidate) -> float:
     return 1 / math.sqrt(mean) if 0 < mean < math.inf else 1.0
 
 
-def rescaled(chosen: Mapping[Place, Candidate]) -> Iterator[tuple[Any, Any]]:
+def rescaled_initializers(chosen: Mapping[SlotSite, Candidate]) -> Iterator[tuple[Any, Any]]:
     """Yield the layers whose kernel feeds a changed activation, each with its kernel's new initializer.
 
     The distribution and the seed stay. Initializers that do not scale with the fan (orthogonal,

@@ -91,7 +91,7 @@ class SlotTable(tuple[Slot, ...]):
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class SlotSite:
     """A slot with what a rewrite needs to know of it.
 
     Attributes:
@@ -124,7 +124,7 @@ def slots(model: keras.Model) -> SlotTable:
     return SlotTable(place.slot for place in places(model))
 
 
-def places(model: keras.Model) -> tuple[Place, ...]:
+def places(model: keras.Model) -> tuple[SlotSite, ...]:
     """Return the slots with their layers; see `slots`."""
     _check(model)
     graph = Graph(model)
@@ -134,7 +134,7 @@ def places(model: keras.Model) -> tuple[Place, ...]:
     return tuple(place for own in calls.values() for place in _places(graph, own))
 
 
-def _places(graph: Graph, calls: list[Call]) -> list[Place]:
+def _places(graph: Graph, calls: list[Call]) -> list[SlotSite]:
     """The slots of one layer, which may be called several times."""
     path, layer, shape = calls[0].path, calls[0].layer, calls[0].shape
     before = graph.source(calls[0]) if is_activation(layer) else calls[0]
@@ -148,7 +148,7 @@ def _places(graph: Graph, calls: list[Call]) -> list[Place]:
             role = "gate" if argument == RECURRENT else _role(graph, calls, current)
             name = path if argument == "activation" else f"{path}.{argument}"
             slot = Slot(name, type(layer).__name__, current, role, channels, shape)
-            found.append(Place(slot, layer, argument, source, axis))
+            found.append(SlotSite(slot, layer, argument, source, axis))
     return found
 
 

@@ -11,7 +11,7 @@ from .candidate import Candidate
 
 
 @dataclass(frozen=True)
-class Group:
+class SlotGroup:
     """Slots that share a choice."""
 
     name: str
@@ -22,7 +22,7 @@ class Group:
 class Assignment(Mapping[str, Candidate]):
     """A candidate for each group; as a mapping, for each slot, as `with_activations` takes it."""
 
-    groups: tuple[tuple[Group, Candidate], ...]
+    groups: tuple[tuple[SlotGroup, Candidate], ...]
 
     @classmethod
     def of(cls, chosen: Mapping[str, Any]) -> Assignment:
@@ -34,9 +34,11 @@ class Assignment(Mapping[str, Candidate]):
         Example:
             >>> PopulationModel(model, [Assignment.of({"conv1": "mish", "conv2": "relu"}), "relu"])
         """
-        return cls(tuple((Group(slot, (slot,)), Candidate.of(own)) for slot, own in chosen.items()))
+        return cls(
+            tuple((SlotGroup(slot, (slot,)), Candidate.of(own)) for slot, own in chosen.items())
+        )
 
-    def with_choice(self, group: Group, candidate: Candidate) -> Assignment:
+    def with_choice(self, group: SlotGroup, candidate: Candidate) -> Assignment:
         """Return the assignment with another candidate for one group."""
         return Assignment(
             tuple((own, candidate if own == group else old) for own, old in self.groups)

@@ -18,7 +18,7 @@ _WEIGHTS = np.exp(-0.5 * (_GRID / 1.5) ** 2)
 _TRAINED = 0.5
 
 
-def shape(candidate: Candidate) -> np.ndarray:
+def embed(candidate: Candidate) -> np.ndarray:
     """Return the values on the grid, weighted by how often inputs are near.
 
     Then whether the activation is trained.
@@ -35,6 +35,6 @@ def shape(candidate: Candidate) -> np.ndarray:
     return np.append(np.clip(np.nan_to_num(y), -20, 20) * weights, _TRAINED * candidate.trained)
 
 
-def shapes(candidates: Iterable[Candidate]) -> np.ndarray:
+def embeddings(candidates: Iterable[Candidate]) -> np.ndarray:
     """Return the shape of each, (N, D)."""
-    return np.stack([shape(candidate) for candidate in candidates])
+    return np.stack([embed(candidate) for candidate in candidates])

@@ -17,7 +17,7 @@ from .ranges import override, start_of
 
 
 @dataclass(frozen=True)
-class Entry:
+class SpaceEntry:
     """One activation of a space.
 
     Its fixed parameters, and the ranges of the searched ones, each with a start.
@@ -50,7 +50,7 @@ class Entry:
         return values if inside and self.candidate(values) == candidate else None
 
 
-def same_choice(first: Entry, second: Entry) -> bool:
+def same_choice(first: SpaceEntry, second: SpaceEntry) -> bool:
     """Whether two entries are the same choice.
 
     Of one label, or the same function with nothing to search.
@@ -60,7 +60,7 @@ def same_choice(first: Entry, second: Entry) -> bool:
     return first.candidate(()) == second.candidate(())
 
 
-def make_entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) -> Entry:
+def make_entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) -> SpaceEntry:
     """Make the entry; the names of the overrides that it uses are added to `used`."""
     name, written = read_activation(activation)
     if not Candidate(name).elementwise:
@@ -68,7 +68,7 @@ def make_entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) ->
             f"{name} mixes the elements of a sample: it is no hidden activation. Received: {activation!r}"
         )
     if name not in keras_acts.names():
-        return Entry(name)
+        return SpaceEntry(name)
     fixed, ranges = dict(written), []
     for parameter in keras_acts.spec(name).parameters:
         key = f"{name}.{parameter.name}"
@@ -85,7 +85,7 @@ def make_entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) ->
     order = [
         parameter.name for parameter in keras_acts.spec(name).parameters if parameter.name in fixed
     ]
-    return Entry(name, tuple((key, fixed[key]) for key in order), tuple(ranges))
+    return SpaceEntry(name, tuple((key, fixed[key]) for key in order), tuple(ranges))
 
 
 def read_activation(activation: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:

@@ -21,7 +21,7 @@ from keras_acts.errors import KerasActsError, SearchError
 from keras_acts.specs import SearchRange
 
 from .candidate import Candidate
-from .entry import Entry, make_entry, read_activation, same_choice
+from .entry import SpaceEntry, make_entry, read_activation, same_choice
 from .ranges import fraction_of, grid, value_at
 
 __all__ = ["ActivationSpace", "Candidate", "default_activations"]
@@ -86,7 +86,7 @@ class ActivationSpace:
             )
         overrides, used = dict(ranges or {}), set[str]()
         self.per = _checked_per(per)
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, SpaceEntry] = {}
         for activation in given:
             entry = make_entry(activation, overrides, used)
             alike = [e.label for e in self._entries.values() if same_choice(e, entry)]
@@ -240,7 +240,7 @@ class ActivationSpace:
         try:
             data = json.loads(text)
             entries = [
-                Entry(
+                SpaceEntry(
                     *read_activation(given["activation"]),
                     tuple((k, SearchRange(*r)) for k, r in given["ranges"].items()),
                 )
@@ -290,7 +290,7 @@ class ActivationSpace:
         return f"ActivationSpace({list(self.labels)}, per={self.per!r})"
 
 
-def _made(entries: dict[str, Entry], per: Any) -> ActivationSpace:
+def _made(entries: dict[str, SpaceEntry], per: Any) -> ActivationSpace:
     space = ActivationSpace.__new__(ActivationSpace)
     space._entries, space.per = entries, per
     return space

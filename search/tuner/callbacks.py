@@ -23,7 +23,7 @@ _SHARED = (keras.callbacks.LearningRateScheduler,)
 _NEEDLESS = (keras.callbacks.TerminateOnNaN,)
 
 
-class Watching:
+class TrialCallbacks:
     """Copies of the user's callbacks for the slots of a population.
 
     Args:

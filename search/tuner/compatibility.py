@@ -26,7 +26,7 @@ _OURS = ("keras.", "keras_acts.", "builtins")
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class BuiltModel:
     """A model as a search made it, seen as a slot of a population.
 
     Attributes:
@@ -46,7 +46,7 @@ class Made:
     custom: bool
 
 
-def seen(model: keras.Model) -> Made:
+def inspect_model(model: keras.Model) -> BuiltModel:
     """Return what a population needs to know of a model.
 
     Raises:
@@ -80,7 +80,7 @@ def seen(model: keras.Model) -> Made:
         default=repr,
     )
     parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]
-    return Made(
+    return BuiltModel(
         model,
         key,
         tuple(_candidate(place) for place in hidden),
@@ -108,7 +108,7 @@ def check_training(model: keras.Model) -> None:
         raise ModelError("the model must be compiled and built")
 
 
-def searched(models: list[Made]) -> tuple[tuple[str, ...], list[Choice]]:
+def differing_slots(models: list[BuiltModel]) -> tuple[tuple[str, ...], list[Choice]]:
     """Return the slots of the first model where models of one key differ, and what each model has there.
 
     Raises:

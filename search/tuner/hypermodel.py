@@ -15,7 +15,7 @@ from ..rewrite.clone import with_activations
 from ..rewrite.compiling import first_metric_names
 from ..rewrite.groups import groups
 from ..rewrite.slots import slots
-from ..space.assignment import Assignment, Group
+from ..space.assignment import Assignment, SlotGroup
 from ..space.candidate import Candidate
 from ..space.space import ActivationSpace
 
@@ -107,7 +107,9 @@ class ActivationHyperModel(keras_tuner.HyperModel):
                 f"A function build(hp) may return models of different slots: name the groups. Received: {per=}"
             )
         else:
-            self._groups = tuple(Group(name, ()) for name in (["model"] if per == "model" else per))
+            self._groups = tuple(
+                SlotGroup(name, ()) for name in (["model"] if per == "model" else per)
+            )
 
     @property
     def size(self) -> float:
@@ -126,7 +128,7 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         return assignment.only or assignment
 
     def _assignment(
-        self, hp: keras_tuner.HyperParameters, chosen_for: tuple[Group, ...]
+        self, hp: keras_tuner.HyperParameters, chosen_for: tuple[SlotGroup, ...]
     ) -> Assignment:
         if self.space.per == "model":
             return Assignment(((chosen_for[0], self.space.choose(hp, self.choice)),))
@@ -151,7 +153,7 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         )
 
 
-def _checked_groups(model: keras.Model, per: Any) -> tuple[Group, ...]:
+def _checked_groups(model: keras.Model, per: Any) -> tuple[SlotGroup, ...]:
     table = slots(model)
     if not table.hidden:
         with_activations(model, "relu")  # raises the error that lists the slots

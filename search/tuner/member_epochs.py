@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from ..population.best_weights import BestWeights
-from ..population.block import Block
-from ..population.data import are_arrays, without_waits
+from ..population.block import StackedVariable
+from ..population.data import are_arrays, as_adapter
 from ..population.model import PopulationModel
 from ..population.transfer import per_variable
 from ..strategy.scoring import numbers
@@ -26,7 +26,7 @@ Done = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]
 _STEPS = 400
 
 
-class SlotView:
+class MemberView:
     """What a slot's callbacks see as their model: `stop_training` ends the slot.
 
     Metrics tell what is better.
@@ -36,7 +36,7 @@ class SlotView:
         self.metrics, self.stop_training = list(population.metrics), False
 
 
-class SlotEpochs(keras.callbacks.Callback):
+class MemberEpochs(keras.callbacks.Callback):
     """Hands each slot of a population its own epochs, until it is done.
 
     Stopped by its callbacks, or not finite.
@@ -86,7 +86,7 @@ class SlotEpochs(keras.callbacks.Callback):
         if self.leaving:
             self.leaving = False
             return
-        self._views = self._views or [SlotView(self.model) for _ in self._callbacks]
+        self._views = self._views or [MemberView(self.model) for _ in self._callbacks]
         for view, callbacks in zip(self._views, self._callbacks, strict=True):
             for callback in callbacks:
                 callback.set_params(self.params)
@@ -107,7 +107,7 @@ class SlotEpochs(keras.callbacks.Callback):
         for place, slot in enumerate(map(int, self.inside)):
             if not self.running[slot]:
                 continue
-            own = slot_logs(found, place)
+            own = member_logs(found, place)
             for name, value in own.items():
                 self.histories[slot].setdefault(name, []).append(value)
             self._end(slot, self.model, epoch, own)
@@ -143,7 +143,7 @@ class SlotEpochs(keras.callbacks.Callback):
 def train_until_done(
     population: PopulationModel,
     fit: Mapping[str, Any],
-    epochs: SlotEpochs,
+    epochs: MemberEpochs,
     objective: Any,
     done: Done,
 ) -> None:
@@ -177,7 +177,7 @@ def train_until_done(
         options = {
             name: value for name, value in fit.items() if name not in ("x", "y", "batch_size")
         }
-        x, y, options = without_waits(x, y, fit.get("batch_size"), options, ())
+        x, y, options = as_adapter(x, y, fit.get("batch_size"), options, ())
         fit = {**options, "x": x, "y": y, "batch_size": fit.get("batch_size")}
     best, first, interrupted = BestEpochs(epochs, objective), fit.get("initial_epoch", 0), False
     while True:
@@ -201,14 +201,14 @@ def train_until_done(
         population, epochs.inside = rest, epochs.inside[stay]
 
 
-def slot_logs(logs: dict[str, Any], slot: int) -> dict[str, float]:
+def member_logs(logs: dict[str, Any], slot: int) -> dict[str, float]:
     """Return the logs that an ordinary model in the place of a slot would have."""
     apart = {
-        name.replace("slots/", ""): values[slot]
+        name.replace("members/", ""): values[slot]
         for name, values in logs.items()
-        if "slots/" in name
+        if "members/" in name
     }
-    own = {name: apart.get(name, value) for name, value in logs.items() if "slots/" not in name}
+    own = {name: apart.get(name, value) for name, value in logs.items() if "members/" not in name}
     return {name: float(value) for name, value in numbers(own).items()}
 
 
@@ -225,7 +225,7 @@ class BestEpochs(BestWeights):
         objective: of a search.
     """
 
-    def __init__(self, epochs: SlotEpochs, objective: Any):
+    def __init__(self, epochs: MemberEpochs, objective: Any):
         super().__init__(objective.name, objective.direction, restore=False)
         self._epochs, self._objective = epochs, objective
 
@@ -261,7 +261,7 @@ class BestEpochs(BestWeights):
         variables = self.model.trainable_variables
         own = {id(block.variable): block for block in blocks}
         states = [
-            Block(state, own[id(variable)].start, "", state.name, None)
+            StackedVariable(state, own[id(variable)].start, "", state.name, None)
             for found in per_variable(self.model.optimizer, len(variables)).values()
             for variable, state in zip(variables, found, strict=True)
         ]

@@ -20,7 +20,7 @@ from ..population import transfer
 from ..population.frozen_prefix import frozen_prefix
 from ..population.members import Member
 from ..population.model import PopulationModel
-from ..population.trainers import steps
+from ..population.trainers import steps_per_execution
 from ..rewrite.compiling import compile_arguments
 from ..rewrite.groups import chosen_slots
 from ..rewrite.slots import slots
@@ -31,16 +31,16 @@ from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
 from ..vectorize.segments import arrange
-from .callbacks import Watching
+from .callbacks import TrialCallbacks
 from .checkpoints import Checkpoints
-from .compatibility import Made, check_training, searched, seen
+from .compatibility import BuiltModel, check_training, differing_slots, inspect_model
 from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
-from .member_epochs import BestEpochs, SlotEpochs, length, train_until_done
+from .member_epochs import BestEpochs, MemberEpochs, length, train_until_done
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class TrialMember:
     """A trial as a slot of a population.
 
     Attributes:
@@ -60,7 +60,7 @@ class Job:
     made: tuple[keras.Model, ...] | None
 
 
-class Together:
+class PopulationRunner:
     """Trains trials of a tuner as populations.
 
     Args:
@@ -77,7 +77,7 @@ class Together:
         self.reasons: dict[str, None] = {}
 
     def train(
-        self, jobs: list[Job], fit: Mapping[str, Any]
+        self, jobs: list[TrialMember], fit: Mapping[str, Any]
     ) -> dict[str, list[keras.callbacks.History]]:
         """Train jobs of one group in as many populations as it takes.
 
@@ -92,12 +92,12 @@ class Together:
         jobs = [jobs[index] for index in order]
         model = jobs[0].model
         shared = frozen_prefix(model, jobs[0].slots or [slot.name for slot in slots(model).hidden])
-        slot = planner.bytes_per_slot(model, _batch_size(fit), shared)
+        slot = planner.bytes_per_member(model, _batch_size(fit), shared)
         waiting = planner.waves(jobs, slot, self._memory)
         while waiting:
             wave = waiting.pop(0)
             if len(wave) < 2:
-                if len(jobs) > 1 and planner.most(slot, self._memory) == 1:
+                if len(jobs) > 1 and planner.most_members(slot, self._memory) == 1:
                     self.reasons[planner.too_little(slot, self._memory)] = None
                 continue
             try:
@@ -112,9 +112,9 @@ class Together:
                     self.reasons[first_line(error)] = None
         return found
 
-    def groups(self, trials: Iterable[Trial]) -> list[tuple[list[Job], dict[str, Any]]]:
+    def groups(self, trials: Iterable[Trial]) -> list[tuple[list[TrialMember], dict[str, Any]]]:
         """Return jobs that may share a population, with what `fit` gets."""
-        by_key: dict[Any, list[tuple[Trial, list[Made], dict[str, Any]]]] = {}
+        by_key: dict[Any, list[tuple[Trial, list[BuiltModel], dict[str, Any]]]] = {}
         try:
             alone = self._fixed()
         except ModelError as error:
@@ -175,15 +175,15 @@ class Together:
             else hypermodel.model
         )
 
-    def _made(self, trial: Trial) -> list[Made]:
+    def _made(self, trial: Trial) -> list[BuiltModel]:
         """A trial's own models, one an execution."""
         found = []
         for execution in range(self._tuner.executions_per_trial):
             with isolated_seed(derive(self._tuner.seed, Stream.EXECUTIONS, execution)):
-                found.append(seen(self._tuner._try_build(trial.hyperparameters)))
+                found.append(inspect_model(self._tuner._try_build(trial.hyperparameters)))
         return found
 
-    def _key(self, trial: Trial, made: Made) -> str:
+    def _key(self, trial: Trial, made: BuiltModel) -> str:
         key = made.key
         if made.rate is None or any(
             isinstance(c, keras.callbacks.LearningRateScheduler) for c in self._callbacks
@@ -205,8 +205,8 @@ class Together:
         return keras.tree.flatten(self._fit.get("callbacks") or [])
 
     def _jobs(
-        self, entries: list[tuple[Trial, list[Made], Any]], fixed: keras.Model | None
-    ) -> list[Job]:
+        self, entries: list[tuple[Trial, list[BuiltModel], Any]], fixed: keras.Model | None
+    ) -> list[TrialMember]:
         if not entries[0][1]:
             assert fixed is not None  # else each trial has models of its own
             hypermodel = self._tuner.hypermodel
@@ -214,12 +214,15 @@ class Together:
             chosen = [
                 (trial, hypermodel.candidate(trial.hyperparameters)) for trial, _, _ in entries
             ]
-            return [Job(trial, fixed, names, candidate, None, None) for trial, candidate in chosen]
-        names, candidates = searched([made[0] for _, made, _ in entries])
+            return [
+                TrialMember(trial, fixed, names, candidate, None, None)
+                for trial, candidate in chosen
+            ]
+        names, candidates = differing_slots([made[0] for _, made, _ in entries])
         rates = [made[0].rate for _, made, _ in entries]
         own = len(set(rates)) > 1
         return [
-            Job(
+            TrialMember(
                 trial,
                 entries[0][1][0].model,
                 names,
@@ -231,7 +234,7 @@ class Together:
         ]
 
     def _population(
-        self, jobs: list[Job], fit: Mapping[str, Any]
+        self, jobs: list[TrialMember], fit: Mapping[str, Any]
     ) -> dict[str, list[keras.callbacks.History]]:
         """Train one population for each execution."""
         tuner = self._tuner
@@ -241,8 +244,10 @@ class Together:
         for execution in range(tuner.executions_per_trial):
             seed = derive(tuner.seed, Stream.EXECUTIONS, execution)
             built = [self._built(jobs, seed, execution, fit)]
-            watching = Watching(tuner, [job.trial for job in jobs], execution, self._callbacks)
-            epochs = SlotEpochs(
+            watching = TrialCallbacks(
+                tuner, [job.trial for job in jobs], execution, self._callbacks
+            )
+            epochs = MemberEpochs(
                 tuner.watched,
                 lambda slot, *rest: tuner.on_epoch_begin(jobs[slot].trial, *rest),
                 lambda slot, *rest: tuner.on_epoch_end(jobs[slot].trial, *rest),
@@ -255,7 +260,7 @@ class Together:
                 population: PopulationModel,
                 best: BestEpochs,
                 places: np.ndarray,
-                epochs: SlotEpochs = epochs,
+                epochs: MemberEpochs = epochs,
             ) -> None:
                 """Keep the score of those trials, and their checkpoint if it is the best of their executions."""
                 slots, scores = epochs.inside[places], best.best[places]
@@ -291,13 +296,13 @@ class Together:
         return found
 
     def _built(
-        self, jobs: list[Job], seed: int, execution: int, fit: Mapping[str, Any]
+        self, jobs: list[TrialMember], seed: int, execution: int, fit: Mapping[str, Any]
     ) -> PopulationModel:
         model = jobs[0].model
         members = [Member(job.candidate, seed) for job in jobs]
         population = PopulationModel(model, members, slots=jobs[0].slots)
         # callbacks that want to see each batch train one by one
-        several = steps(model, {**fit, "callbacks": None})
+        several = steps_per_execution(model, {**fit, "callbacks": None})
         population.compile(**{**compile_arguments(model), **several})
         if jobs[0].rate is not None:
             population.set_learning_rates([job.rate or 0.0 for job in jobs])
@@ -307,7 +312,11 @@ class Together:
         return population
 
     def _save(
-        self, population: PopulationModel, jobs: list[Job], chosen: Iterable[int], share: Any
+        self,
+        population: PopulationModel,
+        jobs: list[TrialMember],
+        chosen: Iterable[int],
+        share: Any,
     ) -> None:
         """Write each chosen trial's checkpoint.
 
@@ -315,7 +324,7 @@ class Together:
         """
         _, groups = arrange([member.candidate for member in population.members])
         contents, taken = (
-            transfer.reader(population),
+            transfer.state_reader(population),
             int(keras.ops.convert_to_numpy(iterations_variable(population.optimizer))),
         )
         files: dict[int, tuple[keras.Model, Checkpoints]] = {}

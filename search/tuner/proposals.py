@@ -10,7 +10,7 @@ from keras_tuner.oracles import BayesianOptimizationOracle, HyperbandOracle
 from .kerastuner import Trial, TrialStatus, brackets_of, size_of_round, waiting_retries
 
 
-def ask(tuner: Any, most: int) -> list[Trial]:
+def next_trials(tuner: Any, most: int) -> list[Trial]:
     """Return up to so many trials to train next; none when the oracle has stopped.
 
     Trials that an interrupted search left behind come first: in the same process each is found
@@ -25,7 +25,7 @@ def ask(tuner: Any, most: int) -> list[Trial]:
             break
         found.append(trial)
         behind = waiting_retries(oracle) or len(oracle.ongoing_trials) > len(found)
-        if len(found) >= most or (not behind and _free(oracle, trial) < 1):
+        if len(found) >= most or (not behind and _independent(oracle, trial) < 1):
             break
     return sorted(found, key=lambda trial: trial.trial_id)  # KerasTuner retries the last one first
 
@@ -40,7 +40,7 @@ def _names(tuner: Any, most: int) -> Iterator[str]:
     yield from (name for name in fresh if name not in known)
 
 
-def _free(oracle: Any, last: Trial) -> float:
+def _independent(oracle: Any, last: Trial) -> float:
     """How many more trials would be the same ones if they were asked for one after the other, each after its result."""
     if isinstance(oracle, BayesianOptimizationOracle):
         random = oracle.num_initial_points or max(3 * len(oracle.hyperparameters.space), 3)

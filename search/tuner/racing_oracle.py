@@ -15,12 +15,12 @@ import numpy as np
 import keras_acts
 from keras_acts.errors import SearchError
 
-from ..race.race import Heat, Race
+from ..race.race import Race, RungTask
 from ..race.schedule import Rung, schedule
-from ..race.surrogate import ShapeProposer
+from ..race.surrogate import SurrogateProposer
 from ..runtime.seeding import Stream, derive
 from ..space.candidate import Candidate
-from ..space.embedding import shape
+from ..space.embedding import embed
 from ..space.entry import read_activation
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
@@ -173,7 +173,7 @@ class RacingOracle(ActivationOracle):
                 schedule(self.candidates, self.max_epochs, starts=len(starts)), self.candidates
             )
         )
-        proposer = ShapeProposer([*starts, *pool], self._shapes)
+        proposer = SurrogateProposer([*starts, *pool], self._shapes)
         return Race(
             starts, rungs, proposer, lambda point: read_activation(dict(point)[self.choice])[0]
         )
@@ -207,7 +207,7 @@ class RacingOracle(ActivationOracle):
         found = []
         for values in map(dict, points):
             places = [hp.value_to_prob(values[hp.name]) if hp.name in values else 0.5 for hp in own]
-            found.append(np.append(shape(self._candidate(values)), _OWN * np.array(places)))
+            found.append(np.append(embed(self._candidate(values)), _OWN * np.array(places)))
         return np.stack(found)
 
     def _runs(self, epochs: int) -> dict[Point, list[Trial]]:
@@ -220,7 +220,7 @@ class RacingOracle(ActivationOracle):
                 found.setdefault(self._point(trial.hyperparameters.values), []).append(trial)
         return found
 
-    def _goes_on(self, trial: Trial, heat: Heat) -> bool:
+    def _goes_on(self, trial: Trial, heat: RungTask) -> bool:
         further = trial.hyperparameters.values["tuner/epochs"] < heat.epochs
         return further and trial.status == TrialStatus.COMPLETED and bool(np.isfinite(trial.score))
 
@@ -230,7 +230,7 @@ class RacingOracle(ActivationOracle):
         return max(more_is_better(trial.score, self.objective.direction) for trial in trials)
 
 
-def _values(point: Point, heat: Heat, trials: list[Trial]) -> dict[str, Any]:
+def _values(point: Point, heat: RungTask, trials: list[Trial]) -> dict[str, Any]:
     values = {**dict(point), "tuner/epochs": heat.epochs, "tuner/initial_epoch": 0}
     if trials:
         last = trials[-1]

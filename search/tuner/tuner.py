@@ -34,8 +34,8 @@ from .callbacks import check_callbacks
 from .hypermodel import ActivationHyperModel, takes_activation
 from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
 from .oracle import ActivationOracle
-from .populations import Together
-from .proposals import ask
+from .populations import PopulationRunner
+from .proposals import next_trials
 
 _AT_ONCE = 64  # what an interrupt can cost
 _log = logging.getLogger(__name__)
@@ -163,7 +163,9 @@ class ActivationTuner(keras_tuner.Tuner):
         if "verbose" in fit:
             self.oracle.verbose = fit["verbose"]
         self.on_search_begin()
-        while trials := ask(self, _AT_ONCE if self.population == "auto" else int(self.population)):
+        while trials := next_trials(
+            self, _AT_ONCE if self.population == "auto" else int(self.population)
+        ):
             self._train(trials, fit)
         self.on_search_end()
 
@@ -171,7 +173,7 @@ class ActivationTuner(keras_tuner.Tuner):
         """Train trials, in populations where that is possible, and end each."""
         if self.oracle.end_order:
             gc.collect()  # the models of earlier trials are full of cycles
-        together = Together(self, fit, self.memory)
+        together = PopulationRunner(self, fit, self.memory)
         waiting = {trial.trial_id: trial for trial in trials}
         for jobs, options in together.groups(trials) if len(trials) > 1 else ():
             group = [waiting.pop(job.trial.trial_id) for job in jobs]

@@ -6,6 +6,6 @@ has the rules for Keras' own layers. Open `batch.py` first, then `dense.py`.
 
 from . import builtin  # noqa: F401  (it registers the rules)
 from .batch import Batch
-from .registry import Call, vectorizes
+from .registry import RuleCall, vectorizes
 
-__all__ = ["Batch", "Call", "vectorizes"]
+__all__ = ["Batch", "RuleCall", "vectorizes"]

@@ -17,8 +17,8 @@ from keras_acts.functions import surrogate_theta
 from keras_acts.layers import TrainedActivation
 
 from ..space.known import as_written
-from .batch import FOLDED, SHARED, STACKED, Batch, beside, from_merged
-from .segments import Group
+from .batch import FOLDED, SHARED, STACKED, Batch, broadcast_parameters, from_merged
+from .segments import Segment
 
 Tensor = Any
 
@@ -65,7 +65,7 @@ _PER_SAMPLE = frozenset(
 )
 
 
-def everywhere(activation: Callable[..., Any] | None, x: Batch) -> Batch:
+def apply_to_all(activation: Callable[..., Any] | None, x: Batch) -> Batch:
     """Return one activation without variables, applied for all slots."""
     if activation is None or activation is keras.activations.linear:
         return x
@@ -78,7 +78,9 @@ def everywhere(activation: Callable[..., Any] | None, x: Batch) -> Batch:
     return Batch(ops.stack([activation(value) for value in x.apart()]), STACKED, x.slots)
 
 
-def by_group(groups: tuple[Group, ...], variables: list[dict[str, Any]], x: Batch) -> Batch:
+def apply_by_segment(
+    groups: tuple[Segment, ...], variables: list[dict[str, Any]], x: Batch
+) -> Batch:
     """Return the groups' activations of their slots.
 
     Args:
@@ -130,18 +132,18 @@ def with_variables(activation: TrainedActivation, variables: dict[str, Any], x: 
         if x.layout == FOLDED and is_elementwise(activation)
         else Batch(x.stacked(), STACKED, x.slots)
     )
-    values = {name: beside(value, x) for name, value in variables.items()}
+    values = {name: broadcast_parameters(value, x) for name, value in variables.items()}
     return x.mapped(lambda value: _trained(activation, values, value))
 
 
-def _apply(group: Group, variables: dict[str, Any], x: Batch) -> Tensor:
+def _apply(group: Segment, variables: dict[str, Any], x: Batch) -> Tensor:
     activation = group.activation
     if isinstance(activation, TrainedActivation):
         return _trained(activation, _values(group, variables, x), x.value)
     if not isinstance(activation, keras_acts.Activation) or all(
         _same(values) for values in group.numbers.values()
     ):
-        return everywhere(activation, x).value
+        return apply_to_all(activation, x).value
     return activation.spec.function(x.value, **{**activation.parameters, **_values(group, {}, x)})
 
 
@@ -155,14 +157,14 @@ def _trained(activation: Any, values: dict[str, Tensor], x: Tensor) -> Tensor:
     return surrogate_theta(y, x, **values, bandwidth=activation.bandwidth, kernel=activation.kernel)
 
 
-def _values(group: Group, variables: dict[str, Any], x: Batch) -> dict[str, Tensor]:
+def _values(group: Segment, variables: dict[str, Any], x: Batch) -> dict[str, Tensor]:
     """The parameters, one or one a channel for each slot of the group, shaped to broadcast against the batch."""
     dtype = "float64" if keras.backend.standardize_dtype(x.value.dtype) == "float64" else "float32"
     given = {
-        name: ops.convert_to_tensor(beside(column, x), dtype)
+        name: ops.convert_to_tensor(broadcast_parameters(column, x), dtype)
         for name, column in group.numbers.items()
     }
-    return {**given, **{name: beside(value, x) for name, value in variables.items()}}
+    return {**given, **{name: broadcast_parameters(value, x) for name, value in variables.items()}}
 
 
 def _same(values: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from keras import layers, ops
 
 from .batch import Batch, from_merged
 from .dense import einsum_dense
-from .registry import Call, vectorizes
+from .registry import RuleCall, vectorizes
 
 _ONE_AXIS = "abc,cde->abde"  # how inputs (B, T, C) are projected
 
@@ -31,7 +31,11 @@ def _covered(layer: Any) -> bool:
 
 @vectorizes(layers.MultiHeadAttention, accepts=_covered)
 def attention(
-    call: Call, query: Batch, value: Batch, key: Batch | None = None, use_causal_mask: bool = False
+    call: RuleCall,
+    query: Batch,
+    value: Batch,
+    key: Batch | None = None,
+    use_causal_mask: bool = False,
 ) -> Batch:
     """Each projection is an `EinsumDense`; no mask but the causal one."""
     layer = call.layer

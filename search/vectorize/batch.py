@@ -91,7 +91,7 @@ class Batch:
         return Batch(function(self.value), self.layout, self.slots, self.places)
 
 
-def beside(value: Tensor, x: Batch) -> Tensor:
+def broadcast_parameters(value: Tensor, x: Batch) -> Tensor:
     """Return the slots' parameters, shaped to broadcast against a batch that is not shared.
 
     Args:

@@ -14,10 +14,10 @@ import keras
 from keras import layers, ops
 
 from ..runtime.device import gpus
-from .batch import FOLDED, SHARED, Batch, beside
+from .batch import FOLDED, SHARED, Batch, broadcast_parameters
 from .dense import plain
 from .patches import add_shifted, multiply_patches
-from .registry import Call, vectorizes
+from .registry import RuleCall, vectorizes
 
 Tensor = Any
 
@@ -90,7 +90,7 @@ def _pads_by_name(layer: Any) -> bool:
 
 
 @vectorizes(layers.Conv1D, layers.Conv2D, layers.Conv3D, accepts=_convolves, xla=False)
-def convolution(call: Call, x: Batch) -> Batch:
+def convolution(call: RuleCall, x: Batch) -> Batch:
     """A convolution of the shared batch with all kernels side by side, then grouped ones or products of patches."""
     layer = call.layer
     y = _convolve(
@@ -100,7 +100,7 @@ def convolution(call: Call, x: Batch) -> Batch:
 
 
 @vectorizes(layers.DepthwiseConv1D, layers.DepthwiseConv2D, accepts=_pads_by_name, xla=False)
-def depthwise_convolution(call: Call, x: Batch) -> Batch:
+def depthwise_convolution(call: RuleCall, x: Batch) -> Batch:
     """A depthwise convolution with more channels."""
     layer = call.layer
     return _finish(
@@ -110,7 +110,7 @@ def depthwise_convolution(call: Call, x: Batch) -> Batch:
 
 
 @vectorizes(layers.SeparableConv1D, layers.SeparableConv2D, accepts=_convolves, xla=False)
-def separable_convolution(call: Call, x: Batch) -> Batch:
+def separable_convolution(call: RuleCall, x: Batch) -> Batch:
     """A depthwise convolution, then a grouped one of one pixel."""
     layer = call.layer
     y = _depthwise(
@@ -196,10 +196,10 @@ def _causal(value: Tensor, padding: str, size: int, dilation: int) -> tuple[Tens
     return ops.pad(value, [(0, 0), ((size - 1) * dilation, 0), (0, 0)]), "valid"
 
 
-def _finish(call: Call, y: Batch) -> Batch:
+def _finish(call: RuleCall, y: Batch) -> Batch:
     """Add the bias, and activate."""
     if "bias" in call.weights:
-        y = y.mapped(lambda value: _with_bias(value, beside(call.weights["bias"], y)))
+        y = y.mapped(lambda value: _with_bias(value, broadcast_parameters(call.weights["bias"], y)))
     return call.activate(y)
 
 

@@ -13,8 +13,8 @@ from keras_acts.lowering import is_compiled
 
 from ..runtime.device import gpus, lacks_onednn
 from .activations import last_axis, with_variables
-from .batch import FOLDED, SHARED, STACKED, Batch, beside, with_free_axis
-from .registry import Call, vectorizes
+from .batch import FOLDED, SHARED, STACKED, Batch, broadcast_parameters, with_free_axis
+from .registry import RuleCall, vectorizes
 
 Tensor = Any
 
@@ -33,7 +33,7 @@ def plain(layer: Any) -> bool:
 
 
 @vectorizes(layers.Dense, accepts=plain)
-def dense(call: Call, x: Batch) -> Batch:
+def dense(call: RuleCall, x: Batch) -> Batch:
     """A batched matrix product; the first layer's one shared batch is not copied."""
     return call.activate(projected(x, call.weights["kernel"], call.weights.get("bias")))
 
@@ -66,7 +66,7 @@ def _products(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 @vectorizes(layers.EinsumDense, accepts=plain)
-def einsum_dense(call: Call, x: Batch) -> Batch:
+def einsum_dense(call: RuleCall, x: Batch) -> Batch:
     """The layer's equation with an index more, that of the slots."""
     given, rest = call.layer.equation.split(",")
     kernel, made = rest.split("->")
@@ -75,12 +75,12 @@ def einsum_dense(call: Call, x: Batch) -> Batch:
     y = ops.einsum(f"{first}{given},{slot}{kernel}->{slot}{made}", value, call.weights["kernel"])
     y = Batch(y, STACKED, x.slots)
     if "bias" in call.weights:
-        y = y.mapped(lambda value: ops.add(value, beside(call.weights["bias"], y)))
+        y = y.mapped(lambda value: ops.add(value, broadcast_parameters(call.weights["bias"], y)))
     return call.activate(y)
 
 
 @vectorizes(layers.Embedding, accepts=plain)
-def embedding(call: Call, x: Batch) -> Batch:
+def embedding(call: RuleCall, x: Batch) -> Batch:
     """All slots' vectors of one token lie side by side: the shared tokens are looked up once."""
     vectors = call.weights["embeddings"]
     slots, tokens, size = vectors.shape
@@ -100,14 +100,14 @@ def embedding(call: Call, x: Batch) -> Batch:
 
 
 @vectorizes(ELU, LeakyReLU, PReLU, TReLU, accepts=last_axis)
-def trained_activation(call: Call, x: Batch) -> Batch:
+def trained_activation(call: RuleCall, x: Batch) -> Batch:
     """An activation whose parameters, one a channel or one a slot, are data."""
     return with_variables(call.layer, call.weights, x)
 
 
 @vectorizes(layers.PReLU)
-def prelu(call: Call, x: Batch) -> Batch:
+def prelu(call: RuleCall, x: Batch) -> Batch:
     """Keras' own, with an alpha for each value of a sample, or for some axes."""
     x = x if x.layout == FOLDED else Batch(x.stacked(), STACKED, x.slots)
-    alpha = beside(call.weights["alpha"], x)
+    alpha = broadcast_parameters(call.weights["alpha"], x)
     return x.mapped(lambda value: ops.relu(value) - alpha * ops.relu(-value))

@@ -12,18 +12,18 @@ import keras
 from keras import layers, ops
 
 from .batch import SHARED, STACKED, Batch
-from .registry import Call, vectorizes
+from .registry import RuleCall, vectorizes
 
 
 @vectorizes(layers.Dropout)
-def dropout(call: Call, x: Batch) -> Batch:
+def dropout(call: RuleCall, x: Batch) -> Batch:
     """Each value of each slot by itself: slots share no mask."""
     shape = call.layer.noise_shape
     return _dropped(call, x if shape is None else _stacked(x), shape and (None, *shape))
 
 
 @vectorizes(layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D)
-def spatial_dropout(call: Call, x: Batch) -> Batch:
+def spatial_dropout(call: RuleCall, x: Batch) -> Batch:
     """Each channel of each sample of each slot by itself."""
     first = getattr(call.layer, "data_format", "channels_last") == "channels_first"
     x = _stacked(x) if first or x.layout == SHARED else x
@@ -33,7 +33,7 @@ def spatial_dropout(call: Call, x: Batch) -> Batch:
 
 
 @vectorizes(layers.GaussianDropout)
-def gaussian_dropout(call: Call, x: Batch) -> Batch:
+def gaussian_dropout(call: RuleCall, x: Batch) -> Batch:
     """Each value of each slot times a number of its own."""
     if not call.training or call.layer.rate == 0:
         return x
@@ -42,7 +42,7 @@ def gaussian_dropout(call: Call, x: Batch) -> Batch:
 
 
 @vectorizes(layers.GaussianNoise)
-def gaussian_noise(call: Call, x: Batch) -> Batch:
+def gaussian_noise(call: RuleCall, x: Batch) -> Batch:
     """Each value of each slot plus a number of its own."""
     if not call.training or call.layer.stddev == 0:
         return x
@@ -50,7 +50,7 @@ def gaussian_noise(call: Call, x: Batch) -> Batch:
 
 
 @vectorizes(layers.AlphaDropout, accepts=lambda layer: layer.noise_shape is None)
-def alpha_dropout(call: Call, x: Batch) -> Batch:
+def alpha_dropout(call: RuleCall, x: Batch) -> Batch:
     """Each value of each slot by itself: slots share no mask.
 
     Mean and variance of SELU's output stay, as in Keras.
@@ -68,7 +68,7 @@ def alpha_dropout(call: Call, x: Batch) -> Batch:
     return _apart(x).mapped(masked)
 
 
-def _dropped(call: Call, x: Batch, shape: tuple[int | None, ...] | None) -> Batch:
+def _dropped(call: RuleCall, x: Batch, shape: tuple[int | None, ...] | None) -> Batch:
     rate = call.layer.rate
     if not call.training or rate == 0:
         return x
@@ -77,7 +77,7 @@ def _dropped(call: Call, x: Batch, shape: tuple[int | None, ...] | None) -> Batc
     )
 
 
-def _normal(call: Call, like: Any, mean: float, spread: float) -> Any:
+def _normal(call: RuleCall, like: Any, mean: float, spread: float) -> Any:
     return keras.random.normal(ops.shape(like), mean, spread, dtype=like.dtype, seed=call.random)
 
 

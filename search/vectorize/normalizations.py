@@ -9,8 +9,8 @@ from typing import Any
 
 from keras import layers, ops
 
-from .batch import FOLDED, STACKED, Batch, beside, with_free_axis
-from .registry import Call, vectorizes
+from .batch import FOLDED, STACKED, Batch, broadcast_parameters, with_free_axis
+from .registry import RuleCall, vectorizes
 
 Tensor = Any
 
@@ -31,7 +31,7 @@ def _normalizes_batches(layer: Any) -> bool:
 
 
 @vectorizes(layers.BatchNormalization, accepts=_normalizes_batches)
-def batch_normalization(call: Call, x: Batch) -> Batch:
+def batch_normalization(call: RuleCall, x: Batch) -> Batch:
     """Each channel of each slot has its statistics.
 
     In the folded layout all of them are just more channels.
@@ -64,28 +64,28 @@ def batch_normalization(call: Call, x: Batch) -> Batch:
 @vectorizes(
     layers.LayerNormalization, accepts=lambda layer: _last_axis(layer) and not layer.rms_scaling
 )
-def layer_normalization(call: Call, x: Batch) -> Batch:
+def layer_normalization(call: RuleCall, x: Batch) -> Batch:
     """Each sample by itself, with the slot's gamma and beta."""
     x = Batch(x.stacked(), STACKED, x.slots)
     mean, variance = ops.moments(x.value, axes=[x.rank], keepdims=True)
     scale = ops.rsqrt(variance + call.layer.epsilon)
-    scale = scale * beside(call.weights["gamma"], x) if call.layer.scale else scale
+    scale = scale * broadcast_parameters(call.weights["gamma"], x) if call.layer.scale else scale
     offset = -mean * scale
-    offset = offset + beside(call.weights["beta"], x) if call.layer.center else offset
+    offset = offset + broadcast_parameters(call.weights["beta"], x) if call.layer.center else offset
     return x.mapped(lambda value: value * scale + offset)
 
 
 @vectorizes(layers.RMSNormalization, accepts=_last_axis)
-def rms_normalization(call: Call, x: Batch) -> Batch:
+def rms_normalization(call: RuleCall, x: Batch) -> Batch:
     """Each sample by itself, with the slot's scale."""
     x = Batch(x.stacked(), STACKED, x.slots)
     power = ops.mean(ops.square(x.value), axis=-1, keepdims=True)
-    scale = beside(call.weights["scale"], x)
+    scale = broadcast_parameters(call.weights["scale"], x)
     return x.mapped(lambda value: value * ops.rsqrt(power + call.layer.epsilon) * scale)
 
 
 @vectorizes(layers.GroupNormalization, accepts=_last_axis)
-def group_normalization(call: Call, x: Batch) -> Batch:
+def group_normalization(call: RuleCall, x: Batch) -> Batch:
     """Each group of channels of each sample by itself.
 
     Folded, the slots' groups are just more groups.

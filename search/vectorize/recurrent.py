@@ -13,10 +13,10 @@ from keras import layers, ops
 
 from keras_acts.compat import rnn
 
-from .activations import everywhere
+from .activations import apply_to_all
 from .batch import SHARED, STACKED, Batch
 from .dense import projected
-from .registry import Call, rule_for, vectorizes
+from .registry import RuleCall, rule_for, vectorizes
 
 Tensor = Any
 
@@ -29,7 +29,7 @@ def _covered(layer: Any) -> bool:
 
 
 @vectorizes(layers.LSTM, layers.GRU, layers.SimpleRNN, accepts=_covered, xla=False)
-def recurrent(call: Call, sequences: Batch, initial_state: Any = None) -> Any:
+def recurrent(call: RuleCall, sequences: Batch, initial_state: Any = None) -> Any:
     """One batched matrix product for the inputs, and one a step for the states."""
     layer = call.layer
     cell = _CELLS[type(layer)]
@@ -68,7 +68,7 @@ def _both_covered(layer: Any) -> bool:
 
 
 @vectorizes(layers.Bidirectional, accepts=_both_covered, xla=False)
-def bidirectional(call: Call, sequences: Batch) -> Any:
+def bidirectional(call: RuleCall, sequences: Batch) -> Any:
     """The two layers, each by its rule."""
     layer = call.layer
     there, back = (
@@ -88,7 +88,7 @@ def bidirectional(call: Call, sequences: Batch) -> Any:
     return there.mapped(lambda value: merged[layer.merge_mode](value, back.value))
 
 
-def _inputs(call: Call, x: Batch) -> Tensor:
+def _inputs(call: RuleCall, x: Batch) -> Tensor:
     """What the inputs add at each step, (P, T, B, G*U)."""
     if call.training and call.layer.dropout:  # the same inputs at all steps
         dropped = keras.random.dropout(
@@ -105,13 +105,13 @@ def _inputs(call: Call, x: Batch) -> Tensor:
     ).value
 
 
-def _lstm(call: Call, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
+def _lstm(call: RuleCall, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
     i, f, new, o = ops.split(x + ops.matmul(h, call.weights["recurrent_kernel"]), 4, axis=-1)
     c = _gate(call, f) * c + _gate(call, i) * _activated(call, new)
     return [_gate(call, o) * _activated(call, c), c]
 
 
-def _gru(call: Call, x: Tensor, h: Tensor) -> list[Tensor]:
+def _gru(call: RuleCall, x: Tensor, h: Tensor) -> list[Tensor]:
     weights, gates = call.weights, 2 * call.layer.units
     after = call.layer.reset_after
     inner = ops.matmul(
@@ -128,7 +128,7 @@ def _gru(call: Call, x: Tensor, h: Tensor) -> list[Tensor]:
     return [z * h + (1 - z) * _activated(call, x[..., gates:] + new)]
 
 
-def _simple(call: Call, x: Tensor, h: Tensor) -> list[Tensor]:
+def _simple(call: RuleCall, x: Tensor, h: Tensor) -> list[Tensor]:
     return [_activated(call, x + ops.matmul(h, call.weights["recurrent_kernel"]))]
 
 
@@ -139,11 +139,11 @@ _CELLS: dict[type, Callable[..., list[Tensor]]] = {
 }
 
 
-def _gate(call: Call, x: Tensor) -> Tensor:
-    return everywhere(call.layer.recurrent_activation, _stacked(x)).value
+def _gate(call: RuleCall, x: Tensor) -> Tensor:
+    return apply_to_all(call.layer.recurrent_activation, _stacked(x)).value
 
 
-def _activated(call: Call, x: Tensor) -> Tensor:
+def _activated(call: RuleCall, x: Tensor) -> Tensor:
     return call.activate(_stacked(x)).value
 
 

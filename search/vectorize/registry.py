@@ -20,7 +20,7 @@ Rule = Callable[..., Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class RuleCall:
     """What a rule gets to know of the layer that it runs.
 
     Attributes:
@@ -40,19 +40,19 @@ class Call:
     weights: dict[str, Any]
     activate: Callable[[Batch], Batch]
     assign: Callable[[str, Any], None]
-    inside: Callable[[keras.layers.Layer], Call]
+    inside: Callable[[keras.layers.Layer], RuleCall]
     training: bool
     random: keras.random.SeedGenerator
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _RegisteredRule:
     rule: Rule
     accepts: Callable[[Any], bool]
     xla: bool
 
 
-_RULES: dict[type, _Entry] = {}
+_RULES: dict[type, _RegisteredRule] = {}
 
 
 def vectorizes(
@@ -88,7 +88,7 @@ def vectorizes(
             )
 
     def register(rule: Rule) -> Rule:
-        _RULES.update({layer: _Entry(rule, accepts, xla) for layer in layers})
+        _RULES.update({layer: _RegisteredRule(rule, accepts, xla) for layer in layers})
         return rule
 
     return register

@@ -18,7 +18,7 @@ from ..space.candidate import Candidate
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
+class Segment:
     """Slots that lie next to each other inside and have the same activation function, but for numbers.
 
     Where they are those of one layer, it may hold several activations, as recurrent layers do.
@@ -53,7 +53,7 @@ class Group:
         return any(isinstance(activation, keras.layers.Layer) for activation in self.activations)
 
 
-def arrange(found: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Group, ...]]:
+def arrange(found: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Segment, ...]]:
     """Return the inside order, ``order[i]`` the public index of inside slot i, and the groups in that order.
 
     Members of one group have the same functions in all their activation slots.
@@ -64,10 +64,10 @@ def arrange(found: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Group, ...]
         functions = [_function(candidate.activation(1)) for candidate in _candidates(choice)]
         keys[choice] = [ranks.setdefault(function, len(ranks)) for function in functions]
     order = tuple(sorted(range(len(found)), key=lambda p: keys[found[p]]))
-    return order, in_groups([found[p] for p in order])
+    return order, segments([found[p] for p in order])
 
 
-def in_groups(inside: Sequence[Choice], slots: Sequence[str] = ()) -> tuple[Group, ...]:
+def segments(inside: Sequence[Choice], slots: Sequence[str] = ()) -> tuple[Segment, ...]:
     """Return the groups of slots in inside order that have the same functions in some activation slots.
 
     Args:
@@ -83,7 +83,7 @@ def in_groups(inside: Sequence[Choice], slots: Sequence[str] = ()) -> tuple[Grou
         own = list(run)
         values = [_numbers(activations[choice][0]) for choice in own]
         columns = {name: np.array([value[name] for value in values]) for name in values[0]}
-        groups.append(Group(start, start + len(own), own[0], activations[own[0]], columns))
+        groups.append(Segment(start, start + len(own), own[0], activations[own[0]], columns))
         start += len(own)
     return tuple(groups)
 

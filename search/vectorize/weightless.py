@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from .batch import FOLDED, SHARED, Batch, from_merged
-from .registry import Call, vectorizes
+from .registry import RuleCall, vectorizes
 
 # each acts on every channel alone, so that the slots' channels may lie side by side
 _CHANNELWISE = tuple(
@@ -41,7 +41,7 @@ _PER_SAMPLE = (
 )
 
 
-def _once(call: Call, *inputs: Any, **options: Any) -> Any:
+def _once(call: RuleCall, *inputs: Any, **options: Any) -> Any:
     """Run the layer on the shared batch, or with the slots merged into the batch."""
     found = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
     slots, shared = found[0].slots, all(x.layout == SHARED for x in found)
@@ -78,7 +78,7 @@ def _channels_last(layer: Any) -> bool:
 
 
 @vectorizes(*_CHANNELWISE)
-def channelwise(call: Call, x: Batch) -> Batch:
+def channelwise(call: RuleCall, x: Batch) -> Batch:
     """On folded channels as they are."""
     return (
         x.mapped(call.layer)
@@ -90,7 +90,7 @@ def channelwise(call: Call, x: Batch) -> Batch:
 @vectorizes(
     *_ELEMENTWISE, layers.Rescaling, accepts=lambda layer: _number(getattr(layer, "scale", 1.0))
 )
-def elementwise(call: Call, x: Batch) -> Batch:
+def elementwise(call: RuleCall, x: Batch) -> Batch:
     """In any layout as it is."""
     return x.mapped(call.layer)
 
@@ -100,7 +100,7 @@ def _number(value: Any) -> bool:
 
 
 @vectorizes(*_MERGES)
-def merge(call: Call, inputs: list[Batch]) -> Batch:
+def merge(call: RuleCall, inputs: list[Batch]) -> Batch:
     """Elementwise, if all inputs have one rank and layout.
 
     Their sizes may broadcast only within a slot.
@@ -113,18 +113,18 @@ def merge(call: Call, inputs: list[Batch]) -> Batch:
 
 
 @vectorizes(layers.Activation)
-def activation(call: Call, x: Batch) -> Batch:
+def activation(call: RuleCall, x: Batch) -> Batch:
     """The slots' own activations, or the model's."""
     return call.activate(x)
 
 
 @vectorizes(layers.Normalization, accepts=lambda layer: not layer.invert)
-def normalization(call: Call, x: Batch) -> Batch:
+def normalization(call: RuleCall, x: Batch) -> Batch:
     """With the data's statistics, which are the same for every slot."""
     return _once(call, x)
 
 
 @vectorizes(keras.layers.Identity)
-def identity(call: Call, x: Batch) -> Batch:
+def identity(call: RuleCall, x: Batch) -> Batch:
     """As it is."""
     return x

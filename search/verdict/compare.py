@@ -133,7 +133,7 @@ def compare_activations(
             check_data(model, *part[:2], masks=masks)
     if fit_options.get("callbacks") is not None:
         fit_options["callbacks"] = keras.tree.flatten(fit_options["callbacks"])
-    if reason := too_small(model, test_data):
+    if reason := why_not_test_data(model, test_data):
         raise DataError(
             f"The test data must be at least as many as the classes. Received: {reason}"
         )
@@ -298,7 +298,7 @@ def decide(
     return replace(found, errors=errors)
 
 
-def too_small(model: Any, test_data: Any) -> str:
+def why_not_test_data(model: Any, test_data: Any) -> str:
     """Return what is wrong with test data of fewer labels than the model has classes.
 
     Empty if nothing is.

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..population.trainers import Shown, stacked
+from ..population.trainers import Shown, pad_and_stack
 from .guessing import validation_part, weighs
 from .runs import Runs
 
@@ -120,7 +120,7 @@ class Replicates:
             self.names,
             tuple(self._seeds),
             {
-                name: stacked([h[name] for h in self._histories])
+                name: pad_and_stack([h[name] for h in self._histories])
                 for name in (self._histories or [{}])[0]
             },
             {name: np.stack([t[name] for t in self._tested]) for name in (self._tested or [{}])[0]},

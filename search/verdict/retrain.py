@@ -15,14 +15,14 @@ from ..space.assignment import Assignment
 from ..space.candidate import Candidate
 from ..strategy.base import KEPT
 from ..strategy.progress import Progress
-from .compare import decide, too_small
+from .compare import decide, why_not_test_data
 from .judge import judge
 from .replicates import Replicates
 from .sequential import planned
 from .verdict import Verdict
 
 
-def verdict(
+def retrain_leaders(
     model: Any,
     builds: Mapping[Any, Callable[[], keras.Model]],
     baseline: str,
@@ -66,7 +66,7 @@ def verdict(
 
     if baseline not in names:
         return without(f"{baseline} was not trained to its end in the search")
-    if reason := too_small(model, test_data):
+    if reason := why_not_test_data(model, test_data):
         return without(f"the test data are fewer than the classes, {reason}")
     if type(objective) is not keras_tuner.Objective:
         return without(f"it needs one metric, and the objective is {objective!r}")

@@ -38,12 +38,12 @@ def trained(monitor, mode="auto", restore=True, nan_at=2):
 
 @pytest.mark.parametrize(
     ("monitor", "log"),
-    [("val_loss", "val_slots/loss"), pytest.param("accuracy", "slots/accuracy", marks=pytest.mark.slow)],
+    [("val_loss", "val_members/loss"), pytest.param("accuracy", "members/accuracy", marks=pytest.mark.slow)],
 )
 def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
     population, best, weights, history = trained(monitor)
     values = np.stack(history[log])
-    assert np.isnan(np.stack(history["val_slots/loss"])[3:, 1]).all()
+    assert np.isnan(np.stack(history["val_members/loss"])[3:, 1]).all()
     values[3:, 1] = np.nan
     epochs = np.nanargmin(values, axis=0) if monitor == "val_loss" else np.nanargmax(values, axis=0)
     np.testing.assert_array_equal(best.best_epoch, epochs)
@@ -58,14 +58,14 @@ def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
         np.testing.assert_array_equal(restored, kept)
     if monitor == "val_loss":
         x, y = data(samples=60)
-        again = population.evaluate(x[40:], y[40:], verbose=0, return_dict=True)["slots/loss"]
+        again = population.evaluate(x[40:], y[40:], verbose=0, return_dict=True)["members/loss"]
         np.testing.assert_allclose(again, best.best, rtol=1e-5)
 
 
 @pytest.mark.slow
 def test_restoring_can_wait_and_a_slot_without_a_number_keeps_its_weights():
     population, best, weights, history = trained("val_loss", "max", restore=False, nan_at=0)
-    values = np.stack(history["val_slots/loss"])
+    values = np.stack(history["val_members/loss"])
     assert best.best_epoch[1] == 0  # the NaN came after the first epoch
     after = population.model(0).get_weights()
     for now, last in zip(after, weights[-1][0], strict=True):

@@ -21,7 +21,7 @@ from keras_acts.search import Assignment, with_activations
 from keras_acts.search.population import data as feed
 from keras_acts.search.population import model as population_module
 from keras_acts.search.population import step_tensorflow
-from keras_acts.search.population.data import without_waits
+from keras_acts.search.population.data import as_adapter
 from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.vectorize import convolutions
@@ -236,7 +236,7 @@ def compare(population, history, ordinary, fitted, slots, rtol):
             for (path, value), variable in zip(expected, found, strict=True):
                 np.testing.assert_allclose(variable, value, **tolerance, err_msg=f"{member} {path}")
         for name, values in alone.history.items():
-            slot = f"val_slots/{name[4:]}" if name.startswith("val_") else f"slots/{name}"
+            slot = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
             found = np.stack([np.atleast_1d(epoch) for epoch in history[slot]])[:, p]
             np.testing.assert_allclose(found, values, rtol=max(rtol, 1e-6), err_msg=slot)
 
@@ -439,7 +439,7 @@ def test_a_batch_may_be_one_sample():
     population.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
     logs = population.test_on_batch(x[:1], y[:1], return_dict=True)
     expected = population.predict_on_batch(x[:1]).argmax(axis=-1)[:, 0] == y[0]
-    np.testing.assert_array_equal(logs["slots/accuracy"], expected)
+    np.testing.assert_array_equal(logs["members/accuracy"], expected)
 
 
 @pytest.mark.slow
@@ -560,7 +560,7 @@ def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(model, seeds,
             np.testing.assert_array_equal(a, b)
     for a, b in zip(poisoned[seeds], before, strict=True):
         np.testing.assert_array_equal(a, b)
-    losses = logs["slots/loss"][-1]
+    losses = logs["members/loss"][-1]
     np.testing.assert_allclose(logs["loss"][-1], np.mean(losses[others]), rtol=1e-5)
     assert population.select([len(others), seeds]).diverged == (1,)
 
@@ -608,7 +608,7 @@ def test_saturated_outputs_keep_their_gradient():
         alone.layers[-1].kernel.assign([[200.0, -200.0]])
         carry_into(population, slot, alone)
     x, y = np.ones((4, 1), "float32"), np.ones(4, "int32")
-    np.testing.assert_allclose(population.evaluate(x, y, verbose=0, return_dict=True)["slots/loss"][0], 400)
+    np.testing.assert_allclose(population.evaluate(x, y, verbose=0, return_dict=True)["members/loss"][0], 400)
     before = population.model(0).layers[-1].bias.numpy()
     population.fit(x, y, verbose=0)
     np.testing.assert_allclose(population.model(0).layers[-1].bias - before, [-0.01, 0.01], rtol=1e-5)
@@ -764,7 +764,7 @@ def test_a_compiled_model_makes_a_compiled_population_in_public_order():
     for p, member in enumerate(population.members):
         expected, outputs = evaluated(member)
         np.testing.assert_allclose(
-            [logs["slots/loss"][p], logs["slots/accuracy"][p]], [expected["loss"], expected["accuracy"]], rtol=1e-5
+            [logs["members/loss"][p], logs["members/accuracy"][p]], [expected["loss"], expected["accuracy"]], rtol=1e-5
         )
         np.testing.assert_allclose(predicted[p], outputs, rtol=1e-4, atol=1e-6)
     assert [m.seed for m in population.members] == [4, 9, 4, 9, 4, 9]
@@ -906,8 +906,8 @@ def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
 
     ours = [history()]
     with monkeypatch.context() as ending:  # while Python ends, no other thread takes work
-        ending.setattr(feed, "_aside", ThreadPoolExecutor(1))
-        feed._aside.shutdown()
+        ending.setattr(feed, "_background", ThreadPoolExecutor(1))
+        feed._background.shutdown()
         ours.append(history())
     monkeypatch.setattr(population_module, "without_waits", lambda x, y, _, options, seeds: (x, y, options))
     theirs = history()
@@ -927,7 +927,7 @@ def test_arrays_in_their_order_are_the_batches_that_keras_makes(samples, kind):
     }[kind]
     weight = parts[2] if len(parts) > 2 else None
     ((validation,), theirs) = (
-        without_waits(*parts[:2], 8, {"validation_data": parts}, ())[2]["validation_data"],
+        as_adapter(*parts[:2], 8, {"validation_data": parts}, ())[2]["validation_data"],
         ArrayDataAdapter(*parts[:2], weight, batch_size=8).get_tf_dataset(),
     )
     assert validation.dataset.element_spec == theirs.element_spec
@@ -942,7 +942,7 @@ def test_an_epoch_takes_the_iterator_that_keras_made_at_the_end_of_the_one_befor
     monkeypatch.setattr(keras.config, "max_steps_per_epoch", lambda: most)
     monkeypatch.setattr(epoch_iterator.config, "max_steps_per_epoch", lambda: most)
     x, y = np.arange(32.0).reshape(16, 2), np.arange(16)
-    (adapter, _, _) = without_waits(x, y, 4, {"steps_per_epoch": steps, "shuffle": False}, ())
+    (adapter, _, _) = as_adapter(x, y, 4, {"steps_per_epoch": steps, "shuffle": False}, ())
     theirs = ArrayDataAdapter(x, y, batch_size=4, shuffle=False)
     strategy = tf.distribute.get_strategy()
     ours, keras_own = (TFEpochIterator(strategy, a, steps_per_epoch=steps) for a in (adapter, theirs))

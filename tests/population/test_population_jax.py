@@ -43,9 +43,9 @@ population = PopulationModel(model, ["relu", "tanh"], seeds=2)
 population.compile("adam", "sparse_categorical_crossentropy")
 best = BestWeights()
 history = population.fit(**options, batch_size=8, epochs=3, verbose=0, callbacks=[best]).history
-losses = np.stack(history["val_slots/loss"])
+losses = np.stack(history["val_members/loss"])
 np.testing.assert_array_equal(best.best_epoch, losses.argmin(axis=0))
-again = population.evaluate(*options["validation_data"], verbose=0, return_dict=True)["slots/loss"]
+again = population.evaluate(*options["validation_data"], verbose=0, return_dict=True)["members/loss"]
 np.testing.assert_allclose(again, losses.min(axis=0), rtol=1e-5)
 part = population.select([3, 0])
 np.testing.assert_allclose(part.predict(x, verbose=0), population.predict(x, verbose=0)[[3, 0]], rtol=1e-5)

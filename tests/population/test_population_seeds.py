@@ -37,7 +37,7 @@ def check(model, candidates, fitted, slots, *, compiled=None, seeds=SEEDS, rtol=
             for a, b in zip(expected, found, strict=True):
                 np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol / 100, err_msg=f"{member} {a.path}")
         for name, values in log.items():
-            slot = f"val_slots/{name[4:]}" if name.startswith("val_") else f"slots/{name}"
+            slot = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
             np.testing.assert_allclose(np.stack(history[slot])[:, p], values, rtol=max(rtol, 1e-6), err_msg=slot)
     return population
 

@@ -10,7 +10,7 @@ from keras_acts.errors import ActivationError, ModelError
 from keras_acts.search import slots, with_activations
 from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.rewrite.compiling import fresh_metric
-from keras_acts.search.rewrite.initializers import rescaled
+from keras_acts.search.rewrite.initializers import rescaled_initializers
 from keras_acts.search.rewrite.slots import places
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.space.candidate import Candidate
@@ -168,7 +168,7 @@ def test_subclasses_of_keras_own_compute_what_they_say(float64):  # noqa: F811
     for expected, found in zip(alone.weights, population.model(1).weights, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10, err_msg=expected.path)
     for name, values in log.items():
-        np.testing.assert_allclose(history[f"slots/{name}"][0][1], values[0], rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(history[f"members/{name}"][0][1], values[0], rtol=1e-6, err_msg=name)
     assert log["negative"][0] == -log["accuracy"][0] != 0
     assert log["share_right"] == log["accuracy"]
 
@@ -221,7 +221,7 @@ def test_an_initializer_of_the_users_is_not_rescaled():
     outputs = [layers.Dense(3, "relu", kernel_initializer=k, name=name)(inputs) for name, k in kernels.items()]
     model = keras.Model(inputs, layers.Dense(1)(layers.Add()(outputs)))
     chosen = {place: Candidate.of("mish") for place in places(model) if place.slot.role == "hidden"}
-    assert [layer.name for layer, _ in rescaled(chosen)] == ["plain"]
+    assert [layer.name for layer, _ in rescaled_initializers(chosen)] == ["plain"]
 
 
 def test_a_copy_of_a_metric_computes_the_same():

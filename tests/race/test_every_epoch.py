@@ -8,7 +8,7 @@ from benchmarks import verdict_bank
 from keras_acts.errors import SearchError
 from keras_acts.search import ActivationTuner, compare_activations, search_activations
 from keras_acts.search.race import runner
-from keras_acts.search.race.race import Heat, Round
+from keras_acts.search.race.race import RungTask, RungResult
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(60)
@@ -38,11 +38,11 @@ def test_the_progress_of_a_race_says_what_its_spread_is():
     """Of many equal candidates the best, picked by its score, lies above the truth: no interval would cover it."""
     running = runner.RaceSearch.__new__(runner.RaceSearch)
     scores = np.array([[0.80, 0.82], [0.90, 0.94], [np.nan, 0.9]])
-    rounds = [Round(Heat(("relu", "mish", "elu"), 2, 4), scores)]
+    rounds = [RungResult(RungTask(("relu", "mish", "elu"), 2, 4), scores)]
     running._race = type("Known", (), {"rounds": rounds})()
     running.objective = type("Known", (), {"direction": "max"})()
     assert running._best() == "best mish 0.9200 (spread over 2 seeds 0.028)"
-    rounds[0] = Round(Heat(("relu", "mish", "elu"), 1, 4), scores[:, :1])
+    rounds[0] = RungResult(RungTask(("relu", "mish", "elu"), 1, 4), scores[:, :1])
     assert running._best() == "best mish 0.9000"
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from keras_acts.search import ActivationSpace, Candidate
-from keras_acts.search.race.race import Race, Round, survivors
+from keras_acts.search.race.race import Race, RungResult, survivors
 from keras_acts.search.race.schedule import cost, schedule
-from keras_acts.search.race.surrogate import ShapeProposer, Surrogate, observations
-from keras_acts.search.space.embedding import shapes
+from keras_acts.search.race.surrogate import SurrogateProposer, Surrogate, observations
+from keras_acts.search.space.embedding import embeddings
 
 NAN = np.nan
 
@@ -198,12 +198,12 @@ def test_same_scores_same_race():
 
 
 def test_aliases_have_one_shape_and_alpha_is_smooth():
-    found = shapes([Candidate.of(text) for text in ("relu", "elu(alpha=1e-9)", "leaky_relu(alpha=1e-9)")])
+    found = embeddings([Candidate.of(text) for text in ("relu", "elu(alpha=1e-9)", "leaky_relu(alpha=1e-9)")])
     np.testing.assert_allclose(found - found[0], 0, atol=1e-6)
-    leaky = shapes([Candidate.of("leaky_relu", alpha=alpha) for alpha in (0.0, 0.1, 0.2, 0.4)])
+    leaky = embeddings([Candidate.of("leaky_relu", alpha=alpha) for alpha in (0.0, 0.1, 0.2, 0.4)])
     distances = np.linalg.norm(leaky - leaky[0], axis=1)
     np.testing.assert_allclose(distances, distances[1] * np.array([0, 1, 2, 4]), rtol=1e-5)
-    assert np.isfinite(shapes([Candidate.of("prelu"), Candidate.of("leaky_relu(alpha=1e38)")])).all()
+    assert np.isfinite(embeddings([Candidate.of("prelu"), Candidate.of("leaky_relu(alpha=1e38)")])).all()
 
 
 @pytest.mark.once
@@ -249,11 +249,11 @@ def test_the_surrogate_is_the_process_of_the_textbook():
 def test_proposals_are_new_and_near_what_was_good():
     space = ActivationSpace(["relu", "leaky_relu"])
     pool = space.grid(20)
-    proposer = ShapeProposer(pool, shapes)
+    proposer = SurrogateProposer(pool, embeddings)
     race = Race(pool[:8], schedule(8, 4, starts=8), proposer)
     heat = race.ask()
     alphas = np.array([dict(c.parameters).get("alpha", 0.0) for c in heat.candidates])
-    done = [Round(heat, alphas[:, None] * 1.0)]  # the larger the better
+    done = [RungResult(heat, alphas[:, None] * 1.0)]  # the larger the better
     found = proposer(done, set(heat.candidates), 4)
     assert len(set(found)) == 4
     assert not set(found) & set(heat.candidates)

@@ -10,9 +10,9 @@ from sklearn.datasets import load_digits
 
 from keras_acts.search import ActivationSpace, Candidate, search_activations, slots
 from keras_acts.search.race import per_group, runner
-from keras_acts.search.race.neighbourhood import better, budget, final, least, screening, several, single
-from keras_acts.search.space.assignment import Assignment, Group
-from keras_acts.search.space.embedding import shapes
+from keras_acts.search.race.neighbourhood import best_if_significant, budget, plan_final, least_budget, screening, random_changes, single_changes
+from keras_acts.search.space.assignment import Assignment, SlotGroup
+from keras_acts.search.space.embedding import embeddings
 from tests.helpers.models import blobs, eager, mlp
 
 _rng = np.random.default_rng(7)
@@ -101,9 +101,9 @@ def test_one_activation_is_enough():
 
 @pytest.mark.slow
 def test_a_small_budget_is_for_the_uniform_choice(capsys):
-    found = searched(max_epochs=least(4) - 1, verbose=1)
+    found = searched(max_epochs=least_budget(4) - 1, verbose=1)
     assert all(isinstance(t.candidate, Candidate) for t in found.trials)
-    assert f"are too few to improve 2 groups: that takes {least(4)} at least" in capsys.readouterr().err
+    assert f"are too few to improve 2 groups: that takes {least_budget(4)} at least" in capsys.readouterr().err
 
 
 def interrupt_in(monkeypatch, stage):
@@ -191,29 +191,29 @@ def test_a_chosen_activation_may_be_trained():
 @pytest.mark.once
 def test_budgets_are_shared_and_kept():
     for epochs in (1, 2, 3, 5, 10, 50):
-        assert budget(least(epochs) - 1, epochs) is None
-        for total in range(least(epochs), 400 * epochs, 7):
+        assert budget(least_budget(epochs) - 1, epochs) is None
+        for total in range(least_budget(epochs), 400 * epochs, 7):
             parts = budget(total, epochs)
             if parts is not None:
                 assert parts.race + parts.screening + parts.final == total
-                choices, seeds = final(parts.final, epochs)
+                choices, seeds = plan_final(parts.final, epochs)
                 assert (1 + choices) * seeds * epochs <= parts.final
                 assert seeds >= 2
 
 
 def test_changes_are_of_one_group_first_then_what_those_suggest():
-    own = [Group(name, (name,)) for name in "abcd"]
+    own = [SlotGroup(name, (name,)) for name in "abcd"]
     relu, tanh, mish = map(Candidate.of, ("relu", "tanh", "mish"))
     now = Assignment(tuple((group, relu) for group in own))
-    assert [str(change) for change in single(now, [tanh, mish])][3:5] == ["relu but d: tanh", "relu but a: mish"]
-    assert {sum(change[name] != relu for name in "abcd") for change in several(now, [tanh, mish], 0)} <= {1, 2, 3}
+    assert [str(change) for change in single_changes(now, [tanh, mish])][3:5] == ["relu but d: tanh", "relu but a: mish"]
+    assert {sum(change[name] != relu for name in "abcd") for change in random_changes(now, [tanh, mish], 0)} <= {1, 2, 3}
 
     def scores(heat):
         # tanh is better in a and in b, and worse elsewhere
         gains = [[(c[n] == tanh) * g for n, g in zip("abcd", (1, 1, -1, -1), strict=True)] for c in heat.candidates]
         return np.array(gains, float).sum(axis=1, keepdims=True)
 
-    made, proposer = screening(now, [tanh, mish], 4, 16, shapes, 0)
+    made, proposer = screening(now, [tanh, mish], 4, 16, embeddings, 0)
     first = made.ask()
     assert [str(c) for c in first.candidates] == ["relu", *(f"relu but {name}: tanh" for name in "abcd"), *mished(3)]
     made.tell(scores(first))
@@ -235,18 +235,18 @@ def mished(count):
 def test_a_change_needs_a_reason():
     noise = np.random.default_rng(3).normal(size=(2000, 5, 4))
     seeds = np.random.default_rng(4).normal(size=(2000, 1, 4)) * 3  # what is common to a seed says nothing
-    assert np.mean([better(scores) != 0 for scores in noise + seeds]) <= 0.055
+    assert np.mean([best_if_significant(scores) != 0 for scores in noise + seeds]) <= 0.055
     gain = np.array([0.0, 0, 4, 0, 0])[:, None]
-    assert np.mean([better(scores) == 2 for scores in noise + seeds + gain]) > 0.9
+    assert np.mean([best_if_significant(scores) == 2 for scores in noise + seeds + gain]) > 0.9
 
 
 @pytest.mark.once
 def test_who_diverged_is_never_chosen():
     scores = np.array([[0.5, 0.51, 0.5], [0.9, np.nan, 0.9], [0.7, 0.72, 0.71], [0.5, 0.5, 0.52]])
-    assert better(scores) == 2
-    assert better(scores[[1, 0, 2]]) == 2
-    assert better(scores[[1, 1]]) == 0
-    assert better(np.array([[0.5, 0.5], [0.6, 0.6]])) == 0  # no spread
+    assert best_if_significant(scores) == 2
+    assert best_if_significant(scores[[1, 0, 2]]) == 2
+    assert best_if_significant(scores[[1, 1]]) == 0
+    assert best_if_significant(np.array([[0.5, 0.5], [0.6, 0.6]])) == 0  # no spread
 
 
 def cnn():

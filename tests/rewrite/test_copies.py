@@ -168,7 +168,7 @@ def test_a_slot_with_such_a_layer_gives_the_model_that_was_trained(optimizer):
         alone = population.model(slot)
         assert alone.layers[0].name == model.layers[0].name
         found = alone.evaluate(x, y, verbose=0, return_dict=True)
-        assert found == {name: pytest.approx(scores[f"slots/{name}"][slot], rel=1e-5) for name in found}
+        assert found == {name: pytest.approx(scores[f"members/{name}"][slot], rel=1e-5) for name in found}
 
 
 @pytest.mark.parametrize("renamed", ["searched", "output"])

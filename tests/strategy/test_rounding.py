@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_acts.search.race.neighbourhood import better
+from keras_acts.search.race.neighbourhood import best_if_significant
 from keras_acts.search.race.race import survivors
 from keras_acts.search.strategy.rounding import is_rounding
 from keras_acts.search.verdict import paired, sequential
@@ -32,10 +32,10 @@ def test_a_tie_of_differences_is_no_certainty(dtype):
     assert survivors(scores, 3, level=0.0125) == [0, 1, 2]
     # one choice is three samples better than the other on each of three seeds
     ahead = (np.array([[100, 107, 90], [103, 110, 93]]) / np.dtype(dtype).type(SAMPLES)).astype(dtype)
-    assert better(ahead) == 0
+    assert best_if_significant(ahead) == 0
     # but where the difference varies a little, it is seen
     varied = (np.array([[100, 107, 90, 95], [133, 140, 124, 128]]) / np.dtype(dtype).type(SAMPLES)).astype(dtype)
-    assert better(varied) == 1
+    assert best_if_significant(varied) == 1
     assert survivors(varied[::-1], 3, level=0.0125) == [0]
 
 

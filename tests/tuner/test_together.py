@@ -21,10 +21,10 @@ from keras_acts.search import (
     slots,
 )
 from keras_acts.search.population.frozen_prefix import frozen_prefix
-from keras_acts.search.population.memory import bytes_per_slot, outputs_per_sample, waves
+from keras_acts.search.population.memory import bytes_per_member, outputs_per_sample, waves
 from keras_acts.search.runtime import memory
 from keras_acts.search.runtime.memory import free_memory
-from keras_acts.search.tuner.member_epochs import SlotEpochs, train_until_done
+from keras_acts.search.tuner.member_epochs import MemberEpochs, train_until_done
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(160)
@@ -191,7 +191,7 @@ def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
             ends.setdefault(self.project_name, {}).setdefault(trial.trial_id, []).append(logs["val_loss"])
 
     def searched(name, leave=False, **arguments):
-        monkeypatch.setattr(SlotEpochs, "_saves", lambda self, left: leave and not self.running[self.inside].all())
+        monkeypatch.setattr(MemberEpochs, "_saves", lambda self, left: leave and not self.running[self.inside].all())
         found = Ends(mlp(), activations=NAMES, max_trials=4, directory=tmp_path, project_name=name, **arguments)
         found.search(X, Y, callbacks=[stop], **{**FIT, "epochs": 8})
         searches[name] = found
@@ -218,7 +218,7 @@ def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
 
 @pytest.mark.once
 def test_slots_leave_where_that_saves_more_than_it_costs():
-    epochs = SlotEpochs((), None, None, [[]] * 4)
+    epochs = MemberEpochs((), None, None, [[]] * 4)
     epochs.set_params({"steps": 100})
     epochs.histories = [{"loss": [1.0] * 8}] * 4
     epochs.running[0] = False
@@ -239,7 +239,7 @@ def test_slots_leave_only_where_what_goes_on_is_the_same(monkeypatch):
     def may(optimizer="sgd", **changed):
         population = PopulationModel(mlp(), ["relu", "tanh"])
         population.compile(optimizer, "sparse_categorical_crossentropy")
-        epochs = SlotEpochs((), None, None, [[], []])
+        epochs = MemberEpochs((), None, None, [[], []])
         fit = {"x": X, "y": Y, "epochs": 2, "validation_split": 0.25, **changed}
         with pytest.raises(KeyboardInterrupt):
             train_until_done(population, fit, epochs, keras_tuner.Objective("loss", "min"), lambda *_: None)
@@ -357,7 +357,7 @@ def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
 def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch, whole):
     sizes = fitted(monkeypatch)
     limited = tuner(tmp_path / "limited")
-    limited.memory = 2 * bytes_per_slot(mlp(), 16)
+    limited.memory = 2 * bytes_per_member(mlp(), 16)
     limited.search(X, Y, **FIT)
     assert sizes == [2, 2, 2]
     for a, b in zip(whole.oracle.trials.values(), limited.oracle.trials.values(), strict=True):
@@ -393,7 +393,7 @@ def test_a_slot_counts_the_outputs_of_its_layers_once():
     model = frozen()
     shared = frozen_prefix(model, [slot.name for slot in slots(model).hidden])
     head = 4 * ((5 * 8 + 8) + (8 * 3 + 3))
-    assert bytes_per_slot(model, 32, shared) == 8 * head + 4 * 2 * 32 * (8 + 3)
+    assert bytes_per_member(model, 32, shared) == 8 * head + 4 * 2 * 32 * (8 + 3)
     assert outputs_per_sample(model) == 6 + 6 + 5 + 5 + 8 + 3
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_acts.errors import KerasActsError, ModelError, SearchError
 from keras_acts.search import Candidate, compare_activations, with_activations
-from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer, steps
+from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer, steps_per_execution
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.verdict import report
 from keras_acts.search.verdict.compare import checked_candidates
@@ -104,7 +104,7 @@ def test_one_by_one_is_the_same():
 
 def test_only_callbacks_that_watch_batches_forbid_many_steps_in_a_call():
     def many(*callbacks):
-        return steps(plain(), {**FIT, "callbacks": list(callbacks) or None}).get("steps_per_execution", 1)
+        return steps_per_execution(plain(), {**FIT, "callbacks": list(callbacks) or None}).get("steps_per_execution", 1)
 
     assert many() == many(keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)) == 3
     assert many(keras.callbacks.LambdaCallback(on_epoch_end=print)) == 3
@@ -121,8 +121,8 @@ def test_a_number_of_steps_is_kept():
         alone = eager(with_activations(model, relu)).fit(**counted, verbose=0).history
     for name, values in alone.items():
         np.testing.assert_allclose(trained.history[name][:, 0], values, rtol=1e-4, err_msg=name)
-    steps_alone = steps(plain(), {**FIT, "validation_steps": 1})
-    assert steps_alone == steps(plain(), {**FIT, "steps_per_epoch": 2}) == {}
+    steps_alone = steps_per_execution(plain(), {**FIT, "validation_steps": 1})
+    assert steps_alone == steps_per_execution(plain(), {**FIT, "steps_per_epoch": 2}) == {}
 
 
 @pytest.mark.slow
