@@ -372,7 +372,7 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
     run = TrialSearch.run
 
     def described_before(search):
-        monkeypatch.setattr(api, "describe_data", injected)
+        monkeypatch.setattr(api, "fingerprint_data", injected)
         run(search)
 
     monkeypatch.setattr(TrialSearch, "run", described_before)

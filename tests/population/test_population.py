@@ -909,7 +909,7 @@ def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
         ending.setattr(feed, "_background", ThreadPoolExecutor(1))
         feed._background.shutdown()
         ours.append(history())
-    monkeypatch.setattr(population_module, "without_waits", lambda x, y, _, options, seeds: (x, y, options))
+    monkeypatch.setattr(population_module, "as_adapter", lambda x, y, _, options, seeds: (x, y, options))
     theirs = history()
     for one in ours:
         keras.tree.map_structure(np.testing.assert_array_equal, one, theirs)

@@ -173,7 +173,7 @@ def test_seeds_for_which_memory_runs_out_are_halved(monkeypatch):
 
 def test_candidates_that_do_not_fit_into_memory_are_trained_one_by_one(monkeypatch):
     model = models.eager(models.mlp())
-    monkeypatch.setattr(trainers.memory, "most", lambda slot, memory=None: 1)
+    monkeypatch.setattr(trainers.memory, "most_members", lambda slot, memory=None: 1)
     builds = [lambda: with_activations(model, "relu"), lambda: with_activations(model, "mish")]
     trainer = trainers.trainer_for(model, list(map(Candidate.of, ("relu", "mish"))), builds)
     assert trainer.reason == ""
@@ -208,7 +208,7 @@ def test_where_memory_runs_out_the_scores_are_the_same(monkeypatch):
     trainer = trainers.trainer_for(model, candidates, builds)
     parted = runs(trainer, ([5], 2), ([6], 1))
     assert trainer.reason == "memory ran out"
-    monkeypatch.setattr(trainers.memory, "most", lambda slot, memory=None: 1)
+    monkeypatch.setattr(trainers.memory, "most_members", lambda slot, memory=None: 1)
     trainer = trainers.trainer_for(model, candidates, builds)
     planned = runs(trainer, ([5, 6], 2))
     assert trainer.reason.startswith("a model takes about")
@@ -246,5 +246,5 @@ def test_how_many_seeds_train_together(monkeypatch):
     assert size(4, callbacks=[schedule, stop]) == size(4, shuffle="batch") == 1
     assert size(4, batch_size=2**20) == 1
     assert size(4, x=tf.data.Dataset.from_tensors((X, Y)), y=None) == 1
-    monkeypatch.setattr(trainers.memory, "most", lambda slot: 7)
+    monkeypatch.setattr(trainers.memory, "most_members", lambda slot: 7)
     assert size(4) == 2

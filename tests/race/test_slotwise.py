@@ -145,7 +145,7 @@ def test_an_interrupt_between_stages_gives_the_best_so_far(stage, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(per_group.neighbourhood, "screening" if stage == "race" else "final", interrupted)
+    monkeypatch.setattr(per_group.neighbourhood, "screening" if stage == "race" else "plan_final", interrupted)
     space = ActivationSpace(["relu", "tanh"], per="layer")
     options = {**OPTIONS, "epochs": 2, "batch_size": 160}
     assert_best_so_far(search_activations(eager(branches()), X[:200], Y[:200], activations=space, **options), stage)
