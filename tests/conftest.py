@@ -45,4 +45,6 @@ def one_process():
 def own_process(monkeypatch):
     """For an export whose other process is its own, as users have it."""
     checking = importlib.import_module("keras_acts.search.exporting.verify")
-    monkeypatch.setattr(importlib.import_module("keras_acts.search.exporting.export"), "Checker", checking.Checker)
+    monkeypatch.setattr(
+        importlib.import_module("keras_acts.search.exporting.export"), "Checker", checking.Checker
+    )

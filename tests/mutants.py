@@ -140,7 +140,9 @@ MUTANTS = [
         name="a rewritten slot left as it was",
         file="search/rewrite/clone.py",
         old=("    for place, candidate in new.items():\n        made"),
-        new=("    for place, candidate in list(new.items())[:-1] or list(new.items()):\n        made"),
+        new=(
+            "    for place, candidate in list(new.items())[:-1] or list(new.items()):\n        made"
+        ),
         tests="tests/rewrite/test_zoo.py::test_another_activation_changes_every_hidden_slot_and_nothing_else",
     ),
     Mutant(
@@ -292,7 +294,9 @@ def places(mutant: Mutant, text: str) -> list[re.Match[str]]:
     # the formatter writes a comma behind the last of several lines
     between = [r",?\s*" if token in tuple(")]}") else r"\s*" for token in tokens]
     between[0] = ""
-    pattern = "".join(space + re.escape(token) for space, token in zip(between, tokens, strict=True))
+    pattern = "".join(
+        space + re.escape(token) for space, token in zip(between, tokens, strict=True)
+    )
     return list(re.finditer(pattern, text))
 
 
@@ -314,7 +318,17 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
     start, stop = found[0].span()
     # what was found begins behind its indentation
     broken.write_text(f"{text[:start]}{mutant.new.lstrip()}{text[stop:]}", encoding="utf-8")
-    arguments = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-m", "slow or not slow", *mutant.tests.split()]
+    arguments = [
+        "-x",
+        "-q",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "slow or not slow",
+        *mutant.tests.split(),
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=folder,
@@ -335,9 +349,13 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
 
 def main() -> int:
     """Run the chosen mutants and print which test noticed each; the exit status is 1 if one went unnoticed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="", help="a word of the names to run")
-    chosen = [mutant for mutant in MUTANTS if parser.parse_args().only.lower() in mutant.name.lower()]
+    chosen = [
+        mutant for mutant in MUTANTS if parser.parse_args().only.lower() in mutant.name.lower()
+    ]
     unnoticed = 0
     for mutant in chosen:
         with tempfile.TemporaryDirectory() as folder:

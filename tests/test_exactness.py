@@ -7,7 +7,9 @@ from benchmarks.exactness import EXACT, NEEDS, REFUSED, TRIALS, WRONG, optimizer
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # behind layers that make whole numbers
+@pytest.mark.filterwarnings(
+    "ignore:Gradients do not exist"
+)  # behind layers that make whole numbers
 @pytest.mark.parametrize("kind", TRIALS)
 def test_everything_of_keras_is_exact_or_refused(kind):
     """A layer that `keras.layers` has, and the enumeration no arguments for, is a KeyError here."""
@@ -18,5 +20,7 @@ def test_everything_of_keras_is_exact_or_refused(kind):
 
 
 def test_a_scaled_loss_trains_as_alone():
-    row = optimizer_row("SGD(loss_scale_factor=8.0)", lambda: keras.optimizers.SGD(0.01, loss_scale_factor=8.0))
+    row = optimizer_row(
+        "SGD(loss_scale_factor=8.0)", lambda: keras.optimizers.SGD(0.01, loss_scale_factor=8.0)
+    )
     assert row.outcome == EXACT, row

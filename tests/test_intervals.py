@@ -27,7 +27,9 @@ def test_wilson_covers_about_as_often_as_it_says():
 
 
 def test_each_metric_gets_the_interval_that_suits_it():
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)])
+    model = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)]
+    )
     model.compile(loss="mse", metrics=["mae", keras.metrics.BinaryAccuracy(name="accuracy")])
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2000, 1)).astype("float32")
@@ -44,7 +46,9 @@ def test_each_metric_gets_the_interval_that_suits_it():
     assert "interval" in few["accuracy"]
     assert "interval" not in few["loss"]
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(10)
-    assert with_intervals(model, data, values) == {name: {"value": value} for name, value in values.items()}
+    assert with_intervals(model, data, values) == {
+        name: {"value": value} for name, value in values.items()
+    }
 
 
 @pytest.mark.once
@@ -55,7 +59,9 @@ def test_labels_are_counted_not_samples():
     assert count_labels(np.eye(3)[tokens], (None, 7, 3)) == 70
     assert count_labels(np.zeros(10), (None, 3)) == count_labels(np.zeros((10, 1)), (None, 1)) == 10
     assert count_labels(np.eye(3), (None, 3)) == 3
-    assert count_labels(np.array([[1, 1, 0], [0, 0, 0]]), (None, 3)) == 6  # several of three at once
+    assert (
+        count_labels(np.array([[1, 1, 0], [0, 0, 0]]), (None, 3)) == 6
+    )  # several of three at once
     assert count_labels(np.full((10, 3), 1 / 3), (None, 3)) == 10
 
 
@@ -73,19 +79,31 @@ def test_the_interval_of_an_accuracy_over_tokens_is_that_of_its_samples():
     # about as wide as that of 60 trials, not as that of 3,000
     one_each = wilson(float(right.mean()), 60)
     assert 0.5 < (high - low) / (one_each[1] - one_each[0]) < 2
-    always = with_intervals(model, (np.broadcast_to([0.0, 9.0], x.shape), y), {"accuracy": 1.0})["accuracy"]
+    always = with_intervals(model, (np.broadcast_to([0.0, 9.0], x.shape), y), {"accuracy": 1.0})[
+        "accuracy"
+    ]
     assert "interval" not in always
 
 
 def test_test_data_need_as_many_labels_as_classes_not_samples():
     def made(*shape):
-        model = keras.Sequential([keras.Input((*shape, 4)), keras.layers.Dense(12, activation="softmax")])
+        model = keras.Sequential(
+            [keras.Input((*shape, 4)), keras.layers.Dense(12, activation="softmax")]
+        )
         model.compile(loss="sparse_categorical_crossentropy")
         return model
 
     assert why_not_test_data(made(5), (np.zeros((3, 5, 4)), np.zeros((3, 5), int))) == ""
-    assert why_not_test_data(made(5), (np.zeros((2, 5, 4)), np.zeros((2, 5), int))) == "10 labels for 12 classes"
-    assert why_not_test_data(made(), (np.zeros((3, 4)), np.zeros(3, int))) == "3 samples for 12 classes"
+    assert (
+        why_not_test_data(made(5), (np.zeros((2, 5, 4)), np.zeros((2, 5), int)))
+        == "10 labels for 12 classes"
+    )
+    assert (
+        why_not_test_data(made(), (np.zeros((3, 4)), np.zeros(3, int)))
+        == "3 samples for 12 classes"
+    )
     one_hot = made()
     one_hot.compile(loss="categorical_crossentropy")
-    assert why_not_test_data(one_hot, (np.zeros((3, 4)), np.eye(12)[:3])) == "3 samples for 12 classes"
+    assert (
+        why_not_test_data(one_hot, (np.zeros((3, 4)), np.eye(12)[:3])) == "3 samples for 12 classes"
+    )

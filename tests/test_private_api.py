@@ -16,10 +16,15 @@ from keras_acts.search.tuner import kerastuner
 
 ROOT = Path(__file__).parent.parent
 DOORS = [ROOT / "keras_acts" / "compat.py", Path(kerastuner.__file__)]
-FILES = [file for folder in ("keras_acts", "search") for file in sorted((ROOT / folder).rglob("*.py"))]
+FILES = [
+    file for folder in ("keras_acts", "search") for file in sorted((ROOT / folder).rglob("*.py"))
+]
 PRIVATE_MODULES = ("keras.src", "keras_tuner.src", "tensorflow.python")
 OVERRIDDEN = {
-    name for table in (compat.OVERRIDDEN, kerastuner.OVERRIDDEN) for names in table.values() for name in names
+    name
+    for table in (compat.OVERRIDDEN, kerastuner.OVERRIDDEN)
+    for names in table.values()
+    for name in names
 }
 
 
@@ -35,7 +40,11 @@ def defined_in(tree):
             found.add(node.name)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             found.add(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Store)
+            and is_self(node.value)
+        ):
             found.add(node.attr)
     return found
 
@@ -53,7 +62,11 @@ def read_by_name(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             yield node.attr, is_self(node.value)
         called = node.func if isinstance(node, ast.Call) else None
-        if isinstance(called, ast.Name) and called.id in ("getattr", "setattr", "hasattr") and len(node.args) > 1:
+        if (
+            isinstance(called, ast.Name)
+            and called.id in ("getattr", "setattr", "hasattr")
+            and len(node.args) > 1
+        ):
             name = node.args[1]
             if isinstance(name, ast.Constant) and is_private(str(name.value)):
                 yield name.value, is_self(node.args[0])
@@ -73,7 +86,9 @@ THEIRS = {name for file in DOORS for name, _ in read_by_name(TREES[file])}
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("file", [f for f in FILES if f not in DOORS], ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if f not in DOORS], ids=lambda file: str(file.relative_to(ROOT))
+)
 def test_no_other_file_knows_a_private_name(file):
     modules = [name for name in modules_in(TREES[file]) if name.startswith(PRIVATE_MODULES)]
     assert modules == [], "import it from keras_acts.compat or kerastuner, under a name of ours"
@@ -81,13 +96,21 @@ def test_no_other_file_knows_a_private_name(file):
         if of_self:
             assert name in OURS | OVERRIDDEN, f"{name} is inherited: list it in OVERRIDDEN"
         else:
-            assert name in OURS - THEIRS, f"{name} is private in another library: give it a name of ours"
+            assert name in OURS - THEIRS, (
+                f"{name} is private in another library: give it a name of ours"
+            )
 
 
 @pytest.mark.once
 def test_the_check_sees_what_it_is_for():
-    tree = ast.parse("layer._flatten_layers(); getattr(model, '_functional'); self._mine; from keras.src import x")
-    assert dict(read_by_name(tree)) == {"_flatten_layers": False, "_functional": False, "_mine": True}
+    tree = ast.parse(
+        "layer._flatten_layers(); getattr(model, '_functional'); self._mine; from keras.src import x"
+    )
+    assert dict(read_by_name(tree)) == {
+        "_flatten_layers": False,
+        "_functional": False,
+        "_mine": True,
+    }
     assert list(modules_in(tree)) == ["keras.src"]
     assert {"_flatten_layers", "_functional"} <= THEIRS
 
@@ -104,15 +127,25 @@ def test_the_check_sees_what_it_is_for():
 )
 def test_what_is_overridden_exists(kind, name):
     # Keras sets some in the constructor
-    assert hasattr(kind, name) or f"self.{name} = " in inspect.getsource(kind) or name in SET_ELSEWHERE[kind]
+    assert (
+        hasattr(kind, name)
+        or f"self.{name} = " in inspect.getsource(kind)
+        or name in SET_ELSEWHERE[kind]
+    )
 
 
-SET_ELSEWHERE = {keras.Model: ("_compile_loss", "_compile_metrics", "_loss_tracker")}  # by `compile`
+SET_ELSEWHERE = {
+    keras.Model: ("_compile_loss", "_compile_metrics", "_loss_tracker")
+}  # by `compile`
 
 
 # what is called, with the arguments that we call it with
 CALLED: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
-    (compat.rnn, ("step", "inputs", "states"), {"mask": None, "unroll": False, "time_major": False}),
+    (
+        compat.rnn,
+        ("step", "inputs", "states"),
+        {"mask": None, "unroll": False, "time_major": False},
+    ),
     (compat.squeeze_or_expand_to_same_rank, ("a", "b"), {}),
     (compat.reduce_to_samplewise_values, ("values", "weight", "reduce", "dtype"), {}),
     (compat.get_input_signature, ("model",), {}),
@@ -124,7 +157,11 @@ CALLED: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (compat.Functional._standardize_inputs, ("self", "inputs"), {}),
     (keras.layers.Layer._flatten_layers, ("self",), {}),
     (keras.optimizers.Optimizer._backend_apply_gradients, ("self", "gradients", "variables"), {}),
-    (keras.optimizers.Optimizer._backend_update_step, ("self", "gradients", "variables", "rate"), {}),
+    (
+        keras.optimizers.Optimizer._backend_update_step,
+        ("self", "gradients", "variables", "rate"),
+        {},
+    ),
     (keras.optimizers.Optimizer._apply_weight_decay, ("self", "variables"), {}),
     (keras.optimizers.Optimizer._clip_gradients, ("self", "gradients"), {}),
     (keras.optimizers.Optimizer._clip_by_norm, ("self", "gradient"), {"axes": (0,)}),
@@ -157,12 +194,16 @@ def test_what_is_called_takes_our_arguments(function, args, options):
 @pytest.fixture(scope="module")
 def trained():
     """A nested model that has trained a step, with everything that is read of it."""
-    inner = keras.Sequential([keras.layers.Dense(3, "relu", name="inner"), keras.layers.BatchNormalization()])
+    inner = keras.Sequential(
+        [keras.layers.Dense(3, "relu", name="inner"), keras.layers.BatchNormalization()]
+    )
     x = keras.Input((4,), name="x")
     model = keras.Model(x, {"out": keras.layers.Dense(1, name="outer")(inner(x))})
     optimizer = keras.optimizers.Adam(0.01, weight_decay=0.1, use_ema=True)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
-    model.compile(optimizer, {"out": "mse"}, metrics={"out": ["mae"]}, weighted_metrics={"out": ["mse"]})
+    model.compile(
+        optimizer, {"out": "mse"}, metrics={"out": ["mae"]}, weighted_metrics={"out": ["mse"]}
+    )
     model.fit(np.ones((2, 4)), {"out": np.ones((2, 1))}, verbose=0)
     return model
 
@@ -172,7 +213,9 @@ def test_models_tell_their_graph(trained):
     functional = compat.functional_of(inner)
     assert isinstance(functional, compat.Functional)
     assert compat.functional_of(trained) is trained
-    assert [layer.name for layer in compat.all_layers(trained) if isinstance(layer, keras.layers.Dense)] == [
+    assert [
+        layer.name for layer in compat.all_layers(trained) if isinstance(layer, keras.layers.Dense)
+    ] == [
         "inner",
         "outer",
     ]
@@ -255,12 +298,18 @@ def test_optimizers_do_what_is_put_in_place():
     variable = keras.Variable([2.0, 2.0])
     gradient = keras.ops.convert_to_tensor([1.0, 3.0])
     optimizer = keras.optimizers.SGD(1.0, clipvalue=100.0, weight_decay=0.5)
-    compat.replace_clipping(optimizer, lambda gradients, variables: [0 * found for found in gradients])
-    compat.replace_weight_decay(optimizer, lambda variables: [one.assign_add([1.0, 1.0]) for one in variables])
+    compat.replace_clipping(
+        optimizer, lambda gradients, variables: [0 * found for found in gradients]
+    )
+    compat.replace_weight_decay(
+        optimizer, lambda variables: [one.assign_add([1.0, 1.0]) for one in variables]
+    )
     optimizer.apply([gradient], [variable])
     np.testing.assert_array_equal(variable, [3.0, 3.0])
     updated = []
-    compat.replace_update_of_all(optimizer, lambda gradients, variables, rate: updated.append(float(rate)))
+    compat.replace_update_of_all(
+        optimizer, lambda gradients, variables, rate: updated.append(float(rate))
+    )
     optimizer.apply([gradient], [variable])
     assert updated == [1.0]
     np.testing.assert_array_equal(variable, [4.0, 4.0])
@@ -290,7 +339,9 @@ def test_layers_and_tensors_tell_more():
 
 
 def test_an_archive_finds_tables_and_is_tracked():
-    model = keras.Sequential([keras.Input((1,), dtype="string"), keras.layers.StringLookup(vocabulary=["a"])])
+    model = keras.Sequential(
+        [keras.Input((1,), dtype="string"), keras.layers.StringLookup(vocabulary=["a"])]
+    )
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint("serve", model.call, [tf.TensorSpec((None, 1), "string")])
@@ -332,8 +383,12 @@ def test_tensorflow_tells_and_restores():
 
 
 def test_kerastuner_tells(tmp_path):
-    oracle = keras_tuner.oracles.HyperbandOracle(keras_tuner.Objective("loss", "min"), max_epochs=9, factor=3)
-    tuner = keras_tuner.Tuner(oracle, lambda hp: keras.Sequential(), directory=tmp_path, project_name="one")
+    oracle = keras_tuner.oracles.HyperbandOracle(
+        keras_tuner.Objective("loss", "min"), max_epochs=9, factor=3
+    )
+    tuner = keras_tuner.Tuner(
+        oracle, lambda hp: keras.Sequential(), directory=tmp_path, project_name="one"
+    )
     assert kerastuner.checkpoint_file(tuner, "00").endswith("checkpoint.weights.h5")
     assert kerastuner.build_config_file(tuner, "00").endswith("build_config.json")
     assert kerastuner.waiting_retries(oracle) == []

@@ -44,7 +44,16 @@ DOORS: dict[str, set[str]] = {
     "report": {"verdict", "strategy", "space", "runtime"},
     "result": {"report", "verdict", "exporting", "strategy", "space", "runtime"},
     "plan": {"resume", "race", "tuner", "strategy", "rewrite", "space", "runtime"},
-    "api": {*ALLOWED, "fingerprints", "resume", "evaluation", "intervals", "report", "result", "plan"},
+    "api": {
+        *ALLOWED,
+        "fingerprints",
+        "resume",
+        "evaluation",
+        "intervals",
+        "report",
+        "result",
+        "plan",
+    },
     "__init__": {*ALLOWED, "api", "result"},
 }
 # of a room that a room may import, only these modules
@@ -79,7 +88,10 @@ VALUES = {"space.candidate", "space.assignment"}
 def modules() -> dict[str, Path]:
     """The modules of search/ by their names in it, `"space.candidate"`; a room is the module of its `__init__`."""
     paths = (path for path in SEARCH.rglob("*.py") if path.relative_to(SEARCH).parts[0] != "cli")
-    return {".".join(path.relative_to(SEARCH).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    return {
+        ".".join(path.relative_to(SEARCH).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
 
 
 def room_of(module: str) -> str:
@@ -162,7 +174,9 @@ def test_each_module_has_its_room():
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     for room in ALLOWED:
         assert f'"keras_acts.search.{room}"' in pyproject, f"the wheel would lack {room}"
-        assert ast.get_docstring(ast.parse((SEARCH / room / "__init__.py").read_text(encoding="utf-8")))
+        assert ast.get_docstring(
+            ast.parse((SEARCH / room / "__init__.py").read_text(encoding="utf-8"))
+        )
 
 
 def test_rooms_import_only_what_lies_below():
@@ -206,7 +220,10 @@ def test_what_only_calculates_imports_no_tensorflow():
 
 
 def test_a_folder_can_be_read_at_a_glance():
-    counts = {path: len(list(path.glob("*.py"))) for path in [SEARCH, *(p for p in SEARCH.iterdir() if p.is_dir())]}
+    counts = {
+        path: len(list(path.glob("*.py")))
+        for path in [SEARCH, *(p for p in SEARCH.iterdir() if p.is_dir())]
+    }
     assert {path.name: count for path, count in counts.items() if count > MOST_FILES} == {}
 
 
@@ -232,7 +249,9 @@ def listing() -> Iterator[str]:
             continue
         text = path.read_text(encoding="utf-8")
         first = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
-        files = sorted(name.partition(".")[2] for name in modules() if room_of(name) == room and name != room)
+        files = sorted(
+            name.partition(".")[2] for name in modules() if room_of(name) == room and name != room
+        )
         yield f"{room}{'/' if files else '.py'}  {first}"
         if files:
             yield f"    files    {', '.join(files)}"

@@ -24,7 +24,12 @@ from keras_acts.search import (
 )
 from keras_acts.search.exporting import card
 from keras_acts.search.exporting.atomic import check_target
-from keras_acts.search.resume import fingerprint_data, fingerprint_model, fingerprint_training, fingerprint_value
+from keras_acts.search.resume import (
+    fingerprint_data,
+    fingerprint_model,
+    fingerprint_training,
+    fingerprint_value,
+)
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress
@@ -49,7 +54,9 @@ def searched():
     undisturbed = draws()
     keras.utils.set_random_seed(11)
     activations = ["mish", "leaky_relu(alpha=1e38)"]
-    found = search_activations(model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=activations, **FAST)
+    found = search_activations(
+        model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=activations, **FAST
+    )
     return found, undisturbed, draws()
 
 
@@ -87,7 +94,11 @@ def test_the_result_ranks_the_trials(result):
     assert result.trials[0].score >= result.trials[1].score
     assert result.trials[2].rank is result.trials[2].score is None
     assert (result.best, result.score) == (result.trials[0].candidate, result.trials[0].score)
-    assert (result.objective, result.direction, result.baseline) == ("val_accuracy", "max", Candidate.of("relu"))
+    assert (result.objective, result.direction, result.baseline) == (
+        "val_accuracy",
+        "max",
+        Candidate.of("relu"),
+    )
 
 
 def test_the_model_has_the_best_weights(result):
@@ -114,7 +125,10 @@ def test_the_result_as_a_table(result):
 
 def test_scores_rank_and_equal_ones_share_a_rank(tmp_path):
     def ranked(folder, *arguments):
-        return [(t.rank, str(t.candidate), t.status) for t in told(tmp_path / folder, *arguments).results()]
+        return [
+            (t.rank, str(t.candidate), t.status)
+            for t in told(tmp_path / folder, *arguments).results()
+        ]
 
     equal = [(1, name, "completed") for name in ("relu", "mish", "tanh")]
     assert ranked("equal", [0.5, 0.5, 0.5]) == equal
@@ -126,9 +140,15 @@ def test_scores_rank_and_equal_ones_share_a_rank(tmp_path):
         (None, "relu", "failed"),
     ]
     # a failure that speaks of divergence is none
-    assert told(tmp_path / "word", ["ValueError: the paths diverged", 0.5]).results()[1].status == "failed"
+    assert (
+        told(tmp_path / "word", ["ValueError: the paths diverged", 0.5]).results()[1].status
+        == "failed"
+    )
     diverged = told(tmp_path / "diverged", [float("nan"), 0.5])
-    assert [(t.rank, t.status) for t in diverged.results()] == [(1, "completed"), (None, "diverged")]
+    assert [(t.rank, t.status) for t in diverged.results()] == [
+        (1, "completed"),
+        (None, "diverged"),
+    ]
     assert diverged.builder(Candidate.of("relu")) is None  # so that no verdict is made of it
     assert diverged.builder(Candidate.of("mish")) is not None
 
@@ -150,13 +170,25 @@ def test_an_interrupt_keeps_what_was_found():
     assert [str(t.candidate) for t in found.trials] == ["relu"]
     # nothing was found before the first trial ended
     with pytest.raises(SearchError, match="interrupted before its first trial"):
-        search_activations(model, X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST)
+        search_activations(
+            model, X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST
+        )
 
 
-def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_path, monkeypatch, capsys):
+def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(
+    tmp_path, monkeypatch, capsys
+):
     def search(**changed):
-        arguments = {"activations": ["mish", "tanh"], **FAST, "epochs": 3, "directory": tmp_path, **changed}
-        return search_activations(arguments.pop("model", mlp()), arguments.pop("x", X), Y, **arguments)
+        arguments = {
+            "activations": ["mish", "tanh"],
+            **FAST,
+            "epochs": 3,
+            "directory": tmp_path,
+            **changed,
+        }
+        return search_activations(
+            arguments.pop("model", mlp()), arguments.pop("x", X), Y, **arguments
+        )
 
     def interrupting(self, trial, model, epoch, logs=None):
         if epoch == 2:
@@ -172,7 +204,9 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
     # without this file, KerasTuner would begin again and forget the trials in flight
     assert (tmp_path / "activations" / "tuner0.json").is_file()
     assert found.trials[0].score == max(t.score for t in found.trials)
-    assert found.model.evaluate(X[96:], Y[96:], verbose=0, return_dict=True)["accuracy"] == found.score
+    assert (
+        found.model.evaluate(X[96:], Y[96:], verbose=0, return_dict=True)["accuracy"] == found.score
+    )
 
     # what was begun ends, and trials may be more
     capsys.readouterr()
@@ -181,7 +215,9 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
     assert capsys.readouterr() == ("", "")  # with verbose=0 not even KerasTuner prints
 
     slower, other = mlp(), mlp("tanh")
-    slower.compile(keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    slower.compile(
+        keras.optimizers.Adam(1e-4), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     for changed, name in (
         ({"epochs": 2}, "epochs"),
         ({"seed": 5}, "seed"),
@@ -197,7 +233,9 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
         ({"model": slower}, "optimizer.learning_rate"),
         ({"model": other}, "model"),
     ):
-        with pytest.raises(SearchError, match=f"goes on with the settings it began with.*Received: {name}="):
+        with pytest.raises(
+            SearchError, match=f"goes on with the settings it began with.*Received: {name}="
+        ):
             search(**changed)
     anew = search(epochs=1, overwrite=True, trials=1)
     assert [str(t.candidate) for t in anew.trials] == ["relu"]
@@ -209,7 +247,10 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"directory": "here", "project_name": "../there", "overwrite": True}, r"plain name.*'\.\./there'"),
+        (
+            {"directory": "here", "project_name": "../there", "overwrite": True},
+            r"plain name.*'\.\./there'",
+        ),
         ({"trials": 0}, r"trials must be an integer >= 1\. Received: trials=0"),
         ({"epochs": 1.5}, r"epochs must be an integer >= 1\. Received: epochs=1.5"),
         ({"executions_per_trial": True}, "executions_per_trial must be"),
@@ -229,9 +270,18 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(tmp_pa
         ({"validation_data": (X, Y + 7)}, "whole numbers"),
         ({"x": tf.data.Dataset.from_tensors((X, Y)), "y": None}, "validation_data is needed"),
         ({"y": None}, "y must be given where x is of arrays.*an autoencoder's is x itself"),
-        ({"x": tf.ragged.constant([[1.0], [1.0, 2.0]]), "y": Y[:2]}, "arrays of one length.*x of type RaggedTensor"),
-        ({"validation_data": iter([(X, Y)])}, "validation_data must be data that each candidate can read"),
-        ({"x": iter([(X, Y)]), "y": None, "validation_data": (X, Y)}, "x must be data that each.*steps_per_epoch"),
+        (
+            {"x": tf.ragged.constant([[1.0], [1.0, 2.0]]), "y": Y[:2]},
+            "arrays of one length.*x of type RaggedTensor",
+        ),
+        (
+            {"validation_data": iter([(X, Y)])},
+            "validation_data must be data that each candidate can read",
+        ),
+        (
+            {"x": iter([(X, Y)]), "y": None, "validation_data": (X, Y)},
+            "x must be data that each.*steps_per_epoch",
+        ),
     ],
 )
 def test_bad_input_is_refused_before_training(arguments, message):
@@ -262,14 +312,19 @@ def test_an_infinite_objective_is_divergence():
 
     arguments = {"objective": "val_loss", "test_data": (X, Y), "callbacks": [Infinite()], **FAST}
     found = search_activations(eager(mlp()), X, Y, activations=["mish"], **arguments)
-    assert [(str(t.candidate), t.status) for t in found.trials] == [("mish", "completed"), ("relu", "diverged")]
+    assert [(str(t.candidate), t.status) for t in found.trials] == [
+        ("mish", "completed"),
+        ("relu", "diverged"),
+    ]
     assert found.trials[1].message.startswith("diverged: val_loss is inf after epoch 1")
     assert found.baseline_test is None
 
 
 @pytest.mark.slow
 def test_the_baselines_score_is_the_baselines(result):
-    alone = search_activations(mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=["relu"], **FAST)
+    alone = search_activations(
+        mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=["relu"], **FAST
+    )
     assert {str(t.candidate): t.score for t in result.trials}["relu"] == alone.score
     assert result.baseline_test == pytest.approx(alone.test)
 
@@ -277,7 +332,13 @@ def test_the_baselines_score_is_the_baselines(result):
 def test_datasets_validate_and_test():
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(32)
     found = search_activations(
-        mlp(), data, validation_data=data, test_data=data, activations=["mish"], shuffle=False, **FAST
+        mlp(),
+        data,
+        validation_data=data,
+        test_data=data,
+        activations=["mish"],
+        shuffle=False,
+        **FAST,
     )
     assert found.test["accuracy"] == pytest.approx(found.score, abs=1e-6)
 
@@ -290,9 +351,15 @@ def test_a_loss_is_minimized_over_several_seeds():
     h = keras.layers.Dense(4, activation="relu")(x)
     outputs = [keras.layers.Dense(3, activation="softmax", name=name)(h) for name in "ab"]
     model = keras.Model(x, outputs)
-    model.compile(optimizer="sgd", loss=["sparse_categorical_crossentropy"] * 2, metrics=[["accuracy"], ["accuracy"]])
+    model.compile(
+        optimizer="sgd",
+        loss=["sparse_categorical_crossentropy"] * 2,
+        metrics=[["accuracy"], ["accuracy"]],
+    )
     # of several outputs no accuracy is the model's
-    found = search_activations(model, X, [Y, Y], activations=["mish"], executions_per_trial=2, **FAST)
+    found = search_activations(
+        model, X, [Y, Y], activations=["mish"], executions_per_trial=2, **FAST
+    )
     assert "2 seeds a trial" in str(found)
     assert (found.objective, found.direction) == ("val_loss", "min")
     assert found.trials[0].score <= found.trials[1].score
@@ -305,16 +372,30 @@ def test_settings_are_the_same_in_another_process_and_after_a_training():
     schedule.set_params({"epochs": 3})
     schedule.set_model(model)
     again = mlp()  # whose layers without a name are numbered on
-    assert [layer.name for layer in again.layers] != [layer.name for layer in model.layers] or again.name != model.name
+    assert [layer.name for layer in again.layers] != [
+        layer.name for layer in model.layers
+    ] or again.name != model.name
     after = fingerprint_model(again), fingerprint_training(again), fingerprint_value([schedule])
     assert json.loads(json.dumps(after)) == json.loads(json.dumps(before))
     part = X[::2, ::-1]  # values that do not lie next to each other
-    assert fingerprint_data(part, hashed=True) == fingerprint_data(part.copy(), hashed=True) != fingerprint_data(X, hashed=True)
-    assert fingerprint_data(X, [Y], hashed=False) == [f"float32{list(X.shape)}", f"int64{list(Y.shape)}"]
+    assert (
+        fingerprint_data(part, hashed=True)
+        == fingerprint_data(part.copy(), hashed=True)
+        != fingerprint_data(X, hashed=True)
+    )
+    assert fingerprint_data(X, [Y], hashed=False) == [
+        f"float32{list(X.shape)}",
+        f"int64{list(Y.shape)}",
+    ]
 
 
 def test_no_candidate_trained_says_why():
-    options = {**FAST, "activations": ["leaky_relu(alpha=1e38)"], "baseline": "leaky_relu(alpha=1e38)", "epochs": 1}
+    options = {
+        **FAST,
+        "activations": ["leaky_relu(alpha=1e38)"],
+        "baseline": "leaky_relu(alpha=1e38)",
+        "epochs": 1,
+    }
     with pytest.raises(SearchError, match=r"leaky_relu.*diverged: loss is nan"):
         search_activations(mlp(), X, Y, **options)
 
@@ -332,12 +413,16 @@ def test_errors_of_the_training_are_shown():
 def masked(y, outputs):
     """The mean squared error of the targets that are known."""
     known = keras.ops.isfinite(y)
-    return keras.ops.mean(keras.ops.where(known, keras.ops.square(keras.ops.where(known, y, 0.0) - outputs), 0.0))
+    return keras.ops.mean(
+        keras.ops.where(known, keras.ops.square(keras.ops.where(known, y, 0.0) - outputs), 0.0)
+    )
 
 
 def test_a_loss_of_ones_own_may_leave_targets_out():
     y = np.where(X[:, :1] > 1, np.nan, X[:, :1])
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)]
+    )
     model.compile("sgd", masked)
     found = search_activations(model, X, y, activations=["mish"], **{**FAST, "epochs": 1})
     assert [t.status for t in found.trials] == ["completed"] * 2
@@ -378,11 +463,16 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
     monkeypatch.setattr(TrialSearch, "run", described_before)
     options = {**FAST, "trials": 1, "epochs": 1, "verdict": 0 if what == "model" else 2}
     test_data = (X, Y) if what == "finishing" else (X, Y, np.ones(len(X)))
-    found = search_activations(eager(mlp()), X, Y, test_data=test_data, activations=["relu"], **options)
+    found = search_activations(
+        eager(mlp()), X, Y, test_data=test_data, activations=["relu"], **options
+    )
     assert found.errors == expected
     assert [(t.rank, str(t.candidate)) for t in found.trials] == [(1, "relu")]
     assert str(found.best) == "relu"
-    assert all(f"What failed besides: {phase}: {reason}." in str(found) for phase, reason in expected.items())
+    assert all(
+        f"What failed besides: {phase}: {reason}." in str(found)
+        for phase, reason in expected.items()
+    )
     assert json.loads(json.dumps(report.data(found)))["errors"] == expected
     if what == "model":
         with pytest.raises(SearchError, match="must have a model to export"):
@@ -406,7 +496,9 @@ def test_what_is_not_finite_is_none_in_json(result):
     plain = json.loads(json.dumps(report.data(lost), allow_nan=False))
     assert plain["test"] == {"loss": None}
     signature = {
-        "signatures": {"serving_default": {"inputs": {"x": {"shape": None, "dtype": "float32"}}, "outputs": {}}}
+        "signatures": {
+            "serving_default": {"inputs": {"x": {"shape": None, "dtype": "float32"}}, "outputs": {}}
+        }
     }
     verification = {"tensorflow": "2", "samples": 1, "differences": {}, "noise": None}
     made = card.card(mlp(), signature=signature, verification=verification, extra=report.card(lost))
@@ -444,7 +536,9 @@ def test_models_of_a_function_need_not_know_their_inputs(kind):
     def build(hp, activation):
         model = Small(activation)
         if kind == "unbuilt":
-            model = keras.Sequential([keras.layers.Dense(4, activation), keras.layers.Dense(3, "softmax")])
+            model = keras.Sequential(
+                [keras.layers.Dense(4, activation), keras.layers.Dense(3, "softmax")]
+            )
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return eager(model)
 
@@ -452,8 +546,13 @@ def test_models_of_a_function_need_not_know_their_inputs(kind):
     options = {**FAST, "trials": 2, "verdict": 2, "test_data": (X[90:], Y[90:], weights)}
     found = search_activations(build, X[:90], Y[:90], activations=["mish"], **options)
     assert found.errors == {}
-    assert found.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["accuracy"] == found.score
-    tested = found.model.evaluate(X[90:], Y[90:], sample_weight=weights, verbose=0, return_dict=True)
+    assert (
+        found.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["accuracy"]
+        == found.score
+    )
+    tested = found.model.evaluate(
+        X[90:], Y[90:], sample_weight=weights, verbose=0, return_dict=True
+    )
     assert found.test == pytest.approx(tested)
     # what the verdict scores are the weights that it trained
     scores = found.verdict.runs.test["loss"]
@@ -475,13 +574,17 @@ def test_other_backends_are_told_so_at_once(monkeypatch):
         lambda: compare_activations(None, X, Y, ["mish", "relu"]),
         lambda: ActivationTuner(None),
     ):
-        with pytest.raises(SearchError, match=r"needs Keras on TensorFlow or JAX.*Received: backend='torch'"):
+        with pytest.raises(
+            SearchError, match=r"needs Keras on TensorFlow or JAX.*Received: backend='torch'"
+        ):
             search()
 
 
 def test_a_function_must_return_a_compiled_model():
     def build(hp, activation):
-        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, activation), keras.layers.Dense(3)])
+        return keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(4, activation), keras.layers.Dense(3)]
+        )
 
     with pytest.raises(ModelError, match="must return a compiled Keras model"):
         search_activations(build, X, Y, activations=["mish"], **FAST)
@@ -503,17 +606,35 @@ def test_data_errors_are_value_errors():
 def judged():
     model = mlp()
     # in an epoch it learns more than to guess, without which there is no verdict
-    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    options = {**FAST, "trials": 5, "epochs": 1, "batch_size": 10, "verdict": 2, "test_data": (X[90:], Y[90:])}
-    return search_activations(model, X[:90], Y[:90], activations=["elu", "elu(alpha=1.1)", "tanh", "silu"], **options)
+    model.compile(
+        keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    options = {
+        **FAST,
+        "trials": 5,
+        "epochs": 1,
+        "batch_size": 10,
+        "verdict": 2,
+        "test_data": (X[90:], Y[90:]),
+    }
+    return search_activations(
+        model, X[:90], Y[:90], activations=["elu", "elu(alpha=1.1)", "tanh", "silu"], **options
+    )
 
 
 def test_the_leaders_and_the_baseline_are_judged_on_fresh_seeds(judged):
     found = judged.verdict
     ranked = [str(t.candidate) for t in judged.trials if str(t.candidate) != "relu"]
-    worse_elu = [name for name in ranked if name.startswith("elu")][1]  # two alphas of one activation are one answer
+    worse_elu = [name for name in ranked if name.startswith("elu")][
+        1
+    ]  # two alphas of one activation are one answer
     assert {s.activation for s in found.candidates} == {*ranked, "relu"} - {worse_elu}
-    assert (found.baseline, found.metric, found.part, found.seeds) == ("relu", "accuracy", "test", 2)
+    assert (found.baseline, found.metric, found.part, found.seeds) == (
+        "relu",
+        "accuracy",
+        "test",
+        2,
+    )
     assert found.significant == (found.winner is not None or bool(found.beat))
     table = judged.to_pandas(epochs=True)
     assert len(table) == 4 * 2
@@ -543,13 +664,18 @@ def test_what_is_kept_is_what_the_verdict_suggests(judged):
     kept = judged.verdict.suggested
     assert str(judged.best) == str(judged.kept.candidate) == report.data(judged)["best"] == kept
     assert judged.score == judged.kept.score == report.data(judged)["score"]
-    assert judged.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True) == pytest.approx(dict(judged.test))
+    assert judged.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True) == pytest.approx(
+        dict(judged.test)
+    )
     assert {str(slot.current) for slot in slots(judged.model).hidden} == {kept}
     other = next(trial for trial in judged.trials if str(trial.candidate) != kept)
     rest = [trial for trial in judged.trials if trial is not other]
     first = dataclasses.replace(judged, trials=(other, *rest))
     assert str(first.best) == kept
-    assert f"Best: {kept}, as the verdict suggests, although {other.candidate} ranked first; " in str(first)
+    assert (
+        f"Best: {kept}, as the verdict suggests, although {other.candidate} ranked first; "
+        in str(first)
+    )
     withheld = dataclasses.replace(judged.verdict, withheld="no verdict: for a test")
     assert dataclasses.replace(first, verdict=withheld).best == other.candidate
     assert dataclasses.replace(first, verdict=None).best == other.candidate
@@ -563,14 +689,21 @@ def test_a_search_without_a_verdict_has_none(result):
     # nor has one that found the baseline only
     options = {"seeds": 2, "seed": 0, "test_data": None, "progress": Progress(1, verbose=0)}
     relu = Candidate.of("relu")
-    assert retrain.retrain_leaders(mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options) is None
+    assert (
+        retrain.retrain_leaders(
+            mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options
+        )
+        is None
+    )
 
 
 @pytest.mark.slow
 def test_models_of_a_function_are_judged_one_by_one():
     def build(hp, activation):
         units = hp.Int("units", 4, 8, 4)
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation=activation)])
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(units, activation=activation)]
+        )
         model.add(keras.layers.Dense(3, activation="softmax"))
         model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return eager(model)
@@ -584,17 +717,28 @@ def test_models_of_a_function_are_judged_one_by_one():
 @pytest.mark.slow
 def test_choices_for_each_layer_are_judged_too():
     space = ActivationSpace(["mish", "tanh"], per="layer")
-    found = search_activations(mlp(), X, Y, activations=space, **{**FAST, "trials": 4, "epochs": 1, "verdict": 2})
-    assert {s.activation for s in found.verdict.candidates} == {str(trial.candidate) for trial in found.trials}
+    found = search_activations(
+        mlp(), X, Y, activations=space, **{**FAST, "trials": 4, "epochs": 1, "verdict": 2}
+    )
+    assert {s.activation for s in found.verdict.candidates} == {
+        str(trial.candidate) for trial in found.trials
+    }
     assert any("first: " in s.activation for s in found.verdict.candidates)
 
 
 def test_why_there_is_no_verdict_is_said():
     def sentence(found, test_data=None):
         goal = keras_tuner.Objective("val_accuracy", "max")
-        options = {"seeds": 2, "seed": 0, "test_data": test_data, "progress": Progress(1, verbose=0)}
+        options = {
+            "seeds": 2,
+            "seed": 0,
+            "test_data": test_data,
+            "progress": Progress(1, verbose=0),
+        }
         builds = {Candidate.of(name): mlp for name in found}
-        return retrain.retrain_leaders(mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options).sentence
+        return retrain.retrain_leaders(
+            mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options
+        ).sentence
 
     few = sentence(["mish", "relu"], test_data=(X[:2], Y[:2]))
     assert few == "no verdict: the test data are fewer than the classes, 2 samples for 3 classes"
@@ -607,7 +751,14 @@ def test_the_verdict_of_a_search_ends_trainings_as_the_search_does(capsys):
         pass
 
     stop = keras.callbacks.EarlyStopping("val_loss", patience=0, mode="max")  # as soon as it learns
-    options = {**FAST, "trials": 2, "epochs": 3, "verdict": 2, "activations": ["mish"], "callbacks": [stop, Watching()]}
+    options = {
+        **FAST,
+        "trials": 2,
+        "epochs": 3,
+        "verdict": 2,
+        "activations": ["mish"],
+        "callbacks": [stop, Watching()],
+    }
     found = search_activations(eager(mlp()), X, Y, **{**options, "verbose": 1})
     assert found.verdict.runs.history["loss"].shape == (2, 2, 2)
     said = capsys.readouterr().err
@@ -621,7 +772,18 @@ def test_a_search_is_kept_where_its_verdict_fails():
         def on_epoch_end(self, epoch, logs=None):
             logs["val_own"] = 1.0
 
-    options = {**FAST, "trials": 2, "epochs": 1, "verdict": 2, "activations": ["mish"], "callbacks": [Score()]}
-    found = search_activations(eager(mlp()), X, Y, objective=keras_tuner.Objective("val_own", "max"), **options)
+    options = {
+        **FAST,
+        "trials": 2,
+        "epochs": 1,
+        "verdict": 2,
+        "activations": ["mish"],
+        "callbacks": [Score()],
+    }
+    found = search_activations(
+        eager(mlp()), X, Y, objective=keras_tuner.Objective("val_own", "max"), **options
+    )
     assert found.trials[0].rank == 1
-    assert found.verdict.sentence.startswith("no verdict: training again failed, SearchError: The objective must be")
+    assert found.verdict.sentence.startswith(
+        "no verdict: training again failed, SearchError: The objective must be"
+    )

@@ -11,7 +11,13 @@ import tensorflow as tf
 
 from keras_acts.errors import SearchError
 from keras_acts.search import search_activations, with_activations
-from keras_acts.search.resume import check_resume, fingerprint_data, fingerprint_model, fingerprint_training, fingerprint_value
+from keras_acts.search.resume import (
+    check_resume,
+    fingerprint_data,
+    fingerprint_model,
+    fingerprint_training,
+    fingerprint_value,
+)
 from keras_acts.search.rewrite.compiling import first_metric_names, optimizer_like
 from keras_acts.search.rewrite.first_inputs import built
 from tests.helpers.models import blobs, eager, mlp
@@ -32,10 +38,14 @@ def test_other_dtypes_tables_and_tensors_are_others():
     table = pandas.DataFrame({"a": [1.0, 2.0]})
     assert fingerprint_data(table, hashed=True) != fingerprint_data(table + 1, hashed=True)
     tensor = keras.ops.ones((2, 3))
-    assert fingerprint_data(tensor, hashed=True) == fingerprint_data(np.ones((2, 3), "float32"), hashed=True)
+    assert fingerprint_data(tensor, hashed=True) == fingerprint_data(
+        np.ones((2, 3), "float32"), hashed=True
+    )
     assert fingerprint_data(tensor, hashed=True) != fingerprint_data(tensor + 1, hashed=True)
     weights = pandas.Series([1.0, 2.0])
-    assert fingerprint_value({"sample_weight": weights}) != fingerprint_value({"sample_weight": weights + 1})
+    assert fingerprint_value({"sample_weight": weights}) != fingerprint_value(
+        {"sample_weight": weights + 1}
+    )
 
 
 def test_datasets_of_other_batches_are_others():
@@ -55,17 +65,27 @@ def test_datasets_of_other_batches_are_others():
     (found,) = fingerprint_data(batched, hashed=True)
     assert found == "_BatchDataset of 4 batches of float32(None, 2), int64(None,)"
     assert fingerprint_data(whole.batch(2), hashed=True) == [found]
-    others = (whole.batch(3), batched.map(lambda x, y: (x, y, x[:, 0])), whole.take(3).batch(2), Batches(4), Batches(3))
+    others = (
+        whole.batch(3),
+        batched.map(lambda x, y: (x, y, x[:, 0])),
+        whole.take(3).batch(2),
+        Batches(4),
+        Batches(3),
+    )
     assert len({*fingerprint_data(others, hashed=True), found}) == 6
 
 
 def test_what_differs_from_process_to_process_is_left_out():
     def model():
-        inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(2)])
+        inner = keras.Sequential(
+            [keras.Input((3,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(2)]
+        )
         return keras.Sequential([keras.Input((4, 3)), keras.layers.TimeDistributed(inner)])
 
     assert fingerprint_model(model()) == fingerprint_model(model())
-    boards = [keras.callbacks.TensorBoard(log_dir=f"logs/{time}") for time in ("morning", "evening")]
+    boards = [
+        keras.callbacks.TensorBoard(log_dir=f"logs/{time}") for time in ("morning", "evening")
+    ]
     assert fingerprint_value(boards[:1]) == fingerprint_value(boards[1:])
     stopping = [keras.callbacks.EarlyStopping(patience=patience) for patience in (1, 2)]
     assert fingerprint_value(stopping[:1]) != fingerprint_value(stopping[1:])
@@ -77,7 +97,9 @@ def test_what_cannot_be_saved_is_described_and_copied():
     model.compile(keras.optimizers.Adam(Warmup()), loss=loss)
     described = fingerprint_training(model)
     assert described["optimizer"]["class"] == "Adam"
-    model.compile(keras.optimizers.Adam(Warmup()), loss=functools.partial(keras.losses.huber, delta=0.7))
+    model.compile(
+        keras.optimizers.Adam(Warmup()), loss=functools.partial(keras.losses.huber, delta=0.7)
+    )
     assert fingerprint_training(model) != described
     made = optimizer_like(model.optimizer)
     assert made is not model.optimizer
@@ -101,8 +123,18 @@ def test_a_model_is_built_without_training_its_statistics():
 
 def test_a_search_of_several_objectives_goes_on(tmp_path):
     x, y = blobs()
-    objectives = [keras_tuner.Objective("val_loss", "min"), keras_tuner.Objective("val_accuracy", "max")]
-    options = {"activations": ["mish"], "trials": 1, "epochs": 1, "verdict": 0, "verbose": 0, "strategy": "random"}
+    objectives = [
+        keras_tuner.Objective("val_loss", "min"),
+        keras_tuner.Objective("val_accuracy", "max"),
+    ]
+    options = {
+        "activations": ["mish"],
+        "trials": 1,
+        "epochs": 1,
+        "verdict": 0,
+        "verbose": 0,
+        "strategy": "random",
+    }
     options |= {"directory": tmp_path, "objective": objectives}
     first = search_activations(eager(mlp()), x, y, **options)
     assert len(search_activations(eager(mlp()), x, y, **options).trials) == len(first.trials) == 1
@@ -137,13 +169,16 @@ def test_functions_are_told_apart_by_what_they_do():
     ]
     for one, other in pairs:
         schedules = [keras.callbacks.LearningRateScheduler(function) for function in (one, other)]
-        watching = [keras.callbacks.LambdaCallback(on_epoch_end=function) for function in (one, other)]
+        watching = [
+            keras.callbacks.LambdaCallback(on_epoch_end=function) for function in (one, other)
+        ]
         for a, b in ((one, other), schedules, watching):
             assert fingerprint_value(a) == fingerprint_value(a)
             assert fingerprint_value(a) != fingerprint_value(b)
     # a notebook has another file for each run of a cell
     again = [
-        eval(compile(f"{lines}lambda x: x in {{'a', 'b'}}", file, "eval")) for lines, file in (("", "a"), ("\n", "b"))
+        eval(compile(f"{lines}lambda x: x in {{'a', 'b'}}", file, "eval"))
+        for lines, file in (("", "a"), ("\n", "b"))
     ]
     assert again[0].__code__.co_filename != again[1].__code__.co_filename
     assert fingerprint_value(again[0]) == fingerprint_value(again[1])
@@ -215,7 +250,15 @@ def classes(factor):
         def __call__(self, y, p):
             return self.factor * keras.ops.mean(y - p)
 
-    parts = [Times(), Late(keras.ops.ones(factor)), Late(factor), Loss(), Rates(factor), Stops([factor]), Own(factor)]
+    parts = [
+        Times(),
+        Late(keras.ops.ones(factor)),
+        Late(factor),
+        Loss(),
+        Rates(factor),
+        Stops([factor]),
+        Own(factor),
+    ]
     return {f"{index} {type(part).__name__}": part for index, part in enumerate(parts)}
 
 
@@ -223,7 +266,11 @@ def classes(factor):
 def test_a_class_of_a_users_is_what_it_does_and_holds(name):
     def described(factor):
         part = classes(factor)[name]
-        return fingerprint_value(part) if not isinstance(part, keras.layers.Layer) else fingerprint_model(held_in(part))
+        return (
+            fingerprint_value(part)
+            if not isinstance(part, keras.layers.Layer)
+            else fingerprint_model(held_in(part))
+        )
 
     assert described(1) == described(1)
     assert described(1) != described(2)
@@ -240,16 +287,24 @@ def test_text_is_hashed_and_a_tensor_is_read_once(monkeypatch):
     assert fingerprint_data(np.array([object()]), hashed=True) == ["ndarray"]
     assert fingerprint_value(float("nan")) == fingerprint_value(float("nan"))
     read, converted = [], keras.ops.convert_to_numpy
-    monkeypatch.setattr(keras.ops, "convert_to_numpy", lambda one: (read.append(1), converted(one))[1])
+    monkeypatch.setattr(
+        keras.ops, "convert_to_numpy", lambda one: (read.append(1), converted(one))[1]
+    )
     fingerprint_value(keras.ops.ones(3))
     assert len(read) == 1
 
 
 def test_a_kept_search_does_not_go_on_with_another_function(tmp_path):
     def settings(rate):
-        return {"callbacks": fingerprint_value([keras.callbacks.LearningRateScheduler(lambda epoch: rate)])}
+        return {
+            "callbacks": fingerprint_value(
+                [keras.callbacks.LearningRateScheduler(lambda epoch: rate)]
+            )
+        }
 
     check_resume(tmp_path, settings(0.1))
     check_resume(tmp_path, settings(0.1))
-    with pytest.raises(SearchError, match=r"goes on with the settings it began with.*callbacks=.*schedule"):
+    with pytest.raises(
+        SearchError, match=r"goes on with the settings it began with.*callbacks=.*schedule"
+    ):
         check_resume(tmp_path, settings(0.2))

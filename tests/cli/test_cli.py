@@ -54,7 +54,9 @@ def run(tmp_path, *arguments):
 
 def csv(path, x, y):
     lines = [",".join([f"f{i}" for i in range(x.shape[1])] + ["label"])]
-    lines += [",".join([*(f"{v:.4f}" for v in row), str(label)]) for row, label in zip(x, y, strict=True)]
+    lines += [
+        ",".join([*(f"{v:.4f}" for v in row), str(label)]) for row, label in zip(x, y, strict=True)
+    ]
     path.write_text("\n".join(lines) + "\n")
     return str(path)
 
@@ -84,7 +86,13 @@ def test_the_main_job_with_a_small_budget(digits):
     for row in rows:
         assert row.split(" | ")[1] in done.stdout
     assert sorted(os.listdir(place.parent)) == ["digits-cnn"]
-    for text in ("1077 / 360 / 360", "Training up to 2 candidates on", "rank", "Held-out test", "Exported to"):
+    for text in (
+        "1077 / 360 / 360",
+        "Training up to 2 candidates on",
+        "rank",
+        "Held-out test",
+        "Exported to",
+    ):
         assert text in done.output
     # raw pixels in: the scaling is part of the export
     right = accuracy(place, load("digits").split(0).test)
@@ -97,7 +105,10 @@ def test_the_same_seed_gives_the_same_model_again(tmp_path, digits):
     folder, done = digits
     again = run(tmp_path, *FEW, "--seed", "0")
     assert without_seconds(again.stdout) == without_seconds(done.stdout)
-    first, second = (tf.saved_model.load(str(place / "saved_models" / "digits-cnn")) for place in (folder, tmp_path))
+    first, second = (
+        tf.saved_model.load(str(place / "saved_models" / "digits-cnn"))
+        for place in (folder, tmp_path)
+    )
     x = load("digits").x
     np.testing.assert_array_equal(first.serve(x), second.serve(x))
 
@@ -107,7 +118,17 @@ def without_seconds(text):
     return [re.sub(r"\s+\d+\.\d$", "", line.rstrip()) for line in text.splitlines()]
 
 
-IRIS = ["--data", "iris", "--json", "--strategy", "random", "--activations", "relu,mish,elu", "--verdict", "0"]
+IRIS = [
+    "--data",
+    "iris",
+    "--json",
+    "--strategy",
+    "random",
+    "--activations",
+    "relu,mish,elu",
+    "--verdict",
+    "0",
+]
 IRIS += ["--epochs", "1", "--trials"]
 
 
@@ -127,7 +148,9 @@ def test_json_is_all_there_is_on_standard_output(iris):
     assert plain["executions_per_trial"] == 1
     assert len(scores(plain)) == 2
     assert scores(plain).keys() < {"relu", "mish", "elu(alpha=1.0)"}
-    assert plain["test"]["accuracy"] == pytest.approx(accuracy(folder / "here", load("iris").split(0).test))
+    assert plain["test"]["accuracy"] == pytest.approx(
+        accuracy(folder / "here", load("iris").split(0).test)
+    )
 
 
 @pytest.mark.slow
@@ -144,7 +167,9 @@ def test_the_batch_size_is_used(tmp_path, iris):
     _, first = iris
     again = json.loads(run(tmp_path, *IRIS, "2", "--batch-size", "4").stdout)
     assert scores(again).keys() == scores(json.loads(first.stdout)).keys()
-    assert scores(again)["relu"] != scores(json.loads(first.stdout))["relu"]  # 23 steps instead of 3
+    assert (
+        scores(again)["relu"] != scores(json.loads(first.stdout))["relu"]
+    )  # 23 steps instead of 3
 
 
 def test_a_failed_export_keeps_the_result_and_the_model(tmp_path, monkeypatch):
@@ -173,20 +198,38 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr("keras_acts_cli.run.search", lambda **options: given.update(options))
     options = {
-        **{"data": "a.csv", "target": "price", "task": "regression", "model": "mlp", "activations": "elu"},
-        **{"trials": 3, "epochs": 4, "executions_per_trial": 5, "batch_size": 6, "seed": 2**32 - 1, "verdict": 7},
+        **{
+            "data": "a.csv",
+            "target": "price",
+            "task": "regression",
+            "model": "mlp",
+            "activations": "elu",
+        },
+        **{
+            "trials": 3,
+            "epochs": 4,
+            "executions_per_trial": 5,
+            "batch_size": 6,
+            "seed": 2**32 - 1,
+            "verdict": 7,
+        },
         **{"strategy": "race", "per": "block", "unit": "EUR", "max_epochs": 8, "max_seconds": 9.0},
     }
     names = {"executions_per_trial": "executions"}
     flags = {name: names.get(name, name).replace("_", "-") for name in options}
-    arguments = [text for name, value in options.items() for text in (f"--{flags[name]}", str(value))]
+    arguments = [
+        text for name, value in options.items() for text in (f"--{flags[name]}", str(value))
+    ]
     assert run(tmp_path, *arguments).exit_code == 0
     assert given == {**options, "out": None, "directory": None, "as_json": False, "quiet": False}
 
 
 def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_path):
     diabetes = load("diabetes")
-    rows = [",".join(f"{value}" for value in (*x, y)) for x, y in zip(diabetes.x, diabetes.y, strict=True)]
+    rows = [
+        ",".join(f"{value}" for value in (*x, y))
+        for x, y in zip(diabetes.x, diabetes.y, strict=True)
+    ]
     text = "\n".join([",".join([*(f"f{i}" for i in range(10)), "Zucker"]), *rows]) + "\n"
     (tmp_path / "sugar.csv").write_text(text, encoding="utf-8")
     options = ["--executions", "2", "--epochs", "10", "--unit", "mg/dl", "--out", "model"]
@@ -196,18 +239,26 @@ def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_p
     assert found["executions_per_trial"] == 2
     assert found["score"] < diabetes.split(0).validation[1].var()
     assert done.stderr == ""
-    card = json.loads((tmp_path / "model" / "assets" / "model_card.json").read_text(encoding="utf-8"))
+    card = json.loads(
+        (tmp_path / "model" / "assets" / "model_card.json").read_text(encoding="utf-8")
+    )
     assert card["target"] == {"name": "Zucker", "unit": "mg/dl"}
     assert card["signatures"]["serving_default"]["outputs"].keys() == {"output"}
     head, *values = command(tmp_path, "predict", "model", "sugar.csv").stdout.splitlines()
     assert head == "Zucker [mg/dl]"
-    assert np.abs(np.array(values, float) - diabetes.y).mean() < np.abs(diabetes.y - diabetes.y.mean()).mean()
+    assert (
+        np.abs(np.array(values, float) - diabetes.y).mean()
+        < np.abs(diabetes.y - diabetes.y.mean()).mean()
+    )
     # a row with a gap is not predicted
     (tmp_path / "gap.csv").write_text("\n".join(text.splitlines()[:3]) + "\n,1,,3,4,5,6,7,8,9\n")
     done = command(tmp_path, "predict", "model", "gap.csv")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "with a gap in row 3, column 'f0'" in done.stderr
-    assert len(command(tmp_path, "predict", "model", "gap.csv", "--allow-nan").stdout.splitlines()) == 4
+    assert (
+        len(command(tmp_path, "predict", "model", "gap.csv", "--allow-nan").stdout.splitlines())
+        == 4
+    )
 
 
 def model(units, activation):
@@ -281,12 +332,18 @@ TEXT = [
     ("--activations trelu(theta=inf)", "theta must be a finite number. Received: theta=inf"),
     ("--activations ,", "at least one activation"),
     ("--data nothing.csv", "a file that exists. Received: 'nothing.csv'"),
-    ("--data mnist", "breast_cancer, iris, wine, diabetes, or a .npz or .csv file. Received: 'mnist'"),
+    (
+        "--data mnist",
+        "breast_cancer, iris, wine, diabetes, or a .npz or .csv file. Received: 'mnist'",
+    ),
     ("--data empty.csv", "must not be empty. Received: 'empty.csv', 0 bytes"),
     ("--data header.csv", "needs rows"),
     ("--data words.csv", "features must be numbers. Received: other values in the columns b"),
     ("--data hole.csv", "must be finite. Received: 1 NaN"),
-    ("--data good.csv --target nothing", "--target must be a column: f0, f1, f2, f3, label. Received: 'nothing'"),
+    (
+        "--data good.csv --target nothing",
+        "--target must be a column: f0, f1, f2, f3, label. Received: 'nothing'",
+    ),
     ("--data torn.npz", "plain arrays"),
     ("--data nolabels.npz", "Received: ['x']"),
     ("--data short.npz", "30 samples and 5 labels"),
@@ -308,23 +365,41 @@ TEXT = [
     ("--data wide.csv", "with a header line. Received: 'wide.csv' (Length of header"),
     ("--data indexed.csv", "Every column needs a name; leave out one of row numbers"),
     ("--data twice.csv", "a name of its own. Received: 'label' 2 times"),
-    ("--data two.csv", "enough for three parts (60 % train, 20 % choose, 20 % test). Received: 2 samples"),
+    (
+        "--data two.csv",
+        "enough for three parts (60 % train, 20 % choose, 20 % test). Received: 2 samples",
+    ),
     ("--data good.csv --task ranking", "'ranking' is not one of 'auto', 'classes', 'regression'"),
     ("--data wordy.csv --task regression", "labels must be numbers"),
-    ("--data iris --target label", "column of a .csv file. Received: --target 'label', --data 'iris'"),
+    (
+        "--data iris --target label",
+        "column of a .csv file. Received: --target 'label', --data 'iris'",
+    ),
     ("--data short.npz --target label", "column of a .csv file"),
     ("--seed 4294967296", "is not in the range 0<=x<=4294967295"),
     ("--data one.npz", "at least two classes. Received: only 0"),
-    ("--data good.csv --unit EUR", "--unit is of a target of numbers. Received: --unit 'EUR' for 3 classes"),
+    (
+        "--data good.csv --unit EUR",
+        "--unit is of a target of numbers. Received: --unit 'EUR' for 3 classes",
+    ),
     ("--data iris --model cnn", "needs images"),
     ("--model resnet", "one of cnn, mlp, or a .keras file. Received: 'resnet'"),
 ]
 MODELS = [
-    ("--data good.csv --model onehot.keras", "whole numbers here. Received: loss='categorical_crossentropy'"),
+    (
+        "--data good.csv --model onehot.keras",
+        "whole numbers here. Received: loss='categorical_crossentropy'",
+    ),
     ("--data good.csv --model sigmoids.keras", "must suit 3 classes: softmax"),
     ("--data more.csv --model mine.keras", "whole numbers from 0 to 2"),
-    ("--data grades.csv --model numbers.keras", "takes the target as it is. Received: loss='mse' for 5 classes"),
-    ("--data wordy.csv --model numbers.keras", "A model of one unit predicts numbers, unless its loss is a binary"),
+    (
+        "--data grades.csv --model numbers.keras",
+        "takes the target as it is. Received: loss='mse' for 5 classes",
+    ),
+    (
+        "--data wordy.csv --model numbers.keras",
+        "A model of one unit predicts numbers, unless its loss is a binary",
+    ),
     ("--data good.csv --model flat.keras", "must have a hidden activation slot"),
     ("--data good.csv --model torn.keras", "that Keras can load. Received: 'torn.keras'"),
     ("--data digits --model mine.keras", "samples of shape (4,). Received: (8, 8, 1)"),
@@ -335,7 +410,8 @@ MODELS = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [*(pytest.param(*case, marks=pytest.mark.once) for case in TEXT), *MODELS]
+    ("arguments", "message"),
+    [*(pytest.param(*case, marks=pytest.mark.once) for case in TEXT), *MODELS],
 )
 def test_bad_input_is_one_line_and_exit_code_2(bad, arguments, message):
     folder, before = bad
@@ -349,7 +425,11 @@ def test_bad_input_is_one_line_and_exit_code_2(bad, arguments, message):
 
 @pytest.mark.once
 def test_lists_of_activations_keep_their_parentheses():
-    assert split_list("relu, trelu(theta=0.5, alpha=0.1),mish") == ["relu", "trelu(theta=0.5, alpha=0.1)", "mish"]
+    assert split_list("relu, trelu(theta=0.5, alpha=0.1),mish") == [
+        "relu",
+        "trelu(theta=0.5, alpha=0.1)",
+        "mish",
+    ]
 
 
 @pytest.mark.once
@@ -357,9 +437,13 @@ def test_every_bundled_set_splits_in_three():
     for name in ("digits", "breast_cancer", "iris", "wine", "diabetes"):
         data = load(name)
         parts = data.split(0)
-        assert sum(len(part[0]) for part in (parts.train, parts.validation, parts.test)) == len(data.x)
+        assert sum(len(part[0]) for part in (parts.train, parts.validation, parts.test)) == len(
+            data.x
+        )
         if data.classes:
-            assert all(set(part[1]) == set(range(len(data.classes))) for part in (parts.train, parts.test))
+            assert all(
+                set(part[1]) == set(range(len(data.classes))) for part in (parts.train, parts.test)
+            )
 
 
 @pytest.mark.once
@@ -371,7 +455,9 @@ def test_classes_keep_their_shares():
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("y", [[0] * 11 + [1], list(range(6)) * 2], ids=["one of a class", "more classes than places"])
+@pytest.mark.parametrize(
+    "y", [[0] * 11 + [1], list(range(6)) * 2], ids=["one of a class", "more classes than places"]
+)
 def test_classes_too_small_for_shares_are_split_all_the_same(y):
     data = Dataset("few", np.zeros((12, 2)), np.array(y), tuple("abcdef"[: max(y) + 1]))
     parts = data.split(0)
@@ -417,7 +503,10 @@ def test_only_the_bundled_diabetes_is_always_a_regression(tmp_path):
 def test_kinds_of_csv_and_npz_that_are_welcome(tmp_path):
     (tmp_path / "t.CSV").write_text("a,b,label\nTrue,1.5,0\nFalse,2.5,1\n")
     assert load(str(tmp_path / "t.CSV")).x.tolist() == [[1, 1.5], [0, 2.5]]
-    assert load(table(tmp_path / "numbered.csv", [0, 1], header="0,1,2")).classes == ("0", "1")  # pandas' own names
+    assert load(table(tmp_path / "numbered.csv", [0, 1], header="0,1,2")).classes == (
+        "0",
+        "1",
+    )  # pandas' own names
     spaced = load(table(tmp_path / "spaced.csv", ["ant", " ant", "bee", "bee "]))
     assert (spaced.classes, spaced.y.tolist()) == (("ant", "bee"), [0, 0, 1, 1])
     mixed = load(table(tmp_path / "mixed.csv", ["ant"] * 150_000 + [7] * 150_000))
@@ -425,7 +514,11 @@ def test_kinds_of_csv_and_npz_that_are_welcome(tmp_path):
     x, y = np.eye(6, dtype=bool), np.array([True, False] * 3)
     np.savez(tmp_path / "bool.npz", x=x, y=y, x_test=x[:2], y_test=y[:2, None], other=np.zeros(()))
     data = load(str(tmp_path / "bool.npz"))
-    assert (data.classes, data.x.dtype, data.y.tolist()) == (("False", "True"), "float32", [1, 0] * 3)
+    assert (data.classes, data.x.dtype, data.y.tolist()) == (
+        ("False", "True"),
+        "float32",
+        [1, 0] * 3,
+    )
     assert data.given_test[1].tolist() == [1, 0]
 
 
@@ -474,7 +567,14 @@ def test_a_model_that_is_not_compiled_gets_the_loss_of_its_output(
 
 @pytest.mark.parametrize(
     ("units", "activation", "classes"),
-    [(1, None, 3), (1, "softmax", 2), (3, "relu", 3), (2, None, 0), (1, "softmax", 0), (1, "tanh", 2)],
+    [
+        (1, None, 3),
+        (1, "softmax", 2),
+        (3, "relu", 3),
+        (2, None, 0),
+        (1, "softmax", 0),
+        (1, "tanh", 2),
+    ],
 )
 def test_a_model_whose_output_does_not_suit_is_refused(tmp_path, units, activation, classes):
     model(units, activation).save(tmp_path / "m.keras")
@@ -485,11 +585,15 @@ def test_a_model_whose_output_does_not_suit_is_refused(tmp_path, units, activati
 
 
 @pytest.mark.parametrize("loss", ["binary_crossentropy", "hinge", "mse"])
-def test_one_unit_learns_two_classes_by_their_numbers_only_where_they_are_the_labels(tmp_path, loss):
+def test_one_unit_learns_two_classes_by_their_numbers_only_where_they_are_the_labels(
+    tmp_path, loss
+):
     numbers = model(1, None)
     numbers.compile(loss=loss)
     numbers.save(tmp_path / "m.keras")
-    plain, words = (load(table(tmp_path / f"{b}.csv", [a, b] * 9)) for a, b in ((0, 1), ("no", "yes")))
+    plain, words = (
+        load(table(tmp_path / f"{b}.csv", [a, b] * 9)) for a, b in ((0, 1), ("no", "yes"))
+    )
     assert (plain.renumbered, words.renumbered) == (False, True)
     made = build(str(tmp_path / "m.keras"), plain, plain.split(0), 0)
     assert _class_names(made, plain) == (() if loss == "mse" else ("0", "1"))
@@ -497,7 +601,10 @@ def test_one_unit_learns_two_classes_by_their_numbers_only_where_they_are_the_la
         with pytest.raises(ModelError, match="for 2 classes, no, yes"):
             build(str(tmp_path / "m.keras"), words, words.split(0), 0)
     else:
-        assert _class_names(build(str(tmp_path / "m.keras"), words, words.split(0), 0), words) == ("no", "yes")
+        assert _class_names(build(str(tmp_path / "m.keras"), words, words.split(0), 0), words) == (
+            "no",
+            "yes",
+        )
 
 
 @pytest.mark.once
@@ -512,10 +619,23 @@ def test_help_does_not_wait_for_tensorflow():
 
 
 def test_compare_says_a_sentence(tmp_path):
-    options = ["--data", "iris", "--activations", "relu,trelu(theta=0.5, alpha=0.1)", "--seeds", "2", "--epochs", "1"]
+    options = [
+        "--data",
+        "iris",
+        "--activations",
+        "relu,trelu(theta=0.5, alpha=0.1)",
+        "--seeds",
+        "2",
+        "--epochs",
+        "1",
+    ]
     done = command(tmp_path, "compare", *options, "--csv", "runs.csv")
     assert done.exit_code == 0, done.output
-    for text in ("Verdict: ", "trelu(alpha=0.1, theta=0.5)", "Every epoch x seed x activation: runs.csv"):
+    for text in (
+        "Verdict: ",
+        "trelu(alpha=0.1, theta=0.5)",
+        "Every epoch x seed x activation: runs.csv",
+    ):
         assert text in done.output
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 2 * 2
     again = command(tmp_path, "compare", *options, "--json", "--quiet")
@@ -532,7 +652,10 @@ def test_compare_says_a_sentence(tmp_path):
         (["--activations", "relu"], "another one than the baseline relu"),
         (["--activations", "relu,misch"], "Did you mean mish"),
         (["--activations", "relu,mish", "--seeds", "1"], "--seeds"),
-        (["--activations", "relu,mish", "--csv", "no/where.csv"], "--csv must lie in a folder that exists"),
+        (
+            ["--activations", "relu,mish", "--csv", "no/where.csv"],
+            "--csv must lie in a folder that exists",
+        ),
         ([], "--activations"),
     ],
 )

@@ -17,7 +17,18 @@ from keras_acts_cli.files import read_inputs
 from tests.cli.test_cli import command, csv, run
 from tests.helpers.models import blobs, contents, mlp
 
-SMALL = ["--strategy", "random", "--trials", "1", "--epochs", "1", "--verdict", "0", "--activations", "prelu"]
+SMALL = [
+    "--strategy",
+    "random",
+    "--trials",
+    "1",
+    "--epochs",
+    "1",
+    "--verdict",
+    "0",
+    "--activations",
+    "prelu",
+]
 
 
 def rows(text):
@@ -49,7 +60,9 @@ def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_p
     found = rows(command(tmp_path, "predict", model, data).stdout)
     assert found[0].keys() == {"label", "output.ant", "output.bee", "output.cat"}
     for row in found:
-        assert row["label"] == max(("ant", "bee", "cat"), key=lambda name: float(row[f"output.{name}"]))
+        assert row["label"] == max(
+            ("ant", "bee", "cat"), key=lambda name: float(row[f"output.{name}"])
+        )
     # columns in another order, with others between, without labels
     lines = ["f3,more,f0,f1,f2", *(f"{r[3]:.4f},7,{r[0]:.4f},{r[1]:.4f},{r[2]:.4f}" for r in x)]
     (tmp_path / "other.csv").write_text("\n".join(lines) + "\n")
@@ -58,15 +71,29 @@ def test_a_search_on_a_table_predicts_its_rows_by_the_names_of_its_columns(tmp_p
     (tmp_path / "few.csv").write_text("f0,f1\n1,2\n")
     done = command(tmp_path, "predict", model, "few.csv")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert "must have the columns ['f0', 'f1', 'f2', 'f3']. Received: ['f0', 'f1'], without ['f2', 'f3']" in done.stderr
+    assert (
+        "must have the columns ['f0', 'f1', 'f2', 'f3']. Received: ['f0', 'f1'], without ['f2', 'f3']"
+        in done.stderr
+    )
 
 
 @pytest.mark.slow
 def test_a_keras_file_becomes_a_version_that_takes_raw_rows(tmp_path):
     x, y = blobs()
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")]).save(tmp_path / "m.keras")
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")]).save(
+        tmp_path / "m.keras"
+    )
     data = csv(tmp_path / "pets.csv", x, y)
-    options = ["--versioned", "--classes", "no, yes", "--normalize", data, "--formats", "keras,litert", "--json"]
+    options = [
+        "--versioned",
+        "--classes",
+        "no, yes",
+        "--normalize",
+        data,
+        "--formats",
+        "keras,litert",
+        "--json",
+    ]
     # the label is one of the columns here, so that the model would have to take five
     done = command(tmp_path, "export", "m.keras", "served", *options)
     assert "preprocessing must make the model's inputs" in done.stderr
@@ -76,9 +103,13 @@ def test_a_keras_file_becomes_a_version_that_takes_raw_rows(tmp_path):
     done = command(tmp_path, "export", "m.keras", "served", *options)
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["path"].endswith(f"served{os.sep}2")
-    assert {"model.keras", "model.tflite", "saved_model.pb"} <= set(os.listdir(tmp_path / "served" / "2"))
+    assert {"model.keras", "model.tflite", "saved_model.pb"} <= set(
+        os.listdir(tmp_path / "served" / "2")
+    )
     found = rows(command(tmp_path, "predict", "served", "x.npz").stdout)
-    assert [row["label"] for row in found] == ["yes" if float(row["output"]) > 0.5 else "no" for row in found]
+    assert [row["label"] for row in found] == [
+        "yes" if float(row["output"]) > 0.5 else "no" for row in found
+    ]
     assert {row["label"] for row in found} == {"no", "yes"}
     assert len(found) == len(x)
 
@@ -105,7 +136,9 @@ def test_a_gap_is_no_integer(tmp_path):
     whole = loaded.predict(np.array([[1.0, 2.0]]), allow_nan=True)
     np.testing.assert_array_equal(next(iter(whole.values())), [[0.5, 1.0]])
     for wrong, said in ((np.nan, "nan"), (0.5, "0.5"), (np.inf, "inf")):
-        with pytest.raises(DataError, match=rf"of values that int32 can hold. Received: {said} at \[1, 0\]"):
+        with pytest.raises(
+            DataError, match=rf"of values that int32 can hold. Received: {said} at \[1, 0\]"
+        ):
             loaded.predict(np.array([[1.0, 2.0], [wrong, 1.0]]), allow_nan=True)
     with pytest.raises(DataError, match="must be numbers, int32"):
         loaded.predict(np.array([["a", "b"]], object))
@@ -145,7 +178,10 @@ def bad(tmp_path_factory):
 
 # what is refused whatever Keras and TensorFlow do
 TEXT = [
-    ("export nothing.keras out", "MODEL must be a .keras file that exists. Received: 'nothing.keras'"),
+    (
+        "export nothing.keras out",
+        "MODEL must be a .keras file that exists. Received: 'nothing.keras'",
+    ),
     ("export mine.keras out --samples no.csv", "a file that exists. Received: 'no.csv'"),
     ("export mine.keras out --samples words.csv", "must be numbers"),
     ("export mine.keras out --normalize hole.csv", "must be finite"),
@@ -154,14 +190,18 @@ TEXT = [
 ]
 MODELS = [
     ("export torn.keras out", "that Keras can load. Received: 'torn.keras'"),
-    ("export mine.keras thesis", "must not replace anything but a SavedModel. Received: path='thesis'"),
+    (
+        "export mine.keras thesis",
+        "must not replace anything but a SavedModel. Received: path='thesis'",
+    ),
     ("export mine.keras out --formats pickle", "formats must be a list of some of"),
     ("export mine.keras out --classes a,b", "one for each unit"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [*(pytest.param(*case, marks=pytest.mark.once) for case in TEXT), *MODELS]
+    ("arguments", "message"),
+    [*(pytest.param(*case, marks=pytest.mark.once) for case in TEXT), *MODELS],
 )
 def test_bad_input_is_one_line_and_exit_code_2(bad, arguments, message):
     folder, before = bad

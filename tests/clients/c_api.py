@@ -31,17 +31,41 @@ def predict(folder, x):
         files = {key: Path(scratch) / f"output-{key}" for key in signature["outputs"]}
         libraries = ["-l:libtensorflow_cc.so.2", "-l:libtensorflow_framework.so.2"]
         source = Path(__file__).with_suffix(".c")
-        options = ["-Wall", "-Werror", "-isystem", wheel / "include", "-L", wheel, f"-Wl,-rpath,{wheel}"]
+        options = [
+            "-Wall",
+            "-Werror",
+            "-isystem",
+            wheel / "include",
+            "-L",
+            wheel,
+            f"-Wl,-rpath,{wheel}",
+        ]
         _run(compiler, source, "-o", program, *options, *libraries)
         value.astype("float32").tofile(given)
-        outputs = [part for key, file in files.items() for part in (signature["outputs"][key]["tensor"], file)]
-        _run(program, folder, signature["inputs"][name]["tensor"], given, value.ndim, *value.shape, *outputs)
+        outputs = [
+            part
+            for key, file in files.items()
+            for part in (signature["outputs"][key]["tensor"], file)
+        ]
+        _run(
+            program,
+            folder,
+            signature["inputs"][name]["tensor"],
+            given,
+            value.ndim,
+            *value.shape,
+            *outputs,
+        )
         shapes = {key: (len(value), *signature["outputs"][key]["shape"][1:]) for key in files}
-        return {key: np.fromfile(file, "float32").reshape(shapes[key]) for key, file in files.items()}
+        return {
+            key: np.fromfile(file, "float32").reshape(shapes[key]) for key, file in files.items()
+        }
 
 
 def _run(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         sys.exit(done.stderr)
 

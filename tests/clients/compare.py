@@ -25,7 +25,10 @@ def main(client, predict, tolerance):
 
 def _compare(what, predict, tolerance, folder, samples):
     with np.load(samples) as file:
-        x, y = ({key[2:]: file[key] for key in file.files if key.startswith(side)} for side in ("x:", "y:"))
+        x, y = (
+            {key[2:]: file[key] for key in file.files if key.startswith(side)}
+            for side in ("x:", "y:")
+        )
     try:
         found = predict(folder, x)
     except ModuleNotFoundError as error:
@@ -44,4 +47,6 @@ def _compare(what, predict, tolerance, folder, samples):
 def difference(a, b):
     if a.shape != b.shape:
         sys.exit(f"the shape must be {b.shape}. Received: {a.shape}")
-    return float(np.max(np.abs(a - b) / np.maximum(1, np.abs(b))))  # NaN anywhere is NaN, which is no agreement
+    return float(
+        np.max(np.abs(a - b) / np.maximum(1, np.abs(b)))
+    )  # NaN anywhere is NaN, which is no agreement

@@ -30,24 +30,39 @@ def activations():
         "trelu_continuous": ka.TReLU(alpha=0.1, theta=0.5, mode="continuous"),
         "trelu_keras": ka.TReLU(alpha=0.1, theta=0.5, mode="keras"),
     }
-    outputs = {name: keras.layers.Activation(activation, name=name)(x) for name, activation in named.items()}
+    outputs = {
+        name: keras.layers.Activation(activation, name=name)(x)
+        for name, activation in named.items()
+    }
     spread = keras.initializers.RandomUniform(0.05, 0.6, seed=3)
     trained = {
         "trained_prelu": (ka.layers.PReLU, {"alpha_initializer": spread}),
         "trained_prelu_zero": (ka.layers.PReLU, {"alpha": 0.0}),
         "trained_leaky_relu": (ka.layers.LeakyReLU, {"per": "scalar", "alpha": 0.2}),
         "trained_elu": (ka.layers.ELU, {"alpha_initializer": spread}),
-        "trained_trelu": (ka.layers.TReLU, {"alpha_initializer": spread, "theta_initializer": spread}),
-        "trained_trelu_continuous": (ka.layers.TReLU, {"theta_initializer": spread, "mode": "continuous"}),
+        "trained_trelu": (
+            ka.layers.TReLU,
+            {"alpha_initializer": spread, "theta_initializer": spread},
+        ),
+        "trained_trelu_continuous": (
+            ka.layers.TReLU,
+            {"theta_initializer": spread, "mode": "continuous"},
+        ),
     }
-    outputs |= {name: layer(**arguments, name=name)(x) for name, (layer, arguments) in trained.items()}
+    outputs |= {
+        name: layer(**arguments, name=name)(x) for name, (layer, arguments) in trained.items()
+    }
     hidden = keras.layers.Dense(8, activation=ka.Mish())(x)
     hidden = keras.layers.Dense(8, activation=ka.PReLU())(hidden)
     hidden = ka.layers.TReLU(theta=0.3)(keras.layers.Dense(8)(hidden))
     outputs["network"] = keras.layers.Dense(3, activation=ka.Softmax())(hidden)
     ordinary = np.random.default_rng(0).normal(scale=2, size=(16, 6))
     extreme = [np.full((1, 6), sign * value) for sign in (1, -1) for value in EXTREMES]
-    return keras.Model(x, outputs, name="activations"), np.concatenate([ordinary, *extreme]).astype("float32"), {}
+    return (
+        keras.Model(x, outputs, name="activations"),
+        np.concatenate([ordinary, *extreme]).astype("float32"),
+        {},
+    )
 
 
 def digits():
@@ -81,7 +96,11 @@ def main(folder: str) -> None:
         raw = options["preprocessing"](x) if options else x
         y = model.predict(raw, batch_size=len(x), verbose=0)
         y = y if isinstance(y, dict) else {"probabilities": y}
-        np.savez(place / "samples.npz", **{f"x:{name}": x}, **{f"y:{key}": value for key, value in y.items()})
+        np.savez(
+            place / "samples.npz",
+            **{f"x:{name}": x},
+            **{f"y:{key}": value for key, value in y.items()},
+        )
         print(f"{make.__name__}: max difference {exported.difference:.1e}")
 
 

@@ -14,7 +14,15 @@ def predict(folder, x):
 
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "model.onnx"
-        command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder, "--output", file]
+        command = [
+            sys.executable,
+            "-m",
+            "tf2onnx.convert",
+            "--saved-model",
+            folder,
+            "--output",
+            file,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(done.stderr)

@@ -11,7 +11,9 @@ def predict(folder, x):
     import tensorflow as tf
 
     loaded = tf.saved_model.load(folder)
-    found = {name: value.numpy() for name, value in loaded.signatures["serving_default"](**x).items()}
+    found = {
+        name: value.numpy() for name, value in loaded.signatures["serving_default"](**x).items()
+    }
     first = {name: value[:1] for name, value in x.items()}
     for name, one in loaded.signatures["serve"](**first).items():
         assert one.shape == (1, *found[name].shape[1:])

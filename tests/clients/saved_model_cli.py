@@ -27,7 +27,11 @@ def predict(folder, x):
         )
         if done.returncode:
             sys.exit(done.stderr)
-        return {file.stem: np.load(file) for file in Path(scratch).glob("*.npy") if file not in files.values()}
+        return {
+            file.stem: np.load(file)
+            for file in Path(scratch).glob("*.npy")
+            if file not in files.values()
+        }
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ def predict(folder, x):
     layer = keras.layers.TFSMLayer(folder, call_endpoint="serving_default")
     inputs = {name: keras.Input(value.shape[1:], name=name) for name, value in x.items()}
     (tensor,) = inputs.values()  # TFSMLayer takes one
-    return keras.Model(inputs, layer(tensor)).predict(x, batch_size=len(next(iter(x.values()))), verbose=0)
+    return keras.Model(inputs, layer(tensor)).predict(
+        x, batch_size=len(next(iter(x.values()))), verbose=0
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ from keras_acts import activations
 from tests.helpers.processes import python
 
 VALUES = [name for name in ka.names() if ka.spec(name).value]
-OBJECTS = [ka.get(name) for name in VALUES] + [ka.TReLU(alpha=0.1, theta=-0.2, mode="continuous"), ka.Softmax(axis=1)]
+OBJECTS = [ka.get(name) for name in VALUES] + [
+    ka.TReLU(alpha=0.1, theta=-0.2, mode="continuous"),
+    ka.Softmax(axis=1),
+]
 
 
 @pytest.mark.parametrize("activation", OBJECTS, ids=repr)
@@ -25,7 +28,12 @@ def test_a_value(activation):
     again = type(activation)(**activation.get_config())
     assert activation == again == type(activation).from_config(activation.get_config())
     assert hash(activation) == hash(again)
-    assert copy.deepcopy(activation) == copy.copy(activation) == pickle.loads(pickle.dumps(activation)) == activation
+    assert (
+        copy.deepcopy(activation)
+        == copy.copy(activation)
+        == pickle.loads(pickle.dumps(activation))
+        == activation
+    )
     assert json.loads(json.dumps(activation.get_config())) == activation.get_config()
     assert eval(repr(activation), vars(ka)) == activation
     with pytest.raises(AttributeError, match="is a value"):
@@ -42,7 +50,9 @@ def test_objects_of_different_kinds_or_parameters_differ():
 @pytest.mark.parametrize("activation", OBJECTS, ids=repr)
 def test_object_and_function_agree(activation):
     x = tf.constant(np.linspace(-3, 3, 24).reshape(4, 6), "float32")
-    np.testing.assert_array_equal(activation(x), activation.spec.function(x, **activation.get_config()))
+    np.testing.assert_array_equal(
+        activation(x), activation.spec.function(x, **activation.get_config())
+    )
 
 
 def test_saved_cloned_and_made_from_config(tmp_path):
@@ -59,25 +69,35 @@ def test_saved_cloned_and_made_from_config(tmp_path):
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
-    for other in (loaded, keras.models.clone_model(model), keras.Model.from_config(model.get_config())):
+    for other in (
+        loaded,
+        keras.models.clone_model(model),
+        keras.Model.from_config(model.get_config()),
+    ):
         for i, activation in enumerate(OBJECTS):
             assert other.get_layer(f"dense_{i}").activation == activation
             assert other.get_layer(f"activation_{i}").activation == activation
         other.set_weights(model.get_weights())
         np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
-    assert [layer.get_config() for layer in loaded.layers] == [layer.get_config() for layer in model.layers]
+    assert [layer.get_config() for layer in loaded.layers] == [
+        layer.get_config() for layer in model.layers
+    ]
 
 
 def test_in_every_layer_that_takes_an_activation(tmp_path):
     inputs = keras.Input((8, 3))
     x = keras.layers.Conv1D(4, 3, activation=ka.Mish())(inputs)
     x = keras.layers.TimeDistributed(keras.layers.Dense(4, activation=ka.TReLU(theta=0.1)))(x)
-    x = keras.layers.Bidirectional(keras.layers.LSTM(3, activation=ka.Mish(), recurrent_activation=ka.Sigmoid()))(x)
+    x = keras.layers.Bidirectional(
+        keras.layers.LSTM(3, activation=ka.Mish(), recurrent_activation=ka.Sigmoid())
+    )(x)
     model = keras.Model(inputs, x)
     model.save(tmp_path / "m.keras")
     data = np.random.default_rng(0).normal(size=(2, 8, 3)).astype("float32")
     expected = model.predict(data, verbose=0)
-    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras").predict(data, verbose=0), expected)
+    np.testing.assert_array_equal(
+        keras.models.load_model(tmp_path / "m.keras").predict(data, verbose=0), expected
+    )
 
 
 @pytest.mark.once
@@ -86,8 +106,14 @@ def test_bad_parameters_are_refused_in_constructor_and_config(name):
     cls = type(ka.get(name))
     for parameter in cls.spec.parameters:
         for value in parameter.valid.invalid():
-            for make in (lambda **p: cls(**p), lambda **p: cls.from_config(p), lambda **p: activations.make(name, p)):
-                with pytest.raises(ka.ActivationError, match=rf"{name}: {parameter.name} must be .*Received"):
+            for make in (
+                lambda **p: cls(**p),
+                lambda **p: cls.from_config(p),
+                lambda **p: activations.make(name, p),
+            ):
+                with pytest.raises(
+                    ka.ActivationError, match=rf"{name}: {parameter.name} must be .*Received"
+                ):
                     make(**{parameter.name: value})
     with pytest.raises(ka.ActivationError, match="unknown parameter"):
         cls(slope=1.0)
@@ -109,20 +135,26 @@ def test_saturated_outputs_train_as_with_keras_own(jit):
     for policy, (ours, builtin, loss) in itertools.product(policies, pairs):
         for whose, activation in (("ours", ours), ("keras", builtin)):
             name = f"{policy}_{builtin}_{whose}"
-            output = keras.layers.Dense(2, activation=activation, use_bias=False, dtype=policy, name=name)
+            output = keras.layers.Dense(
+                2, activation=activation, use_bias=False, dtype=policy, name=name
+            )
             outputs[name] = output(inputs)
             losses[name] = loss
             output.set_weights([kernel])
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.SGD(1.0), losses, jit_compile=jit)
-    history = model.fit(np.array([[1.0]]), dict.fromkeys(outputs, np.array([[1.0, 0.0]])), verbose=0).history
+    history = model.fit(
+        np.array([[1.0]]), dict.fromkeys(outputs, np.array([[1.0, 0.0]])), verbose=0
+    ).history
     for policy, (_, builtin, _) in itertools.product(policies, pairs):
         names = [f"{policy}_{builtin}_{whose}" for whose in ("ours", "keras")]
         ours, theirs = (history[f"{name}_loss"][0] for name in names)
         trained, trained_by_keras = (model.get_layer(name).get_weights()[0] for name in names)
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
         np.testing.assert_allclose(trained, trained_by_keras, rtol=1e-5)
-        if policy == "float32":  # a cast between output and loss drops the logits, for Keras' own too
+        if (
+            policy == "float32"
+        ):  # a cast between output and loss drops the logits, for Keras' own too
             assert ours >= 200
             assert np.abs(trained - kernel).max() > 0.4
 
@@ -131,7 +163,9 @@ def test_logits_give_the_loss_its_true_gradient():
     logits = tf.constant([[-200.0, 200.0, 0.0]])
     with tf.GradientTape() as tape:
         tape.watch(logits)
-        loss = keras.losses.categorical_crossentropy(tf.constant([[1.0, 0.0, 0.0]]), ka.Softmax()(logits))
+        loss = keras.losses.categorical_crossentropy(
+            tf.constant([[1.0, 0.0, 0.0]]), ka.Softmax()(logits)
+        )
     np.testing.assert_allclose(loss, [400.0])
     np.testing.assert_allclose(tape.gradient(loss, logits), [[-1.0, 1.0, 0.0]], atol=1e-6)
 
@@ -147,7 +181,9 @@ def test_keras_tables_are_left_alone():
 @pytest.mark.parametrize("function", ["mish", "relu", "trelu"])
 def test_nan_is_never_swallowed(function):
     assert np.isnan(ka.spec(function).function(tf.constant([np.nan]))).all()
-    assert np.isnan(ka.TReLU(alpha=0.0, theta=1.0)(tf.constant([np.nan]))).all()  # Keras' relu(nan, threshold=1) is 0
+    assert np.isnan(
+        ka.TReLU(alpha=0.0, theta=1.0)(tf.constant([np.nan]))
+    ).all()  # Keras' relu(nan, threshold=1) is 0
 
 
 @pytest.mark.parametrize("activation", OBJECTS, ids=repr)
@@ -185,7 +221,10 @@ def test_a_fresh_process_loads_with_the_import_and_says_what_is_missing_without(
 def test_savedmodel_runs_without_the_package_and_in_litert(tmp_path):
     inputs = keras.Input((4,))
     hidden = ka.layers.PReLU()(keras.layers.Dense(3, activation=ka.Mish())(inputs))
-    model = keras.Model(inputs, ka.layers.TReLU(theta=0.2)(keras.layers.Dense(3, activation=ka.ELU(alpha=0.5))(hidden)))
+    model = keras.Model(
+        inputs,
+        ka.layers.TReLU(theta=0.2)(keras.layers.Dense(3, activation=ka.ELU(alpha=0.5))(hidden)),
+    )
     x = np.linspace(-3, 3, 8, dtype="float32").reshape(2, 4)
     expected = model.predict(x, verbose=0)
     model.export(tmp_path / "m", verbose=False)
@@ -289,6 +328,8 @@ for s in second:
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends(backend):
     # in a process of its own: a backend cannot be changed, and JAX and TensorFlow disturb each other
-    if subprocess.run([sys.executable, "-c", f"import {backend}"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [sys.executable, "-c", f"import {backend}"], capture_output=True, check=False
+    ).returncode:
         pytest.skip(f"{backend} is not installed")
     python(BACKENDS.format(backend=backend) + SECOND[backend] + CHECK, KERAS_BACKEND=backend)

@@ -69,14 +69,22 @@ DTYPE_PARAMS = [pytest.param(dtype, marks=_marks(dtype, "eager")) for dtype in D
 RUN_PARAMS = [pytest.param(run, marks=_marks("float32", run)) for run in RUNS]
 
 
+# what fast tests leave to the others: graphs and XLA have a dtype of each kind without these
+SLOW_WAYS = {("float16", "graph"), ("float64", "graph"), ("float64", "xla")}
+
+
 def _grid(cases):
     """Each of the cases in each dtype and way to run, one way after another: they share what is expected."""
-    every = itertools.product(cases, DTYPES, RUNS)
-    ways = [(case, dtype, run) for case, dtype, run in every if case in _cases(run)]
-    return [
-        pytest.param(case, dtype, run, id=f"{_label(case)}-{dtype}-{run}", marks=_marks(dtype, run))
-        for case, dtype, run in ways
-    ]
+    params = []
+    for case, dtype, run in itertools.product(cases, DTYPES, RUNS):
+        marks = [_marks(dtype, run)] if _marks(dtype, run) else []
+        if (dtype, run) in SLOW_WAYS:
+            marks.append(pytest.mark.slow)
+        if case in _cases(run):
+            params.append(
+                pytest.param(case, dtype, run, id=f"{_label(case)}-{dtype}-{run}", marks=marks)
+            )
+    return params
 
 
 SOFTMAXES = [case for case in CASES if case[0] == "softmax"]
@@ -89,7 +97,9 @@ def _function(name, parameters):
 
 def _absolute(name, parameters, dtype):
     """The bound near roots, where the sums inside cancel."""
-    cancels = name in ("sigmoid", "tanh", "softmax", "elu") or parameters.get("mode") == "continuous"
+    cancels = (
+        name in ("sigmoid", "tanh", "softmax", "elu") or parameters.get("mode") == "continuous"
+    )
     return {"float32": 4e-7, "float64": 1e-15}.get(dtype, 0.0) if cancels else 0.0
 
 
@@ -113,7 +123,9 @@ def _inputs(name, dtype):
     if name == "softmax":
         return array(rng.normal(size=(400, 10)) * 5, dtype)
     near = np.logspace(-6, 1.3, 20000)
-    x = array(np.concatenate([np.linspace(-20, 20, 80001), rng.normal(size=20000), near, -near]), dtype)
+    x = array(
+        np.concatenate([np.linspace(-20, 20, 80001), rng.normal(size=20000), near, -near]), dtype
+    )
     # each number once: half precision has few
     return array(np.unique(x.astype("float64")), dtype)
 
@@ -124,7 +136,9 @@ def _special(name, parameters, dtype):
     place, _ = KINKS.get(name, lambda **_: (0.0, 0.0))(**parameters)
     if dtype != "float64":
         place = float(np.float32(place))
-    return np.array([np.nan, -np.inf, np.inf, 0.0, -0.0, -large, large, functions._round_down(place, dtype)])
+    return np.array(
+        [np.nan, -np.inf, np.inf, 0.0, -0.0, -large, large, functions._round_down(place, dtype)]
+    )
 
 
 def _value_and_gradient(function, x, weights=None):
@@ -205,7 +219,9 @@ def test_values_and_gradients(case, dtype, run):
     name, parameters = case
     special = array(_special(name, parameters, dtype), dtype)
     usual = _inputs("elementwise", dtype)
-    x = np.concatenate([special, usual, special])  # loops have one kind of code for most and another for the last
+    x = np.concatenate(
+        [special, usual, special]
+    )  # loops have one kind of code for most and another for the last
     function = _function(name, parameters)
     y, slope = RUNS[run](lambda x: _value_and_gradient(function, x))(tf.constant(x))
     assert y.dtype.name == slope.dtype.name == dtype
@@ -229,7 +245,9 @@ def test_values_and_gradients_of_softmax(case, dtype, run):
     z, axis = x.astype("float64"), case[1]["axis"]
     exact = VALUES["softmax"](z, axis)
     expected = exact * (z - (exact * z).sum(axis=axis, keepdims=True))
-    atol = 4 * float(ml_dtypes.finfo(dtype).eps) * np.abs(z).max()  # what is subtracted is that large
+    atol = (
+        4 * float(ml_dtypes.finfo(dtype).eps) * np.abs(z).max()
+    )  # what is subtracted is that large
     np.testing.assert_allclose(_double(slope), expected, rtol=0, atol=atol)
 
 
@@ -241,8 +259,14 @@ def test_tensors_of_one_element(case, dtype):
     special = array(_special(name, parameters, dtype), dtype)
     usual = array([-17.0, -2.1, -0.3, 0.4, 1.9, 11.0], dtype)
     function = _function(name, parameters)
-    found = [_value_and_gradient(function, tf.constant(x[None])) for x in np.concatenate([special, usual])]
-    y, slope = (np.concatenate([_double(tensor) for tensor in tensors]) for tensors in zip(*found, strict=True))
+    found = [
+        _value_and_gradient(function, tf.constant(x[None]))
+        for x in np.concatenate([special, usual])
+    ]
+    y, slope = (
+        np.concatenate([_double(tensor) for tensor in tensors])
+        for tensors in zip(*found, strict=True)
+    )
     n = len(special)
     _assert_special(case, dtype, y[:n], slope[:n])
     _assert_values(case, dtype, usual, y[n:])
@@ -270,7 +294,9 @@ def test_limits_and_range_of_the_spec(name):
     spec = ka.spec(name)
     y = spec.function(tf.constant([-np.inf, np.inf])).numpy()
     np.testing.assert_allclose(y, spec.limits)
-    y = spec.function(tf.constant(np.concatenate([np.linspace(-30, 30, 60001), [-1e9, 1e9]]))).numpy()
+    y = spec.function(
+        tf.constant(np.concatenate([np.linspace(-30, 30, 60001), [-1e9, 1e9]]))
+    ).numpy()
     low, high = spec.output_range
     assert low - 1e-6 <= y.min()
     assert y.max() <= high
@@ -319,7 +345,10 @@ def test_mish_is_exact_in_graphs_where_the_fused_kernel_of_keras_is_not():
 
 @pytest.mark.parametrize(
     ("dtype", "run"),
-    [pytest.param(dtype, run, marks=_marks(dtype, run)) for dtype, run in itertools.product(DTYPES, RUNS)],
+    [
+        pytest.param(dtype, run, marks=_marks(dtype, run))
+        for dtype, run in itertools.product(DTYPES, RUNS)
+    ],
 )
 def test_softmax_of_many_axes(dtype, run):
     """More than oneDNN's kernel takes, or several together: Keras' own raises for each of these, here or there."""
@@ -330,18 +359,24 @@ def test_softmax_of_many_axes(dtype, run):
         ways += [(four_axes, -1), (four_axes, 2), (x, (1, -1)), (x, [3, 2])]
 
     def softmaxes(*tensors):
-        return [ka.functions.softmax(z, axis=axis) for z, (_, axis) in zip(tensors, ways, strict=True)]
+        return [
+            ka.functions.softmax(z, axis=axis) for z, (_, axis) in zip(tensors, ways, strict=True)
+        ]
 
     found = RUNS[run](softmaxes)(*(tf.constant(x) for x, _ in ways))
     for (x, axis), y in zip(ways, found, strict=True):
         numpy_axis = tuple(axis) if isinstance(axis, list) else axis
         expected = VALUES["softmax"](x.astype("float64"), axis=numpy_axis)
-        assert np.all(np.abs(_double(y) - expected) <= _tolerance("softmax", {}, dtype, expected)), (x.shape, axis)
+        assert np.all(
+            np.abs(_double(y) - expected) <= _tolerance("softmax", {}, dtype, expected)
+        ), (x.shape, axis)
 
 
 @pytest.mark.filterwarnings("ignore:You are using a softmax")  # which is always 1, as Keras says
 def test_softmax_over_no_axis_is_one():
-    np.testing.assert_array_equal(ka.functions.softmax(np.ones((2, 3), "float32"), axis=()), np.ones((2, 3)))
+    np.testing.assert_array_equal(
+        ka.functions.softmax(np.ones((2, 3), "float32"), axis=()), np.ones((2, 3))
+    )
 
 
 @pytest.mark.parametrize("dtype", DTYPE_PARAMS)
@@ -352,12 +387,17 @@ def test_softmax_of_unknown_sizes(dtype):
     found = softmaxes.get_concrete_function(tf.TensorSpec([None, None, 4], dtype))(tf.constant(x))
     for axis, y in zip(axes, found, strict=True):
         expected = VALUES["softmax"](x.astype("float64"), axis=axis)
-        assert np.all(np.abs(_double(y) - expected) <= _tolerance("softmax", {}, dtype, expected)), axis
+        assert np.all(
+            np.abs(_double(y) - expected) <= _tolerance("softmax", {}, dtype, expected)
+        ), axis
 
 
 @pytest.mark.parametrize(
     ("dtype", "run"),
-    [pytest.param(dtype, run, marks=_marks(dtype, run)) for dtype, run in itertools.product(DTYPES[:2], RUNS)],
+    [
+        pytest.param(dtype, run, marks=_marks(dtype, run))
+        for dtype, run in itertools.product(DTYPES[:2], RUNS)
+    ],
 )
 def test_softmax_of_half_precision_has_two_derivatives(monkeypatch, dtype, run):
     monkeypatch.setattr(functions, "runs_exact_softmax", lambda x: False)
@@ -376,18 +416,26 @@ def test_softmax_of_half_precision_has_two_derivatives(monkeypatch, dtype, run):
 
     axes = [-1, 0, (0, 2)]
     half = tf.cast(x, dtype)
-    for axis, together in zip(axes, RUNS[run](lambda x: [derivatives(x, a) for a in axes])(half), strict=True):
+    for axis, together in zip(
+        axes, RUNS[run](lambda x: [derivatives(x, a) for a in axes])(half), strict=True
+    ):
         for found, exact in zip(together, derivatives(tf.cast(half, "float64"), axis), strict=True):
             assert found.dtype == dtype
             atol = 4 * float(ml_dtypes.finfo(dtype).eps) * np.abs(exact).max()
-            np.testing.assert_allclose(tf.cast(found, "float64"), exact, rtol=0, atol=atol, err_msg=f"axis={axis}")
+            np.testing.assert_allclose(
+                tf.cast(found, "float64"), exact, rtol=0, atol=atol, err_msg=f"axis={axis}"
+            )
 
 
 @pytest.mark.parametrize("dtype", DTYPE_PARAMS)
 def test_outputs_carry_the_logits_that_losses_look_for(dtype):
     """Keras' own functions leave them too, but some of ours are not made of these: half precision, many axes."""
     x = tf.constant([[-2.0, 1.0], [0.5, 3.0]], dtype)
-    for y in (ka.functions.sigmoid(x), ka.functions.softmax(x), ka.functions.softmax(x, axis=(0, 1))):
+    for y in (
+        ka.functions.sigmoid(x),
+        ka.functions.softmax(x),
+        ka.functions.softmax(x, axis=(0, 1)),
+    ):
         np.testing.assert_array_equal(_double(y._keras_logits), _double(x))
 
 
@@ -446,17 +494,28 @@ def test_second_derivatives_with_trained_parameters(run):
 @pytest.mark.parametrize("dtype", DTYPE_PARAMS)
 @pytest.mark.parametrize(
     ("name", "extra"),
-    [("leaky_relu", {}), ("prelu", {}), ("elu", {}), *(("trelu", {"mode": mode}) for mode in ka.functions.MODES)],
+    [
+        ("leaky_relu", {}),
+        ("prelu", {}),
+        ("elu", {}),
+        *(("trelu", {"mode": mode}) for mode in ka.functions.MODES),
+    ],
 )
 def test_tensor_parameters_equal_numbers(name, extra, dtype):
     rows = [{"alpha": alpha} for alpha in (0.0, 0.2, 0.1)]
     if name == "trelu":
         rows = [{**row, "theta": theta} for row in rows for theta in (-0.4, 0.7)]
-    x = array(np.concatenate([np.linspace(-3, 3, 301), [np.nan, -np.inf, np.inf, 0.7, -0.4]]), dtype)
+    x = array(
+        np.concatenate([np.linspace(-3, 3, 301), [np.nan, -np.inf, np.inf, 0.7, -0.4]]), dtype
+    )
     kept = "float64" if dtype == "float64" else "float32"
     stacked = {key: tf.constant([[row[key]] for row in rows], kept) for key in rows[0]}
     function = ka.spec(name).function
-    together = function(tf.constant(np.stack([x] * len(rows))), **stacked, **extra).numpy().astype("float64")
+    together = (
+        function(tf.constant(np.stack([x] * len(rows))), **stacked, **extra)
+        .numpy()
+        .astype("float64")
+    )
     for row, y in zip(rows, together, strict=True):
         alone = function(tf.constant(x), **row, **extra).numpy().astype("float64")
         rtol = {"float16": 1e-3, "bfloat16": 8e-3}.get(dtype, 1e-6)
@@ -467,7 +526,9 @@ def test_tensor_parameters_equal_numbers(name, extra, dtype):
 @pytest.mark.parametrize("name", ["leaky_relu", "elu", "trelu"])
 def test_gradients_of_trained_parameters_survive_infinity(name, run):
     x = tf.constant([-np.inf, -1.0, 0.5, np.inf])
-    parameters = {p.name: tf.constant(0.0 if p.name == "alpha" else 0.2) for p in ka.spec(name).trained}
+    parameters = {
+        p.name: tf.constant(0.0 if p.name == "alpha" else 0.2) for p in ka.spec(name).trained
+    }
 
     def gradients():
         with tf.GradientTape() as tape:
@@ -521,7 +582,9 @@ def test_surrogate_is_the_gradient_of_the_expected_value(mode, kernel, dtype):
         "continuous": (1 - alpha) * 4.5 / 8,
         "keras": -0.5 / 8 - alpha * 4.5 / 8,
     }
-    np.testing.assert_allclose(tape.gradient(mean, theta), exact[mode], rtol=0.02 if "loat16" in dtype else 1e-3)
+    np.testing.assert_allclose(
+        tape.gradient(mean, theta), exact[mode], rtol=0.02 if "loat16" in dtype else 1e-3
+    )
 
 
 def test_unknown_modes_and_kernels_are_refused():
@@ -535,7 +598,9 @@ def test_unknown_modes_and_kernels_are_refused():
 @pytest.mark.parametrize("run", RUN_PARAMS)
 @pytest.mark.parametrize("name", ["leaky_relu", "prelu", "trelu", "elu"])
 def test_gradient_at_the_kink_with_tensor_parameters(name, run):
-    parameters = {p.name: tf.constant(0.5 if p.name == "alpha" else 0.25) for p in ka.spec(name).trained}
+    parameters = {
+        p.name: tf.constant(0.5 if p.name == "alpha" else 0.25) for p in ka.spec(name).trained
+    }
     x = tf.constant([0.25 if "theta" in parameters else 0.0])
     _, slope = RUNS[run](lambda x: _value_and_gradient(_function(name, parameters), x))(x)
     np.testing.assert_allclose(slope, [0.5])
@@ -552,19 +617,26 @@ def test_symbolic_inputs_make_a_functional_model_that_saves(tmp_path):
     _, *found = keras.models.load_model(tmp_path / "m.keras").predict(x, verbose=0)
     for (name, parameters), y, z in zip(CASES, expected, found, strict=True):
         np.testing.assert_array_equal(z, y, err_msg=name)
-        np.testing.assert_allclose(y, VALUES[name](hidden, **parameters), rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            y, VALUES[name](hidden, **parameters), rtol=1e-5, atol=1e-6, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("name", ["prelu", "leaky_relu", "elu", "trelu"])
 def test_empty_batches(name):
     x, alpha = tf.zeros((0, 4)), tf.fill([4], 0.5)
     for run in RUNS.values():
-        assert run(lambda x, alpha: ka.spec(name).function(x, alpha=alpha))(x, alpha).shape == (0, 4)
+        assert run(lambda x, alpha: ka.spec(name).function(x, alpha=alpha))(x, alpha).shape == (
+            0,
+            4,
+        )
 
 
 def test_arrays_lists_and_integers():
     for x in (np.array([-1, 2]), [-1, 2], [-1.0, 2.0], np.array([-1.0, 2.0])):
-        np.testing.assert_allclose(ka.functions.mish(x), VALUES["mish"](np.array([-1.0, 2.0])), rtol=1e-6)
+        np.testing.assert_allclose(
+            ka.functions.mish(x), VALUES["mish"](np.array([-1.0, 2.0])), rtol=1e-6
+        )
 
 
 def test_mish_works_with_jacobian_and_unknown_shapes():
@@ -574,7 +646,8 @@ def test_mish_works_with_jacobian_and_unknown_shapes():
         y = ka.functions.mish(x)
     assert tape.jacobian(y, x).shape == (1, 2, 1, 2)
     f = tf.function(
-        lambda x: _value_and_gradient(ka.functions.mish, x)[1], input_signature=[tf.TensorSpec([None, None])]
+        lambda x: _value_and_gradient(ka.functions.mish, x)[1],
+        input_signature=[tf.TensorSpec([None, None])],
     )
     assert f(x).shape == (1, 2)
     assert f(tf.zeros([3, 4])).shape == (3, 4)
@@ -582,9 +655,14 @@ def test_mish_works_with_jacobian_and_unknown_shapes():
 
 @pytest.mark.parametrize("alpha", [0.1, 0.25, 0.3, 1 / 3, 0.999, -0.7, 1.9])
 def test_threshold_relu_of_an_export_is_the_identity_above_theta(alpha):
-    x = np.concatenate([np.linspace(-90, 90, 4001), [0.5, -1000, 1000, 1e30, -1e30, np.nan]]).astype("float32")
+    x = np.concatenate(
+        [np.linspace(-90, 90, 4001), [0.5, -1000, 1000, 1e30, -1e30, np.nan]]
+    ).astype("float32")
     with serving():
-        values = [functions.trelu(keras.ops.convert_to_tensor(x), alpha=a, theta=0.5) for a in (alpha, _tensor(alpha))]
+        values = [
+            functions.trelu(keras.ops.convert_to_tensor(x), alpha=a, theta=0.5)
+            for a in (alpha, _tensor(alpha))
+        ]
     expected = np.where(x > np.float32(0.5), x, np.float32(alpha) * x)
     for value in map(keras.ops.convert_to_numpy, values):
         if 0 <= alpha <= 1:

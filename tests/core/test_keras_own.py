@@ -50,7 +50,9 @@ def _module():
 
 def _names():
     try:
-        tests = dir(importlib.import_module("keras.src.activations.activations_test").ActivationsTest)
+        tests = dir(
+            importlib.import_module("keras.src.activations.activations_test").ActivationsTest
+        )
     except ModuleNotFoundError:
         return []
     shared = tuple(f"test_{name}" for name in (*SHARED, "temporal_softmax"))

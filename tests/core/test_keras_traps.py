@@ -31,14 +31,20 @@ def test_a_functional_model_of_symbolic_tensors(name):
     # keras.activations.mish(KerasTensor) raises
     inputs = keras.Input((3, 4))
     model = keras.Model(inputs, ka.spec(name).function(inputs))
-    np.testing.assert_allclose(model(_input(2, 3, 4)), ka.spec(name).function(_input(2, 3, 4)), rtol=1e-6)
+    np.testing.assert_allclose(
+        model(_input(2, 3, 4)), ka.spec(name).function(_input(2, 3, 4)), rtol=1e-6
+    )
 
 
 def test_activations_are_replaced_inside_wrappers_and_nested_models():
     # clone_model(clone_function=...) reaches neither
-    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, activation="relu", name="nested")])
+    inner = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(4, activation="relu", name="nested")]
+    )
     inputs = keras.Input((3, 4))
-    x = keras.layers.TimeDistributed(keras.layers.Dense(4, activation="relu", name="wrapped"), name="each")(inputs)
+    x = keras.layers.TimeDistributed(
+        keras.layers.Dense(4, activation="relu", name="wrapped"), name="each"
+    )(inputs)
     x = keras.layers.TimeDistributed(inner)(x)
     model = keras.Model(inputs, keras.layers.Dense(1)(x))
     assert len(slots(model)) == 2
@@ -49,7 +55,10 @@ def test_activations_are_replaced_inside_wrappers_and_nested_models():
 def test_best_weights_of_an_activation_with_weights_come_back(tmp_path):
     # the activation's weights do not exist before the first call, and load_weights misses them
     def build():
-        layers = [keras.layers.Dense(3, activation=ka.PReLU(3)), keras.layers.Dense(1, activation=ka.get("prelu"))]
+        layers = [
+            keras.layers.Dense(3, activation=ka.PReLU(3)),
+            keras.layers.Dense(1, activation=ka.get("prelu")),
+        ]
         return keras.Sequential([keras.Input((4,)), *layers])
 
     trained, fresh = build(), build()
@@ -65,8 +74,14 @@ def test_trained_activations_fit_however_keras_compiles():
     losses = []
     for jit_compile in (False, True):
         keras.utils.set_random_seed(3)
-        stack = [keras.layers.Dense(5, activation=ka.Mish()), ka.layers.TReLU(theta=0.2), ka.layers.ELU()]
-        model = keras.Sequential([keras.Input((4,)), *stack, ka.layers.PReLU(), keras.layers.Dense(1)])
+        stack = [
+            keras.layers.Dense(5, activation=ka.Mish()),
+            ka.layers.TReLU(theta=0.2),
+            ka.layers.ELU(),
+        ]
+        model = keras.Sequential(
+            [keras.Input((4,)), *stack, ka.layers.PReLU(), keras.layers.Dense(1)]
+        )
         model.compile("sgd", "mse", jit_compile=jit_compile)
         fitted = model.fit(_input(64, 4), _input(64, 1), epochs=2, verbose=0, shuffle=False)
         losses.append(fitted.history["loss"])

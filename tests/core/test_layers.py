@@ -49,14 +49,20 @@ def test_shapes_of_the_parameters(name, arguments, shape):
     layer, x = layers.make(name, **arguments), _input(2, 8, 6, 3)
     layer(x)
     values = {
-        p.name: np.random.default_rng(1).uniform(0.1, 0.5, shape).astype("float32") for p in ka.spec(name).trained
+        p.name: np.random.default_rng(1).uniform(0.1, 0.5, shape).astype("float32")
+        for p in ka.spec(name).trained
     }
     assert {w.name: tuple(w.shape) for w in layer.weights} == dict.fromkeys(values, shape)
     _set(layer, **values)
     axis = {(8,): 1, (6,): 2, (3,): 3}.get(shape)
-    broadcast = {k: v.reshape([-1 if i == axis else 1 for i in range(4)]) if axis else v for k, v in values.items()}
+    broadcast = {
+        k: v.reshape([-1 if i == axis else 1 for i in range(4)]) if axis else v
+        for k, v in values.items()
+    }
     extra = {} if name != "trelu" else {"mode": "threshold"}
-    expected = ka.spec(name).function(x, **{k: tf.constant(v) for k, v in broadcast.items()}, **extra)
+    expected = ka.spec(name).function(
+        x, **{k: tf.constant(v) for k, v in broadcast.items()}, **extra
+    )
     np.testing.assert_array_equal(layer(x), expected)
 
 
@@ -84,7 +90,9 @@ def test_theta_is_trained_with_the_surrogate():
     outputs, targets = {}, {}
     for mode, kernel in itertools.product(ka.functions.MODES, ka.functions.KERNELS):
         name = f"{mode}_{kernel}"
-        layer = ka.layers.TReLU(alpha=0.1, theta=0.4, mode=mode, per="scalar", bandwidth=0.3, kernel=kernel, name=name)
+        layer = ka.layers.TReLU(
+            alpha=0.1, theta=0.4, mode=mode, per="scalar", bandwidth=0.3, kernel=kernel, name=name
+        )
         outputs[name] = layer(inputs)
         targets[name] = ka.functions.trelu(x, alpha=0.1, theta=0.6, mode=mode).numpy()
     model = keras.Model(inputs, outputs)
@@ -100,7 +108,9 @@ def test_the_start_of_theta_does_not_move_without_training():
     layer = ka.layers.TReLU(trained=["alpha"], theta=0.3)
     layer(_input(2, 4))
     assert [w.name for w in layer.weights] == ["alpha"]
-    np.testing.assert_allclose(layer(np.array([[0.2, 0.4, -1.0, 1.0]])), [[0, 0.4, 0, 1]], atol=1e-7)
+    np.testing.assert_allclose(
+        layer(np.array([[0.2, 0.4, -1.0, 1.0]])), [[0, 0.4, 0, 1]], atol=1e-7
+    )
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16", "float64"])
@@ -144,7 +154,9 @@ def test_initializer_regularizer_constraint():
 def test_saved_and_cloned(tmp_path):
     """Each layer with each kind of arguments, side by side in one model."""
     inputs = keras.Input((6, 3))
-    kinds = list(itertools.product(NAMES, [{}, {"per": "scalar"}, {"axis": -2}, {"num_parameters": 3}]))
+    kinds = list(
+        itertools.product(NAMES, [{}, {"per": "scalar"}, {"axis": -2}, {"num_parameters": 3}])
+    )
     made = [layers.make(name, **arguments) for name, arguments in kinds]
     model = keras.Model(inputs, [layer(inputs) for layer in made])
     for layer in made:
@@ -182,8 +194,14 @@ def test_inside_activation(tmp_path):
     def build():
         inputs = keras.Input((4,))
         ways = [ka.PReLU(), ka.PReLU(5), ka.get("prelu"), ka.layers.TReLU(per="scalar")]
-        hidden = [keras.layers.Dense(5, activation=activation, name=f"way_{i}") for i, activation in enumerate(ways)]
-        return keras.Model(inputs, [keras.layers.Dense(1, name=f"head_{i}")(h(inputs)) for i, h in enumerate(hidden)])
+        hidden = [
+            keras.layers.Dense(5, activation=activation, name=f"way_{i}")
+            for i, activation in enumerate(ways)
+        ]
+        return keras.Model(
+            inputs,
+            [keras.layers.Dense(1, name=f"head_{i}")(h(inputs)) for i, h in enumerate(hidden)],
+        )
 
     def trained(model):
         return [model.get_layer(f"way_{i}").activation.get_weights() for i in range(4)]
@@ -209,7 +227,9 @@ def test_inside_activation(tmp_path):
 
 def test_one_instance_as_activation_of_two_layers_is_one_layer_in_the_file(tmp_path):
     shared = ka.PReLU()
-    model = keras.Sequential([keras.Input((4,)), *(keras.layers.Dense(3, activation=shared) for _ in range(2))])
+    model = keras.Sequential(
+        [keras.Input((4,)), *(keras.layers.Dense(3, activation=shared) for _ in range(2))]
+    )
     assert len(model.weights) == 5
     shared.alpha.assign(0.7)
     model.save(tmp_path / "m.keras")
@@ -217,19 +237,25 @@ def test_one_instance_as_activation_of_two_layers_is_one_layer_in_the_file(tmp_p
     assert loaded.layers[0].activation is loaded.layers[1].activation
     assert float(loaded.layers[0].activation.alpha.value) == np.float32(0.7)
     loaded.save(tmp_path / "again.keras")
-    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "again.keras")(_input(2, 4)), model(_input(2, 4)))
+    np.testing.assert_array_equal(
+        keras.models.load_model(tmp_path / "again.keras")(_input(2, 4)), model(_input(2, 4))
+    )
 
 
 def test_two_instances_of_one_name_stay_two(tmp_path):
     pair = [ka.layers.PReLU(per="scalar", name="act") for _ in range(2)]
-    model = keras.Sequential([keras.Input((4,)), *(keras.layers.Dense(3, activation=one) for one in pair)])
+    model = keras.Sequential(
+        [keras.Input((4,)), *(keras.layers.Dense(3, activation=one) for one in pair)]
+    )
     pair[1].alpha.assign(0.9)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
     assert [round(float(dense.activation.alpha.value), 4) for dense in loaded.layers] == [0.25, 0.9]
 
 
-@pytest.mark.parametrize("wrap", [lambda a: keras.layers.Dense(5, activation=a), keras.layers.Activation])
+@pytest.mark.parametrize(
+    "wrap", [lambda a: keras.layers.Dense(5, activation=a), keras.layers.Activation]
+)
 def test_a_layer_that_is_not_built_is_refused_as_activation(wrap):
     with pytest.raises(ka.ActivationError, match="needs per='scalar' or num_parameters"):
         keras.Sequential([keras.Input((4,)), wrap(ka.layers.PReLU())])(_input(2, 4))
@@ -267,7 +293,10 @@ def test_in_recurrent_layers(tmp_path):
         ({"num_parameters": 2.5}, "num_parameters must be an integer >= 1"),
         ({"num_parameters": (3, 4)}, "num_parameters must be an integer >= 1"),
         ({"alpha_initializer": "nothing"}, "alpha_initializer must be"),
-        ({"alpha_constraint": lambda alpha: alpha}, "alpha_constraint must be a constraint that can be saved"),
+        (
+            {"alpha_constraint": lambda alpha: alpha},
+            "alpha_constraint must be a constraint that can be saved",
+        ),
         ({"theta_regularizer": 3.0}, "theta_regularizer must be"),
         ({"alpha_constraint": {"class_name": "nothing"}}, "alpha_constraint must be"),
         ({"axis": 0}, "batch axis"),
@@ -290,7 +319,10 @@ def test_in_recurrent_layers(tmp_path):
 )
 @pytest.mark.once
 def test_bad_arguments(arguments, message):
-    for make in (lambda: ka.layers.TReLU(**arguments), lambda: ka.layers.TReLU.from_config(arguments)):
+    for make in (
+        lambda: ka.layers.TReLU(**arguments),
+        lambda: ka.layers.TReLU.from_config(arguments),
+    ):
         with pytest.raises(ka.ActivationError, match=f"{message}.*Received"):
             make()
 
@@ -330,11 +362,15 @@ def test_keras_tuner_gets_its_best_models_back(tmp_path):
 
     def build(hp):
         hidden = keras.layers.Dense(hp.Int("units", 3, 6), activation=ka.PReLU())
-        model = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(1, activation=ka.TReLU(theta=-9.0))])
+        model = keras.Sequential(
+            [keras.Input((4,)), hidden, keras.layers.Dense(1, activation=ka.TReLU(theta=-9.0))]
+        )
         model.compile("sgd", "mse")
         return model
 
-    tuner = keras_tuner.RandomSearch(build, "val_loss", max_trials=2, directory=tmp_path, project_name="p")
+    tuner = keras_tuner.RandomSearch(
+        build, "val_loss", max_trials=2, directory=tmp_path, project_name="p"
+    )
     x, y = _input(32, 4), np.ones((32, 1))
     tuner.search(x, y, validation_data=(x, y), epochs=1, verbose=0)
     best, second = tuner.get_best_models(2)

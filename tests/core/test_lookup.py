@@ -73,7 +73,9 @@ def test_get_refuses(identifier, message):
         ka.get(identifier)
 
 
-@pytest.mark.parametrize("function", [lambda x: x, functools.partial(ka.functions.leaky_relu, alpha=0.1)])
+@pytest.mark.parametrize(
+    "function", [lambda x: x, functools.partial(ka.functions.leaky_relu, alpha=0.1)]
+)
 def test_lambdas_and_partials_are_refused_early_with_what_to_do_instead(function):
     with pytest.raises(ka.ActivationError, match="register_keras_serializable"):
         ka.get(function)

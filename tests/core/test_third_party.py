@@ -22,7 +22,9 @@ def _arctan(x, *, beta=1.0):
     return ops.cast(ops.arctan(ops.multiply(beta, ops.cast(x, dtype))), x.dtype)
 
 
-BETA = ka.Parameter("beta", 1.0, lookup.specs.Real(low=0.1), ka.SearchRange(0.5, 2.0, log=True), trained=True)
+BETA = ka.Parameter(
+    "beta", 1.0, lookup.specs.Real(low=0.1), ka.SearchRange(0.5, 2.0, log=True), trained=True
+)
 ARCTAN = ka.ActivationSpec(
     name="arctan_beta",
     class_name="ArctanBeta",
@@ -53,13 +55,21 @@ def test_function_and_object(arctan, tmp_path):
     x = np.linspace(-3, 3, 12, dtype="float32").reshape(3, 4)
     np.testing.assert_allclose(value(x), np.arctan(1.5 * x), rtol=1e-6)
     for bad in BETA.valid.invalid():
-        for make in (arctan, lambda **p: arctan.from_config(p), lambda **p: layers.make("arctan_beta", **p)):
-            with pytest.raises(ka.ActivationError, match=r"beta must be a finite number >= 0.1.*Received"):
+        for make in (
+            arctan,
+            lambda **p: arctan.from_config(p),
+            lambda **p: layers.make("arctan_beta", **p),
+        ):
+            with pytest.raises(
+                ka.ActivationError, match=r"beta must be a finite number >= 0.1.*Received"
+            ):
                 make(beta=bad)
     model = _model(value)
     model.save(tmp_path / "m.keras")
     loaded = keras.models.load_model(tmp_path / "m.keras")
-    assert loaded.layers[0].activation == keras.models.clone_model(model).layers[0].activation == value
+    assert (
+        loaded.layers[0].activation == keras.models.clone_model(model).layers[0].activation == value
+    )
     np.testing.assert_array_equal(loaded(x), model(x))
     inputs = keras.Input((4,))
     np.testing.assert_allclose(keras.Model(inputs, value(inputs))(x), value(x), rtol=1e-6)
@@ -67,7 +77,10 @@ def test_function_and_object(arctan, tmp_path):
 
 @pytest.mark.parametrize("arguments", [{}, {"per": "scalar"}, {"num_parameters": 4}])
 def test_layer(arctan, arguments, tmp_path):
-    layer, x = layers.make("arctan_beta", **arguments), np.linspace(-3, 3, 12, dtype="float32").reshape(3, 4)
+    layer, x = (
+        layers.make("arctan_beta", **arguments),
+        np.linspace(-3, 3, 12, dtype="float32").reshape(3, 4),
+    )
     model = keras.Sequential([keras.Input((4,)), layer])
     layer.beta.assign(ops.full(layer.beta.shape, 0.7))
     model.save(tmp_path / "m.keras")
@@ -81,7 +94,9 @@ def test_layer(arctan, arguments, tmp_path):
 
 def test_search_space(arctan):
     space = ActivationSpace(["relu", "arctan_beta", "arctan_beta(beta=trained)"])
-    fixed = [str(c) for c in space.sample(30, seed=1) if "arctan" in str(c) and "trained" not in str(c)]
+    fixed = [
+        str(c) for c in space.sample(30, seed=1) if "arctan" in str(c) and "trained" not in str(c)
+    ]
     betas = [ka.get(candidate).beta for candidate in fixed]
     assert len(betas) > 3
     assert all(0.5 <= beta <= 2 for beta in betas)
@@ -101,7 +116,15 @@ def test_a_whole_search(arctan):
     model = _model("relu")
     model.compile("adam", "mse")
     result = search_activations(
-        model, x, y, activations=["arctan_beta"], validation_data=(x, y), trials=3, epochs=2, verdict=0, verbose=0
+        model,
+        x,
+        y,
+        activations=["arctan_beta"],
+        validation_data=(x, y),
+        trials=3,
+        epochs=2,
+        verdict=0,
+        verbose=0,
     )
     assert any(str(trial.candidate).startswith("arctan_beta") for trial in result.trials)
 
@@ -137,7 +160,9 @@ def test_the_example_in_the_documentation_runs():
     code = text.split("## An activation of your own")[1].split("```python\n")[1].split("```")[0]
     try:
         exec(code, {"ka": ka})
-        np.testing.assert_allclose(ka.get("arctan_beta(beta=0.5)")(np.array([2.0])), [np.pi / 4], rtol=1e-6)
+        np.testing.assert_allclose(
+            ka.get("arctan_beta(beta=0.5)")(np.array([2.0])), [np.pi / 4], rtol=1e-6
+        )
     finally:
         ka.unregister("arctan_beta")
 
@@ -162,7 +187,9 @@ def test_unregistered_it_is_gone_and_can_come_again(arctan):
 
 
 def _changed(**changes):
-    return ka.ActivationSpec(**{**{f: getattr(ARCTAN, f) for f in ARCTAN.__dataclass_fields__}, **changes})
+    return ka.ActivationSpec(
+        **{**{f: getattr(ARCTAN, f) for f in ARCTAN.__dataclass_fields__}, **changes}
+    )
 
 
 @pytest.mark.once
@@ -175,10 +202,20 @@ def _changed(**changes):
         (_changed(name="two words"), "lower-case identifier"),
         (_changed(class_name="Two Words"), "must be an identifier"),
         (_changed(parameters=ARCTAN.parameters * 2), "different keywords"),
-        (_changed(parameters=(ka.Parameter("gamma", 1.0, lookup.specs.Real()),)), "different keywords"),
-        (_changed(parameters=(ka.Parameter("beta", -1.0, lookup.specs.Real(low=0)),)), "beta must be"),
         (
-            _changed(parameters=(ka.Parameter("beta", 1.0, lookup.specs.Real(low=0), ka.SearchRange(-1, 1)),)),
+            _changed(parameters=(ka.Parameter("gamma", 1.0, lookup.specs.Real()),)),
+            "different keywords",
+        ),
+        (
+            _changed(parameters=(ka.Parameter("beta", -1.0, lookup.specs.Real(low=0)),)),
+            "beta must be",
+        ),
+        (
+            _changed(
+                parameters=(
+                    ka.Parameter("beta", 1.0, lookup.specs.Real(low=0), ka.SearchRange(-1, 1)),
+                )
+            ),
             "beta must be",
         ),
     ],

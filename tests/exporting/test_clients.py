@@ -16,7 +16,14 @@ from tests.clients.compare import MISSING
 
 CLIENTS = Path(__file__).parents[1] / "clients"
 NAMES = [
-    *("plain_tensorflow", "tfsm_layer", "saved_model_cli", "litert_runtime", "onnx_runtime", "openvino_runtime"),
+    *(
+        "plain_tensorflow",
+        "tfsm_layer",
+        "saved_model_cli",
+        "litert_runtime",
+        "onnx_runtime",
+        "openvino_runtime",
+    ),
     "c_api",
 ]
 MODELS = ("activations", "digits")
@@ -48,4 +55,7 @@ def test_the_client_predicts_what_keras_predicts(exports, client):
         pytest.skip(f"{client}: {done.stdout.strip()}")
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
     said = [line for line in done.stdout.splitlines() if "max difference" in line]
-    assert [str(place / "model") in line for place, line in zip(places, said, strict=True)] == [True, True]
+    assert [str(place / "model") in line for place, line in zip(places, said, strict=True)] == [
+        True,
+        True,
+    ]

@@ -29,7 +29,9 @@ def test_every_activation_exports(tmp_path, own_process):
         found, expected = loaded.serve(given), model(given)
         assert found.keys() == expected.keys()
         for name in found:
-            np.testing.assert_allclose(found[name], expected[name], atol=1e-6, rtol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                found[name], expected[name], atol=1e-6, rtol=1e-6, err_msg=name
+            )
     assert set(loaded.signatures) == {"serve", "serving_default"}
     assert loaded.signatures["serve"](x=X[:, :1] * np.ones(6, "float32")).keys() == expected.keys()
     assert os.listdir(exported.path.parent) == ["größe"]
@@ -84,9 +86,17 @@ def test_the_model_card_says_what_the_model_is(served):
     slots = {entry["slot"]: entry for entry in card["activations"]}
     parameters = {"alpha": 0.1, "theta": 0.5, "mode": "threshold"}
     assert slots["first"] == {
-        **{"slot": "first", "layer": "Dense", "role": "hidden", "activation": "trelu", "parameters": parameters}
+        **{
+            "slot": "first",
+            "layer": "Dense",
+            "role": "hidden",
+            "activation": "trelu",
+            "parameters": parameters,
+        }
     }
-    assert slots["second"]["trained"]["alpha"]["values"] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert slots["second"]["trained"]["alpha"]["values"] == pytest.approx(
+        [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    )
     default = card["signatures"]["serving_default"]
     assert default["inputs"]["petals"]["shape"] == [None, 4]
     assert default["outputs"].keys() == {"probabilities"}
@@ -113,7 +123,9 @@ def test_load_gives_a_keras_callable_with_its_card(served):
     np.testing.assert_allclose(keras.Model(x, model(x)).predict(X, verbose=0), expected, atol=1e-6)
     found = model.predict(X, batch_size=2)
     np.testing.assert_allclose(found["probabilities"], expected, atol=1e-6)
-    assert found["label"].tolist() == [["ant", "蜂", "größte Katze"][i] for i in expected.argmax(axis=1)]
+    assert found["label"].tolist() == [
+        ["ant", "蜂", "größte Katze"][i] for i in expected.argmax(axis=1)
+    ]
     np.testing.assert_array_equal(model.predict({"petals": X})["label"], found["label"])
 
 
@@ -123,12 +135,17 @@ def test_a_gap_is_not_predicted_unless_asked_for(served):
     x[3, 1] = x[4, 0] = np.nan
     with pytest.raises(KerasActsError, match=r"NaN in the input 'petals' at \[3, 1\], and 1 more"):
         model.predict(x)
-    np.testing.assert_allclose(model.predict(x, allow_nan=True)["probabilities"][:3], expected[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        model.predict(x, allow_nan=True)["probabilities"][:3], expected[:3], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("x", "message"),
-    [(X[:, :3], r"shape \('n', 4\). Received: \(5, 3\)"), ({"leaves": X}, r"\['petals'\]. Received: \['leaves'\]")],
+    [
+        (X[:, :3], r"shape \('n', 4\). Received: \(5, 3\)"),
+        ({"leaves": X}, r"\['petals'\]. Received: \['leaves'\]"),
+    ],
 )
 def test_predict_refuses_what_does_not_fit(served, x, message):
     with pytest.raises(KerasActsError, match=message):
@@ -138,7 +155,9 @@ def test_predict_refuses_what_does_not_fit(served, x, message):
 def test_names_are_those_that_the_model_gives():
     a, b = keras.Input((2,), name="a b"), keras.Input((3,))
     layers = keras.layers
-    model = keras.Model([a, b], [layers.Dense(1, name="class")(a), layers.Dense(1)(layers.Concatenate()([a, b]))])
+    model = keras.Model(
+        [a, b], [layers.Dense(1, name="class")(a), layers.Dense(1)(layers.Concatenate()([a, b]))]
+    )
     assert list(input_specs(model)) == ["a_b", "input_1"]
     assert output_names(model) == ["output_class", "output_1"]
     for _ in range(2):  # Keras counts the names that it gives, exports do not
@@ -183,7 +202,9 @@ def test_exports_are_in_float32(tmp_path):
     found, expected = loaded.serve(x), model.predict(x, verbose=0)
     assert found.keys() == outputs.keys()
     for policy in outputs:
-        np.testing.assert_allclose(found[policy], keras.ops.cast(expected[policy], "float32"), atol=0.02)
+        np.testing.assert_allclose(
+            found[policy], keras.ops.cast(expected[policy], "float32"), atol=0.02
+        )
 
 
 @pytest.mark.slow
@@ -201,12 +222,19 @@ def test_one_unit_without_sigmoid_has_two_classes(tmp_path):  # with sigmoid: te
 @pytest.mark.slow
 def test_words_go_in_through_a_lookup_table(tmp_path):
     words = keras.Sequential(
-        [keras.Input((1,), dtype="string", name="word"), keras.layers.StringLookup(vocabulary=["a"])]
+        [
+            keras.Input((1,), dtype="string", name="word"),
+            keras.layers.StringLookup(vocabulary=["a"]),
+        ]
     )
     inputs = keras.Input((1,), dtype="int64")
     model = keras.Model(inputs, keras.layers.Flatten()(keras.layers.Embedding(2, 3)(inputs)))
-    exported = export(model, tmp_path / "model", preprocessing=words, samples=np.array([["a"], ["b"]]))
-    found = tf.saved_model.load(str(exported.path)).signatures["serving_default"](word=tf.constant([["a"], ["b"]]))
+    exported = export(
+        model, tmp_path / "model", preprocessing=words, samples=np.array([["a"], ["b"]])
+    )
+    found = tf.saved_model.load(str(exported.path)).signatures["serving_default"](
+        word=tf.constant([["a"], ["b"]])
+    )
     np.testing.assert_allclose(found["output"], model(np.array([[1], [0]])), atol=1e-6)
 
 
@@ -267,7 +295,9 @@ def test_an_export_that_differs_is_refused(tmp_path):
             return x + 1e-3 * Moody.traces
 
     model = keras.Sequential([keras.Input((4,)), Moody()])
-    with pytest.raises(ExportError, match=r"agree with the model to 0.0001.*\(SavedModel; between batch sizes"):
+    with pytest.raises(
+        ExportError, match=r"agree with the model to 0.0001.*\(SavedModel; between batch sizes"
+    ):
         export(model, tmp_path / "new" / "model")
     assert os.listdir(tmp_path) == []
 
@@ -287,12 +317,21 @@ def test_an_export_that_cannot_run_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"formats": ["pickle"]}, r"\['keras', 'litert', 'onnx'\]\. Received: formats=\['pickle'\]"),
+        (
+            {"formats": ["pickle"]},
+            r"\['keras', 'litert', 'onnx'\]\. Received: formats=\['pickle'\]",
+        ),
         ({"formats": "onnx"}, "formats must be a list"),
-        ({"class_names": ["a", "b"]}, r"one for each unit.*2 names for outputs of shape \[\(None, 3\)\]"),
+        (
+            {"class_names": ["a", "b"]},
+            r"one for each unit.*2 names for outputs of shape \[\(None, 3\)\]",
+        ),
         ({"class_names": ["a", "a", "b"]}, "different names"),
         ({"class_names": "abc"}, "different names"),
-        ({"samples": X[:, :2]}, r"samples must be what the model takes.*Received: shapes \[\(5, 2\)\]"),
+        (
+            {"samples": X[:, :2]},
+            r"samples must be what the model takes.*Received: shapes \[\(5, 2\)\]",
+        ),
         ({"samples": X[:0]}, "samples must be"),
         ({"preprocessing": np.log}, "must be a Keras layer or model"),
         ({"preprocessing": keras.layers.Dense(7)}, "must make the model's inputs from raw ones"),

@@ -36,9 +36,9 @@ def normalized(*first):
     "make",
     [
         lambda: keras.layers.Resizing(6, 6),
-        lambda: keras.layers.CenterCrop(6, 6),
-        lambda: keras.layers.RandomFlip(seed=1),
-        lambda: keras.layers.RandomContrast(0.5, seed=1),
+        pytest.param(lambda: keras.layers.CenterCrop(6, 6), marks=pytest.mark.slow),
+        pytest.param(lambda: keras.layers.RandomFlip(seed=1), marks=pytest.mark.slow),
+        pytest.param(lambda: keras.layers.RandomContrast(0.5, seed=1), marks=pytest.mark.slow),
         lambda: keras.layers.RandomRotation(0.2, seed=1),
     ],
 )
@@ -54,7 +54,9 @@ def test_a_graph_is_not_in_training_mode(tmp_path, make):
 
 def test_a_whole_export_is_not_in_training_mode_either(tmp_path):
     model = normalized(keras.layers.RandomFlip(seed=1), keras.layers.Resizing(6, 6))
-    exported = export(model, tmp_path / "model", samples=IMAGES, preprocessing=keras.layers.CenterCrop(9, 9))
+    exported = export(
+        model, tmp_path / "model", samples=IMAGES, preprocessing=keras.layers.CenterCrop(9, 9)
+    )
     assert exported.difference <= 1e-6
     found = load(exported.path).predict(IMAGES)["y"]
     np.testing.assert_allclose(found, model.predict(IMAGES, verbose=0), atol=1e-4, rtol=1e-5)
@@ -105,8 +107,16 @@ def test_a_limit_follows_from_the_models_own_noise():
     agreed = agreement.judge({"SavedModel": 1.6e-5, "litert": 5e-6}, lambda: 8e-6)
     assert agreed.limits == {"SavedModel": pytest.approx(3.2e-5), "litert": pytest.approx(3.2e-5)}
     assert agreed.noise == 8e-6
-    for difference, noise in ((1.6e-5, 1e-6), (2e-4, 1.0), (2e-6, np.inf), (np.nan, 1e-5), (2e-6, np.nan)):
-        with pytest.raises(ExportError, match=r"agree with the model to .*SavedModel.*own predictions differ by"):
+    for difference, noise in (
+        (1.6e-5, 1e-6),
+        (2e-4, 1.0),
+        (2e-6, np.inf),
+        (np.nan, 1e-5),
+        (2e-6, np.nan),
+    ):
+        with pytest.raises(
+            ExportError, match=r"agree with the model to .*SavedModel.*own predictions differ by"
+        ):
             agreement.judge({"SavedModel": difference}, lambda noise=noise: noise)
 
 
@@ -147,9 +157,21 @@ def test_samples_come_from_data_of_any_type():
     assert len(few(np.zeros((1000, 2)))) == 256
     np.testing.assert_array_equal(few(Numbers(workers=1)), ROWS[:2])
     assert few([ROWS, ROWS[:3]])[1].shape == (3, 4)
-    for words in (np.array([["a"], ["bär"]], object), tf.constant([["a"], ["bär"]]), np.array([["a"], ["bär"]])):
+    for words in (
+        np.array([["a"], ["bär"]], object),
+        tf.constant([["a"], ["bär"]]),
+        np.array([["a"], ["bär"]]),
+    ):
         assert few(words).tolist() == [["a"], ["bär"]]
-    for nothing in (iter([ROWS]), (ROWS for _ in range(2)), np.array([{}, {}]), object(), None, {}, "words"):
+    for nothing in (
+        iter([ROWS]),
+        (ROWS for _ in range(2)),
+        np.array([{}, {}]),
+        object(),
+        None,
+        {},
+        "words",
+    ):
         assert few(nothing) is None
 
 
@@ -162,11 +184,17 @@ def test_in_float32_it_is_the_same_model(policy):
     scale.adapt(np.arange(8.0).reshape(4, 1, 2))
     model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, table, scale])
     copy = savedmodel.in_float32(model)
-    assert [layer.compute_dtype for layer in copy.layers] == [lookup.compute_dtype, "float32", "float32"]
+    assert [layer.compute_dtype for layer in copy.layers] == [
+        lookup.compute_dtype,
+        "float32",
+        "float32",
+    ]
     found, expected = (np.asarray(m(tf.constant(words)), "float32") for m in (copy, model))
     assert len(np.unique(found[:, 0, 0])) == 3
     np.testing.assert_allclose(found, expected, atol=0.02)
-    assert savedmodel.in_float32(keras.Sequential([keras.Input((1,), dtype="string"), lookup])).layers == [lookup]
+    assert savedmodel.in_float32(
+        keras.Sequential([keras.Input((1,), dtype="string"), lookup])
+    ).layers == [lookup]
 
 
 def test_one_value_a_sample_is_a_row():
@@ -225,7 +253,9 @@ def test_odd_names_export_and_both_kinds_load(tmp_path):
 
 def test_a_check_has_a_time_limit(tmp_path, monkeypatch, own_process):
     monkeypatch.setenv(verify.LIMIT_VARIABLE, "0.01")
-    with pytest.raises(ExportError, match=r"must answer in time; KERAS_ACTS_EXPORT_SECONDS .* within 0\.01 seconds"):
+    with pytest.raises(
+        ExportError, match=r"must answer in time; KERAS_ACTS_EXPORT_SECONDS .* within 0\.01 seconds"
+    ):
         export(mlp(), tmp_path / "model")
     assert os.listdir(tmp_path) == []
 
@@ -235,10 +265,14 @@ def test_one_process_checks_as_many_as_come_and_says_why_it_ended(tmp_path):
     for times in (1.0, 2.0):
         model = keras.Sequential([keras.Input((4,)), keras.layers.Rescaling(times)])
         savedmodel.write(model, tmp_path / str(times))
-        found = checker.check(tmp_path / str(times), tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS * 2})
+        found = checker.check(
+            tmp_path / str(times), tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS * 2}
+        )
         assert found["differences"]["SavedModel"] == pytest.approx((2 - times) * 0.5, abs=1e-6)
         with pytest.raises(ExportError, match="must load and run with TensorFlow alone"):
-            checker.check(tmp_path / "nothing", tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS})
+            checker.check(
+                tmp_path / "nothing", tmp_path / "x.npz", {"input": ROWS}, {"output": ROWS}
+            )
     with verify.Checker() as ended:
         verify.kill(ended._process)
         with pytest.raises(ExportError, match="no answer; it was ended"):
@@ -260,7 +294,9 @@ def test_what_a_process_started_ends_with_it():
 @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "nan", "inf"])
 def test_a_time_limit_is_a_time(monkeypatch, seconds):
     monkeypatch.setenv(verify.LIMIT_VARIABLE, seconds)
-    with pytest.raises(ExportError, match=f"must be a number of seconds above 0. Received: '{seconds}'"):
+    with pytest.raises(
+        ExportError, match=f"must be a number of seconds above 0. Received: '{seconds}'"
+    ):
         verify.time_limit()
 
 
@@ -268,7 +304,9 @@ def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path):
     model = keras.Sequential([keras.Input((2,), dtype="int32"), keras.layers.Rescaling(0.5)])
     loaded = load(export(model, tmp_path / "model", samples=np.arange(8).reshape(4, 2)).path)
     for given in (np.array([[1.0, np.nan]]), [[1.0, np.nan]], np.array([[1.0, np.nan]], "float16")):
-        with pytest.raises(DataError, match=r"Every value must be there.*Received: NaN in the input .* at \[0, 1\]"):
+        with pytest.raises(
+            DataError, match=r"Every value must be there.*Received: NaN in the input .* at \[0, 1\]"
+        ):
             loaded.predict(given)
     (found,) = loaded.predict([[1.0, 3.0]]).values()
     np.testing.assert_array_equal(found, [[0.5, 1.5]])
@@ -276,7 +314,9 @@ def test_a_gap_is_seen_where_the_input_is_of_integers(tmp_path):
 
 def test_the_names_of_classes_overwrite_no_output(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="label")])
-    with pytest.raises(ExportError, match=r"no output may be called 'label'.*Received: outputs=\['label'\]"):
+    with pytest.raises(
+        ExportError, match=r"no output may be called 'label'.*Received: outputs=\['label'\]"
+    ):
         export(model, tmp_path / "model", class_names=["no", "yes"])
     assert os.listdir(tmp_path) == []
 
@@ -313,7 +353,9 @@ def test_the_users_global_policy_is_not_the_copys():
     assert {layer.compute_dtype for layer in model.layers} == {"float16"}
     assert {layer.compute_dtype for layer in copy.layers} == {"float32"}
     model = keras.Sequential([keras.Input((4,)), Stubborn(name="mine")])
-    with pytest.raises(ExportError, match=r"take the dtype policy of its config.*Received: .*{'mine': 'float16'}"):
+    with pytest.raises(
+        ExportError, match=r"take the dtype policy of its config.*Received: .*{'mine': 'float16'}"
+    ):
         savedmodel.in_float32(model)
 
 
@@ -332,7 +374,9 @@ def test_a_copy_without_the_models_state_is_no_export(tmp_path, policy):
     last = Offset(dtype=policy, name="y")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy), last])
     last.offset = 5.0
-    with pytest.raises(ExportError, match=r"must predict in float32 what it does now.*a difference of .* 'y'"):
+    with pytest.raises(
+        ExportError, match=r"must predict in float32 what it does now.*a difference of .* 'y'"
+    ):
         export(model, tmp_path / "model", samples=ROWS)
     assert os.listdir(tmp_path) == []
     whole = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, dtype=policy, name="y")])
@@ -343,9 +387,15 @@ def test_a_copy_without_the_models_state_is_no_export(tmp_path, policy):
 def test_rounding_and_overflow_of_half_precision_are_no_difference():
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, dtype="mixed_float16")])
     copy = {"y": np.array([[70000.0, 100.0]], "float32"), "n": np.array([2])}
-    agreement.check_copy(model, {"y": np.array([[np.inf, 101.5]], "float16"), "n": np.array([1])}, copy)
+    agreement.check_copy(
+        model, {"y": np.array([[np.inf, 101.5]], "float16"), "n": np.array([1])}, copy
+    )
     for other in (103.0, 0.0):
         with pytest.raises(ExportError, match=r"to 0\.02 of its largest prediction"):
-            agreement.check_copy(model, {"y": np.array([[np.inf, other]], "float16"), "n": np.array([2])}, copy)
+            agreement.check_copy(
+                model, {"y": np.array([[np.inf, other]], "float16"), "n": np.array([2])}, copy
+            )
     with pytest.raises(ExportError, match="a difference of nan"):
-        agreement.check_copy(model, {"y": np.ones((1, 2), "float16")}, {"y": np.full((1, 2), np.nan, "float32")})
+        agreement.check_copy(
+            model, {"y": np.ones((1, 2), "float16")}, {"y": np.full((1, 2), np.nan, "float32")}
+        )

@@ -37,7 +37,9 @@ def put(target, text, **options):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", ["model", "a name with spaces", "größe-模型", ".hidden", "per%cent'quote\"", "-dash"])
+@pytest.mark.parametrize(
+    "name", ["model", "a name with spaces", "größe-模型", ".hidden", "per%cent'quote\"", "-dash"]
+)
 def test_any_name_will_do(tmp_path, name):
     place = put(tmp_path / "new" / name, "one")
     assert (place / "saved_model.pb").read_text() == "one"
@@ -139,7 +141,10 @@ def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(t
         assert (path / "saved_model.pb").read_text() == "before"
         put(path, "from another process")
         assert living.scratch.is_dir()
-    assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (["model"], "from another process")
+    assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (
+        ["model"],
+        "from another process",
+    )
 
 
 @pytest.mark.once
@@ -286,7 +291,8 @@ def _mounts(place):
     """Whether a disk can be mounted in a namespace of its own, which ends with the process."""
     command = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs "$1"', "sh", place]
     return (
-        shutil.which("unshare") is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+        shutil.which("unshare") is not None
+        and not subprocess.run(command, capture_output=True, check=False).returncode
     )
 
 
@@ -310,5 +316,7 @@ def test_full_and_read_only_disks_are_refused_and_nothing_is_lost(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
     refused = [line for line in done.stdout.splitlines() if line.startswith("refused:")]
     assert len(refused) == 10
-    assert all("must be writable: No space left on device. Received: path=" in line for line in refused)
+    assert all(
+        "must be writable: No space left on device. Received: path=" in line for line in refused
+    )
     assert "read-only: The export needs a writable folder" in done.stdout

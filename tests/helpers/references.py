@@ -23,7 +23,11 @@ def _elu(x, alpha):
 
 
 def _trelu(x, alpha, theta, mode):
-    below = {"threshold": alpha * x, "continuous": theta + alpha * (x - theta), "keras": alpha * (x - theta)}[mode]
+    below = {
+        "threshold": alpha * x,
+        "continuous": theta + alpha * (x - theta),
+        "keras": alpha * (x - theta),
+    }[mode]
     return np.where(x > theta, x, below)
 
 
@@ -87,7 +91,9 @@ def rounded(parameters, dtype):
     """The parameters as the functions take them: float32 numbers, unless the input is float64."""
     if dtype == "float64":
         return parameters
-    return {name: float(np.float32(v)) if isinstance(v, float) else v for name, v in parameters.items()}
+    return {
+        name: float(np.float32(v)) if isinstance(v, float) else v for name, v in parameters.items()
+    }
 
 
 def ulp(dtype, y):

@@ -59,8 +59,20 @@ def sequential():
 
 
 @listed(
-    *("relu relu", "relu6 relu6", "leaky leaky_relu(alpha=0.1)", "elu elu(alpha=0.5)", "sep silu", "deep gelu"),
-    *("up selu", "mine trelu(alpha=trained(0.0),theta=trained(1.0))", "object mish", "out sigmoid output"),
+    *(
+        "relu relu",
+        "relu6 relu6",
+        "leaky leaky_relu(alpha=0.1)",
+        "elu elu(alpha=0.5)",
+        "sep silu",
+        "deep gelu",
+    ),
+    *(
+        "up selu",
+        "mine trelu(alpha=trained(0.0),theta=trained(1.0))",
+        "object mish",
+        "out sigmoid output",
+    ),
     alphas=3 + 4 + 5 + 6 + 7 + 7 + 4 + 4 + 4,
 )
 def every_layer():
@@ -71,17 +83,23 @@ def every_layer():
         (5, layers.LeakyReLU(negative_slope=0.1, name="leaky")),
         (6, layers.ELU(alpha=0.5, name="elu")),
     ]:
-        h = act(layers.BatchNormalization(name=f"{act.name}_bn")(conv(filters, f"{act.name}_conv")(h)))
+        h = act(
+            layers.BatchNormalization(name=f"{act.name}_bn")(conv(filters, f"{act.name}_conv")(h))
+        )
     h = layers.SeparableConv2D(7, 3, activation="silu", name="sep")(h)
     h = layers.DepthwiseConv2D(3, activation="gelu", name="deep")(h)
     h = layers.Conv2DTranspose(4, 3, activation="selu", name="up")(h)
     h = ka.layers.TReLU(name="mine")(h)
     h = conv(4, "object", activation=ka.Mish())(h)
-    h = layers.Dense(1, activation="sigmoid", name="out")(layers.GlobalAveragePooling2D(name="pool")(h))
+    h = layers.Dense(1, activation="sigmoid", name="out")(
+        layers.GlobalAveragePooling2D(name="pool")(h)
+    )
     return keras.Model(x, h)
 
 
-@listed("keras_prelu prelu", "out softmax output", alphas=3 - 4 * 4 * 3)  # Keras' own has one alpha a pixel
+@listed(
+    "keras_prelu prelu", "out softmax output", alphas=3 - 4 * 4 * 3
+)  # Keras' own has one alpha a pixel
 def keras_prelu():
     x = keras.Input((4, 4, 2))
     h = layers.PReLU(name="keras_prelu")(conv(3, "conv")(x))
@@ -95,10 +113,22 @@ def residual():
     y = layers.ReLU(name="r1")(layers.BatchNormalization(name="bn1")(conv(4, "c1")(h)))
     h = layers.ReLU(name="r2")(conv(4, "c2")(y) + h)
     h = layers.ReLU(name="r3")(layers.Add(name="sum")([conv(4, "c3")(h), h]))
-    return keras.Model(x, layers.Dense(3, "softmax", name="out")(layers.GlobalMaxPooling2D(name="pool")(h)))
+    return keras.Model(
+        x, layers.Dense(3, "softmax", name="out")(layers.GlobalMaxPooling2D(name="pool")(h))
+    )
 
 
-@listed("d1 relu", "d2 relu", "mid relu", "t2 relu", "u2 relu", "t1 relu", "u1 relu", "mask sigmoid output", alphas=38)
+@listed(
+    "d1 relu",
+    "d2 relu",
+    "mid relu",
+    "t2 relu",
+    "u2 relu",
+    "t1 relu",
+    "u1 relu",
+    "mask sigmoid output",
+    alphas=38,
+)
 def unet():
     x = keras.Input((8, 8, 1))
     d1 = conv(4, "d1", activation="relu")(x)
@@ -130,13 +160,19 @@ def recurrent():
 
 
 @listed(
-    *("rnn/cells/gru tanh", "rnn/cells/gru.recurrent_activation sigmoid gate", "rnn/cells/lstm tanh"),
+    *(
+        "rnn/cells/gru tanh",
+        "rnn/cells/gru.recurrent_activation sigmoid gate",
+        "rnn/cells/lstm tanh",
+    ),
     *("rnn/cells/lstm.recurrent_activation sigmoid gate", "simple tanh", "out sigmoid output"),
     alphas=4 + 3 + 6,
 )
 def cells():
     x = keras.Input((5, 3))
-    stacked = layers.StackedRNNCells([layers.GRUCell(4, name="gru"), layers.LSTMCell(3, name="lstm")], name="cells")
+    stacked = layers.StackedRNNCells(
+        [layers.GRUCell(4, name="gru"), layers.LSTMCell(3, name="lstm")], name="cells"
+    )
     h = layers.RNN(stacked, return_sequences=True, name="rnn")(x)
     h = layers.SimpleRNN(6, name="simple")(h)
     return keras.Model(x, layers.Dense(1, "sigmoid", name="out")(h))
@@ -147,7 +183,9 @@ def transformer():
     x = keras.Input((6, 8))
     h = layers.MultiHeadAttention(2, 4, name="heads")(x, x)
     h = layers.LayerNormalization(name="norm1")(layers.Add(name="add1")([x, h]))
-    scores = layers.Dot(axes=(2, 2), name="scores")([layers.Dense(8, name="q")(h), layers.Dense(8, name="k")(h)])
+    scores = layers.Dot(axes=(2, 2), name="scores")(
+        [layers.Dense(8, name="q")(h), layers.Dense(8, name="k")(h)]
+    )
     h = layers.Dot(axes=(2, 1), name="mix")([layers.Softmax(name="weights")(scores), h]) + h
     f = layers.Dense(8, name="back")(layers.Dense(16, "gelu", name="ffn")(h))
     h = layers.LayerNormalization(name="norm2")(layers.Add(name="add2")([h, f]))
@@ -156,7 +194,14 @@ def transformer():
 
 
 @listed(
-    *("left relu", "right tanh", "joint relu", "kind softmax output", "amount relu output", "code tanh output"),
+    *(
+        "left relu",
+        "right tanh",
+        "joint relu",
+        "kind softmax output",
+        "amount relu output",
+        "code tanh output",
+    ),
     alphas=3 + 4 + 6,
 )
 def many_ends():
@@ -171,13 +216,23 @@ def many_ends():
 
 
 @listed(
-    *("encoder/first relu", "encoder/core/second tanh", "encoder/core/third relu", "decoder/fourth relu"),
+    *(
+        "encoder/first relu",
+        "encoder/core/second tanh",
+        "encoder/core/third relu",
+        "decoder/fourth relu",
+    ),
     "decoder/back sigmoid output",
     alphas=5 + 4 + 3 + 6,
 )
 def nested():
     core = keras.Sequential(
-        [keras.Input((5,)), layers.Dense(4, "tanh", name="second"), layers.Dense(3, "relu", name="third")], name="core"
+        [
+            keras.Input((5,)),
+            layers.Dense(4, "tanh", name="second"),
+            layers.Dense(3, "relu", name="third"),
+        ],
+        name="core",
     )
     x = keras.Input((8,))
     encoder = keras.Model(x, core(layers.Dense(5, "relu", name="first")(x)), name="encoder")
@@ -196,13 +251,17 @@ def nested():
 @listed("tower/dense relu", "shared tanh", "out sigmoid output", alphas=4 + 5)
 def shared():
     one, two = keras.Input((6,)), keras.Input((6,))
-    tower = keras.Sequential([keras.Input((6,)), layers.Dense(4, "relu", name="dense")], name="tower")
+    tower = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(4, "relu", name="dense")], name="tower"
+    )
     both = layers.Dense(5, "tanh", name="shared")
     h = layers.Subtract(name="difference")([both(tower(one)), both(tower(two))])
     return keras.Model([one, two], layers.Dense(1, "sigmoid", name="out")(h))
 
 
-@listed("a/inner relu", "used_twice tanh", "b/used_too relu", "out softmax output", alphas=4 + 4 + 4)
+@listed(
+    "a/inner relu", "used_twice tanh", "b/used_too relu", "out softmax output", alphas=4 + 4 + 4
+)
 def shared_between_models():
     x = keras.Input((4,))
     twice = layers.Dense(4, "tanh", name="used_twice")
@@ -213,7 +272,13 @@ def shared_between_models():
     return keras.Model(z, layers.Dense(2, "softmax", name="out")(b(twice(a(z)))))
 
 
-@listed("each/dense relu", "frames/image/conv relu", "frames/image/pooled tanh", "tags/tag softmax output", alphas=12)
+@listed(
+    "each/dense relu",
+    "frames/image/conv relu",
+    "frames/image/pooled tanh",
+    "tags/tag softmax output",
+    alphas=12,
+)
 def time_distributed():
     x = keras.Input((3, 4, 4, 2))
     image = keras.Sequential(
@@ -227,7 +292,9 @@ def time_distributed():
     )
     h = layers.TimeDistributed(image, name="frames")(x)
     h = layers.TimeDistributed(layers.Dense(5, "relu", name="dense"), name="each")(h)
-    return keras.Model(x, layers.TimeDistributed(layers.Dense(2, "softmax", name="tag"), name="tags")(h))
+    return keras.Model(
+        x, layers.TimeDistributed(layers.Dense(2, "softmax", name="tag"), name="tags")(h)
+    )
 
 
 @listed("conv relu", "each/dense relu", "act mish", "out softmax output", alphas=4 + 5 + 6)
@@ -237,7 +304,9 @@ def mixed_precision():
         [
             keras.Input((6, 3)),
             layers.Conv1D(4, 3, activation="relu", name="conv", dtype=policy),
-            layers.TimeDistributed(layers.Dense(5, "relu", name="dense", dtype=policy), name="each", dtype=policy),
+            layers.TimeDistributed(
+                layers.Dense(5, "relu", name="dense", dtype=policy), name="each", dtype=policy
+            ),
             layers.Flatten(name="flat", dtype=policy),
             layers.Dense(6, name="linear", dtype=policy),
             layers.Activation("mish", name="act", dtype=policy),
@@ -247,7 +316,12 @@ def mixed_precision():
 
 
 @listed(
-    "base/f1 relu frozen", "base/f2 relu frozen", "base/tuned relu", "head tanh", "out softmax output", alphas=3 + 6
+    "base/f1 relu frozen",
+    "base/f2 relu frozen",
+    "base/tuned relu",
+    "head tanh",
+    "out softmax output",
+    alphas=3 + 6,
 )
 def frozen():
     base = keras.Sequential(
@@ -269,7 +343,14 @@ def frozen():
     return model
 
 
-@listed("conv silu", "squeeze relu", "excite sigmoid gate", "old sigmoid", "out softmax output", alphas=4 + 2 + 5)
+@listed(
+    "conv silu",
+    "squeeze relu",
+    "excite sigmoid gate",
+    "old sigmoid",
+    "out softmax output",
+    alphas=4 + 2 + 5,
+)
 def squeeze_and_excite():
     x = keras.Input((8, 8, 1))
     h = conv(4, "conv", activation="silu")(x)
@@ -280,12 +361,21 @@ def squeeze_and_excite():
     return keras.Model(x, layers.Dense(2, "softmax", name="out")(h))
 
 
-@listed("value tanh", "gate sigmoid gate", "hard relu6 gate", "carry sigmoid gate", "out linear_only", alphas=4 + 0)
+@listed(
+    "value tanh",
+    "gate sigmoid gate",
+    "hard relu6 gate",
+    "carry sigmoid gate",
+    "out linear_only",
+    alphas=4 + 0,
+)
 def gated():
     x = keras.Input((9, 3))
     value = layers.Conv1D(4, 2, activation="tanh", name="value")(x)
     h = value * layers.Conv1D(4, 2, activation="sigmoid", name="gate")(x)
-    h = layers.Multiply(name="hard_mul")([h, layers.ReLU(6.0, name="hard")(layers.Dense(4, name="lin")(h) + 3.0) / 6.0])
+    h = layers.Multiply(name="hard_mul")(
+        [h, layers.ReLU(6.0, name="hard")(layers.Dense(4, name="lin")(h) + 3.0) / 6.0]
+    )
     carry = layers.Dense(4, "sigmoid", name="carry")(h)
     h = h * (1 - carry) + value * carry
     return keras.Model(x, layers.Dense(2, name="out")(h))
@@ -306,7 +396,12 @@ def actor():
 
 
 @listed(
-    *("act1 relu", "act2 leaky_relu(alpha=0.3)", "act3 trelu(alpha=0.2,theta=0.1)", "act4 sigmoid gate"),
+    *(
+        "act1 relu",
+        "act2 leaky_relu(alpha=0.3)",
+        "act3 trelu(alpha=0.2,theta=0.1)",
+        "act4 sigmoid gate",
+    ),
     "act5 softmax output",
     alphas=3 + 4 + 5,
 )
@@ -355,10 +450,16 @@ def scaled(x, factor):
     return x * factor
 
 
-@listed("own relu", "function zoo.squash", "spectral/conv relu", "out softmax output", alphas=3 + 4 + 5)
+@listed(
+    "own relu", "function zoo.squash", "spectral/conv relu", "out softmax output", alphas=3 + 4 + 5
+)
 def users_own():
     x = keras.Input((6, 2))
     h = layers.Dense(4, squash, name="function")(Scaled(3, "relu", name="own")(x))
     h = layers.Lambda(scaled, arguments={"factor": 3.0}, name="scaled")(h)
-    h = layers.SpectralNormalization(layers.Conv1D(5, 2, activation="relu", name="conv"), name="spectral")(h)
-    return keras.Model(x, layers.Dense(2, "softmax", name="out")(layers.GlobalMaxPooling1D(name="pool")(h)))
+    h = layers.SpectralNormalization(
+        layers.Conv1D(5, 2, activation="relu", name="conv"), name="spectral"
+    )(h)
+    return keras.Model(
+        x, layers.Dense(2, "softmax", name="out")(layers.GlobalMaxPooling1D(name="pool")(h))
+    )

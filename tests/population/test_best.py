@@ -8,7 +8,12 @@ from keras_acts.errors import ModelError
 from keras_acts.search import BestWeights, PopulationModel
 from tests.population.test_population import carry_into, data, mlp
 
-CANDIDATES = ["leaky_relu(alpha=0.1)", "tanh", "prelu", "leaky_relu(alpha=0.5)"]  # not their order inside
+CANDIDATES = [
+    "leaky_relu(alpha=0.1)",
+    "tanh",
+    "prelu",
+    "leaky_relu(alpha=0.5)",
+]  # not their order inside
 
 
 class Snapshots(keras.callbacks.Callback):
@@ -29,16 +34,29 @@ class Snapshots(keras.callbacks.Callback):
 def trained(monitor, mode="auto", restore=True, nan_at=2):
     x, y = data(samples=60)
     population = PopulationModel(mlp(), CANDIDATES)
-    population.compile(keras.optimizers.SGD(0.5, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    population.compile(
+        keras.optimizers.SGD(0.5, momentum=0.9),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
     best, seen = BestWeights(monitor, mode, restore), Snapshots(1, nan_at)
-    fitted = {"batch_size": 10, "epochs": 5, "validation_data": (x[40:], y[40:]), "verbose": 0, "shuffle": False}
+    fitted = {
+        "batch_size": 10,
+        "epochs": 5,
+        "validation_data": (x[40:], y[40:]),
+        "verbose": 0,
+        "shuffle": False,
+    }
     history = population.fit(x[:40], y[:40], callbacks=[best, seen], **fitted).history
     return population, best, seen.weights, history
 
 
 @pytest.mark.parametrize(
     ("monitor", "log"),
-    [("val_loss", "val_members/loss"), pytest.param("accuracy", "members/accuracy", marks=pytest.mark.slow)],
+    [
+        ("val_loss", "val_members/loss"),
+        pytest.param("accuracy", "members/accuracy", marks=pytest.mark.slow),
+    ],
 )
 def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
     population, best, weights, history = trained(monitor)
@@ -52,7 +70,9 @@ def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
     assert (epochs < 4).any()
     picked = population.select([2, 1])
     for slot, epoch in enumerate(epochs):
-        for restored, kept in zip(population.model(slot).get_weights(), weights[epoch][slot], strict=True):
+        for restored, kept in zip(
+            population.model(slot).get_weights(), weights[epoch][slot], strict=True
+        ):
             np.testing.assert_array_equal(restored, kept)
     for restored, kept in zip(picked.model(1).get_weights(), weights[epochs[1]][1], strict=True):
         np.testing.assert_array_equal(restored, kept)
@@ -74,7 +94,9 @@ def test_restoring_can_wait_and_a_slot_without_a_number_keeps_its_weights():
     best.restore_weights()
     for slot in range(4):
         epoch = 4 if slot == 2 else np.nanargmax(values[:, slot])
-        for now, then in zip(population.model(slot).get_weights(), weights[epoch][slot], strict=True):
+        for now, then in zip(
+            population.model(slot).get_weights(), weights[epoch][slot], strict=True
+        ):
             np.testing.assert_array_equal(now, then)
 
 
@@ -88,14 +110,22 @@ def test_what_cannot_be_monitored_is_refused():
     population = PopulationModel(mlp(), ["relu", "tanh"])
     population.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy", mixed])
     for arguments, rule in (
-        (("val_loss",), r"monitor must be one of \['accuracy', 'loss', 'mixed'\]. Received: monitor='val_loss'"),
+        (
+            ("val_loss",),
+            r"monitor must be one of \['accuracy', 'loss', 'mixed'\]. Received: monitor='val_loss'",
+        ),
         (("acc",), "Received: monitor='acc', which the first epoch did not log"),
-        (("mixed",), "mode must be 'min' or 'max' for a metric of unknown direction. Received: 'mixed'"),
+        (
+            ("mixed",),
+            "mode must be 'min' or 'max' for a metric of unknown direction. Received: 'mixed'",
+        ),
     ):
         with pytest.raises(ModelError, match=rule):
             population.fit(x, y, verbose=0, callbacks=[BestWeights(*arguments)])
     population.fit(x, y, verbose=0, callbacks=[BestWeights("mixed", "max")])
-    with pytest.raises(ModelError, match=r"mode must be 'auto', 'min' or 'max'. Received: mode='best'"):
+    with pytest.raises(
+        ModelError, match=r"mode must be 'auto', 'min' or 'max'. Received: mode='best'"
+    ):
         BestWeights(mode="best")
     with pytest.raises(ModelError, match=r"slots of a PopulationModel. Received: Sequential"):
         BestWeights().set_model(mlp())

@@ -31,18 +31,38 @@ from keras_acts.search.vectorize.registry import forget, vectorizes
 from tests.helpers.zoo import shared_between_models
 
 ACTIVATIONS = (
-    *("relu", "mish", "tanh", "sigmoid", "elu", "elu(alpha=0.5)", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)"),
-    *("trelu(alpha=0.1, theta=0.5)", "trelu(alpha=0.1, theta=-0.3)", "prelu", "prelu(alpha=0.1)", "gelu", "silu"),
+    *(
+        "relu",
+        "mish",
+        "tanh",
+        "sigmoid",
+        "elu",
+        "elu(alpha=0.5)",
+        "leaky_relu(alpha=0.2)",
+        "leaky_relu(alpha=0.05)",
+    ),
+    *(
+        "trelu(alpha=0.1, theta=0.5)",
+        "trelu(alpha=0.1, theta=-0.3)",
+        "prelu",
+        "prelu(alpha=0.1)",
+        "gelu",
+        "silu",
+    ),
 )
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     "adam": lambda: keras.optimizers.Adam(0.01, amsgrad=True, clipvalue=0.05),
     "adam in one kernel": lambda: keras.optimizers.Adam(0.01, epsilon=1e-5),
     "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.1),
-    "rmsprop": lambda: keras.optimizers.RMSprop(0.01, centered=True, use_ema=True, ema_overwrite_frequency=3),
+    "rmsprop": lambda: keras.optimizers.RMSprop(
+        0.01, centered=True, use_ema=True, ema_overwrite_frequency=3
+    ),
     "adagrad": lambda: keras.optimizers.Adagrad(0.05),
     "adadelta": lambda: keras.optimizers.Adadelta(0.5),
-    "adamax": lambda: keras.optimizers.Adamax(keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.8)),
+    "adamax": lambda: keras.optimizers.Adamax(
+        keras.optimizers.schedules.ExponentialDecay(0.01, 5, 0.8)
+    ),
     "nadam": lambda: keras.optimizers.Nadam(0.01, gradient_accumulation_steps=2),
     "lion": lambda: keras.optimizers.Lion(0.003),
 }
@@ -60,7 +80,9 @@ def float64():
 
 def data(shape=(4,), classes=3, samples=32, seed=0):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(samples, *shape)).astype(keras.config.floatx()), rng.integers(0, classes, samples)
+    return rng.normal(size=(samples, *shape)).astype(keras.config.floatx()), rng.integers(
+        0, classes, samples
+    )
 
 
 def mlp(**options):
@@ -138,7 +160,14 @@ def without_rules():
         [
             keras.Input((5, 3)),
             layers.Conv1DTranspose(4, 2, activation="relu", name="conv"),
-            layers.LSTM(4, name="lstm", activation="relu", kernel_regularizer="l2", recurrent_dropout=0.1, seed=3),
+            layers.LSTM(
+                4,
+                name="lstm",
+                activation="relu",
+                kernel_regularizer="l2",
+                recurrent_dropout=0.1,
+                seed=3,
+            ),
             layers.Dense(3, activation="softmax"),
         ]
     )
@@ -149,7 +178,9 @@ MODELS = {
     "two_slots": (two_slots, (4,)),
     "regularized": (
         lambda: mlp(
-            kernel_regularizer="l2", bias_regularizer=keras.regularizers.L1L2(0.01, 0.02), kernel_constraint="max_norm"
+            kernel_regularizer="l2",
+            bias_regularizer=keras.regularizers.L1L2(0.01, 0.02),
+            kernel_constraint="max_norm",
         ),
         (4,),
     ),
@@ -182,7 +213,12 @@ class Ordinary:
         self.trained = {}
 
     def fit(self, member, fitted):
-        key = member.candidate, member.seed, keras.config.floatx(), *map(id, keras.tree.flatten(fitted))
+        key = (
+            member.candidate,
+            member.seed,
+            keras.config.floatx(),
+            *map(id, keras.tree.flatten(fitted)),
+        )
         if key not in self.trained:
             self.trained[key] = self._fit(member, fitted), fitted  # which keeps the identities
         return self.trained[key][0]
@@ -207,12 +243,28 @@ def _values(variables):
 def settings(optimizer="adam", **options):
     def compiled():
         made = OPTIMIZERS[optimizer]()
-        return {"optimizer": made, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **options}
+        return {
+            "optimizer": made,
+            "loss": "sparse_categorical_crossentropy",
+            "metrics": ["accuracy"],
+            **options,
+        }
 
     return compiled
 
 
-def check(model, candidates, compiled, fitted, *, seeds=1, slots=None, rtol=1e-8, jit_compile="auto", ordinary=None):
+def check(
+    model,
+    candidates,
+    compiled,
+    fitted,
+    *,
+    seeds=1,
+    slots=None,
+    rtol=1e-8,
+    jit_compile="auto",
+    ordinary=None,
+):
     """Train a population and its slots one by one, and compare weights, logs and optimizers; 8 steps by default.
 
     Tests that train the same ordinary models share an `ordinary`.
@@ -232,7 +284,10 @@ def compare(population, history, ordinary, fitted, slots, rtol):
     for p in range(len(population.members)) if slots is None else slots:
         member = population.members[p]
         alone, same = ordinary.fit(member, fitted), population.model(p)
-        for expected, found in ((alone.weights, same.weights), (alone.optimizer, same.optimizer.variables)):
+        for expected, found in (
+            (alone.weights, same.weights),
+            (alone.optimizer, same.optimizer.variables),
+        ):
             for (path, value), variable in zip(expected, found, strict=True):
                 np.testing.assert_allclose(variable, value, **tolerance, err_msg=f"{member} {path}")
         for name, values in alone.history.items():
@@ -251,13 +306,26 @@ def test_a_slot_is_its_ordinary_model(name, float64):
     x, y = data(shape, samples=28)
     x = np.minimum(np.abs(x * 2), 6).astype("int32") if name == "tokens" else x
     compiled = settings("sgd" if name == "tokens" else "adam")
-    check(make(), ["prelu", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.4)"], compiled, {"x": x, "y": y}, slots=(0, 2))
+    check(
+        make(),
+        ["prelu", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.4)"],
+        compiled,
+        {"x": x, "y": y},
+        slots=(0, 2),
+    )
 
 
 @pytest.mark.slow
 def test_a_slot_is_its_ordinary_model_under_xla_and_for_batches_of_another_size(float64):
     x, y = data(samples=28)
-    check(mlp(), ["prelu", "mish", "relu"], settings(), {"x": x, "y": y}, slots=(0, 1), jit_compile=True)
+    check(
+        mlp(),
+        ["prelu", "mish", "relu"],
+        settings(),
+        {"x": x, "y": y},
+        slots=(0, 1),
+        jit_compile=True,
+    )
 
 
 def test_data_of_another_shape_is_traced_anew():
@@ -271,20 +339,27 @@ def test_data_of_another_shape_is_traced_anew():
 
 def test_inputs_keep_their_names_whatever_came_before():
     a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
-    model = keras.Model([b, a], layers.Dense(1)(layers.Dense(4, "relu")(layers.Subtract()([2 * a, b]))))
+    model = keras.Model(
+        [b, a], layers.Dense(1)(layers.Dense(4, "relu")(layers.Subtract()([2 * a, b])))
+    )
     model.compile(keras.optimizers.SGD(0.0), "mse")
     population = PopulationModel(model, ["relu", "tanh"])
     rng = np.random.default_rng(0)
     x, y = {"a": rng.normal(size=(8, 3)), "b": rng.normal(size=(8, 3))}, rng.normal(size=8)
     expected = population.evaluate(x, y, verbose=0, return_dict=True)["loss"]
     for inputs in ([x["b"], x["a"]], x):
-        assert population.fit(inputs, y, verbose=0).history["loss"] == pytest.approx([expected], rel=1e-5)
+        assert population.fit(inputs, y, verbose=0).history["loss"] == pytest.approx(
+            [expected], rel=1e-5
+        )
 
 
 def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
     x, y = data()
     population = PopulationModel(small(), ["relu", "mish"])
-    population.compile(keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9), "sparse_categorical_crossentropy")
+    population.compile(
+        keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9),
+        "sparse_categorical_crossentropy",
+    )
     population.fit(x, y, batch_size=8, verbose=0)
     population.healthy.assign([1, 0])
     before = [population.model(slot).get_weights() for slot in (0, 1)]
@@ -296,7 +371,12 @@ def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
 
 @pytest.mark.parametrize(
     ("make", "slots", "epochs", "whole", "update"),
-    [(mlp, 8, 160, True, False), (cnn, 8, 80, False, True), (mlp, 8, 9, False, False), (mlp, 7, 80, False, False)],
+    [
+        (mlp, 8, 160, True, False),
+        (cnn, 8, 80, False, True),
+        (mlp, 8, 9, False, False),
+        (mlp, 7, 80, False, False),
+    ],
 )
 def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
     class Stop(keras.callbacks.Callback):
@@ -322,7 +402,9 @@ def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
     make, shape = MODELS[name]
     x, y = data(shape)
     candidates = ["prelu", "trelu(theta=0.5)", "elu(alpha=0.5)", "trelu(theta=0.1)", "gelu"]
-    check(make(), candidates, settings("sgd"), {"x": x, "y": y}, seeds=[3, 4], slots=(1, 6), rtol=2e-4)
+    check(
+        make(), candidates, settings("sgd"), {"x": x, "y": y}, seeds=[3, 4], slots=(1, 6), rtol=2e-4
+    )
 
 
 def test_convolutions_run_slot_after_slot_where_there_are_no_grouped_ones(monkeypatch):
@@ -335,7 +417,9 @@ def test_convolutions_run_slot_after_slot_where_there_are_no_grouped_ones(monkey
 
 def test_dense_layers_of_any_size_with_and_without_onednn(float64, monkeypatch):
     x, y = data((32,))
-    model = keras.Sequential([keras.Input((32,)), *(layers.Dense(32, "relu") for _ in range(2)), layers.Dense(3)])
+    model = keras.Sequential(
+        [keras.Input((32,)), *(layers.Dense(32, "relu") for _ in range(2)), layers.Dense(3)]
+    )
     compiled = settings("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     ordinary, fitted = Ordinary(model, compiled), {"x": x, "y": y, "epochs": 1}
     for without in (True, False):
@@ -346,7 +430,11 @@ def test_dense_layers_of_any_size_with_and_without_onednn(float64, monkeypatch):
 def small():
     """Of what an optimizer sees: a kernel, a bias, and perhaps an alpha."""
     return keras.Sequential(
-        [keras.Input((4,)), layers.Dense(5, activation="relu"), layers.Dense(3, activation="softmax")]
+        [
+            keras.Input((4,)),
+            layers.Dense(5, activation="relu"),
+            layers.Dense(3, activation="softmax"),
+        ]
     )
 
 
@@ -354,7 +442,8 @@ FAST = ("adam", "adam in one kernel", "adamw", "sgd")
 
 
 @pytest.mark.parametrize(
-    "optimizer", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS]
+    "optimizer",
+    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS],
 )
 def test_every_optimizer(optimizer, float64):
     x, y = data()
@@ -366,7 +455,9 @@ def test_every_optimizer(optimizer, float64):
     [
         {"clipnorm": 0.02},
         {"global_clipnorm": 0.1},
-        pytest.param({"global_clipnorm": 0.1, "gradient_accumulation_steps": 2}, marks=pytest.mark.slow),
+        pytest.param(
+            {"global_clipnorm": 0.1, "gradient_accumulation_steps": 2}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_norms_of_gradients_are_each_slots_own(options, float64):
@@ -392,10 +483,19 @@ def test_weights_of_samples_and_classes(float64):
     weight = np.random.default_rng(1).uniform(size=32)
 
     def compiled():
-        weighted = ["sparse_categorical_crossentropy", keras.metrics.SparseCategoricalAccuracy(name="a")]
+        weighted = [
+            "sparse_categorical_crossentropy",
+            keras.metrics.SparseCategoricalAccuracy(name="a"),
+        ]
         return settings()() | {"weighted_metrics": weighted}
 
-    given = {"x": x, "y": y, "validation_data": (x[:17], y[:17], weight[:17]), "batch_size": 8, "epochs": 2}
+    given = {
+        "x": x,
+        "y": y,
+        "validation_data": (x[:17], y[:17], weight[:17]),
+        "batch_size": 8,
+        "epochs": 2,
+    }
     model = mlp()
     ordinary, population = Ordinary(model, compiled), PopulationModel(model, ["relu", "mish"])
     population.compile(**compiled())
@@ -414,7 +514,11 @@ def two_headed():
     x = keras.Input((4,), name="in")
     h = layers.Dense(6, activation="relu")(x)
     return keras.Model(
-        {"in": x}, {"value": layers.Dense(1, name="value")(h), "kind": layers.Dense(1, "sigmoid", name="kind")(h)}
+        {"in": x},
+        {
+            "value": layers.Dense(1, name="value")(h),
+            "kind": layers.Dense(1, "sigmoid", name="kind")(h),
+        },
     )
 
 
@@ -474,7 +578,9 @@ def test_steps_per_execution_and_datasets():
     population.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
     again = PopulationModel(small(), ["relu", "mish", "relu"])
     again.compile("sgd", "sparse_categorical_crossentropy")
-    again.fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(8), epochs=2, shuffle=False, verbose=0)
+    again.fit(
+        tf.data.Dataset.from_tensor_slices((x, y)).batch(8), epochs=2, shuffle=False, verbose=0
+    )
     one, two = population.predict(x, verbose=0), again.predict(x, verbose=0)
     np.testing.assert_allclose(one[0], one[2], rtol=1e-5)
     assert np.abs(one[0] - one[1]).max() > 1e-3
@@ -482,7 +588,9 @@ def test_steps_per_execution_and_datasets():
 
 
 def test_dropout_differs_between_slots_and_drops_its_share():
-    model = keras.Sequential([keras.Input((1000,)), layers.Dropout(0.3), layers.Activation("relu"), layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((1000,)), layers.Dropout(0.3), layers.Activation("relu"), layers.Dense(1)]
+    )
     values = []
     with vectorized_probe(values):
         population = PopulationModel(model, ["relu", "leaky_relu(alpha=0.5)"])
@@ -524,7 +632,9 @@ class vectorized_probe:
         pytest.param("mlp", 1, True, "adam", marks=pytest.mark.slow),
     ],
 )
-def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(model, seeds, jit_compile, optimizer):
+def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(
+    model, seeds, jit_compile, optimizer
+):
     """With one kernel, with a compiled update (8 slots of an optimizer that has none), and under XLA."""
     x, y = data()
     made = {"cnn": cnn_of_features, "mlp": mlp}[model]()
@@ -608,21 +718,29 @@ def test_saturated_outputs_keep_their_gradient():
         alone.layers[-1].kernel.assign([[200.0, -200.0]])
         carry_into(population, slot, alone)
     x, y = np.ones((4, 1), "float32"), np.ones(4, "int32")
-    np.testing.assert_allclose(population.evaluate(x, y, verbose=0, return_dict=True)["members/loss"][0], 400)
+    np.testing.assert_allclose(
+        population.evaluate(x, y, verbose=0, return_dict=True)["members/loss"][0], 400
+    )
     before = population.model(0).layers[-1].bias.numpy()
     population.fit(x, y, verbose=0)
-    np.testing.assert_allclose(population.model(0).layers[-1].bias - before, [-0.01, 0.01], rtol=1e-5)
+    np.testing.assert_allclose(
+        population.model(0).layers[-1].bias - before, [-0.01, 0.01], rtol=1e-5
+    )
 
 
 def test_a_searched_output_has_logits_in_all_slots_or_in_none():
-    with pytest.raises(ModelError, match=r"in all slots, or in none\. Received: \['linear', 'softmax'\]"):
+    with pytest.raises(
+        ModelError, match=r"in all slots, or in none\. Received: \['linear', 'softmax'\]"
+    ):
         PopulationModel(mlp(), ["softmax", "linear"], slots=["output"])
     population = PopulationModel(mlp(), ["softmax", "softmax"], slots=["output"])
     assert hasattr(population(np.zeros((1, 4), "float32")), "_keras_logits")
 
 
 def test_a_layer_of_two_models_is_refused():
-    with pytest.raises(ModelError, match=r"that a model and one inside of it share. Received: .*used_twice"):
+    with pytest.raises(
+        ModelError, match=r"that a model and one inside of it share. Received: .*used_twice"
+    ):
         PopulationModel(shared_between_models(), ["relu", "mish"])
 
 
@@ -636,8 +754,20 @@ CHOICES = {
         Assignment.of({"second": "leaky_relu(alpha=0.1)", "first": "tanh"}),
     ],
     "without_rules": [
-        Assignment.of({"conv": "prelu", "lstm": "leaky_relu(alpha=0.2)", "lstm.recurrent_activation": "sigmoid"}),
-        Assignment.of({"conv": "leaky_relu(alpha=0.2)", "lstm": "prelu", "lstm.recurrent_activation": "hard_sigmoid"}),
+        Assignment.of(
+            {
+                "conv": "prelu",
+                "lstm": "leaky_relu(alpha=0.2)",
+                "lstm.recurrent_activation": "sigmoid",
+            }
+        ),
+        Assignment.of(
+            {
+                "conv": "leaky_relu(alpha=0.2)",
+                "lstm": "prelu",
+                "lstm.recurrent_activation": "hard_sigmoid",
+            }
+        ),
         Assignment.of(
             {
                 "conv": "leaky_relu(alpha=0.4)",
@@ -657,18 +787,29 @@ def test_each_layer_may_have_a_choice_of_its_own(name, float64):
     part = population.select([1, 0])
     for one in (population, part) if name == "two_slots" else ():
         one.fit(x, y, batch_size=8, shuffle=False, verbose=0)
-    np.testing.assert_allclose(part.predict(x, verbose=0), population.predict(x, verbose=0)[[1, 0]], rtol=1e-8)
+    np.testing.assert_allclose(
+        part.predict(x, verbose=0), population.predict(x, verbose=0)[[1, 0]], rtol=1e-8
+    )
 
 
 def test_choices_for_layers_are_for_the_same_ones():
-    with pytest.raises(ModelError, match=r"must be for the same slots, \['first', 'second'\]. Received: \['first'\]"):
+    with pytest.raises(
+        ModelError,
+        match=r"must be for the same slots, \['first', 'second'\]. Received: \['first'\]",
+    ):
         PopulationModel(mlp(), [CHOICES["two_slots"][0], Assignment.of({"first": "relu"})])
 
 
 @pytest.mark.slow
 def test_a_selection_trains_on_as_its_slots_would_have(float64):
     x, y = data()
-    candidates = ["relu", "prelu", "leaky_relu(alpha=0.2)", "prelu(alpha=0.1)", "leaky_relu(alpha=0.4)"]
+    candidates = [
+        "relu",
+        "prelu",
+        "leaky_relu(alpha=0.2)",
+        "prelu(alpha=0.1)",
+        "leaky_relu(alpha=0.4)",
+    ]
 
     def train(population):
         population.fit(x, y, batch_size=8, shuffle=False, verbose=0)
@@ -680,8 +821,12 @@ def test_a_selection_trains_on_as_its_slots_would_have(float64):
     assert part.members == tuple(whole.members[slot] for slot in (8, 3, 7, 0))
     single = whole.model(3)
     train(whole), train(part), train(single)
-    np.testing.assert_allclose(part.predict(x, verbose=0), whole.predict(x, verbose=0)[[8, 3, 7, 0]], rtol=1e-8)
-    np.testing.assert_allclose(single.predict(x, verbose=0), whole.predict(x, verbose=0)[3], rtol=1e-8)
+    np.testing.assert_allclose(
+        part.predict(x, verbose=0), whole.predict(x, verbose=0)[[8, 3, 7, 0]], rtol=1e-8
+    )
+    np.testing.assert_allclose(
+        single.predict(x, verbose=0), whole.predict(x, verbose=0)[3], rtol=1e-8
+    )
 
 
 def test_populations_of_one_model_join_as_they_are(float64):
@@ -704,24 +849,39 @@ def test_populations_of_one_model_join_as_they_are(float64):
     one, other = trained(["relu", "prelu"]), trained(["mish", "prelu(alpha=0.1)"])
     other.random.state.assign([7, 9])
     joined = PopulationModel.join([(other, [1, 0]), (one, [1])])
-    assert list(np.asarray(joined.random.state)) == [7, 9]  # noise goes on, and does not begin again
+    assert list(np.asarray(joined.random.state)) == [
+        7,
+        9,
+    ]  # noise goes on, and does not begin again
     assert [str(m.candidate) for m in joined.members] == ["prelu(alpha=0.1)", "mish", "prelu"]
-    np.testing.assert_allclose(predicted(joined), [*predicted(other)[::-1], predicted(one)[1]], rtol=1e-8)
+    np.testing.assert_allclose(
+        predicted(joined), [*predicted(other)[::-1], predicted(one)[1]], rtol=1e-8
+    )
     joined.fit(x, y, batch_size=8, shuffle=False, verbose=0)
     np.testing.assert_allclose(predicted(joined), predicted(whole)[[3, 2, 1]], rtol=1e-8)
     rated = trained(["relu"], times=0, rates=[0.1])
     rated.optimizer.build(rated.trainable_variables)
     rated.optimizer.iterations.assign(one.optimizer.iterations)
     for parts in ([], [(one, [0]), (whole, [0])], [(one, [0]), (rated, [0])]):
-        with pytest.raises(ModelError, match=f"Populations join if .* Received: {len(parts)} populations"):
+        with pytest.raises(
+            ModelError, match=f"Populations join if .* Received: {len(parts)} populations"
+        ):
             PopulationModel.join(parts)
 
 
 def test_an_activation_on_the_input_itself():
     """What all slots share has one shape, and parameters of the slots another."""
     x, y = data()
-    model = keras.Sequential([keras.Input((4,)), layers.Activation("relu"), layers.Dense(3, activation="softmax")])
-    candidates = ["elu(alpha=0.3)", "leaky_relu(alpha=0.2)", "elu(alpha=0.7)", "trelu(theta=0.1)", "mish"]
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Activation("relu"), layers.Dense(3, activation="softmax")]
+    )
+    candidates = [
+        "elu(alpha=0.3)",
+        "leaky_relu(alpha=0.2)",
+        "elu(alpha=0.7)",
+        "trelu(theta=0.1)",
+        "mish",
+    ]
     check(model, candidates, settings("sgd"), {"x": x, "y": y}, slots=(0, 1, 2, 3, 4), rtol=2e-4)
 
 
@@ -764,12 +924,16 @@ def test_a_compiled_model_makes_a_compiled_population_in_public_order():
     for p, member in enumerate(population.members):
         expected, outputs = evaluated(member)
         np.testing.assert_allclose(
-            [logs["members/loss"][p], logs["members/accuracy"][p]], [expected["loss"], expected["accuracy"]], rtol=1e-5
+            [logs["members/loss"][p], logs["members/accuracy"][p]],
+            [expected["loss"], expected["accuracy"]],
+            rtol=1e-5,
         )
         np.testing.assert_allclose(predicted[p], outputs, rtol=1e-4, atol=1e-6)
     assert [m.seed for m in population.members] == [4, 9, 4, 9, 4, 9]
     assert model.compiled
-    assert not population._state.blueprint.made(population.members[0].candidate).compiled  # which takes time
+    assert not population._state.blueprint.made(
+        population.members[0].candidate
+    ).compiled  # which takes time
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -784,11 +948,15 @@ def test_a_rule_of_ones_own():
             return x * self.factor
 
     calls = []
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, "relu"), Scale(), layers.Dense(3, "softmax")])
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(3, "relu"), Scale(), layers.Dense(3, "softmax")]
+    )
     x, y = data()
     compiled, fitted = settings("sgd"), {"x": x, "y": y, "epochs": 1}
     ordinary = Ordinary(model, compiled)
-    check(model, ["relu", "mish"], compiled, fitted, slots=(1,), rtol=1e-4, ordinary=ordinary)  # slot after slot
+    check(
+        model, ["relu", "mish"], compiled, fitted, slots=(1,), rtol=1e-4, ordinary=ordinary
+    )  # slot after slot
 
     @vectorizes(Scale)
     def scale(call, x):
@@ -823,7 +991,10 @@ def test_bad_members_are_refused(arguments, rule):
     ("optimizer", "rule"),
     [
         (lambda: keras.optimizers.Adafactor(), "Received: Adafactor"),
-        (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()), "Received: LossScaleOptimizer"),
+        (
+            lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD()),
+            "Received: LossScaleOptimizer",
+        ),
         (lambda: type("Mine", (keras.optimizers.SGD,), {})(), "Received: Mine"),
     ],
 )
@@ -835,7 +1006,12 @@ def test_optimizers_that_mix_slots_are_refused(optimizer, rule):
 
 def test_what_cannot_be_exact_is_refused():
     masks = keras.Sequential(
-        [keras.Input((3,)), layers.Embedding(4, 2, mask_zero=True), layers.Dense(2, "relu"), layers.Dense(1)]
+        [
+            keras.Input((3,)),
+            layers.Embedding(4, 2, mask_zero=True),
+            layers.Dense(2, "relu"),
+            layers.Dense(1),
+        ]
     )
     with pytest.raises(ModelError, match=r"masks. Received: 'embedding"):
         PopulationModel(masks, ["relu"])
@@ -860,11 +1036,15 @@ def test_what_cannot_be_exact_is_refused():
 def test_sizes_that_the_graph_does_not_know():
     x = keras.Input((None, 4))
     y = layers.Conv1D(8, 3, padding="same", activation="relu")(x)
-    y = layers.Dense(8, activation="relu")(layers.GroupNormalization(2)(layers.MaxPooling1D(padding="same")(y)))
+    y = layers.Dense(8, activation="relu")(
+        layers.GroupNormalization(2)(layers.MaxPooling1D(padding="same")(y))
+    )
     y = layers.GroupNormalization(4)(layers.Conv1D(8, 3, padding="same", activation="relu")(y))
     model = keras.Model(x, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(y)))
     population = PopulationModel(model, ["relu", "mish", "prelu"])
-    predict = tf.function(lambda x: population(x)).get_concrete_function(tf.TensorSpec([None, None, 4]))
+    predict = tf.function(lambda x: population(x)).get_concrete_function(
+        tf.TensorSpec([None, None, 4])
+    )
     for length in (5, 8):
         x = data((length, 4), samples=6)[0]
         expected = [population.model(slot)(x) for slot in range(3)]
@@ -890,13 +1070,24 @@ def test_a_population_that_is_not_compiled_gives_its_models():
 
 def test_members_read_as_they_are_written():
     population = PopulationModel(mlp(), [ka.Mish(), "trelu(theta=0.5)"], seeds=[7])
-    assert [(str(m.candidate), m.seed) for m in population.members] == [("mish", 7), ("trelu(alpha=0.0, theta=0.5)", 7)]
+    assert [(str(m.candidate), m.seed) for m in population.members] == [
+        ("mish", 7),
+        ("trelu(alpha=0.0, theta=0.5)", 7),
+    ]
 
 
 def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
     x, y = np.random.default_rng(0).normal(size=(50, 3)).astype("float32"), np.arange(50) % 2
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2, "softmax")])
-    options = {"batch_size": 8, "epochs": 2, "verbose": 0, "validation_split": 0.2, "class_weight": {0: 1.0, 1: 3.0}}
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2, "softmax")]
+    )
+    options = {
+        "batch_size": 8,
+        "epochs": 2,
+        "verbose": 0,
+        "validation_split": 0.2,
+        "class_weight": {0: 1.0, 1: 3.0},
+    }
 
     def history():
         keras.utils.set_random_seed(5)
@@ -909,7 +1100,9 @@ def test_arrays_are_fed_in_the_order_that_keras_feeds_them(monkeypatch):
         ending.setattr(feed, "_background", ThreadPoolExecutor(1))
         feed._background.shutdown()
         ours.append(history())
-    monkeypatch.setattr(population_module, "as_adapter", lambda x, y, _, options, seeds: (x, y, options))
+    monkeypatch.setattr(
+        population_module, "as_adapter", lambda x, y, _, options, seeds: (x, y, options)
+    )
     theirs = history()
     for one in ours:
         keras.tree.map_structure(np.testing.assert_array_equal, one, theirs)
@@ -938,16 +1131,22 @@ def test_arrays_in_their_order_are_the_batches_that_keras_makes(samples, kind):
 
 @pytest.mark.parametrize(("steps", "most", "made"), [(None, None, 4), (2, None, 2), (None, 4, 4)])
 @pytest.mark.filterwarnings("ignore:Limiting steps_per_epoch")
-def test_an_epoch_takes_the_iterator_that_keras_made_at_the_end_of_the_one_before(monkeypatch, steps, most, made):
+def test_an_epoch_takes_the_iterator_that_keras_made_at_the_end_of_the_one_before(
+    monkeypatch, steps, most, made
+):
     monkeypatch.setattr(keras.config, "max_steps_per_epoch", lambda: most)
     monkeypatch.setattr(epoch_iterator.config, "max_steps_per_epoch", lambda: most)
     x, y = np.arange(32.0).reshape(16, 2), np.arange(16)
     (adapter, _, _) = as_adapter(x, y, 4, {"steps_per_epoch": steps, "shuffle": False}, ())
     theirs = ArrayDataAdapter(x, y, batch_size=4, shuffle=False)
     strategy = tf.distribute.get_strategy()
-    ours, keras_own = (TFEpochIterator(strategy, a, steps_per_epoch=steps) for a in (adapter, theirs))
+    ours, keras_own = (
+        TFEpochIterator(strategy, a, steps_per_epoch=steps) for a in (adapter, theirs)
+    )
     count, create = [], type(adapter.dataset).__iter__
-    monkeypatch.setattr(type(adapter.dataset), "__iter__", lambda self: count.append(self) or create(self))
+    monkeypatch.setattr(
+        type(adapter.dataset), "__iter__", lambda self: count.append(self) or create(self)
+    )
 
     def epochs(iterator):
         found = []

@@ -33,12 +33,19 @@ def check(model, candidates, fitted, slots, *, compiled=None, seeds=SEEDS, rtol=
             alone.compile(**compiled())
             log = alone.fit(**fitted).history
         same = population.model(p)
-        for expected, found in ((alone.weights, same.weights), (alone.optimizer.variables, same.optimizer.variables)):
+        for expected, found in (
+            (alone.weights, same.weights),
+            (alone.optimizer.variables, same.optimizer.variables),
+        ):
             for a, b in zip(expected, found, strict=True):
-                np.testing.assert_allclose(b, a, rtol=rtol, atol=rtol / 100, err_msg=f"{member} {a.path}")
+                np.testing.assert_allclose(
+                    b, a, rtol=rtol, atol=rtol / 100, err_msg=f"{member} {a.path}"
+                )
         for name, values in log.items():
             slot = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
-            np.testing.assert_allclose(np.stack(history[slot])[:, p], values, rtol=max(rtol, 1e-6), err_msg=slot)
+            np.testing.assert_allclose(
+                np.stack(history[slot])[:, p], values, rtol=max(rtol, 1e-6), err_msg=slot
+            )
     return population
 
 
@@ -63,7 +70,9 @@ def test_weights_of_samples_other_losses_and_metrics(float64):  # noqa: F811
     for loss in (keras.losses.Dice(), keras.losses.MeanSquaredError("mean_with_sample_weight")):
         check(
             *(mlp(), ["relu", "tanh"], fitted, (1, 2)),
-            compiled=lambda loss=loss: settings(loss=loss, metrics=["auc"], weighted_metrics=["mae", "auc"])(),
+            compiled=lambda loss=loss: settings(
+                loss=loss, metrics=["auc"], weighted_metrics=["mae", "auc"]
+            )(),
         )
 
 
@@ -71,10 +80,17 @@ def test_weights_of_samples_other_losses_and_metrics(float64):  # noqa: F811
 def test_several_inputs_and_outputs(float64):  # noqa: F811
     a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
     h = layers.Dense(5, activation="relu")(layers.Concatenate()([a, b]))
-    outputs = {"class": layers.Dense(3, activation="softmax", name="class")(h), "number": layers.Dense(1)(h)}
+    outputs = {
+        "class": layers.Dense(3, activation="softmax", name="class")(h),
+        "number": layers.Dense(1)(h),
+    }
     model = keras.Model({"a": a, "b": b}, outputs)
     x, y = data(samples=44)
-    given = {"x": {"a": x, "b": x[:, :2]}, "y": {"class": y, "number": x[:, 0]}, "validation_split": 0.2}
+    given = {
+        "x": {"a": x, "b": x[:, :2]},
+        "y": {"class": y, "number": x[:, 0]},
+        "validation_split": 0.2,
+    }
     losses = {"class": "sparse_categorical_crossentropy", "number": "mse"}
     made = settings(loss=losses, metrics={"class": ["accuracy"], "number": ["mae"]})
     check(model, ["relu", "tanh"], given, (0, 3), compiled=made)
@@ -122,7 +138,10 @@ def test_all_slots_see_the_same_again_afterwards():
 def test_other_data_have_an_order_of_their_own(x):
     population = PopulationModel(mlp(), ["relu"], seeds=2)
     population.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises(ModelError, match=f"needs arrays, or dense tensors. Received: x of type .*{type(x).__name__}"):
+    with pytest.raises(
+        ModelError,
+        match=f"needs arrays, or dense tensors. Received: x of type .*{type(x).__name__}",
+    ):
         population.fit(x, shuffle="seed")
 
 
@@ -132,7 +151,9 @@ FIT = {"x": X[:50], "y": Y[:50], "validation_data": (X[50:], Y[50:]), "epochs": 
 
 def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
     """A diverging candidate too, in waves, and tested in waves of another size."""
-    trainer = PopulationTrainer(models.mlp(), map(Candidate.of, ("prelu", "leaky_relu(alpha=1e38)")))
+    trainer = PopulationTrainer(
+        models.mlp(), map(Candidate.of, ("prelu", "leaky_relu(alpha=1e38)"))
+    )
     monkeypatch.setattr(trainers, "_SLOTS", 4)
     alone = list(trainer.train([5, 6, 7, 8], FIT))
     together = list(trainer.train([5, 6, 7, 8], FIT, at_once=4))
@@ -141,7 +162,9 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
     weights = [one.weights for one in (*alone, *together, alone[2])]
     *tested, last = trainer.test(weights, FIT["validation_data"])
     for s, (a, b) in enumerate(zip(alone, together, strict=True)):
-        assert {name: values.shape for name, values in b.history.items()} == dict.fromkeys(a.history, (2, 2))
+        assert {name: values.shape for name, values in b.history.items()} == dict.fromkeys(
+            a.history, (2, 2)
+        )
         for name, values in a.history.items():
             np.testing.assert_allclose(b.history[name], values, rtol=1e-4, atol=1e-6)
         for name, values in tested[s].items():
@@ -221,7 +244,9 @@ def test_where_memory_runs_out_the_scores_are_the_same(monkeypatch):
     stop = keras.callbacks.EarlyStopping()
     most[0] = 1
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        list(trainers.trainer_for(model, candidates, builds).train([5], {**FIT, "callbacks": [stop]}))
+        list(
+            trainers.trainer_for(model, candidates, builds).train([5], {**FIT, "callbacks": [stop]})
+        )
 
 
 def test_a_population_that_cannot_even_be_made_is_none(monkeypatch):
@@ -230,7 +255,8 @@ def test_a_population_that_cannot_even_be_made_is_none(monkeypatch):
 
     monkeypatch.setattr(trainers, "PopulationModel", short)
     assert isinstance(
-        trainers.trainer_for(models.mlp(), [Candidate.of("relu")], [models.mlp]), trainers.OneByOneTrainer
+        trainers.trainer_for(models.mlp(), [Candidate.of("relu")], [models.mlp]),
+        trainers.OneByOneTrainer,
     )
 
 
@@ -241,7 +267,10 @@ def test_how_many_seeds_train_together(monkeypatch):
         return trainer._size({**FIT, **changed}, at_once)
 
     assert [size(n) for n in (1, 2, 4, 5, 7, 8, 12, 16, 22)] == [1, 2, 4, 5, 7, 8, 6, 8, 2]
-    schedule, stop = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1), keras.callbacks.EarlyStopping()
+    schedule, stop = (
+        keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
+        keras.callbacks.EarlyStopping(),
+    )
     assert size(4, callbacks=schedule) == size(4, shuffle=False) == size(4, x=[X, X]) == 4
     assert size(4, callbacks=[schedule, stop]) == size(4, shuffle="batch") == 1
     assert size(4, batch_size=2**20) == 1

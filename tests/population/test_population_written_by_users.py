@@ -102,7 +102,10 @@ class Steep(type(ka.layers.PReLU())):  # type: ignore[misc]
 
 def share_right(y_true, y_pred):
     """A metric that no registry knows."""
-    return ops.cast(ops.equal(ops.argmax(y_pred, -1), ops.cast(ops.reshape(y_true, [-1]), "int64")), y_pred.dtype)
+    return ops.cast(
+        ops.equal(ops.argmax(y_pred, -1), ops.cast(ops.reshape(y_true, [-1]), "int64")),
+        y_pred.dtype,
+    )
 
 
 def assigning():
@@ -119,9 +122,17 @@ def assigning():
 def test_layers_that_assign_their_own_weights_do_so_as_alone(jit_compile, float64):  # noqa: F811
     x, y = data(samples=40)
     population = check(
-        assigning(), ["relu", "prelu"], settings(), {"x": x, "y": y, "epochs": 1}, slots=(1,), jit_compile=jit_compile
+        assigning(),
+        ["relu", "prelu"],
+        settings(),
+        {"x": x, "y": y, "epochs": 1},
+        slots=(1,),
+        jit_compile=jit_compile,
     )
-    for slot in (0, 1):  # as alone, where it has grown by one step of the optimizer since it was normalized
+    for slot in (
+        0,
+        1,
+    ):  # as alone, where it has grown by one step of the optimizer since it was normalized
         kernel = population.model(slot).get_layer("spectral").layer.kernel.numpy()
         assert np.linalg.svd(kernel)[1][0] == pytest.approx(1, abs=0.02)
 
@@ -144,7 +155,12 @@ def test_subclasses_of_keras_own_compute_what_they_say(float64):  # noqa: F811
         [
             keras.Input((4,)),
             layers.Dense(6, "relu", kernel_regularizer=Cubes(0.1), kernel_constraint=Halved(1.0)),
-            Twice(5, activation="relu", kernel_initializer=Shifted(seed=3), bias_regularizer=Cubes(0.2)),
+            Twice(
+                5,
+                activation="relu",
+                kernel_initializer=Shifted(seed=3),
+                bias_regularizer=Cubes(0.2),
+            ),
             layers.Dense(4, activation=Tripled()),
             layers.Dense(4, activation=Steep(num_parameters=4)),
             layers.Dense(3, activation="softmax"),
@@ -168,7 +184,9 @@ def test_subclasses_of_keras_own_compute_what_they_say(float64):  # noqa: F811
     for expected, found in zip(alone.weights, population.model(1).weights, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10, err_msg=expected.path)
     for name, values in log.items():
-        np.testing.assert_allclose(history[f"members/{name}"][0][1], values[0], rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            history[f"members/{name}"][0][1], values[0], rtol=1e-6, err_msg=name
+        )
     assert log["negative"][0] == -log["accuracy"][0] != 0
     assert log["share_right"] == log["accuracy"]
 
@@ -178,7 +196,10 @@ def test_subclasses_of_keras_own_compute_what_they_say(float64):  # noqa: F811
     [
         ({"metrics": [Forgetful(factor=2.0)]}, "get_config.*Forgetful .it says nothing of factor"),
         ({"loss": Counting()}, "no variables and no random numbers.*Received.*with Variable"),
-        ({"optimizer": type("SGD", (keras.optimizers.SGD,), {})()}, "optimizer must be one of.*Received: SGD"),
+        (
+            {"optimizer": type("SGD", (keras.optimizers.SGD,), {})()},
+            "optimizer must be one of.*Received: SGD",
+        ),
     ],
 )
 def test_what_a_copy_would_get_wrong_is_refused_before_training(options, message):
@@ -202,7 +223,9 @@ def test_only_what_nobody_has_changed_is_taken_for_what_its_class_says():
     assert not as_written(loss)
     assert as_written(ka.Mish())
     assert as_written(ka.layers.PReLU())
-    assert not any(map(as_written, (Squared(), Negative(), Shifted(), Tripled(), Steep(num_parameters=4))))
+    assert not any(
+        map(as_written, (Squared(), Negative(), Shifted(), Tripled(), Steep(num_parameters=4)))
+    )
 
 
 def test_a_subclass_of_our_activation_is_no_candidate_by_our_name():
@@ -211,14 +234,20 @@ def test_a_subclass_of_our_activation_is_no_candidate_by_our_name():
     with pytest.raises(ActivationError, match="derived from one of ours"):
         Candidate.of(Tripled())
     inputs = keras.Input((4,))
-    model = keras.Model(inputs, layers.Dense(2)(Steep(num_parameters=4)(layers.Dense(4, activation=Tripled())(inputs))))
+    model = keras.Model(
+        inputs,
+        layers.Dense(2)(Steep(num_parameters=4)(layers.Dense(4, activation=Tripled())(inputs))),
+    )
     assert [slot.current for slot in slots(model)] == ["Tripled", "steep"]
 
 
 def test_an_initializer_of_the_users_is_not_rescaled():
     kernels = {"plain": "glorot_uniform", "own": Shifted(seed=1)}
     inputs = keras.Input((4,))
-    outputs = [layers.Dense(3, "relu", kernel_initializer=k, name=name)(inputs) for name, k in kernels.items()]
+    outputs = [
+        layers.Dense(3, "relu", kernel_initializer=k, name=name)(inputs)
+        for name, k in kernels.items()
+    ]
     model = keras.Model(inputs, layers.Dense(1)(layers.Add()(outputs)))
     chosen = {place: Candidate.of("mish") for place in places(model) if place.slot.role == "hidden"}
     assert [layer.name for layer, _ in rescaled_initializers(chosen)] == ["plain"]
@@ -233,7 +262,10 @@ def test_a_copy_of_a_metric_computes_the_same():
         copy = fresh_metric(metric)
         assert type(copy) is type(metric)
         assert copy.name == metric.name
-        y, y_pred = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+        y, y_pred = (
+            np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]),
+            np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]]),
+        )
         classes = y if isinstance(metric, keras.metrics.F1Score) else y.argmax(1)
         for one in (metric, copy):
             one.update_state(classes, ops.convert_to_tensor(y_pred))

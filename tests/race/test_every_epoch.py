@@ -8,7 +8,7 @@ from benchmarks import verdict_bank
 from keras_acts.errors import SearchError
 from keras_acts.search import ActivationTuner, compare_activations, search_activations
 from keras_acts.search.race import runner
-from keras_acts.search.race.race import RungTask, RungResult
+from keras_acts.search.race.race import RungResult, RungTask
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(60)
@@ -52,6 +52,8 @@ def test_a_bank_of_a_regression_is_refused_before_it_trains(tmp_path):
     rows = [f"{a},{b},{a + 2 * b + 0.5}" for a, b in np.random.default_rng(0).normal(size=(30, 2))]
     table.write_text("\n".join(["a,b,size", *rows]))
     settings = {"seeds": 2, "epochs": 1, "batch_size": 32, "cache": tmp_path / "cache"}
-    with pytest.raises(SystemExit, match=r"must have classes: the bank holds accuracies. Received: .*a regression"):
+    with pytest.raises(
+        SystemExit, match=r"must have classes: the bank holds accuracies. Received: .*a regression"
+    ):
         verdict_bank.load_or_train(str(table), "size", **settings)
     assert not (tmp_path / "cache").exists()

@@ -20,7 +20,9 @@ SOME = ["mish", "leaky_relu", "leaky_relu(alpha=1e38)"]
 def raced(**options):
     model = mlp()
     # fast enough to learn more than guessing in two epochs: else there is no verdict
-    model.compile(keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return search_activations(model, X[:90], Y[:90], **{"activations": SOME, **RACE, **options})
 
 
@@ -37,7 +39,9 @@ def test_a_race_ranks_who_went_furthest(found):
     assert [t.status for t in found.trials if t.rank is None] == ["diverged"]
     ranked = [t for t in found.trials if t.rank is not None]
     assert {t.status for t in ranked} == {"completed", "stopped"}
-    assert sorted((-t.epochs, -t.seeds, -t.score) for t in ranked) == [(-t.epochs, -t.seeds, -t.score) for t in ranked]
+    assert sorted((-t.epochs, -t.seeds, -t.score) for t in ranked) == [
+        (-t.epochs, -t.seeds, -t.score) for t in ranked
+    ]
     finalists = [t for t in ranked if t.status == "completed"]
     assert "relu" in {str(t.candidate) for t in finalists}
     assert all(t.epochs == 2 and t.seeds >= 2 for t in finalists)
@@ -48,10 +52,17 @@ def test_its_model_is_the_best_run(found):
     x, y = X[72:90], Y[72:90]  # what validated
     score = found.model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"]
     assert score >= found.score - 1e-6  # the score is the mean over the seeds
-    assert found.test["accuracy"] == found.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True)["accuracy"]
+    assert (
+        found.test["accuracy"]
+        == found.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True)["accuracy"]
+    )
     assert found.baseline_test is not None
     # as many steps in a call as the user's model, not as the race took
-    assert found.model.steps_per_execution == found.model.get_compile_config()["steps_per_execution"] == 1
+    assert (
+        found.model.steps_per_execution
+        == found.model.get_compile_config()["steps_per_execution"]
+        == 1
+    )
 
 
 @pytest.mark.slow
@@ -59,7 +70,9 @@ def test_a_loss_is_minimized_and_who_left_is_finished_for_the_verdict():
     fit = {"x": X[:72], "y": Y[:72], "validation_data": (X[72:90], Y[72:90])}
     space = ActivationSpace(SOME).with_baseline("relu")
     runs = racing_search.race_in(space, trials=8, epochs=2, total=16, seed=0)
-    race = racing_search.RaceSearch(mlp(), runs, "val_loss", fit, hyperparameters=space.hyperparameters)
+    race = racing_search.RaceSearch(
+        mlp(), runs, "val_loss", fit, hyperparameters=space.hyperparameters
+    )
     race.run()
     # a loss is minimized, and relu stays even if it is last
     finalists = [t for t in race.results() if t.status == "completed"]
@@ -83,7 +96,9 @@ def test_what_is_said_of_the_model_is_what_it_evaluates_to():
     wreck = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 if epoch < 1 else 2.0)
     model = mlp()
     model.compile(keras.optimizers.SGD(), "sparse_categorical_crossentropy")
-    found = search_activations(model, X[:90], Y[:90], activations=["mish"], **{**RACE, "epochs": 4}, callbacks=wreck)
+    found = search_activations(
+        model, X[:90], Y[:90], activations=["mish"], **{**RACE, "epochs": 4}, callbacks=wreck
+    )
     loss = found.model.evaluate(X[72:90], Y[72:90], verbose=0)
     assert found.kept.epochs == 4
     assert found.score == pytest.approx(loss, rel=1e-5)
@@ -106,7 +121,10 @@ def test_a_candidate_that_raises_is_set_aside(capsys):
     assert status["test_race.broken"] == ("failed", True)
     assert status["relu"] == status["mish"] == ("completed", False)
     assert "Failed: test_race.broken: OSError: no such kernel." in str(found)
-    assert "test_race.broken is set aside: OSError: no such kernel" in capsys.readouterr().err.replace("\n", "")
+    assert (
+        "test_race.broken is set aside: OSError: no such kernel"
+        in capsys.readouterr().err.replace("\n", "")
+    )
     # where all fail alike no candidate is at fault
     scheduler = keras.callbacks.LearningRateScheduler(broken)
     with pytest.raises(OSError, match="no such kernel"):
@@ -138,14 +156,21 @@ def test_when_a_run_begins_and_beside_whom_changes_nothing():
     objective = keras_tuner.Objective("val_loss", "min")
     fit = {"x": X, "y": Y, "validation_split": 0.2}
     members = [Member(Candidate.of(name), seed) for name in ("relu", "mish") for seed in (1, 2)]
-    late, straight = (Cohorts(mlp(), objective, fit, [1, 2], 0, lambda slots: None) for _ in range(2))
+    late, straight = (
+        Cohorts(mlp(), objective, fit, [1, 2], 0, lambda slots: None) for _ in range(2)
+    )
     said, sizes, exhausted = [], [], Exhausted(2)
     tight = Cohorts(mlp(), objective, fit, [1, 2], 0, sizes.append, memory=1, say=said.append)
-    halved = Cohorts(mlp(), objective, {**fit, "callbacks": [exhausted]}, [1, 2], 0, lambda slots: None)
+    halved = Cohorts(
+        mlp(), objective, {**fit, "callbacks": [exhausted]}, [1, 2], 0, lambda slots: None
+    )
     late.train(members[:2], 1)
     late.train(members[:3], 1)
     late.train([members[0], members[3], members[2]], 2)
-    assert [len(cohort.population.members) for cohort in late._cohorts] == [2, 1]  # the two that were as far joined
+    assert [len(cohort.population.members) for cohort in late._cohorts] == [
+        2,
+        1,
+    ]  # the two that were as far joined
     late.train(members, 2)
     straight.train(members, 2)
     tight.train(members, 2)
@@ -156,7 +181,9 @@ def test_when_a_run_begins_and_beside_whom_changes_nothing():
     for member in members:
         for other in (late, tight, halved):
             assert other.runs[member].best == pytest.approx(straight.runs[member].best, rel=1e-5)
-            for a, b in zip(other.model(member).get_weights(), straight.model(member).get_weights(), strict=True):
+            for a, b in zip(
+                other.model(member).get_weights(), straight.model(member).get_weights(), strict=True
+            ):
                 np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -188,7 +215,9 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
     monkeypatch.setattr(racing_search.RaceSearch, "_epoch", interrupting)
     model = mlp()
     # in an epoch it learns more than to guess, without which there is no verdict
-    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     options = {**RACE, "activations": SOME, "verdict": 2, "batch_size": 10, "objective": "val_loss"}
     found = search_activations(model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), **options)
     assert found.interrupted
@@ -208,7 +237,9 @@ def test_the_time_may_end_it():
 
 
 @pytest.mark.slow
-def test_same_seed_same_table_and_what_is_to_come_is_planned_into_the_time(monkeypatch, tmp_path, found):
+def test_same_seed_same_table_and_what_is_to_come_is_planned_into_the_time(
+    monkeypatch, tmp_path, found
+):
     # a clock that only the epochs of the runs move: each takes a second
     watch, clock = racing_search.RaceSearch._epoch, [0.0]
 
@@ -263,7 +294,9 @@ def test_what_is_no_race_says_why(capsys):
 
     options = {**RACE, "strategy": "auto", "trials": 1, "epochs": 1, "verbose": 1}
     search_activations(mlp(), X, Y, activations=["relu"], callbacks=[Watching()], **options)
-    assert "Not as a race: the callback Watching belongs to a single model" in capsys.readouterr().err
+    assert (
+        "Not as a race: the callback Watching belongs to a single model" in capsys.readouterr().err
+    )
     with pytest.raises(SearchError, match=r"A race is not possible here.*Watching"):
         raced(callbacks=[Watching()])
     with pytest.raises(SearchError, match="strategy is 'random'"):
@@ -278,7 +311,10 @@ def test_what_is_no_race_says_why(capsys):
         ({"strategy": "fast"}, r"one of auto, race, random\. Received: strategy='fast'"),
         ({"max_epochs": 0}, "max_epochs must be an integer >= 1"),
         ({"max_seconds": -1}, r"max_seconds must be a number > 0\. Received: max_seconds=-1"),
-        ({"objective": keras_tuner.Objective("val_f1", "max")}, "The objective must be one of.*val_accuracy.*val_f1"),
+        (
+            {"objective": keras_tuner.Objective("val_f1", "max")},
+            "The objective must be one of.*val_accuracy.*val_f1",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(arguments, message):

@@ -8,7 +8,7 @@ import pytest
 from keras_acts.search import ActivationSpace, Candidate
 from keras_acts.search.race.race import Race, RungResult, survivors
 from keras_acts.search.race.schedule import cost, schedule
-from keras_acts.search.race.surrogate import SurrogateProposer, Surrogate, observations
+from keras_acts.search.race.surrogate import Surrogate, SurrogateProposer, observations
 from keras_acts.search.space.embedding import embeddings
 
 NAN = np.nan
@@ -17,7 +17,11 @@ NAN = np.nan
 def run(race, score):
     """Run a race whose scores are ``score(candidate, seed, epochs)``; return it."""
     while (heat := race.ask()) is not None:
-        race.tell(np.array([[score(c, s, heat.epochs) for s in range(heat.seeds)] for c in heat.candidates]))
+        race.tell(
+            np.array(
+                [[score(c, s, heat.epochs) for s in range(heat.seeds)] for c in heat.candidates]
+            )
+        )
     return race
 
 
@@ -84,7 +88,9 @@ def test_a_schedule_keeps_its_budget(trials, epochs):
         rungs = schedule(trials, epochs, total, starts=9)
         assert rungs[0].keep == 0
         assert rungs[-1].epochs == epochs
-        assert all(a.epochs <= b.epochs and a.seeds <= b.seeds for a, b in itertools.pairwise(rungs))
+        assert all(
+            a.epochs <= b.epochs and a.seeds <= b.seeds for a, b in itertools.pairwise(rungs)
+        )
         assert all(rung.keep >= 1 for rung in rungs[1:])
         # at least the baseline and one more run to the end
         assert cost(rungs) <= max(total or trials * epochs, 8 * epochs)
@@ -115,7 +121,9 @@ def test_the_rungs_to_come_fit_into_what_is_left(fraction, after):
     else:
         assert cost(race.rungs) < cost(planned)
     run(race, lambda candidate, seed, epochs: candidate)
-    assert [len(r.heat.candidates) for r in race.rounds[after:]] == [1 + r.keep + r.enter for r in race.rungs[after:]]
+    assert [len(r.heat.candidates) for r in race.rounds[after:]] == [
+        1 + r.keep + r.enter for r in race.rungs[after:]
+    ]
 
 
 @pytest.mark.once
@@ -141,7 +149,9 @@ def test_divergence_never_shrinks_a_rung(share, seed):
         quota = rung.keep + rung.enter
         assert len(done.heat.candidates) - 1 == (quota if before is None else min(quota, len(pool)))
         if before is not None:
-            diverged = {c for c, m in zip(before.heat.candidates, before.means, strict=True) if np.isnan(m)}
+            diverged = {
+                c for c, m in zip(before.heat.candidates, before.means, strict=True) if np.isnan(m)
+            }
             assert not diverged & set(done.heat.candidates[1:])
     last = race.rounds[-1]
     alive = [c for c in last.heat.candidates if c not in diverging]
@@ -164,7 +174,12 @@ def test_variants_of_one_that_learns_fast_do_not_crowd_out_what_learns_slowly():
 
     def score(candidate, seed, epochs):
         kind, _, number = candidate.partition(" ")
-        fast, best = {"relu": (0.4, 0.7), "elu": (0.6, 0.8), "gelu": (0.5, 0.9), "tanh": (0.3, 0.6)}[kind]
+        fast, best = {
+            "relu": (0.4, 0.7),
+            "elu": (0.6, 0.8),
+            "gelu": (0.5, 0.9),
+            "tanh": (0.3, 0.6),
+        }[kind]
         return (fast if epochs < 10 else best) + int(number or 0) * 1e-4
 
     def found(**kinds):
@@ -198,12 +213,16 @@ def test_same_scores_same_race():
 
 
 def test_aliases_have_one_shape_and_alpha_is_smooth():
-    found = embeddings([Candidate.of(text) for text in ("relu", "elu(alpha=1e-9)", "leaky_relu(alpha=1e-9)")])
+    found = embeddings(
+        [Candidate.of(text) for text in ("relu", "elu(alpha=1e-9)", "leaky_relu(alpha=1e-9)")]
+    )
     np.testing.assert_allclose(found - found[0], 0, atol=1e-6)
     leaky = embeddings([Candidate.of("leaky_relu", alpha=alpha) for alpha in (0.0, 0.1, 0.2, 0.4)])
     distances = np.linalg.norm(leaky - leaky[0], axis=1)
     np.testing.assert_allclose(distances, distances[1] * np.array([0, 1, 2, 4]), rtol=1e-5)
-    assert np.isfinite(embeddings([Candidate.of("prelu"), Candidate.of("leaky_relu(alpha=1e38)")])).all()
+    assert np.isfinite(
+        embeddings([Candidate.of("prelu"), Candidate.of("leaky_relu(alpha=1e38)")])
+    ).all()
 
 
 @pytest.mark.once

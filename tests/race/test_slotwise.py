@@ -10,16 +10,35 @@ from sklearn.datasets import load_digits
 
 from keras_acts.search import ActivationSpace, Candidate, search_activations, slots
 from keras_acts.search.race import per_group, runner
-from keras_acts.search.race.neighbourhood import best_if_significant, budget, plan_final, least_budget, screening, random_changes, single_changes
+from keras_acts.search.race.neighbourhood import (
+    best_if_significant,
+    budget,
+    least_budget,
+    plan_final,
+    random_changes,
+    screening,
+    single_changes,
+)
 from keras_acts.search.space.assignment import Assignment, SlotGroup
 from keras_acts.search.space.embedding import embeddings
 from tests.helpers.models import blobs, eager, mlp
 
 _rng = np.random.default_rng(7)
 X = _rng.normal(size=(240, 2)).astype("float32") * 2
-Y = 2 * np.maximum(X[:, :1], 0) + 2 * np.tanh(X[:, 1:]) + 0.1 * _rng.normal(size=(240, 1)).astype("float32")
+Y = (
+    2 * np.maximum(X[:, :1], 0)
+    + 2 * np.tanh(X[:, 1:])
+    + 0.1 * _rng.normal(size=(240, 1)).astype("float32")
+)
 # at a rate that is hard to miss: relu first, tanh second
-OPTIONS = {"trials": 14, "epochs": 4, "batch_size": 8, "verdict": 0, "verbose": 0, "test_data": (X[200:], Y[200:])}
+OPTIONS = {
+    "trials": 14,
+    "epochs": 4,
+    "batch_size": 8,
+    "verdict": 0,
+    "verbose": 0,
+    "test_data": (X[200:], Y[200:]),
+}
 
 
 def branches():
@@ -27,14 +46,18 @@ def branches():
     inputs = keras.Input((2,))
     first = keras.layers.Activation("relu", name="first")(inputs[:, :1])
     second = keras.layers.Activation("relu", name="second")(inputs[:, 1:])
-    model = keras.Model(inputs, keras.layers.Dense(1, name="output")(keras.layers.Concatenate()([first, second])))
+    model = keras.Model(
+        inputs, keras.layers.Dense(1, name="output")(keras.layers.Concatenate()([first, second]))
+    )
     model.compile(keras.optimizers.SGD(0.05), "mse")
     return model
 
 
 def searched(**options):
     space = ActivationSpace(["relu", "tanh"], per="layer")
-    return search_activations(branches(), X[:200], Y[:200], **{"activations": space, **OPTIONS, **options})
+    return search_activations(
+        branches(), X[:200], Y[:200], **{"activations": space, **OPTIONS, **options}
+    )
 
 
 def table(found):
@@ -70,7 +93,9 @@ def test_each_group_gets_what_suits_it(found):
     assert str(found.best) == "first: relu, second: tanh"
     assert isinstance(found.best, Assignment)
     assert (found.objective, found.trials[0].rank) == ("val_loss", 1)
-    uniform = {str(t.candidate): t.score for t in found.trials if isinstance(t.candidate, Candidate)}
+    uniform = {
+        str(t.candidate): t.score for t in found.trials if isinstance(t.candidate, Candidate)
+    }
     assert uniform.keys() == {"relu", "tanh"}
     assert found.score < min(uniform.values())
     assert found.trials[0].hyperparameters == {"act.first": "relu", "act.second": "tanh"}
@@ -103,7 +128,10 @@ def test_one_activation_is_enough():
 def test_a_small_budget_is_for_the_uniform_choice(capsys):
     found = searched(max_epochs=least_budget(4) - 1, verbose=1)
     assert all(isinstance(t.candidate, Candidate) for t in found.trials)
-    assert f"are too few to improve 2 groups: that takes {least_budget(4)} at least" in capsys.readouterr().err
+    assert (
+        f"are too few to improve 2 groups: that takes {least_budget(4)} at least"
+        in capsys.readouterr().err
+    )
 
 
 def interrupt_in(monkeypatch, stage):
@@ -133,7 +161,8 @@ def assert_best_so_far(found, stage):
     assert any(isinstance(t.candidate, Assignment) for t in found.trials) == (stage != "race")
 
 
-@pytest.mark.parametrize("stage", ["race", pytest.param("changes", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["race", "changes"])
 def test_an_interrupt_gives_the_best_so_far(stage, monkeypatch):
     interrupt_in(monkeypatch, stage)
     assert_best_so_far(searched(), stage)
@@ -145,14 +174,20 @@ def test_an_interrupt_between_stages_gives_the_best_so_far(stage, monkeypatch):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(per_group.neighbourhood, "screening" if stage == "race" else "plan_final", interrupted)
+    monkeypatch.setattr(
+        per_group.neighbourhood, "screening" if stage == "race" else "plan_final", interrupted
+    )
     space = ActivationSpace(["relu", "tanh"], per="layer")
     options = {**OPTIONS, "epochs": 2, "batch_size": 160}
-    assert_best_so_far(search_activations(eager(branches()), X[:200], Y[:200], activations=space, **options), stage)
+    assert_best_so_far(
+        search_activations(eager(branches()), X[:200], Y[:200], activations=space, **options), stage
+    )
 
 
 @pytest.mark.slow
-def test_an_interrupted_search_goes_on_without_training_again_to_the_same_table(tmp_path, monkeypatch, found):
+def test_an_interrupted_search_goes_on_without_training_again_to_the_same_table(
+    tmp_path, monkeypatch, found
+):
     with monkeypatch.context() as patched:
         interrupt_in(patched, "final")
         assert_best_so_far(searched(directory=tmp_path), "final")
@@ -165,6 +200,7 @@ def test_an_interrupted_search_goes_on_without_training_again_to_the_same_table(
     assert counts["final, "] == sum(t.epochs * t.seeds for t in finalists)
 
 
+@pytest.mark.slow
 def test_the_time_may_end_it():
     found = searched(max_seconds=1e-9)
     assert not found.interrupted
@@ -175,7 +211,9 @@ def test_the_time_may_end_it():
 def test_slots_in_no_group_keep_their_activation():
     x, y = blobs(60)
     space = ActivationSpace(["relu", "prelu"], per={"some": ["second"]})
-    found = search_activations(mlp("elu"), x, y, activations=space, trials=2, epochs=1, verdict=2, verbose=0)
+    found = search_activations(
+        mlp("elu"), x, y, activations=space, trials=2, epochs=1, verdict=2, verbose=0
+    )
     kept, changed = slots(found.model).hidden
     assert (str(kept.current), str(changed.current)) == ("elu(alpha=1.0)", str(found.best))
     assert {s.activation for s in found.verdict.candidates} == {"relu", "prelu"}
@@ -205,17 +243,30 @@ def test_changes_are_of_one_group_first_then_what_those_suggest():
     own = [SlotGroup(name, (name,)) for name in "abcd"]
     relu, tanh, mish = map(Candidate.of, ("relu", "tanh", "mish"))
     now = Assignment(tuple((group, relu) for group in own))
-    assert [str(change) for change in single_changes(now, [tanh, mish])][3:5] == ["relu but d: tanh", "relu but a: mish"]
-    assert {sum(change[name] != relu for name in "abcd") for change in random_changes(now, [tanh, mish], 0)} <= {1, 2, 3}
+    assert [str(change) for change in single_changes(now, [tanh, mish])][3:5] == [
+        "relu but d: tanh",
+        "relu but a: mish",
+    ]
+    assert {
+        sum(change[name] != relu for name in "abcd")
+        for change in random_changes(now, [tanh, mish], 0)
+    } <= {1, 2, 3}
 
     def scores(heat):
         # tanh is better in a and in b, and worse elsewhere
-        gains = [[(c[n] == tanh) * g for n, g in zip("abcd", (1, 1, -1, -1), strict=True)] for c in heat.candidates]
+        gains = [
+            [(c[n] == tanh) * g for n, g in zip("abcd", (1, 1, -1, -1), strict=True)]
+            for c in heat.candidates
+        ]
         return np.array(gains, float).sum(axis=1, keepdims=True)
 
     made, proposer = screening(now, [tanh, mish], 4, 16, embeddings, 0)
     first = made.ask()
-    assert [str(c) for c in first.candidates] == ["relu", *(f"relu but {name}: tanh" for name in "abcd"), *mished(3)]
+    assert [str(c) for c in first.candidates] == [
+        "relu",
+        *(f"relu but {name}: tanh" for name in "abcd"),
+        *mished(3),
+    ]
     made.tell(scores(first))
     second = made.ask()
     assert len(second.candidates) == 16
@@ -234,7 +285,9 @@ def mished(count):
 @pytest.mark.once
 def test_a_change_needs_a_reason():
     noise = np.random.default_rng(3).normal(size=(2000, 5, 4))
-    seeds = np.random.default_rng(4).normal(size=(2000, 1, 4)) * 3  # what is common to a seed says nothing
+    seeds = (
+        np.random.default_rng(4).normal(size=(2000, 1, 4)) * 3
+    )  # what is common to a seed says nothing
     assert np.mean([best_if_significant(scores) != 0 for scores in noise + seeds]) <= 0.055
     gain = np.array([0.0, 0, 4, 0, 0])[:, None]
     assert np.mean([best_if_significant(scores) == 2 for scores in noise + seeds + gain]) > 0.9
@@ -267,7 +320,9 @@ def cnn():
             keras.layers.Dense(10, activation="softmax", name="output"),
         ]
     )
-    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 
@@ -278,7 +333,9 @@ def test_of_six_slots_the_one_that_must_change_does():
     # relu at the entry loses most of the image; sigmoid elsewhere learns nothing
     space = ActivationSpace(["relu", "sigmoid"], per="layer")
     data = {"x": x[:1200], "y": y[:1200], "test_data": (x[1200:], y[1200:])}
-    found = search_activations(cnn(), **data, activations=space, trials=20, epochs=4, verdict=4, verbose=0)
+    found = search_activations(
+        cnn(), **data, activations=space, trials=20, epochs=4, verdict=4, verbose=0
+    )
     assert found.best["entry"] == Candidate.of("sigmoid")
     assert sum(c == Candidate.of("relu") for c in found.best.values()) >= 4
     assert found.test["accuracy"] > found.baseline_test["accuracy"] + 0.1

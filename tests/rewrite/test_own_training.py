@@ -33,7 +33,9 @@ def built(kind, **options):
 
 
 def compiled(model):
-    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 
@@ -47,14 +49,33 @@ def overriding(name, base=keras.Model):
 
 
 METHODS = (
-    *("train_step", "test_step", "predict_step", "compute_loss", "compute_metrics", "call", "__call__", "fit"),
-    *("evaluate", "predict", "compile", "make_train_function", "get_metrics_result", "reset_metrics"),
+    *(
+        "train_step",
+        "test_step",
+        "predict_step",
+        "compute_loss",
+        "compute_metrics",
+        "call",
+        "__call__",
+        "fit",
+    ),
+    *(
+        "evaluate",
+        "predict",
+        "compile",
+        "make_train_function",
+        "get_metrics_result",
+        "reset_metrics",
+    ),
 )
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_is_seen(name):
-    for model in (built(overriding(name)), overriding(name, keras.Sequential)([keras.Input((4,)), layers.Dense(2)])):
+    for model in (
+        built(overriding(name)),
+        overriding(name, keras.Sequential)([keras.Input((4,)), layers.Dense(2)]),
+    ):
         assert own_methods(model) == [name]
 
 
@@ -79,7 +100,9 @@ def test_what_changes_nothing_in_training_is_not():
     assert own_methods(sequential) == []
     sequential.train_step = lambda data: {}
     assert own_methods(sequential) == ["train_step"]
-    assert own_methods(built(type("Metrics", (keras.Model,), {"metrics": property(lambda self: [])}))) == ["metrics"]
+    assert own_methods(
+        built(type("Metrics", (keras.Model,), {"metrics": property(lambda self: [])}))
+    ) == ["metrics"]
 
 
 class Doubled(keras.Model):
@@ -89,13 +112,19 @@ class Doubled(keras.Model):
         return 2 * super().compute_loss(*args, **kwargs)
 
 
-@pytest.mark.parametrize("name", ["train_step", "compute_loss", "test_step", "compute_metrics", "call"])
+@pytest.mark.parametrize(
+    "name", ["train_step", "compute_loss", "test_step", "compute_metrics", "call"]
+)
 def test_no_population_ignores_it(name):
     model = compiled(built(overriding(name)))
-    with pytest.raises(ModelError, match=f"trains by itself. Received: .* of class Mine with its own {name}$"):
+    with pytest.raises(
+        ModelError, match=f"trains by itself. Received: .* of class Mine with its own {name}$"
+    ):
         PopulationModel(model, ["relu", "mish"])
     space = ActivationSpace(["relu", "mish"])
-    assert "of class Mine" in why_not_race(model, space, "val_loss", {"x": X, "y": Y, "validation_split": 0.2})
+    assert "of class Mine" in why_not_race(
+        model, space, "val_loss", {"x": X, "y": Y, "validation_split": 0.2}
+    )
     assert type(with_activations(model, "mish")) is type(model)
 
 
@@ -105,9 +134,13 @@ def test_nor_that_of_a_model_inside():
     middle = keras.Model(x, inner(x), name="middle")
     z = keras.Input((4,))
     model = keras.Model(z, layers.Dense(2)(layers.Dense(3, "relu")(middle(z))))
-    with pytest.raises(ModelError, match="Received: 'middle/inner' of class Mine with its own call"):
+    with pytest.raises(
+        ModelError, match="Received: 'middle/inner' of class Mine with its own call"
+    ):
         PopulationModel(model, ["relu", "mish"])
-    assert type(with_activations(model, "mish").get_layer("middle").get_layer("inner")) is type(inner)
+    assert type(with_activations(model, "mish").get_layer("middle").get_layer("inner")) is type(
+        inner
+    )
 
 
 def test_it_trains_one_by_one_as_what_it_is():
@@ -119,7 +152,9 @@ def test_it_trains_one_by_one_as_what_it_is():
     plain = compiled(built(keras.Model))
     faster = trainer_for(plain, [Candidate.of("relu")], [lambda: with_activations(plain, "relu")])
     (ordinary,) = faster.train([3], fit)
-    np.testing.assert_allclose(doubled.history["loss"][0], 2 * ordinary.history["loss"][0], rtol=1e-5)
+    np.testing.assert_allclose(
+        doubled.history["loss"][0], 2 * ordinary.history["loss"][0], rtol=1e-5
+    )
     assert doubled.history["loss"][1] < 2 * ordinary.history["loss"][1]  # of twice the gradient
 
 
@@ -131,10 +166,14 @@ def test_a_verdict_and_a_search_train_it_as_what_it_is(tmp_path):
 
     model = built(Still)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    runs = compare_activations(model, X, Y, ["relu", "mish"], epochs=2, seeds=2, looks=1, verbose=0).runs
+    runs = compare_activations(
+        model, X, Y, ["relu", "mish"], epochs=2, seeds=2, looks=1, verbose=0
+    ).runs
     np.testing.assert_array_equal(runs.history["loss"], 0)
     np.testing.assert_array_equal(runs.history["val_loss"][:, 0], runs.history["val_loss"][:, 1])
-    tuner = ActivationTuner(model, objective="loss", max_trials=2, activations=["relu", "mish"], directory=tmp_path)
+    tuner = ActivationTuner(
+        model, objective="loss", max_trials=2, activations=["relu", "mish"], directory=tmp_path
+    )
     tuner.search(X, Y, epochs=1, verbose=0)
     assert [trial.score for trial in tuner.oracle.trials.values()] == [0.0, 0.0]
 
@@ -148,7 +187,9 @@ class OfSizes(keras.Sequential):
     """Another constructor, and nothing else."""
 
     def __init__(self, units):
-        super().__init__([keras.Input((4,)), layers.Dense(units, "relu", name="hidden"), layers.Dense(3)])
+        super().__init__(
+            [keras.Input((4,)), layers.Dense(units, "relu", name="hidden"), layers.Dense(3)]
+        )
         self.units = units
 
 
@@ -174,20 +215,27 @@ def test_a_subclass_keeps_its_class_or_is_refused():
         copy = with_activations(model, "tanh", weights=True)
         assert type(copy) is type(model)
         assert copy.name == model.name
-        assert [layer.name for layer in copy.layers][-2:] == [layer.name for layer in model.layers][-2:]
+        assert [layer.name for layer in copy.layers][-2:] == [layer.name for layer in model.layers][
+            -2:
+        ]
         assert [slot.current for slot in slots(copy)] == ["tanh"]
         assert copy.get_layer("hidden").output.shape == (None, 5)
     assert own_methods(OfSizes(5)) == []
     PopulationModel(OfSizes(5), ["relu", "tanh"])
     for kind, method in ((OfSizesDoubled, "compute_loss"), (FunctionalOfSizesDoubled, "test_step")):
-        with pytest.raises(ModelError, match=f"by its constructor, .*of class {kind.__name__} with its own {method}"):
+        with pytest.raises(
+            ModelError,
+            match=f"by its constructor, .*of class {kind.__name__} with its own {method}",
+        ):
             with_activations(kind(5), "tanh")
 
 
 def test_what_cannot_be_copied_is_refused_before_training():
     model = built(keras.Model)
     model.train_step = lambda data: {}
-    with pytest.raises(ModelError, match=r"not those that were set on the model itself.*with its own train_step"):
+    with pytest.raises(
+        ModelError, match=r"not those that were set on the model itself.*with its own train_step"
+    ):
         with_activations(model, "mish")
     own = built(overriding("compile"))
     own.compile("sgd", "mse")
@@ -233,7 +281,9 @@ def test_a_model_that_logs_no_loss_is_trained_one_by_one():
         model.trainable_variables[0].assign(np.full((4, 5), np.nan))
         return model
 
-    (trained,) = OneByOneTrainer([lost, lambda: comparing(Compares)]).train([0], {"x": X, "epochs": 1})
+    (trained,) = OneByOneTrainer([lost, lambda: comparing(Compares)]).train(
+        [0], {"x": X, "epochs": 1}
+    )
     assert set(trained.history) == {"distance"}
     assert trained.diverged.tolist() == [True, False]
 
@@ -241,10 +291,14 @@ def test_a_model_that_logs_no_loss_is_trained_one_by_one():
 @pytest.mark.slow
 def test_a_model_that_wants_no_targets_is_compared_and_searched():
     options = {"epochs": 2, "verbose": 0, "objective": keras_tuner.Objective("val_distance", "min")}
-    runs = compare_activations(comparing(Compares), X, None, ["relu", "mish"], seeds=2, looks=1, **options).runs
+    runs = compare_activations(
+        comparing(Compares), X, None, ["relu", "mish"], seeds=2, looks=1, **options
+    ).runs
     assert set(runs.history) == {"distance", "val_distance"}
     assert not runs.diverged.any()
-    found = search_activations(comparing(Compares), X, activations=["mish"], trials=2, verdict=2, **options)
+    found = search_activations(
+        comparing(Compares), X, activations=["mish"], trials=2, verdict=2, **options
+    )
     assert {t.status for t in found.trials} == {"completed"}
     assert found.errors == {}
     assert found.verdict.runs is not None

@@ -41,7 +41,9 @@ def test_a_mapping_names_its_slots():
 
 
 def test_gates_and_frozen_slots_change_when_asked_for():
-    recurrent = with_activations(ZOO["recurrent"].build(), {"lstm.recurrent_activation": "hard_sigmoid"})
+    recurrent = with_activations(
+        ZOO["recurrent"].build(), {"lstm.recurrent_activation": "hard_sigmoid"}
+    )
     assert recurrent.get_layer("lstm").recurrent_activation is keras.activations.hard_sigmoid
     assert recurrent.get_layer("lstm").activation is keras.activations.tanh
     frozen = with_activations(ZOO["frozen"].build(), {"base/f1": "mish"})
@@ -55,7 +57,9 @@ def test_frozen_layers_keep_weights_and_flags_and_the_others_start_afresh():
     old, new = (m.get_layer("base") for m in (model, other))
     assert [layer.trainable for layer in new.layers] == [layer.trainable for layer in old.layers]
     assert new.trainable is False
-    assert [v.path for v in other.trainable_variables] == [v.path for v in model.trainable_variables]
+    assert [v.path for v in other.trainable_variables] == [
+        v.path for v in model.trainable_variables
+    ]
     for name, same in [("f1", True), ("c2", True), ("tuned", False)]:
         kernels = [m.get_layer(name).kernel for m in (old, new)]
         assert np.array_equal(*kernels) is same
@@ -66,7 +70,9 @@ def test_a_frozen_functional_part_is_frozen_as_a_whole():
     x = keras.Input((4,))
     base = keras.Model(x, keras.layers.Dense(3, "relu", name="inner")(x), name="base")
     base.trainable = False
-    model = keras.Sequential([keras.Input((4,)), base, keras.layers.Dense(2, "relu"), keras.layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((4,)), base, keras.layers.Dense(2, "relu"), keras.layers.Dense(1)]
+    )
     assert with_activations(model, "mish").get_layer("base").trainable is False
 
 
@@ -80,7 +86,11 @@ def test_an_adapted_normalization_keeps_what_it_learned():
 
 def test_a_new_trained_activation_starts_afresh_also_with_weights():
     model = with_activations(mlp(), "prelu(alpha=0.1)")
-    alphas = with_activations(model, "prelu(alpha=0.3)", weights=True).get_layer("first").activation.alpha
+    alphas = (
+        with_activations(model, "prelu(alpha=0.3)", weights=True)
+        .get_layer("first")
+        .activation.alpha
+    )
     np.testing.assert_allclose(alphas, 0.3)
     kept = with_activations(model, {"second": "mish"}, weights=True)
     np.testing.assert_allclose(kept.get_layer("first").activation.alpha, 0.1)
@@ -110,7 +120,10 @@ def test_channels_first():
             keras.layers.Dense(1),
         ]
     )
-    assert [(slot.channels, slot.shape) for slot in slots(model)][:2] == [(4, (None, 4, 6, 5)), (4, (None, 4, 4, 3))]
+    assert [(slot.channels, slot.shape) for slot in slots(model)][:2] == [
+        (4, (None, 4, 6, 5)),
+        (4, (None, 4, 4, 3)),
+    ]
     prelu = with_activations(model, "prelu")
     for name in ("fused", "after", "normalized"):
         activation = prelu.get_layer(name).activation
@@ -120,7 +133,9 @@ def test_channels_first():
 def test_dtype_policies_survive():
     model = ZOO["mixed_precision"].build()
     other = with_activations(model, "mish")
-    assert [layer.compute_dtype for layer in other.layers] == [layer.compute_dtype for layer in model.layers]
+    assert [layer.compute_dtype for layer in other.layers] == [
+        layer.compute_dtype for layer in model.layers
+    ]
     assert other.get_layer("each").layer.compute_dtype == "bfloat16"
     assert other.get_layer("act").compute_dtype == "bfloat16"
 
@@ -141,7 +156,9 @@ def test_loss_scaling_survives():
         model = mlp()
     finally:
         keras.config.set_dtype_policy("float32")  # as KerasTuner does before it builds
-    assert isinstance(with_activations(model, "mish").optimizer, keras.optimizers.LossScaleOptimizer)
+    assert isinstance(
+        with_activations(model, "mish").optimizer, keras.optimizers.LossScaleOptimizer
+    )
     assert keras.config.dtype_policy().name == "float32"
 
 
@@ -151,8 +168,12 @@ def absolute(y, p):
 
 def test_it_compiles_like_the_model_with_an_optimizer_of_its_own():
     model = mlp()
-    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), clipnorm=2.0)
-    model.compile(optimizer=optimizer, loss=absolute, metrics=[absolute, "mae"], steps_per_execution=3)
+    optimizer = keras.optimizers.Adam(
+        keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5), clipnorm=2.0
+    )
+    model.compile(
+        optimizer=optimizer, loss=absolute, metrics=[absolute, "mae"], steps_per_execution=3
+    )
     other = with_activations(model, "mish")
     assert other.optimizer is not optimizer
     assert other.optimizer.get_config()["learning_rate"] == optimizer.get_config()["learning_rate"]
@@ -163,11 +184,15 @@ def test_it_compiles_like_the_model_with_an_optimizer_of_its_own():
     assert set(other.evaluate(x, y, verbose=0, return_dict=True)) == {"loss", "absolute", "mae"}
     other.fit(x, y, verbose=0)
     assert int(optimizer.iterations) == 0
-    model.compile(loss=Halved(), metrics=[Largest(name="largest")])  # classes that are not registered
+    model.compile(
+        loss=Halved(), metrics=[Largest(name="largest")]
+    )  # classes that are not registered
     again = with_activations(model, "mish")
     assert type(again.loss) is Halved
     assert set(again.evaluate(x, y, verbose=0, return_dict=True)) == {"loss", "largest"}
-    assert not with_activations(keras.Sequential([keras.Input((2,)), *mlp_layers()]), "mish").compiled
+    assert not with_activations(
+        keras.Sequential([keras.Input((2,)), *mlp_layers()]), "mish"
+    ).compiled
 
 
 def mlp_layers():
@@ -195,7 +220,10 @@ def test_gains_are_those_of_theory():
 
 def test_initializers_follow_the_activation_only_if_asked():
     def scales(model):
-        configs = [model.get_layer(name).kernel_initializer.get_config() for name in ("first", "linear", "output")]
+        configs = [
+            model.get_layer(name).kernel_initializer.get_config()
+            for name in ("first", "linear", "output")
+        ]
         return [(c.get("scale"), c.get("distribution"), c.get("mode")) for c in configs]
 
     plain = (None, None, None)  # GlorotUniform writes its seed only
@@ -229,12 +257,18 @@ def test_bad_models_are_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(ModelError, match=r"build\(hp, activation\), or build\(hp\) that calls.*Received: Subclassed"):
+    with pytest.raises(
+        ModelError,
+        match=r"build\(hp, activation\), or build\(hp\) that calls.*Received: Subclassed",
+    ):
         slots(Subclassed())
     with pytest.raises(ModelError, match="input shape"):
         slots(keras.Sequential([keras.layers.Dense(1, activation="relu")]))
     with pytest.raises(ModelError, match=r"hidden activation slot.*'output'"):
-        with_activations(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")]), "mish")
+        with_activations(
+            keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, activation="sigmoid")]),
+            "mish",
+        )
     with pytest.raises(ModelError, match=r"\['first', 'output', 'second'\]. Received: 'third'"):
         with_activations(mlp(), {"third": "mish"})
 
@@ -242,14 +276,18 @@ def test_bad_models_are_refused():
 @pytest.mark.parametrize("mixing", ["softmax", "log_softmax", "glu"])
 def test_a_mixing_activation_is_refused_in_a_hidden_slot(mixing):
     model = ZOO["residual"].build()
-    with pytest.raises(ModelError, match=f"each element by itself. Received: {mixing} for the slot 'r1'"):
+    with pytest.raises(
+        ModelError, match=f"each element by itself. Received: {mixing} for the slot 'r1'"
+    ):
         with_activations(model, {"r1": mixing})
     with pytest.raises(ModelError, match="for the slot 'stem'"):
         with_activations(model, mixing)
 
 
 def test_softmax_is_welcome_where_it_belongs():
-    other = with_activations(ZOO["transformer"].build(), {"weights": "sparsemax", "out": "log_softmax"})
+    other = with_activations(
+        ZOO["transformer"].build(), {"weights": "sparsemax", "out": "log_softmax"}
+    )
     assert {s.name: s.current for s in slots(other) if s.role != "hidden"} == {
         **{"weights": "sparsemax", "out": "log_softmax"}
     }
@@ -259,7 +297,9 @@ def test_softmax_is_welcome_where_it_belongs():
 def test_a_masked_softmax_needs_its_mask():
     x, mask = keras.Input((3, 3)), keras.Input((3, 3), dtype="bool")
     h = keras.layers.Dot(axes=(2, 1))([keras.layers.Softmax(name="weights")(x, mask=mask), x])
-    model = keras.Model([x, mask], keras.layers.Dense(1)(keras.layers.Dense(2, "relu", name="dense")(h)))
+    model = keras.Model(
+        [x, mask], keras.layers.Dense(1)(keras.layers.Dense(2, "relu", name="dense")(h))
+    )
     assert slots(with_activations(model, "mish"))[0].current == "softmax"
     with pytest.raises(ModelError, match=r"mask.*Received: another activation for 'weights'"):
         with_activations(model, {"weights": "sparsemax"})
@@ -274,7 +314,12 @@ def test_a_layer_that_cannot_be_made_again_is_named():
             return x
 
     model = keras.Sequential(
-        [keras.Input((2,)), keras.layers.Dense(2, "relu"), NoConfig(object()), keras.layers.Dense(1)]
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(2, "relu"),
+            NoConfig(object()),
+            keras.layers.Dense(1),
+        ]
     )
     with pytest.raises(ModelError, match=r"get_config\(\).*Received: 'odd' of class NoConfig"):
         with_activations(model, "mish")
@@ -284,7 +329,10 @@ def test_a_lambda_layer_is_kept():
     factor = 3.0
     x = keras.Input((2,))
     model = keras.Model(
-        x, keras.layers.Dense(1)(keras.layers.Dense(2, "relu")(keras.layers.Lambda(lambda t: t * factor)(x)))
+        x,
+        keras.layers.Dense(1)(
+            keras.layers.Dense(2, "relu")(keras.layers.Lambda(lambda t: t * factor)(x))
+        ),
     )
     again = with_activations(model, "relu", weights=True)
     np.testing.assert_array_equal(again(np.ones((1, 2))), model(np.ones((1, 2))))

@@ -25,7 +25,9 @@ def averaged(x):
 
 
 def nested(x):
-    return keras.Sequential([keras.Input((4,)), layers.Dense(1, "sigmoid"), layers.Reshape((1,))])(x)
+    return keras.Sequential([keras.Input((4,)), layers.Dense(1, "sigmoid"), layers.Reshape((1,))])(
+        x
+    )
 
 
 def scaled(x):
@@ -41,7 +43,12 @@ def model(end, loss):
 
 
 LOSSES = [
-    *(None, "binary_crossentropy", losses.BinaryCrossentropy(from_logits=True), losses.BinaryFocalCrossentropy()),
+    *(
+        None,
+        "binary_crossentropy",
+        losses.BinaryCrossentropy(from_logits=True),
+        losses.BinaryFocalCrossentropy(),
+    ),
     *(["BinaryCrossentropy"], "hinge", "mse", mine, Mine()),
 ]
 
@@ -63,12 +70,16 @@ def test_the_loss_says_it_or_the_last_activation(end, thresholds):
 
 def test_what_nobody_knows_is_asked_before_anything_is_written(tmp_path):
     two = {"class_names": ["no", "yes"]}
-    with pytest.raises(ExportError, match=r"threshold must be given.*Received: class_names=\['no', 'yes'\], loss="):
+    with pytest.raises(
+        ExportError, match=r"threshold must be given.*Received: class_names=\['no', 'yes'\], loss="
+    ):
         export(model(layers.Dense(1), "mse"), tmp_path / "model", **two)
     with pytest.raises(ExportError, match=r"a finite number\. Received: threshold=nan"):
         export(model(layers.Dense(1), "mse"), tmp_path / "model", **two, threshold=float("nan"))
     for units, options in ((2, {**two, "threshold": 0.5}), (1, {"threshold": 0.5})):
-        with pytest.raises(ExportError, match=r"two class_names and a model of one unit\. Received: threshold=0\.5"):
+        with pytest.raises(
+            ExportError, match=r"two class_names and a model of one unit\. Received: threshold=0\.5"
+        ):
             export(model(layers.Dense(units), None), tmp_path / "model", **options)
     assert os.listdir(tmp_path) == []
 
@@ -77,7 +88,9 @@ def test_what_nobody_knows_is_asked_before_anything_is_written(tmp_path):
 def test_an_average_of_probabilities_is_one(tmp_path):
     made = model(averaged, "binary_crossentropy")
     x = keras.random.normal((20, 4), seed=1).numpy() * 3
-    found = load(export(made, tmp_path / "model", samples=x, class_names=["no", "yes"]).path).predict(x)
+    found = load(
+        export(made, tmp_path / "model", samples=x, class_names=["no", "yes"]).path
+    ).predict(x)
     expected = ["yes" if y > 0.5 else "no" for y in made.predict(x, verbose=0)[:, 0]]
     assert found["label"].tolist() == expected
     assert set(expected) == {"no", "yes"}

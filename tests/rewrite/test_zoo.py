@@ -70,7 +70,9 @@ def test_the_slots_are_those_a_person_lists(name, rewritten):
 def test_the_same_activations_with_the_same_weights_are_the_same_model(name, rewritten):
     found = rewritten(name)
     model = found.model
-    again = with_activations(model, {slot.name: slot.current for slot in slots(model)}, weights=True)
+    again = with_activations(
+        model, {slot.name: slot.current for slot in slots(model)}, weights=True
+    )
     assert again is not model
     assert [w.path for w in again.weights] == [w.path for w in model.weights]
     assert not {id(w) for w in again.weights} & {id(w) for w in model.weights}
@@ -83,13 +85,17 @@ def test_another_activation_changes_every_hidden_slot_and_nothing_else(name, rew
     found = rewritten(name)
     model, other = found.model, found.other
     expected = OTHER.replace(" ", "")
-    assert rows(other) == [(name, expected if role == "hidden" else now, role) for name, now, role in found.rows]
+    assert rows(other) == [
+        (name, expected if role == "hidden" else now, role) for name, now, role in found.rows
+    ]
     assert rows(model) == found.rows
     assert [s.shape for s in slots(other)] == [s.shape for s in slots(model)]
     # each slot by itself reaches the outputs: none is changed in name only
     for slot in slots(model).hidden:
         one = with_activations(model, {slot.name: "softplus"}, weights=True)
-        differences = [np.abs(a - b).max() for a, b in zip(outputs(one, found.x), found.outputs, strict=True)]
+        differences = [
+            np.abs(a - b).max() for a, b in zip(outputs(one, found.x), found.outputs, strict=True)
+        ]
         assert max(differences) > 0, slot
 
 
@@ -145,7 +151,10 @@ def resnet():
         for block in range(1, count + 1)
         for part in ("preact_relu", "1_relu", "2_relu")
     ]
-    return {**dict.fromkeys([*names, "post_relu"], ("relu", "hidden")), "predictions": ("softmax", "output")}
+    return {
+        **dict.fromkeys([*names, "post_relu"], ("relu", "hidden")),
+        "predictions": ("softmax", "output"),
+    }
 
 
 def efficientnet():
@@ -183,7 +192,9 @@ def mobilenet():
     ],
 )
 def test_keras_applications(build, listed):
-    model = moved(getattr(keras.applications, build)(input_shape=(32, 32, 3), weights=None, classes=4))
+    model = moved(
+        getattr(keras.applications, build)(input_shape=(32, 32, 3), weights=None, classes=4)
+    )
     found = slots(model)
     if isinstance(listed, dict):
         assert {slot.name: (slot.current, slot.role) for slot in found} == listed
@@ -197,12 +208,18 @@ def test_keras_applications(build, listed):
     assert [slot.current for slot in slots(prelu)] == [
         "prelu" if slot.role == "hidden" else slot.current for slot in found
     ]
-    assert prelu.count_params() - model.count_params() == sum(slot.channels for slot in found.hidden)
+    assert prelu.count_params() - model.count_params() == sum(
+        slot.channels for slot in found.hidden
+    )
 
 
 @pytest.mark.slow
 def test_a_frozen_application_stays_as_it_is():
-    base = moved(keras.applications.MobileNetV2(input_shape=(32, 32, 3), weights=None, include_top=False, alpha=0.35))
+    base = moved(
+        keras.applications.MobileNetV2(
+            input_shape=(32, 32, 3), weights=None, include_top=False, alpha=0.35
+        )
+    )
     base.trainable = False
     x = keras.Input((32, 32, 3))
     h = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
@@ -238,5 +255,9 @@ def _facts(layer):
 def _nameless(config):
     """Without the names inside, which Keras counts up."""
     if isinstance(config, dict):
-        return {key: _nameless(value) for key, value in config.items() if key not in ("name", "shared_object_id")}
+        return {
+            key: _nameless(value)
+            for key, value in config.items()
+            if key not in ("name", "shared_object_id")
+        }
     return [_nameless(value) for value in config] if isinstance(config, list | tuple) else config

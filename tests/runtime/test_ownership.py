@@ -9,16 +9,25 @@ from keras_acts.errors import ExportError, SearchError
 from keras_acts.search import ActivationTuner, search_activations
 from keras_acts.search.exporting import atomic
 from keras_acts.search.exporting.atomic import check_target, staged
-from keras_acts.search.runtime.ownership import MARKER, check_project_name, check_replaceable, clear_project
+from keras_acts.search.runtime.ownership import (
+    MARKER,
+    check_project_name,
+    check_replaceable,
+    clear_project,
+)
 from tests.exporting.test_staging import make, put
 from tests.helpers.models import blobs, contents, mlp
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/..", "a/../../x", "/tmp/x", "a\0b", None, 3])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/..", "a/../../x", "/tmp/x", "a\0b", None, 3]
+)
 def test_a_project_lies_inside_its_directory(name):
     for nested in (False, True):
-        with pytest.raises(SearchError, match=r"project_name must be a plain name. Received: project_name="):
+        with pytest.raises(
+            SearchError, match=r"project_name must be a plain name. Received: project_name="
+        ):
             check_project_name(name, nested=nested)
 
 
@@ -82,7 +91,13 @@ def test_overwrite_deletes_a_search_and_nothing_that_came_later(tmp_path):
 def test_the_files_of_races_are_a_searchs(tmp_path):
     project = tmp_path / "project"
     project.mkdir()
-    for name in ("keras_acts.json", "race.json", "race.partial", "changes-0123abcd.json", "final-0123abcd.json"):
+    for name in (
+        "keras_acts.json",
+        "race.json",
+        "race.partial",
+        "changes-0123abcd.json",
+        "final-0123abcd.json",
+    ):
         (project / name).write_text("{}")
     clear_project(project)
     assert list(tmp_path.iterdir()) == []
@@ -90,7 +105,9 @@ def test_the_files_of_races_are_a_searchs(tmp_path):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", ["trial_notes.txt", "tuner_notes.json", "trial_0/checkpoint-mine.h5", "oracle.json/a"])
+@pytest.mark.parametrize(
+    "name", ["trial_notes.txt", "tuner_notes.json", "trial_0/checkpoint-mine.h5", "oracle.json/a"]
+)
 def test_files_that_are_called_almost_like_a_searchs_are_the_users(tmp_path, name):
     (tmp_path / "trial_0").mkdir()
     (tmp_path / "trial_0" / "trial.json").write_text("{}")
@@ -104,7 +121,9 @@ def test_files_that_are_called_almost_like_a_searchs_are_the_users(tmp_path, nam
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", ["notes.txt", ".env", "assets/notes.txt", "variables/deep/er.txt", "empty folder/"])
+@pytest.mark.parametrize(
+    "name", ["notes.txt", ".env", "assets/notes.txt", "variables/deep/er.txt", "empty folder/"]
+)
 def test_an_export_replaces_nothing_of_the_users(tmp_path, name):
     path = put(tmp_path / "model", "first")
     mine = path / name
@@ -175,4 +194,6 @@ def test_the_marker_lists_the_files(tmp_path):
 
 
 def test_the_committed_example_can_be_made_anew():
-    check_replaceable(Path(__file__).parents[2] / "saved_models" / "example", "saved_models/example")
+    check_replaceable(
+        Path(__file__).parents[2] / "saved_models" / "example", "saved_models/example"
+    )

@@ -85,7 +85,9 @@ def test_an_error_restores_too():
 
 @pytest.mark.once
 def test_derived_seeds_differ_and_repeat():
-    seeds = [derive(seed, Stream.EXECUTIONS, execution) for seed in range(20) for execution in range(20)]
+    seeds = [
+        derive(seed, Stream.EXECUTIONS, execution) for seed in range(20) for execution in range(20)
+    ]
     assert len(set(seeds)) == 400
     assert derive(0, Stream.VERDICT, 1) == derive(0, Stream.VERDICT, 1)
     assert all(0 <= seed < 2**31 - 1 for seed in seeds)
@@ -109,6 +111,8 @@ def test_no_stream_is_another():
 
 @pytest.mark.once
 def test_streams_have_numbers_of_their_own():
-    assert list(Stream.__members__) == [stream.name for stream in Stream]  # a number given twice would be an alias
+    assert list(Stream.__members__) == [
+        stream.name for stream in Stream
+    ]  # a number given twice would be an alias
     with pytest.raises(ValueError, match="non-negative"):
         derive(-1, Stream.VERDICT)

@@ -68,7 +68,9 @@ def test_the_canonical_form_is_the_same_function(written):
 
 
 def test_a_candidate_makes_its_activation():
-    assert Candidate.of("trelu(theta=0.5, alpha=0.1)").activation() == ka.TReLU(alpha=0.1, theta=0.5)
+    assert Candidate.of("trelu(theta=0.5, alpha=0.1)").activation() == ka.TReLU(
+        alpha=0.1, theta=0.5
+    )
     assert Candidate.of("gelu").activation() is keras.activations.gelu
     assert Candidate.of(squash).activation() is squash
     first, second = (Candidate.of("prelu(alpha=0.1)").activation(channels=3) for _ in range(2))
@@ -83,7 +85,9 @@ def test_what_is_trained_is_said_parameter_by_parameter():
     assert (layer.alpha.shape, layer.axis, layer.get_config()["theta"]) == ((3,), 1, 0.5)
     both = Candidate.of("trelu(alpha=trained, theta=trained(0.2))").activation()
     assert [v.name for v in both.trainable_variables] == ["alpha", "theta"]
-    with pytest.raises(ActivationError, match=r"only \['alpha', 'theta'\].*Received: mode='trained'"):
+    with pytest.raises(
+        ActivationError, match=r"only \['alpha', 'theta'\].*Received: mode='trained'"
+    ):
         Candidate.of("trelu(mode=trained)")
     with pytest.raises(ActivationError, match="must be a finite number"):
         Candidate.of("trelu(alpha=trained(nan))")
@@ -123,9 +127,13 @@ def test_ranges_can_be_overridden():
 @pytest.mark.once
 def test_ranges_can_fix_or_train_or_search_what_the_spec_leaves_alone():
     def labels(activation, **ranges):
-        return ActivationSpace([activation], ranges={k.replace("__", "."): v for k, v in ranges.items()}).labels
+        return ActivationSpace(
+            [activation], ranges={k.replace("__", "."): v for k, v in ranges.items()}
+        ).labels
 
-    assert labels("trelu", trelu__alpha="trained", trelu__theta=0.3) == ("trelu(alpha=trained(0.0), theta=0.3)",)
+    assert labels("trelu", trelu__alpha="trained", trelu__theta=0.3) == (
+        "trelu(alpha=trained(0.0), theta=0.3)",
+    )
     assert labels("trelu", trelu__mode="keras") == ("trelu(mode='keras')",)
     space = ActivationSpace(["prelu"], ranges={"prelu.alpha": (0.1, 0.3, "linear")})
     assert [str(c) for c in space.grid(2)] == ["prelu(alpha=0.1)", "prelu(alpha=0.3)"]
@@ -151,7 +159,9 @@ def test_size_and_grid():
     finite = ActivationSpace(["relu", "mish", "leaky_relu(alpha=0.1)"])
     assert finite.size == 3
     assert [str(c) for c in finite.grid()] == ["relu", "mish", "leaky_relu(alpha=0.1)"]
-    space = ActivationSpace(["relu", "leaky_relu", "trelu"], ranges={"leaky_relu.alpha": (0.01, 1, "log")})
+    space = ActivationSpace(
+        ["relu", "leaky_relu", "trelu"], ranges={"leaky_relu.alpha": (0.01, 1, "log")}
+    )
     assert space.size == math.inf
     written = [str(c) for c in space.grid(3)]
     assert written[:4] == ["relu", *(f"leaky_relu(alpha={alpha})" for alpha in (0.01, 0.1, 1.0))]
@@ -173,7 +183,9 @@ def test_sampling_is_seeded_and_stays_in_range():
 
 @pytest.mark.once
 def test_neighbours_are_one_step_away():
-    space = ActivationSpace(["relu", "leaky_relu", "mish"], ranges={"leaky_relu.alpha": (0.01, 1, "log")})
+    space = ActivationSpace(
+        ["relu", "leaky_relu", "mish"], ranges={"leaky_relu.alpha": (0.01, 1, "log")}
+    )
     assert [str(c) for c in space.neighbours("leaky_relu(alpha=0.1)", step=0.25)] == [
         *("leaky_relu(alpha=0.0316)", "leaky_relu(alpha=0.316)", "relu", "mish")
     ]
@@ -184,20 +196,30 @@ def test_neighbours_are_one_step_away():
         space.neighbours("leaky_relu(alpha=2)")
 
 
-@pytest.mark.parametrize("per", ["layer", {"first": "conv.*", "gates": ["se.*", "lstm.recurrent_activation"]}])
+@pytest.mark.parametrize(
+    "per", ["layer", {"first": "conv.*", "gates": ["se.*", "lstm.recurrent_activation"]}]
+)
 def test_the_json_round_trip(per):
     space = ActivationSpace(
-        ["relu", squash, "trelu(alpha=trained)", "elu"], ranges={"elu.alpha": (0.5, 1, "log")}, per=per
+        ["relu", squash, "trelu(alpha=trained)", "elu"],
+        ranges={"elu.alpha": (0.5, 1, "log")},
+        per=per,
     )
     again = ActivationSpace.from_json(space.to_json())
     assert again == space
     assert hash(again) == hash(space)
-    assert (again.labels, again.per, again.fingerprint) == (space.labels, space.per, space.fingerprint)
+    assert (again.labels, again.per, again.fingerprint) == (
+        space.labels,
+        space.per,
+        space.fingerprint,
+    )
     first, second = keras_tuner.HyperParameters(), keras_tuner.HyperParameters()
     assert space.choose(first) == again.choose(second)
     assert first.get_config() == second.get_config()
     other = ActivationSpace(
-        ["relu", squash, "trelu(alpha=trained)", "elu"], ranges={"elu.alpha": (0.5, 1.1, "log")}, per=per
+        ["relu", squash, "trelu(alpha=trained)", "elu"],
+        ranges={"elu.alpha": (0.5, 1.1, "log")},
+        per=per,
     )
     assert other.fingerprint != space.fingerprint
 
@@ -221,16 +243,31 @@ def test_a_changed_or_broken_space_is_refused():
         ({"activations": []}, "at least one"),
         ({"activations": "relu"}, "must be a list"),
         ({"activations": ["mish", "mish"]}, "'mish' twice"),
-        ({"activations": ["relu", "leaky_relu(alpha=0)"]}, r"'leaky_relu\(alpha=0.0\)' twice, first as 'relu'"),
+        (
+            {"activations": ["relu", "leaky_relu(alpha=0)"]},
+            r"'leaky_relu\(alpha=0.0\)' twice, first as 'relu'",
+        ),
         ({"activations": ["silu", "swish"]}, "twice"),
         ({"activations": ["misch"]}, "Did you mean mish"),
-        ({"activations": ["leaky_relu(alpha=nan)"]}, "alpha must be a finite number. Received: alpha=nan"),
-        ({"activations": ["trelu(theta=inf)"]}, "theta must be a finite number. Received: theta=inf"),
+        (
+            {"activations": ["leaky_relu(alpha=nan)"]},
+            "alpha must be a finite number. Received: alpha=nan",
+        ),
+        (
+            {"activations": ["trelu(theta=inf)"]},
+            "theta must be a finite number. Received: theta=inf",
+        ),
         ({"activations": ["softmax"]}, "no hidden activation"),
         ({"activations": ["glu"]}, "no hidden activation"),
         ({"activations": [lambda x: x]}, "lambda"),
-        ({"activations": ["relu"], "ranges": {"relu.alpha": (0, 1)}}, r"ranges must name.*Received: \['relu.alpha'\]"),
-        ({"activations": ["trelu(theta=1)"], "ranges": {"trelu.theta": (0, 1)}}, "not written already"),
+        (
+            {"activations": ["relu"], "ranges": {"relu.alpha": (0, 1)}},
+            r"ranges must name.*Received: \['relu.alpha'\]",
+        ),
+        (
+            {"activations": ["trelu(theta=1)"], "ranges": {"trelu.theta": (0, 1)}},
+            "not written already",
+        ),
         ({"activations": ["elu"], "ranges": {"elu.alpha": (2, 1)}}, "low < high"),
         ({"activations": ["elu"], "ranges": {"elu.alpha": (0, 1, "log")}}, "0 < low"),
         ({"activations": ["elu"], "ranges": {"elu.alpha": (0, 1, "cubic")}}, "'cubic'"),

@@ -8,13 +8,19 @@ import pytest
 from keras import ops
 
 from keras_acts.errors import ModelError
-from keras_acts.search import Candidate, PopulationModel, compare_activations, search_activations, with_activations
+from keras_acts.search import (
+    Candidate,
+    PopulationModel,
+    compare_activations,
+    search_activations,
+    with_activations,
+)
 from keras_acts.search.intervals import with_intervals
 from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer
 from keras_acts.search.rewrite.compiling import compile_arguments, fresh_metric
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.strategy.scoring import evaluated, numbers
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, LABELS = blobs(60)
 Y = np.eye(3, dtype="float32")[LABELS]
@@ -71,24 +77,38 @@ def test_a_population_and_one_by_one_are_plain_keras():
     candidate, seed = Candidate.of("tanh"), 5
     original = model(loss=lambda y, p: own_loss(y, p))
     test = (X[TEST], Y[TEST], WEIGHTS[TEST])
-    fit = {"x": X[TRAIN], "y": Y[TRAIN], "epochs": 2, "batch_size": 20, "sample_weight": WEIGHTS[TRAIN]}
+    fit = {
+        "x": X[TRAIN],
+        "y": Y[TRAIN],
+        "epochs": 2,
+        "batch_size": 20,
+        "sample_weight": WEIGHTS[TRAIN],
+    }
     fit |= {"validation_data": test}
     uncompiled = mlp()
     with isolated_seed(seed):
         plain = with_activations(uncompiled, candidate)
         plain.compile(**compile_arguments(original))
+        eager(plain)
         history = numbers(plain.fit(**fit, verbose=0).history, axes=1)
-    expected = numbers(plain.evaluate(*test[:2], sample_weight=test[2], return_dict=True, verbose=0))
+    expected = numbers(
+        plain.evaluate(*test[:2], sample_weight=test[2], return_dict=True, verbose=0)
+    )
     assert {"cubed", "largest", "f1_score[0]", "weighted_distance"} <= set(expected)
     assert len(expected) == 9
     together = PopulationTrainer(original, [Candidate.of("relu"), candidate])
-    for trainer in (together, OneByOneTrainer([lambda: with_activations(original, candidate)])):
+    for trainer in (
+        together,
+        OneByOneTrainer([lambda: eager(with_activations(original, candidate))]),
+    ):
         (trained,) = trainer.train([seed], fit)
         (tested,) = trainer.test([trained.weights], test)
         assert set(trained.history) == set(history)
         assert set(tested) == set(expected)
         for name, values in history.items():
-            np.testing.assert_allclose(trained.history[name][:, -1], values, atol=2e-5, err_msg=name)
+            np.testing.assert_allclose(
+                trained.history[name][:, -1], values, atol=2e-5, err_msg=name
+            )
         for name, value in expected.items():
             np.testing.assert_allclose(tested[name][-1], value, atol=2e-5, err_msg=name)
 
@@ -105,10 +125,14 @@ def test_a_search_reports_each_class_and_weighs_the_test_data(options):
     assert found.objective == "val_loss"
     assert found.verdict is not None
     assert not found.verdict.withheld
-    expected = found.model.evaluate(X[TEST], Y[TEST], sample_weight=WEIGHTS[TEST], return_dict=True, verbose=0)
+    expected = found.model.evaluate(
+        X[TEST], Y[TEST], sample_weight=WEIGHTS[TEST], return_dict=True, verbose=0
+    )
     plain = found.model.evaluate(X[TEST], Y[TEST], return_dict=True, verbose=0)
     assert plain["loss"] != pytest.approx(expected["loss"], rel=1e-3)
-    assert found.test == pytest.approx({name: float(value) for name, value in numbers(expected).items()})
+    assert found.test == pytest.approx(
+        {name: float(value) for name, value in numbers(expected).items()}
+    )
     assert found.verdict.runs.test.keys() == found.test.keys()
     assert found.intervals["loss"]["method"] == "t of 10 parts"
     assert "val_f1_score[2]" in found.verdict.to_pandas()
@@ -116,7 +140,11 @@ def test_a_search_reports_each_class_and_weighs_the_test_data(options):
 
 def test_a_metric_that_cannot_be_made_again_is_refused_before_anything():
     made = mlp()
-    for metric, said in [(Largest(factor=3.0), "nothing of factor"), (Largest(), None), (Told(2.0), None)]:
+    for metric, said in [
+        (Largest(factor=3.0), "nothing of factor"),
+        (Largest(), None),
+        (Told(2.0), None),
+    ]:
         made.compile("adam", own_loss, metrics=[metric])
         if said is None:
             again = fresh_metric(metric)
@@ -128,7 +156,9 @@ def test_a_metric_that_cannot_be_made_again_is_refused_before_anything():
             lambda: compare_activations(made, X, Y, ["relu", "tanh"], verbose=0),
             lambda: search_activations(made, X, Y, verbose=0),
         ):
-            with pytest.raises(ModelError, match=rf"get_config\(\).*'largest' of class Largest.*{said}"):
+            with pytest.raises(
+                ModelError, match=rf"get_config\(\).*'largest' of class Largest.*{said}"
+            ):
                 call()
 
     class Closed(keras.metrics.MeanMetricWrapper):
@@ -167,7 +197,9 @@ def test_what_a_config_leaves_out_is_kept_or_refused():
         (changed, "update_state was set on the metric itself"),
     )
     for metric, said in refused:
-        with pytest.raises(ModelError, match=rf"get_config\(\).*class {type(metric).__name__}.*{said}"):
+        with pytest.raises(
+            ModelError, match=rf"get_config\(\).*class {type(metric).__name__}.*{said}"
+        ):
             fresh_metric(metric)
 
 
@@ -198,7 +230,10 @@ def test_numbers():
         **{"each[0][0]": 0, "each[0][1]": 1, "each[1][0]": 2, "each[1][1]": 3},
     }
     by_epoch = numbers({"f1": [[0.25, 0.75], [0.5, 1.0]]}, axes=1)
-    assert {name: values.tolist() for name, values in by_epoch.items()} == {"f1[0]": [0.25, 0.5], "f1[1]": [0.75, 1.0]}
+    assert {name: values.tolist() for name, values in by_epoch.items()} == {
+        "f1[0]": [0.25, 0.5],
+        "f1[1]": [0.75, 1.0],
+    }
 
 
 def test_what_is_only_called_an_accuracy_is_no_share():
@@ -206,7 +241,11 @@ def test_what_is_only_called_an_accuracy_is_no_share():
         return 5 - distance(y, p)
 
     made = mlp()
-    made.compile("adam", own_loss, metrics=[own_accuracy, keras.metrics.TopKCategoricalAccuracy(2, name="top")])
+    made.compile(
+        "adam",
+        own_loss,
+        metrics=[own_accuracy, keras.metrics.TopKCategoricalAccuracy(2, name="top")],
+    )
     values = {name: float(value) for name, value in evaluated(made, (X, Y)).items()}
     found = with_intervals(made, (X, Y), values)
     assert values["own_accuracy"] > 1
@@ -219,7 +258,10 @@ class Late(keras.Model):
 
     def __init__(self, activation="relu"):
         super().__init__()
-        self.first, self.second = keras.layers.Dense(6, activation), keras.layers.Dense(3, "softmax")
+        self.first, self.second = (
+            keras.layers.Dense(6, activation),
+            keras.layers.Dense(3, "softmax"),
+        )
 
     def call(self, x):
         return self.second(self.first(x))
@@ -237,7 +279,13 @@ def test_a_model_that_is_built_late_is_scored_with_its_weights():
         made.compile(keras.optimizers.SGD(0.2), "categorical_crossentropy")
         return made
 
-    fit = {"x": X[TRAIN], "y": Y[TRAIN], "epochs": 2, "batch_size": 20, "validation_data": (X[TEST], Y[TEST])}
+    fit = {
+        "x": X[TRAIN],
+        "y": Y[TRAIN],
+        "epochs": 2,
+        "batch_size": 20,
+        "validation_data": (X[TEST], Y[TEST]),
+    }
     for build in (functools.partial(late, None, "relu"), sequential):
         trainer = OneByOneTrainer([build])
         (trained,) = trainer.train([5], fit)

@@ -16,7 +16,12 @@ from keras_acts.search import (
     search_activations,
 )
 from keras_acts.search.strategy.direction import more_is_better
-from keras_acts.search.strategy.objective import checked_objective, default_objective, direction_of, metrics_of
+from keras_acts.search.strategy.objective import (
+    checked_objective,
+    default_objective,
+    direction_of,
+    metrics_of,
+)
 from keras_acts.search.strategy.rehearsal import check_again, rehearse
 from tests.helpers.models import blobs, mlp
 
@@ -28,11 +33,40 @@ ARGUMENTS = {
     "MeanMetricWrapper": (keras.losses.huber,),
 }
 # written from what each is, not from what the code says: all else that Keras has measures an error
-MORE = ("accuracy", "precision", "recall", "iou", "score", "correlation", "similarity", "auc", "true", "specificity")
-LESS = ("error", "crossentropy", "hinge", "poisson", "divergence", "false", "huber", "log_cosh", "meanmetricwrapper")
+MORE = (
+    "accuracy",
+    "precision",
+    "recall",
+    "iou",
+    "score",
+    "correlation",
+    "similarity",
+    "auc",
+    "true",
+    "specificity",
+)
+LESS = (
+    "error",
+    "crossentropy",
+    "hinge",
+    "poisson",
+    "divergence",
+    "false",
+    "huber",
+    "log_cosh",
+    "meanmetricwrapper",
+)
 UNKNOWN = ("Mean", "Sum", "Metric")
-CLASSES = [n for n, k in vars(keras.metrics).items() if inspect.isclass(k) and issubclass(k, keras.metrics.Metric)]
-FUNCTIONS = [n for n, f in vars(keras.metrics).items() if inspect.isfunction(f) and n not in ("get", "deserialize")]
+CLASSES = [
+    n
+    for n, k in vars(keras.metrics).items()
+    if inspect.isclass(k) and issubclass(k, keras.metrics.Metric)
+]
+FUNCTIONS = [
+    n
+    for n, f in vars(keras.metrics).items()
+    if inspect.isfunction(f) and n not in ("get", "deserialize")
+]
 FUNCTIONS.remove("serialize")
 
 
@@ -45,16 +79,24 @@ def expected(name):
 
 def compiled(*metrics, weighted=None):
     model = mlp()
-    model.compile("adam", "categorical_crossentropy", metrics=list(metrics), weighted_metrics=weighted)
+    model.compile(
+        "adam", "categorical_crossentropy", metrics=list(metrics), weighted_metrics=weighted
+    )
     return model
 
 
 def two_outputs(**options):
     x = keras.Input((4,), name="x")
     hidden = keras.layers.Dense(6, "relu", name="hidden")(x)
-    outputs = {"kind": keras.layers.Dense(3, "softmax")(hidden), "size": keras.layers.Dense(1, name="size")(hidden)}
+    outputs = {
+        "kind": keras.layers.Dense(3, "softmax")(hidden),
+        "size": keras.layers.Dense(1, name="size")(hidden),
+    }
     model = keras.Model(x, outputs)
-    metrics = {"kind": ["accuracy", keras.metrics.AUC(name="roc")], "size": [keras.metrics.R2Score(), "mae"]}
+    metrics = {
+        "kind": ["accuracy", keras.metrics.AUC(name="roc")],
+        "size": [keras.metrics.R2Score(), "mae"],
+    }
     losses = {"kind": "categorical_crossentropy", "size": "mse"}
     model.compile(keras.optimizers.SGD(0.1), losses, **{"metrics": metrics, **options})
     return model
@@ -70,7 +112,9 @@ def test_every_metric_of_keras_knows_its_direction():
         model.compile("adam", "mse", metrics=[metric])
         if name in UNKNOWN:
             assert expected(name) is None
-            with pytest.raises(SearchError, match=r"direction, 'max' or 'min': keras_tuner\.Objective\('val_mine'"):
+            with pytest.raises(
+                SearchError, match=r"direction, 'max' or 'min': keras_tuner\.Objective\('val_mine'"
+            ):
                 checked_objective("val_mine", model)
             continue
         assert checked_objective("val_mine", model).direction == expected(name), name
@@ -89,7 +133,9 @@ def test_every_function_of_keras_does_too():
         assert checked_objective(f"val_{name}").direction == expected(name), name
 
 
-@pytest.mark.parametrize("name", ["r2_score", "f1_score", "cosine_similarity", "binary_io_u", "auc_1", "acc", "mse"])
+@pytest.mark.parametrize(
+    "name", ["r2_score", "f1_score", "cosine_similarity", "binary_io_u", "auc_1", "acc", "mse"]
+)
 def test_without_a_model_a_name_is_that_of_keras_metric(name):
     assert checked_objective(f"val_{name}").direction == ("min" if name == "mse" else "max")
 
@@ -127,7 +173,10 @@ def test_each_output_has_its_own():
     found = [checked_objective(f"val_{name}", model).direction for name in names]
     assert found == ["max", "max", "max", "min", "min"]
     assert checked_objective("val_kind_loss", model).direction == "min"
-    with pytest.raises(SearchError, match=r"must be one of \['val_loss', 'val_kind_accuracy'.*Received: .*'val_roc'"):
+    with pytest.raises(
+        SearchError,
+        match=r"must be one of \['val_loss', 'val_kind_accuracy'.*Received: .*'val_roc'",
+    ):
         checked_objective("val_roc", model)
     assert default_objective(model) == "val_loss"
     # nothing of the user's is touched: it still trains
@@ -164,7 +213,9 @@ def test_an_objective_is_logged_and_one_number():
     x, y = blobs(12)
     fit = {"x": x, "y": np.eye(3, dtype="float32")[y]}
     vector = keras_tuner.Objective("val_f1_score", "max")
-    with pytest.raises(SearchError, match=r"one number.*average='macro'.*'val_f1_score', which is 3 numbers"):
+    with pytest.raises(
+        SearchError, match=r"one number.*average='macro'.*'val_f1_score', which is 3 numbers"
+    ):
         rehearse(compiled(keras.metrics.F1Score()), vector, fit)
     rehearse(compiled(keras.metrics.F1Score("macro")), vector, fit)
     missing = keras_tuner.Objective("val_mine", "max")
@@ -199,7 +250,9 @@ def test_a_tuner_ranks_by_the_metric_not_by_its_name(tmp_path):
     guessed = keras_tuner.oracles.RandomSearchOracle("val_cosine_similarity", 2)
     with pytest.raises(SearchError, match=r"the max is best.*Received: direction='min'"):
         ActivationTuner(model, oracle=guessed, **options, project_name="guessed")
-    told = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("val_cosine_similarity", "max"), 2)
+    told = keras_tuner.oracles.RandomSearchOracle(
+        keras_tuner.Objective("val_cosine_similarity", "max"), 2
+    )
     ActivationTuner(model, oracle=told, **options, project_name="told")
     with pytest.raises(SearchError, match="validation_freq must be 1"):
         tuner.search(*blobs(12), validation_split=0.5, validation_freq=2)
@@ -231,19 +284,30 @@ def test_a_search_prefers_the_larger_metric_of_an_output(options):
     found = search_activations(
         *(model, X, y),
         activations=["relu", "sigmoid", "tanh"],
-        **{"objective": "val_size_r2_score", "trials": 3, "epochs": 3, "verdict": 0, "verbose": 0, **options},
+        **{
+            "objective": "val_size_r2_score",
+            "trials": 3,
+            "epochs": 3,
+            "verdict": 0,
+            "verbose": 0,
+            **options,
+        },
     )
     assert (found.objective, found.direction) == ("val_size_r2_score", "max")
     furthest = [t.score for t in found.trials if t.epochs == found.trials[0].epochs]
     assert furthest == sorted(furthest, reverse=True)
     last = {"x": X[48:], "y": {name: values[48:] for name, values in y.items()}}
     score = found.model.evaluate(**last, verbose=0, return_dict=True)["size_r2_score"]
-    assert score == pytest.approx(found.score, abs=1e-5)  # the row of a race is the mean over its seeds
+    assert score == pytest.approx(
+        found.score, abs=1e-5
+    )  # the row of a race is the mean over its seeds
 
 
 def test_a_metric_without_a_name_is_called_alike_in_every_model():
     def build(hp, activation):
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation), keras.layers.Dense(1)])
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(3, activation), keras.layers.Dense(1)]
+        )
         model.compile("adam", "mse", metrics=[keras.metrics.AUC(), keras.metrics.AUC()])
         return model
 

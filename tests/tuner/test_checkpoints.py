@@ -40,13 +40,19 @@ def assert_files(model, folder, count=4):
         for variable, value in contents(model, index):
             variable.assign(value)
         model.save_weights(folder / "keras.weights.h5")
-        assert (folder / f"{index}.weights.h5").read_bytes() == (folder / "keras.weights.h5").read_bytes()
+        assert (folder / f"{index}.weights.h5").read_bytes() == (
+            folder / "keras.weights.h5"
+        ).read_bytes()
 
 
 def test_many_files_of_a_model_are_copies_with_other_values(tmp_path, monkeypatch):
     model, saved = everything(), []
     save = keras.Model.save_weights
-    monkeypatch.setattr(keras.Model, "save_weights", lambda self, path, *rest: (saved.append(path), save(self, path)))
+    monkeypatch.setattr(
+        keras.Model,
+        "save_weights",
+        lambda self, path, *rest: (saved.append(path), save(self, path)),
+    )
     checkpoints = Checkpoints(model)
     for index in range(6):
         checkpoints.write(str(tmp_path / f"{index}.weights.h5"), contents(model, index))
@@ -70,7 +76,8 @@ def test_what_is_not_among_the_contents_keeps_its_value(tmp_path):
     checkpoints = Checkpoints(model)
     for index in range(3):
         checkpoints.write(
-            str(tmp_path / f"{index}.weights.h5"), [(v, value) for v, value in contents(model, index) if v is not first]
+            str(tmp_path / f"{index}.weights.h5"),
+            [(v, value) for v, value in contents(model, index) if v is not first],
         )
     expected = np.array(first)
     model.load_weights(tmp_path / "2.weights.h5")
@@ -104,7 +111,9 @@ class Switched(keras.layers.Layer):
     def build(self, shape):
         """Make them."""
         self.switch = self.add_weight(shape=(), dtype="bool", initializer="zeros", trainable=False)
-        self.switches = self.add_weight(shape=(3,), dtype="bool", initializer="zeros", trainable=False)
+        self.switches = self.add_weight(
+            shape=(3,), dtype="bool", initializer="zeros", trainable=False
+        )
         self.small = self.add_weight(shape=(), dtype="int8", initializer="zeros", trainable=False)
 
     def call(self, x):
@@ -131,4 +140,6 @@ def test_one_file_is_that_of_keras(tmp_path):
     model = everything()
     save_weights(model, str(tmp_path / "ours.weights.h5"))
     model.save_weights(tmp_path / "keras.weights.h5")
-    assert (tmp_path / "ours.weights.h5").read_bytes() == (tmp_path / "keras.weights.h5").read_bytes()
+    assert (tmp_path / "ours.weights.h5").read_bytes() == (
+        tmp_path / "keras.weights.h5"
+    ).read_bytes()

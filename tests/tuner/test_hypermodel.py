@@ -31,15 +31,23 @@ def build(hp):
     """A function as KerasTuner's users have it: it knows nothing of activations that are searched."""
     model = keras.Sequential([keras.Input((4,))])
     for number in range(2):
-        model.add(keras.layers.Dense(hp.Int("units", 4, 8, step=4), activation="tanh", name=f"hidden{number}"))
+        model.add(
+            keras.layers.Dense(
+                hp.Int("units", 4, 8, step=4), activation="tanh", name=f"hidden{number}"
+            )
+        )
     model.add(keras.layers.Dense(3, activation="softmax", name="out"))
     rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 
 def run(tuner, **options):
-    tuner.search(X[:SPLIT], Y[:SPLIT], epochs=1, validation_data=(X[SPLIT:], Y[SPLIT:]), verbose=0, **options)
+    tuner.search(
+        X[:SPLIT], Y[:SPLIT], epochs=1, validation_data=(X[SPLIT:], Y[SPLIT:]), verbose=0, **options
+    )
     return tuner
 
 
@@ -86,11 +94,19 @@ def assert_the_best_model_scores_what_was_reported(tuner, searched):
 
 # the others train those of a model in the test that resumes them
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "made_of"), [("GridSearch", "model"), *((name, "function") for name in TUNERS)])
+@pytest.mark.parametrize(
+    ("name", "made_of"), [("GridSearch", "model"), *((name, "function") for name in TUNERS)]
+)
 def test_keras_tuners_tuners_finish_and_report_what_the_best_model_scores(tmp_path, name, made_of):
-    hypermodel = ActivationHyperModel(eager(mlp()) if made_of == "model" else lambda hp: eager(build(hp)), ACTIVATIONS)
-    tuner = run(getattr(keras_tuner, name)(hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name]))
-    assert_the_best_model_scores_what_was_reported(tuner, {"act"} if made_of == "model" else {"act", "units", "rate"})
+    hypermodel = ActivationHyperModel(
+        eager(mlp()) if made_of == "model" else lambda hp: eager(build(hp)), ACTIVATIONS
+    )
+    tuner = run(
+        getattr(keras_tuner, name)(hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name])
+    )
+    assert_the_best_model_scores_what_was_reported(
+        tuner, {"act"} if made_of == "model" else {"act", "units", "rate"}
+    )
 
 
 # GridSearch is not here: KerasTuner 1.4 cannot resume it, with any hypermodel
@@ -106,7 +122,9 @@ def test_keras_tuners_tuners_finish_resume_and_report_what_the_best_model_scores
 
     def tuner():
         hypermodel = ActivationHyperModel(eager(mlp()), ACTIVATIONS)
-        return getattr(keras_tuner, name)(hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name])
+        return getattr(keras_tuner, name)(
+            hypermodel, "val_accuracy", directory=tmp_path, **TUNERS[name]
+        )
 
     first = tuner()
     with pytest.raises(KeyboardInterrupt):
@@ -124,7 +142,11 @@ def test_keras_tuners_tuners_finish_resume_and_report_what_the_best_model_scores
 def test_the_users_function_is_rewritten():
     hypermodel = ActivationHyperModel(build, ACTIVATIONS)
     model = hypermodel.build(hyperparameters(hypermodel, act="prelu", units=8))
-    assert [(slot.current, slot.channels) for slot in slots(model)] == [("prelu", 8), ("prelu", 8), ("softmax", 3)]
+    assert [(slot.current, slot.channels) for slot in slots(model)] == [
+        ("prelu", 8),
+        ("prelu", 8),
+        ("softmax", 3),
+    ]
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-3)
 
 
@@ -134,7 +156,11 @@ def test_one_activation_for_each_layer():
     assert list(hp.values) == ["act.first", "act.second"]
     hp.values |= {"act.second": "leaky_relu", "act.second.leaky_relu.alpha": 0.25}
     assert str(hypermodel.candidate(hp)) == "first: relu, second: leaky_relu(alpha=0.25)"
-    assert [slot.current for slot in slots(hypermodel.build(hp))] == ["relu", "leaky_relu(alpha=0.25)", "softmax"]
+    assert [slot.current for slot in slots(hypermodel.build(hp))] == [
+        "relu",
+        "leaky_relu(alpha=0.25)",
+        "softmax",
+    ]
     # where all groups agree, the candidate is one: the baseline is found again
     hp.values |= {"act.second": "relu"}
     assert hypermodel.candidate(hp) == Candidate.of("relu")
@@ -142,13 +168,17 @@ def test_one_activation_for_each_layer():
 
 def test_sizes():
     assert ActivationHyperModel(mlp(), ["relu", "mish", "tanh"]).size == 3
-    assert ActivationHyperModel(mlp(), ActivationSpace(["relu", "mish", "tanh"], per="layer")).size == 9
+    assert (
+        ActivationHyperModel(mlp(), ActivationSpace(["relu", "mish", "tanh"], per="layer")).size
+        == 9
+    )
 
 
 def test_groups_by_block():
-    assert [block(n) for n in ("conv2_block1_1_relu", "block1a_expand_activation", "encoder/dense", "dense_1")] == [
-        *("conv2", "block1a", "encoder", "dense_1")
-    ]
+    assert [
+        block(n)
+        for n in ("conv2_block1_1_relu", "block1a_expand_activation", "encoder/dense", "dense_1")
+    ] == [*("conv2", "block1a", "encoder", "dense_1")]
     assert block("base/expanded_conv_3_expand") == "base/expanded_conv_3"
     found = groups(slots(ZOO["nested"].build()), "block")
     assert [(group.name, group.slots) for group in found] == [
@@ -165,7 +195,11 @@ def test_groups_by_regular_expression_and_by_name():
     assert found == {
         "dense": ("dense",),
         "gates": ("lstm.recurrent_activation",),
-        "rest": ("lstm", "both/forward_gru", "both/backward_gru"),  # no gate, no output: those are asked for by name
+        "rest": (
+            "lstm",
+            "both/forward_gru",
+            "both/backward_gru",
+        ),  # no gate, no output: those are asked for by name
     }
 
 
@@ -188,9 +222,14 @@ def test_an_assignment_is_a_mapping_of_slots():
     hypermodel = ActivationHyperModel(mlp(), ActivationSpace(["relu", "mish"], per="layer"))
     assignment = hypermodel.candidate(hyperparameters(hypermodel, act__first="mish"))
     assert isinstance(assignment, Assignment)
-    assert {name: str(candidate) for name, candidate in assignment.items()} == {"first": "mish", "second": "relu"}
+    assert {name: str(candidate) for name, candidate in assignment.items()} == {
+        "first": "mish",
+        "second": "relu",
+    }
     assert len(assignment) == 2
-    assert len({assignment, hypermodel.candidate(hyperparameters(hypermodel, act__first="mish"))}) == 1
+    assert (
+        len({assignment, hypermodel.candidate(hyperparameters(hypermodel, act__first="mish"))}) == 1
+    )
 
 
 @pytest.mark.slow
@@ -222,7 +261,9 @@ def test_a_whole_search_by_layer_finds_its_baseline_again():
 def test_rescaled_initializers_reach_the_model():
     hypermodel = ActivationHyperModel(mlp(), ["selu"], rescale_init=True)
     model = hypermodel.build(keras_tuner.HyperParameters())
-    assert model.get_layer("first").kernel_initializer.get_config()["scale"] == pytest.approx(1, rel=1e-4)
+    assert model.get_layer("first").kernel_initializer.get_config()["scale"] == pytest.approx(
+        1, rel=1e-4
+    )
 
 
 def two(hp, activation):
@@ -234,14 +275,30 @@ def two(hp, activation):
     [
         ({"model": 3}, SearchError, "must be a Keras model, a function"),
         ({"model": lambda: None}, SearchError, "must be a Keras model, a function"),
-        ({"model": two, "activations": ActivationSpace(["relu"], per="layer")}, SearchError, "activation_choice"),
+        (
+            {"model": two, "activations": ActivationSpace(["relu"], per="layer")},
+            SearchError,
+            "activation_choice",
+        ),
         ({"model": two, "rescale_init": True}, SearchError, "rescale_init=True"),
-        ({"model": build, "activations": ActivationSpace(["relu"], per="block")}, SearchError, "name the groups"),
-        ({"per": {"a": "conv.*"}}, ModelError, r"hidden slot.*\['first', 'second'\]\. Received: 'conv\.\*'"),
+        (
+            {"model": build, "activations": ActivationSpace(["relu"], per="block")},
+            SearchError,
+            "name the groups",
+        ),
+        (
+            {"per": {"a": "conv.*"}},
+            ModelError,
+            r"hidden slot.*\['first', 'second'\]\. Received: 'conv\.\*'",
+        ),
         ({"per": {"a": "fir"}}, ModelError, "'a' must match the whole name"),
         ({"per": {"a": "output"}}, ModelError, "'a' must match"),  # by its name only
         ({"per": {"a": ".*", "b": "first"}}, ModelError, r"'b' must match.*\[\]"),
-        ({"per": {"a": ["first"], "b": ["first"]}}, ModelError, r"'b' must name slots.*Received: \['first'\]"),
+        (
+            {"per": {"a": ["first"], "b": ["first"]}},
+            ModelError,
+            r"'b' must name slots.*Received: \['first'\]",
+        ),
         ({"per": {"a": ["third"]}}, ModelError, r"Received: \['third'\]"),
     ],
 )
@@ -254,7 +311,9 @@ def test_bad_arguments_are_refused(arguments, error, message):
 
 def test_a_function_must_return_a_compiled_model_with_slots():
     def uncompiled(hp):
-        return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1)])
+        return keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1)]
+        )
 
     with pytest.raises(ModelError, match="must be compiled"):
         ActivationHyperModel(uncompiled).build(keras_tuner.HyperParameters())
@@ -264,7 +323,10 @@ def test_a_choice_in_a_subclassed_model():
     class Small(keras.Model):
         def __init__(self, activation):
             super().__init__()
-            self.hidden, self.out = keras.layers.Dense(4, activation), keras.layers.Dense(3, "softmax")
+            self.hidden, self.out = (
+                keras.layers.Dense(4, activation),
+                keras.layers.Dense(3, "softmax"),
+            )
 
         def call(self, x):
             return self.out(self.hidden(x))

@@ -57,11 +57,15 @@ def oracle(tmp_path):
 def test_which_values_of_a_metric_are_better_is_found_out_once(oracle, monkeypatch):
     ours = oracle()
     infer, asked = metrics_tracking.infer_metric_direction, []
-    monkeypatch.setattr(metrics_tracking, "infer_metric_direction", lambda name: asked.append(name) or infer(name))
+    monkeypatch.setattr(
+        metrics_tracking, "infer_metric_direction", lambda name: asked.append(name) or infer(name)
+    )
     trials = [ours.create_trial("tuner0") for _ in range(3)]
     for trial in trials:
         ours.update_trial(trial.trial_id, {"val_loss": 1.0, "val_accuracy": 0.5, "mae": 2.0})
-        found = [(name, h.direction) for name, h in ours.trials[trial.trial_id].metrics.metrics.items()]
+        found = [
+            (name, h.direction) for name, h in ours.trials[trial.trial_id].metrics.metrics.items()
+        ]
         assert found == [("val_loss", "min"), ("val_accuracy", "max"), ("mae", "min")]
     assert sorted(asked) == ["mae", "val_accuracy"]
 
@@ -128,17 +132,27 @@ def test_diverged_trials_never_go_on_and_leave_no_gap(oracle, share):
     assert failed
     assert not failed & {v.get("tuner/trial_id") for v in values}
     # variants of relu with another rate race as all others do
-    others = [t.hyperparameters for t in racing.trials.values() if not is_baseline(t.hyperparameters)]
+    others = [
+        t.hyperparameters for t in racing.trials.values() if not is_baseline(t.hyperparameters)
+    ]
     assert len([hp for hp in others if hp["tuner/epochs"] == 2]) == 5
-    healthy = [t for t in racing.trials.values() if t.status == "COMPLETED" and not is_baseline(t.hyperparameters)]
+    healthy = [
+        t
+        for t in racing.trials.values()
+        if t.status == "COMPLETED" and not is_baseline(t.hyperparameters)
+    ]
     # at 60 % few of the first rung are left, and of those that take their places as many diverge
-    assert len([t for t in healthy if t.hyperparameters["tuner/epochs"] == 2]) >= (5 if share < 0.5 else 1)
+    assert len([t for t in healthy if t.hyperparameters["tuner/epochs"] == 2]) >= (
+        5 if share < 0.5 else 1
+    )
     assert any(t.hyperparameters["tuner/epochs"] == 4 for t in healthy)
 
 
 @pytest.mark.filterwarnings("ignore:All-NaN axis encountered")
 def test_a_diverged_baseline_ends_there(oracle):
-    values = play(oracle(), lambda v: np.nan if v["act"] == "relu" and v["rate"] == 1e-2 else loss(v))
+    values = play(
+        oracle(), lambda v: np.nan if v["act"] == "relu" and v["rate"] == 1e-2 else loss(v)
+    )
     assert [v["tuner/epochs"] for v in values if v["act"] == "relu" and v["rate"] == 1e-2] == [1]
     assert max(v["tuner/epochs"] for v in values) == 4
 
@@ -152,11 +166,18 @@ def test_max_objectives_and_one_epoch(oracle):
 
 
 def test_bad_arguments_are_refused(tmp_path):
-    for arguments in ({"trials": 1}, {"max_epochs": 0}, {"seed": -1}, {"objective": ["val_loss", "loss"]}):
+    for arguments in (
+        {"trials": 1},
+        {"max_epochs": 0},
+        {"seed": -1},
+        {"objective": ["val_loss", "loss"]},
+    ):
         with pytest.raises(SearchError, match="must"):
             RacingOracle(**arguments)
     with pytest.raises(SearchError, match="relu"):
-        ActivationTuner(mlp(), activations=["mish", "elu"], oracle=RacingOracle(), directory=tmp_path)
+        ActivationTuner(
+            mlp(), activations=["mish", "elu"], oracle=RacingOracle(), directory=tmp_path
+        )
     space = ActivationSpace(NAMES, per="layer")
     with pytest.raises(SearchError, match="one activation"):
         ActivationTuner(mlp(), activations=space, oracle=RacingOracle(), directory=tmp_path)
@@ -199,7 +220,9 @@ class Racing(keras_tuner.Hyperband):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # Hyperband's optimizer starts afresh
+@pytest.mark.filterwarnings(
+    "ignore:Skipping variable loading for optimizer"
+)  # Hyperband's optimizer starts afresh
 def test_the_loop_of_keras_tuners_hyperband_races(tmp_path):
     def build(hp):
         return mlp(activation_choice(hp, space=NAMES))

@@ -62,16 +62,22 @@ def test_the_choice_may_have_another_name(tmp_path):
 
 
 def test_the_search_ends_when_the_space_does(tmp_path):
-    assert [v["act"] for v in played(tuner(tmp_path, activations=["relu", "mish"], max_trials=9))] == ["relu", "mish"]
+    assert [
+        v["act"] for v in played(tuner(tmp_path, activations=["relu", "mish"], max_trials=9))
+    ] == ["relu", "mish"]
 
 
 def test_a_searched_alpha_reaches_the_model(whole):
-    trials = [t for t in whole.oracle.trials.values() if t.hyperparameters.values["act"] == "leaky_relu"]
+    trials = [
+        t for t in whole.oracle.trials.values() if t.hyperparameters.values["act"] == "leaky_relu"
+    ]
     models = [whole.load_model(trial) for trial in trials]
     assert len({model.get_layer("first").activation for model in models}) == 3
     for trial, model in zip(trials, models, strict=True):
         alpha = trial.hyperparameters.values["act.leaky_relu.alpha"]
-        assert float(model.get_layer("first").activation(np.float32([-1.0]))[0]) == pytest.approx(-alpha)
+        assert float(model.get_layer("first").activation(np.float32([-1.0]))[0]) == pytest.approx(
+            -alpha
+        )
 
 
 def test_the_best_models_score_what_was_reported(whole):
@@ -91,7 +97,11 @@ def test_all_trials_share_their_initialization(tmp_path):
             starts.append(model.get_layer("first").get_weights()[0])
             return super().fit(hp, model, *args, **kwargs)
 
-    run(tuner(tmp_path, Recorded(eager(mlp()), ["relu", "mish"]), max_trials=2, executions_per_trial=2))
+    run(
+        tuner(
+            tmp_path, Recorded(eager(mlp()), ["relu", "mish"]), max_trials=2, executions_per_trial=2
+        )
+    )
     np.testing.assert_array_equal(starts[0], starts[2])  # the first execution of either trial
     np.testing.assert_array_equal(starts[1], starts[3])
     assert np.abs(starts[0] - starts[1]).max() > 0.01  # the second has a seed of its own
@@ -100,12 +110,15 @@ def test_all_trials_share_their_initialization(tmp_path):
 @pytest.mark.parametrize("seed", [0, 3])
 def test_the_same_seed_proposes_the_same(tmp_path, seed):
     def proposed(folder, seed=seed):
-        return played(tuner(tmp_path / folder, activations=["relu", "elu"], max_trials=4, seed=seed))
+        return played(
+            tuner(tmp_path / folder, activations=["relu", "elu"], max_trials=4, seed=seed)
+        )
 
     assert proposed("a") == proposed("b")
     assert proposed("another", seed + 1) != proposed("a again")
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_and_the_same_seed_gives_the_same_scores(tmp_path, whole):
     def search(trials):
         return run(tuner(tmp_path, activations=SOME, max_trials=trials, seed=0)).oracle.trials
@@ -145,7 +158,7 @@ def test_real_failures_abort_as_in_keras_tuner(tmp_path):
 def test_global_settings_are_left_alone(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        run(tuner(tmp_path, activations=["relu", "mish"], max_trials=2))
+        run(tuner(tmp_path, eager(mlp()), activations=["relu", "mish"], max_trials=2))
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
@@ -163,9 +176,15 @@ def test_model_building_functions_with_their_own_hyperparameters(tmp_path, style
         return made
 
     space = ["prelu", "leaky_relu"]
-    build = model if style == "argument" else lambda hp: model(hp, activation_choice(hp, space=space))
-    searched = run(tuner(tmp_path, build, **({"activations": space} if style == "argument" else {})))
-    names = {name for trial in searched.oracle.trials.values() for name in trial.hyperparameters.values}
+    build = (
+        model if style == "argument" else lambda hp: model(hp, activation_choice(hp, space=space))
+    )
+    searched = run(
+        tuner(tmp_path, build, **({"activations": space} if style == "argument" else {}))
+    )
+    names = {
+        name for trial in searched.oracle.trials.values() for name in trial.hyperparameters.values
+    }
     assert names == {"act", "act.leaky_relu.alpha", "units"}
     for trial in searched.oracle.trials.values():
         loaded = searched.load_model(trial)
@@ -176,7 +195,9 @@ def test_model_building_functions_with_their_own_hyperparameters(tmp_path, style
 
 
 def test_bad_arguments_are_refused(tmp_path):
-    uncompiled = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1)])
+    uncompiled = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(2, "relu"), keras.layers.Dense(1)]
+    )
     with pytest.raises(ModelError, match="compiled"):
         tuner(tmp_path, uncompiled)
     with pytest.raises(ModelError, match="hidden activation slot"):

@@ -15,7 +15,9 @@ from tests.population.test_population import check, data, float64, settings  # n
 def model_of(shape, *tested):
     """The layers, behind and before ones that are searched; the last one makes classes."""
     found = [layer() for layer in tested]
-    return keras.Sequential([keras.Input(shape), *found, layers.Flatten(), layers.Dense(3, activation="softmax")])
+    return keras.Sequential(
+        [keras.Input(shape), *found, layers.Flatten(), layers.Dense(3, activation="softmax")]
+    )
 
 
 def relu():
@@ -23,7 +25,11 @@ def relu():
 
 
 CONVOLUTIONS = {
-    "1D": ((9, 2), lambda: layers.Conv1D(4, 3, activation="relu"), lambda: layers.Conv1D(3, 2, use_bias=False)),
+    "1D": (
+        (9, 2),
+        lambda: layers.Conv1D(4, 3, activation="relu"),
+        lambda: layers.Conv1D(3, 2, use_bias=False),
+    ),
     "1D causal": (
         (9, 2),
         lambda: layers.Conv1D(4, 3, padding="causal", dilation_rate=2, activation="relu"),
@@ -57,7 +63,9 @@ CONVOLUTIONS = {
     "depthwise 1D": (
         (9, 2),
         lambda: layers.DepthwiseConv1D(3, depth_multiplier=2, activation="relu"),
-        lambda: layers.DepthwiseConv1D(2, strides=2, padding="same", use_bias=False, activation="relu"),
+        lambda: layers.DepthwiseConv1D(
+            2, strides=2, padding="same", use_bias=False, activation="relu"
+        ),
     ),
     "depthwise dilated": (
         (9, 8, 2),
@@ -99,7 +107,9 @@ def test_convolutions(name):
 
 def has_rule(layer):
     """Whether a convolution has one, here; other layers have."""
-    if isinstance(layer, layers.DepthwiseConv1D | layers.DepthwiseConv2D) or not hasattr(layer, "dilation_rate"):
+    if isinstance(layer, layers.DepthwiseConv1D | layers.DepthwiseConv2D) or not hasattr(
+        layer, "dilation_rate"
+    ):
         return True
     if keras.backend.backend() == "tensorflow":
         return grouped_convolution() and layer.rank < 3
@@ -115,7 +125,12 @@ OTHERS = {
         lambda: layers.EinsumDense("...d,df->...f", 5, bias_axes="f", activation="relu"),
         lambda: layers.EinsumDense("ab...,bc->ac...", 3, activation="relu"),
     ),
-    "groups": ((5, 4), lambda: layers.GroupNormalization(2), relu, lambda: layers.GroupNormalization(-1, scale=False)),
+    "groups": (
+        (5, 4),
+        lambda: layers.GroupNormalization(2),
+        relu,
+        lambda: layers.GroupNormalization(-1, scale=False),
+    ),
     "folded groups": (
         (5, 4, 2),
         lambda: layers.DepthwiseConv2D(2, depth_multiplier=2),
@@ -142,7 +157,9 @@ def test_trained_activations_that_are_not_searched(float64):  # noqa: F811
     """As outputs: a search leaves those alone."""
     x = keras.Input((4, 3, 2))
     stacked = layers.Dense(4, activation="relu", name="searched")(x)
-    folded = layers.DepthwiseConv2D(2, depth_multiplier=2, activation="relu", name="folded")(stacked)
+    folded = layers.DepthwiseConv2D(2, depth_multiplier=2, activation="relu", name="folded")(
+        stacked
+    )
     outputs = {
         "prelu": ka.layers.PReLU(name="prelu")(stacked),
         "prelu_folded": ka.layers.PReLU(name="prelu_folded")(folded),
@@ -152,7 +169,9 @@ def test_trained_activations_that_are_not_searched(float64):  # noqa: F811
         "each": layers.PReLU(name="each")(folded),
         "shared": layers.PReLU(name="shared", shared_axes=[1, 2])(stacked),
         "one": layers.PReLU(name="one", shared_axes=[1, 2, 3])(folded),
-        "holds": layers.Dense(3, activation=ka.layers.PReLU(num_parameters=3), name="holds")(folded),
+        "holds": layers.Dense(3, activation=ka.layers.PReLU(num_parameters=3), name="holds")(
+            folded
+        ),
     }
     model = keras.Model(x, outputs)
     rng = np.random.default_rng(0)
@@ -166,7 +185,11 @@ def test_trained_activations_that_are_not_searched(float64):  # noqa: F811
     rules = rules_of(population)
     assert all(rules[name] for name in outputs)
     trained = population.model(2)
-    for name, parameter, start in (("prelu_folded", "alpha", 0.25), ("trelu", "theta", 0.2), ("elu", "alpha", 1.0)):
+    for name, parameter, start in (
+        ("prelu_folded", "alpha", 0.25),
+        ("trelu", "theta", 0.2),
+        ("elu", "alpha", 1.0),
+    ):
         value = keras.ops.convert_to_numpy(getattr(trained.get_layer(name), parameter))
         assert np.abs(value - start).max() > 1e-4, name
 
@@ -178,8 +201,12 @@ def noise_of(layer, shape=(40, 6)):
     population = PopulationModel(keras.Model(x, [layer(x), searched]), ["relu", "tanh"])
     assert all(rules_of(population).values())
     ones = np.ones((500, *shape), "float32")
-    np.testing.assert_array_equal(population(ones, training=False)[0], np.ones((2, *ones.shape), "float32"))
-    noise, again = (keras.ops.convert_to_numpy(population(ones, training=True)[0]) for _ in range(2))
+    np.testing.assert_array_equal(
+        population(ones, training=False)[0], np.ones((2, *ones.shape), "float32")
+    )
+    noise, again = (
+        keras.ops.convert_to_numpy(population(ones, training=True)[0]) for _ in range(2)
+    )
     assert np.mean(noise[0] != noise[1]) > 0.2
     assert np.mean(noise != again) > 0.2
     return noise
@@ -196,7 +223,11 @@ COPIES = {"kernel_initializer": "identity", "return_sequences": True}
         (lambda: layers.SpatialDropout1D(0.3), (40, 6), (2,)),
         (lambda: layers.SpatialDropout2D(0.3, data_format="channels_first"), (6, 4, 5), (3, 4)),
         (lambda: layers.SpatialDropout3D(0.3), (4, 5, 2, 6), (2, 3, 4)),
-        (lambda: layers.SimpleRNN(6, None, **COPIES, recurrent_initializer="zeros", dropout=0.3), (40, 6), (2,)),
+        (
+            lambda: layers.SimpleRNN(6, None, **COPIES, recurrent_initializer="zeros", dropout=0.3),
+            (40, 6),
+            (2,),
+        ),
     ],
 )
 def test_dropout_drops_its_share_in_one_piece(layer, shape, constant):
@@ -209,7 +240,12 @@ def test_dropout_drops_its_share_in_one_piece(layer, shape, constant):
 
 
 @pytest.mark.parametrize(
-    "layer", [lambda: layers.GaussianNoise(0.5), lambda: layers.GaussianDropout(0.2), lambda: layers.AlphaDropout(0.2)]
+    "layer",
+    [
+        lambda: layers.GaussianNoise(0.5),
+        lambda: layers.GaussianDropout(0.2),
+        lambda: layers.AlphaDropout(0.2),
+    ],
 )
 def test_noise_is_what_one_layer_makes_in_distribution(layer):
     noise = noise_of(layer())
@@ -218,7 +254,9 @@ def test_noise_is_what_one_layer_makes_in_distribution(layer):
     for slot in noise:
         np.testing.assert_allclose(slot.mean(), alone.mean(), atol=0.01)
         np.testing.assert_allclose(slot.std(), alone.std(), atol=0.01)
-        np.testing.assert_allclose(*(np.quantile(n, [0.05, 0.3, 0.7, 0.95]) for n in (slot, alone)), atol=0.02)
+        np.testing.assert_allclose(
+            *(np.quantile(n, [0.05, 0.3, 0.7, 0.95]) for n in (slot, alone)), atol=0.02
+        )
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.02
 
 

@@ -23,14 +23,23 @@ def chain(*found):
 
 
 def lstm():
-    return chain(layers.LSTM(4, return_sequences=True), layers.LSTM(3, use_bias=False, kernel_regularizer="l2"))
+    return chain(
+        layers.LSTM(4, return_sequences=True),
+        layers.LSTM(3, use_bias=False, kernel_regularizer="l2"),
+    )
 
 
 def gru():
     return chain(
         layers.GRU(3, return_sequences=True),
         layers.GRU(3, use_bias=False, return_sequences=True, go_backwards=True),
-        layers.GRU(3, reset_after=False, return_sequences=True, unroll=True, recurrent_activation="hard_sigmoid"),
+        layers.GRU(
+            3,
+            reset_after=False,
+            return_sequences=True,
+            unroll=True,
+            recurrent_activation="hard_sigmoid",
+        ),
         layers.GRU(3, reset_after=False, use_bias=False),
     )
 
@@ -41,7 +50,9 @@ def simple():
 
 def folded():
     """After channels that lie side by side."""
-    return chain(layers.DepthwiseConv1D(2, depth_multiplier=2, activation="relu"), layers.SimpleRNN(3))
+    return chain(
+        layers.DepthwiseConv1D(2, depth_multiplier=2, activation="relu"), layers.SimpleRNN(3)
+    )
 
 
 def both_ways():
@@ -59,7 +70,9 @@ def attention(value_dim=2):
     h = layers.Dense(4, activation="relu")(x)
     own = layers.MultiHeadAttention(2, 4, value_dim=value_dim)(h, x, use_causal_mask=True)
     other = layers.MultiHeadAttention(1, 4, use_bias=False, output_shape=3)(own, h, x)
-    last, scores = layers.Attention()([other, x], use_causal_mask=True, return_attention_scores=True)
+    last, scores = layers.Attention()(
+        [other, x], use_causal_mask=True, return_attention_scores=True
+    )
     return classes(x, own, other, last, scores, layers.AdditiveAttention(use_scale=False)([h, own]))
 
 
@@ -69,12 +82,16 @@ MODELS = {make.__name__: make for make in (lstm, gru, simple, folded, both_ways,
 FAST = ("lstm",)
 
 
-@pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in MODELS])
+@pytest.mark.parametrize(
+    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in MODELS]
+)
 def test_sequences(name, float64):  # noqa: F811
     x, y = data((4, 3))
     candidates = ["relu", "mish" if name == "both_ways" else "prelu", "tanh"]
     fitted = {"x": x, "y": y}
-    population = check(MODELS[name](), candidates, settings(), fitted, slots=(1,) if name in FAST else (0, 1, 2))
+    population = check(
+        MODELS[name](), candidates, settings(), fitted, slots=(1,) if name in FAST else (0, 1, 2)
+    )
     assert all(rules_of(population).values())
 
 
@@ -94,10 +111,14 @@ def test_attention_drops_weights_of_each_slot_by_itself():
     population = PopulationModel(keras.Model(x, [y, searched]), ["relu", "tanh"])
     assert all(rules_of(population).values())
     ones = np.ones((100, 40, 1), "float32")
-    np.testing.assert_allclose(population(ones, training=False)[0], np.ones((2, *ones.shape)), rtol=1e-5)
+    np.testing.assert_allclose(
+        population(ones, training=False)[0], np.ones((2, *ones.shape)), rtol=1e-5
+    )
     one, other = keras.ops.convert_to_numpy(population(ones, training=True)[0]).reshape(2, -1)
     for mean in (one, other):  # of 40 numbers, each 1 / 0.7 or 0
-        np.testing.assert_allclose((mean.mean(), mean.std()), (1, (0.3 / 0.7 / 40) ** 0.5), rtol=0.05)
+        np.testing.assert_allclose(
+            (mean.mean(), mean.std()), (1, (0.3 / 0.7 / 40) ** 0.5), rtol=0.05
+        )
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.06
 
 
@@ -130,4 +151,11 @@ def test_a_call_with_a_mask_runs_slot_after_slot():
     seen = np.random.default_rng(1).random((24, 4)) < 0.7
     seen[:, 0] = True
     candidates = ["leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)"]
-    check(model, candidates, settings("sgd"), {"x": [values, seen], "y": y, "epochs": 1}, slots=(1,), rtol=1e-4)
+    check(
+        model,
+        candidates,
+        settings("sgd"),
+        {"x": [values, seen], "y": y, "epochs": 1},
+        slots=(1,),
+        rtol=1e-4,
+    )

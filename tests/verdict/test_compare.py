@@ -11,7 +11,11 @@ import tensorflow as tf
 
 from keras_acts.errors import KerasActsError, ModelError, SearchError
 from keras_acts.search import Candidate, compare_activations, with_activations
-from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer, steps_per_execution
+from keras_acts.search.population.trainers import (
+    OneByOneTrainer,
+    PopulationTrainer,
+    steps_per_execution,
+)
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.verdict import report
 from keras_acts.search.verdict.compare import checked_candidates
@@ -24,7 +28,13 @@ X, Y = blobs(150)
 DATA = {"validation_data": (X[60:90], Y[60:90]), "test_data": (X[90:], Y[90:])}
 TRAIN = X[:60], Y[:60]
 FAST = {"epochs": 2, "seeds": 3, "looks": 1, "batch_size": 20, "verbose": 0}
-FIT = {"x": X[:60], "y": Y[:60], "validation_data": DATA["validation_data"], "epochs": 2, "batch_size": 20}
+FIT = {
+    "x": X[:60],
+    "y": Y[:60],
+    "validation_data": DATA["validation_data"],
+    "epochs": 2,
+    "batch_size": 20,
+}
 
 
 def plain(loss="sparse_categorical_crossentropy", **options):
@@ -62,14 +72,21 @@ def test_every_run_is_that_of_an_ordinary_model(verdict):
                 model = with_activations(base, name)
                 history = model.fit(**FIT, verbose=0).history
             for metric, values in history.items():
-                np.testing.assert_allclose(runs.history[metric][s, :, k], values, rtol=1e-4, atol=1e-6)
+                np.testing.assert_allclose(
+                    runs.history[metric][s, :, k], values, rtol=1e-4, atol=1e-6
+                )
             tested = model.evaluate(*DATA["test_data"], verbose=0, return_dict=True)
             for metric, value in tested.items():
                 assert runs.test[metric][s, k] == pytest.approx(value, rel=1e-4)
 
 
 def test_the_verdict_keeps_everything(verdict):
-    assert (verdict.baseline, verdict.metric, verdict.maximize, verdict.part) == ("relu", "accuracy", True, "test")
+    assert (verdict.baseline, verdict.metric, verdict.maximize, verdict.part) == (
+        "relu",
+        "accuracy",
+        True,
+        "test",
+    )
     assert (verdict.seeds, len(set(verdict.runs.seeds))) == (3, 3)
     table = verdict.to_pandas()
     assert len(table) == 2 * 3 * 2
@@ -104,7 +121,9 @@ def test_one_by_one_is_the_same():
 
 def test_only_callbacks_that_watch_batches_forbid_many_steps_in_a_call():
     def many(*callbacks):
-        return steps_per_execution(plain(), {**FIT, "callbacks": list(callbacks) or None}).get("steps_per_execution", 1)
+        return steps_per_execution(plain(), {**FIT, "callbacks": list(callbacks) or None}).get(
+            "steps_per_execution", 1
+        )
 
     assert many() == many(keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)) == 3
     assert many(keras.callbacks.LambdaCallback(on_epoch_end=print)) == 3
@@ -129,18 +148,27 @@ def test_a_number_of_steps_is_kept():
 def test_early_stopping_ends_each_model_by_itself():
     """As one model, all would end by the mean of their losses, and go back to its best epoch."""
     model = mlp()
-    model.compile(keras.optimizers.Adam(0.3), "sparse_categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
+    model.compile(
+        keras.optimizers.Adam(0.3),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        run_eagerly=True,
+    )
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
     options = {**FAST, "seeds": 2, "epochs": 6, "batch_size": 60, "callbacks": [stop]}
     found = compare_activations(model, *TRAIN, ["tanh", "relu"], **DATA, **options).runs
     lengths = []
-    for (s, seed), (k, name) in itertools.product(enumerate(found.seeds), enumerate(found.activations)):
+    for (s, seed), (k, name) in itertools.product(
+        enumerate(found.seeds), enumerate(found.activations)
+    ):
         with isolated_seed(seed):
             alone = with_activations(model, name)
-            history = alone.fit(**{**FIT, "epochs": 6, "batch_size": 60}, callbacks=[stop], verbose=0).history[
-                "val_loss"
-            ]
-        np.testing.assert_allclose(found.history["val_loss"][s, : len(history), k], history, rtol=1e-5)
+            history = alone.fit(
+                **{**FIT, "epochs": 6, "batch_size": 60}, callbacks=[stop], verbose=0
+            ).history["val_loss"]
+        np.testing.assert_allclose(
+            found.history["val_loss"][s, : len(history), k], history, rtol=1e-5
+        )
         tested = alone.evaluate(*DATA["test_data"], verbose=0, return_dict=True)["loss"]
         assert found.test["loss"][s, k] == pytest.approx(tested, rel=1e-5)
         lengths.append(len(history))
@@ -210,7 +238,9 @@ def test_a_dataset_trains_too():
     data = tf.data.Dataset.from_tensor_slices(TRAIN).batch(20)
     options = {**FAST, "seeds": 2, "batch_size": None}
     parts = {"validation_data": data, "test_data": data}
-    found = compare_activations(mlp(), data, None, ["mish", "relu"], shuffle=False, **parts, **options)
+    found = compare_activations(
+        mlp(), data, None, ["mish", "relu"], shuffle=False, **parts, **options
+    )
     assert found.part == "test"
     assert all(np.isnan(s.seconds) for s in found.candidates)
 
@@ -223,17 +253,24 @@ def test_the_users_seed_is_left_alone(compared):
 def test_what_diverges_gets_no_numbers():
     options = {**DATA, **FAST, "seeds": 2, "epochs": 1}
     others = compare_activations(mlp(), *TRAIN, ["leaky_relu(alpha=1e38)"], **options)
-    assert others.sentence == "keep relu: all others diverged (leaky_relu(alpha=1e+38) on 2 of 2 seeds)"
+    assert (
+        others.sentence
+        == "keep relu: all others diverged (leaky_relu(alpha=1e+38) on 2 of 2 seeds)"
+    )
     assert "±" not in str(others)
 
 
 @pytest.mark.once
 def test_what_never_varies_or_diverges_gets_no_numbers():
     same = judge({"mish": [0.5, 0.5], "relu": [0.5, 0.5]})
-    assert same.sentence.startswith("no verdict: from seed to seed the accuracy differs by nothing at all")
+    assert same.sentence.startswith(
+        "no verdict: from seed to seed the accuracy differs by nothing at all"
+    )
     broken = ["leaky_relu(alpha=1e+38)", "leaky_relu(alpha=1e+37)"]
     all_of_them = judge({name: [np.nan, np.nan] for name in broken}, baseline=broken[0])
-    assert all_of_them.sentence.startswith("no verdict: every candidate diverged (leaky_relu(alpha=1e+38) on 2")
+    assert all_of_them.sentence.startswith(
+        "no verdict: every candidate diverged (leaky_relu(alpha=1e+38) on 2"
+    )
     assert "±" not in str(same) + str(all_of_them)
 
 
@@ -253,7 +290,9 @@ def test_an_interrupt_keeps_the_seeds_so_far():
         (1, "no verdict: one seed says nothing about the noise between seeds"),
         (0, "no verdict: no seed was trained to its end"),
     ):
-        found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], callbacks=[Interrupt(seeds)], **DATA, **FAST)
+        found = compare_activations(
+            mlp(), *TRAIN, ["mish", "relu"], callbacks=[Interrupt(seeds)], **DATA, **FAST
+        )
         assert (found.seeds, found.sentence) == (seeds, sentence)
         assert len(found.to_pandas()) == seeds * 2 * 2
         assert sentence in str(found)
@@ -292,13 +331,17 @@ def test_what_is_no_share_is_said_in_its_own_unit():
     model = mlp(classes=1)
     model.layers[-1].activation = keras.activations.linear
     model.compile("adam", "mse", metrics=["r2_score"])
-    found = compare_activations(model, x, y, ["mish", "relu"], objective="val_r2_score", **{**FAST, "seeds": 2})
+    found = compare_activations(
+        model, x, y, ["mish", "relu"], objective="val_r2_score", **{**FAST, "seeds": 2}
+    )
     assert found.metric == "r2_score"
     assert not found.share
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the disk is gone"), ModelError("the disk is gone")])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError("the disk is gone"), ModelError("the disk is gone")]
+)
 def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, error):
     train, waves = PopulationTrainer._wave, []
 
@@ -309,9 +352,15 @@ def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, err
         return train(trainer, seeds, fit)
 
     monkeypatch.setattr(PopulationTrainer, "_wave", interrupted)
-    found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 8, "looks": 3})
+    found = compare_activations(
+        mlp(), *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 8, "looks": 3}
+    )
     assert (waves, found.seeds) == ([2, 2, 2], 4)
-    failed = {} if isinstance(error, KeyboardInterrupt) else {"training": f"{type(error).__name__}: the disk is gone"}
+    failed = (
+        {}
+        if isinstance(error, KeyboardInterrupt)
+        else {"training": f"{type(error).__name__}: the disk is gone"}
+    )
     assert found.errors == failed
     assert [look.seeds for look in found.looks] == [4]
     assert len(found.to_pandas()) == 4 * 2 * 2
@@ -330,13 +379,22 @@ def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, err
         ({"activations": ["misch"]}, "Did you mean mish"),
         ({"activations": ["softmax"]}, "each element by itself"),
         ({"model": keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])}, "compiled"),
-        ({"test_data": (X[:2], Y[:2])}, "as many as the classes. Received: 2 samples for 3 classes"),
+        (
+            {"test_data": (X[:2], Y[:2])},
+            "as many as the classes. Received: 2 samples for 3 classes",
+        ),
         ({"test_data": (X, Y[:3])}, "150 inputs and 3 labels"),
         ({"y": Y[:5]}, "60 inputs and 5 labels"),
         ({"validation_data": None, "validation_split": 0}, "validation_split must lie in"),
-        ({"objective": "val_foo"}, r"one of \['val_loss', 'val_accuracy'\].*Received: objective='val_foo'"),
+        (
+            {"objective": "val_foo"},
+            r"one of \['val_loss', 'val_accuracy'\].*Received: objective='val_foo'",
+        ),
         ({"objective": ["val_loss", "val_accuracy"]}, "one metric"),
-        ({"objective": keras_tuner.Objective("val_auc", "max")}, r"one of \['val_accuracy', 'val_loss'\].*'val_auc'"),
+        (
+            {"objective": keras_tuner.Objective("val_auc", "max")},
+            r"one of \['val_accuracy', 'val_loss'\].*'val_auc'",
+        ),
     ],
 )
 def test_bad_input_gets_clear_words(changed, message):
@@ -355,7 +413,10 @@ def test_bad_input_gets_clear_words(changed, message):
 
 def test_a_model_of_two_activations_needs_a_baseline():
     model = keras.Sequential(
-        [keras.Input((4,)), *(keras.layers.Dense(4, activation=a) for a in ("tanh", "elu", "softmax"))]
+        [
+            keras.Input((4,)),
+            *(keras.layers.Dense(4, activation=a) for a in ("tanh", "elu", "softmax")),
+        ]
     )
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(SearchError, match=r"baseline must be given .*elu.*tanh"):
@@ -370,7 +431,9 @@ def test_inference_is_timed_on_arrays_only():
     assert inference_seconds(models, tf.data.Dataset.from_tensors(X)) == {}
 
 
-@pytest.mark.parametrize("trainer", ["population", pytest.param("one by one", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "trainer", ["population", pytest.param("one by one", marks=pytest.mark.slow)]
+)
 def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, monkeypatch):
     class After(keras.callbacks.Callback):
         """Ends each training one epoch later than the one before."""
@@ -385,11 +448,14 @@ def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, mon
 
     if trainer == "one by one":
         monkeypatch.setattr(
-            "keras_acts.search.verdict.compare.trainer_for", lambda model, _, builds, **rest: OneByOneTrainer(builds)
+            "keras_acts.search.verdict.compare.trainer_for",
+            lambda model, _, builds, **rest: OneByOneTrainer(builds),
         )
     options = {**FAST, "epochs": 7, "callbacks": [After()]}
     model = eager(mlp()) if trainer == "one by one" else mlp()
-    history = compare_activations(model, *TRAIN, ["mish", "relu"], **DATA, **options).runs.history["val_loss"]
+    history = compare_activations(model, *TRAIN, ["mish", "relu"], **DATA, **options).runs.history[
+        "val_loss"
+    ]
     assert history.shape == (3, 3 if trainer == "population" else 6, 2)
     np.testing.assert_array_equal(history[0, 1, 0], history[0, 0, 0])
     assert len(set(history[2, :, 1])) == history.shape[1]

@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.search import compare_activations
-from keras_acts.search.verdict.guessing import best_guess, constant_guess, loss_of, validation_part, weighs
+from keras_acts.search.verdict.guessing import (
+    best_guess,
+    constant_guess,
+    loss_of,
+    validation_part,
+    weighs,
+)
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.verdict import Guess
 from tests.helpers.models import blobs, mlp
@@ -42,8 +48,22 @@ def binary_entropy(share):
             ENTROPY,
             CLASS,
         ),
-        (lambda: made(3, "categorical_crossentropy", ["acc"]), np.eye(3)[Y], "acc", True, SHARES.max(), CLASS),
-        (lambda: made(1, "binary_crossentropy", ["accuracy"]), BINARY, "accuracy", True, 1 - BINARY.mean(), CLASS),
+        (
+            lambda: made(3, "categorical_crossentropy", ["acc"]),
+            np.eye(3)[Y],
+            "acc",
+            True,
+            SHARES.max(),
+            CLASS,
+        ),
+        (
+            lambda: made(1, "binary_crossentropy", ["accuracy"]),
+            BINARY,
+            "accuracy",
+            True,
+            1 - BINARY.mean(),
+            CLASS,
+        ),
         (
             lambda: made(1, keras.losses.BinaryCrossentropy(from_logits=True)),
             BINARY[:, None],
@@ -53,8 +73,22 @@ def binary_entropy(share):
             CLASS,
         ),
         (lambda: made(1, "mse"), SKEWED, "loss", False, SKEWED.var(), MEAN),
-        (lambda: made(1, "mse", ["mae"]), SKEWED, "mae", False, np.abs(SKEWED - np.median(SKEWED)).mean(), MEDIAN),
-        (lambda: made(1, "mse", [keras.metrics.R2Score()]), SKEWED[:, None], "r2_score", True, 0.0, MEAN),
+        (
+            lambda: made(1, "mse", ["mae"]),
+            SKEWED,
+            "mae",
+            False,
+            np.abs(SKEWED - np.median(SKEWED)).mean(),
+            MEDIAN,
+        ),
+        (
+            lambda: made(1, "mse", [keras.metrics.R2Score()]),
+            SKEWED[:, None],
+            "r2_score",
+            True,
+            0.0,
+            MEAN,
+        ),
         (lambda: made(4, "mse"), X, "loss", False, X.var(axis=0).mean(), MEAN),
     ],
 )
@@ -75,23 +109,39 @@ def test_labels_of_tokens_and_several_outputs():
     model = made(3, ignoring, activation="softmax", shape=(5, 4))
     shares = np.bincount(some[some >= 0]) / (some >= 0).sum()
     expected = -np.log(shares[[0, 2]]) @ shares[[0, 2]]
-    assert constant_guess(model, (np.zeros((20, 5, 4)), some), "loss", False).score == pytest.approx(expected, rel=1e-4)
+    assert constant_guess(
+        model, (np.zeros((20, 5, 4)), some), "loss", False
+    ).score == pytest.approx(expected, rel=1e-4)
     x = keras.Input((4,))
-    outputs = {"kind": keras.layers.Dense(3, "softmax", name="kind")(x), "size": keras.layers.Dense(1, name="size")(x)}
+    outputs = {
+        "kind": keras.layers.Dense(3, "softmax", name="kind")(x),
+        "size": keras.layers.Dense(1, name="size")(x),
+    }
     model = keras.Model(x, outputs)
     losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
     model.compile("sgd", losses, metrics={"kind": ["accuracy"]})
     targets = {"kind": Y, "size": SKEWED}
-    assert constant_guess(model, (X, targets), "kind_accuracy", True).score == pytest.approx(SHARES.max())
-    assert constant_guess(model, (X, targets), "loss", False).score == pytest.approx(ENTROPY + SKEWED.var(), rel=1e-5)
+    assert constant_guess(model, (X, targets), "kind_accuracy", True).score == pytest.approx(
+        SHARES.max()
+    )
+    assert constant_guess(model, (X, targets), "loss", False).score == pytest.approx(
+        ENTROPY + SKEWED.var(), rel=1e-5
+    )
 
 
 def test_what_cannot_be_guessed_is_not_said():
     def failing(targets, outputs):
         raise ArithmeticError("no metric of constants")
 
-    assert best_guess(made(3, "sparse_categorical_crossentropy", [failing]), (X, Y), "accuracy", True) is None
-    assert best_guess(mlp(), (X, Y), "accuracy", True) == constant_guess(mlp(), (X, Y), "accuracy", True) is not None
+    assert (
+        best_guess(made(3, "sparse_categorical_crossentropy", [failing]), (X, Y), "accuracy", True)
+        is None
+    )
+    assert (
+        best_guess(mlp(), (X, Y), "accuracy", True)
+        == constant_guess(mlp(), (X, Y), "accuracy", True)
+        is not None
+    )
     assert constant_guess(mlp(), (X, Y), "no_such", True) is None
     assert constant_guess(mlp(), (X, None), "accuracy", True) is None
     assert constant_guess(mlp(), iter([(X, Y)]), "accuracy", True) is None
@@ -108,22 +158,29 @@ def test_weights_count_samples():
     assert constant_guess(model, (X, Y, weights), "accuracy", True).score == pytest.approx(share)
     mean = np.average(SKEWED, weights=weights)
     expected = np.average((SKEWED - mean) ** 2, weights=weights) * weights.mean()
-    assert constant_guess(made(1, "mse"), (X, SKEWED, weights), "loss", False).score == pytest.approx(
-        expected, rel=1e-4
-    )
+    assert constant_guess(
+        made(1, "mse"), (X, SKEWED, weights), "loss", False
+    ).score == pytest.approx(expected, rel=1e-4)
 
 
 def test_outputs_are_told_apart_by_their_names_and_have_weights_of_their_own():
     x = keras.Input((4,))
-    size, kind = keras.layers.Dense(1, name="size")(x), keras.layers.Dense(3, "softmax", name="kind")(x)
+    size, kind = (
+        keras.layers.Dense(1, name="size")(x),
+        keras.layers.Dense(3, "softmax", name="kind")(x),
+    )
     losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
     targets = {"kind": Y, "size": SKEWED}
     weights = {"kind": np.ones(150), "size": np.where(SKEWED > 1, 1.0, 0.0)}
     # the names are not in the order of the alphabet
     model, named = keras.Model(x, [size, kind]), keras.Model(x, {"size": size, "kind": kind})
     for one in (model, named):
-        one.compile("sgd", losses, metrics={"kind": ["accuracy"]}, weighted_metrics={"size": ["mae"]})
-        assert constant_guess(one, (X, targets), "kind_accuracy", True).score == pytest.approx(SHARES.max())
+        one.compile(
+            "sgd", losses, metrics={"kind": ["accuracy"]}, weighted_metrics={"size": ["mae"]}
+        )
+        assert constant_guess(one, (X, targets), "kind_accuracy", True).score == pytest.approx(
+            SHARES.max()
+        )
     counted = SKEWED[SKEWED > 1]
     found = constant_guess(named, (X, targets, weights), "size_mae", False)
     assert found.score == pytest.approx(np.abs(counted - np.median(counted)).mean(), rel=1e-4)
@@ -182,7 +239,13 @@ def test_training_with_weights_is_seen():
 def test_a_training_with_weights_is_not_measured_by_guessing():
     found = compare_activations(
         *(mlp(), X, Y, ["elu", "relu"]),
-        **{"class_weight": {0: 9.0, 1: 1.0, 2: 1.0}, "epochs": 1, "seeds": 2, "looks": 1, "verbose": 0},
+        **{
+            "class_weight": {0: 9.0, 1: 1.0, 2: 1.0},
+            "epochs": 1,
+            "seeds": 2,
+            "looks": 1,
+            "verbose": 0,
+        },
     )
     assert found.guess is None
     assert "guessing" not in found.sentence
@@ -197,16 +260,26 @@ def test_what_learned_in_the_loss_has_learned():
         assert ("guessing" not in found.sentence) == learned
     assert "guessing" in judge(scores, **options).sentence
     x = keras.Input((4,))
-    model = keras.Model(x, [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(1, name="a_b")(x)])
-    assert [loss_of(model, name) for name in ("a_mae", "a_b_mae", "loss")] == ["a_loss", "a_b_loss", "loss"]
+    model = keras.Model(
+        x, [keras.layers.Dense(1, name="a")(x), keras.layers.Dense(1, name="a_b")(x)]
+    )
+    assert [loss_of(model, name) for name in ("a_mae", "a_b_mae", "loss")] == [
+        "a_loss",
+        "a_b_loss",
+        "loss",
+    ]
     assert loss_of(mlp(), "accuracy") == "loss"
 
 
 def test_an_unweighted_metric_of_weighted_data_has_the_unweighted_constant():
     rare = np.argmin(SHARES)
     weights = np.where(rare == Y, 50.0, 1.0)
-    assert constant_guess(mlp(), (X, Y, weights), "accuracy", True).score == pytest.approx(SHARES.max())
-    mae = constant_guess(made(1, "mse", ["mae"]), (X, SKEWED, np.where(SKEWED > 1, 50.0, 1.0)), "mae", False)
+    assert constant_guess(mlp(), (X, Y, weights), "accuracy", True).score == pytest.approx(
+        SHARES.max()
+    )
+    mae = constant_guess(
+        made(1, "mse", ["mae"]), (X, SKEWED, np.where(SKEWED > 1, 50.0, 1.0)), "mae", False
+    )
     assert mae.score == pytest.approx(np.abs(SKEWED - np.median(SKEWED)).mean(), rel=1e-5)
 
 
@@ -221,7 +294,9 @@ def test_validation_data_are_those_that_keras_takes():
     (batch,) = seen
     np.testing.assert_array_equal(y, batch[1])
     np.testing.assert_array_equal(x, batch[0])
-    *_, weights = validation_part({"x": X, "y": Y, "sample_weight": SKEWED, "validation_split": 0.27})
+    *_, weights = validation_part(
+        {"x": X, "y": Y, "sample_weight": SKEWED, "validation_split": 0.27}
+    )
     model.fit(X, Y, sample_weight=SKEWED, validation_split=0.27, verbose=0, batch_size=150)
     np.testing.assert_array_equal(weights, seen[-1][2])
     assert validation_part({"x": tf.data.Dataset.from_tensors((X, Y))}) is None
@@ -232,11 +307,15 @@ def test_a_model_that_cannot_learn_gets_no_verdict():
         model = keras.Sequential(
             [
                 keras.Input((inputs,)),
-                keras.layers.Dense(4, activation="relu", bias_initializer=keras.initializers.Constant(-1e3)),
+                keras.layers.Dense(
+                    4, activation="relu", bias_initializer=keras.initializers.Constant(-1e3)
+                ),
                 keras.layers.Dense(outputs, activation="softmax"),
             ]
         )
-        model.compile(keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(
+            keras.optimizers.SGD(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
         return model
 
     found = compare_activations(

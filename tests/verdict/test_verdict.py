@@ -66,7 +66,10 @@ def test_power_is_that_of_the_tables():
 def test_what_a_study_says_it_detects_is_found_by_another():
     rng, studies = np.random.default_rng(0), 20_000
     for n in (4, 16):
-        said = [paired.detectable(sd, n, 0.01) for sd in rng.normal(size=(studies, n)).std(axis=1, ddof=1)]
+        said = [
+            paired.detectable(sd, n, 0.01)
+            for sd in rng.normal(size=(studies, n)).std(axis=1, ddof=1)
+        ]
         other = rng.normal(size=(studies, n)) + np.array(said)[:, None]
         found = stats.ttest_1samp(other, 0, axis=1).pvalue < 0.01
         assert stats.binomtest(int(found.sum()), studies, 0.8).pvalue > 0.01
@@ -75,7 +78,9 @@ def test_what_a_study_says_it_detects_is_found_by_another():
 def test_the_levels_are_those_of_the_tables():
     # Jennison and Turnbull 2000, Lan-DeMets, O'Brien-Fleming type, four equal steps: 4.333, 2.963, 2.359, 2.014
     found = sequential.levels((4, 8, 12, 16))
-    assert stats.norm.isf(np.array(found) / 2) == pytest.approx([4.333, 2.963, 2.359, 2.014], abs=1e-3)
+    assert stats.norm.isf(np.array(found) / 2) == pytest.approx(
+        [4.333, 2.963, 2.359, 2.014], abs=1e-3
+    )
     assert sequential.levels((9,)) == pytest.approx((0.05,))
     assert sequential.spent(1) == pytest.approx(0.05)
 
@@ -103,7 +108,10 @@ def test_a_look_ends_what_is_clear_only():
         flat = {"relu": np.full(8, 0.5), "mish": np.full(8, 0.5 + lead)}
         assert sequential.look(flat, "relu", (8, 16)).decision == "more seeds"
         varied = scores(0.5, n=8)["relu"]
-        assert sequential.look({"relu": varied, "mish": varied + lead}, "relu", (8, 16)).decision == "more seeds"
+        assert (
+            sequential.look({"relu": varied, "mish": varied + lead}, "relu", (8, 16)).decision
+            == "more seeds"
+        )
 
 
 def test_error_rates_hold_under_looks():
@@ -113,14 +121,18 @@ def test_error_rates_hold_under_looks():
     false, missed, ended = 0, 0, []
     for _ in range(searches):
         common = rng.normal(size=(16, 4))
-        validation, test = (truth + 0.01 * (common + rng.normal(size=(16, 4))) / 2**0.5 / 2**0.5 for _ in range(2))
+        validation, test = (
+            truth + 0.01 * (common + rng.normal(size=(16, 4))) / 2**0.5 / 2**0.5 for _ in range(2)
+        )
         for n in plan:
             done = sequential.look(dict(zip(names, validation[:n].T, strict=True)), "relu", plan)
             if done.stop:
                 break
         found = judge(dict(zip(names, test[:n].T, strict=True)))
         false += bool({"a", "b"} & set(found.beat))
-        missed += any(not c.low <= truth[names.index(c.first)] - 0.5 <= c.high for c in found.against_baseline)
+        missed += any(
+            not c.low <= truth[names.index(c.first)] - 0.5 <= c.high for c in found.against_baseline
+        )
         ended.append(n)
     assert stats.binomtest(false, searches).proportion_ci().high <= 0.06
     assert stats.binomtest(missed, searches, 0.05).pvalue > 0.01
@@ -147,11 +159,21 @@ def test_a_winner_over_others_that_win():
 
 def test_ties_are_settled_by_cost():
     given = scores(0.93, 0.94, 0.9399, 0.9398)
-    text = "no significant winner among mish, gelu, silu; all three beat relu (16 seeds, p < 0.001); "
+    text = (
+        "no significant winner among mish, gelu, silu; all three beat relu (16 seeds, p < 0.001); "
+    )
     for seconds, suggested, reason in (
         ({"relu": 1, "mish": 3, "gelu": 2, "silu": 4}, "gelu", "the cheapest"),
-        ({"relu": 1, "mish": 3, "gelu": 2.02, "silu": 2}, "gelu", "the best on average, where gelu and silu cost"),
-        ({"relu": 1, "mish": 2, "gelu": 2.02, "silu": 2}, "mish", "the best on average, where all cost the same"),
+        (
+            {"relu": 1, "mish": 3, "gelu": 2.02, "silu": 2},
+            "gelu",
+            "the best on average, where gelu and silu cost",
+        ),
+        (
+            {"relu": 1, "mish": 2, "gelu": 2.02, "silu": 2},
+            "mish",
+            "the best on average, where all cost the same",
+        ),
         (None, "mish", "the best on average"),
     ):
         found = judge(given, seconds=seconds)
@@ -165,7 +187,9 @@ def test_ties_are_settled_by_cost():
 def test_keep_the_baseline():
     found = judge(scores(0.93, 0.931, 0.92), baseline="relu")
     assert (found.winner, found.significant, found.suggested) == (None, False, "relu")
-    assert found.sentence.startswith("keep relu: nothing beats it significantly (16 seeds; a difference of 0.")
+    assert found.sentence.startswith(
+        "keep relu: nothing beats it significantly (16 seeds; a difference of 0."
+    )
     assert found.sentence.endswith("points would have been found with 80 % power)")
     worst = max(c.detectable for c in found.against_baseline)
     assert found.amount(worst) in found.sentence
@@ -185,8 +209,16 @@ def test_a_loss_is_better_when_lower():
 def test_points_and_percent_are_of_shares_of_samples_alone():
     given = scores(0.93, 0.95, 0.94, sd=0.002)
     shares = judge(given)
-    assert (shares.share, " points (" in shares.sentence, "accuracy %" in str(shares)) == (True, True, True)
-    for found in (judge(given, metric="r2_score"), judge(given, share=False), judge(given, metric="auc")):
+    assert (shares.share, " points (" in shares.sentence, "accuracy %" in str(shares)) == (
+        True,
+        True,
+        True,
+    )
+    for found in (
+        judge(given, metric="r2_score"),
+        judge(given, share=False),
+        judge(given, metric="auc"),
+    ):
         assert not found.in_points
         assert f" of {found.metric} (" in found.sentence
         assert f"{found.metric} %" not in str(found)
@@ -194,7 +226,11 @@ def test_points_and_percent_are_of_shares_of_samples_alone():
         assert found._room == shares._room
     assert judge(given, metric="top", share=True).in_points
     assert not judge({name: 10 * values for name, values in given.items()}, share=True).in_points
-    guessed = judge({"relu": [0.31, 0.32], "mish": [0.32, 0.31]}, metric="r2_score", guess=Guess(0.33, "the mean"))
+    guessed = judge(
+        {"relu": [0.31, 0.32], "mish": [0.32, 0.31]},
+        metric="r2_score",
+        guess=Guess(0.33, "the mean"),
+    )
     assert "has 0.315 r2_score, and the mean has 0.33;" in guessed.sentence
 
 
@@ -203,13 +239,25 @@ def test_no_precision_is_claimed_where_there_is_none():
     nan = np.full(16, np.nan)
     some = np.where(np.arange(16) < 3, np.nan, given["mish"])
     for changed, sentence in (
-        ({name: v[:1] for name, v in given.items()}, "no verdict: one seed says nothing about the noise"),
+        (
+            {name: v[:1] for name, v in given.items()},
+            "no verdict: one seed says nothing about the noise",
+        ),
         ({name: v[:0] for name, v in given.items()}, "no verdict: no seed was trained to its end"),
         ({"relu": given["relu"]}, "no verdict: there is nothing to compare relu with"),
-        ({"relu": np.full(16, 0.9), "mish": np.full(16, 0.9)}, "no verdict: from seed to seed the accuracy differs by"),
-        (dict.fromkeys(given, nan), "no verdict: every candidate diverged (relu on 16, mish on 16 and gelu on 16 of"),
+        (
+            {"relu": np.full(16, 0.9), "mish": np.full(16, 0.9)},
+            "no verdict: from seed to seed the accuracy differs by",
+        ),
+        (
+            dict.fromkeys(given, nan),
+            "no verdict: every candidate diverged (relu on 16, mish on 16 and gelu on 16 of",
+        ),
         ({**given, "relu": some}, "no verdict: relu diverged on 3 of 16 seeds, so nothing"),
-        ({"relu": given["relu"], "mish": some}, "keep relu: all others diverged (mish on 3 of 16 seeds)"),
+        (
+            {"relu": given["relu"], "mish": some},
+            "keep relu: all others diverged (mish on 3 of 16 seeds)",
+        ),
     ):
         found = judge(changed)
         assert found.sentence.startswith(sentence)
@@ -231,7 +279,9 @@ def test_a_diverged_candidate_is_not_compared():
 def test_more_comparisons_make_wider_intervals():
     few, many = judge(scores(0.93, 0.94)), judge(scores(0.93, 0.94, 0.935, 0.931))
     assert many.against_baseline[0].margin > few.against_baseline[0].margin
-    assert {(c.first, c.second) for c in many.among} == set(itertools.combinations(("mish", "gelu", "silu"), 2))
+    assert {(c.first, c.second) for c in many.among} == set(
+        itertools.combinations(("mish", "gelu", "silu"), 2)
+    )
 
 
 def test_the_candidates_among_themselves_get_half_of_the_errors():
@@ -243,7 +293,9 @@ def test_the_candidates_among_themselves_get_half_of_the_errors():
 
 
 def test_bad_scores_are_refused():
-    with pytest.raises(ValueError, match=r"among the candidates \['mish'\]. Received: baseline='relu'"):
+    with pytest.raises(
+        ValueError, match=r"among the candidates \['mish'\]. Received: baseline='relu'"
+    ):
         judge({"mish": [0.5, 0.6]})
     with pytest.raises(ValueError, match=r"all as many. Received: shapes .*\(3,\)"):
         judge({"relu": [0.5, 0.6], "mish": [0.5, 0.6, 0.7]})
@@ -252,15 +304,31 @@ def test_bad_scores_are_refused():
 
 
 def test_p_values_are_written_with_the_digits_they_have():
-    assert [paired.p_text(p) for p in (0, 0.00099, 0.0123, 0.25)] == ["p < 0.001", "p < 0.001", "p = 0.012", "p = 0.25"]
+    assert [paired.p_text(p) for p in (0, 0.00099, 0.0123, 0.25)] == [
+        "p < 0.001",
+        "p < 0.001",
+        "p = 0.012",
+        "p = 0.25",
+    ]
 
 
 def test_runs_are_a_tidy_table():
-    history = {"loss": np.arange(12.0).reshape(2, 3, 2), "val_accuracy": np.arange(12.0).reshape(2, 3, 2) / 12}
+    history = {
+        "loss": np.arange(12.0).reshape(2, 3, 2),
+        "val_accuracy": np.arange(12.0).reshape(2, 3, 2) / 12,
+    }
     test = {"accuracy": np.array([[0.1, 0.2], [0.3, 0.4]])}
     runs = Runs(("relu", "mish"), (5, 9), history, test, np.array([[False, False], [False, True]]))
     table = runs.to_pandas()
-    assert list(table) == ["activation", "seed", "epoch", "loss", "val_accuracy", "test_accuracy", "diverged"]
+    assert list(table) == [
+        "activation",
+        "seed",
+        "epoch",
+        "loss",
+        "val_accuracy",
+        "test_accuracy",
+        "diverged",
+    ]
     assert len(table) == 12
     row = table[(table.seed == 9) & (table.epoch == 2) & (table.activation == "mish")].iloc[0]
     assert (row.loss, row.diverged) == (9, True)
@@ -268,7 +336,9 @@ def test_runs_are_a_tidy_table():
     last = table[table.epoch == 3].set_index(["seed", "activation"]).test_accuracy
     assert dict(last) == {(5, "relu"): 0.1, (5, "mish"): 0.2, (9, "relu"): 0.3, (9, "mish"): 0.4}
     np.testing.assert_array_equal(runs.scores("accuracy", "test"), [[0.1, 0.2], [0.3, np.nan]])
-    np.testing.assert_array_equal(runs.scores("accuracy", "validation"), [[4 / 12, 5 / 12], [10 / 12, np.nan]])
+    np.testing.assert_array_equal(
+        runs.scores("accuracy", "validation"), [[4 / 12, 5 / 12], [10 / 12, np.nan]]
+    )
 
 
 def test_what_a_training_logs_replaces_no_column():
@@ -281,13 +351,18 @@ def test_what_a_training_logs_replaces_no_column():
 
 def points(*correct, names=("relu", "mish", "gelu"), samples=200):
     """Shares of correct answers, as float32 has them."""
-    return {name: np.array(row) / np.float32(samples) for name, row in zip(names, correct, strict=False)}
+    return {
+        name: np.array(row) / np.float32(samples) for name, row in zip(names, correct, strict=False)
+    }
 
 
 def test_a_lead_that_is_the_same_on_all_seeds_is_said():
     relu = np.random.default_rng(0).integers(120, 160, 16)
     found = judge({**points(relu, relu + 10), "gelu": scores(0.7, n=16, sd=0.05)["relu"]})
-    assert found.sentence == "mish beats relu by the same 5.0 points on all 16 seeds (p < 0.001, sign test)"
+    assert (
+        found.sentence
+        == "mish beats relu by the same 5.0 points on all 16 seeds (p < 0.001, sign test)"
+    )
     assert (found.winner, found.significant) == ("mish", True)
     row = found.table.set_index("activation").loc["mish"]
     assert row.difference == pytest.approx(0.05)
@@ -299,7 +374,9 @@ def test_a_lead_that_is_the_same_on_all_seeds_is_said():
         "keep relu: nothing beats it (16 seeds; it is ahead on every seed)"
     )
     equal = judge({**points(relu, relu), "gelu": scores(0.7, n=16, sd=0.05)["relu"]})
-    assert equal.sentence.startswith("keep relu: nothing beats it significantly (16 seeds; a difference of ")
+    assert equal.sentence.startswith(
+        "keep relu: nothing beats it significantly (16 seeds; a difference of "
+    )
     assert judge(points(relu, relu)).sentence.startswith(
         "no verdict: from seed to seed the accuracy differs by nothing"
     )
@@ -317,17 +394,24 @@ def test_equal_signs_decide_as_often_as_they_should():
         assert found.against_baseline[0].p == pytest.approx(2.0 ** (1 - n))
         assert (found.winner == "mish", found.undecided) == (decided, not decided)
     few = judge(points([100, 110], [104, 114]))
-    text = "undecided: mish is ahead of relu by the same 2.0 points on both seeds, which may be chance"
+    text = (
+        "undecided: mish is ahead of relu by the same 2.0 points on both seeds, which may be chance"
+    )
     assert few.sentence == f"{text}; 6 seeds would decide"
     assert few.suggested == "relu"
     tied = judge(points([100, 110], [100, 110], [90, 80]))
-    assert tied.sentence == "undecided: mish and relu are equal on both seeds, too few to show anything; try 16 seeds"
+    assert (
+        tied.sentence
+        == "undecided: mish and relu are equal on both seeds, too few to show anything; try 16 seeds"
+    )
 
 
 def test_two_seeds_decide_nothing():
     found = judge({"relu": [0.90, 0.91], "tanh": [0.93, 0.946]})
     assert (found.undecided, found.significant, found.suggested) == (True, False, "relu")
-    text = "undecided: tanh is ahead of relu by 3.3 points, but 2 seeds would have found no less than "
+    text = (
+        "undecided: tanh is ahead of relu by 3.3 points, but 2 seeds would have found no less than "
+    )
     assert found.sentence.startswith(text)
     assert found.sentence.endswith("would find 3.3 points")
     seeds = int(found.sentence.split("about ")[1].split(" seeds")[0])
@@ -340,14 +424,21 @@ def test_two_seeds_decide_nothing():
     close = judge({"relu": [0.90, 0.93], "tanh": [0.93, 0.9002]}).sentence
     assert "about 16 seeds would find " in close
     level = judge({"relu": [1.0, 2.0], "tanh": [2.0, 1.0]}, metric="mae", maximize=False).sentence
-    assert level.startswith("undecided: tanh and relu are equal, but 2 seeds would have found no less than ")
+    assert level.startswith(
+        "undecided: tanh and relu are equal, but 2 seeds would have found no less than "
+    )
     assert level.endswith("try 16 seeds")
     # what is surely worse on three seeds leaves nothing open
-    assert judge({"relu": [0.9, 0.91, 0.92], "tanh": [0.1, 0.111, 0.12]}).sentence.startswith("keep relu")
+    assert judge({"relu": [0.9, 0.91, 0.92], "tanh": [0.1, 0.111, 0.12]}).sentence.startswith(
+        "keep relu"
+    )
 
 
 def test_noise_as_large_as_all_that_can_be_gained_decides_nothing():
-    given = {"relu": np.full(8, 0.98), "mish": 0.985 + 0.02 * np.array([-1, 0.5, -0.5, 1, 0.7, -0.7, 0.6, -0.6])}
+    given = {
+        "relu": np.full(8, 0.98),
+        "mish": 0.985 + 0.02 * np.array([-1, 0.5, -0.5, 1, 0.7, -0.7, 0.6, -0.6]),
+    }
     assert judge(given).undecided
     losses = {name: 1 - values for name, values in given.items()}
     assert judge(losses, metric="loss", maximize=False).undecided
@@ -374,7 +465,12 @@ def test_nothing_that_only_guesses_is_kept():
         "no candidate learned more than guessing: the best, leaky_relu, has 35.50 % accuracy, and always the most "
         "frequent class has 34.00 %; try more epochs"
     )
-    assert (found.significant, found.winner, found.suggested, found.undecided) == (False, None, "relu", False)
+    assert (found.significant, found.winner, found.suggested, found.undecided) == (
+        False,
+        None,
+        "relu",
+        False,
+    )
     assert "±" not in str(found)
     # with eight seeds above it, which is no chance, something was learned
     many = {"relu": [0.34, 0.33] * 8, "leaky_relu": [0.36, 0.365] * 8}
@@ -391,9 +487,15 @@ def test_nothing_that_only_guesses_is_kept():
 def test_an_error_above_that_of_the_mean_is_no_learning():
     mean = Guess(2.0, "always the mean of the targets")
     noise = np.array([-0.05, 0.03, 0.04, -0.02])
-    found = judge({"relu": 2.1 + noise, "mish": 1.99 - noise}, metric="loss", maximize=False, guess=mean)
-    assert found.sentence.startswith("no candidate learned more than guessing: the best, mish, has 1.99 loss")
-    better = judge({"relu": 2.1 + noise, "mish": 1.0 - noise}, metric="loss", maximize=False, guess=mean)
+    found = judge(
+        {"relu": 2.1 + noise, "mish": 1.99 - noise}, metric="loss", maximize=False, guess=mean
+    )
+    assert found.sentence.startswith(
+        "no candidate learned more than guessing: the best, mish, has 1.99 loss"
+    )
+    better = judge(
+        {"relu": 2.1 + noise, "mish": 1.0 - noise}, metric="loss", maximize=False, guess=mean
+    )
     assert better.winner == "mish"
     assert "Guessing, always the mean of the targets, has 2 there." in str(better)
 
@@ -413,8 +515,19 @@ def curves(*ends, epochs=8, seeds=4, activations=("relu", "mish")):
     rng = np.random.default_rng(0)
     early = np.minimum(np.arange(epochs), 4)[:, None]
     late = np.maximum(np.arange(epochs) - 4, 0)[:, None]
-    values = 0.5 + 0.05 * early + late * np.array(ends) + 0.001 * rng.normal(size=(seeds, epochs, len(ends)))
-    return Runs(activations, tuple(range(seeds)), {"val_accuracy": values}, {}, np.zeros((seeds, len(ends)), bool))
+    values = (
+        0.5
+        + 0.05 * early
+        + late * np.array(ends)
+        + 0.001 * rng.normal(size=(seeds, epochs, len(ends)))
+    )
+    return Runs(
+        activations,
+        tuple(range(seeds)),
+        {"val_accuracy": values},
+        {},
+        np.zeros((seeds, len(ends)), bool),
+    )
 
 
 def test_what_was_still_improving_may_change():
@@ -423,7 +536,13 @@ def test_what_was_still_improving_may_change():
     assert set(rising.improving) == {"relu", "mish"}
     assert rising.improving["mish"] == pytest.approx(2 * 0.03, abs=0.005)
     assert f"{line}4." in str(rising)
-    for runs in (curves(0.02, 0.0), curves(0.0, 0.0), curves(0.02, -0.02), curves(0.02, 0.02, epochs=1), None):
+    for runs in (
+        curves(0.02, 0.0),
+        curves(0.0, 0.0),
+        curves(0.02, -0.02),
+        curves(0.02, 0.02, epochs=1),
+        None,
+    ):
         assert line not in str(judge(scores(0.9, 0.91, n=4), runs=runs))
     # an error falls
     falling = curves(-0.02, -0.02)
@@ -436,8 +555,14 @@ def test_seeds_that_change_nothing_are_no_replicates():
     runs = Runs(("relu", "mish"), (0, 1, 2, 3), {"loss": values}, {}, np.zeros((4, 2), bool))
     assert runs.identical
     found = judge({"relu": np.full(4, 0.5), "mish": np.full(4, 0.6)}, runs=runs)
-    assert found.sentence.startswith("no verdict: the seeds change nothing, every run of a candidate is the same")
+    assert found.sentence.startswith(
+        "no verdict: the seeds change nothing, every run of a candidate is the same"
+    )
     other = values.copy()
     other[2, 1, 1] += 1e-6
-    assert not Runs(("relu", "mish"), (0, 1, 2, 3), {"loss": other}, {}, np.zeros((4, 2), bool)).identical
-    assert not Runs(("relu", "mish"), (0,), {"loss": values[:1]}, {}, np.zeros((1, 2), bool)).identical
+    assert not Runs(
+        ("relu", "mish"), (0, 1, 2, 3), {"loss": other}, {}, np.zeros((4, 2), bool)
+    ).identical
+    assert not Runs(
+        ("relu", "mish"), (0,), {"loss": values[:1]}, {}, np.zeros((1, 2), bool)
+    ).identical
