@@ -20,7 +20,10 @@ def _seeded():
 
 @pytest.fixture(autouse=True, scope="module")
 def _short_collections():
-    """KerasTuner has the garbage collected in every trial: not what earlier tests and imports left, again and again."""
+    """KerasTuner has the garbage collected in every trial.
+
+    Not what earlier tests and imports left, again and again.
+    """
     yield
     gc.collect()
     gc.freeze()

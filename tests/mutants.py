@@ -3,8 +3,9 @@
     python -m tests.mutants              # every break, about a minute each
     python -m tests.mutants --only seed  # those whose name holds a word
 
-Each break is made in a copy of the checkout, and the tests named with it run there until the first fails. The table
-says which test that was. A break that no test notices, or that no longer fits the code, ends the command with 1.
+Each break is made in a copy of the checkout, and the tests named with it run there until the first
+fails. The table says which test that was. A break that no test notices, or that no longer fits the
+code, ends the command with 1.
 """
 
 import argparse
@@ -19,13 +20,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 COPIED = ("keras_acts", "search", "tests", "benchmarks", "examples", "saved_models", "docs")
-# pytest's exit status where tests ran and some failed; any other is a mistake of ours, such as a name that is not there
+# pytest's exit status where tests ran and some failed; any other is a mistake of ours, such as a
+# name that is not there
 SOME_FAILED = 1
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One wrong line: in `file`, `new` takes the place of `old`, which stands there once; pytest runs `tests`."""
+    """One wrong line: in `file`, `new` takes the place of `old`, which stands there once.
+
+    Pytest runs `tests`.
+    """
 
     name: str
     file: str
@@ -348,7 +353,10 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
 
 
 def main() -> int:
-    """Run the chosen mutants and print which test noticed each; the exit status is 1 if one went unnoticed."""
+    """Run the chosen mutants and print which test noticed each.
+
+    The exit status is 1 if one went unnoticed.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

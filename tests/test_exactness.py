@@ -1,4 +1,7 @@
-"""All that Keras' namespaces hold, in a population: exact as alone, or refused with a reason; nothing in between."""
+"""All that Keras' namespaces hold, in a population: exact as alone, or refused with a reason.
+
+Nothing in between.
+"""
 
 import keras
 import pytest

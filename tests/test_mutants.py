@@ -1,4 +1,7 @@
-"""The breaks of `tests.mutants` fit the code as it is, and their tests exist; they themselves run by hand."""
+"""The breaks of `tests.mutants` fit the code as it is, and their tests exist.
+
+They themselves run by hand.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Private names of Keras, TensorFlow and KerasTuner: in two files only, and there as we expect them."""
+"""Private names of Keras, TensorFlow and KerasTuner.
+
+In two files only, and there as we expect them.
+"""
 
 import ast
 import inspect
@@ -33,7 +36,10 @@ def is_private(name):
 
 
 def defined_in(tree):
-    """The names that a file of ours defines: functions, classes, variables, attributes of `self`."""
+    """The names that a file of ours defines.
+
+    Functions, classes, variables, attributes of `self`.
+    """
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

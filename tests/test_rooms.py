@@ -1,10 +1,12 @@
-"""The rooms of `search/`: who may import whom, that nothing imports in a circle, and which files only calculate.
+"""The rooms of `search/`.
+
+Who may import whom, that nothing imports in a circle, and which files only calculate.
 
     python -m tests.test_rooms  # lists the rooms, their files, and what each may import
 
-All imports count, those inside of functions too: late, they are imports all the same. Those under `TYPE_CHECKING` do
-not count: nothing happens when the code runs. That a module of a room runs the room's `__init__` first is no import of
-it either; what an `__init__` imports is.
+All imports count, those inside of functions too: late, they are imports all the same. Those under
+`TYPE_CHECKING` do not count: nothing happens when the code runs. That a module of a room runs the
+room's `__init__` first is no import of it either; what an `__init__` imports is.
 """
 
 import ast
@@ -79,14 +81,18 @@ PURE = {
     "strategy": {"rounding", "direction", "labels"},
     "runtime": {"as_json"},
 }
-# of these packages they take what they need; candidates and assignments are names and numbers to them
+# of these packages they take what they need; candidates and assignments are names and numbers to
+# them
 PURE_PACKAGES = {"numpy", "scipy", "sklearn", "pandas", "rich"} | set(sys.stdlib_module_names)
 VALUES = {"space.candidate", "space.assignment"}
 
 
 @cache
 def modules() -> dict[str, Path]:
-    """The modules of search/ by their names in it, `"space.candidate"`; a room is the module of its `__init__`."""
+    """The modules of search/ by their names in it, `"space.candidate"`.
+
+    A room is the module of its `__init__`.
+    """
     paths = (path for path in SEARCH.rglob("*.py") if path.relative_to(SEARCH).parts[0] != "cli")
     return {
         ".".join(path.relative_to(SEARCH).with_suffix("").parts).removesuffix(".__init__"): path
@@ -101,7 +107,10 @@ def room_of(module: str) -> str:
 
 @cache
 def imported(path: Path) -> tuple[tuple[str, str], ...]:
-    """What a file imports when it runs: (absolute module, name), the name empty for `import module`."""
+    """What a file imports when it runs.
+
+    (absolute module, name), the name empty for `import module`.
+    """
     package = ("keras_acts", "search", *path.relative_to(SEARCH).parent.parts)
     return tuple(_imported(ast.parse(path.read_text(encoding="utf-8")), package))
 

@@ -48,7 +48,10 @@ def draws():
 
 @pytest.fixture(scope="module")
 def searched():
-    """A search, and the user's own random numbers: those that would be drawn without it, and those drawn after it."""
+    """A search, and the user's own random numbers.
+
+    Those that would be drawn without it, and those drawn after it.
+    """
     model = mlp()
     keras.utils.set_random_seed(11)
     undisturbed = draws()
@@ -66,7 +69,10 @@ def result(searched):
 
 
 def told(folder, scores, direction="max"):
-    """A search of relu, mish and tanh whose trials are told their scores: None and a message fail, nan diverges."""
+    """A search of relu, mish and tanh whose trials are told their scores.
+
+    None and a message fail, nan diverges.
+    """
     goal = keras_tuner.Objective("val_own", direction)
     hypermodel = ActivationHyperModel(mlp(), ["relu", "mish", "tanh"])
     found = TrialSearch(hypermodel, goal, len(scores), fit={}, directory=folder)

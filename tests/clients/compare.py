@@ -1,7 +1,10 @@
-"""What every client does: read samples, let the client predict, compare with the recorded predictions of Keras.
+"""What every client does.
 
-A client is run as ``python CLIENT.py EXPORT SAMPLES.npz``, with more such pairs if there are, where keras_acts need not
-be installed. It exits with 77, as automake's tests do, where something that it needs is missing.
+Read samples, let the client predict, compare with the recorded predictions of Keras.
+
+A client is run as ``python CLIENT.py EXPORT SAMPLES.npz``, with more such pairs if there are, where
+keras_acts need not be installed. It exits with 77, as automake's tests do, where something that it
+needs is missing.
 """
 
 import sys
@@ -18,7 +21,10 @@ def missing(what):
 
 
 def main(client, predict, tolerance):
-    """Compare ``predict(export, inputs by name)``, outputs by name, with the samples: |a-b| <= tolerance*max(1,|b|)."""
+    """Compare ``predict(export, inputs by name)``, outputs by name, with the samples.
+
+    |a-b| <= tolerance*max(1,|b|).
+    """
     for folder, samples in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
         _compare(f"{client}, {folder}", predict, tolerance, folder, samples)
 

@@ -2,8 +2,9 @@
 
 python make_exports.py FOLDER        # FOLDER/activations/model and samples.npz, FOLDER/digits/…
 
-`activations` applies each activation to its input itself, so that extreme inputs reach it; `digits` is a trained CNN
-with preprocessing and class names. A sample file holds the arrays x:NAME and y:NAME.
+`activations` applies each activation to its input itself, so that extreme inputs reach it; `digits`
+is a trained CNN with preprocessing and class names. A sample file holds the arrays x:NAME and
+y:NAME.
 """
 
 import sys
@@ -20,7 +21,10 @@ EXTREMES = (0.0, 1e-3, 1.0, 5.0, 10.0, 15.0, 17.0, 20.0, 90.0, 1000.0)
 
 
 def activations():
-    """A model with one output for each activation, fixed, trained and inside a network; and its samples."""
+    """A model with one output for each activation, fixed, trained and inside a network.
+
+    And its samples.
+    """
     x = keras.Input((6,), name="x")
     named = {name: ka.get(name) for name in ka.names() if ka.spec(name).value}
     named |= {

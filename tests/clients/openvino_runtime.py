@@ -1,4 +1,7 @@
-"""OpenVINO, which reads the SavedModel itself. Its CPU plugin computes in bfloat16 unless told otherwise."""
+"""OpenVINO, which reads the SavedModel itself.
+
+Its CPU plugin computes in bfloat16 unless told otherwise.
+"""
 
 import compare
 

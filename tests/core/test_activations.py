@@ -123,7 +123,10 @@ def test_bad_parameters_are_refused_in_constructor_and_config(name):
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_saturated_outputs_train_as_with_keras_own(jit):
-    """In one model with an output for each: at logits of ±200 only the logits left on the output give a gradient."""
+    """In one model with an output for each.
+
+    At logits of ±200 only the logits left on the output give a gradient.
+    """
     pairs = [
         (ka.Softmax(), "softmax", "categorical_crossentropy"),
         (ka.Sigmoid(), "sigmoid", "binary_crossentropy"),
@@ -171,7 +174,8 @@ def test_logits_give_the_loss_its_true_gradient():
 
 
 def test_keras_tables_are_left_alone():
-    # keras.activations.get("pkg>name") reads a private table and fails for every custom object: `ka.get` is our answer
+    # keras.activations.get("pkg>name") reads a private table and fails for every custom object:
+    # `ka.get` is our answer
     with pytest.raises(ValueError, match="Could not interpret"):
         keras.activations.get("keras_acts>Mish")
     assert keras.activations.get(ka.Mish()) == ka.Mish()
@@ -327,7 +331,8 @@ for s in second:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends(backend):
-    # in a process of its own: a backend cannot be changed, and JAX and TensorFlow disturb each other
+    # in a process of its own: a backend cannot be changed, and JAX and TensorFlow disturb each
+    # other
     if subprocess.run(
         [sys.executable, "-c", f"import {backend}"], capture_output=True, check=False
     ).returncode:

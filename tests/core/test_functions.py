@@ -1,4 +1,7 @@
-"""The contract of every registered activation: values, limits and gradients, in each dtype and way to run."""
+"""The contract of every registered activation.
+
+Values, limits and gradients, in each dtype and way to run.
+"""
 
 import functools
 import gc
@@ -19,7 +22,8 @@ from keras_acts.serving import serving
 from tests.helpers.references import DERIVATIVES, KINKS, VALUES, array, rounded, ulp
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-# without AutoGraph, which reads and rewrites each test's source anew; one test runs all that is registered with it
+# without AutoGraph, which reads and rewrites each test's source anew; one test runs all that is
+# registered with it
 RUNS = {
     "eager": lambda f: f,
     "graph": lambda f: tf.function(f, autograph=False),
@@ -48,7 +52,10 @@ CASES = OTHERS + TRELUS
 
 @pytest.fixture(autouse=True)
 def _seeded():
-    """Not for each of so many tests, which draw nothing: TensorFlow lets go of its kernels as it takes a seed."""
+    """Not for each of so many tests, which draw nothing.
+
+    TensorFlow lets go of its kernels as it takes a seed.
+    """
 
 
 def _label(case):
@@ -74,7 +81,10 @@ SLOW_WAYS = {("float16", "graph"), ("float64", "graph"), ("float64", "xla")}
 
 
 def _grid(cases):
-    """Each of the cases in each dtype and way to run, one way after another: they share what is expected."""
+    """Each of the cases in each dtype and way to run, one way after another.
+
+    They share what is expected.
+    """
     params = []
     for case, dtype, run in itertools.product(cases, DTYPES, RUNS):
         marks = [_marks(dtype, run)] if _marks(dtype, run) else []
@@ -131,7 +141,10 @@ def _inputs(name, dtype):
 
 
 def _special(name, parameters, dtype):
-    """NaN, the infinities, zeros, the largest numbers, and the kink: or just below it, where `dtype` lacks it."""
+    """NaN, the infinities, zeros, the largest numbers, and the kink.
+
+    Or just below it, where `dtype` lacks it.
+    """
     large = float(tf.as_dtype(dtype).max)
     place, _ = KINKS.get(name, lambda **_: (0.0, 0.0))(**parameters)
     if dtype != "float64":
@@ -275,7 +288,10 @@ def test_tensors_of_one_element(case, dtype):
 
 @pytest.mark.parametrize("run", [param for param in RUN_PARAMS if param.values[0] != "eager"])
 def test_values_of_a_graph_without_gradients(run):
-    """As `predict` runs them, where Grappler and XLA fuse other operations; all in one graph, and with AutoGraph."""
+    """As `predict` runs them, where Grappler and XLA fuse other operations.
+
+    All in one graph, and with AutoGraph.
+    """
     inputs = {}
     for name, dtype in itertools.product(ka.names(), DTYPES):
         inputs[name, dtype] = _inputs("softmax" if name == "softmax" else "elementwise", dtype)
@@ -351,7 +367,10 @@ def test_mish_is_exact_in_graphs_where_the_fused_kernel_of_keras_is_not():
     ],
 )
 def test_softmax_of_many_axes(dtype, run):
-    """More than oneDNN's kernel takes, or several together: Keras' own raises for each of these, here or there."""
+    """More than oneDNN's kernel takes, or several together.
+
+    Keras' own raises for each of these, here or there.
+    """
     x = array(np.random.default_rng(0).normal(size=(2, 3, 7, 50, 1, 4)) * 5, dtype)
     four_axes = x[..., 0, 0]
     ways = [(four_axes, (1, -1)), (four_axes, [3, 2]), (x, -1), (x, 2)]
@@ -429,7 +448,10 @@ def test_softmax_of_half_precision_has_two_derivatives(monkeypatch, dtype, run):
 
 @pytest.mark.parametrize("dtype", DTYPE_PARAMS)
 def test_outputs_carry_the_logits_that_losses_look_for(dtype):
-    """Keras' own functions leave them too, but some of ours are not made of these: half precision, many axes."""
+    """Keras' own functions leave them too, but some of ours are not made of these.
+
+    Half precision, many axes.
+    """
     x = tf.constant([[-2.0, 1.0], [0.5, 3.0]], dtype)
     for y in (
         ka.functions.sigmoid(x),
@@ -566,7 +588,8 @@ def test_theta_of_the_hinge_has_its_exact_gradient(run):
 @pytest.mark.parametrize("kernel", ka.functions.KERNELS)
 @pytest.mark.parametrize("dtype", DTYPE_PARAMS)
 def test_surrogate_is_the_gradient_of_the_expected_value(mode, kernel, dtype):
-    # uniform x: d/dtheta of the mean of trelu(x) is known, jump included, and the surrogate must estimate it
+    # uniform x: d/dtheta of the mean of trelu(x) is known, jump included, and the surrogate must
+    # estimate it
     alpha, theta = 0.25, tf.constant(0.5)
     x = tf.cast(tf.linspace(tf.constant(-4.0, "float64"), 4.0, 40001), dtype)
     with tf.GradientTape() as tape:

@@ -1,6 +1,7 @@
 """Keras' own tests of the activations that we share, from the installed Keras, run against ours.
 
-Keras ships `keras/src/activations/activations_test.py` (Apache 2.0); it runs here with `activations` replaced.
+Keras ships `keras/src/activations/activations_test.py` (Apache 2.0); it runs here with
+`activations` replaced.
 """
 
 import importlib

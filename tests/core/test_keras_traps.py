@@ -1,7 +1,8 @@
 """What Keras itself gets wrong around activations, a test for each trap that no other test file holds: ours works.
 
-Elsewhere: one alpha a pixel, None dimensions, negative axes, weights inside `activation=` (test_layers.py); NaN
-swallowed, thresholds below 0, names of registered objects (test_activations.py); lambdas (test_lookup.py).
+Elsewhere: one alpha a pixel, None dimensions, negative axes, weights inside `activation=`
+(test_layers.py); NaN swallowed, thresholds below 0, names of registered objects
+(test_activations.py); lambdas (test_lookup.py).
 """
 
 import keras

@@ -83,7 +83,10 @@ def test_unknown_sizes():
 
 
 def test_theta_is_trained_with_the_surrogate():
-    """With each mode and kernel, in one model with an output for each: the losses are summed, so nothing is shared."""
+    """With each mode and kernel, in one model with an output for each.
+
+    The losses are summed, so nothing is shared.
+    """
     # the target jumps at 0.6; theta starts at 0.4
     x = np.random.default_rng(0).uniform(-1, 2, (4096, 1)).astype("float32")
     inputs = keras.Input((1,))

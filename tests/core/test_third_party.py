@@ -1,4 +1,7 @@
-"""What a third party gets for one `register(ActivationSpec(...))`: everything that our own activations have."""
+"""What a third party gets for one `register(ActivationSpec(...))`.
+
+Everything that our own activations have.
+"""
 
 from pathlib import Path
 
@@ -130,7 +133,10 @@ def test_a_whole_search(arctan):
 
 
 def _holds_the_contract(case, dtype, run):
-    """Values within the bounds of our own; at NaN, the infinities and the largest numbers, its gradient too."""
+    """Values within the bounds of our own.
+
+    At NaN, the infinities and the largest numbers, its gradient too.
+    """
     name, parameters = case
     usual = contract._inputs("elementwise", dtype)
     special = array(contract._special(name, parameters, dtype), dtype)

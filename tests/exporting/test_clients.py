@@ -1,7 +1,7 @@
 """One export, every client: each loads it without keras_acts and predicts what Keras predicts.
 
-KERAS_ACTS_CLIENTS_PYTHON is the Python that has the clients, by default this one: ``pip install ".[clients]"``. Where a
-client is missing its test skips, or fails if KERAS_ACTS_REQUIRE_CLIENTS=1.
+KERAS_ACTS_CLIENTS_PYTHON is the Python that has the clients, by default this one: ``pip install
+".[clients]"``. Where a client is missing its test skips, or fails if KERAS_ACTS_REQUIRE_CLIENTS=1.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""What an export holds: real names, preprocessing, classes, a model card; and that it equals the model."""
+"""What an export holds: real names, preprocessing, classes, a model card.
+
+And that it equals the model.
+"""
 
 import importlib.util
 import json

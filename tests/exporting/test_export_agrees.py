@@ -1,4 +1,7 @@
-"""An export computes what `predict` does: never in training mode, within the noise of the model itself."""
+"""An export computes what `predict` does.
+
+Never in training mode, within the noise of the model itself.
+"""
 
 import importlib
 import os

@@ -1,4 +1,7 @@
-"""Exports are whole or not there, whatever happens: kills, full and read-only disks, what is there already."""
+"""Exports are whole or not there, whatever happens.
+
+Kills, full and read-only disks, what is there already.
+"""
 
 import os
 import shutil

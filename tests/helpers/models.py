@@ -22,7 +22,10 @@ def mlp(activation="relu", features=4, classes=3):
 
 
 def eager(model):
-    """The model, compiled so that it need not be traced: sooner where a model trains for a few steps."""
+    """The model, compiled so that it need not be traced.
+
+    Sooner where a model trains for a few steps.
+    """
     model.compile(**{**compile_arguments(model), "run_eagerly": True})
     return model
 

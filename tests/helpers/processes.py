@@ -9,7 +9,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def python(code, *arguments, **environment):
-    """Run the code at the repository's root; return its standard output, or raise with its standard error."""
+    """Run the code at the repository's root.
+
+    Return its standard output, or raise with its standard error.
+    """
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=ROOT,

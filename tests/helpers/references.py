@@ -1,4 +1,7 @@
-"""The activations in float64 NumPy, written apart from the package; parameters are those of the specs."""
+"""The activations in float64 NumPy, written apart from the package.
+
+Parameters are those of the specs.
+"""
 
 import ml_dtypes
 import numpy as np

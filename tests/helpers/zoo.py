@@ -1,4 +1,7 @@
-"""Models of many kinds, each with its slots as a person lists them: name, current activation, role, channels."""
+"""Models of many kinds, each with its slots as a person lists them.
+
+Name, current activation, role, channels.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,7 +14,10 @@ import keras_acts as ka
 
 
 class Animal(NamedTuple):
-    """A model, its slots, and how many parameters PReLU adds: one for each channel of the hidden slots."""
+    """A model, its slots, and how many parameters PReLU adds.
+
+    One for each channel of the hidden slots.
+    """
 
     build: Callable[[], keras.Model]
     slots: list[tuple[str, str, str]]
@@ -22,7 +28,10 @@ ZOO: dict[str, Animal] = {}
 
 
 def listed(*slots, alphas):
-    """Put a model into the zoo. A slot is ``"name activation"``, which is hidden, or ``"name activation role"``."""
+    """Put a model into the zoo.
+
+    A slot is ``"name activation"``, which is hidden, or ``"name activation role"``.
+    """
 
     def add(build):
         rows = [(*slot.split(), "hidden")[:3] for slot in slots]
@@ -406,7 +415,10 @@ def actor():
     alphas=3 + 4 + 5,
 )
 def operations():
-    """Activations called as functions: Keras names their operations by itself, here as they come."""
+    """Activations called as functions.
+
+    Keras names their operations by itself, here as they come.
+    """
     x = keras.Input((4,))
     h = keras.activations.relu(layers.Dense(3, name="a")(x))
     h = keras.ops.leaky_relu(layers.Dense(4, name="b")(h), 0.3)

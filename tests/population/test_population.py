@@ -1,4 +1,7 @@
-"""A slot of a population is the ordinary model of its candidate and seed: the tests that hold population training."""
+"""A slot of a population is the ordinary model of its candidate and seed.
+
+The tests that hold population training.
+"""
 
 import contextlib
 import functools
@@ -155,7 +158,10 @@ def tokens():
 
 
 def without_rules():
-    """Layers that run slot after slot: with a slot inside, with random numbers, with a regularizer."""
+    """Layers that run slot after slot.
+
+    With a slot inside, with random numbers, with a regularizer.
+    """
     return keras.Sequential(
         [
             keras.Input((5, 3)),
@@ -265,7 +271,9 @@ def check(
     jit_compile="auto",
     ordinary=None,
 ):
-    """Train a population and its slots one by one, and compare weights, logs and optimizers; 8 steps by default.
+    """Train a population and its slots one by one, and compare weights, logs and optimizers.
+
+    8 steps by default.
 
     Tests that train the same ordinary models share an `ordinary`.
     """
@@ -745,7 +753,8 @@ def test_a_layer_of_two_models_is_refused():
 
 
 CHOICES = {
-    # the same function for neighbours, for others, for none; trained and fixed parameters; what is for all slots
+    # the same function for neighbours, for others, for none; trained and fixed parameters; what is
+    # for all slots
     "two_slots": [
         Assignment.of({"first": "leaky_relu(alpha=0.2)", "second": "prelu"}),
         Assignment.of({"first": "prelu", "second": "tanh"}),

@@ -20,7 +20,10 @@ SEEDS = 3, 11
 
 
 def check(model, candidates, fitted, slots, *, compiled=None, seeds=SEEDS, rtol=1e-8, **options):
-    """Train a population and, under their seeds, its slots one by one; the last batch of an epoch is a smaller one."""
+    """Train a population and, under their seeds, its slots one by one.
+
+    The last batch of an epoch is a smaller one.
+    """
     compiled = compiled or settings()
     fitted = {"batch_size": 8, "epochs": 3, "verbose": 0, **fitted}
     population = PopulationModel(model, candidates, seeds)

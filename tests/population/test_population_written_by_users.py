@@ -1,4 +1,7 @@
-"""What users' own layers, losses, metrics … do in a population: as alone, or refused with the reason."""
+"""What users' own layers, losses, metrics … do in a population.
+
+As alone, or refused with the reason.
+"""
 
 import keras
 import numpy as np

@@ -35,7 +35,10 @@ def test_validation_now_and_then_is_refused(every, tmp_path):
 
 @pytest.mark.once
 def test_the_progress_of_a_race_says_what_its_spread_is():
-    """Of many equal candidates the best, picked by its score, lies above the truth: no interval would cover it."""
+    """Of many equal candidates the best, picked by its score, lies above the truth.
+
+    No interval would cover it.
+    """
     running = runner.RaceSearch.__new__(runner.RaceSearch)
     scores = np.array([[0.80, 0.82], [0.90, 0.94], [np.nan, 0.9]])
     rounds = [RungResult(RungTask(("relu", "mish", "elu"), 2, 4), scores)]

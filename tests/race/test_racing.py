@@ -240,7 +240,10 @@ def test_the_surrogate_finds_the_best_alpha_from_noisy_scores():
 
 @pytest.mark.once
 def test_the_surrogate_is_the_process_of_the_textbook():
-    """Universal kriging with a constant mean: Rasmussen and Williams (2006), 2.7, by explicit inverses."""
+    """Universal kriging with a constant mean.
+
+    Rasmussen and Williams (2006), 2.7, by explicit inverses.
+    """
     rng = np.random.default_rng(1)
     seen, asked = rng.normal(size=(9, 3)), rng.normal(size=(5, 3))
     scores, counts = rng.normal(size=9), rng.integers(1, 9, 9)

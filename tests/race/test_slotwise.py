@@ -192,7 +192,8 @@ def test_an_interrupted_search_goes_on_without_training_again_to_the_same_table(
         interrupt_in(patched, "final")
         assert_best_so_far(searched(directory=tmp_path), "final")
     counts = counted(monkeypatch)
-    # of the same seed: what the first process trained and what the second did are as in one that was not interrupted
+    # of the same seed: what the first process trained and what the second did are as in one that
+    # was not interrupted
     assert table(searched(directory=tmp_path)) == table(found)
     assert counts["changes, "] == 0
     first = found.trials[0]

@@ -1,4 +1,7 @@
-"""A copy of a layer is a copy: name, dtype policy, weights, vocabulary; and nothing of the user's is touched."""
+"""A copy of a layer is a copy: name, dtype policy, weights, vocabulary.
+
+And nothing of the user's is touched.
+"""
 
 import keras
 import keras_tuner
@@ -596,7 +599,10 @@ def test_shared_axes_are_answered_with_what_to_say_instead():
 
 
 class OwnLoop(keras_tuner.HyperModel):
-    """As in KerasTuner's guide: a model that is not compiled, trained by a loop that returns a number."""
+    """As in KerasTuner's guide.
+
+    A model that is not compiled, trained by a loop that returns a number.
+    """
 
     def build(self, hp):
         activation = activation_choice(hp, space=["relu", "mish"])

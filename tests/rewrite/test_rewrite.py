@@ -1,4 +1,7 @@
-"""Finding the activations of a model, and the same model with others: what the zoo does not show."""
+"""Finding the activations of a model, and the same model with others.
+
+What the zoo does not show.
+"""
 
 from pathlib import Path
 

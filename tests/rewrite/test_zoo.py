@@ -38,7 +38,10 @@ def outputs(model, x):
 
 
 class Rewritten:
-    """A model of the zoo, and what becomes of it: each built once, for all tests. None counts on the weights of one."""
+    """A model of the zoo, and what becomes of it: each built once, for all tests.
+
+    None counts on the weights of one.
+    """
 
     def __init__(self, name):
         self.animal = ZOO[name]

@@ -101,7 +101,8 @@ def test_no_stream_is_another():
         for stream, path in streams:
             states.add(sequence(seed, stream, *path).generate_state(4).tobytes())
     assert len(states) == 1000 * len(streams)
-    # A seed is 31 bits of that: enough for what one would ever look at together. Among 44,000 two are equal by chance
+    # A seed is 31 bits of that: enough for what one would ever look at together. Among 44,000 two
+    # are equal by chance
     for first in range(0, 1000, 20):
         derived = []
         for seed in range(first, first + 20):

@@ -1,4 +1,7 @@
-"""Losses and metrics as users write them: functions, lambdas, classes, values a class, weighted samples."""
+"""Losses and metrics as users write them.
+
+Functions, lambdas, classes, values a class, weighted samples.
+"""
 
 import functools
 

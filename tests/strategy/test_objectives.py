@@ -1,4 +1,7 @@
-"""Which way a metric is better: every metric of Keras, by name and by output, and what nobody can know."""
+"""Which way a metric is better.
+
+Every metric of Keras, by name and by output, and what nobody can know.
+"""
 
 import inspect
 

@@ -1,4 +1,7 @@
-"""Scores that differ by no more than rounding: shares of a few samples, as Keras computes them, in float32."""
+"""Scores that differ by no more than rounding.
+
+Shares of a few samples, as Keras computes them, in float32.
+"""
 
 import numpy as np
 import pytest

@@ -28,7 +28,10 @@ ACTIVATIONS = ["relu", "leaky_relu", "prelu"]
 
 
 def build(hp):
-    """A function as KerasTuner's users have it: it knows nothing of activations that are searched."""
+    """A function as KerasTuner's users have it.
+
+    It knows nothing of activations that are searched.
+    """
     model = keras.Sequential([keras.Input((4,))])
     for number in range(2):
         model.add(

@@ -1,4 +1,7 @@
-"""The race as an oracle of KerasTuner: trials that go on, divergence, resumes, and other tuners than ours."""
+"""The race as an oracle of KerasTuner.
+
+Trials that go on, divergence, resumes, and other tuners than ours.
+"""
 
 import keras
 import keras_tuner

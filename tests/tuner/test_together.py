@@ -1,4 +1,7 @@
-"""Trials trained together: the same scores, checkpoints, hooks and resumes as one by one, in any memory."""
+"""Trials trained together.
+
+The same scores, checkpoints, hooks and resumes as one by one, in any memory.
+"""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -24,13 +27,8 @@ from keras_acts.search.population.frozen_prefix import frozen_prefix
 from keras_acts.search.population.memory import bytes_per_member, outputs_per_sample, waves
 from keras_acts.search.runtime import memory
 from keras_acts.search.runtime.memory import free_memory
-<<<<<<< HEAD
 from keras_acts.search.tuner.member_epochs import MemberEpochs, train_until_done
-from tests.helpers.models import blobs, mlp
-=======
-from keras_acts.search.tuner.member_epochs import SlotEpochs, train_until_done
 from tests.helpers.models import blobs, eager, mlp
->>>>>>> h1
 
 X, Y = blobs(160)
 FIT = {"epochs": 3, "validation_split": 0.25, "batch_size": 16, "verbose": 0}
@@ -49,7 +47,10 @@ def both(tmp_path, model=None, fit=None, **arguments):
     """The same search together and one by one."""
     found = []
     for population in ("auto", 1):
-        own = {key: value() if callable(value) and key == "oracle" else value for key, value in arguments.items()}
+        own = {
+            key: value() if callable(value) and key == "oracle" else value
+            for key, value in arguments.items()
+        }
         # one by one a model would be traced for each trial
         trained = eager(mlp()) if population == 1 and model is None else model
         searched = tuner(tmp_path / str(population), trained, population=population, **own)
@@ -95,7 +96,11 @@ def whole(tmp_path_factory):
 def build(hp):
     """A function with hyperparameters of its own: the units, and the learning rate."""
     model = keras.Sequential([keras.Input((4,))])
-    model.add(keras.layers.Dense(hp.Choice("units", [4, 8]), activation=activation_choice(hp, space=VALUES)))
+    model.add(
+        keras.layers.Dense(
+            hp.Choice("units", [4, 8]), activation=activation_choice(hp, space=VALUES)
+        )
+    )
     model.add(keras.layers.Dense(5, activation="tanh"))
     model.add(keras.layers.Dense(3, activation="softmax"))
     rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
@@ -131,7 +136,9 @@ def test_slots_with_activations_of_their_own(tmp_path, monkeypatch):
 
     sizes = fitted(monkeypatch)
     space = {"activations": ActivationSpace(NAMES, per="layer"), "max_trials": 4}
-    oracle = {"oracle": lambda: keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=4, seed=3)}
+    oracle = {
+        "oracle": lambda: keras_tuner.oracles.RandomSearchOracle("val_loss", max_trials=4, seed=3)
+    }
     for name, model, arguments in (("model", None, space), ("function", build, oracle)):
         together, alone = both(tmp_path / name, model, **arguments)
         assert_same(together, alone)
@@ -143,21 +150,30 @@ def test_slots_with_activations_of_their_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:The optimal value found for dimension")  # a Gaussian process of three points
+@pytest.mark.filterwarnings(
+    "ignore:The optimal value found for dimension"
+)  # a Gaussian process of three points
 def test_bayesian_optimization_proposes_what_it_would_one_by_one(tmp_path):
     def oracle():
-        return keras_tuner.oracles.BayesianOptimizationOracle("val_loss", max_trials=4, num_initial_points=3, seed=3)
+        return keras_tuner.oracles.BayesianOptimizationOracle(
+            "val_loss", max_trials=4, num_initial_points=3, seed=3
+        )
 
     together, alone = both(tmp_path, build, oracle=oracle)
     for a, b in zip(together.oracle.trials.values(), alone.oracle.trials.values(), strict=True):
         for name, value in a.hyperparameters.values.items():
-            assert value == (pytest.approx(b.hyperparameters.values[name], rel=1e-2) if name == "rate" else value)
+            assert value == (
+                pytest.approx(b.hyperparameters.values[name], rel=1e-2) if name == "rate" else value
+            )
         assert a.score == pytest.approx(b.score, rel=1e-2)
 
 
 @pytest.mark.slow
 def test_hyperband_goes_on_from_checkpoints(tmp_path, monkeypatch):
-    """And functions with hyperparameters and learning rates of their own: a population for each number of units."""
+    """And functions with hyperparameters and learning rates of their own.
+
+    A population for each number of units.
+    """
     sizes = fitted(monkeypatch)
 
     def oracle():
@@ -170,7 +186,9 @@ def test_hyperband_goes_on_from_checkpoints(tmp_path, monkeypatch):
     assert len({v["rate"] for v in trials}) > 2
     assert sorted(sizes) == sorted(count for count in alike.values() if count > 1)
     assert len(sizes) > 1
-    promoted = [t for t in together.oracle.trials.values() if "tuner/trial_id" in t.hyperparameters.values]
+    promoted = [
+        t for t in together.oracle.trials.values() if "tuner/trial_id" in t.hyperparameters.values
+    ]
     assert {t.hyperparameters.values["tuner/epochs"] for t in promoted} == {2, 4}
 
 
@@ -182,24 +200,44 @@ def exploding(x):
 def test_diverged_trials_are_alike(tmp_path):
     together, alone = both(tmp_path, activations=[exploding, "relu", "mish"], max_trials=3)
     assert_same(together, alone)
-    assert together.oracle.trials["0"].message.splitlines()[0] == alone.oracle.trials["0"].message.splitlines()[0]
-    assert [t.status for t in together.oracle.trials.values()] == ["FAILED", "COMPLETED", "COMPLETED"]
+    assert (
+        together.oracle.trials["0"].message.splitlines()[0]
+        == alone.oracle.trials["0"].message.splitlines()[0]
+    )
+    assert [t.status for t in together.oracle.trials.values()] == [
+        "FAILED",
+        "COMPLETED",
+        "COMPLETED",
+    ]
 
 
 @pytest.mark.slow
 def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
     """A population that slots leave as soon as they are done, one that they stay in, and one by one: all the same."""
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=1, min_delta=0.05, restore_best_weights=True)
+    stop = keras.callbacks.EarlyStopping(
+        "val_loss", patience=1, min_delta=0.05, restore_best_weights=True
+    )
     sizes = fitted(monkeypatch)
     ends, searches = {}, {}
 
     class Ends(ActivationTuner):
         def on_epoch_end(self, trial, model, epoch, logs=None):
-            ends.setdefault(self.project_name, {}).setdefault(trial.trial_id, []).append(logs["val_loss"])
+            ends.setdefault(self.project_name, {}).setdefault(trial.trial_id, []).append(
+                logs["val_loss"]
+            )
 
     def searched(name, leave=False, **arguments):
-        monkeypatch.setattr(MemberEpochs, "_saves", lambda self, left: leave and not self.running[self.inside].all())
-        found = Ends(mlp(), activations=NAMES, max_trials=4, directory=tmp_path, project_name=name, **arguments)
+        monkeypatch.setattr(
+            MemberEpochs, "_saves", lambda self, left: leave and not self.running[self.inside].all()
+        )
+        found = Ends(
+            mlp(),
+            activations=NAMES,
+            max_trials=4,
+            directory=tmp_path,
+            project_name=name,
+            **arguments,
+        )
         found.search(X, Y, callbacks=[stop], **{**FIT, "epochs": 8})
         searches[name] = found
 
@@ -216,7 +254,9 @@ def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
         assert_same(searches[name], searches["alone"])
         for trial_id, values in ends["alone"].items():
             np.testing.assert_allclose(ends[name][trial_id], values, rtol=2e-4)
-        for one, other in zip(searches[name].get_best_models(4), searches["alone"].get_best_models(4), strict=True):
+        for one, other in zip(
+            searches[name].get_best_models(4), searches["alone"].get_best_models(4), strict=True
+        ):
             for a, b in zip(one.optimizer.variables, other.optimizer.variables, strict=True):
                 np.testing.assert_allclose(a, b, atol=2e-3)
             for a, b in zip(one.get_weights(), other.get_weights(), strict=True):
@@ -249,7 +289,9 @@ def test_slots_leave_only_where_what_goes_on_is_the_same(monkeypatch):
         epochs = MemberEpochs((), None, None, [[], []])
         fit = {"x": X, "y": Y, "epochs": 2, "validation_split": 0.25, **changed}
         with pytest.raises(KeyboardInterrupt):
-            train_until_done(population, fit, epochs, keras_tuner.Objective("loss", "min"), lambda *_: None)
+            train_until_done(
+                population, fit, epochs, keras_tuner.Objective("loss", "min"), lambda *_: None
+            )
         return epochs.may_leave
 
     assert may()
@@ -264,7 +306,11 @@ def test_slots_leave_only_where_what_goes_on_is_the_same(monkeypatch):
 def test_tensorboard_and_schedules(tmp_path):
     def callbacks():
         halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
-        return [keras.callbacks.TensorBoard(tmp_path / "board"), halve, keras.callbacks.TerminateOnNaN()]
+        return [
+            keras.callbacks.TensorBoard(tmp_path / "board"),
+            halve,
+            keras.callbacks.TerminateOnNaN(),
+        ]
 
     together, alone = both(tmp_path, fit={"callbacks": callbacks()}, max_trials=3)
     assert_same(together, alone)
@@ -286,7 +332,9 @@ def test_an_interrupted_population_is_found_again(tmp_path, monkeypatch, whole):
     sizes = fitted(monkeypatch)
     parts.search(X, Y, **FIT)
     assert sizes == [6]
-    assert [t.score for t in parts.oracle.trials.values()] == [t.score for t in whole.oracle.trials.values()]
+    assert [t.score for t in parts.oracle.trials.values()] == [
+        t.score for t in whole.oracle.trials.values()
+    ]
     assert not parts.oracle.ongoing_trials
 
 
@@ -376,14 +424,19 @@ def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch, whole):
 def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind, whole):
     def short(slots):
         if slots > 3:
-            raise MemoryError if kind == "python" else tf.errors.ResourceExhaustedError(None, None, "OOM")
+            raise (
+                MemoryError
+                if kind == "python"
+                else tf.errors.ResourceExhaustedError(None, None, "OOM")
+            )
 
     sizes = fitted(monkeypatch, short)
     halved = tuner(tmp_path / "halved")
     halved.search(X, Y, **FIT)
     assert sizes == [6, 3, 3]
     assert all(
-        t.score == pytest.approx(whole.oracle.trials[i].score, rel=1e-5) for i, t in halved.oracle.trials.items()
+        t.score == pytest.approx(whole.oracle.trials[i].score, rel=1e-5)
+        for i, t in halved.oracle.trials.items()
     )
 
 
@@ -405,9 +458,15 @@ def test_a_slot_counts_the_outputs_of_its_layers_once():
 
 
 @pytest.mark.once
-@pytest.mark.parametrize(("limit", "used", "free"), [("1000000", "900000", 800000), ("max", "900000", 7000000)])
+@pytest.mark.parametrize(
+    ("limit", "used", "free"), [("1000000", "900000", 800000), ("max", "900000", 7000000)]
+)
 def test_what_is_cached_in_a_container_is_free(tmp_path, monkeypatch, limit, used, free):
-    contents = {"limit": limit, "used": used, "stat": "anon 100000\ninactive_file 700000\nactive_file 100000\n"}
+    contents = {
+        "limit": limit,
+        "used": used,
+        "stat": "anon 100000\ninactive_file 700000\nactive_file 100000\n",
+    }
     for name, text in contents.items():
         (tmp_path / name).write_text(text)
     paths = [str(tmp_path / name) for name in contents]
@@ -429,7 +488,9 @@ def test_waves_are_even():
 def test_rates_must_be_one_positive_number_a_slot():
     population = PopulationModel(mlp(), ["relu", "mish"])
     for rates in ([0.1], [0.1, 0.0]):
-        with pytest.raises(ModelError, match=r"one learning rate > 0 for each of its 2 slots\. Received"):
+        with pytest.raises(
+            ModelError, match=r"one learning rate > 0 for each of its 2 slots\. Received"
+        ):
             population.set_learning_rates(rates)
 
 
@@ -448,7 +509,9 @@ def test_a_failing_build_fails_alone(tmp_path):
             raise ValueError("no such model")
         return mlp(activation_choice(hp, space=["relu", "mish", "elu"]))
 
-    oracle = keras_tuner.oracles.GridSearchOracle("val_loss", max_trials=6, max_consecutive_failed_trials=9)
+    oracle = keras_tuner.oracles.GridSearchOracle(
+        "val_loss", max_trials=6, max_consecutive_failed_trials=9
+    )
     searched = tuner(tmp_path, sometimes, oracle=oracle)
     searched.search(X, Y, **{**FIT, "epochs": 1})
     for trial in searched.oracle.trials.values():
@@ -476,7 +539,9 @@ def frozen(activation="relu"):
 @pytest.mark.slow
 def test_a_frozen_prefix_runs_once_and_changes_nothing(tmp_path):
     population = PopulationModel(frozen(), ["relu", "mish", "tanh"])
-    assert [layer.plan.path for layer in population.stacked if layer.plan.shared][-1].startswith("re_lu")
+    assert [layer.plan.path for layer in population.stacked if layer.plan.shared][-1].startswith(
+        "re_lu"
+    )
     assert sum(v.shape[0] == 3 for v in population.weights) == 1 + 4  # health and the head
     together, alone = both(tmp_path, frozen(), activations=["relu", "mish", "tanh"], max_trials=3)
     assert_same(together, alone)
@@ -499,10 +564,14 @@ def test_the_graph_optimizer_rests_only_while_a_population_trains():
 
     class Look(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            seen.append(tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False))
+            seen.append(
+                tf.config.optimizer.get_experimental_options().get("disable_meta_optimizer", False)
+            )
             raise KeyboardInterrupt
 
-    recurrent = keras.Sequential([keras.Input((4, 1)), keras.layers.SimpleRNN(2), keras.layers.Dense(3)])
+    recurrent = keras.Sequential(
+        [keras.Input((4, 1)), keras.layers.SimpleRNN(2), keras.layers.Dense(3)]
+    )
     recurrent.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     x, y = blobs(8)
     for model, inputs in ((mlp(), x), (recurrent, x[..., None])):
@@ -510,5 +579,7 @@ def test_the_graph_optimizer_rests_only_while_a_population_trains():
         with pytest.raises(KeyboardInterrupt):
             PopulationModel(model, ["relu", "mish"]).fit(inputs, y, verbose=0, callbacks=[Look()])
         after = tf.config.optimizer.get_experimental_options()
-        assert after.get("disable_meta_optimizer", False) == before.get("disable_meta_optimizer", False)
+        assert after.get("disable_meta_optimizer", False) == before.get(
+            "disable_meta_optimizer", False
+        )
     assert seen == [True, False]

@@ -22,7 +22,10 @@ def run(searched, **arguments):
 
 
 def played(searched, most=100):
-    """Have the oracle of a tuner propose so many trials at most, all with the same score; return their values."""
+    """Have the oracle of a tuner propose so many trials at most, all with the same score.
+
+    Return their values.
+    """
     oracle = searched.oracle
     oracle.verbose = 0
     for _ in range(most):

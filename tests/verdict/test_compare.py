@@ -1,4 +1,7 @@
-"""`compare_activations`: what is trained is what ordinary models would be, and bad input gets clear words."""
+"""`compare_activations`.
+
+What is trained is what ordinary models would be, and bad input gets clear words.
+"""
 
 import itertools
 import random
@@ -49,7 +52,10 @@ def draws():
 
 @pytest.fixture(scope="module")
 def compared():
-    """A verdict, and the user's own random numbers: those that would be drawn without it, and those drawn after it."""
+    """A verdict, and the user's own random numbers.
+
+    Those that would be drawn without it, and those drawn after it.
+    """
     model = mlp()
     keras.utils.set_random_seed(11)
     undisturbed = draws()
@@ -132,7 +138,10 @@ def test_only_callbacks_that_watch_batches_forbid_many_steps_in_a_call():
 
 
 def test_a_number_of_steps_is_kept():
-    """Keras asks how many steps an epoch has between calls only: one call of many steps takes all of the data."""
+    """Keras asks how many steps an epoch has between calls only.
+
+    One call of many steps takes all of the data.
+    """
     counted = {**FIT, "batch_size": 10, "steps_per_epoch": 2, "validation_steps": 1}
     model, relu = plain(), Candidate.of("relu")
     (trained,) = PopulationTrainer(model, [relu]).train([5], counted)

@@ -76,7 +76,8 @@ def test_what_a_study_says_it_detects_is_found_by_another():
 
 
 def test_the_levels_are_those_of_the_tables():
-    # Jennison and Turnbull 2000, Lan-DeMets, O'Brien-Fleming type, four equal steps: 4.333, 2.963, 2.359, 2.014
+    # Jennison and Turnbull 2000, Lan-DeMets, O'Brien-Fleming type, four equal steps: 4.333, 2.963,
+    # 2.359, 2.014
     found = sequential.levels((4, 8, 12, 16))
     assert stats.norm.isf(np.array(found) / 2) == pytest.approx(
         [4.333, 2.963, 2.359, 2.014], abs=1e-3
@@ -115,7 +116,10 @@ def test_a_look_ends_what_is_clear_only():
 
 
 def test_error_rates_hold_under_looks():
-    """Validation and test scores of a seed correlate by 0.5; 3 candidates; differences of 0 and of 3 sd."""
+    """Validation and test scores of a seed correlate by 0.5.
+
+    3 candidates; differences of 0 and of 3 sd.
+    """
     rng, plan, searches = np.random.default_rng(0), (8, 12, 16), 300
     names, truth = ("relu", "a", "b", "c"), np.array([0.5, 0.5, 0.5, 0.53])
     false, missed, ended = 0, 0, []
@@ -387,7 +391,10 @@ def test_a_lead_that_is_the_same_on_all_seeds_is_said():
 
 
 def test_equal_signs_decide_as_often_as_they_should():
-    """Of n seeds with equal chances for either sign all agree with 2 ** (1 - n): p has to be that."""
+    """Of n seeds with equal chances for either sign all agree with 2 ** (1 - n).
+
+    P has to be that.
+    """
     for n, decided in ((2, False), (5, False), (6, True), (7, True)):
         relu = np.arange(100, 100 + 3 * n, 3)
         found = judge(points(relu, relu + 4))
@@ -449,7 +456,8 @@ def test_noise_as_large_as_all_that_can_be_gained_decides_nothing():
 
 
 def test_seeds_that_would_decide_are_those_of_the_tables():
-    # G*Power, t tests, matched pairs, two-sided 5 %, power 0.8: d_z 0.5 takes 34 pairs, 0.8 takes 15, 1.0 takes 10
+    # G*Power, t tests, matched pairs, two-sided 5 %, power 0.8: d_z 0.5 takes 34 pairs, 0.8 takes
+    # 15, 1.0 takes 10
     assert [paired.needed(effect, 0.05) for effect in (0.5, 0.8, 1.0)] == [34, 15, 10]
     assert paired.needed(1e-3, 0.05) is None
     assert [paired.needed_signs(level) for level in (0.05, 0.05 / 3, 0.25, 0.26)] == [6, 7, 4, 3]
