@@ -320,7 +320,7 @@ def search_activations(
                 )
         if judged is not None and not judged.withheld:
             with _kept_going(errors, "finish"):
-                found.finish(judged.suggested)
+                found.finish(_named(found, judged.suggested))
             trials_done = found.results()
         best = test = own = baseline_test = None
         intervals: dict[str, Any] = {}
@@ -394,13 +394,17 @@ def _model(found: RaceSearch | PerGroupSearch | TrialSearch, candidate: Choice) 
     """
     model = found.model(candidate)
     if model is None and not found.interrupted:
-        found.finish(str(candidate))
+        found.finish(candidate)
         model = found.model(candidate)
     if model is None:
         raise SearchError(
             f"The model of what is kept must have been trained to its end. Received: {candidate}"
         )
     return model
+
+
+def _named(found: Any, name: str) -> Choice:
+    return next(row.candidate for row in found.results() if str(row.candidate) == name)
 
 
 def _groups(model: Any, hypermodel: ActivationHyperModel) -> tuple[SlotGroup, ...]:

@@ -297,17 +297,15 @@ class PerGroupSearch:
         model = self._final.model(choice) if self._final is not None and ended else None
         return self._race.model(choice.only) if model is None and choice.only else model
 
-    def finish(self, name: str) -> None:
+    def finish(self, candidate: Choice) -> None:
         """Train a uniform choice that left the race as far as the others, if that is one and it has not."""
-        final = (
-            self._final.rounds[0].heat.candidates
-            if self._final is not None and self._final.rounds
-            else ()
-        )
-        if name not in map(str, final) and any(
-            str(row.candidate) == name for row in self._race.results()
-        ):
-            self._race.finish(name)
+        choice = self._assignment(candidate)
+        if self._final is not None and self._final.rounds:
+            if choice in self._final.rounds[0].heat.candidates:
+                return
+        uniform = choice.only
+        if uniform is not None and any(row.candidate == uniform for row in self._race.results()):
+            self._race.finish(uniform)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a choice."""

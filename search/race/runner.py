@@ -27,7 +27,7 @@ from ..runtime.seeding import Stream, derive
 from ..space.assignment import Choice
 from ..space.embedding import embeddings
 from ..space.space import ActivationSpace
-from ..strategy.base import DIVERGED, KEPT, TrialResult
+from ..strategy.base import DIVERGED, SHARED_CALLBACKS, TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
@@ -52,7 +52,11 @@ def why_not_race(model: Any, space: ActivationSpace, objective: Any, fit: Mappin
         return "the data can be read once only"
     if hasattr(fit.get("validation_data"), "__next__"):
         return "the validation data can be read once only"
-    single = [c for c in keras.tree.flatten(fit.get("callbacks") or []) if not isinstance(c, KEPT)]
+    single = [
+        c
+        for c in keras.tree.flatten(fit.get("callbacks") or [])
+        if not isinstance(c, SHARED_CALLBACKS)
+    ]
     if single:
         return f"the callback {type(single[0]).__name__} belongs to a single model"
     try:
@@ -235,11 +239,8 @@ class RaceSearch:
         models = (self._finished.get(member) or self._cohorts.model(member) for member in members)
         return next((model for model in models if model is not None), None)
 
-    def finish(self, name: str) -> None:
+    def finish(self, candidate: Choice) -> None:
         """Train a candidate to the end, on the race's first seed, if it left the race or that was ended."""
-        candidate = next(
-            member.candidate for member in self._cohorts.runs if str(member.candidate) == name
-        )
         runs, whole = self._runs_of(candidate), self._race.rungs[-1].epochs
         trained = whole == max(run.epochs for run in runs.values())
         if any(run.diverged for run in runs.values()) or (

@@ -1,15 +1,23 @@
-"""What all ways to search tell of a trial, and which of the user's callbacks they take."""
+"""What all ways to search have in common: what they do, and what they tell of a trial."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import keras
+import keras_tuner
 
-from ..space.assignment import Assignment
+from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
+from .progress import Progress
+
+# what trains a population as it trains a single model; the others steer or watch one training, and
+# these are many
+SHARED_CALLBACKS = keras.callbacks.LearningRateScheduler
+
+DIVERGED = "diverged"
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,43 @@ class TrialResult:
     seeds: int | None = None
 
 
-# what trains a population as it trains a single model; the others steer or watch one training, and
-# these are many
-KEPT = keras.callbacks.LearningRateScheduler
+class Strategy(Protocol):
+    """A way to search: `run` does it, the rest tells what was found.
 
+    A race (`RaceSearch`), a race group by group (`PerGroupSearch`) and trials one after the other
+    or together (`TrialSearch`) are such. Nothing is lost where one is interrupted, or fails after
+    it has scores: then `run` returns all the same.
 
-DIVERGED = "diverged"
+    Attributes:
+        errors: what failed once there were scores, by what was done then.
+        interrupted: whether the user ended it with Ctrl-C.
+    """
+
+    errors: dict[str, str]
+    interrupted: bool
+
+    @property
+    def objective(self) -> keras_tuner.Objective:
+        """What ranks the candidates."""
+
+    @property
+    def progress(self) -> Progress:
+        """Shows how it goes."""
+
+    def run(self) -> None:
+        """Search until the end, or until the user ends it."""
+
+    def results(self) -> tuple[TrialResult, ...]:
+        """Return all that was tried, the best first, what has no score last."""
+
+    def leaders(self) -> tuple[Choice, ...]:
+        """Return what a verdict may judge, the best first."""
+
+    def finish(self, candidate: Choice) -> None:
+        """Train a candidate to its end, if it is not."""
+
+    def model(self, candidate: Choice) -> keras.Model | None:
+        """Return a candidate's best model; None if it diverged or is not kept."""
+
+    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
+        """Return what builds a candidate's fresh model; None if it was never tried."""

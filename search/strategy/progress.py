@@ -6,7 +6,7 @@ A bar where there is one, and a line for what is finished everywhere.
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,9 +18,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
-
-if TYPE_CHECKING:
-    from .base import TrialResult
 
 Self = TypeVar("Self", bound="Progress")
 
@@ -103,10 +100,12 @@ class SearchProgress(Progress):
         """Show which candidate is trained, and how far it is."""
         self.show(f"{candidate}, epoch {epoch + 1}/{self._epochs}")
 
-    def trial(self, trial: TrialResult) -> None:
-        """Record a finished trial."""
-        score = trial.status if trial.score is None else f"{self._objective} {trial.score:.4f}"
-        self.say(f"{trial.candidate!s:<36} {score}  {trial.seconds or 0:5.1f} s")
+    def trial(self, candidate: str, status: str, score: float | None, seconds: float) -> None:
+        """Record a finished trial: its score, or why it has none."""
+        outcome = status
+        if score is not None:
+            outcome = f"{self._objective} {score:.4f}"
+        self.say(f"{candidate:<36} {outcome}  {seconds:5.1f} s")
         self.advance()
 
 

@@ -82,7 +82,8 @@ class TrialSearch(ActivationTuner):
             time.perf_counter() - self._begun[trial.trial_id]
         ) / self._sharing
         super().on_trial_end(trial)
-        self.progress.trial(self._row(self.oracle.trials[trial.trial_id], None))
+        row = self._row(self.oracle.trials[trial.trial_id], None)
+        self.progress.trial(str(row.candidate), row.status, row.score, row.seconds or 0.0)
 
     def results(self) -> tuple[TrialResult, ...]:
         """All trials that have a score or ended, the best first, those without a score last."""
@@ -101,7 +102,7 @@ class TrialSearch(ActivationTuner):
         """All that have a score, the best first."""
         return tuple(row.candidate for row in self.results() if row.rank is not None)
 
-    def finish(self, name: str) -> None:
+    def finish(self, candidate: Choice) -> None:
         """Nothing: each trial trained to its end."""
 
     def model(self, candidate: Choice) -> keras.Model | None:

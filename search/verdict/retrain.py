@@ -13,7 +13,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import isolated_seed
 from ..space.assignment import Assignment
 from ..space.candidate import Candidate
-from ..strategy.base import KEPT
+from ..strategy.base import SHARED_CALLBACKS
 from ..strategy.progress import Progress
 from .compare import decide, why_not_test_data
 from .judge import judge
@@ -71,7 +71,9 @@ def retrain_leaders(
     if type(objective) is not keras_tuner.Objective:
         return without(f"it needs one metric, and the objective is {objective!r}")
     given = fit.get("callbacks") or []
-    callbacks = [callback for callback in given if isinstance(callback, (KEPT, *OF_ONE_MODEL))]
+    callbacks = [
+        callback for callback in given if isinstance(callback, (SHARED_CALLBACKS, *OF_ONE_MODEL))
+    ]
     options = {**fit, "callbacks": callbacks or None}
     progress.begin(seeds, "seed")
     progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")

@@ -82,9 +82,9 @@ def test_a_loss_is_minimized_and_who_left_is_finished_for_the_verdict():
     left = [t.candidate for t in race.results() if t.status == "stopped" and t.epochs == 1][-1]
     assert race.model(left) is None
     first = race.results()[0]
-    race.finish(str(first.candidate))
+    race.finish(first.candidate)
     assert race.results()[0] == first
-    race.finish(str(left))
+    race.finish(left)
     row = next(t for t in race.results() if t.candidate == left)
     assert (row.epochs, row.seeds) == (2, 1)
     score = race.model(left).evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["loss"]
