@@ -1,6 +1,23 @@
 """Search for the activation that suits a Keras model best.
 
-In one call, as a KerasTuner tuner, or piece by piece.
+In one call (`search_activations`), as a KerasTuner tuner (`ActivationTuner`), or piece by piece.
+
+The house, from the ground up. A room imports only rooms above it in this list, and no two import
+each other (``tests/test_rooms.py``). Each room's docstring says which file to open first.
+
+- `runtime`: seeds, devices, memory, folders that are ours.
+- `space`: *what* is tried: candidates, and the space they come from.
+- `rewrite`: *where* it goes: the activation slots of a user's model, and the model with others.
+- `vectorize`: *how* one layer runs for many members at once, such as a convolution for 32 models.
+- `strategy`: what all ways to search share: what ranks, what is checked, what is shown.
+- `population`: many models as one Keras model, `PopulationModel`.
+- `race`: a way to search: who falls behind leaves.
+- `tuner`: a way to search: KerasTuner's trials, one by one or together.
+- `verdict`: *how sure* it is that one is better; here "keep relu" is said (`verdict/judge.py`).
+- `exporting`: what one takes home: a SavedModel that loads without this package.
+
+`api.py` is the front door: `request.py` checks, `plan.py` chooses the way, `outcome.py` judges and
+keeps, `result.py` is what one gets. `cli/` is the command line, installed as ``keras_acts_cli``.
 """
 
 from .api import search_activations

@@ -45,17 +45,13 @@ DOORS: dict[str, set[str]] = {
     "intervals": {"strategy", "rewrite", "runtime"},
     "report": {"verdict", "strategy", "space", "runtime"},
     "result": {"report", "verdict", "exporting", "strategy", "space", "runtime"},
-    "plan": {"resume", "race", "tuner", "strategy", "rewrite", "space", "runtime"},
-    "api": {
-        *ALLOWED,
-        "fingerprints",
-        "resume",
-        "evaluation",
-        "intervals",
-        "report",
-        "result",
-        "plan",
+    "request": {"resume", "tuner", "strategy", "rewrite", "space", "runtime"},
+    "plan": {"request", "resume", "race", "tuner", "strategy", "runtime"},
+    "outcome": {
+        *("request", "evaluation", "intervals", "result"),
+        *("verdict", "strategy", "rewrite", "space", "runtime"),
     },
+    "api": {"request", "plan", "outcome", "result", "runtime"},
     "__init__": {*ALLOWED, "api", "result"},
 }
 # of a room that a room may import, only these modules

@@ -16,9 +16,10 @@ from keras_acts.search import (
     ActivationSpace,
     ActivationTuner,
     Candidate,
-    api,
     compare_activations,
+    outcome,
     report,
+    request,
     search_activations,
     slots,
 )
@@ -451,19 +452,19 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
     }[what]
     if what == "scoring":
         monkeypatch.setattr(retrain, "retrain_leaders", injected)
-        monkeypatch.setattr(api, "validated", injected)
-        monkeypatch.setattr(api, "scores", injected)
+        monkeypatch.setattr(outcome, "validated", injected)
+        monkeypatch.setattr(outcome, "scores", injected)
     elif what == "finishing":
-        ahead = judge({"relu": [0.5, 0.6, 0.5, 0.6], "mish": [0.9, 0.9, 0.8, 0.8]})
+        ahead = judge({"relu": [0.9, 0.9, 0.8, 0.8], "mish": [0.5, 0.6, 0.5, 0.6]})
         monkeypatch.setattr(retrain, "retrain_leaders", lambda *arguments, **options: ahead)
         monkeypatch.setattr(TrialSearch, "finish", injected)
-        monkeypatch.setattr(api, "with_intervals", injected)
+        monkeypatch.setattr(outcome, "with_intervals", injected)
     else:
         monkeypatch.setattr(TrialSearch, "load_model", injected)
     run = TrialSearch.run
 
     def described_before(search):
-        monkeypatch.setattr(api, "fingerprint_data", injected)
+        monkeypatch.setattr(request, "fingerprint_data", injected)
         run(search)
 
     monkeypatch.setattr(TrialSearch, "run", described_before)

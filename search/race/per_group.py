@@ -300,9 +300,9 @@ class PerGroupSearch:
     def finish(self, candidate: Choice) -> None:
         """Train a uniform choice that left the race as far as the others, if that is one and it has not."""
         choice = self._assignment(candidate)
-        if self._final is not None and self._final.rounds:
-            if choice in self._final.rounds[0].heat.candidates:
-                return
+        finals = self._final.rounds if self._final is not None else []
+        if finals and choice in finals[0].heat.candidates:
+            return
         uniform = choice.only
         if uniform is not None and any(row.candidate == uniform for row in self._race.results()):
             self._race.finish(uniform)

@@ -1,0 +1,190 @@
+"""What comes after a search has trained: the verdict, the kept model and its scores.
+
+Hours may lie behind it. So whatever fails here costs only itself: the rest is returned, and `errors`
+of the result says what failed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from keras_acts.errors import SearchError
+
+from .evaluation import scores, validated
+from .intervals import with_intervals
+from .request import SearchRequest
+from .result import SearchResult, kept
+from .rewrite.first_inputs import few
+from .runtime import device
+from .runtime.reasons import first_line, headline
+from .space.assignment import Choice
+from .space.candidate import Candidate
+from .strategy.base import Strategy, TrialResult
+from .verdict import retrain
+from .verdict.verdict import Verdict
+
+# the verdict judges so many besides the baseline: each more makes all intervals wider
+_LEADERS = 3
+
+
+class Outcome:
+    """What a search that has trained ends with.
+
+    Args:
+        request: what was asked for.
+        strategy: what has searched.
+
+    Raises:
+        SearchError: if nothing could be trained.
+    """
+
+    def __init__(self, request: SearchRequest, strategy: Strategy):
+        self._request = request
+        self._strategy = strategy
+        self._trials = strategy.results()
+        self._verdict: Verdict | None = None
+        self._model: keras.Model | None = None
+        self._validation: dict[str, float] | None = None
+        self._test: dict[str, float] | None = None
+        self._intervals: dict[str, dict[str, Any]] = {}
+        self._baseline_test: dict[str, float] | None = None
+        self._errors: dict[str, str] = {}
+        if not self._trials or self._trials[0].rank is None:
+            raise SearchError(_failure(self._trials))
+
+    def judge(self) -> None:
+        """Train the leaders and the baseline again on fresh seeds, and finish what the verdict suggests."""
+        request, strategy = self._request, self._strategy
+        if not request.limits.verdict:
+            return
+        if strategy.interrupted:
+            strategy.progress.say(
+                "Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far"
+            )
+        with self._going_on("verdict"):
+            builders = _leaders(strategy, request.baseline)
+            self._verdict = retrain.retrain_leaders(
+                request.model,
+                builders,
+                str(request.baseline),
+                {**request.fit, "epochs": request.limits.epochs},
+                strategy.objective,
+                seeds=request.limits.verdict,
+                seed=request.limits.seed,
+                test_data=request.test_data,
+                progress=strategy.progress,
+                slots=request.searched_slots,
+            )
+        if self._verdict is None or self._verdict.withheld:
+            return
+        with self._going_on("finish"):
+            by_name = {str(candidate): candidate for candidate in builders}
+            strategy.finish(by_name[self._verdict.suggested])
+        self._trials = strategy.results()
+
+    def keep(self) -> None:
+        """Make the model of what is kept, and score it once on the data that it has not trained on."""
+        with self._going_on("model"):
+            self._model = self._model_of(kept(self._trials, self._verdict).candidate)
+        test_data = self._request.test_data
+        if self._model is not None:
+            self._score(self._model, test_data)
+        if test_data is None:
+            return
+        with self._going_on("baseline"):
+            baseline = self._strategy.model(self._request.baseline)
+            if baseline is not None:
+                self._baseline_test = scores(baseline, test_data)
+
+    def result(self) -> SearchResult:
+        """Return the result, and show what failed."""
+        request, strategy = self._request, self._strategy
+        errors = {**strategy.errors, **self._errors}
+        for what, reason in errors.items():
+            strategy.progress.say(f"What failed besides: {what}: {reason}")
+        return SearchResult(
+            objective=strategy.objective.name,
+            direction=strategy.objective.direction,
+            trials=self._trials,
+            model=self._model,
+            baseline=request.baseline,
+            executions_per_trial=request.limits.executions_per_trial,
+            device=device.describe(),
+            test=self._test,
+            baseline_test=self._baseline_test,
+            interrupted=strategy.interrupted,
+            verdict=self._verdict,
+            seed=request.limits.seed,
+            data=request.data,
+            intervals=self._intervals,
+            samples=few(request.fit["x"]),
+            validation=self._validation,
+            groups=request.groups,
+            errors=errors,
+        )
+
+    def _model_of(self, candidate: Choice) -> keras.Model:
+        """Return a candidate's model, trained to its end now if it was not and nobody is in a hurry."""
+        model = self._strategy.model(candidate)
+        if model is None and not self._strategy.interrupted:
+            self._strategy.finish(candidate)
+            model = self._strategy.model(candidate)
+        if model is None:
+            raise SearchError(
+                "The model of what is kept must have been trained to its end. "
+                f"Received: {candidate}"
+            )
+        return model
+
+    def _score(self, model: keras.Model, test_data: Any) -> None:
+        if self._strategy.objective.name.startswith("val_"):
+            with self._going_on("validation"):
+                self._validation = validated(model, self._request.fit)
+        if test_data is None:
+            return
+        with self._going_on("test"):
+            self._test = scores(model, test_data)
+            self._intervals = {name: {"value": value} for name, value in self._test.items()}
+        with self._going_on("intervals"):
+            if self._test is not None:
+                self._intervals = with_intervals(model, test_data, self._test)
+
+    @contextlib.contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """Write down what fails inside the scope, Ctrl-C too, and go on behind it."""
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            self._errors[what] = first_line(error)
+
+
+def _leaders(strategy: Strategy, baseline: Candidate) -> dict[Choice, Callable[[], keras.Model]]:
+    """Return what builds the best of each activation, and the baseline, as in its best trial.
+
+    Two alphas of one activation are hardly ever told apart; another activation may be.
+    """
+    best: dict[Any, Choice] = {}
+    for choice in strategy.leaders():
+        if choice != baseline:
+            # an assignment has no name of its own: each is another
+            best.setdefault(getattr(choice, "name", choice), choice)
+    builders: dict[Choice, Callable[[], keras.Model]] = {}
+    for choice in (*list(best.values())[:_LEADERS], baseline):
+        builder = strategy.builder(choice)
+        if builder is not None:
+            builders[choice] = builder
+    return builders
+
+
+def _failure(trials: tuple[TrialResult, ...]) -> str:
+    """Why a search has no result."""
+    if not trials:
+        return "The search was interrupted before its first trial was done."
+    last = trials[-1]
+    return (
+        f"No candidate could be trained. The last one, {last.candidate}: {headline(last.message)}"
+    )

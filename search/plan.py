@@ -1,0 +1,192 @@
+"""Which way a search goes: as a race, as a race group by group, or trial by trial; and where it is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from keras_acts.errors import SearchError
+
+from .race.per_group import PerGroupSearch
+from .race.runner import RaceSearch, race_in, why_not_race
+from .race.schedule import cost
+from .request import SearchRequest
+from .resume import check_resume
+from .runtime.ownership import clear_project
+from .strategy.base import Strategy
+from .strategy.progress import RaceProgress, SearchProgress
+from .tuner.trials import TrialSearch
+
+
+class Way(StrEnum):
+    """A way to search, as a kept search calls it."""
+
+    RACE = "race"
+    RACE_BY_GROUP = "race by layer"
+    TRIALS = "trials"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a search goes.
+
+    Attributes:
+        way: which one.
+        why_not_race: why it is no race; empty if it is one.
+    """
+
+    way: Way
+    why_not_race: str = ""
+
+
+def planned(request: SearchRequest) -> Plan:
+    """Return how a search goes.
+
+    Raises:
+        SearchError: if a race is asked for, and is not possible.
+    """
+    limits = request.limits
+    reason = _why_not_race(request)
+    if not reason:
+        return Plan(Way.RACE if request.space.per == "model" else Way.RACE_BY_GROUP)
+    only_as_race = limits.max_epochs is not None or limits.max_seconds is not None
+    if limits.strategy == "race" or only_as_race:
+        raise SearchError(f"A race is not possible here. Received: {reason}")
+    return Plan(Way.TRIALS, reason)
+
+
+def _why_not_race(request: SearchRequest) -> str:
+    limits = request.limits
+    if limits.strategy == "random":
+        return "strategy is 'random'"
+    if limits.population != "auto":
+        return f"population={limits.population} says how many trials train together"
+    return why_not_race(request.model, request.space, request.objective, request.fit)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a search writes.
+
+    Attributes:
+        directory: the folder of projects.
+        project: the search's own folder in it; None for a search that is not kept.
+    """
+
+    directory: Path
+    project: Path | None
+
+
+@contextlib.contextmanager
+def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
+    """Give a search a place; a temporary one, if it is not to be kept.
+
+    Raises:
+        SearchError: if another search is kept there, or something that is none.
+    """
+    limits = request.limits
+    if limits.directory is None:
+        # a file that another program holds open costs no result
+        with tempfile.TemporaryDirectory(
+            prefix="keras-acts-", ignore_cleanup_errors=True
+        ) as folder:
+            yield Place(Path(folder), None)
+        return
+    settings = {"strategy": str(plan.way), **request.settings()}
+    if plan.way is not Way.TRIALS:  # a search of trials may go on with more of them
+        settings |= {"trials": limits.trials, "max_epochs": limits.max_epochs}
+    project = Path(limits.directory) / limits.project_name
+    if limits.overwrite:
+        clear_project(project)
+    check_resume(project, settings)
+    yield Place(Path(limits.directory), project)
+
+
+def strategy_for(request: SearchRequest, plan: Plan, place: Place) -> Strategy:
+    """Return what searches."""
+    if plan.way is Way.RACE:
+        return _race(request, place)
+    if plan.way is Way.RACE_BY_GROUP:
+        return _race_by_group(request, place)
+    return _trials(request, place)
+
+
+def _race(request: SearchRequest, place: Place) -> RaceSearch:
+    limits, space = request.limits, request.space
+    race = race_in(space, limits.trials, limits.epochs, limits.total_epochs, limits.seed)
+    journal = None
+    if place.project is not None:
+        journal = place.project / "race.json"
+    return RaceSearch(
+        request.model,
+        race,
+        request.objective,
+        request.fit,
+        hyperparameters=space.hyperparameters,
+        seconds=limits.max_seconds,
+        seed=limits.seed,
+        journal=journal,
+        progress=RaceProgress(cost(race.rungs), limits.verbose),
+    )
+
+
+def _race_by_group(request: SearchRequest, place: Place) -> PerGroupSearch:
+    limits = request.limits
+    return PerGroupSearch(
+        request.model,
+        request.space,
+        request.objective,
+        request.fit,
+        trials=limits.trials,
+        epochs=limits.epochs,
+        total=limits.total_epochs,
+        seconds=limits.max_seconds,
+        seed=limits.seed,
+        project=place.project,
+        verbose=limits.verbose,
+    )
+
+
+def _trials(request: SearchRequest, place: Place) -> TrialSearch:
+    limits = request.limits
+    try:
+        with _kerastuner_prints_to_stderr(limits.verbose):
+            search = TrialSearch(
+                request.hypermodel,
+                request.objective,
+                limits.trials,
+                fit={**request.fit, "epochs": limits.epochs},
+                seed=limits.seed,
+                population=limits.population,
+                executions_per_trial=limits.executions_per_trial,
+                directory=place.directory,
+                project_name=limits.project_name,
+                # one that fails says nothing about the next
+                max_consecutive_failed_trials=limits.trials + 1,
+            )
+    except json.JSONDecodeError as error:
+        raise SearchError(
+            "The files of the project are torn; overwrite=True begins again. "
+            f"Received: directory={str(limits.directory)!r} ({error})"
+        ) from error
+    name = search.objective.name
+    search.progress = SearchProgress(limits.trials, limits.epochs, name, limits.verbose)
+    return search
+
+
+@contextlib.contextmanager
+def _kerastuner_prints_to_stderr(verbose: int) -> Iterator[None]:
+    """Keep what KerasTuner prints, that it resumes for one, off standard output."""
+    if verbose:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+        return
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield

@@ -1,0 +1,278 @@
+"""What a search was asked for, checked as far as it can be before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import keras
+import keras_tuner
+
+from keras_acts.errors import ModelError
+
+from .resume import (
+    fingerprint_data,
+    fingerprint_model,
+    fingerprint_training,
+    fingerprint_value,
+)
+from .rewrite.groups import chosen_slots, groups
+from .rewrite.slots import slots
+from .runtime import device
+from .runtime.ownership import check_project_name
+from .runtime.seeding import Stream, derive, isolated_seed
+from .space.assignment import SlotGroup
+from .space.candidate import Candidate
+from .space.space import ActivationSpace
+from .strategy.checks import (
+    check_budget,
+    check_data,
+    check_every_epoch,
+    check_from_the_start,
+    check_population,
+    check_readable_again,
+    check_strategy,
+    check_targets,
+    check_verdict,
+    may_mask,
+    validation_options,
+)
+from .strategy.objective import checked_objectives, default_objective
+from .strategy.rehearsal import rehearse
+from .tuner.hypermodel import ActivationHyperModel
+
+# one metric, several, or a sum of several
+Objectives: TypeAlias = keras_tuner.Objective | list[keras_tuner.Objective]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a search may do, and where it is kept: the arguments of `search_activations`.
+
+    Attributes:
+        trials: how many candidates to try.
+        epochs: how long to train each.
+        executions_per_trial: how many seeds a candidate.
+        strategy: ``"auto"``, ``"race"`` or ``"random"``.
+        max_epochs: of all runs of a race together.
+        max_seconds: of a race.
+        verdict: the seeds of the verdict at most; 0 for none.
+        population: how many trials train together at most: ``"auto"`` or a number.
+        seed: of candidates, initialization and batch order.
+        directory: where the search is kept; None if it is not.
+        project_name: the folder in it.
+        overwrite: whether to begin again where the project exists.
+        verbose: 0 shows nothing.
+    """
+
+    trials: int
+    epochs: int
+    executions_per_trial: int
+    strategy: str
+    max_epochs: int | None
+    max_seconds: float | None
+    verdict: int
+    population: int | str
+    seed: int
+    directory: Any
+    project_name: str
+    overwrite: bool
+    verbose: int
+
+    def check(self) -> None:
+        """Check what makes no sense whatever the model.
+
+        Raises:
+            SearchError: naming the rule and the value.
+        """
+        check_budget(
+            trials=self.trials,
+            epochs=self.epochs,
+            executions_per_trial=self.executions_per_trial,
+        )
+        check_verdict(self.verdict)
+        check_population(self.population)
+        check_strategy(self.strategy, self.max_epochs, self.max_seconds)
+        check_project_name(self.project_name)
+
+    @property
+    def total_epochs(self) -> int:
+        """How many epochs all runs may take together."""
+        return self.max_epochs or self.trials * self.epochs * self.executions_per_trial
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What a search was asked for. `checked_request` makes it.
+
+    Attributes:
+        model: a compiled Keras model, or a function that builds one.
+        example: a model as the search trains them; it is never trained.
+        hypermodel: builds a candidate's model from hyperparameters; it holds the space.
+        baseline: what the others are compared with.
+        objective: what ranks.
+        fit: the arguments of `fit`, data included, without epochs.
+        test_data: what neither trains nor ranks; None if there is none.
+        limits: how much the search may do.
+        data: what tells the data from others, for the result and for a resume.
+    """
+
+    model: Any
+    example: keras.Model
+    hypermodel: ActivationHyperModel
+    baseline: Candidate
+    objective: Objectives
+    fit: Mapping[str, Any]
+    test_data: Any
+    limits: Limits
+    data: Mapping[str, Any]
+
+    @property
+    def space(self) -> ActivationSpace:
+        """What is searched, the baseline first."""
+        return self.hypermodel.space
+
+    @property
+    def groups(self) -> tuple[SlotGroup, ...]:
+        """The groups of slots that are chosen for by themselves; empty where one choice is for all."""
+        if self.space.per == "model" or not isinstance(self.model, keras.Model):
+            return ()
+        return groups(slots(self.model), self.space.per)
+
+    @property
+    def searched_slots(self) -> tuple[str, ...] | None:
+        """The names of the slots that candidates go to; None for those that a function fills."""
+        if not isinstance(self.model, keras.Model):
+            return None
+        chosen = chosen_slots(slots(self.model), self.space.per)
+        return None if chosen is None else tuple(chosen)
+
+    def settings(self) -> dict[str, Any]:
+        """Return all that must be the same for a kept search to go on, as plain data."""
+        described = fingerprint_model(self.model)
+        if not isinstance(self.model, keras.Model):
+            described = [described, fingerprint_model(self.example)]
+        fit_options = {
+            name: fingerprint_value(value)
+            for name, value in self.fit.items()
+            if name not in ("x", "y", "validation_data", "batch_size")
+        }
+        return {
+            "model": described,
+            **fingerprint_training(self.example),
+            "data": self.data["training"],
+            "validation": self.data["validation"],
+            "activations": self.space.fingerprint,
+            "baseline": str(self.baseline),
+            "objective": _in_words(self.objective),
+            "epochs": self.limits.epochs,
+            "batch_size": self.fit["batch_size"],
+            "executions_per_trial": self.limits.executions_per_trial,
+            "seed": self.limits.seed,
+            **fit_options,
+        }
+
+
+def checked_request(
+    model: keras.Model | Callable[..., keras.Model],
+    x: Any,
+    y: Any,
+    *,
+    activations: Any,
+    baseline: Any,
+    objective: Any,
+    validation_data: Any,
+    validation_split: float,
+    test_data: Any,
+    batch_size: int | None,
+    fit_options: Mapping[str, Any],
+    limits: Limits,
+) -> SearchRequest:
+    """Return what is asked for, once all of it makes sense together.
+
+    The model sees a first batch of each part of the data, so that what would fail after hours of
+    training fails now.
+
+    Args:
+        model: as in `search_activations`, like all that follow.
+        x: training inputs.
+        y: training targets.
+        activations: what is searched.
+        baseline: what the others are compared with.
+        objective: what ranks.
+        validation_data: what ranks, or None.
+        validation_split: the share of the training data that ranks otherwise.
+        test_data: what neither trains nor ranks, or None.
+        batch_size: of `fit`.
+        fit_options: further arguments of `fit`.
+        limits: how much the search may do.
+
+    Raises:
+        SearchError: on settings that make no sense.
+        DataError: on data that do not fit each other or the model.
+        ModelError: on a model that cannot be searched.
+    """
+    device.check_backend()
+    limits.check()
+    check_every_epoch(fit_options)
+    check_from_the_start(fit_options)
+    space = activations
+    if not isinstance(space, ActivationSpace):
+        space = ActivationSpace(activations)
+    base = Candidate.of(baseline)
+    hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
+    example = _example(hypermodel, limits.seed)
+    masks = may_mask(example)
+    check_targets(example, x, y, validation_data)
+    check_data(model, x, y, masks=masks)
+    for part in (validation_data, test_data):
+        if isinstance(part, tuple | list):
+            check_data(model, *part[:2], masks=masks)
+    validation = validation_options(x, y, validation_data, validation_split)
+    fit = {**fit_options, **validation, "x": x, "y": y, "batch_size": batch_size}
+    if fit.get("callbacks") is not None:
+        fit["callbacks"] = keras.tree.flatten(fit["callbacks"])
+    goal = checked_objectives(objective or default_objective(example), example)
+    check_readable_again(fit)
+    rehearse(example, goal, fit, ranking=validation_data, test=test_data)
+    # all values are read for it, which only a search that goes on needs
+    hashed = limits.directory is not None
+    # now, as nothing that fails may come after the training
+    described = {
+        "training": fingerprint_data(x, y, hashed=hashed),
+        "validation": f"the last {validation_split:g} of training",
+        "test": None,
+    }
+    if validation_data is not None:
+        described["validation"] = fingerprint_data(validation_data, hashed=hashed)
+    if test_data is not None:
+        described["test"] = fingerprint_data(test_data, hashed=hashed)
+    return SearchRequest(
+        model=model,
+        example=example,
+        hypermodel=hypermodel,
+        baseline=base,
+        objective=goal,
+        fit=fit,
+        test_data=test_data,
+        limits=limits,
+        data=described,
+    )
+
+
+def _example(hypermodel: ActivationHyperModel, seed: int) -> keras.Model:
+    """Return a model as the search trains them."""
+    with isolated_seed(derive(seed, Stream.BUILDS)):
+        model = hypermodel.build(keras_tuner.HyperParameters())
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise ModelError(f"The function must return a compiled Keras model. Received: {model!r}")
+    return model
+
+
+def _in_words(objective: Objectives) -> list[str]:
+    """Return an objective, or several, in words that are the same in each process."""
+    several = objective
+    if not isinstance(objective, list):
+        several = getattr(objective, "objectives", [objective])
+    return [f"{one.name} ({one.direction})" for one in several]
