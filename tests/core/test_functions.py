@@ -69,14 +69,20 @@ DTYPE_PARAMS = [pytest.param(dtype, marks=_marks(dtype, "eager")) for dtype in D
 RUN_PARAMS = [pytest.param(run, marks=_marks("float32", run)) for run in RUNS]
 
 
+# what fast tests leave to the others: graphs and XLA have a dtype of each kind without these
+SLOW_WAYS = {("float16", "graph"), ("float64", "graph"), ("float64", "xla")}
+
+
 def _grid(cases):
     """Each of the cases in each dtype and way to run, one way after another: they share what is expected."""
-    every = itertools.product(cases, DTYPES, RUNS)
-    ways = [(case, dtype, run) for case, dtype, run in every if case in _cases(run)]
-    return [
-        pytest.param(case, dtype, run, id=f"{_label(case)}-{dtype}-{run}", marks=_marks(dtype, run))
-        for case, dtype, run in ways
-    ]
+    params = []
+    for case, dtype, run in itertools.product(cases, DTYPES, RUNS):
+        marks = [_marks(dtype, run)] if _marks(dtype, run) else []
+        if (dtype, run) in SLOW_WAYS:
+            marks.append(pytest.mark.slow)
+        if case in _cases(run):
+            params.append(pytest.param(case, dtype, run, id=f"{_label(case)}-{dtype}-{run}", marks=marks))
+    return params
 
 
 SOFTMAXES = [case for case in CASES if case[0] == "softmax"]

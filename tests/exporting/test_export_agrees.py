@@ -36,9 +36,9 @@ def normalized(*first):
     "make",
     [
         lambda: keras.layers.Resizing(6, 6),
-        lambda: keras.layers.CenterCrop(6, 6),
-        lambda: keras.layers.RandomFlip(seed=1),
-        lambda: keras.layers.RandomContrast(0.5, seed=1),
+        pytest.param(lambda: keras.layers.CenterCrop(6, 6), marks=pytest.mark.slow),
+        pytest.param(lambda: keras.layers.RandomFlip(seed=1), marks=pytest.mark.slow),
+        pytest.param(lambda: keras.layers.RandomContrast(0.5, seed=1), marks=pytest.mark.slow),
         lambda: keras.layers.RandomRotation(0.2, seed=1),
     ],
 )

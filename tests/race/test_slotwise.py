@@ -133,7 +133,8 @@ def assert_best_so_far(found, stage):
     assert any(isinstance(t.candidate, Assignment) for t in found.trials) == (stage != "race")
 
 
-@pytest.mark.parametrize("stage", ["race", pytest.param("changes", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["race", "changes"])
 def test_an_interrupt_gives_the_best_so_far(stage, monkeypatch):
     interrupt_in(monkeypatch, stage)
     assert_best_so_far(searched(), stage)
@@ -165,6 +166,7 @@ def test_an_interrupted_search_goes_on_without_training_again_to_the_same_table(
     assert counts["final, "] == sum(t.epochs * t.seeds for t in finalists)
 
 
+@pytest.mark.slow
 def test_the_time_may_end_it():
     found = searched(max_seconds=1e-9)
     assert not found.interrupted

@@ -14,7 +14,7 @@ from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTra
 from keras_acts.search.rewrite.compiling import compile_arguments, fresh_metric
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.strategy.scoring import evaluated, numbers
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, LABELS = blobs(60)
 Y = np.eye(3, dtype="float32")[LABELS]
@@ -77,12 +77,13 @@ def test_a_population_and_one_by_one_are_plain_keras():
     with isolated_seed(seed):
         plain = with_activations(uncompiled, candidate)
         plain.compile(**compile_arguments(original))
+        eager(plain)
         history = numbers(plain.fit(**fit, verbose=0).history, axes=1)
     expected = numbers(plain.evaluate(*test[:2], sample_weight=test[2], return_dict=True, verbose=0))
     assert {"cubed", "largest", "f1_score[0]", "weighted_distance"} <= set(expected)
     assert len(expected) == 9
     together = PopulationTrainer(original, [Candidate.of("relu"), candidate])
-    for trainer in (together, OneByOneTrainer([lambda: with_activations(original, candidate)])):
+    for trainer in (together, OneByOneTrainer([lambda: eager(with_activations(original, candidate))])):
         (trained,) = trainer.train([seed], fit)
         (tested,) = trainer.test([trained.weights], test)
         assert set(trained.history) == set(history)

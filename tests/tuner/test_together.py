@@ -25,7 +25,7 @@ from keras_acts.search.population.memory import bytes_per_member, outputs_per_sa
 from keras_acts.search.runtime import memory
 from keras_acts.search.runtime.memory import free_memory
 from keras_acts.search.tuner.member_epochs import MemberEpochs, train_until_done
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(160)
 FIT = {"epochs": 3, "validation_split": 0.25, "batch_size": 16, "verbose": 0}
@@ -45,7 +45,9 @@ def both(tmp_path, model=None, fit=None, **arguments):
     found = []
     for population in ("auto", 1):
         own = {key: value() if callable(value) and key == "oracle" else value for key, value in arguments.items()}
-        searched = tuner(tmp_path / str(population), model, population=population, **own)
+        # one by one a model would be traced for each trial
+        trained = eager(mlp()) if population == 1 and model is None else model
+        searched = tuner(tmp_path / str(population), trained, population=population, **own)
         searched.said = []
         searched.say = searched.said.append
         searched.search(X, Y, **{**FIT, **(fit or {})})

@@ -106,6 +106,7 @@ def test_the_same_seed_proposes_the_same(tmp_path, seed):
     assert proposed("another", seed + 1) != proposed("a again")
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_and_the_same_seed_gives_the_same_scores(tmp_path, whole):
     def search(trials):
         return run(tuner(tmp_path, activations=SOME, max_trials=trials, seed=0)).oracle.trials
@@ -145,7 +146,7 @@ def test_real_failures_abort_as_in_keras_tuner(tmp_path):
 def test_global_settings_are_left_alone(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        run(tuner(tmp_path, activations=["relu", "mish"], max_trials=2))
+        run(tuner(tmp_path, eager(mlp()), activations=["relu", "mish"], max_trials=2))
         assert keras.config.dtype_policy().name == "mixed_bfloat16"
     finally:
         keras.config.set_dtype_policy("float32")
