@@ -51,8 +51,11 @@ def both(tmp_path, model=None, fit=None, **arguments):
             key: value() if callable(value) and key == "oracle" else value
             for key, value in arguments.items()
         }
-        # one by one a model would be traced for each trial
-        trained = eager(mlp()) if population == 1 and model is None else model
+        trained = model
+        if model is None:
+            own.setdefault("activations", NAMES)
+            # one by one it would be traced for each trial
+            trained = mlp() if population == "auto" else eager(mlp())
         searched = tuner(tmp_path / str(population), trained, population=population, **own)
         searched.said = []
         searched.say = searched.said.append
@@ -389,7 +392,7 @@ def test_what_cannot_train_together_trains_one_by_one_and_says_why(tmp_path):
         return model
 
     for build_, reason, more in (
-        (subclassed, "subclassed", {}),
+        (subclassed, "has its own call", {}),
         (eager, "eagerly", {}),
         (mixing, "optimizer must be", {}),
         (scalar, "for each channel", {}),
