@@ -38,11 +38,11 @@ CASES = ((32, 4, 16, 32), (64, 16, 32, 64), (64, 32, 64, 64))
 
 def slot_after_slot(x: Batch, kernel: Tensor, strides: Any, padding: str, dilations: Any) -> Batch:
     """Convolve as the loop over layers without a rule does."""
-    pairs = zip(x.apart(), ops.unstack(kernel, x.slots), strict=True)
+    pairs = zip(x.per_member(), ops.unstack(kernel, x.members), strict=True)
     return Batch(
         ops.stack([ops.conv(a, k, strides, padding, "channels_last", dilations) for a, k in pairs]),
         STACKED,
-        x.slots,
+        x.members,
     )
 
 

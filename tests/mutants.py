@@ -134,9 +134,9 @@ MUTANTS = [
     Mutant(
         name="the random numbers of a member shared",
         file="search/vectorize/noise.py",
-        old="return _apart(x).mapped(lambda value: keras.random.dropout(value, rate, shape, seed=call.random))",
+        old="return _unshared(x).map(lambda value: keras.random.dropout(value, rate, shape, seed=call.random))",
         new=(
-            "return _apart(x).mapped(lambda value: "
+            "return _unshared(x).map(lambda value: "
             "keras.random.dropout(value, rate, (1, *value.shape[1:]), seed=call.random))"
         ),
         tests="tests/population/test_population.py::test_dropout_differs_between_slots_and_drops_its_share",

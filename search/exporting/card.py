@@ -18,7 +18,7 @@ import keras_acts
 from keras_acts.errors import ExportError
 from keras_acts.layers import TrainedActivation
 
-from ..rewrite.slots import is_activation, places
+from ..rewrite.slots import is_activation, slot_sites
 from ..runtime.as_json import finite
 
 FILE, TEXT = Path("assets", "model_card.json"), Path("assets", "MODEL_CARD.md")
@@ -45,7 +45,7 @@ def activations(model: Any) -> list[dict[str, Any]]:
     Trained ones with the values they have now.
     """
     try:
-        found = places(model)
+        found = slot_sites(model)
     except keras_acts.KerasActsError:  # a subclassed model keeps its slots to itself
         return []
     return [

@@ -15,7 +15,7 @@ from keras_acts.errors import ModelError
 
 from ..rewrite.clone import rewritten, rewritten_layer
 from ..rewrite.own_training import own_methods
-from ..rewrite.slots import places
+from ..rewrite.slots import slot_sites
 from ..rewrite.walk import OF_ACTIVATION, layers_of, models_of, slots_at, weights_of
 from ..runtime.seeding import isolated_seed
 from ..runtime.tracing import outside_of_traces
@@ -42,7 +42,7 @@ class Blueprint:
 
     def __init__(self, model: keras.Model, chosen: tuple[str, ...] | None = None):
         self.model, self.chosen = model, chosen
-        self._places = places(model)
+        self._places = slot_sites(model)
         self.hidden = chosen or tuple(
             place.slot.name for place in self._places if place.slot.role == "hidden"
         )

@@ -31,7 +31,7 @@ def run_one_by_one(
     slots = len(plan.candidates)
 
     given = keras.tree.flatten((inputs, options))
-    apart = [x.apart() if isinstance(x, Batch) else [x] * slots for x in given]
+    apart = [x.per_member() if isinstance(x, Batch) else [x] * slots for x in given]
 
     def arguments(i: int) -> tuple[Any, Any]:
         return keras.tree.pack_sequence_as((inputs, options), [values[i] for values in apart])
@@ -77,9 +77,9 @@ def run_shared(plan: LayerPlan, training: bool, inputs: Any, options: Any) -> An
     slots = len(plan.candidates)
     places = next(
         (
-            x.places
+            x.seed_rows
             for x in keras.tree.flatten((inputs, options))
-            if isinstance(x, Batch) and x.places
+            if isinstance(x, Batch) and x.seed_rows
         ),
         (),
     )

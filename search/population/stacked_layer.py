@@ -156,7 +156,7 @@ class StackedLayer(keras.layers.Layer):
         if not isinstance(x, Batch) or dtype is None or not self.plan.layer.autocast:
             return x
         given = keras.backend.standardize_dtype(x.value.dtype)
-        return x.mapped(lambda v: ops.cast(v, dtype)) if "float" in given and given != dtype else x
+        return x.map(lambda v: ops.cast(v, dtype)) if "float" in given and given != dtype else x
 
     def _activate(self, layer: Any, x: Batch) -> Batch:
         plan = self.plan
@@ -183,7 +183,7 @@ class StackedLayer(keras.layers.Layer):
 def _unseeded(x: Any) -> Any:
     """What the slots of one seed share, once for each: only a frozen prefix takes it as it is."""
     return (
-        Batch(x.stacked(), STACKED, x.slots) if isinstance(x, Batch) and x.layout == SEEDED else x
+        Batch(x.stacked(), STACKED, x.members) if isinstance(x, Batch) and x.layout == SEEDED else x
     )
 
 

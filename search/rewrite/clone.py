@@ -24,7 +24,7 @@ from .remaking import (
     made_again,
     sequential_again,
 )
-from .slots import Slot, SlotSite, SlotTable, is_activation, places, slots
+from .slots import Slot, SlotSite, SlotTable, is_activation, slot_sites, slots
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 
@@ -76,7 +76,7 @@ def rewritten(
 
     Not compiled, if so asked: that takes Keras as long as all the rest.
     """
-    copy = ModelCloner(_changes(places(model), activation, rescale_init))
+    copy = ModelCloner(_changes(slot_sites(model), activation, rescale_init))
     with dtype_policy(model.dtype_policy):
         result = copy.model(model)
         copy.restore(model, result, weights)
@@ -94,7 +94,7 @@ def rewritten_layer(
 
     Args:
         model: that the layer belongs to.
-        found: the `places` that are rewritten, the layer's.
+        found: the sites that are rewritten, the layer's.
         activation: as of `with_activations`.
         layer: of the model or of one inside; or an operation.
 

@@ -121,10 +121,10 @@ def slots(model: keras.Model) -> SlotTable:
     Raises:
         ModelError: if the model is subclassed, or not built.
     """
-    return SlotTable(place.slot for place in places(model))
+    return SlotTable(place.slot for place in slot_sites(model))
 
 
-def places(model: keras.Model) -> tuple[SlotSite, ...]:
+def slot_sites(model: keras.Model) -> tuple[SlotSite, ...]:
     """Return the slots with their layers; see `slots`."""
     _check(model)
     graph = Graph(model)

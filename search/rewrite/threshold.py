@@ -9,7 +9,7 @@ import keras
 from ..space.known import as_written
 from .graph import Graph
 from .own_training import own_methods
-from .slots import places
+from .slots import slot_sites
 
 _CROSSENTROPIES = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
 _HINGES = (keras.losses.Hinge, keras.losses.SquaredHinge)
@@ -43,7 +43,7 @@ def threshold_of(model: keras.Model) -> float | None:
     last = Graph(model).last()
     ends = [
         p.slot.current
-        for p in places(model)
+        for p in slot_sites(model)
         if last and p.layer is last.layer and p.argument == "activation"
     ]
     if ends and ends[0] in _PROBABILITIES:

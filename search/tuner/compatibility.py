@@ -18,7 +18,7 @@ from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 
 from ..rewrite.own_training import own_methods
-from ..rewrite.slots import is_activation, places
+from ..rewrite.slots import is_activation, slot_sites
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 
@@ -53,7 +53,7 @@ def inspect_model(model: keras.Model) -> BuiltModel:
         ModelError: if it can only train for itself.
     """
     check_training(model)
-    found = places(model)
+    found = slot_sites(model)
     hidden = [place for place in found if place.slot.role == "hidden"]
     others = [
         (place.argument, place.slot.current, place.slot.role)

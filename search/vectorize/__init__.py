@@ -1,6 +1,6 @@
 """How one layer runs for many members at once: a rule for each kind of layer.
 
-A rule is a function of a `Call` and the layer's inputs, each a `Batch`. Whoever imports this room
+A rule is a function of a `RuleCall` and the layer's inputs, each a `Batch`. Whoever imports this room
 has the rules for Keras' own layers. Open `batch.py` first, then `dense.py`.
 """
 

@@ -1,3 +1,11 @@
 """Registers the rules of all layers that have one."""
 
-from . import attention, convolutions, dense, noise, normalizations, recurrent, weightless  # noqa: F401
+from . import (  # noqa: F401
+    attention,
+    convolutions,
+    dense,
+    noise,
+    normalizations,
+    recurrent,
+    weightless,
+)

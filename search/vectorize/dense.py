@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import string
-from typing import Any
 
+import keras
 from keras import layers, ops
 
 from keras_acts.layers import ELU, LeakyReLU, PReLU, TReLU
@@ -13,23 +13,21 @@ from keras_acts.lowering import is_compiled
 
 from ..runtime.device import gpus, lacks_onednn
 from .activations import last_axis, with_variables
-from .batch import FOLDED, SHARED, STACKED, Batch, broadcast_parameters, with_free_axis
+from .batch import FOLDED, SHARED, STACKED, Batch, Tensor, broadcast_parameters, with_free_axis
 from .registry import RuleCall, vectorizes
-
-Tensor = Any
 
 # Without oneDNN, TensorFlow's batched product of 32 matrices, 128 x 64 x 64, takes 0.8 to 1.1 ms,
 # 32 products of two 0.4 to 0.5. Small ones are not worth their place in the graph, and more of them
 # take longer to trace than they save.
-_LEAST_SINGLE, _MOST_SINGLE = 1024, 64
+_LEAST_SINGLE = 1024  # values of a kernel
+_MOST_SINGLE = 64  # members
 
 
-def plain(layer: Any) -> bool:
+def plain(layer: keras.layers.Layer) -> bool:
     """Return whether the layer computes with its own kernel: not quantized, no LoRA."""
-    return (
-        not getattr(layer, "lora_enabled", False)
-        and getattr(layer, "quantization_mode", None) is None
-    )
+    if getattr(layer, "lora_enabled", False):
+        return False
+    return getattr(layer, "quantization_mode", None) is None
 
 
 @vectorizes(layers.Dense, accepts=plain)
@@ -41,73 +39,75 @@ def dense(call: RuleCall, x: Batch) -> Batch:
 def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
     """Return the products of the last axis with kernels (P, C, F), plus biases (P, F)."""
     value = ops.expand_dims(x.value, 0) if x.layout == SHARED else x.stacked()
-    flat = value if x.rank == 2 else ops.reshape(value, (value.shape[0], -1, value.shape[-1]))
+    flat = value
+    if x.rank != 2:
+        flat = ops.reshape(value, (value.shape[0], -1, value.shape[-1]))
     y = _products(flat, kernel)
     if bias is not None:
         y = ops.add(y, ops.expand_dims(bias, 1))
     if x.rank != 2:
-        y = ops.reshape(y, (x.slots, *with_free_axis(value, 1)[1:-1], kernel.shape[-1]))
-    return Batch(y, STACKED, x.slots)
+        sizes = with_free_axis(value, 1)[1:-1]
+        y = ops.reshape(y, (x.members, *sizes, kernel.shape[-1]))
+    return Batch(y, STACKED, x.members)
 
 
 def _products(x: Tensor, kernels: Tensor) -> Tensor:
     """Return x (P or 1, N, C) times kernels (P, C, F)."""
-    slots, *size = kernels.shape
-    few = slots <= _MOST_SINGLE and math.prod(size) >= _LEAST_SINGLE
+    members, *size = kernels.shape
+    few = members <= _MOST_SINGLE and math.prod(size) >= _LEAST_SINGLE
     if not few or not lacks_onednn() or gpus() or is_compiled():
         return ops.matmul(x, kernels)
-    parts = [x[0]] * slots if x.shape[0] == 1 else ops.unstack(x, slots)
-    return ops.stack(
-        [
-            ops.matmul(part, kernel)
-            for part, kernel in zip(parts, ops.unstack(kernels, slots), strict=True)
-        ]
-    )
+    parts = [x[0]] * members if x.shape[0] == 1 else ops.unstack(x, members)
+    pairs = zip(parts, ops.unstack(kernels, members), strict=True)
+    return ops.stack([ops.matmul(part, kernel) for part, kernel in pairs])
 
 
 @vectorizes(layers.EinsumDense, accepts=plain)
 def einsum_dense(call: RuleCall, x: Batch) -> Batch:
-    """The layer's equation with an index more, that of the slots."""
-    given, rest = call.layer.equation.split(",")
-    kernel, made = rest.split("->")
-    slot = next(letter for letter in string.ascii_letters if letter not in call.layer.equation)
-    first, value = ("", x.value) if x.layout == SHARED else (slot, x.stacked())
-    y = ops.einsum(f"{first}{given},{slot}{kernel}->{slot}{made}", value, call.weights["kernel"])
-    y = Batch(y, STACKED, x.slots)
+    """The layer's equation with an index more, that of the members."""
+    equation = call.layer.equation
+    inputs, rest = equation.split(",")
+    kernel, outputs = rest.split("->")
+    member = next(letter for letter in string.ascii_letters if letter not in equation)
+    if x.layout == SHARED:
+        value = x.value
+    else:
+        value = x.stacked()
+        inputs = f"{member}{inputs}"
+    for_members = f"{inputs},{member}{kernel}->{member}{outputs}"
+    y = Batch(ops.einsum(for_members, value, call.weights["kernel"]), STACKED, x.members)
     if "bias" in call.weights:
-        y = y.mapped(lambda value: ops.add(value, broadcast_parameters(call.weights["bias"], y)))
+        bias = broadcast_parameters(call.weights["bias"], y)
+        y = y.map(lambda product: ops.add(product, bias))
     return call.activate(y)
 
 
 @vectorizes(layers.Embedding, accepts=plain)
 def embedding(call: RuleCall, x: Batch) -> Batch:
-    """All slots' vectors of one token lie side by side: the shared tokens are looked up once."""
+    """All members' vectors of one token lie side by side: the shared tokens are looked up once."""
     vectors = call.weights["embeddings"]
-    slots, tokens, size = vectors.shape
-    indices = ops.cast(x.value, "int32")
+    members, tokens, size = vectors.shape
     if x.layout == SHARED:
-        together = ops.reshape(ops.transpose(vectors, (1, 0, 2)), (tokens, slots * size))
-        return Batch(ops.take(together, indices, axis=0), FOLDED, slots)
+        indices = ops.cast(x.value, "int32")
+        side_by_side = ops.reshape(ops.transpose(vectors, (1, 0, 2)), (tokens, members * size))
+        return Batch(ops.take(side_by_side, indices, axis=0), FOLDED, members)
+    # one table of all members' vectors, one below the other: each member's begin at its first row
     indices = ops.cast(x.stacked(), "int32")
-    first = ops.reshape(
-        ops.arange(slots, dtype="int32") * tokens, (slots, *(1,) * (len(indices.shape) - 1))
-    )
-    return Batch(
-        ops.take(ops.reshape(vectors, (slots * tokens, size)), indices + first, axis=0),
-        STACKED,
-        slots,
-    )
+    ones = (1,) * (len(indices.shape) - 1)
+    first_rows = ops.reshape(ops.arange(members, dtype="int32") * tokens, (members, *ones))
+    table = ops.reshape(vectors, (members * tokens, size))
+    return Batch(ops.take(table, indices + first_rows, axis=0), STACKED, members)
 
 
 @vectorizes(ELU, LeakyReLU, PReLU, TReLU, accepts=last_axis)
 def trained_activation(call: RuleCall, x: Batch) -> Batch:
-    """An activation whose parameters, one a channel or one a slot, are data."""
+    """An activation whose parameters, one a channel or one a member, are data."""
     return with_variables(call.layer, call.weights, x)
 
 
 @vectorizes(layers.PReLU)
 def prelu(call: RuleCall, x: Batch) -> Batch:
     """Keras' own, with an alpha for each value of a sample, or for some axes."""
-    x = x if x.layout == FOLDED else Batch(x.stacked(), STACKED, x.slots)
+    x = x.as_folded_or_stacked()
     alpha = broadcast_parameters(call.weights["alpha"], x)
-    return x.mapped(lambda value: ops.relu(value) - alpha * ops.relu(-value))
+    return x.map(lambda value: ops.relu(value) - alpha * ops.relu(-value))

@@ -1,112 +1,139 @@
 """Rules for normalizations.
 
-Over the batch, the channels or groups of channels, each slot by itself.
+Over the batch, the channels or groups of channels, each member by itself.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
+import keras
 from keras import layers, ops
 
-from .batch import FOLDED, STACKED, Batch, broadcast_parameters, with_free_axis
+from .batch import FOLDED, Batch, Tensor, broadcast_parameters, with_free_axis
 from .registry import RuleCall, vectorizes
 
-Tensor = Any
+
+def _normalizes_last_axis(layer: keras.layers.Layer) -> bool:
+    axes = layer.axis
+    if isinstance(axes, int):
+        axes = [axes]
+    last = len(layer.input.shape) - 1
+    return len(axes) == 1 and axes[0] in (-1, last)
 
 
-def _last_axis(layer: Any) -> bool:
-    axis = (
-        layer.axis
-        if isinstance(layer.axis, int)
-        else layer.axis[0]
-        if len(layer.axis) == 1
-        else None
-    )
-    return axis is not None and axis in (-1, len(layer.input.shape) - 1)
+def _normalizes_batches(layer: keras.layers.Layer) -> bool:
+    if layer.synchronized or getattr(layer, "renorm", False):
+        return False
+    return _normalizes_last_axis(layer)
 
 
-def _normalizes_batches(layer: Any) -> bool:
-    return _last_axis(layer) and not layer.synchronized and not getattr(layer, "renorm", False)
+def _normalizes_samples(layer: keras.layers.Layer) -> bool:
+    return _normalizes_last_axis(layer) and not layer.rms_scaling
+
+
+def _scale_and_offset(
+    layer: keras.layers.Layer, mean: Tensor, variance: Tensor, weight: Callable[[str], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Return the factors and summands that normalize, with the layer's gamma and beta in them.
+
+    Args:
+        layer: with `epsilon`, `scale` and `center`.
+        mean: of the values.
+        variance: of the values.
+        weight: returns a weight by its name, in a shape that broadcasts against the values.
+    """
+    scale = ops.rsqrt(variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * weight("gamma")
+    offset = -mean * scale
+    if layer.center:
+        offset = offset + weight("beta")
+    return scale, offset
 
 
 @vectorizes(layers.BatchNormalization, accepts=_normalizes_batches)
 def batch_normalization(call: RuleCall, x: Batch) -> Batch:
-    """Each channel of each slot has its statistics.
+    """Each channel of each member has its statistics.
 
     In the folded layout all of them are just more channels.
     """
     layer = call.layer
-    value = x.value if x.layout == FOLDED else x.stacked()
-    rank = len(value.shape)
-    keep = (rank - 1,) if x.layout == FOLDED else (0, rank - 1)
-    shape = [-1 if i == rank - 1 else x.slots if i in keep else 1 for i in range(rank)]
+    x = x.as_folded_or_stacked()
+    rank = len(x.value.shape)
+    shape = [1] * rank
+    shape[-1] = -1
+    if x.layout == FOLDED:
+        axes = list(range(rank - 1))
+    else:
+        shape[0] = x.members
+        axes = list(range(1, rank - 1))
 
-    def placed(name: str) -> Tensor:
+    def weight(name: str) -> Tensor:
         return ops.reshape(call.weights[name], shape)
 
     if call.training and layer.trainable:
-        mean, variance = ops.moments(
-            value, axes=[i for i in range(rank) if i not in keep], keepdims=True
-        )
-        for name, batch in (("moving_mean", mean), ("moving_variance", variance)):
-            moved = placed(name) * layer.momentum + batch * (1.0 - layer.momentum)
-            call.assign(name, ops.reshape(moved, call.weights[name].shape))
+        mean, variance = ops.moments(x.value, axes=axes, keepdims=True)
+        for name, of_batch in (("moving_mean", mean), ("moving_variance", variance)):
+            updated = weight(name) * layer.momentum + of_batch * (1.0 - layer.momentum)
+            call.assign(name, ops.reshape(updated, call.weights[name].shape))
     else:
-        mean, variance = placed("moving_mean"), placed("moving_variance")
-    scale = ops.rsqrt(variance + layer.epsilon)
-    scale = scale * placed("gamma") if layer.scale else scale
-    offset = -mean * scale
-    offset = offset + placed("beta") if layer.center else offset
-    return Batch(value * scale + offset, FOLDED if x.layout == FOLDED else STACKED, x.slots)
+        mean = weight("moving_mean")
+        variance = weight("moving_variance")
+    scale, offset = _scale_and_offset(layer, mean, variance, weight)
+    return x.map(lambda value: value * scale + offset)
 
 
-@vectorizes(
-    layers.LayerNormalization, accepts=lambda layer: _last_axis(layer) and not layer.rms_scaling
-)
+@vectorizes(layers.LayerNormalization, accepts=_normalizes_samples)
 def layer_normalization(call: RuleCall, x: Batch) -> Batch:
-    """Each sample by itself, with the slot's gamma and beta."""
-    x = Batch(x.stacked(), STACKED, x.slots)
+    """Each sample by itself, with the member's gamma and beta."""
+    x = x.as_stacked()
     mean, variance = ops.moments(x.value, axes=[x.rank], keepdims=True)
-    scale = ops.rsqrt(variance + call.layer.epsilon)
-    scale = scale * broadcast_parameters(call.weights["gamma"], x) if call.layer.scale else scale
-    offset = -mean * scale
-    offset = offset + broadcast_parameters(call.weights["beta"], x) if call.layer.center else offset
-    return x.mapped(lambda value: value * scale + offset)
+
+    def weight(name: str) -> Tensor:
+        return broadcast_parameters(call.weights[name], x)
+
+    scale, offset = _scale_and_offset(call.layer, mean, variance, weight)
+    return x.map(lambda value: value * scale + offset)
 
 
-@vectorizes(layers.RMSNormalization, accepts=_last_axis)
+@vectorizes(layers.RMSNormalization, accepts=_normalizes_last_axis)
 def rms_normalization(call: RuleCall, x: Batch) -> Batch:
-    """Each sample by itself, with the slot's scale."""
-    x = Batch(x.stacked(), STACKED, x.slots)
+    """Each sample by itself, with the member's scale."""
+    x = x.as_stacked()
     power = ops.mean(ops.square(x.value), axis=-1, keepdims=True)
     scale = broadcast_parameters(call.weights["scale"], x)
-    return x.mapped(lambda value: value * ops.rsqrt(power + call.layer.epsilon) * scale)
+    return x.map(lambda value: value * ops.rsqrt(power + call.layer.epsilon) * scale)
 
 
-@vectorizes(layers.GroupNormalization, accepts=_last_axis)
+@vectorizes(layers.GroupNormalization, accepts=_normalizes_last_axis)
 def group_normalization(call: RuleCall, x: Batch) -> Batch:
     """Each group of channels of each sample by itself.
 
-    Folded, the slots' groups are just more groups.
+    Folded, the members' groups are just more groups.
     """
     layer = call.layer
-    x = x if x.layout == FOLDED else Batch(x.stacked(), STACKED, x.slots)
-    folded = x.layout == FOLDED
-    sizes = with_free_axis(x.value, 0 if folded else 1)
-    groups = (layer.groups * (x.slots if folded else 1), x.channels // layer.groups)
-    shape = (*sizes[:-1], *groups)
-    apart = ops.reshape(x.value, shape)
-    within = [axis for axis in range(1 if folded else 2, len(shape)) if axis != len(shape) - 2]
-    mean, variance = ops.moments(apart, axes=within, keepdims=True)
+    x = x.as_folded_or_stacked()
+    groups = layer.groups
+    batch_axis = 1
+    if x.layout == FOLDED:
+        groups = layer.groups * x.members
+        batch_axis = 0
+    sizes = with_free_axis(x.value, batch_axis)
+    channels = (groups, x.channels // layer.groups)
+    grouped = ops.reshape(x.value, (*sizes[:-1], *channels))
 
-    def placed(name: str) -> Tensor:
-        return ops.reshape(
-            call.weights[name], groups if folded else (x.slots, *(1,) * (len(shape) - 3), *groups)
-        )
+    # everything but the members, the samples and the groups
+    rank = len(sizes) + 1
+    axes = [*range(batch_axis + 1, rank - 2), rank - 1]
+    mean, variance = ops.moments(grouped, axes=axes, keepdims=True)
 
-    scale = ops.rsqrt(variance + layer.epsilon)
-    scale = scale * placed("gamma") if layer.scale else scale
-    offset = -mean * scale
-    offset = offset + placed("beta") if layer.center else offset
-    return x.mapped(lambda _: ops.reshape(apart * scale + offset, sizes))
+    shape = channels
+    if x.layout != FOLDED:
+        shape = (x.members, *(1,) * (rank - 3), *channels)
+
+    def weight(name: str) -> Tensor:
+        return ops.reshape(call.weights[name], shape)
+
+    scale, offset = _scale_and_offset(layer, mean, variance, weight)
+    return x.map(lambda _: ops.reshape(grouped * scale + offset, sizes))

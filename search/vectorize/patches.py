@@ -1,4 +1,4 @@
-"""Convolutions of every slot with its own kernel for XLA, whose grouped convolutions are slow.
+"""Convolutions of every member with its own kernel for XLA, whose grouped convolutions are slow.
 
 From shifted views.
 """
@@ -8,61 +8,68 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from keras import ops
 
-from .batch import STACKED, Batch
-
-Tensor = Any
+from .batch import STACKED, Batch, Tensor
 
 
 def multiply_patches(
     x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int]
 ) -> Batch:
-    """Convolve as one product for each slot, of what the window sees at each place and the kernel."""
-    slots, *_, filters = kernel.shape
-    patches = ops.concatenate(_seen(x, kernel.shape[1:-2], strides, padding, dilations), axis=-1)
+    """Convolve as one product for each member, of what the window sees at each place and the kernel."""
+    members, *window, _, filters = kernel.shape
+    views = _shifted_views(x, window, strides, padding, dilations)
+    patches = ops.concatenate(views, axis=-1)
     *_, values = patches.shape
-    y = ops.matmul(
-        ops.reshape(patches, (slots, -1, values)), ops.reshape(kernel, (slots, values, filters))
-    )
-    return Batch(ops.reshape(y, (slots, -1, *patches.shape[2:-1], filters)), STACKED, slots)
+    rows = ops.reshape(patches, (members, -1, values))
+    y = ops.matmul(rows, ops.reshape(kernel, (members, values, filters)))
+    return Batch(ops.reshape(y, (members, -1, *patches.shape[2:-1], filters)), STACKED, members)
 
 
 def add_shifted(
     x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int]
 ) -> Batch:
     """Convolve each channel as a sum that XLA makes in one pass."""
-    slots, *window, channels, multiplier = kernel.shape
-    seen = _seen(x, window, strides, padding, dilations)
-    factors = ops.reshape(kernel, (slots, len(seen), *(1,) * (x.rank - 1), channels, multiplier))
-    y = sum(ops.multiply(ops.expand_dims(value, -1), factors[:, i]) for i, value in enumerate(seen))
-    return Batch(ops.reshape(y, (*y.shape[:-2], channels * multiplier)), STACKED, slots)
+    members, *window, channels, multiplier = kernel.shape
+    views = _shifted_views(x, window, strides, padding, dilations)
+    ones = (1,) * (x.rank - 1)
+    factors = ops.reshape(kernel, (members, len(views), *ones, channels, multiplier))
+    products = [
+        ops.multiply(ops.expand_dims(view, -1), factors[:, index])
+        for index, view in enumerate(views)
+    ]
+    y = sum(products)
+    return Batch(ops.reshape(y, (*y.shape[:-2], channels * multiplier)), STACKED, members)
 
 
-def _seen(
+def _shifted_views(
     x: Batch, window: Sequence[int], strides: Sequence[int], padding: str, dilations: Sequence[int]
 ) -> list[Tensor]:
     """Return what each place of the window sees as it moves, (P, B, ..., C)."""
     value = x.stacked()
-    pads, slices = [], []
-    for size, span, stride, dilation in zip(
-        value.shape[2:-1], window, strides, dilations, strict=True
-    ):
-        pads.append(_padding(padding, size, span, stride, dilation))
-        end = size + sum(pads[-1]) - (span - 1) * dilation
-        slices.append(
-            [slice(place * dilation, place * dilation + end, stride) for place in range(span)]
-        )
+    sizes = value.shape[2:-1]
+    pads = []
+    slices_of_axes = []
+    for size, span, stride, dilation in zip(sizes, window, strides, dilations, strict=True):
+        before, after = _padding(padding, size, span, stride, dilation)
+        length = before + size + after - (span - 1) * dilation
+        starts = [place * dilation for place in range(span)]
+        pads.append((before, after))
+        slices_of_axes.append([slice(start, start + length, stride) for start in starts])
     value = ops.pad(value, [(0, 0), (0, 0), *pads, (0, 0)])
-    return [value[:, :, *place] for place in itertools.product(*slices)]
+    return [value[:, :, *place] for place in itertools.product(*slices_of_axes)]
 
 
 def _padding(padding: str, size: int, window: int, stride: int, dilation: int) -> tuple[int, int]:
     """Return how many zeros come before and after an axis."""
     reach = (window - 1) * dilation
     if padding == "same":
-        total = max((math.ceil(size / stride) - 1) * stride + reach + 1 - size, 0)
-        return total // 2, total - total // 2
-    return (reach if padding == "causal" else 0), 0
+        steps = math.ceil(size / stride)
+        total = max((steps - 1) * stride + reach + 1 - size, 0)
+        # an odd zero comes behind, as in TensorFlow
+        before = total // 2
+        return before, total - before
+    if padding == "causal":
+        return reach, 0
+    return 0, 0

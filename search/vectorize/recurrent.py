@@ -1,12 +1,12 @@
 """Rules for recurrent layers.
 
-The inputs of all steps are projected at once, then one loop over time runs all slots.
+The inputs of all steps are projected at once, then one loop over time runs all members.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import layers, ops
@@ -14,37 +14,42 @@ from keras import layers, ops
 from keras_acts.compat import rnn
 
 from .activations import apply_to_all
-from .batch import SHARED, STACKED, Batch
+from .batch import SHARED, STACKED, Batch, Tensor
 from .dense import projected
 from .registry import RuleCall, rule_for, vectorizes
 
-Tensor = Any
+# one step of all members: the new states of the projected inputs and the old ones, the output first
+_Cell: TypeAlias = Callable[..., list[Tensor]]
+# what a layer returns: one batch, or several
+_Outputs: TypeAlias = Batch | tuple[Batch, ...]
 
 
-def _covered(layer: Any) -> bool:
+def _covered(layer: keras.layers.Layer) -> bool:
     cell = layer.cell
+    if layer.stateful or cell.dropout == 1 or cell.recurrent_dropout:
+        return False
     gate = getattr(cell, "recurrent_activation", None)
-    drops = cell.dropout == 1 or cell.recurrent_dropout
-    return not layer.stateful and not drops and not isinstance(gate, keras.layers.Layer)
+    return not isinstance(gate, keras.layers.Layer)
 
 
 @vectorizes(layers.LSTM, layers.GRU, layers.SimpleRNN, accepts=_covered, xla=False)
-def recurrent(call: RuleCall, sequences: Batch, initial_state: Any = None) -> Any:
+def recurrent(call: RuleCall, sequences: Batch, initial_state: Any = None) -> _Outputs:
     """One batched matrix product for the inputs, and one a step for the states."""
     layer = call.layer
     cell = _CELLS[type(layer)]
-    inputs = _inputs(call, sequences)
+    inputs = _projected_inputs(call, sequences)
 
-    def step(x: Tensor, states: Any) -> tuple[Tensor, list[Tensor]]:
+    def step(x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         new = cell(call, x, *states)
         return new[0], new
 
     if initial_state is None:
-        zeros = ops.zeros((sequences.slots, ops.shape(inputs)[2], layer.units), inputs.dtype)
+        samples = ops.shape(inputs)[2]
+        zeros = ops.zeros((sequences.members, samples, layer.units), inputs.dtype)
         start = [zeros] * len(layer.state_size)
     else:
         start = [state.stacked() for state in keras.tree.flatten(initial_state)]
-    last, all_steps, states = rnn(
+    output, all_steps, states = rnn(
         step,
         inputs,
         start,
@@ -52,57 +57,66 @@ def recurrent(call: RuleCall, sequences: Batch, initial_state: Any = None) -> An
         unroll=layer.unroll,
         return_all_outputs=layer.return_sequences,
     )
-    y = Batch(
-        ops.swapaxes(all_steps, 1, 2) if layer.return_sequences else last, STACKED, sequences.slots
-    )
-    return (y, *map(_stacked, states)) if layer.return_state else y
+    if layer.return_sequences:
+        output = ops.swapaxes(all_steps, 1, 2)
+    y = Batch(output, STACKED, sequences.members)
+    if layer.return_state:
+        return (y, *map(_stacked, states))
+    return y
 
 
-def _both_covered(layer: Any) -> bool:
-    """Trained activations of the two layers are not kept apart from their weights."""
-    parts = (layer.forward_layer, layer.backward_layer)
-    plain = not any(
-        isinstance(getattr(part, "activation", None), keras.layers.Layer) for part in parts
-    )
-    return plain and not layer.return_state and all(rule_for(part) is recurrent for part in parts)
+def _both_covered(layer: keras.layers.Layer) -> bool:
+    if layer.return_state:
+        return False
+    for part in (layer.forward_layer, layer.backward_layer):
+        # trained activations of the two layers are not kept apart from their weights
+        if isinstance(getattr(part, "activation", None), keras.layers.Layer):
+            return False
+        if rule_for(part) is not recurrent:
+            return False
+    return True
 
 
 @vectorizes(layers.Bidirectional, accepts=_both_covered, xla=False)
-def bidirectional(call: RuleCall, sequences: Batch) -> Any:
+def bidirectional(call: RuleCall, sequences: Batch) -> _Outputs:
     """The two layers, each by its rule."""
     layer = call.layer
-    there, back = (
-        recurrent(call.inside(part), sequences)
-        for part in (layer.forward_layer, layer.backward_layer)
-    )
+    forward = recurrent(call.inside(layer.forward_layer), sequences)
+    backward = recurrent(call.inside(layer.backward_layer), sequences)
     if layer.return_sequences:
-        back = back.mapped(lambda value: ops.flip(value, axis=2))
+        backward = backward.map(lambda value: ops.flip(value, axis=2))
     if layer.merge_mode is None:
-        return there, back
-    merged = {
-        "concat": lambda a, b: ops.concatenate([a, b], axis=-1),
-        "sum": ops.add,
-        "ave": lambda a, b: (a + b) / 2,
-        "mul": ops.multiply,
-    }
-    return there.mapped(lambda value: merged[layer.merge_mode](value, back.value))
+        return forward, backward
+    merge = _MERGES[layer.merge_mode]
+    return forward.map(lambda value: merge(value, backward.value))
 
 
-def _inputs(call: RuleCall, x: Batch) -> Tensor:
+_MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda forward, backward: ops.concatenate([forward, backward], axis=-1),
+    "sum": ops.add,
+    "ave": lambda forward, backward: (forward + backward) / 2,
+    "mul": ops.multiply,
+}
+
+
+def _projected_inputs(call: RuleCall, x: Batch) -> Tensor:
     """What the inputs add at each step, (P, T, B, G*U)."""
     if call.training and call.layer.dropout:  # the same inputs at all steps
-        dropped = keras.random.dropout(
-            x.stacked(), call.layer.dropout, (None, None, 1, None), seed=call.random
-        )
-        x = Batch(dropped, STACKED, x.slots)
-    shared = x.layout == SHARED
-    by_step = ops.swapaxes(x.value, 0, 1) if shared else ops.swapaxes(x.stacked(), 1, 2)
+        shape = (None, None, 1, None)
+        dropped = keras.random.dropout(x.stacked(), call.layer.dropout, shape, seed=call.random)
+        x = Batch(dropped, STACKED, x.members)
+    if x.layout == SHARED:
+        by_step = Batch(ops.swapaxes(x.value, 0, 1), SHARED, x.members)
+    else:
+        by_step = Batch(ops.swapaxes(x.stacked(), 1, 2), STACKED, x.members)
     bias = call.weights.get("bias")
     if bias is not None and len(bias.shape) == 3:  # the second one is for the states
         bias = bias[:, 0]
-    return projected(
-        Batch(by_step, SHARED if shared else STACKED, x.slots), call.weights["kernel"], bias
-    ).value
+    return projected(by_step, call.weights["kernel"], bias).value
+
+
+# The cells below are Keras' own formulas. In them x holds what the inputs add for each gate, side by
+# side, h is the output of the step before and c LSTM's other state; the gates have Keras' letters.
 
 
 def _lstm(call: RuleCall, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
@@ -112,27 +126,26 @@ def _lstm(call: RuleCall, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:
 
 
 def _gru(call: RuleCall, x: Tensor, h: Tensor) -> list[Tensor]:
-    weights, gates = call.weights, 2 * call.layer.units
-    after = call.layer.reset_after
-    inner = ops.matmul(
-        h, weights["recurrent_kernel"] if after else weights["recurrent_kernel"][..., :gates]
-    )
-    if after and "bias" in weights:
-        inner = ops.add(inner, weights["bias"][:, 1:])
+    kernel = call.weights["recurrent_kernel"]
+    gates = 2 * call.layer.units  # z and r lie before the new values
+    if call.layer.reset_after:
+        inner = ops.matmul(h, kernel)
+        if "bias" in call.weights:
+            inner = ops.add(inner, call.weights["bias"][:, 1:])
+    else:
+        inner = ops.matmul(h, kernel[..., :gates])
     z, r = ops.split(_gate(call, x[..., :gates] + inner[..., :gates]), 2, axis=-1)
-    new = (
-        r * inner[..., gates:]
-        if after
-        else ops.matmul(r * h, weights["recurrent_kernel"][..., gates:])
+    of_state = (
+        r * inner[..., gates:] if call.layer.reset_after else ops.matmul(r * h, kernel[..., gates:])
     )
-    return [z * h + (1 - z) * _activated(call, x[..., gates:] + new)]
+    return [z * h + (1 - z) * _activated(call, x[..., gates:] + of_state)]
 
 
 def _simple(call: RuleCall, x: Tensor, h: Tensor) -> list[Tensor]:
     return [_activated(call, x + ops.matmul(h, call.weights["recurrent_kernel"]))]
 
 
-_CELLS: dict[type, Callable[..., list[Tensor]]] = {
+_CELLS: dict[type, _Cell] = {
     layers.LSTM: _lstm,
     layers.GRU: _gru,
     layers.SimpleRNN: _simple,

@@ -1,4 +1,4 @@
-"""One rule per layer type: how it runs for all slots of a population at once.
+"""One rule per layer type: how it runs for all members of a population at once.
 
 Users register rules of their own.
 """
@@ -6,17 +6,20 @@ Users register rules of their own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from keras_acts.errors import ModelError
 
-from .batch import Batch
+from .batch import Batch, Tensor
 
-Rule = Callable[..., Any]
+# takes a `RuleCall` and the layer's arguments, each tensor a `Batch`, and returns a `Batch` or several
+Rule: TypeAlias = Callable[..., Any]
+# whether a rule covers the settings of a layer
+Accepts: TypeAlias = Callable[[keras.layers.Layer], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +27,10 @@ class RuleCall:
     """What a rule gets to know of the layer that it runs.
 
     Attributes:
-        layer: one slot's layer, for its settings; its weights are not the slots'.
+        layer: one member's layer, for its settings; its weights are not the members'.
         weights: by name, the stacked weights, (P, ...), inside order. Those of a layer that holds
             others may have one name: see `inside`.
-        activate: applies the slots' activations to a `Batch`, which must be elementwise if it is
+        activate: applies the members' activations to a `Batch`, which must be elementwise if it is
             folded.
         assign: ``assign(name, value)`` sets a stacked weight.
         inside: ``inside(part)`` is the call for a layer that this one holds, with its own weights
@@ -37,9 +40,9 @@ class RuleCall:
     """
 
     layer: keras.layers.Layer
-    weights: dict[str, Any]
+    weights: Mapping[str, Tensor]
     activate: Callable[[Batch], Batch]
-    assign: Callable[[str, Any], None]
+    assign: Callable[[str, Tensor], None]
     inside: Callable[[keras.layers.Layer], RuleCall]
     training: bool
     random: keras.random.SeedGenerator
@@ -48,21 +51,25 @@ class RuleCall:
 @dataclass(frozen=True)
 class _RegisteredRule:
     rule: Rule
-    accepts: Callable[[Any], bool]
+    accepts: Accepts
     xla: bool
 
 
 _RULES: dict[type, _RegisteredRule] = {}
 
 
+def _any_settings(layer: keras.layers.Layer) -> bool:
+    return True
+
+
 def vectorizes(
-    *layers: type, accepts: Callable[[Any], bool] = lambda layer: True, xla: bool = True
+    *layers: type, accepts: Accepts = _any_settings, xla: bool = True
 ) -> Callable[[Rule], Rule]:
     """Decorate ``rule(call, *inputs)`` as the way in which layers of these very classes run for a whole population.
 
-    A rule gets a `Call` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A
-    class without a rule, a subclass too, runs slot after slot: always right, just not faster. So
-    does a call with arguments that the rule does not take, such as masks.
+    A rule gets a `RuleCall` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A
+    class without a rule, a subclass too, runs member after member: always right, just not faster.
+    So does a call with arguments that the rule does not take, such as masks.
 
     Args:
         layers: the classes.
@@ -77,7 +84,7 @@ def vectorizes(
         >>> @vectorizes(Scale)
         ... def scale(call, x):
         ...     factors = call.weights["factor"]  # (P, 1) here
-        ...     return Batch(x.stacked() * factors[:, None], "stacked", x.slots)
+        ...     return Batch(x.stacked() * factors[:, None], "stacked", x.members)
     """
     for layer in layers:
         if not isinstance(layer, type) or not issubclass(layer, keras.Operation):
@@ -88,7 +95,9 @@ def vectorizes(
             )
 
     def register(rule: Rule) -> Rule:
-        _RULES.update({layer: _RegisteredRule(rule, accepts, xla) for layer in layers})
+        registered = _RegisteredRule(rule, accepts, xla)
+        for layer in layers:
+            _RULES[layer] = registered
         return rule
 
     return register
@@ -99,7 +108,7 @@ def forget(layer: type) -> None:
     del _RULES[layer]
 
 
-def takes(rule: Rule, inputs: Any, options: dict[str, Any]) -> bool:
+def takes(rule: Rule, inputs: Sequence[Any], options: Mapping[str, Any]) -> bool:
     """Return whether the rule has parameters for these arguments of a layer."""
     try:
         inspect.signature(rule).bind(None, *inputs, **options)
@@ -108,12 +117,14 @@ def takes(rule: Rule, inputs: Any, options: dict[str, Any]) -> bool:
     return True
 
 
-def rule_for(layer: Any) -> Rule | None:
+def rule_for(layer: keras.layers.Layer | keras.Operation) -> Rule | None:
     """Return the rule that covers this layer with its settings, or None."""
-    entry = _RULES.get(type(layer))
-    return entry.rule if entry is not None and entry.accepts(layer) else None
+    registered = _RULES.get(type(layer))
+    if registered is None or not registered.accepts(layer):
+        return None
+    return registered.rule
 
 
-def compiles(layer: Any) -> bool:
+def compiles(layer: keras.layers.Layer) -> bool:
     """Return whether a layer that a rule covers is faster under XLA, on a CPU."""
     return _RULES[type(layer)].xla

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -16,35 +16,38 @@ from keras_acts.layers import TrainedActivation
 from ..space.assignment import Choice
 from ..space.candidate import Candidate
 
+# a value, a function, or a layer with trained parameters
+Activation: TypeAlias = Callable[..., Any]
+
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Slots that lie next to each other inside and have the same activation function, but for numbers.
+    """Members that lie next to each other inside and have the same activation function, but for numbers.
 
     Where they are those of one layer, it may hold several activations, as recurrent layers do.
 
     Attributes:
-        start: the first slot, in inside order.
-        stop: the slot after the last.
-        candidate: the first slot's.
-        activations: the first slot's: values, functions, or layers with trained parameters.
-        numbers: the fixed numeric parameters of the first activation, one value a slot each.
+        start: the first member, in inside order.
+        stop: the member after the last.
+        candidate: the first member's.
+        activations: the first member's: values, functions, or layers with trained parameters.
+        numbers: the fixed numeric parameters of the first activation, one value a member each.
     """
 
     start: int
     stop: int
     candidate: Choice
-    activations: tuple[Callable[..., Any], ...]
+    activations: tuple[Activation, ...]
     numbers: dict[str, np.ndarray]
 
     @property
-    def activation(self) -> Callable[..., Any]:
-        """The only activation of the first slot."""
+    def activation(self) -> Activation:
+        """The only activation of the first member."""
         return self.activations[0]
 
     @property
     def size(self) -> int:
-        """How many slots it has."""
+        """How many members it has."""
         return self.stop - self.start
 
     @property
@@ -53,39 +56,47 @@ class Segment:
         return any(isinstance(activation, keras.layers.Layer) for activation in self.activations)
 
 
-def arrange(found: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Segment, ...]]:
-    """Return the inside order, ``order[i]`` the public index of inside slot i, and the groups in that order.
+def arrange(choices: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Segment, ...]]:
+    """Return the inside order, ``order[i]`` the public index of inside member i, and the segments in that order.
 
-    Members of one group have the same functions in all their activation slots.
+    Members of one segment have the same functions in all their activation slots.
     """
-    ranks: dict[Any, int] = {}
-    keys = {}
-    for choice in dict.fromkeys(found):
+    # functions cannot be compared: each has the rank in which it is first met
+    ranks: dict[Hashable, int] = {}
+    keys: dict[Choice, list[int]] = {}
+    for choice in dict.fromkeys(choices):
         functions = [_function(candidate.activation(1)) for candidate in _candidates(choice)]
         keys[choice] = [ranks.setdefault(function, len(ranks)) for function in functions]
-    order = tuple(sorted(range(len(found)), key=lambda p: keys[found[p]]))
-    return order, segments([found[p] for p in order])
+    order = tuple(sorted(range(len(choices)), key=lambda index: keys[choices[index]]))
+    return order, segments([choices[index] for index in order])
 
 
 def segments(inside: Sequence[Choice], slots: Sequence[str] = ()) -> tuple[Segment, ...]:
-    """Return the groups of slots in inside order that have the same functions in some activation slots.
+    """Return the segments of members in inside order that have the same functions in some activation slots.
 
     Args:
-        inside: what each slot has, in inside order.
+        inside: what each member has, in inside order.
         slots: the names of the activation slots; by default all.
     """
-    activations = {
-        c: tuple(own.activation(1) for own in _candidates(c, slots)) for c in dict.fromkeys(inside)
-    }
-    keys = {choice: tuple(map(_function, own)) for choice, own in activations.items()}
-    groups, start = [], 0
-    for _, run in itertools.groupby(inside, keys.__getitem__):
-        own = list(run)
-        values = [_numbers(activations[choice][0]) for choice in own]
-        columns = {name: np.array([value[name] for value in values]) for name in values[0]}
-        groups.append(Segment(start, start + len(own), own[0], activations[own[0]], columns))
-        start += len(own)
-    return tuple(groups)
+    activations: dict[Choice, tuple[Activation, ...]] = {}
+    functions: dict[Choice, tuple[Hashable, ...]] = {}
+    for choice in dict.fromkeys(inside):
+        of_choice = tuple(candidate.activation(1) for candidate in _candidates(choice, slots))
+        activations[choice] = of_choice
+        functions[choice] = tuple(map(_function, of_choice))
+
+    result = []
+    start = 0
+    for _, run in itertools.groupby(inside, functions.__getitem__):
+        members = list(run)
+        numbers = [_numbers(activations[choice][0]) for choice in members]
+        columns = {
+            name: np.array([of_member[name] for of_member in numbers]) for name in numbers[0]
+        }
+        stop = start + len(members)
+        result.append(Segment(start, stop, members[0], activations[members[0]], columns))
+        start = stop
+    return tuple(result)
 
 
 def _candidates(choice: Choice, slots: Sequence[str] = ()) -> tuple[Candidate, ...]:
@@ -94,33 +105,29 @@ def _candidates(choice: Choice, slots: Sequence[str] = ()) -> tuple[Candidate, .
     return tuple(choice[slot] for slot in slots or sorted(choice))
 
 
-def _parameters(activation: Any) -> dict[str, Any]:
+def _parameters(activation: Activation) -> dict[str, Any]:
     """The parameters that are not trained."""
     if isinstance(activation, TrainedActivation):
+        names = [parameter.name for parameter in activation.spec.parameters]
         config = activation.get_config()
-        return {
-            p.name: config[p.name]
-            for p in activation.spec.parameters
-            if p.name not in activation.trained
-        }
-    return dict(activation.parameters) if isinstance(activation, keras_acts.Activation) else {}
-
-
-def _numbers(activation: Any) -> dict[str, float]:
-    return {
-        name: value for name, value in _parameters(activation).items() if isinstance(value, float)
-    }
-
-
-def _function(activation: Any) -> tuple[Any, ...]:
-    """What two slots must have in common to be one group."""
-    fixed = tuple(
-        (name, value)
-        for name, value in _parameters(activation).items()
-        if not isinstance(value, float)
-    )
-    if isinstance(activation, TrainedActivation):
-        return "trained", activation.spec.name, tuple(activation.trained), fixed
+        return {name: config[name] for name in names if name not in activation.trained}
     if isinstance(activation, keras_acts.Activation):
-        return "value", activation.spec.name, fixed
+        return dict(activation.parameters)
+    return {}
+
+
+def _numbers(activation: Activation) -> dict[str, float]:
+    parameters = _parameters(activation).items()
+    return {name: value for name, value in parameters if isinstance(value, float)}
+
+
+def _function(activation: Activation) -> Hashable:
+    """What two members must have in common to be in one segment."""
+    parameters = _parameters(activation).items()
+    # floats are data, one a member; the others, such as a mode or an axis, say which function it is
+    settings = tuple((name, value) for name, value in parameters if not isinstance(value, float))
+    if isinstance(activation, TrainedActivation):
+        return "trained", activation.spec.name, tuple(activation.trained), settings
+    if isinstance(activation, keras_acts.Activation):
+        return "value", activation.spec.name, settings
     return "function", activation

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras import layers
 
-from .batch import FOLDED, SHARED, Batch, from_merged
+from .batch import FOLDED, SHARED, Batch, Tensor, from_merged
 from .registry import RuleCall, vectorizes
 
-# each acts on every channel alone, so that the slots' channels may lie side by side
-_CHANNELWISE = tuple(
-    getattr(layers, f"{kind}{rank}D")
-    for rank in (1, 2, 3)
-    for kind in (
+
+def _channelwise_layers() -> Iterator[type]:
+    kinds = (
         "MaxPooling",
         "AveragePooling",
         "GlobalMaxPooling",
@@ -23,7 +22,13 @@ _CHANNELWISE = tuple(
         "Cropping",
         "UpSampling",
     )
-)
+    for rank in (1, 2, 3):
+        for kind in kinds:
+            yield getattr(layers, f"{kind}{rank}D")
+
+
+# each acts on every channel alone, so that the members' channels may lie side by side
+_CHANNELWISE = tuple(_channelwise_layers())
 # each acts on every value alone, and keeps the place
 _ELEMENTWISE = (layers.ReLU, layers.LeakyReLU, layers.ELU)
 _MERGES = (
@@ -36,92 +41,103 @@ _MERGES = (
 )
 # each acts on every sample alone
 _PER_SAMPLE = (
-    *(layers.Flatten, layers.Reshape, layers.Permute, layers.RepeatVector),
-    *(layers.Softmax, layers.Concatenate, layers.Dot),
+    layers.Flatten,
+    layers.Reshape,
+    layers.Permute,
+    layers.RepeatVector,
+    layers.Softmax,
+    layers.Concatenate,
+    layers.Dot,
 )
 
 
-def _once(call: RuleCall, *inputs: Any, **options: Any) -> Any:
-    """Run the layer on the shared batch, or with the slots merged into the batch."""
-    found = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
-    slots, shared = found[0].slots, all(x.layout == SHARED for x in found)
+def _run_once(call: RuleCall, *inputs: Any, **options: Any) -> Any:
+    """Run the layer on the shared batch, or with the members merged into the batch."""
+    batches = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
+    members = batches[0].members
+    shared = all(x.layout == SHARED for x in batches)
 
-    def given(x: Any) -> Any:
-        return x if not isinstance(x, Batch) else x.value if shared else x.merged()
+    def value_of(x: Any) -> Any:
+        if not isinstance(x, Batch):
+            return x
+        if shared:
+            return x.value
+        return x.merged()
 
-    args, kwargs = keras.tree.map_structure(given, (inputs, options))
-    made = call.layer(*args, **kwargs)
-    return keras.tree.map_structure(
-        lambda y: Batch(y, SHARED, slots) if shared else from_merged(y, slots), made
-    )
+    def batch_of(y: Tensor) -> Batch:
+        if shared:
+            return Batch(y, SHARED, members)
+        return from_merged(y, members)
+
+    args, kwargs = keras.tree.map_structure(value_of, (inputs, options))
+    return keras.tree.map_structure(batch_of, call.layer(*args, **kwargs))
 
 
-vectorizes(*_PER_SAMPLE)(_once)
+def _has_no_weights(layer: keras.layers.Layer) -> bool:
+    return not layer.weights and not layer.dropout
+
+
+def _within_a_sample(layer: keras.layers.Layer) -> bool:
+    axes = layer.axis
+    if not isinstance(axes, list | tuple):
+        axes = (axes,)
+    rank = len(layer.input.shape)
+    return all(axis % rank != 0 for axis in axes)
+
+
+vectorizes(*_PER_SAMPLE)(_run_once)
 # without weights these act on every sample alone
-vectorizes(
-    layers.Attention,
-    layers.AdditiveAttention,
-    accepts=lambda layer: not layer.weights and not layer.dropout,
-)(_once)
+vectorizes(layers.Attention, layers.AdditiveAttention, accepts=_has_no_weights)(_run_once)
+vectorizes(layers.UnitNormalization, accepts=_within_a_sample)(_run_once)
 
 
-def _within_a_sample(layer: Any) -> bool:
-    axes = layer.axis if isinstance(layer.axis, list | tuple) else (layer.axis,)
-    return all(axis % len(layer.input.shape) for axis in axes)
-
-
-vectorizes(layers.UnitNormalization, accepts=_within_a_sample)(_once)
-
-
-def _channels_last(layer: Any) -> bool:
+def _is_channels_last(layer: keras.layers.Layer) -> bool:
     return getattr(layer, "data_format", "channels_last") == "channels_last"
 
 
 @vectorizes(*_CHANNELWISE)
 def channelwise(call: RuleCall, x: Batch) -> Batch:
     """On folded channels as they are."""
-    return (
-        x.mapped(call.layer)
-        if x.layout == FOLDED and _channels_last(call.layer)
-        else _once(call, x)
-    )
+    if x.layout == FOLDED and _is_channels_last(call.layer):
+        return x.map(call.layer)
+    return _run_once(call, x)
 
 
-@vectorizes(
-    *_ELEMENTWISE, layers.Rescaling, accepts=lambda layer: _number(getattr(layer, "scale", 1.0))
-)
+def _scales_by_a_number(layer: keras.layers.Layer) -> bool:
+    """Whether a layer has no scale, or one for all values: a list has one for each channel."""
+    return isinstance(getattr(layer, "scale", 1.0), int | float)
+
+
+@vectorizes(*_ELEMENTWISE, layers.Rescaling, accepts=_scales_by_a_number)
 def elementwise(call: RuleCall, x: Batch) -> Batch:
     """In any layout as it is."""
-    return x.mapped(call.layer)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    return x.map(call.layer)
 
 
 @vectorizes(*_MERGES)
 def merge(call: RuleCall, inputs: list[Batch]) -> Batch:
     """Elementwise, if all inputs have one rank and layout.
 
-    Their sizes may broadcast only within a slot.
+    Their sizes may broadcast only within a member.
     """
     layouts = {x.layout for x in inputs}
-    same = len({tuple(x.value.shape) for x in inputs}) == 1
-    if len(layouts) == 1 and same:
-        return Batch(call.layer([x.value for x in inputs]), inputs[0].layout, inputs[0].slots)
-    return _once(call, inputs)
+    shapes = {tuple(x.value.shape) for x in inputs}
+    if len(layouts) == 1 and len(shapes) == 1:
+        merged = call.layer([x.value for x in inputs])
+        return Batch(merged, inputs[0].layout, inputs[0].members)
+    return _run_once(call, inputs)
 
 
 @vectorizes(layers.Activation)
 def activation(call: RuleCall, x: Batch) -> Batch:
-    """The slots' own activations, or the model's."""
+    """The members' own activations, or the model's."""
     return call.activate(x)
 
 
 @vectorizes(layers.Normalization, accepts=lambda layer: not layer.invert)
 def normalization(call: RuleCall, x: Batch) -> Batch:
-    """With the data's statistics, which are the same for every slot."""
-    return _once(call, x)
+    """With the data's statistics, which are the same for every member."""
+    return _run_once(call, x)
 
 
 @vectorizes(keras.layers.Identity)

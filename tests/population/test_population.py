@@ -969,8 +969,8 @@ def test_a_rule_of_ones_own():
 
     @vectorizes(Scale)
     def scale(call, x):
-        calls.append(x.slots)
-        return Batch(x.stacked() * call.weights["factor"][:, None, None], "stacked", x.slots)
+        calls.append(x.members)
+        return Batch(x.stacked() * call.weights["factor"][:, None, None], "stacked", x.members)
 
     try:
         check(model, ["relu", "mish"], compiled, fitted, slots=(1,), rtol=1e-4, ordinary=ordinary)

@@ -14,7 +14,7 @@ from keras_acts.search import slots, with_activations
 from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.rewrite.compiling import fresh_metric
 from keras_acts.search.rewrite.initializers import rescaled_initializers
-from keras_acts.search.rewrite.slots import places
+from keras_acts.search.rewrite.slots import slot_sites
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.known import as_written
@@ -252,7 +252,9 @@ def test_an_initializer_of_the_users_is_not_rescaled():
         for name, k in kernels.items()
     ]
     model = keras.Model(inputs, layers.Dense(1)(layers.Add()(outputs)))
-    chosen = {place: Candidate.of("mish") for place in places(model) if place.slot.role == "hidden"}
+    chosen = {
+        place: Candidate.of("mish") for place in slot_sites(model) if place.slot.role == "hidden"
+    }
     assert [layer.name for layer, _ in rescaled_initializers(chosen)] == ["plain"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from keras_acts.search import export, slots, with_activations
 from keras_acts.search.rewrite.clone import rewritten_layer
-from keras_acts.search.rewrite.slots import places
+from keras_acts.search.rewrite.slots import slot_sites
 from keras_acts.search.rewrite.walk import layers_of, slots_at, variables_of
 from tests.helpers.zoo import ZOO, samples
 
@@ -239,7 +239,7 @@ def test_a_frozen_application_stays_as_it_is():
 @everywhere
 def test_a_layer_made_alone_is_that_of_the_whole_model(name, rewritten):
     found = rewritten(name)
-    hidden = [place for place in places(found.model) if place.slot.role == "hidden"]
+    hidden = [place for place in slot_sites(found.model) if place.slot.role == "hidden"]
     for activation, other in ((OTHER, found.other), ("prelu", found.trained)):
         whole = dict(layers_of(other))
         for path, layer in layers_of(found.model):
