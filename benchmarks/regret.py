@@ -127,8 +127,8 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
     made = race_in(SPACE, budget, replay.whole, total, int(replay.rng.integers(2**31)))
     cohorts: list[set[tuple[Candidate, int]]] = []
     done: dict[tuple[Candidate, int], int] = {}
-    while (heat := made.ask()) is not None:
-        wanted = {(candidate, s) for candidate in heat.candidates for s in range(heat.seeds)}
+    while (task := made.ask()) is not None:
+        wanted = {(candidate, s) for candidate in task.candidates for s in range(task.seeds)}
         kept = [(cohort, cohort & wanted) for cohort in cohorts if cohort & wanted]
         new = wanted - {run for _, mine in kept for run in mine}
         parts = [(set(), new)] if new else []
@@ -138,17 +138,17 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
             joined = any(before != mine for before, mine in group)
             parts += [(set(), set().union(*(mine for _, mine in group)))] if joined else group
         for before, mine in parts:
-            more = heat.epochs - done.get(next(iter(mine)), 0)
+            more = task.epochs - done.get(next(iter(mine)), 0)
             cost = replay.truth.costs.population(len(mine), more)
             # a population that goes on as it is need not begin again
             replay.seconds += cost - (
                 replay.truth.costs.population(len(mine), 0) if before == mine else 0
             )
             replay.epochs += len(mine) * more
-        done |= dict.fromkeys(wanted, heat.epochs)
+        done |= dict.fromkeys(wanted, task.epochs)
         cohorts = [mine for _, mine in parts]
-        places = [grid.nearest(candidate) for candidate in heat.candidates]
-        scores = [[replay.run(k, s, heat.epochs).max() for s in range(heat.seeds)] for k in places]
+        places = [grid.nearest(candidate) for candidate in task.candidates]
+        scores = [[replay.run(k, s, task.epochs).max() for s in range(task.seeds)] for k in places]
         made.tell(np.array(scores))
         means = made.rounds[-1].means
         leader = int(np.nanargmax(means)) if np.isfinite(means).any() else 0

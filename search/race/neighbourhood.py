@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -19,11 +20,16 @@ from .race import ALPHA, Race
 from .schedule import Rung
 from .surrogate import SurrogateProposer
 
-_FINAL = 0.4  # of all epochs
-_RACE = 2 / 3  # of the others
-_RUNS = (4, 24)  # whole trainings of the final: at least (two choices, two seeds), and at most
+_FINAL_SHARE = 0.4  # of all epochs
+_RACE_SHARE = 2 / 3  # of the others
+_LEAST_FINAL_RUNS = 4  # two choices, on two seeds
+_MOST_FINAL_RUNS = 24
+# three choices on five seeds: with fewer seeds, a second change costs more power than it is worth
+_RUNS_FOR_TWO_CHANGES = 15
+_LEAST_RACE_RUNS = 4  # whole trainings of a race of two candidates
 _SHORT = 0.25  # of a whole training: how far changes train at first
 _POOL = 256  # random changes of several groups, to propose from
+_CHANGED_AT_ONCE = (2, 3)  # groups: the fewest and the most of a random change
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,24 @@ def budget(total: int, epochs: int) -> Budget | None:
         >>> budget(200, 10)
         Budget(race=80, screening=40, final=80)
     """
-    runs = min(max(int(_FINAL * total / epochs), _RUNS[0]), _RUNS[1])
-    left = total - runs * epochs
-    race = round(_RACE * left)
-    # a race of two candidates has four whole trainings; two changes are the fewest
-    if race < 4 * epochs or left - race < 3 * screening_epochs(epochs):
+    affordable = int(_FINAL_SHARE * total / epochs)
+    final = min(max(affordable, _LEAST_FINAL_RUNS), _MOST_FINAL_RUNS) * epochs
+    race = round(_RACE_SHARE * (total - final))
+    changes = total - final - race
+    if race < _LEAST_RACE_RUNS * epochs:
         return None
-    return Budget(race, left - race, runs * epochs)
+    # a uniform choice and two changes are the fewest
+    if changes < 3 * screening_epochs(epochs):
+        return None
+    return Budget(race, changes, final)
 
 
 def least_budget(epochs: int) -> int:
     """Return the smallest budget that is enough for groups."""
-    return next(total for total in range(epochs, 100 * (epochs + 1)) if budget(total, epochs))
+    total = epochs
+    while budget(total, epochs) is None:
+        total += 1
+    return total
 
 
 def screening_epochs(epochs: int) -> int:
@@ -71,14 +83,22 @@ def screening_epochs(epochs: int) -> int:
     return max(1, math.ceil(_SHORT * epochs))
 
 
-def plan_final(left: int, epochs: int) -> tuple[int, int] | None:
-    """Return how many changes go to the final and on how many seeds.
+class FinalPlan(NamedTuple):
+    """How many changes go to the final besides the uniform choice, and on how many seeds each."""
 
-    None if there are not epochs enough for it.
-    """
-    runs = min(left // epochs, _RUNS[1])
-    changes = 2 if runs >= 15 else 1  # a second one, where each still has five seeds
-    return (changes, runs // (changes + 1)) if runs >= _RUNS[0] else None
+    changes: int
+    seeds: int
+
+
+def plan_final(left: int, epochs: int) -> FinalPlan | None:
+    """Return what the final is like; None if there are not epochs enough for it."""
+    runs = min(left // epochs, _MOST_FINAL_RUNS)
+    if runs < _LEAST_FINAL_RUNS:
+        return None
+    changes = 1
+    if runs >= _RUNS_FOR_TWO_CHANGES:
+        changes = 2
+    return FinalPlan(changes, runs // (changes + 1))
 
 
 def single_changes(now: Assignment, others: Sequence[Candidate]) -> list[Assignment]:
@@ -86,24 +106,33 @@ def single_changes(now: Assignment, others: Sequence[Candidate]) -> list[Assignm
 
     To the first of the others in each group, then to the second, ….
     """
-    return [
-        now.with_choice(group, other)
-        for other in others
-        for group, old in now.groups
-        if old != other
-    ]
+    changes = []
+    for other in others:
+        for group, present in now.groups:
+            if present != other:
+                changes.append(now.with_choice(group, other))
+    return changes
 
 
 def random_changes(now: Assignment, others: Sequence[Candidate], seed: int) -> list[Assignment]:
     """Return random changes of two or three groups."""
+    if len(now.groups) < 2:
+        return []
     rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(_POOL if len(now.groups) > 1 else 0):
-        made = now
-        for index in rng.permutation(len(now.groups))[: rng.integers(2, 4)]:
-            made = made.with_choice(now.groups[index][0], others[int(rng.integers(len(others)))])
-        found.append(made)
-    return [made for made in dict.fromkeys(found) if made != now]
+    fewest, most = _CHANGED_AT_ONCE
+    changes: dict[Assignment, None] = {}  # without those drawn twice
+    for _ in range(_POOL):
+        change = now
+        order = rng.permutation(len(now.groups))
+        count = rng.integers(fewest, most + 1)
+        for index in order[:count]:
+            group, _ = now.groups[index]
+            other = others[int(rng.integers(len(others)))]
+            change = change.with_choice(group, other)
+        changes[change] = None
+    # it may have drawn what the groups have already
+    changes.pop(now, None)
+    return list(changes)
 
 
 def screening(
@@ -130,29 +159,40 @@ def screening(
         shapes: returns the shape of each of some candidates, (N, D).
         seed: of random changes.
     """
-    ones = single_changes(now, others)
-    pool = [*ones, *(made for made in random_changes(now, others, seed) if made not in ones)]
-    count = min(left // screening_epochs(epochs), 1 + len(pool))
+    single = single_changes(now, others)
+    several = [change for change in random_changes(now, others, seed) if change not in single]
+    pool = [*single, *several]
+    epochs_each = screening_epochs(epochs)
+    count = min(left // epochs_each, 1 + len(pool))
     if count < 2:
         return None
-    seeds = left // (count * screening_epochs(epochs))
-    first = min(max((count - 1) // 2, len(now.groups)), len(ones), count - 1)
-    rungs = [
-        Rung(screening_epochs(epochs), seeds, 0, first),
-        Rung(screening_epochs(epochs), seeds, first, count - 1 - first),
-    ]
-    candidates = list(
-        dict.fromkeys([now[group.slots[0]] for group, _ in now.groups] + list(others))
-    )
+    changes = count - 1  # the present choice races too
+    first = min(max(changes // 2, len(now.groups)), len(single), changes)
+    seeds = left // (count * epochs_each)
+    rungs = [Rung(epochs_each, seeds, keep=0, enter=first)]
+    if changes > first:
+        rungs.append(Rung(epochs_each, seeds, keep=first, enter=changes - first))
+    proposer = SurrogateProposer(pool, _joined_shapes(now, others, shapes))
+    return Race([now, *single], rungs, proposer), proposer
+
+
+def _joined_shapes(
+    now: Assignment,
+    others: Sequence[Candidate],
+    shapes: Callable[[Sequence[Candidate]], np.ndarray],
+) -> Callable[[Sequence[Assignment]], np.ndarray]:
+    """Return what tells the shape of a change: those of its groups' activations, joined."""
+    present = [now[group.slots[0]] for group, _ in now.groups]
+    candidates = list(dict.fromkeys([*present, *others]))
     known = dict(zip(candidates, shapes(candidates), strict=True))
 
-    def places(choices: Sequence[Assignment]) -> np.ndarray:
-        return np.stack(
-            [np.concatenate([known[c] for _, c in choice.groups]) for choice in choices]
-        )
+    def joined(changes: Sequence[Assignment]) -> np.ndarray:
+        rows = []
+        for change in changes:
+            rows.append(np.concatenate([known[candidate] for _, candidate in change.groups]))
+        return np.stack(rows)
 
-    proposer = SurrogateProposer(pool, places)
-    return Race([now, *ones], rungs[: 1 + (count - 1 > first)], proposer), proposer
+    return joined
 
 
 def best_if_significant(scores: np.ndarray, level: float = ALPHA) -> int:
@@ -172,7 +212,7 @@ def best_if_significant(scores: np.ndarray, level: float = ALPHA) -> int:
         level: of the test.
 
     Example:
-        >>> better(np.array([[0.90, 0.91, 0.90], [0.95, 0.96, 0.96], [0.80, 0.81, 0.80]]))
+        >>> best_if_significant(np.array([[0.90, 0.91, 0.90], [0.95, 0.96, 0.96], [0.80, 0.81, 0.80]]))
         1
     """
     scores = np.asarray(scores, float)
@@ -181,12 +221,24 @@ def best_if_significant(scores: np.ndarray, level: float = ALPHA) -> int:
     best = max(healthy, key=lambda k: means[k], default=0)
     if best == 0 or 0 not in healthy:
         return best
-    kept = scores[healthy]
-    rest = kept - kept.mean(axis=1, keepdims=True) - kept.mean(axis=0) + kept.mean()
-    freedom = (kept.shape[0] - 1) * (kept.shape[1] - 1)
-    spread = math.sqrt(float((rest**2).sum()) / freedom) if freedom else 0.0
+    healthy_scores = scores[healthy]
+    seeds = healthy_scores.shape[1]
+    freedom = (len(healthy) - 1) * (seeds - 1)
+    spread = _unexplained_deviation(healthy_scores, freedom)
     # without a spread there is nothing to measure a difference by
-    if is_rounding(spread, kept):
+    if is_rounding(spread, healthy_scores):
         return 0
-    t = (means[best] - means[0]) / (spread * math.sqrt(2 / kept.shape[1]))
-    return best if float(stats.t.sf(t, freedom)) < level / (len(healthy) - 1) else 0
+    t = (means[best] - means[0]) / (spread * math.sqrt(2 / seeds))
+    if float(stats.t.sf(t, freedom)) < level / (len(healthy) - 1):
+        return best
+    return 0
+
+
+def _unexplained_deviation(scores: np.ndarray, freedom: int) -> float:
+    """The standard deviation of what the means of the choices and of the seeds do not explain."""
+    if freedom == 0:
+        return 0.0
+    of_choices = scores.mean(axis=1, keepdims=True)
+    of_seeds = scores.mean(axis=0)
+    rest = scores - of_choices - of_seeds + scores.mean()
+    return math.sqrt(float((rest**2).sum()) / freedom)

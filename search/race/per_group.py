@@ -178,7 +178,7 @@ class PerGroupSearch:
         scores = {
             c: float(m)
             for done in self._race.rounds[:2]
-            for c, m in zip(done.heat.candidates, done.means, strict=True)
+            for c, m in zip(done.task.candidates, done.means, strict=True)
             if np.isfinite(m) and c != self._uniform.only
         }
         best: dict[str, Candidate] = {}
@@ -285,7 +285,7 @@ class PerGroupSearch:
         """
         if self._final is not None and self._final.rounds and self._uniform is not None:
             done = self._final.rounds[0]
-            best = done.heat.candidates[int(np.argmax(np.nan_to_num(done.means, nan=-np.inf)))]
+            best = done.task.candidates[int(np.argmax(np.nan_to_num(done.means, nan=-np.inf)))]
             if best != self._uniform:
                 return (best.only or best, self._uniform.only or self._uniform)
         return self._race.leaders()
@@ -301,7 +301,7 @@ class PerGroupSearch:
         """Train a uniform choice that left the race as far as the others, if that is one and it has not."""
         choice = self._assignment(candidate)
         finals = self._final.rounds if self._final is not None else []
-        if finals and choice in finals[0].heat.candidates:
+        if finals and choice in finals[0].task.candidates:
             return
         uniform = choice.only
         if uniform is not None and any(row.candidate == uniform for row in self._race.results()):

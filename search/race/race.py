@@ -6,6 +6,7 @@ NumPy and SciPy only.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,9 +35,9 @@ class RungTask:
 
 @dataclass(frozen=True)
 class RungResult:
-    """A heat with its scores, (K, S): higher is better, nan where a run diverged."""
+    """A task with its scores, (K, S): higher is better, nan where a run diverged."""
 
-    heat: RungTask
+    task: RungTask
     scores: np.ndarray
 
     @property
@@ -45,7 +46,7 @@ class RungResult:
         return self.scores.mean(axis=1)
 
 
-# (rounds so far, candidates that were ever in the race, how many) -> so many new ones; fewer, if
+# (results so far, candidates that were ever in the race, how many) -> so many new ones; fewer, if
 # there are no more
 Propose = Callable[[Sequence[RungResult], set[Any], int], Sequence[Any]]
 
@@ -53,7 +54,7 @@ Propose = Callable[[Sequence[RungResult], set[Any], int], Sequence[Any]]
 def survivors(
     scores: np.ndarray, keep: int, *, level: float = 0.0, kinds: Sequence[Hashable] | None = None
 ) -> list[int]:
-    """Return which candidates go on, the baseline (row 0) always first, the others from the best on.
+    """Return which candidates go on: the baseline (row 0) first, then the others, the best first.
 
     A candidate with a diverged run never goes on and never takes a place: the next best does. One
     that is worse than the leader by a paired t test on the seeds leaves even where there is a place
@@ -76,36 +77,55 @@ def survivors(
         [0, 1, 3]
     """
     scores = np.asarray(scores, float)
-    means = np.where(np.isfinite(scores).all(axis=1), scores.mean(axis=1), -np.inf)
-    order = [int(k) for k in np.argsort(-means, kind="stable") if np.isfinite(means[k])]
-    kept = [
-        k
-        for k in order
-        if k == order[0] or not _worse(scores[k], scores[order[0]], level / (len(order) - 1))
-    ]
-    others = [k for k in kept if k]
+    healthy = np.isfinite(scores).all(axis=1)
+    means = np.where(healthy, scores.mean(axis=1), -np.inf)
+    ranking = [int(k) for k in np.argsort(-means, kind="stable") if np.isfinite(means[k])]
+    others = []
+    for k in ranking:
+        leader = ranking[0]
+        # the level is shared by the tests of all others: whichever of them leads, each may be the
+        # best candidate of all
+        if k != leader and _worse(scores[k], scores[leader], level / (len(ranking) - 1)):
+            continue
+        if k != 0:
+            others.append(k)
     if kinds is not None:
-        mine = [kinds[k] for k in others]
-        before = [mine[:i].count(kind) for i, kind in enumerate(mine)]
-        others = [others[i] for i in sorted(range(len(others)), key=before.__getitem__)]
+        others = _best_of_each_first(others, kinds)
     return [0, *others[:keep]]
 
 
+def _best_of_each_first(ranking: Sequence[int], kinds: Sequence[Hashable]) -> list[int]:
+    """A ranking in which the best of each kind comes before the second best of any."""
+    seen: Counter[Hashable] = Counter()
+    ahead: dict[int, int] = {}  # how many of its own kind are better
+    for k in ranking:
+        ahead[k] = seen[kinds[k]]
+        seen[kinds[k]] += 1
+    # a stable sort: among those with as many ahead, the better stays the first
+    return sorted(ranking, key=ahead.__getitem__)
+
+
 def _worse(scores: np.ndarray, leader: np.ndarray, level: float) -> bool:
-    """Whether the one-sided paired t test rejects, at this level, that they are as good as the leader's."""
+    """Whether a one-sided paired t test at this level says that the leader's are better."""
     n = len(scores)
     if n < 2 or not level:
         return False
     differences = scores - leader
-    mean, sd = float(differences.mean()), float(differences.std(ddof=1))
+    mean = float(differences.mean())
+    sd = float(differences.std(ddof=1))
     # without a spread there is nothing to measure a difference by
     if is_rounding(sd, scores, leader):
         return False
-    return bool(special.stdtr(n - 1, mean / (sd / math.sqrt(n))) < level)
+    t = mean / (sd / math.sqrt(n))
+    return bool(special.stdtr(n - 1, t) < level)
 
 
 class Race:
     """A race as a conversation: `ask` says what to train, `tell` takes the scores.
+
+    Attributes:
+        rungs: those that ended, and those to come as they are planned now.
+        rounds: the results of those that ended.
 
     Args:
         starts: the candidates that start first, the baseline first of all.
@@ -114,9 +134,10 @@ class Race:
         kind: of a candidate, see `survivors`; by default each is of its own.
 
     Example:
-        >>> race = Race(["relu", "mish", "elu"], schedule(3, 4, starts=3), propose=lambda rounds, known, count: [])
-        >>> while (heat := race.ask()) is not None:
-        ...     race.tell(train(heat))  # (K, S), higher is better
+        >>> rungs = schedule(3, 4, starts=3)
+        >>> race = Race(["relu", "mish", "elu"], rungs, propose=lambda rounds, known, count: [])
+        >>> while (task := race.ask()) is not None:
+        ...     race.tell(train(task))  # (K, S), higher is better
     """
 
     def __init__(
@@ -126,34 +147,48 @@ class Race:
         propose: Propose,
         kind: Callable[[Any], Hashable] = lambda candidate: candidate,
     ):
-        self.rungs = self._planned = tuple(rungs)
-        self.rounds = list[RungResult]()
-        self._starts, self._propose, self._kind = list(starts), propose, kind
+        self.rungs = tuple(rungs)
+        self.rounds: list[RungResult] = []
+        self._planned = self.rungs
+        self._starts = list(starts)
+        self._propose = propose
+        self._kind = kind
+        # each rung is another look, at which the best may be lost
         self._level = ALPHA / len(self.rungs)
         self._asked: RungTask | None = None
 
     def ask(self) -> RungTask | None:
         """Return what to train next; None when the race is over."""
         if self._asked is None and len(self.rounds) < len(self.rungs):
-            rung = self.rungs[len(self.rounds)]
-            enter = rung.enter
-            if self.rounds:
-                last = self.rounds[-1]
-                kinds = [self._kind(candidate) for candidate in last.heat.candidates]
-                going_on = survivors(last.scores, rung.keep, level=self._level, kinds=kinds)
-                alive = [last.heat.candidates[k] for k in going_on]
-                # those that diverged leave no gap: the rung is filled up
-                enter += max(
-                    0, min(rung.keep, len(last.scores) - 1) - int(np.isfinite(last.means[1:]).sum())
-                )
-            else:
-                alive = self._starts[: 1 + enter]
-                enter -= len(alive) - 1
-            known = {c for done in self.rounds for c in done.heat.candidates} | set(alive)
-            if enter > 0:
-                alive += list(self._propose(self.rounds, known, enter))[:enter]
-            self._asked = RungTask(tuple(alive), rung.seeds, rung.epochs)
+            self._asked = self._next_task(self.rungs[len(self.rounds)])
         return self._asked
+
+    def _next_task(self, rung: Rung) -> RungTask:
+        if self.rounds:
+            last = self.rounds[-1]
+            alive = self._going_on(last, rung.keep)
+            # those that diverged leave no gap: the rung is filled up
+            enter = rung.enter + _free_places(last, rung.keep)
+        else:
+            alive = self._starts[: 1 + rung.enter]
+            enter = rung.enter - (len(alive) - 1)
+        if enter > 0:
+            known = self._known() | set(alive)
+            alive += list(self._propose(self.rounds, known, enter))[:enter]
+        return RungTask(tuple(alive), rung.seeds, rung.epochs)
+
+    def _going_on(self, last: RungResult, keep: int) -> list[Any]:
+        candidates = last.task.candidates
+        kinds = [self._kind(candidate) for candidate in candidates]
+        going_on = survivors(last.scores, keep, level=self._level, kinds=kinds)
+        return [candidates[k] for k in going_on]
+
+    def _known(self) -> set[Any]:
+        """All candidates that were ever in the race."""
+        known: set[Any] = set()
+        for result in self.rounds:
+            known.update(result.task.candidates)
+        return known
 
     def follow(self, rung: Rung) -> None:
         """Replace the rung to come, if there is one; between `tell` and `ask`."""
@@ -166,35 +201,44 @@ class Race:
         Between `tell` and `ask`.
         """
         done = len(self.rounds)
-        self.rungs = (*self.rungs[:done], *self._planned[done:])
-        planned = cost(self.rungs) - cost(self.rungs[:done])
+        finished = self.rungs[:done]
+        coming = self._planned[done:]
+        self.rungs = (*finished, *coming)
+        planned = cost(self.rungs) - cost(finished)
         if planned <= left:
             return
-        coming, made = list(self.rungs[done:]), list[Rung]()
-        before, alive = self.rungs[done - 1], self.rungs[done - 1].keep + self.rungs[done - 1].enter
+        before = finished[-1]
+        alive = before.keep + before.enter
         if coming[0].enter:
-            before = coming.pop(0)
-            before = replace(before, enter=before.enter * left // planned)
-            made, alive, left = (
-                [before],
-                alive + before.enter,
-                left - before.enter * before.seeds * before.epochs,
-            )
-        self.rungs = (
-            *self.rungs[:done],
-            *made,
-            *later_rungs(before, [rung.epochs for rung in coming], left, alive),
-        )
+            # the rung of proposed candidates stays, with as many as its share of the epochs allows
+            entering = coming[0].enter * left // planned
+            before = replace(coming[0], enter=entering)
+            finished = (*finished, before)
+            coming = coming[1:]
+            alive += entering
+            left -= entering * before.seeds * before.epochs
+        ends = [rung.epochs for rung in coming]
+        self.rungs = (*finished, *later_rungs(before, ends, left, alive))
 
     def tell(self, scores: np.ndarray) -> None:
-        """Take the scores of the heat that was asked for, (K, S).
+        """Take the scores of the task that was asked for, (K, S).
 
         Higher is better, nan where a run diverged.
         """
-        heat = self.ask()
-        if heat is None or np.shape(scores) != (len(heat.candidates), heat.seeds):
+        task = self.ask()
+        if task is None or np.shape(scores) != (len(task.candidates), task.seeds):
             raise ValueError(
-                f"The scores must be those of the heat asked for, {heat}. Received: {np.shape(scores)}"
+                f"The scores must be those of the task asked for, {task}. "
+                f"Received: {np.shape(scores)}"
             )
-        self.rounds.append(RungResult(heat, np.where(np.isfinite(scores), scores, np.nan)))
+        finite_scores = np.where(np.isfinite(scores), scores, np.nan)
+        self.rounds.append(RungResult(task, finite_scores))
         self._asked = None
+
+
+def _free_places(last: RungResult, keep: int) -> int:
+    """How many of the places of those that go on stay empty, as too few candidates are healthy."""
+    challengers = last.means[1:]
+    places = min(keep, len(challengers))
+    healthy = int(np.isfinite(challengers).sum())
+    return max(0, places - healthy)

@@ -155,18 +155,18 @@ class RaceSearch:
             for number in itertools.count():
                 if number < known:
                     self._race.follow(self._journal.rung(number))
-                if (heat := self._race.ask()) is None:
+                if (task := self._race.ask()) is None:
                     break
-                members = self._members(heat)
+                members = self._members(task)
                 # only scores are kept: who is alive trains again, on the same batches from the same
                 # weights
                 if number < known and (number + 1 < len(self._race.rungs) or not self._models):
                     self._cohorts.runs |= self._journal.runs(number, members)
                 else:
-                    self._cohorts.train(members, heat.epochs)
+                    self._cohorts.train(members, task.epochs)
                     self._keep(number, members)
-                self._race.tell(self._scores(heat))
-                self.progress.say(self._line(heat))
+                self._race.tell(self._scores(task))
+                self.progress.say(self._line(task))
                 self._replan()
         except KeyboardInterrupt:
             self.interrupted = True
@@ -261,7 +261,7 @@ class RaceSearch:
 
     @property
     def rounds(self) -> list[RungResult]:
-        """The heats that ended, with their scores."""
+        """The tasks that ended, with their scores."""
         return self._race.rounds
 
     @property
@@ -312,20 +312,20 @@ class RaceSearch:
             seeds=len(furthest),
         )
 
-    def _members(self, heat: RungTask) -> list[Member]:
-        seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(heat.seeds)]
-        return [Member(candidate, seed) for candidate in heat.candidates for seed in seeds]
+    def _members(self, task: RungTask) -> list[Member]:
+        seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(task.seeds)]
+        return [Member(candidate, seed) for candidate in task.candidates for seed in seeds]
 
-    def _scores(self, heat: RungTask) -> np.ndarray:
-        runs = [self._cohorts.runs[member] for member in self._members(heat)]
+    def _scores(self, task: RungTask) -> np.ndarray:
+        runs = [self._cohorts.runs[member] for member in self._members(task)]
         scores = [np.nan if run.diverged or run.error else self._better(run.best) for run in runs]
-        return np.reshape(scores, (len(heat.candidates), heat.seeds))
+        return np.reshape(scores, (len(task.candidates), task.seeds))
 
     def _epoch(self, slots: int) -> None:
         self.trained += slots
-        heat = self._race.ask()
-        assert heat is not None  # one trains
-        text = f"{self._label}rung {len(self._race.rounds) + 1}/{len(self._race.rungs)}, {len(heat.candidates)} alive"
+        task = self._race.ask()
+        assert task is not None  # one trains
+        text = f"{self._label}rung {len(self._race.rounds) + 1}/{len(self._race.rungs)}, {len(task.candidates)} alive"
         self.progress.epoch(f"{text}, {best}" if (best := self._best()) else text, slots)
         if time.monotonic() > self._deadline:
             raise _Over
@@ -340,17 +340,17 @@ class RaceSearch:
             return ""
         last = self._race.rounds[-1]
         index = int(np.nanargmax(last.means))
-        scores, n = last.scores[index], last.heat.seeds
+        scores, n = last.scores[index], last.task.seeds
         spread = f" (spread over {n} seeds {scores.std(ddof=1):.2g})" if n > 1 else ""
-        return f"best {last.heat.candidates[index]} {self._better(float(last.means[index])):.4f}{spread}"
+        return f"best {last.task.candidates[index]} {self._better(float(last.means[index])):.4f}{spread}"
 
-    def _line(self, heat: RungTask) -> str:
-        members = self._members(heat)
+    def _line(self, task: RungTask) -> str:
+        members = self._members(task)
         failed = len({m.candidate for m in members if self._cohorts.runs[m].error})
         diverged = int(np.isnan(self._race.rounds[-1].means).sum()) - failed
         text = (
-            f"{self._label}rung {len(self._race.rounds)}/{len(self._race.rungs)}: {len(heat.candidates)} candidates, "
-            f"{heat.epochs} epochs, {heat.seeds} seed{'s' * (heat.seeds > 1)}"
+            f"{self._label}rung {len(self._race.rounds)}/{len(self._race.rungs)}: {len(task.candidates)} candidates, "
+            f"{task.epochs} epochs, {task.seeds} seed{'s' * (task.seeds > 1)}"
         )
         told = [
             f"{count} {what}"

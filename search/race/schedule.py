@@ -9,10 +9,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_SHARES = (0.25, 0.5, 1.0)  # of a whole training: where the rungs end
+# of a whole training: where the rungs end
+_SHARES = (0.25, 0.5, 1.0)
 
-
+# of 11 variants that were replayed (docs/racing.md), up to four finalists lost the best least often
 _FINALISTS = 4
+
+# with one seed there is nothing to measure a difference by
+_LEAST_FINAL_SEEDS = 2
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Rung:
     seeds: int
     keep: int
     enter: int
+
+
+# before the first rung nobody has trained
+_START = Rung(epochs=0, seeds=0, keep=0, enter=0)
 
 
 def schedule(
@@ -55,46 +63,79 @@ def schedule(
         >>> [(r.epochs, r.seeds, r.keep, r.enter) for r in schedule(20, 10, starts=9)]
         [(3, 1, 0, 9), (3, 1, 9, 10), (5, 2, 9, 0), (10, 2, 4, 0)]
     """
-    left = trials * epochs if total is None else total
+    if total is None:
+        total = trials * epochs
+    # a short training has fewer ends than shares
     ends = sorted({max(1, math.ceil(epochs * share)) for share in _SHARES})
-    count = max(1, min(trials, left // ends[0]) - 1)
-    first = min(count, max(starts - 1, count // 2))
-    rungs = [Rung(ends[0], 1, 0, first)]
-    if count > first:
-        rungs.append(Rung(ends[0], 1, first, count - first))
-    left -= (count + 1) * ends[0]
-    return (*rungs, *later_rungs(rungs[-1], ends[1:] or ends, left, count))
+    first_end = ends[0]
+    challengers = max(1, min(trials, total // first_end) - 1)  # the baseline takes one place
+    first = min(challengers, max(starts - 1, challengers // 2))
+    rungs = [Rung(first_end, seeds=1, keep=0, enter=first)]
+    if challengers > first:
+        rungs.append(Rung(first_end, seeds=1, keep=first, enter=challengers - first))
+    left = total - (challengers + 1) * first_end
+    # a training of one epoch has no later end: its last rung only adds seeds
+    later_ends = ends[1:] or ends
+    return (*rungs, *later_rungs(rungs[-1], later_ends, left, challengers))
 
 
 def later_rungs(before: Rung, ends: Sequence[int], left: int, alive: int) -> list[Rung]:
-    """Return rungs that end at `ends` and train about `left` epochs, for so many alive besides the baseline."""
+    """Return the rungs that follow one.
+
+    Args:
+        before: the rung that they follow.
+        ends: where they end, rising.
+        left: how many epochs they train together, about.
+        alive: how many candidates there are besides the baseline.
+    """
     rungs: list[Rung] = []
     for index, end in enumerate(ends):
-        going_on, another = before.seeds * (end - before.epochs), end
         if end == ends[-1]:
-            # more finalists rather than more seeds: who learns slowly at first is not among the
-            # first two yet
-            least = going_on + another * (before.seeds < 2)
-            keep = max(1, min(alive, _FINALISTS, left // (least or another) - 1))
-            seeds = before.seeds + max(0, (left // (keep + 1) - going_on) // another)
+            rung = _last_rung(before, end, left, alive)
         else:
-            seeds = 2 * before.seeds
             share = left / (len(ends) - index)
-            keep = max(
-                1, min(alive, int(share // (going_on + (seeds - before.seeds) * another)) - 1)
-            )
-        left -= (keep + 1) * (going_on + (seeds - before.seeds) * another)
-        alive = keep
-        if end > before.epochs or seeds > before.seeds:
-            before = Rung(end, seeds, keep, 0)
-            rungs.append(before)
+            rung = _middle_rung(before, end, share, alive)
+        alive = rung.keep
+        left -= (rung.keep + 1) * _epochs_of_each(before, rung)
+        if rung.epochs > before.epochs or rung.seeds > before.seeds:
+            rungs.append(rung)
+            before = rung
     return rungs
+
+
+def _middle_rung(before: Rung, end: int, share: float, alive: int) -> Rung:
+    """A rung with twice the seeds, and as many candidates as its share of the epochs allows."""
+    full = Rung(end, 2 * before.seeds, keep=alive, enter=0)
+    affordable = int(share // _epochs_of_each(before, full)) - 1  # the baseline takes one place
+    keep = max(1, min(alive, affordable))
+    return Rung(end, full.seeds, keep, enter=0)
+
+
+def _last_rung(before: Rung, end: int, left: int, alive: int) -> Rung:
+    """A rung with more finalists rather than more seeds.
+
+    Who learns slowly at first is not among the first two yet.
+    """
+    least = Rung(end, max(before.seeds, _LEAST_FINAL_SEEDS), keep=alive, enter=0)
+    # where nothing is left to train, the rung is there for another seed
+    price = _epochs_of_each(before, least) or end
+    keep = max(1, min(alive, _FINALISTS, left // price - 1))
+    going_on = before.seeds * (end - before.epochs)
+    more_seeds = max(0, (left // (keep + 1) - going_on) // end)
+    return Rung(end, before.seeds + more_seeds, keep, enter=0)
+
+
+def _epochs_of_each(before: Rung, rung: Rung) -> int:
+    """How many epochs a candidate that goes on trains in a rung, on all its seeds."""
+    return rung.seeds * rung.epochs - before.seeds * before.epochs
 
 
 def cost(rungs: Sequence[Rung]) -> int:
     """Return how many epochs the runs of a race have together, if every rung is full."""
     total = 0
-    for before, rung in zip((Rung(0, 0, 0, 0), *rungs), rungs, strict=False):
-        whole = rung.seeds * rung.epochs
-        total += rung.enter * whole + (rung.keep + 1) * (whole - before.seeds * before.epochs)
+    before = _START
+    for rung in rungs:
+        total += rung.enter * rung.seeds * rung.epochs
+        total += (rung.keep + 1) * _epochs_of_each(before, rung)
+        before = rung
     return total

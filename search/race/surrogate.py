@@ -6,7 +6,7 @@ NumPy, SciPy and scikit-learn only.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from copy import copy
 from typing import Any
 
@@ -17,17 +17,26 @@ from sklearn.gaussian_process.kernels import Matern
 
 from .race import RungResult
 
-# of the shapes' own median distance; of the scores' own variance
+# of the shapes' own median distance
 _LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+# of the scores' own variance
 _NOISES = (0.02, 0.1, 0.3, 1.0, 3.0)
 _SETTINGS = tuple(itertools.product(_LENGTHS, _NOISES))
 _EXPLORE = 1.0  # standard deviations above the mean
+_TO_DEVIATION = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
+_LEAST_SCORE = -4.0  # robust standard deviations from the median
+
+# what a regression of later scores on earlier ones may say: a candidate's lead shrinks, since the
+# best were lucky too, but never turns round
+_SLOPES = (0.2, 1.0)
+_LEAST_FOR_SLOPE = 4  # candidates
 
 
 class Surrogate:
-    """A Gaussian process with a Matérn 5/2 kernel, its length and noise chosen by the marginal likelihood.
+    """A Gaussian process with a Matérn 5/2 kernel.
 
-    The process is scikit-learn's. Its mean and variance are estimated too, each in closed form.
+    The process is scikit-learn's; its length and noise are those of the greatest marginal
+    likelihood. Its mean and variance are estimated too, each in closed form.
 
     Args:
         shapes: (N, D), the shape of each observed candidate.
@@ -38,19 +47,15 @@ class Surrogate:
     def __init__(self, shapes: np.ndarray, scores: np.ndarray, counts: np.ndarray):
         observed = np.asarray(scores, float)
         self._centre = float(np.median(observed))
-        deviation = float(np.median(np.abs(observed - self._centre)))
-        self._scale = 1.4826 * deviation or float(np.std(observed)) or 1.0
+        self._scale = _robust_deviation(observed, self._centre)
         # a few that hardly learn must not be all that the process sees
-        scaled = np.maximum((observed - self._centre) / self._scale, -4.0)
-        distances = pdist(shapes)
-        positive = distances[distances > 0]
-        unit = float(np.median(positive)) if len(positive) else 1.0
+        scaled = np.maximum((observed - self._centre) / self._scale, _LEAST_SCORE)
+        unit = _median_distance(shapes)
         runs = np.asarray(counts, float)
+        fits = []
         # of equals the first is taken: the longest, which believes least of what it has not seen
-        fits = [
-            _Fit(shapes, scaled, noise / runs, length * unit)
-            for length, noise in reversed(_SETTINGS)
-        ]
+        for length, noise in reversed(_SETTINGS):
+            fits.append(_Fit(shapes, scaled, noise / runs, length * unit))
         self._fit = max(fits, key=lambda fit: fit.likelihood)
 
     def predict(self, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,10 +64,27 @@ class Surrogate:
         return self._centre + self._scale * mean, self._scale * deviation
 
     def believing(self, shape: np.ndarray, score: float) -> Surrogate:
-        """Return the surrogate as if it had seen one more score, with length and noise as they are."""
+        """Return the surrogate as if it had seen one more score, of the same length and noise."""
         believing = copy(self)
-        believing._fit = self._fit.with_one_more(shape, (score - self._centre) / self._scale)
+        scaled = (score - self._centre) / self._scale
+        believing._fit = self._fit.with_one_more(shape, scaled)
         return believing
+
+
+def _robust_deviation(scores: np.ndarray, centre: float) -> float:
+    """A standard deviation that a few outliers do not change; 1 if there is none."""
+    deviation = float(np.median(np.abs(scores - centre)))
+    # where half of the scores are equal, the median says nothing
+    return _TO_DEVIATION * deviation or float(np.std(scores)) or 1.0
+
+
+def _median_distance(shapes: np.ndarray) -> float:
+    """The median distance of different shapes; 1 if all are the same."""
+    distances = pdist(shapes)
+    positive = distances[distances > 0]
+    if len(positive) == 0:
+        return 1.0
+    return float(np.median(positive))
 
 
 class _Fit:
@@ -73,18 +95,19 @@ class _Fit:
     """
 
     def __init__(self, shapes: np.ndarray, scores: np.ndarray, noise: np.ndarray, length: float):
-        self._shapes, self._scores, self._noise, self._length = shapes, scores, noise, length
-        self._process = GaussianProcessRegressor(
-            Matern(length, nu=2.5), alpha=noise, optimizer=None
-        )
+        self._shapes = shapes
+        self._scores = scores
+        self._noise = noise
+        self._length = length
+        kernel = Matern(length, nu=2.5)
+        self._process = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
         ones = np.ones_like(scores)
+        self._process.fit(shapes, np.stack([ones, scores], axis=1))
         # both products with the inverse of the covariance matrix
-        weighted_ones, weighted_scores = self._process.fit(
-            shapes, np.stack([ones, scores], axis=1)
-        ).alpha_.T
+        weighted_ones, weighted_scores = self._process.alpha_.T
         self._mean = float(ones @ weighted_scores / (ones @ weighted_ones))
-        residual = scores - self._mean
         self._weights = weighted_scores - self._mean * weighted_ones
+        residual = scores - self._mean
         # a weak inverse-gamma prior keeps the variance from collapsing on a few scores
         count = len(scores)
         self._variance = (float(residual @ self._weights) + 2) / (count + 2)
@@ -95,7 +118,8 @@ class _Fit:
         """Return mean and standard deviation, (M,)."""
         covariance = self._process.kernel_(shapes, self._shapes)
         _, unit = self._process.predict(shapes, return_std=True)
-        return self._mean + covariance @ self._weights, np.sqrt(self._variance) * unit[:, 0]
+        mean = self._mean + covariance @ self._weights
+        return mean, np.sqrt(self._variance) * unit[:, 0]
 
     def with_one_more(self, shape: np.ndarray, score: float) -> _Fit:
         """Return the process with one more score, as certain as the most certain one."""
@@ -112,32 +136,33 @@ class SurrogateProposer:
 
     Args:
         pool: the candidates to propose from.
-        shapes: returns the shape of each of some candidates, (N, D).
+        embed: returns the shape of each of some candidates, (N, D).
     """
 
-    def __init__(self, pool: Iterable[Any], shapes: Callable[[Sequence[Any]], np.ndarray]):
-        self._pool, self._shapes = list(dict.fromkeys(pool)), shapes
-        self._places: dict[Any, np.ndarray] = {}
+    def __init__(self, pool: Iterable[Hashable], embed: Callable[[Sequence[Any]], np.ndarray]):
+        self._pool = list(dict.fromkeys(pool))
+        self._embed = embed
+        self._embedded: dict[Hashable, np.ndarray] = {}
 
-    def __call__(self, rounds: Sequence[RungResult], known: set[Any], count: int) -> list[Any]:
-        """Return up to `count` new candidates, one after the other where the score may be highest (GP-UCB).
+    def __call__(self, rounds: Sequence[RungResult], known: set[Any], count: int) -> list[Hashable]:
+        """Return up to `count` new candidates, each where the score may be highest (GP-UCB).
 
         After each the surrogate goes on as if its mean had been seen there (Desautels, Krause and
         Burdick 2014).
         """
         left = [candidate for candidate in self._pool if candidate not in known]
-        candidates, scores, counts = observations(rounds)
-        if not candidates:
+        seen, scores, counts = observations(rounds)
+        if not seen or not left:
             return left[:count]
-        chosen: list[Any] = []
-        places = self._at(left) if left else np.empty((0, 0))
-        surrogate = Surrogate(self._at(candidates), scores, counts)
+        chosen: list[Hashable] = []
+        shapes = self._shapes(left)
+        surrogate = Surrogate(self._shapes(seen), scores, counts)
         while left and len(chosen) < count:
-            mean, sd = surrogate.predict(places)
-            best = int(np.argmax(mean + _EXPLORE * sd))
-            surrogate = surrogate.believing(places[best], float(mean[best]))
+            mean, deviation = surrogate.predict(shapes)
+            best = int(np.argmax(mean + _EXPLORE * deviation))
+            surrogate = surrogate.believing(shapes[best], float(mean[best]))
             chosen.append(left.pop(best))
-            places = np.delete(places, best, axis=0)
+            shapes = np.delete(shapes, best, axis=0)
         return chosen
 
     def believed(self, rounds: Sequence[RungResult]) -> dict[Any, float]:
@@ -148,52 +173,59 @@ class SurrogateProposer:
         candidates, scores, counts = observations(rounds)
         if not candidates:
             return {}
-        places = self._at(candidates)
-        return dict(
-            zip(
-                candidates,
-                Surrogate(places, scores, counts).predict(places)[0].tolist(),
-                strict=True,
-            )
-        )
+        shapes = self._shapes(candidates)
+        mean, _ = Surrogate(shapes, scores, counts).predict(shapes)
+        return dict(zip(candidates, mean.tolist(), strict=True))
 
-    def _at(self, candidates: Sequence[Any]) -> np.ndarray:
-        new = [candidate for candidate in candidates if candidate not in self._places]
+    def _shapes(self, candidates: Sequence[Hashable]) -> np.ndarray:
+        new = [candidate for candidate in candidates if candidate not in self._embedded]
         if new:
-            self._places.update(zip(new, self._shapes(new), strict=True))
-        return np.stack([self._places[candidate] for candidate in candidates])
+            self._embedded.update(zip(new, self._embed(new), strict=True))
+        return np.stack([self._embedded[candidate] for candidate in candidates])
 
 
 def observations(rounds: Sequence[RungResult]) -> tuple[list[Any], np.ndarray, np.ndarray]:
-    """Return all candidates with a finite score, their scores on the scale of the last round, and their runs.
+    """Return all candidates with a finite score, their scores, and how many runs each is of.
 
-    What was only seen in an earlier round is moved by the regression of the later scores on the
-    earlier ones of the candidates that were in both, and counts half.
+    The scores are on the scale of the last round. What was only seen in an earlier one is moved by
+    the regression of the later scores on the earlier ones of the candidates that were in both, and
+    counts half.
     """
-    found: dict[Any, tuple[float, float]] = {}
-    for done in reversed(rounds):
-        mine = {
-            c: m for c, m in zip(done.heat.candidates, done.means, strict=True) if np.isfinite(m)
-        }
-        both = [c for c in mine if c in found]
-        if not found:
-            found = {c: (m, float(done.heat.seeds)) for c, m in mine.items()}
-        elif both:
-            early, late = (
-                np.array([values[c] for c in both])
-                for values in (mine, {c: found[c][0] for c in both})
-            )
-            moved = _line(early, late)
-            found |= {c: (moved(m), done.heat.seeds / 2) for c, m in mine.items() if c not in found}
-    values = np.array(list(found.values()), float).reshape(-1, 2)
-    return list(found), values[:, 0], values[:, 1]
+    known: dict[Any, tuple[float, float]] = {}  # the score, and of how many runs
+    for result in reversed(rounds):
+        means = _finite_means(result)
+        seeds = result.task.seeds
+        if not known:
+            known = {candidate: (mean, float(seeds)) for candidate, mean in means.items()}
+            continue
+        both = [candidate for candidate in means if candidate in known]
+        if not both:
+            continue  # nothing tells how its scores compare with the later ones
+        early = np.array([means[candidate] for candidate in both])
+        late = np.array([known[candidate][0] for candidate in both])
+        as_late = _regression(early, late)
+        for candidate, mean in means.items():
+            if candidate not in known:
+                known[candidate] = (as_late(mean), seeds / 2)
+    values = np.array(list(known.values()), float).reshape(-1, 2)
+    return list(known), values[:, 0], values[:, 1]
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> Callable[[float], float]:
-    spread = float(((x - x.mean()) ** 2).sum())
-    slope = (
-        float(np.clip(((x - x.mean()) * (y - y.mean())).sum() / spread, 0.2, 1))
-        if len(x) > 3 and spread
-        else 1.0
-    )
-    return lambda value: float(y.mean() + slope * (value - x.mean()))
+def _finite_means(result: RungResult) -> dict[Any, float]:
+    pairs = zip(result.task.candidates, result.means, strict=True)
+    return {candidate: mean for candidate, mean in pairs if np.isfinite(mean)}
+
+
+def _regression(early: np.ndarray, late: np.ndarray) -> Callable[[float], float]:
+    """Return what expects a later score for an earlier one."""
+    deviations = early - early.mean()
+    spread = float((deviations**2).sum())
+    slope = 1.0
+    if len(early) >= _LEAST_FOR_SLOPE and spread:
+        covariance = (deviations * (late - late.mean())).sum()
+        slope = float(np.clip(covariance / spread, *_SLOPES))
+
+    def expected(score: float) -> float:
+        return float(late.mean() + slope * (score - early.mean()))
+
+    return expected

@@ -1,6 +1,6 @@
 """The race as an oracle of KerasTuner.
 
-A heat's candidates are its trials, and who goes on is a trial that goes on.
+A task's candidates are its trials, and who goes on is a trial that goes on.
 """
 
 from __future__ import annotations
@@ -102,17 +102,17 @@ class RacingOracle(ActivationOracle):
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the hyperparameters of the next trial, IDLE while a rung is not finished, or STOPPED at the end."""
-        while (heat := self._race.ask()) is not None:
-            runs = self._runs(heat.epochs)
+        while (task := self._race.ask()) is not None:
+            runs = self._runs(task.epochs)
             waiting = False
-            for point in heat.candidates:
+            for point in task.candidates:
                 trials = runs.get(point, [])
-                if not trials or self._goes_on(trials[-1], heat):
-                    return {"status": TrialStatus.RUNNING, "values": _values(point, heat, trials)}
+                if not trials or self._goes_on(trials[-1], task):
+                    return {"status": TrialStatus.RUNNING, "values": _values(point, task, trials)}
                 waiting |= trials[-1].status not in _ENDED
             if waiting:
                 return {"status": TrialStatus.IDLE}
-            self._race.tell(np.array([[self._score(runs[point])] for point in heat.candidates]))
+            self._race.tell(np.array([[self._score(runs[point])] for point in task.candidates]))
         return {"status": TrialStatus.STOPPED}
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
@@ -215,13 +215,13 @@ class RacingOracle(ActivationOracle):
         found: dict[Point, list[Trial]] = {}
         for trial_id in self.start_order:
             trial = self.trials[trial_id]
-            # after a resume, a heat must not see what came of it later
+            # after a resume, a task must not see what came of it later
             if trial.hyperparameters.values["tuner/epochs"] <= epochs:
                 found.setdefault(self._point(trial.hyperparameters.values), []).append(trial)
         return found
 
-    def _goes_on(self, trial: Trial, heat: RungTask) -> bool:
-        further = trial.hyperparameters.values["tuner/epochs"] < heat.epochs
+    def _goes_on(self, trial: Trial, task: RungTask) -> bool:
+        further = trial.hyperparameters.values["tuner/epochs"] < task.epochs
         return further and trial.status == TrialStatus.COMPLETED and bool(np.isfinite(trial.score))
 
     def _score(self, trials: list[Trial]) -> float:
@@ -230,8 +230,8 @@ class RacingOracle(ActivationOracle):
         return max(more_is_better(trial.score, self.objective.direction) for trial in trials)
 
 
-def _values(point: Point, heat: RungTask, trials: list[Trial]) -> dict[str, Any]:
-    values = {**dict(point), "tuner/epochs": heat.epochs, "tuner/initial_epoch": 0}
+def _values(point: Point, task: RungTask, trials: list[Trial]) -> dict[str, Any]:
+    values = {**dict(point), "tuner/epochs": task.epochs, "tuner/initial_epoch": 0}
     if trials:
         last = trials[-1]
         values["tuner/initial_epoch"] = last.hyperparameters.values["tuner/epochs"]

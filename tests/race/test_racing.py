@@ -16,10 +16,10 @@ NAN = np.nan
 
 def run(race, score):
     """Run a race whose scores are ``score(candidate, seed, epochs)``; return it."""
-    while (heat := race.ask()) is not None:
+    while (task := race.ask()) is not None:
         race.tell(
             np.array(
-                [[score(c, s, heat.epochs) for s in range(heat.seeds)] for c in heat.candidates]
+                [[score(c, s, task.epochs) for s in range(task.seeds)] for c in task.candidates]
             )
         )
     return race
@@ -107,8 +107,8 @@ def test_the_rungs_to_come_fit_into_what_is_left(fraction, after):
 
     race = Race(range(9), schedule(40, 20, starts=9), propose)
     for _ in range(after):
-        heat = race.ask()
-        race.tell(np.array([[c] * heat.seeds for c in heat.candidates], float))
+        task = race.ask()
+        race.tell(np.array([[c] * task.seeds for c in task.candidates], float))
     planned, done = race.rungs, cost(race.rungs[:after])
     left = int(fraction * (cost(planned) - done))
     race.replan(left)
@@ -121,7 +121,7 @@ def test_the_rungs_to_come_fit_into_what_is_left(fraction, after):
     else:
         assert cost(race.rungs) < cost(planned)
     run(race, lambda candidate, seed, epochs: candidate)
-    assert [len(r.heat.candidates) for r in race.rounds[after:]] == [
+    assert [len(r.task.candidates) for r in race.rounds[after:]] == [
         1 + r.keep + r.enter for r in race.rungs[after:]
     ]
 
@@ -147,15 +147,15 @@ def test_divergence_never_shrinks_a_rung(share, seed):
     race = run(Race(pool[:10], rungs, propose), score)
     for before, rung, done in zip([None, *race.rounds], rungs, race.rounds, strict=False):
         quota = rung.keep + rung.enter
-        assert len(done.heat.candidates) - 1 == (quota if before is None else min(quota, len(pool)))
+        assert len(done.task.candidates) - 1 == (quota if before is None else min(quota, len(pool)))
         if before is not None:
             diverged = {
-                c for c, m in zip(before.heat.candidates, before.means, strict=True) if np.isnan(m)
+                c for c, m in zip(before.task.candidates, before.means, strict=True) if np.isnan(m)
             }
-            assert not diverged & set(done.heat.candidates[1:])
+            assert not diverged & set(done.task.candidates[1:])
     last = race.rounds[-1]
-    alive = [c for c in last.heat.candidates if c not in diverging]
-    assert last.heat.candidates[int(np.nanargmax(last.means))] == max(alive, key=lambda c: true[c])
+    alive = [c for c in last.task.candidates if c not in diverging]
+    assert last.task.candidates[int(np.nanargmax(last.means))] == max(alive, key=lambda c: true[c])
 
 
 @pytest.mark.once
@@ -188,7 +188,7 @@ def test_variants_of_one_that_learns_fast_do_not_crowd_out_what_learns_slowly():
 
         race = run(Race(starts, schedule(20, 10, starts=4), propose, **kinds), score)
         last = race.rounds[-1]
-        return last.heat.candidates[int(np.argmax(last.means))]
+        return last.task.candidates[int(np.argmax(last.means))]
 
     assert found(kind=lambda candidate: candidate.split()[0]) == "gelu 0"
     assert found() == "elu 16"
@@ -207,8 +207,8 @@ def test_same_scores_same_race():
         )
 
     one, two = run(made(), score), run(made(), score)
-    assert [r.heat for r in one.rounds] == [r.heat for r in two.rounds]
-    with pytest.raises(ValueError, match="must be those of the heat"):
+    assert [r.task for r in one.rounds] == [r.task for r in two.rounds]
+    with pytest.raises(ValueError, match="must be those of the task"):
         one.tell(np.zeros((1, 1)))
 
 
@@ -273,12 +273,12 @@ def test_proposals_are_new_and_near_what_was_good():
     pool = space.grid(20)
     proposer = SurrogateProposer(pool, embeddings)
     race = Race(pool[:8], schedule(8, 4, starts=8), proposer)
-    heat = race.ask()
-    alphas = np.array([dict(c.parameters).get("alpha", 0.0) for c in heat.candidates])
-    done = [RungResult(heat, alphas[:, None] * 1.0)]  # the larger the better
-    found = proposer(done, set(heat.candidates), 4)
+    task = race.ask()
+    alphas = np.array([dict(c.parameters).get("alpha", 0.0) for c in task.candidates])
+    done = [RungResult(task, alphas[:, None] * 1.0)]  # the larger the better
+    found = proposer(done, set(task.candidates), 4)
     assert len(set(found)) == 4
-    assert not set(found) & set(heat.candidates)
+    assert not set(found) & set(task.candidates)
     assert min(dict(c.parameters)["alpha"] for c in found) > alphas.max()
 
 
@@ -289,4 +289,4 @@ def test_scores_of_an_earlier_round_are_moved_to_the_later_scale():
     candidates, values, counts = observations(race.rounds)
     assert sorted(candidates) == [0, 1, 2, 3]
     np.testing.assert_allclose(values[np.argsort(candidates)], 40 - np.arange(4))
-    assert counts.max() == race.rounds[-1].heat.seeds
+    assert counts.max() == race.rounds[-1].task.seeds

@@ -253,11 +253,11 @@ def test_changes_are_of_one_group_first_then_what_those_suggest():
         for change in random_changes(now, [tanh, mish], 0)
     } <= {1, 2, 3}
 
-    def scores(heat):
+    def scores(task):
         # tanh is better in a and in b, and worse elsewhere
         gains = [
             [(c[n] == tanh) * g for n, g in zip("abcd", (1, 1, -1, -1), strict=True)]
-            for c in heat.candidates
+            for c in task.candidates
         ]
         return np.array(gains, float).sum(axis=1, keepdims=True)
 
