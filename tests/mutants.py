@@ -230,7 +230,7 @@ MUTANTS = [
     Mutant(
         name="a difference that is too large goes through",
         file="search/exporting/agreement.py",
-        old="        if not found <= limits[kind]:",
+        old="        if not difference <= limits[kind]:",
         new="        if False:",
         tests="tests/exporting/test_export_agrees.py::test_a_limit_follows_from_the_models_own_noise",
     ),

@@ -17,15 +17,18 @@ from keras_acts.errors import ExportError
 from . import savedmodel
 from .verify_process import compare
 
-# relative to max(1, |prediction|); other runtimes, and still more other backends, multiply and add
-# in another order
-LIMITS, OTHER_BACKENDS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "onnx": 1e-5}, 1e-3
+# all are relative to max(1, |prediction|). Other runtimes, and still more other backends, multiply
+# and add in another order
+LIMITS = {"SavedModel": 1e-6, "keras": 1e-6, "litert": 1e-5, "onnx": 1e-5}
+OTHER_BACKENDS = 1e-3
 # a model's own rounding may widen a limit so many times its size, up to here
-_TIMES, _WIDEST = 4.0, 1e-4
+_TIMES_NOISE = 4.0
+_WIDEST = 1e-4
 _FEW = 32  # samples that are predicted one by one
 # how far a model in half precision may be from its copy in float32, relative to max(1, its largest
 # |prediction|); bfloat16 rounds eight times as coarsely as float16, and each layer adds to it
-_HALF, _BFLOAT16 = 2e-2, 8e-2
+_HALF = 2e-2
+_BFLOAT16 = 8e-2
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,27 @@ def judge(differences: Mapping[str, float], measure: Callable[[], float]) -> Agr
         ExportError: naming a difference that does not keep its limit.
     """
     limits = {kind: LIMITS.get(kind, OTHER_BACKENDS) for kind in differences}
-    noise = None
-    if any(not found <= limits[kind] for kind, found in differences.items()):
-        noise = measure()
-        # more than this no rounding explains; not finite is no limit either
-        own = min(_TIMES * noise, _WIDEST) if np.isfinite(noise) else 0.0
-        limits = {kind: max(limit, own) for kind, limit in limits.items()}
-    for kind, found in differences.items():
-        if not found <= limits[kind]:
-            between = f"; between batch sizes the model's own predictions differ by {noise:.1g}"
+    if all(difference <= limits[kind] for kind, difference in differences.items()):
+        return Agreement(differences, limits, noise=None)
+    own_noise = measure()
+    widened = _widened(own_noise)
+    limits = {kind: max(limit, widened) for kind, limit in limits.items()}
+    for kind, difference in differences.items():
+        # not `>`: a difference that is NaN keeps no limit
+        if not difference <= limits[kind]:
             raise ExportError(
                 f"The export must agree with the model to {limits[kind]:g}. "
-                f"Received: a difference of {found:g} ({kind}{between})"
+                f"Received: a difference of {difference:g} ({kind}; "
+                f"between batch sizes the model's own predictions differ by {own_noise:.1g})"
             )
-    return Agreement(differences, limits, noise)
+    return Agreement(differences, limits, own_noise)
+
+
+def _widened(own_noise: float) -> float:
+    """The limit that a model's own noise asks for, as far as rounding can explain it."""
+    if not np.isfinite(own_noise):
+        return 0.0
+    return min(_TIMES_NOISE * own_noise, _WIDEST)
 
 
 def noise(model: keras.Model, x: dict[str, np.ndarray], y: Mapping[str, np.ndarray]) -> float:
@@ -80,18 +90,17 @@ def noise(model: keras.Model, x: dict[str, np.ndarray], y: Mapping[str, np.ndarr
         x: samples by name.
         y: the predictions for all of them at once.
     """
-    first = {name: value[:_FEW] for name, value in x.items()}
+    few = {name: value[:_FEW] for name, value in x.items()}
     try:
         expected = {name: value[:_FEW] for name, value in y.items()}
-        others = [
-            savedmodel.predict(model, first, list(y), batch_size=size) for size in (1, 7, _FEW)
-        ]
-        return max(compare(expected, found) for found in others)
-    except (
-        ValueError,
-        IndexError,
-    ):  # the shape of its outputs is not that of its samples: it is no model of single samples
+        differences: list[float] = []
+        for batch_size in (1, 7, _FEW):
+            predicted = savedmodel.predict(model, few, list(y), batch_size=batch_size)
+            differences.append(compare(expected, predicted))
+    except (ValueError, IndexError):
+        # the shape of its outputs is not that of its samples: it is no model of single samples
         return float("inf")
+    return max(differences)
 
 
 def check_copy(
@@ -109,19 +118,20 @@ def check_copy(
     """
     coarse = any("bfloat16" in layer.compute_dtype for layer in all_layers(model))
     limit = _BFLOAT16 if coarse else _HALF
-    for name, found in copy.items():
+    for name, predicted in copy.items():
         # words and whole numbers follow from rounded ones by steps, which no limit knows
-        if found.dtype.kind != "f":
+        if predicted.dtype.kind != "f":
             continue
-        expected = np.asarray(y[name]).astype(
-            "float64"
-        )  # NumPy itself does not compute in bfloat16
+        # NumPy itself does not compute in bfloat16
+        expected = np.asarray(y[name]).astype("float64")
         known = np.isfinite(expected)  # half precision overflows where float32 does not
         scale = max(1.0, np.abs(expected[known]).max(initial=0.0))
-        difference = np.abs(found[known] - expected[known]).max(initial=0.0) / scale
+        largest = np.abs(predicted[known] - expected[known]).max(initial=0.0)
+        difference = largest / scale
         if not difference <= limit:
             raise ExportError(
-                f"A model that is not in float32 must predict in float32 what it does now, to {limit:g} of its largest "
+                "A model that is not in float32 must predict in float32 what it does now, to "
+                f"{limit:g} of its largest "
                 "prediction; its copy has only what Keras saves: config, weights and vocabularies. "
                 f"Received: a difference of {difference:g} in the output {name!r} of {model.name!r}"
             )

@@ -18,7 +18,12 @@ from keras_acts.errors import ExportError
 
 from ..runtime.ownership import check_replaceable, is_marked, mark
 
-_LOCK, _SIGNED, _MADE, _PREVIOUS = "lock", "signed", "export", "previous"
+# in the folder beside the target: held while its process lives, written once the lock is held, what
+# will move to the target, and what was there before
+_LOCK = "lock"
+_SIGNED = "signed"
+_MADE = "export"
+_PREVIOUS = "previous"
 _SIGN = "An export of keras_acts is made here; the next one to the same place deletes it if it was killed.\n"
 
 
@@ -28,13 +33,13 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
     Cheap, so it can come before training.
     """
     target = Path(path).absolute()
-    for parent in target.parents:
-        if parent.exists():
-            if not parent.is_dir() or not os.access(parent, os.W_OK):
-                raise ExportError(
-                    f"The export needs a writable folder, which {parent} is not. Received: path={str(path)!r}"
-                )
-            break
+    # the root of a disk has no parent
+    parent = next((folder for folder in target.parents if folder.exists()), target)
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ExportError(
+            f"The export needs a writable folder, which {parent} is not. Received: "
+            f"path={str(path)!r}"
+        )
     if os.path.lexists(target):
         _check_taken(target, path, overwrite=overwrite, versioned=versioned)
     # permissions do not say all: a name may be too long, a disk read-only, a folder one of the
@@ -47,7 +52,8 @@ def _check_taken(
     target: Path, path: str | os.PathLike[str], *, overwrite: bool, versioned: bool
 ) -> None:
     if versioned:
-        if others := sorted(entry.name for entry in _entries(target) if not entry.name.isdecimal()):
+        others = sorted(name for name in _visible_names(target) if not name.isdecimal())
+        if others:
             raise ExportError(
                 f"A versioned export needs a folder with nothing but versions (1, 2, …). "
                 f"Received: path={str(path)!r} with {others[:5]}"
@@ -60,10 +66,10 @@ def _check_taken(
         )
 
 
-def _entries(target: Path) -> list[Path]:
+def _visible_names(target: Path) -> list[str]:
     if not target.is_dir():
         raise ExportError(f"The export's place must be a folder. Received: path={str(target)!r}")
-    return [entry for entry in target.iterdir() if not entry.name.startswith(".")]
+    return [entry.name for entry in target.iterdir() if not entry.name.startswith(".")]
 
 
 @contextlib.contextmanager
@@ -75,13 +81,11 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
     Without `overwrite` an export that another process has put there meanwhile stays, and `publish`
     raises. What a killed process left behind is removed by the next export to the same place.
     """
-    made = [
-        folder
-        for folder in (*([target] if versioned else []), *target.parents)
-        if not folder.exists()
-    ]
+    missing = [folder for folder in target.parents if not folder.exists()]
+    if versioned and not target.exists():
+        missing.insert(0, target)
     with contextlib.ExitStack() as held:
-        held.callback(_remove_empty, made)
+        held.callback(_remove_empty, missing)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             # versions may lie on a volume of their own, and a folder moves in one step only inside
@@ -91,9 +95,8 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
                 _sweep(place, target)
             folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
             held.callback(shutil.rmtree, folder, ignore_errors=True)
-            held.enter_context(
-                _locked(folder)
-            )  # its file may be the one that a full disk has no room for
+            # inside of `try`: its file may be the one that a full disk has no room for
+            held.enter_context(_locked(folder))
             stage = Staging(folder, target, versioned, overwrite)
         except OSError as error:
             raise ExportError(
@@ -111,10 +114,13 @@ class Staging:
     """
 
     def __init__(self, folder: Path, target: Path, versioned: bool, overwrite: bool):
-        self.made, self.scratch = folder / _MADE, folder / "scratch"
+        self.made = folder / _MADE
+        self.scratch = folder / "scratch"
         self.scratch.mkdir()
-        self._folder, self._target = folder, target
-        self._versioned, self._overwrite = versioned, overwrite
+        self._folder = folder
+        self._target = target
+        self._versioned = versioned
+        self._overwrite = overwrite
 
     def publish(self) -> Path:
         """Move what was made to its place, and return the place.
@@ -128,7 +134,8 @@ class Staging:
             return self._publish_version()
         if not self._overwrite and os.path.lexists(self._target):
             raise ExportError(
-                "The export's place was taken while it was made; overwrite=True replaces what is there. "
+                "The export's place was taken while it was made; overwrite=True replaces what is "
+                "there. "
                 f"Received: path={str(self._target)!r}"
             )
         _replace(self._target, self.made, self._folder / _PREVIOUS)
@@ -183,7 +190,9 @@ def _exchange(one: Path, other: Path) -> bool:
     """Swap two folders in one step; False where the system cannot."""
     if not sys.platform.startswith("linux"):
         return False
-    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux' renameat2(2)
+    # AT_FDCWD and RENAME_EXCHANGE of Linux' renameat2(2)
+    here = -100
+    exchange = 2
     try:
         call = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):  # an old C library
@@ -228,8 +237,9 @@ def _clear_up(folder: Path, target: Path) -> None:
     """Remove what a killed export left behind, and put back what it had taken away."""
     if (folder / _PREVIOUS).is_dir() and not os.path.lexists(target):
         os.rename(folder / _PREVIOUS, target)
-    if not any(map(_holds_others, (folder / _PREVIOUS, folder / _MADE))):
-        shutil.rmtree(folder, ignore_errors=True)
+    if _holds_others(folder / _PREVIOUS) or _holds_others(folder / _MADE):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _holds_others(export: Path) -> bool:

@@ -6,7 +6,7 @@ What the model is, as JSON for programs and as Markdown for people.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,76 +18,93 @@ import keras_acts
 from keras_acts.errors import ExportError
 from keras_acts.layers import TrainedActivation
 
-from ..rewrite.slots import is_activation, slot_sites
+from ..rewrite.slots import SlotSite, is_activation, slot_sites
 from ..runtime.as_json import finite
 
-FILE, TEXT = Path("assets", "model_card.json"), Path("assets", "MODEL_CARD.md")
+FILE = Path("assets", "model_card.json")
+TEXT = Path("assets", "MODEL_CARD.md")
 FORMAT = 1
+# what the export itself writes, and `card=` cannot replace
 _OWN = {
-    *(
-        "format",
-        "created",
-        "parameters",
-        "signatures",
-        "class_names",
-        "preprocessing",
-        "files",
-        "activations",
-    ),
-    *("verification", "versions"),
+    "format",
+    "created",
+    "parameters",
+    "signatures",
+    "class_names",
+    "preprocessing",
+    "files",
+    "activations",
+    "verification",
+    "versions",
 }
 _FEW = 64  # trained values that are listed one by one
 
+# an entry of the card, as JSON holds it
+Entry = Mapping[str, Any]
+# of a table
+Row = tuple[str, ...]
 
-def activations(model: Any) -> list[dict[str, Any]]:
+
+def activations(model: keras.Model) -> list[dict[str, Any]]:
     """Return the activation of each slot with its parameters.
 
     Trained ones with the values they have now.
     """
     try:
-        found = slot_sites(model)
+        found_places = slot_sites(model)
     except keras_acts.KerasActsError:  # a subclassed model keeps its slots to itself
         return []
     return [
         {
-            "slot": p.slot.name,
-            "layer": p.slot.layer,
-            "role": p.slot.role,
-            **_activation(p.slot.current, _object(p)),
+            "slot": place.slot.name,
+            "layer": place.slot.layer,
+            "role": place.slot.role,
+            **_activation(place.slot.current, _object_at(place)),
         }
-        for p in found
+        for place in found_places
     ]
 
 
-def _object(place: Any) -> Any:
-    return place.layer if is_activation(place.layer) else getattr(place.layer, place.argument)
+def _object_at(place: SlotSite) -> Any:
+    """The activation at a place: a layer of its own, or what its layer was given as an argument."""
+    activation = place.layer
+    if not is_activation(place.layer):
+        activation = getattr(place.layer, place.argument)
+    if isinstance(activation, keras.layers.Activation):
+        return activation.activation
+    return activation
 
 
-def _activation(current: str, found: Any) -> dict[str, Any]:
-    found = found.activation if isinstance(found, keras.layers.Activation) else found
-    if isinstance(found, keras_acts.Activation):
-        return {"activation": found.spec.name, "parameters": dict(found.parameters)}
-    if isinstance(found, TrainedActivation):
-        trained = {name: _values(getattr(found, name)) for name in found.trained}
-        fixed = {
-            p.name: found.get_config()[p.name]
-            for p in found.spec.parameters
-            if p.name not in trained
-        }
-        return {"activation": found.spec.name, "parameters": fixed, "trained": trained}
-    if isinstance(found, keras.layers.PReLU):
-        return {"activation": "prelu", "parameters": {}, "trained": {"alpha": _values(found.alpha)}}
+def _activation(current: str, activation: Any) -> dict[str, Any]:
+    if isinstance(activation, keras_acts.Activation):
+        return {"activation": activation.spec.name, "parameters": dict(activation.parameters)}
+    if isinstance(activation, TrainedActivation):
+        return _trained_activation(activation)
+    if isinstance(activation, keras.layers.PReLU):
+        trained = {"alpha": _values(activation.alpha)}
+        return {"activation": "prelu", "parameters": {}, "trained": trained}
     return {"activation": current, "parameters": {}}
 
 
-def _values(variable: Any) -> dict[str, Any]:
+def _trained_activation(layer: TrainedActivation) -> dict[str, Any]:
+    trained = {name: _values(getattr(layer, name)) for name in layer.trained}
+    config = layer.get_config()
+    names = [parameter.name for parameter in layer.spec.parameters]
+    fixed = {name: config[name] for name in names if name not in trained}
+    return {"activation": layer.spec.name, "parameters": fixed, "trained": trained}
+
+
+def _values(variable: keras.Variable) -> dict[str, Any]:
     values = np.asarray(keras.ops.convert_to_numpy(variable), "float64")
-    few = {"values": values.tolist()} if values.size <= _FEW else {}
-    return {
+    described: dict[str, Any] = {
         "shape": list(values.shape),
-        **{name: float(getattr(values, name)()) for name in ("min", "mean", "max")},
-        **few,
+        "min": float(values.min()),
+        "mean": float(values.mean()),
+        "max": float(values.max()),
     }
+    if values.size <= _FEW:
+        described["values"] = values.tolist()
+    return described
 
 
 def card(
@@ -105,7 +122,7 @@ def card(
         verification: how the export was compared with the model.
         extra: what the exporter knows more: ``data``, ``metrics``, ``seed``, …; see `check_extra`.
     """
-    made = {
+    data = {
         "format": FORMAT,
         "name": model.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -121,7 +138,7 @@ def card(
             "backend": keras.backend.backend(),
         },
     }
-    return dict(finite(made))
+    return dict(finite(data))
 
 
 def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +147,8 @@ def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ExportError: if they are none, or would replace what the export itself writes.
     """
-    if taken := sorted(_OWN & extra.keys()):
+    taken = sorted(_OWN & extra.keys())
+    if taken:
         raise ExportError(
             f"card must add to what the export writes itself. Received: card with {taken}"
         )
@@ -145,9 +163,8 @@ def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
 def write(folder: Path, data: Mapping[str, Any]) -> None:
     """Write both files into the export in `folder`."""
     (folder / FILE).parent.mkdir(exist_ok=True)
-    (folder / FILE).write_text(
-        json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    text = json.dumps(data, indent=2, ensure_ascii=False)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
     (folder / TEXT).write_text(markdown(data), encoding="utf-8")
 
 
@@ -166,12 +183,6 @@ def read(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if (
-            isinstance(data, dict)
-            and isinstance(data.get("format"), int)
-            and data["format"] <= FORMAT
-        ):
-            return data
     except FileNotFoundError:
         raise ExportError(
             f"An export of keras_acts has a model card. Received: {str(folder)!r} without {FILE}"
@@ -180,9 +191,18 @@ def read(folder: Path) -> dict[str, Any]:
         raise ExportError(
             f"The model card must be readable. Received: {str(path)!r} ({error})"
         ) from error
-    raise ExportError(
-        f"The model card must be of format {FORMAT} or older. Received: {str(path)!r}"
-    )
+    if not _is_readable(data):
+        raise ExportError(
+            f"The model card must be of format {FORMAT} or older. Received: {str(path)!r}"
+        )
+    return data
+
+
+def _is_readable(data: Any) -> bool:
+    """Whether this is a card of a format that we know."""
+    if not isinstance(data, dict) or not isinstance(data.get("format"), int):
+        return False
+    return data["format"] <= FORMAT
 
 
 def markdown(data: Mapping[str, Any]) -> str:
@@ -191,10 +211,34 @@ def markdown(data: Mapping[str, Any]) -> str:
 
 
 def _lines(data: Mapping[str, Any]) -> Iterator[str]:
-    inputs, outputs = (
-        data["signatures"]["serving_default"][side] for side in ("inputs", "outputs")
-    )
-    (first, spec), *others = inputs.items()
+    yield from _title(data)
+    yield ""
+    yield from _signature(data)
+    if data["activations"]:
+        header = ("slot", "layer", "activation", "parameters", "role")
+        yield from _table("Activations", header, map(_slot, data["activations"]))
+    if data.get("metrics"):
+        header = ("data", "metric", "value", "interval", "samples")
+        yield from _table("Metrics", header, _metrics(data["metrics"]))
+    for key, value in data.items():
+        # what was added by `card=`, and, as people want them too, the versions
+        if key == "versions" or key not in _OWN | {"name", "metrics"}:
+            yield ""
+            yield f"## {key.replace('_', ' ').capitalize()}"
+            yield ""
+            yield from _list(value)
+    yield ""
+    yield from _verification(data["verification"])
+
+
+def _title(data: Mapping[str, Any]) -> Iterator[str]:
+    """What it is, and the lines of Python that load it."""
+    signature = data["signatures"]["serving_default"]
+    inputs = [f"{name}: {_tensor(spec)}" for name, spec in signature["inputs"].items()]
+    if len(inputs) > 1:
+        inputs[1:] = ["…"]
+    arguments = ", ".join(f"{name}={name}" for name in signature["inputs"])
+    outputs = ", ".join(signature["outputs"])
     yield f"# Model card: {data['name']}"
     yield ""
     yield f"A TensorFlow SavedModel in float32 with {data['parameters']:,} parameters, made on {data['created'][:10]}."
@@ -203,40 +247,29 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield "```python"
     yield "import tensorflow as tf"
     yield ""
-    yield f"model = tf.saved_model.load(FOLDER)  # {_tensor(first, spec)}{', …' if others else ''}"
-    arguments = ", ".join(f"{name}={name}" for name in inputs)
-    yield f'outputs = model.signatures["serving_default"]({arguments})  # a dict: {", ".join(outputs)}'
+    yield f"model = tf.saved_model.load(FOLDER)  # {', '.join(inputs)}"
+    yield f'outputs = model.signatures["serving_default"]({arguments})  # a dict: {outputs}'
     yield "```"
-    yield ""
+
+
+def _signature(data: Mapping[str, Any]) -> Iterator[str]:
+    """What goes in and comes out."""
+    signature = data["signatures"]["serving_default"]
     yield "| | name | shape | dtype |"
     yield "| --- | --- | --- | --- |"
-    for side, tensors in {"input": inputs, "output": outputs}.items():
-        for name, tensor in tensors.items():
-            yield f"| {side} | {name} | {_shape(tensor)} | {tensor['dtype']} |"
+    for name, spec in signature["inputs"].items():
+        yield f"| input | {name} | {_shape(spec)} | {spec['dtype']} |"
+    for name, spec in signature["outputs"].items():
+        yield f"| output | {name} | {_shape(spec)} | {spec['dtype']} |"
     if data.get("preprocessing") or data.get("class_names"):
         yield ""
     if data.get("preprocessing"):
         yield f"The inputs are raw; inside the graph come first: {', '.join(data['preprocessing'])}."
     if data.get("class_names"):
         yield f"Classes, in order: {', '.join(data['class_names'])}. The signature `classify` returns `label` too."
-    if data["activations"]:
-        yield from _table(
-            "Activations",
-            ("slot", "layer", "activation", "parameters", "role"),
-            map(_slot, data["activations"]),
-        )
-    if data.get("metrics"):
-        rows = [
-            (part, *_metric(name, m))
-            for part, metrics in data["metrics"].items()
-            for name, m in metrics.items()
-        ]
-        yield from _table("Metrics", ("data", "metric", "value", "interval", "samples"), rows)
-    for key, value in data.items():
-        if key == "versions" or key not in _OWN | {"name", "metrics"}:
-            yield from ("", f"## {key.replace('_', ' ').capitalize()}", "", *_list(value))
-    yield ""
-    checked = data["verification"]
+
+
+def _verification(checked: Entry) -> Iterator[str]:
     yield "## Verification"
     yield ""
     yield f"Loaded by TensorFlow {checked['tensorflow']} in a process without Keras and keras_acts, its predictions for"
@@ -250,30 +283,53 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield "batch sizes."
 
 
-def _table(title: str, header: tuple[str, ...], rows: Any) -> Iterator[str]:
-    yield from ("", f"## {title}", "")
-    for row in (header, ("---",) * len(header), *rows):
-        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+def _table(title: str, header: Row, rows: Iterable[Row]) -> Iterator[str]:
+    yield ""
+    yield f"## {title}"
+    yield ""
+    yield _row(header)
+    yield _row(("---",) * len(header))
+    for row in rows:
+        yield _row(row)
 
 
-def _slot(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    parameters = [
-        f"{name} = {value:g}" if isinstance(value, float) else f"{name} = {value}"
-        for name, value in entry["parameters"].items()
-    ]
-    for name, t in entry.get("trained", {}).items():
-        low, high, mean = (_number(t[key]) for key in ("min", "max", "mean"))
-        many = f"{low} … {high}, mean {mean}, {'×'.join(map(str, t['shape']))} values"
-        parameters.append(f"{name} trained: {many}" if t["shape"] else f"{name} trained: {mean}")
+def _row(cells: Row) -> str:
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return "| " + " | ".join(escaped) + " |"
+
+
+def _slot(entry: Entry) -> Row:
+    parameters: list[str] = []
+    for name, value in entry["parameters"].items():
+        # numbers in few digits; `mode` of a threshold ReLU is a word
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        parameters.append(f"{name} = {text}")
+    for name, trained in entry.get("trained", {}).items():
+        parameters.append(f"{name} trained: {_trained(trained)}")
     return entry["slot"], entry["layer"], entry["activation"], "; ".join(parameters), entry["role"]
 
 
-def _metric(name: str, metric: Mapping[str, Any]) -> tuple[str, ...]:
-    interval = ""
-    if metric.get("interval"):
-        low, high = metric["interval"]
-        interval = f"{low:.4g} to {high:.4g} ({metric['level']:.0%}, {metric['method']})"
-    return name, _number(metric["value"]), interval, str(metric.get("samples", ""))
+def _trained(values: Entry) -> str:
+    """What became of a trained parameter, in words."""
+    mean = _number(values["mean"])
+    if not values["shape"]:
+        return mean
+    shape = "×".join(map(str, values["shape"]))
+    return f"{_number(values['min'])} … {_number(values['max'])}, mean {mean}, {shape} values"
+
+
+def _metrics(by_part: Mapping[str, Mapping[str, Entry]]) -> Iterator[Row]:
+    for part, metrics in by_part.items():
+        for name, metric in metrics.items():
+            samples = str(metric.get("samples", ""))
+            yield part, name, _number(metric["value"]), _interval(metric), samples
+
+
+def _interval(metric: Entry) -> str:
+    if not metric.get("interval"):
+        return ""
+    low, high = metric["interval"]
+    return f"{low:.4g} to {high:.4g} ({metric['level']:.0%}, {metric['method']})"
 
 
 def _number(value: float | None) -> str:
@@ -281,21 +337,23 @@ def _number(value: float | None) -> str:
 
 
 def _list(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        yield from (f"- {name}: {_inline(entry)}" for name, entry in value.items())
-    else:
+    if not isinstance(value, Mapping):
         yield _inline(value)
+        return
+    for name, entry in value.items():
+        yield f"- {name}: {_inline(entry)}"
 
 
 def _inline(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _tensor(name: str, spec: Mapping[str, Any]) -> str:
-    return f"{name}: {spec['dtype']}, shape {_shape(spec)}"
+def _tensor(spec: Entry) -> str:
+    return f"{spec['dtype']}, shape {_shape(spec)}"
 
 
-def _shape(spec: Mapping[str, Any]) -> str:
+def _shape(spec: Entry) -> str:
     if spec["shape"] is None:
         return "any"
-    return "(" + ", ".join("n" if size is None else str(size) for size in spec["shape"]) + ")"
+    sizes = ["n" if size is None else str(size) for size in spec["shape"]]
+    return f"({', '.join(sizes)})"

@@ -23,11 +23,13 @@ from . import card as model_card
 from .atomic import Staging, check_target, staged
 from .samples import named
 from .verify import Checker
-from .verify_process import compare
+from .verify_process import CONVERSIONS, compare
 
 __all__ = ["Exported", "check_target", "export"]
 
 FORMATS = {"keras": "model.keras", "litert": "model.tflite", "onnx": "model.onnx"}
+# the packages that are needed to write and run a format, beside what we depend on
+_NEEDED = {"onnx": ("tf2onnx", "onnxruntime")}
 # of TensorFlow's error codes: UNKNOWN, NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, DATA_LOSS
 _OF_DISKS = {2, 5, 7, 8, 15}
 
@@ -118,42 +120,53 @@ def export(
     extra = model_card.check_extra(card or {})
     names = savedmodel.output_names(model)
     _check_classes(model, class_names, names)
-    cut = _cut(model, class_names, threshold)
-    given = savedmodel.with_preprocessing(model, preprocessing)
-    whole = savedmodel.in_float32(given)
-    x = named(whole, samples)
-    y = _predicted(whole, x, names, random=samples is None)
-    if whole is not given:  # what follows compares with the copy only
-        agreement.check_copy(given, _predicted(given, x, names, random=samples is None), y)
+    options = {
+        "names": names,
+        "classes": [str(name) for name in class_names],
+        "cut": _cut(model, class_names, threshold),
+    }
+    whole, x, y = _in_float32(savedmodel.with_preprocessing(model, preprocessing), samples, names)
     with (
         _clear_errors(path),
         Checker() as checker,
         staged(target, versioned=versioned, overwrite=overwrite) as stage,
     ):
-        options = {"names": names, "classes": [str(name) for name in class_names], "cut": cut}
-        on_tensorflow, other = _write(whole, stage, x, y, options)
+        on_tensorflow, of_backend = _write(whole, stage, x, y, options)
+        converted = [name for name in formats if name in CONVERSIONS]
         checked = checker.check(
-            stage.made,
-            stage.scratch / "samples.npz",
-            x,
-            on_tensorflow,
-            [f for f in formats if f in ("litert", "onnx")],
+            stage.made, stage.scratch / "samples.npz", x, on_tensorflow, converted
         )
         differences = checked.pop("differences")
         if "keras" in formats:
             differences["keras"] = _write_keras(whole, stage.made / FORMATS["keras"], x, y)
-        agreed = agreement.judge(differences | other, lambda: agreement.noise(whole, x, y))
+        agreed = agreement.judge(differences | of_backend, lambda: agreement.noise(whole, x, y))
         difference = agreed.differences["SavedModel"]
         facts = {
             "class_names": options["classes"],
             "preprocessing": _layers(preprocessing),
             "files": [FORMATS[name] for name in formats],
         }
-        verification = {"samples": len(next(iter(x.values()))), **checked, **asdict(agreed)}
-        made = _card(model, stage, savedmodel.given_names(whole), verification, facts, extra)
-        for name, text in (notes(difference) if notes else {}).items():
-            (stage.made / name).write_text(text, encoding="utf-8")
-        return Exported(stage.publish(), difference, made)
+        count = len(next(iter(x.values())))
+        verification = {"samples": count, **checked, **asdict(agreed)}
+        given_names = savedmodel.given_names(whole)
+        written_card = _card(model, stage, given_names, verification, facts, extra)
+        if notes is not None:
+            for name, text in notes(difference).items():
+                (stage.made / name).write_text(text, encoding="utf-8")
+        return Exported(stage.publish(), difference, written_card)
+
+
+def _in_float32(
+    model: keras.Model, samples: Any, names: list[str] | None
+) -> tuple[keras.Model, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the model in float32, the samples by name, and its predictions for them."""
+    random = samples is None
+    whole = savedmodel.in_float32(model)
+    x = named(whole, samples)
+    y = _predicted(whole, x, names, random=random)
+    if whole is not model:  # what follows compares with the copy only
+        agreement.check_copy(model, _predicted(model, x, names, random=random), y)
+    return whole, x, y
 
 
 def _predicted(
@@ -183,11 +196,12 @@ def _write(
 
     Return the model's predictions on TensorFlow, and how far those of its own backend are.
     """
-    if keras.backend.backend() == "tensorflow":
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
         savedmodel.write(model, stage.made, **options)
         return y, {}
     on_tensorflow = other_backends.write(model, stage.made, stage.scratch, x, **options)
-    return on_tensorflow, {f"{keras.backend.backend()}'s predictions": compare(y, on_tensorflow)}
+    return on_tensorflow, {f"{backend}'s predictions": compare(y, on_tensorflow)}
 
 
 def _write_keras(
@@ -212,9 +226,9 @@ def _card(
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
     signature = {"signatures": savedmodel.signatures(stage.made, names), **options}
-    made = model_card.card(model, signature=signature, verification=verification, extra=extra)
-    model_card.write(stage.made, made)
-    return made
+    card = model_card.card(model, signature=signature, verification=verification, extra=extra)
+    model_card.write(stage.made, card)
+    return card
 
 
 def _layers(model: keras.layers.Layer | None) -> list[str]:
@@ -222,9 +236,8 @@ def _layers(model: keras.layers.Layer | None) -> list[str]:
     if model is None:
         return []
     layers = model.layers if isinstance(model, keras.Model) else [model]
-    return [
-        type(layer).__name__ for layer in layers if not isinstance(layer, keras.layers.InputLayer)
-    ]
+    kinds = [type(layer) for layer in layers]
+    return [kind.__name__ for kind in kinds if not issubclass(kind, keras.layers.InputLayer)]
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -232,10 +245,11 @@ def _check_formats(formats: Sequence[str]) -> None:
         raise ExportError(
             f"formats must be a list of some of {list(FORMATS)}. Received: formats={formats!r}"
         )
-    needed = {"onnx": ("tf2onnx", "onnxruntime")}
     for name in formats:
         missing = [
-            module for module in needed.get(name, ()) if importlib.util.find_spec(module) is None
+            package
+            for package in _NEEDED.get(name, ())
+            if importlib.util.find_spec(package) is None
         ]
         if missing:
             raise ExportError(
@@ -253,8 +267,11 @@ def _check_classes(
         )
     if not len(class_names):
         return
+    # a subclassed model does not know its outputs
     shapes = [tuple(output.shape) for output in getattr(model, "outputs", None) or ()]
-    units = shapes[0][-1] if len(shapes) == 1 and len(shapes[0]) > 1 else None
+    units = None
+    if len(shapes) == 1 and len(shapes[0]) > 1:
+        units = shapes[0][-1]
     if units is None or len(class_names) != max(units, 2):
         raise ExportError(
             "class_names must be one for each unit of the model's one output (two for one unit). "
@@ -262,7 +279,8 @@ def _check_classes(
         )
     if "label" in (outputs or ()):
         raise ExportError(
-            "With class_names no output may be called 'label', as the names of the likeliest classes are; rename the "
+            "With class_names no output may be called 'label', as the names of the likeliest "
+            "classes are; rename the "
             f"last layer. Received: outputs={list(outputs or ())!r}"
         )
 
@@ -272,24 +290,29 @@ def _cut(model: keras.Model, class_names: Sequence[str], threshold: float | None
     if not len(class_names) or model.outputs[0].shape[-1] != 1:
         if threshold is not None:
             raise ExportError(
-                f"threshold is for two class_names and a model of one unit. Received: threshold={threshold!r}"
+                "threshold is for two class_names and a model of one unit. Received: "
+                f"threshold={threshold!r}"
             )
         return 0.0
     if threshold is None:
         threshold = threshold_of(model)
     if threshold is None:
         raise ExportError(
-            "threshold must be given, the output above which it is the second class, where neither the loss nor the "
+            "threshold must be given, the output above which it is the second class, where neither "
+            "the loss nor the "
             "last activation says it: 0.5 for probabilities, 0 for logits. "
             f"Received: class_names={list(class_names)!r}, loss={getattr(model, 'loss', None)!r}"
         )
-    if (
-        isinstance(threshold, bool)
-        or not isinstance(threshold, int | float)
-        or not np.isfinite(threshold)
-    ):
+    if not _is_number(threshold):
         raise ExportError(f"threshold must be a finite number. Received: threshold={threshold!r}")
     return float(threshold)
+
+
+def _is_number(value: object) -> bool:
+    # a truth value is an int too, and always a slip
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return bool(np.isfinite(value))
 
 
 @contextlib.contextmanager
@@ -298,11 +321,7 @@ def _clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        in_tensorflow = (
-            type(error).__module__.startswith("tensorflow.")
-            and getattr(error, "error_code", 0) in _OF_DISKS
-        )
-        if not isinstance(error, OSError) and not in_tensorflow:
+        if not _is_of_disk(error):
             raise
         # TensorFlow says where in its graph, and where on the disk, before it says what
         reason = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|\[Errno \d+\]", "", str(error).partition("\n")[0])
@@ -310,3 +329,11 @@ def _clear_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ExportError(
             f"The export must be writable: {reason}. Received: path={str(path)!r}"
         ) from error
+
+
+def _is_of_disk(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return True
+    # told by its module, so that other backends need not import TensorFlow
+    of_tensorflow = type(error).__module__.startswith("tensorflow.")
+    return of_tensorflow and getattr(error, "error_code", 0) in _OF_DISKS

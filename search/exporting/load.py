@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from . import card as model_card
 from .savedmodel import by_export_names
 
 Arrays = dict[str, np.ndarray]
+# of the inputs of a signature, as the model card tells them
+Specs = Mapping[str, Mapping[str, Any]]
 
 
 class LoadedModel(keras.layers.TFSMLayer):
@@ -29,9 +31,8 @@ class LoadedModel(keras.layers.TFSMLayer):
     """
 
     def __init__(self, filepath: str, call_endpoint: str = "serve", **kwargs: Any):
-        self._card = json.dumps(
-            model_card.read(Path(filepath))
-        )  # as text: Keras would track a dict
+        # as text: Keras would track a dict
+        self._card = json.dumps(model_card.read(Path(filepath)))
         super().__init__(filepath, call_endpoint=call_endpoint, **kwargs)
 
     @property
@@ -55,30 +56,23 @@ class LoadedModel(keras.layers.TFSMLayer):
         """
         signatures = self.card["signatures"]
         name = "classify" if "classify" in signatures else "serving_default"
-        specs = signatures[name]["inputs"]
-        as_given = _checked(x, specs)
-        if not allow_nan:
-            _check_no_gaps(as_given)  # a cast to integers would make a number of NaN
-        for key, value in as_given.items():
-            _check_fits(key, value, specs[key]["dtype"])
-        given = _cast(as_given, specs)
-        if not allow_nan:
-            _check_no_gaps(given)  # arrays of objects show theirs only as numbers
-        run = reloaded_object(self).signatures[name]
-        count = len(next(iter(given.values())))
-        parts = [
-            run(
-                **{
-                    key: keras.ops.convert_to_tensor(value[start : start + batch_size])
-                    for key, value in given.items()
-                }
-            )
+        inputs = _prepared(x, signatures[name]["inputs"], allow_nan=allow_nan)
+        count = len(next(iter(inputs.values())))
+        batches = [
+            self._outputs_of(name, inputs, slice(start, start + batch_size))
             for start in range(0, count, batch_size)
         ]
-        found = {key: np.concatenate([part[key].numpy() for part in parts]) for key in parts[0]}
-        return {
-            key: _words(value) if value.dtype == object else value for key, value in found.items()
-        }
+        outputs: Arrays = {}
+        for key in batches[0]:
+            values = np.concatenate([batch[key] for batch in batches])
+            outputs[key] = _words(values) if values.dtype == object else values
+        return outputs
+
+    def _outputs_of(self, signature: str, inputs: Arrays, rows: slice) -> Arrays:
+        """What a signature returns for some of the samples."""
+        run = reloaded_object(self).signatures[signature]
+        tensors = {key: keras.ops.convert_to_tensor(value[rows]) for key, value in inputs.items()}
+        return {key: tensor.numpy() for key, tensor in run(**tensors).items()}
 
 
 def load(path: str | os.PathLike[str]) -> LoadedModel:
@@ -115,14 +109,17 @@ def misfit(values: np.ndarray, dtype: str) -> tuple[int, ...] | None:
     """
     if values.dtype.kind == "b" or not dtype.startswith(("int", "uint", "bool")):
         return None
-    found = values if values.dtype.kind in "iub" else values.astype("float64")
-    fits = np.isfinite(found)
+    numbers = values if values.dtype.kind in "iub" else values.astype("float64")
+    fits = np.isfinite(numbers)
     if dtype != "bool":
         limits = np.iinfo(dtype)
-        # no float is just below the limit of 64 bits
-        fits &= (found == np.floor(found)) & (found >= limits.min) & (found < limits.max + 1)
+        fits &= numbers == np.floor(numbers)
+        # not <= limits.max: no float is just below the limit of 64 bits
+        fits &= (numbers >= limits.min) & (numbers < limits.max + 1)
     misfits = np.argwhere(~fits)
-    return tuple(map(int, misfits[0])) if len(misfits) else None
+    if not len(misfits):
+        return None
+    return tuple(map(int, misfits[0]))
 
 
 def _check_fits(name: str, values: np.ndarray, dtype: str) -> None:
@@ -132,7 +129,8 @@ def _check_fits(name: str, values: np.ndarray, dtype: str) -> None:
         raise DataError(f"The input {name!r} must be numbers, {dtype}. Received: {error}") from None
     if place is not None:
         raise DataError(
-            f"The input {name!r} must be of values that {dtype} can hold. Received: {values[place]} at {list(place)}"
+            f"The input {name!r} must be of values that {dtype} can hold. Received: "
+            f"{values[place]} at {list(place)}"
         )
 
 
@@ -143,8 +141,10 @@ def _check_no_gaps(given: Arrays) -> None:
         gaps = np.argwhere(np.isnan(value))
         if len(gaps):
             raise DataError(
-                "Every value must be there; allow_nan=True is for models that know what to do with NaN. "
-                f"Received: NaN in the input {name!r} at {gaps[0].tolist()}, and {len(gaps) - 1} more"
+                "Every value must be there; allow_nan=True is for models that know what to do with "
+                "NaN. "
+                f"Received: NaN in the input {name!r} at {gaps[0].tolist()}, and {len(gaps) - 1} "
+                "more"
             )
 
 
@@ -154,43 +154,66 @@ def _words(values: np.ndarray) -> np.ndarray:
 
 
 def _newest(folder: Path) -> Path:
-    versions = (
-        [e for e in folder.iterdir() if e.name.isdecimal() and e.is_dir()]
-        if folder.is_dir()
-        else []
-    )
-    if versions and not (folder / "saved_model.pb").exists():
-        return max(versions, key=lambda entry: int(entry.name))
-    return folder
+    """The newest of a folder of versions; any other folder itself."""
+    if not folder.is_dir() or (folder / "saved_model.pb").exists():
+        return folder
+    versions = [entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir()]
+    return max(versions, key=lambda entry: int(entry.name), default=folder)
 
 
-def _checked(x: Any, specs: Mapping[str, Any]) -> Arrays:
-    by_name = isinstance(x, Mapping)
-    if by_name:
-        x = by_export_names(x, {name: spec.get("given", name) for name, spec in specs.items()}) or x
-    if x.keys() != specs.keys() if by_name else len(specs) > 1:
-        received = sorted(x) if by_name else type(x).__name__
-        raise DataError(f"The inputs must be given by name: {sorted(specs)}. Received: {received}")
-    given = {name: np.asarray(x[name] if by_name else x) for name in specs}
-    for name, value in given.items():
+def _prepared(x: Any, specs: Specs, *, allow_nan: bool) -> Arrays:
+    """The inputs as the signature takes them, or an error that says why they are none."""
+    given = _by_name(x, specs)
+    _check_shapes(given, specs)
+    if not allow_nan:
+        # before the cast: to integers, it would make a number of NaN
+        _check_no_gaps(given)
+    for name, values in given.items():
+        _check_fits(name, values, specs[name]["dtype"])
+    inputs = {name: _cast(values, specs[name]["dtype"]) for name, values in given.items()}
+    if not allow_nan:
+        # and after it: arrays of objects show theirs only as numbers
+        _check_no_gaps(inputs)
+    return inputs
+
+
+def _by_name(x: Any, specs: Specs) -> Arrays:
+    if not isinstance(x, Mapping):
+        if len(specs) > 1:
+            raise _unnamed(specs, type(x).__name__)
+        return {name: np.asarray(x) for name in specs}
+    given_names = {name: spec.get("given", name) for name, spec in specs.items()}
+    by_name = by_export_names(x, given_names)
+    if by_name is None:
+        raise _unnamed(specs, sorted(x))
+    return {name: np.asarray(by_name[name]) for name in specs}
+
+
+def _unnamed(specs: Specs, received: str | list[str]) -> DataError:
+    return DataError(f"The inputs must be given by name: {sorted(specs)}. Received: {received}")
+
+
+def _check_shapes(given: Arrays, specs: Specs) -> None:
+    for name, values in given.items():
         shape = specs[name]["shape"]
-        fits = len(shape) == value.ndim and all(
-            s in (None, v) for s, v in zip(shape[1:], value.shape[1:], strict=True)
-        )
-        if not fits or not len(value):
-            wanted = tuple("n" if size is None else size for size in shape)
+        if not _has_shape(values, shape):
+            expected = tuple("n" if size is None else size for size in shape)
             raise DataError(
-                f"The input {name!r} must have the shape {wanted}. Received: {value.shape}"
+                f"The input {name!r} must have the shape {expected}. Received: {values.shape}"
             )
-    if len({len(value) for value in given.values()}) > 1:
-        raise DataError(
-            f"All inputs need as many samples. Received: { {k: len(v) for k, v in given.items()} }"
-        )
-    return given
+    counts = {name: len(values) for name, values in given.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"All inputs need as many samples. Received: {counts}")
 
 
-def _cast(given: Arrays, specs: Mapping[str, Any]) -> Arrays:
-    return {
-        name: v if specs[name]["dtype"] == "string" else v.astype(specs[name]["dtype"])
-        for name, v in given.items()
-    }
+def _has_shape(values: np.ndarray, shape: Sequence[int | None]) -> bool:
+    """Whether an array holds at least one sample of a shape, of which the first axis is the batch."""
+    if len(shape) != values.ndim or not len(values):
+        return False
+    sizes = zip(shape[1:], values.shape[1:], strict=True)
+    return all(expected in (None, size) for expected, size in sizes)
+
+
+def _cast(values: np.ndarray, dtype: str) -> np.ndarray:
+    # NumPy knows no dtype of the name "string"; TensorFlow takes its words as they are
+    return values if dtype == "string" else values.astype(dtype)

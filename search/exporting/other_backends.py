@@ -25,6 +25,9 @@ from keras_acts.errors import ExportError
 from . import savedmodel
 from .verify import answer_of, environment, last_json, last_line, save_arrays, time_limit
 
+# packages that the other process imports itself, or (a notebook's own) cannot
+_NOT_THEIRS = {"", "__main__", "builtins", "keras", "keras_acts"}
+
 
 def write(
     model: keras.Model, folder: Path, scratch: Path, x: dict[str, np.ndarray], **options: Any
@@ -37,9 +40,9 @@ def write(
     Raises:
         ExportError: if the model cannot be saved or loaded there.
     """
-    file, samples, predicted = (
-        scratch / name for name in ("model.keras", "inputs.npz", "predicted.npz")
-    )
+    file = scratch / "model.keras"
+    samples = scratch / "inputs.npz"
+    predicted = scratch / "predicted.npz"
     try:
         model.save(file)
     except (ValueError, TypeError, NotImplementedError) as error:
@@ -68,21 +71,19 @@ def write(
     if reply is None or "error" in reply:
         reason = last_line(err) if reply is None else reply["error"]
         raise ExportError(
-            "The model must load where Keras runs on TensorFlow; layers and functions of your own must be in modules "
+            "The model must load where Keras runs on TensorFlow; layers and functions of your own "
+            "must be in modules "
             f"that can be imported. Received: {model.name!r} ({reason})"
         )
-    with np.load(predicted) as found:
-        return dict(found)
+    with np.load(predicted) as arrays:
+        return dict(arrays)
 
 
 def _modules(model: keras.Model) -> Sequence[str]:
     """The modules that the user's own objects come from."""
     objects = [*map(type, all_layers(model)), *keras.saving.get_custom_objects().values()]
-    names = {getattr(found, "__module__", None) or "" for found in objects}
-    ours = ("", "__main__", "builtins")
-    return sorted(
-        name for name in names if name.partition(".")[0] not in (*ours, "keras", "keras_acts")
-    )
+    modules = {getattr(thing, "__module__", None) or "" for thing in objects}
+    return sorted(name for name in modules if name.partition(".")[0] not in _NOT_THEIRS)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -5,17 +5,21 @@ From the data, whatever their type, else random ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import DTypeLike
 
 from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from ..rewrite.first_inputs import SAMPLES
 from . import savedmodel
+
+# an axis of unknown size, the batch one among them, gets so many random entries
+_RANDOM_SIZE = 32
 
 
 def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
@@ -32,62 +36,87 @@ def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
     """
     specs = savedmodel.input_specs(model)
     if samples is None:
-        rng, words = np.random.default_rng(0), _words(model)
-        return {name: _random(rng, spec, words) for name, spec in specs.items()}
-    by_name = isinstance(samples, Mapping)
-    known = savedmodel.by_export_names(samples, savedmodel.given_names(model)) if by_name else None
-    given = keras.tree.flatten(samples) if known is None else list(known.values())
-    arrays = [
-        np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)[:SAMPLES]
-        for x in given
-    ]
-    shapes = [x.shape for x in arrays]
-    if len(arrays) == len(specs):
-        arrays = [_as_rows(x, spec) for x, spec in zip(arrays, specs.values(), strict=True)]
-    if len(arrays) != len(specs) or any(
-        not _fits(x, s) for x, s in zip(arrays, specs.values(), strict=True)
-    ):
-        wanted = {name: tuple(spec.shape) for name, spec in specs.items()}
-        raise ExportError(
-            f"samples must be what the model takes. Expected: {wanted}. Received: shapes {shapes}"
-        )
-    return {
-        name: x.astype(_dtype(spec)) for x, (name, spec) in zip(arrays, specs.items(), strict=True)
-    }
+        return _random_samples(model, specs)
+    arrays = [_first_rows(leaf) for leaf in _in_order_of_inputs(model, samples)]
+    if len(arrays) != len(specs):
+        raise _unfit(specs, arrays)
+    given: dict[str, np.ndarray] = {}
+    for array, (name, spec) in zip(arrays, specs.items(), strict=True):
+        rows = _as_rows(array, spec)
+        if not _fits(rows, spec):
+            raise _unfit(specs, arrays)
+        given[name] = rows
+    # only now: a cast may fail, and a wrong shape is the clearer reason
+    return {name: rows.astype(_dtype(specs[name])) for name, rows in given.items()}
 
 
-def _as_rows(x: np.ndarray, spec: Any) -> np.ndarray:
-    """One value a sample as a row of one, as Keras' own `fit` and `predict` take it."""
-    return x[:, None] if x.ndim == 1 and len(spec.shape) == 2 else x
+def _in_order_of_inputs(model: keras.Model, samples: Any) -> list[Any]:
+    """The leaves of the samples, in the order of the export's inputs."""
+    if isinstance(samples, Mapping):
+        by_name = savedmodel.by_export_names(samples, savedmodel.given_names(model))
+        if by_name is not None:
+            return list(by_name.values())
+    return keras.tree.flatten(samples)
 
 
-def _fits(x: np.ndarray, spec: Any) -> bool:
-    return (
-        x.ndim == len(spec.shape)
-        and len(x) > 0
-        and all(
-            size in (None, given) for size, given in zip(spec.shape[1:], x.shape[1:], strict=True)
-        )
+def _first_rows(leaf: Any) -> np.ndarray:
+    if keras.ops.is_tensor(leaf):
+        leaf = keras.ops.convert_to_numpy(leaf)
+    array = np.asarray(leaf)
+    if array.ndim == 0:  # no samples at all: `_fits` says so
+        return array
+    return array[:SAMPLES]
+
+
+def _unfit(specs: Mapping[str, keras.InputSpec], arrays: Sequence[np.ndarray]) -> ExportError:
+    expected = {name: tuple(spec.shape) for name, spec in specs.items()}
+    received = [array.shape for array in arrays]
+    return ExportError(
+        f"samples must be what the model takes. Expected: {expected}. Received: shapes {received}"
     )
 
 
-def _dtype(spec: Any) -> Any:
+def _as_rows(array: np.ndarray, spec: keras.InputSpec) -> np.ndarray:
+    """One value a sample as a row of one, as Keras' own `fit` and `predict` take it."""
+    if array.ndim == 1 and len(spec.shape) == 2:
+        return array[:, None]
+    return array
+
+
+def _fits(array: np.ndarray, spec: keras.InputSpec) -> bool:
+    if array.ndim != len(spec.shape) or len(array) == 0:
+        return False
+    sizes = zip(spec.shape[1:], array.shape[1:], strict=True)
+    return all(expected in (None, size) for expected, size in sizes)
+
+
+def _dtype(spec: keras.InputSpec) -> DTypeLike:
+    # NumPy knows no dtype of the name "string"
     return str if spec.dtype == "string" else spec.dtype
 
 
 def _words(model: keras.Model) -> list[str]:
     """The words that the model's lookups know: some take no others."""
-    kinds = (keras.layers.StringLookup, keras.layers.TextVectorization)
-    lookups = [layer for layer in all_layers(model) if isinstance(layer, kinds)]
-    known = [lookup.get_vocabulary(include_special_tokens=False) for lookup in lookups]
-    return sorted({str(word) for vocabulary in known for word in vocabulary}) or ["word"]
+    known: set[str] = set()
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.StringLookup | keras.layers.TextVectorization):
+            known.update(map(str, layer.get_vocabulary(include_special_tokens=False)))
+    return sorted(known) or ["word"]
 
 
-def _random(rng: np.random.Generator, spec: Any, words: list[str]) -> np.ndarray:
-    shape = [32 if size is None else size for size in spec.shape]
+def _random_samples(
+    model: keras.Model, specs: Mapping[str, keras.InputSpec]
+) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    words = _words(model)
+    return {name: _random(rng, spec, words) for name, spec in specs.items()}
+
+
+def _random(rng: np.random.Generator, spec: keras.InputSpec, words: list[str]) -> np.ndarray:
+    shape = [_RANDOM_SIZE if size is None else size for size in spec.shape]
     if spec.dtype == "string":
         return rng.choice(words, shape)
-    # whole numbers are often indices: 0 and 1 are valid ones
-    return (rng.integers(0, 2, shape) if "int" in spec.dtype else rng.normal(size=shape)).astype(
-        spec.dtype
-    )
+    if "int" in spec.dtype:
+        # whole numbers are often indices: 0 and 1 are valid ones
+        return rng.integers(0, 2, shape).astype(spec.dtype)
+    return rng.normal(size=shape).astype(spec.dtype)

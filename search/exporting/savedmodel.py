@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -36,7 +36,16 @@ from keras_acts.serving import serving
 from ..rewrite.clone import dtype_policy
 from ..runtime.reasons import reason_of
 
-_SIDES = ("inputs", "outputs")
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from tensorflow.core.protobuf.meta_graph_pb2 import TensorInfo
+
+Tensor = Any
+# a tensor, or lists, tuples and dicts of them
+Structure = Any
+# of one side of a signature, by name: shape, dtype, …
+Tensors = dict[str, dict[str, Any]]
+
 # the names that Keras gives to inputs without one
 _UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")
 
@@ -53,17 +62,8 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
         raise ExportError(
             f"preprocessing must be a Keras layer or model. Received: {preprocessing!r}"
         )
-    own = isinstance(preprocessing, keras.Model)
-
-    def raw(spec: Any) -> Any:
-        named = None if _UNNAMED.fullmatch(spec.name or "input") else spec.name
-        return keras.Input(
-            spec.shape[1:], dtype=spec.dtype if own else "float32", name=named or "input"
-        )
-
     try:
-        struct = get_input_signature(preprocessing if own else model)
-        inputs = keras.tree.map_structure(raw, struct[0] if len(struct) == 1 else struct)
+        inputs = _raw_inputs(model, preprocessing)
         return keras.Model(inputs, model(preprocessing(inputs)), name=model.name)
     except Exception as error:  # each backend and layer has its own for shapes that do not fit
         raise ExportError(
@@ -72,45 +72,70 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
         ) from error
 
 
+def _raw_inputs(model: keras.Model, preprocessing: keras.layers.Layer) -> Any:
+    """Symbolic inputs for what comes first in the graph, in its structure."""
+    if isinstance(preprocessing, keras.Model):
+        signature = get_input_signature(preprocessing)
+        dtype = None
+    else:
+        # a layer does not say what it takes: as many numbers as the model
+        signature = get_input_signature(model)
+        dtype = "float32"
+
+    def symbolic(spec: keras.InputSpec) -> keras.KerasTensor:
+        name = _given(spec.name, _UNNAMED) or "input"
+        return keras.Input(spec.shape[1:], dtype=dtype or spec.dtype, name=name)
+
+    struct = signature[0] if len(signature) == 1 else signature
+    return keras.tree.map_structure(symbolic, struct)
+
+
 def in_float32(model: keras.Model) -> keras.Model:
     """Return the model in float32: most clients of a SavedModel cannot run half precision."""
     if not any(_other_floats(layer.compute_dtype) for layer in all_layers(model)):
         return model
     if not isinstance(model, keras.Sequential | Functional):
         raise ExportError(
-            f"A subclassed model must be built in float32 to be exported. Received: {type(model).__name__} "
+            "A subclassed model must be built in float32 to be exported. Received: "
+            f"{type(model).__name__} "
             f"with the dtype policy {model.dtype_policy.name}"
         )
-    known = {type(layer).__name__: type(layer) for layer in all_layers(model)}
-    # by way of a file, which holds all of a model's state: weights and vocabularies
-    with (
-        tempfile.TemporaryDirectory(prefix="keras-acts-") as folder,
-        keras.saving.custom_object_scope(known),
-    ):
-        saved, changed = Path(folder, "model.keras"), Path(folder, "float32.keras")
-        try:
-            model.save(saved)
-            _change_policy(saved, changed, "float32")
-            with dtype_policy(
-                "float32"
-            ):  # layers whose config holds no policy take Keras' global one
-                copy = keras.models.load_model(changed, compile=False, safe_mode=False)
-        except (ValueError, TypeError, NotImplementedError) as error:
-            raise ExportError(
-                f"A model that is not in float32 must be one that Keras can save and load. Received: {model.name!r} "
-                f"with the dtype policy {model.dtype_policy.name} ({reason_of(error)})"
-            ) from error
-    left = {
+    copy = _float32_copy(model)
+    unchanged = {
         layer.name: layer.compute_dtype
         for layer in all_layers(copy)
         if _other_floats(layer.compute_dtype)
     }
-    if left:
+    if unchanged:
         raise ExportError(
-            "Every layer of a model that is exported must take the dtype policy of its config, or the global one. "
-            f"Received: layers that stay as they are: {left}"
+            "Every layer of a model that is exported must take the dtype policy of its config, or "
+            "the global one. "
+            f"Received: layers that stay as they are: {unchanged}"
         )
     return copy
+
+
+def _float32_copy(model: keras.Model) -> keras.Model:
+    """The model by way of a file, which holds all of its state: weights and vocabularies."""
+    known = {type(layer).__name__: type(layer) for layer in all_layers(model)}
+    with (
+        tempfile.TemporaryDirectory(prefix="keras-acts-") as folder,
+        keras.saving.custom_object_scope(known),
+    ):
+        saved = Path(folder, "model.keras")
+        changed = Path(folder, "float32.keras")
+        try:
+            model.save(saved)
+            _change_policy(saved, changed, "float32")
+            # layers whose config holds no policy take Keras' global one
+            with dtype_policy("float32"):
+                return keras.models.load_model(changed, compile=False, safe_mode=False)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise ExportError(
+                "A model that is not in float32 must be one that Keras can save and load. "
+                f"Received: {model.name!r} "
+                f"with the dtype policy {model.dtype_policy.name} ({reason_of(error)})"
+            ) from error
 
 
 def _change_policy(saved: Path, changed: Path, policy: str) -> None:
@@ -142,21 +167,27 @@ def _with_policy(config: Any, policy: str) -> Any:
     return config
 
 
-def input_specs(model: keras.Model) -> dict[str, Any]:
+def input_specs(model: keras.Model) -> dict[str, keras.InputSpec]:
     """Return the specs of the inputs by name.
 
     The keys of a dict, the names given to `keras.Input`, else ``input``.
     """
-    leaves = keras.tree.flatten_with_path(get_input_signature(model))
-    names = _unique([_key(path) or _given(spec.name, _UNNAMED) for path, spec in leaves], "input")
-    return dict(zip(names, (spec for _, spec in leaves), strict=True))
+    named_specs = _named_specs(model)
+    names = _unique([name for name, _ in named_specs], "input")
+    return {name: spec for name, (_, spec) in zip(names, named_specs, strict=True)}
 
 
 def given_names(model: keras.Model) -> dict[str, str]:
     """Return the names of the inputs as the user gave them, by the names that they have in the export."""
+    given = [name for name, _ in _named_specs(model)]
+    names = _unique(given, "input")
+    return {name: original or name for name, original in zip(names, given, strict=True)}
+
+
+def _named_specs(model: keras.Model) -> list[tuple[str | None, keras.InputSpec]]:
+    """The specs of the inputs, in order, each with the name that the user gave it."""
     leaves = keras.tree.flatten_with_path(get_input_signature(model))
-    given = [_key(path) or _given(spec.name, _UNNAMED) for path, spec in leaves]
-    return {name: own or name for name, own in zip(input_specs(model), given, strict=True)}
+    return [(_key(path) or _given(spec.name, _UNNAMED), spec) for path, spec in leaves]
 
 
 def by_export_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
@@ -169,7 +200,7 @@ def by_export_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[
     if given.keys() == names.keys():
         return {name: given[name] for name in names}
     if given.keys() == set(names.values()):
-        return {name: given[own] for name, own in names.items()}
+        return {name: given[original] for name, original in names.items()}
     return None
 
 
@@ -186,16 +217,18 @@ def output_names(model: keras.Model) -> list[str] | None:
     return _names_of(outputs)
 
 
-def _names_of(outputs: Any) -> list[str]:
+def _names_of(outputs: Structure) -> list[str]:
     leaves = keras.tree.flatten_with_path(outputs)
     return _unique([_key(path) or _layer_name(tensor) for path, tensor in leaves], "output")
 
 
 def _key(path: tuple[Any, ...]) -> str | None:
-    return path[-1] if path and isinstance(path[-1], str) else None
+    if path and isinstance(path[-1], str):
+        return path[-1]
+    return None
 
 
-def _layer_name(tensor: Any) -> str | None:
+def _layer_name(tensor: Tensor) -> str | None:
     operation = operation_behind(tensor)
     if operation is None:
         return None
@@ -205,7 +238,10 @@ def _layer_name(tensor: Any) -> str | None:
 
 
 def _given(name: str | None, automatic: re.Pattern[str]) -> str | None:
-    return None if name is None or automatic.fullmatch(name) else name
+    """The name, unless Keras made it."""
+    if name is None or automatic.fullmatch(name):
+        return None
+    return name
 
 
 def _unique(names: Sequence[str | None], default: str) -> list[str]:
@@ -215,18 +251,20 @@ def _unique(names: Sequence[str | None], default: str) -> list[str]:
     are several; one that begins otherwise than with a letter, or is a word of Python's, comes
     behind the default: ``0`` is ``input_0``.
     """
-    found: list[str] = []
+    taken: list[str] = []
     for index, name in enumerate(names):
         plain = re.sub(r"\W", "_", name or "", flags=re.ASCII)
         if not plain.strip("_"):
             plain = default if len(names) == 1 else f"{default}_{index}"
         elif not plain[0].isalpha() or keyword.iskeyword(plain):
             plain = f"{default}_{plain.lstrip('_')}"
-        unique, number = plain, index
-        while unique in found:
-            unique, number = f"{plain}_{number}", number + 1
-        found.append(unique)
-    return found
+        unique = plain
+        number = index
+        while unique in taken:
+            unique = f"{plain}_{number}"
+            number += 1
+        taken.append(unique)
+    return taken
 
 
 def write(
@@ -259,52 +297,91 @@ def write(
     """
     import tensorflow as tf
 
-    struct = get_input_signature(model)
-    specs = {
-        name: tf.TensorSpec(s.shape, s.dtype, name=name) for name, s in input_specs(model).items()
-    }
-    outputs = list(names or output_names(model) or ())
-
-    def serve(*args: Any) -> Any:
-        return infer(model, *args)
-
-    def named(given: dict[str, Any]) -> dict[str, Any]:
-        found = infer(model, *keras.tree.pack_sequence_as(struct, [given[name] for name in specs]))
-        if not outputs:
-            outputs.extend(_names_of(found))
-        return dict(zip(outputs, (tf.identity(y) for y in keras.tree.flatten(found)), strict=True))
-
-    def classify(given: dict[str, Any]) -> dict[str, Any]:
-        found = named(given)
-        scores = found[outputs[0]]
-        index = (
-            tf.argmax(scores, axis=-1)
-            if scores.shape[-1] != 1
-            else tf.cast(scores[..., 0] > cut, "int64")
-        )
-        label = tf.gather(tf.constant(list(classes)), index)
-        # no class is the likeliest of what is not a number
-        unknown = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
-        return {**found, "label": tf.where(unknown, "", label)}
-
+    endpoints = _Endpoints(model, names, classes, cut)
     archive = keras.export.ExportArchive()  # finds variables and lookup tables
     archive.track(model)
-    archive.add_endpoint(
-        "serve", serving()(serve), keras.tree.pack_sequence_as(struct, list(specs.values()))
-    )
+    archive.add_endpoint("serve", serving()(endpoints.serve), endpoints.structured_signature())
     track_resources(archive)
-    call = tf.function(serving()(named), input_signature=[specs], autograph=False)
+    signature = [endpoints.specs]
+    call = tf.function(serving()(endpoints.named), input_signature=signature, autograph=False)
     signatures = {"serving_default": call, "serve": call}
     if classes:
         signatures["classify"] = tf.function(
-            serving()(classify), input_signature=[specs], autograph=False
+            serving()(endpoints.classify), input_signature=signature, autograph=False
         )
     # not write_out: it would call the outputs output_0, output_1, …
     tf.saved_model.save(trackable_of(archive), str(folder), signatures=signatures)
-    return outputs
+    return endpoints.outputs
 
 
-def infer(model: keras.Model, *args: Any) -> Any:
+class _Endpoints:
+    """The functions that a SavedModel offers, as TensorFlow traces them.
+
+    Attributes:
+        specs: of the inputs, by name.
+        outputs: the names of the outputs; of a subclassed model known once one of the functions
+            has been traced.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        names: Sequence[str] | None,
+        classes: Sequence[str],
+        cut: float,
+    ):
+        import tensorflow as tf
+
+        self._model = model
+        self._classes = list(classes)
+        self._cut = cut
+        self._struct = get_input_signature(model)
+        self.specs: dict[str, tf.TensorSpec] = {
+            name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
+            for name, spec in input_specs(model).items()
+        }
+        self.outputs = list(names or output_names(model) or ())
+
+    def structured_signature(self) -> Structure:
+        """The specs in the structure of the model's inputs."""
+        return keras.tree.pack_sequence_as(self._struct, list(self.specs.values()))
+
+    def serve(self, *args: Structure) -> Structure:
+        """What the model does."""
+        return infer(self._model, *args)
+
+    def named(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        """From inputs by name to outputs by name."""
+        import tensorflow as tf
+
+        flat = [given[name] for name in self.specs]
+        result = infer(self._model, *keras.tree.pack_sequence_as(self._struct, flat))
+        if not self.outputs:
+            self.outputs.extend(_names_of(result))
+        # identity: a model may return one tensor twice, or its input as it is
+        tensors = [tf.identity(tensor) for tensor in keras.tree.flatten(result)]
+        return dict(zip(self.outputs, tensors, strict=True))
+
+    def classify(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
+        """From inputs by name to outputs by name, and the names of the likeliest classes."""
+        import tensorflow as tf
+
+        outputs = self.named(given)
+        scores = outputs[self.outputs[0]]
+        label = tf.gather(tf.constant(self._classes), self._likeliest(scores))
+        # no class is the likeliest of what is not a number
+        unknown = tf.reduce_any(tf.math.is_nan(scores), axis=-1)
+        return {**outputs, "label": tf.where(unknown, "", label)}
+
+    def _likeliest(self, scores: Tensor) -> Tensor:
+        import tensorflow as tf
+
+        if scores.shape[-1] == 1:
+            return tf.cast(scores[..., 0] > self._cut, "int64")
+        return tf.argmax(scores, axis=-1)
+
+
+def infer(model: keras.Model, *args: Structure) -> Structure:
     """Call the model as `predict` does.
 
     `Resizing` and its like take themselves to be in training unless told otherwise, and Keras hands
@@ -317,7 +394,7 @@ def infer(model: keras.Model, *args: Any) -> Any:
 
 def predict(
     model: keras.Model,
-    x: dict[str, Any],
+    x: Mapping[str, np.ndarray],
     names: Sequence[str] | None,
     batch_size: int | None = None,
 ) -> dict[str, np.ndarray]:
@@ -329,45 +406,53 @@ def predict(
         names: of the outputs, flat; found out by default.
         batch_size: all samples by default: other batches round differently.
     """
-    args = keras.tree.pack_sequence_as(
-        get_input_signature(model), [x[name] for name in input_specs(model)]
-    )
+    flat = [x[name] for name in input_specs(model)]
+    args = keras.tree.pack_sequence_as(get_input_signature(model), flat)
     count = len(next(iter(x.values())))
+    if batch_size is None:
+        batch_size = count
     with _on_the_cpu():
         if len(args) == 1 and type(model).predict_step is keras.Model.predict_step:
             # TensorFlow takes words, Keras takes no arrays of them
             inputs = keras.tree.map_structure(_as_tensor, args[0])
-            found = model.predict(inputs, batch_size=batch_size or count, verbose=0)
+            outputs = model.predict(inputs, batch_size=batch_size, verbose=0)
         else:  # `predict` knows one argument only, or is the user's own
-            found = _called(model, args, count, batch_size or count)
-    values = [np.asarray(y) for y in keras.tree.flatten(found)]
-    # words come as objects, which no file of plain arrays can hold
-    plain = (value.astype("S") if value.dtype == object else value for value in values)
-    return dict(zip(names or _names_of(found), plain, strict=True))
+            outputs = _called(model, args, count, batch_size)
+    arrays = [_plain_array(leaf) for leaf in keras.tree.flatten(outputs)]
+    return dict(zip(names or _names_of(outputs), arrays, strict=True))
 
 
-def _called(model: keras.Model, args: Any, count: int, batch_size: int) -> Any:
+def _called(model: keras.Model, args: Structure, count: int, batch_size: int) -> Structure:
     """Return the outputs for so many samples at a time, as arrays."""
 
-    def one(start: int) -> Any:
-        batch = keras.tree.map_structure(
-            lambda a: keras.ops.convert_to_tensor(a[start : start + batch_size]), args
-        )
-        return keras.tree.map_structure(keras.ops.convert_to_numpy, run(*batch))
-
-    def run(*batch: Any) -> Any:
+    def run(*batch: Structure) -> Structure:
         return infer(model, *batch)
 
     if keras.backend.backend() == "tensorflow":  # in a graph, as the export is
         import tensorflow as tf
 
         run = tf.function(run, autograph=False)
-    parts = [one(start) for start in range(0, count, batch_size)]
-    return keras.tree.map_structure(lambda *pieces: np.concatenate(pieces), *parts)
+
+    def outputs_from(start: int) -> Structure:
+        batch = keras.tree.map_structure(
+            lambda array: keras.ops.convert_to_tensor(array[start : start + batch_size]), args
+        )
+        return keras.tree.map_structure(keras.ops.convert_to_numpy, run(*batch))
+
+    batches = [outputs_from(start) for start in range(0, count, batch_size)]
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *batches)
 
 
-def _as_tensor(x: Any) -> Any:
-    return keras.ops.convert_to_tensor(x) if np.asarray(x).dtype.kind in "US" else x
+def _as_tensor(x: Tensor) -> Tensor:
+    if np.asarray(x).dtype.kind in "US":
+        return keras.ops.convert_to_tensor(x)
+    return x
+
+
+def _plain_array(x: Tensor) -> np.ndarray:
+    array = np.asarray(x)
+    # words come as objects, which no file of plain arrays can hold
+    return array.astype("S") if array.dtype == object else array
 
 
 def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
@@ -381,7 +466,7 @@ def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
 
 def signatures(
     folder: Path, given: Mapping[str, str] | None = None
-) -> dict[str, dict[str, dict[str, Any]]]:
+) -> dict[str, dict[str, Tensors]]:
     """Return signature -> ``"inputs"`` or ``"outputs"`` -> name -> ``shape``, ``dtype`` and ``tensor``.
 
     The last is the name in the graph, which the C API needs. An input whose name had to change has
@@ -391,26 +476,32 @@ def signatures(
         folder: the SavedModel.
         given: what `given_names` returned.
     """
-    import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
 
     file = saved_model_pb2.SavedModel()
     file.ParseFromString((folder / "saved_model.pb").read_bytes())
+    described: dict[str, dict[str, Tensors]] = {}
+    for key, signature in sorted(file.meta_graphs[0].signature_def.items()):
+        if key.startswith("__"):  # TensorFlow's own, for what initializes the graph
+            continue
+        inputs = _described(signature.inputs)
+        for name, original in (given or {}).items():
+            if name in inputs and original != name:
+                inputs[name]["given"] = original
+        described[key] = {"inputs": inputs, "outputs": _described(signature.outputs)}
+    return described
 
-    def described(info: Any) -> dict[str, Any]:
+
+def _described(tensors: Mapping[str, TensorInfo]) -> Tensors:
+    """The tensors of one side of a signature, by name."""
+    import tensorflow as tf
+
+    described: Tensors = {}
+    for name, info in sorted(tensors.items()):
         shape = tf.TensorShape(info.tensor_shape)
-        sizes = None if shape.rank is None else shape.as_list()
-        return {"shape": sizes, "dtype": tf.as_dtype(info.dtype).name, "tensor": info.name}
-
-    def side_of(found: Any, side: str) -> dict[str, Any]:
-        tensors = {name: described(info) for name, info in sorted(getattr(found, side).items())}
-        for name, own in (given or {}).items():
-            if side == "inputs" and name in tensors and own != name:
-                tensors[name]["given"] = own
-        return tensors
-
-    return {
-        key: {side: side_of(found, side) for side in _SIDES}
-        for key, found in sorted(file.meta_graphs[0].signature_def.items())
-        if not key.startswith("__")
-    }
+        described[name] = {
+            "shape": None if shape.rank is None else shape.as_list(),
+            "dtype": tf.as_dtype(info.dtype).name,
+            "tensor": info.name,
+        }
+    return described

@@ -21,7 +21,8 @@ from keras_acts.errors import ExportError
 Arrays = Mapping[str, np.ndarray]
 
 # how long another process may take for one export
-LIMIT_VARIABLE, _LIMIT = "KERAS_ACTS_EXPORT_SECONDS", 1800.0
+LIMIT_VARIABLE = "KERAS_ACTS_EXPORT_SECONDS"
+_DEFAULT_LIMIT = 1800.0
 
 
 class Checker:
@@ -32,9 +33,8 @@ class Checker:
 
     def __enter__(self) -> Checker:
         self._limit = time_limit()  # what is wrong with it is said before the work
-        self._errors = (
-            tempfile.TemporaryFile()
-        )  # a pipe would be full at some time, as nobody reads it meanwhile
+        # a pipe would be full at some time, as nobody reads it meanwhile
+        self._errors = tempfile.TemporaryFile()
         # -P: this folder's files must not be taken for modules that TensorFlow imports
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("verify_process.py"))],
@@ -65,9 +65,9 @@ class Checker:
         Raises:
             ExportError: if it does not load, run or convert.
         """
-        save_arrays(
-            samples, {**{f"x:{n}": v for n, v in x.items()}, **{f"y:{n}": v for n, v in y.items()}}
-        )
+        inputs = {f"x:{name}": value for name, value in x.items()}
+        predictions = {f"y:{name}": value for name, value in y.items()}
+        save_arrays(samples, {**inputs, **predictions})
         request = {"folder": str(folder), "samples": str(samples), "formats": list(formats)}
         reply = self._ask(json.dumps(request).encode() + b"\n")
         if reply is None:
@@ -82,7 +82,8 @@ class Checker:
 
     def _ask(self, question: bytes) -> dict[str, Any] | None:
         """Return the answer of the process; None if it ended without one."""
-        stdin, stdout = self._process.stdin, self._process.stdout
+        stdin = self._process.stdin
+        stdout = self._process.stdout
         assert stdin is not None
         assert stdout is not None
         late = threading.Event()
@@ -116,7 +117,7 @@ def time_limit() -> float:
     """
     given = os.environ.get(LIMIT_VARIABLE)
     try:
-        seconds = _LIMIT if given is None else float(given)
+        seconds = _DEFAULT_LIMIT if given is None else float(given)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
@@ -144,7 +145,8 @@ def answer_of(
 
 def _too_late(seconds: float) -> ExportError:
     return ExportError(
-        f"The process that makes or checks an export must answer in time; {LIMIT_VARIABLE} sets another time. "
+        f"The process that makes or checks an export must answer in time; {LIMIT_VARIABLE} sets "
+        "another time. "
         f"Received: no answer within {seconds:g} seconds"
     )
 
@@ -178,11 +180,13 @@ def save_arrays(file: Path, arrays: Arrays) -> None:
 def last_json(out: bytes) -> dict[str, Any] | None:
     """Return the JSON object on the last line of what a process printed."""
     lines = out.strip().splitlines()
+    if not lines:
+        return None
     try:
-        found = json.loads(lines[-1]) if lines else None
+        reply = json.loads(lines[-1])
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return reply if isinstance(reply, dict) else None
 
 
 def last_line(err: bytes) -> str:

@@ -16,33 +16,38 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tensorflow.types.experimental import ConcreteFunction
 
 Arrays = Mapping[str, np.ndarray]
 
 
-def relative(expected: np.ndarray, found: np.ndarray) -> float:
-    """Return the largest ``|found - expected| / max(1, |expected|)``.
+def relative(expected: np.ndarray, received: np.ndarray) -> float:
+    """Return the largest ``|received - expected| / max(1, |expected|)``.
 
     What is not finite must be equal.
     """
-    if found.shape != expected.shape:
-        raise ValueError(f"outputs of shape {found.shape} instead of {expected.shape}")
+    if received.shape != expected.shape:
+        raise ValueError(f"outputs of shape {received.shape} instead of {expected.shape}")
     if expected.dtype.kind not in "fc":
-        return 0.0 if np.array_equal(found, expected) else float("inf")
+        return 0.0 if np.array_equal(received, expected) else float("inf")
     with np.errstate(invalid="ignore"):
-        difference = np.abs(found - expected) / np.maximum(1.0, np.abs(expected))
-    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
-    return float(np.nan_to_num(np.where(same, 0.0, difference), nan=np.inf).max(initial=0.0))
+        difference = np.abs(received - expected) / np.maximum(1.0, np.abs(expected))
+    # infinities of one sign, and NaN in both, are equal; their difference would be NaN
+    same = (received == expected) | (np.isnan(received) & np.isnan(expected))
+    difference = np.where(same, 0.0, difference)
+    return float(np.nan_to_num(difference, nan=np.inf).max(initial=0.0))
 
 
-def compare(expected: Arrays, found: Mapping[str, Any]) -> float:
+def compare(expected: Arrays, received: Mapping[str, Any]) -> float:
     """Return the largest difference over all outputs by name."""
-    if sorted(found) != sorted(expected):
-        raise ValueError(f"outputs {sorted(found)} instead of {sorted(expected)}")
-    return max(relative(expected[name], np.asarray(found[name])) for name in expected)
+    if sorted(received) != sorted(expected):
+        raise ValueError(f"outputs {sorted(received)} instead of {sorted(expected)}")
+    return max(relative(expected[name], np.asarray(received[name])) for name in expected)
 
 
 def check_saved_model(folder: str, x: Arrays, y: Arrays) -> float:
@@ -54,30 +59,29 @@ def check_saved_model(folder: str, x: Arrays, y: Arrays) -> float:
 
     loaded = tf.saved_model.load(folder)
     serving = loaded.signatures["serving_default"]
-    given = {name: tf.constant(value) for name, value in x.items()}
-    found = {name: value.numpy() for name, value in serving(**given).items()}
-    one = serving(**{name: value[:1] for name, value in given.items()})
-    for name, value in one.items():
-        if value.shape != (1, *found[name].shape[1:]):
+    inputs = {name: tf.constant(value) for name, value in x.items()}
+    outputs = {name: value.numpy() for name, value in serving(**inputs).items()}
+    of_one_sample = serving(**{name: value[:1] for name, value in inputs.items()})
+    for name, value in of_one_sample.items():
+        if value.shape != (1, *outputs[name].shape[1:]):
             raise ValueError(f"the output {name!r} of one sample has shape {tuple(value.shape)}")
-    differences = [compare(y, found)]
-    if len(given) == len(y) == 1:
+    differences = [compare(y, outputs)]
+    # `serve` takes and returns what the model does; only one tensor needs no structure
+    if len(inputs) == len(y) == 1 and _takes_one_tensor(loaded.serve.concrete_functions[0]):
         (expected,) = y.values()
-        differences += (
-            [relative(expected, np.asarray(loaded.serve(*given.values())))]
-            if _plain(loaded)
-            else []
-        )
+        (only_input,) = inputs.values()
+        differences.append(relative(expected, np.asarray(loaded.serve(only_input))))
     return max(differences)
 
 
-def _plain(loaded: Any) -> bool:
-    """Whether `serve` takes one tensor and returns one."""
+def _takes_one_tensor(function: ConcreteFunction) -> bool:
+    """Whether a function takes one tensor, not a structure of them, and returns one."""
     import tensorflow as tf
 
-    function = loaded.serve.concrete_functions[0]
-    (arguments, _), outputs = function.structured_input_signature, function.structured_outputs
-    return isinstance(arguments[0], tf.TensorSpec) and isinstance(outputs, tf.TensorSpec)
+    arguments, _ = function.structured_input_signature
+    if not isinstance(arguments[0], tf.TensorSpec):
+        return False
+    return isinstance(function.structured_outputs, tf.TensorSpec)
 
 
 def litert(folder: str, file: str, x: Arrays, y: Arrays) -> float:
@@ -103,45 +107,50 @@ def onnx(folder: str, file: str, x: Arrays, y: Arrays) -> float:
 
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", folder, "--output", file]
     # the requests are on this process's standard input
-    done = subprocess.run(
+    converted = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
-    if done.returncode or not os.path.isfile(file):
-        raise RuntimeError((done.stderr.strip() or "no file was written").splitlines()[-1])
+    if converted.returncode or not os.path.isfile(file):
+        reason = converted.stderr.strip() or "no file was written"
+        raise RuntimeError(reason.splitlines()[-1])
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return compare(y, dict(zip(names, session.run(names, x), strict=True)))
 
 
+# how each other kind of file is made and compared, and what it is called
+CONVERSIONS = {"litert": (litert, "model.tflite"), "onnx": (onnx, "model.onnx")}
+
+
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Return the differences by kind of file, and TensorFlow's version."""
     with np.load(request["samples"], allow_pickle=False) as file:
-        x, y = (
-            {key[2:]: file[key] for key in file.files if key.startswith(side)}
-            for side in ("x:", "y:")
-        )
+        x = _of_side(file, "x:")
+        y = _of_side(file, "y:")
     folder = request["folder"]
     differences = {"SavedModel": check_saved_model(folder, x, y)}
-    for kind, (convert, name) in {
-        "litert": (litert, "model.tflite"),
-        "onnx": (onnx, "model.onnx"),
-    }.items():
-        if kind in request["formats"]:
-            try:
-                differences[kind] = convert(folder, os.path.join(folder, name), x, y)
-            except Exception as error:
-                raise RuntimeError(f"as {kind}: {error}") from error
+    for kind, (convert, name) in CONVERSIONS.items():
+        if kind not in request["formats"]:
+            continue
+        try:
+            differences[kind] = convert(folder, os.path.join(folder, name), x, y)
+        except Exception as error:
+            raise RuntimeError(f"as {kind}: {error}") from error
     import tensorflow as tf
 
     return {"differences": differences, "tensorflow": tf.__version__}
 
 
+def _of_side(file: np.lib.npyio.NpzFile, side: str) -> Arrays:
+    """The arrays of a file whose names begin with the side, by the names behind it."""
+    return {key.removeprefix(side): file[key] for key in file.files if key.startswith(side)}
+
+
 if __name__ == "__main__":
     for name in ("keras_acts", "keras"):
         sys.modules[name] = None  # type: ignore[assignment]  # importing it is an error from here on
-    os.environ["CUDA_VISIBLE_DEVICES"] = (
-        "-1"  # the training process may hold all of the GPU's memory
-    )
+    # the training process may hold all of the GPU's memory
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow  # noqa: F401  # before the request is there
 
