@@ -14,7 +14,6 @@ import keras_acts
 
 from .runtime.as_json import finite
 from .runtime.reasons import headline
-from .verdict import report
 
 if TYPE_CHECKING:
     from .result import SearchResult
@@ -91,7 +90,7 @@ def text(result: SearchResult) -> str:
     with console.capture() as captured:
         console.print(table(result))
     words = captured.get() + "\n".join(summary(result))
-    return words if result.verdict is None else f"{words}\n{report.text(result.verdict)}"
+    return words if result.verdict is None else f"{words}\n{result.verdict}"
 
 
 def markdown(result: SearchResult, difference: float | None = None) -> str:
@@ -107,7 +106,7 @@ def markdown(result: SearchResult, difference: float | None = None) -> str:
     lines += ["| " + " | ".join(row) + " |" for row in rows]
     if result.verdict is not None:
         again = "The leaders and the baseline, trained again on fresh seeds"
-        lines += ["", "## Verdict", "", f"{again}.", "", *report.markdown(result.verdict)]
+        lines += ["", "## Verdict", "", f"{again}.", "", result.verdict.to_markdown()]
     if difference is not None:
         lines += [
             "",
@@ -130,7 +129,7 @@ def data(result: SearchResult) -> dict[str, Any]:
         "executions_per_trial": result.executions_per_trial,
         "device": result.device,
         "interrupted": result.interrupted,
-        "verdict": None if result.verdict is None else report.data(result.verdict),
+        "verdict": None if result.verdict is None else result.verdict.to_dict(),
         "errors": dict(result.errors),
         "trials": [
             {

@@ -64,7 +64,6 @@ ONLY = {
 # what the command line imports besides the public names and the errors
 OF_THE_COMMAND_LINE = {
     "report": "the tables that --json and the terminal show",
-    "verdict.report": "those of a verdict",
     "exporting.atomic": "a folder that cannot be written is refused before the search",
     "exporting.load": "columns that are not the model's inputs are named",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
@@ -72,7 +71,7 @@ OF_THE_COMMAND_LINE = {
 }
 # these only calculate, and say what they found: all that they import does so too
 PURE = {
-    "verdict": {"paired", "sequential", "judge", "verdict", "runs", "convergence", "report"},
+    "verdict": {"paired", "sequential", "judge", "verdict", "runs", "convergence", "tables", "words"},
     "race": {"schedule", "race", "surrogate", "neighbourhood"},
     "strategy": {"rounding", "direction", "labels"},
     "runtime": {"as_json"},

@@ -22,7 +22,6 @@ from keras_acts.search import (
 )
 from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.rewrite.threshold import threshold_of
-from keras_acts.search.verdict import report as verdict_report
 
 from . import data as datasets
 from . import files, models
@@ -175,7 +174,7 @@ def compare(
     )
     console = Console(highlight=False)
     if as_json:
-        print(json.dumps({**verdict_report.data(verdict), "data": dataset.name}, indent=2))
+        print(json.dumps({**verdict.to_dict(), "data": dataset.name}, indent=2))
     else:
         _print(verdict, console)
     if csv is not None:
@@ -185,8 +184,8 @@ def compare(
 
 
 def _print(verdict: Verdict, console: Console) -> None:
-    console.print(verdict_report.table(verdict))
-    console.print("\n".join(verdict_report.summary(verdict)), soft_wrap=True)
+    console.print(verdict.drawn_table())
+    console.print("\n".join(verdict.summary()), soft_wrap=True)
 
 
 def split_list(text: str) -> list[str]:

@@ -2,6 +2,6 @@
 
 Fresh seeds, paired differences, and the words for them.
 
-`paired.py`, `sequential.py`, `judge.py`, `verdict.py`, `report.py`, `runs.py` and `convergence.py`
-only calculate and write; the others train. Open `judge.py` first, then `compare.py`.
+`paired.py`, `sequential.py`, `judge.py`, `verdict.py`, `words.py`, `tables.py`, `runs.py` and
+`convergence.py` only calculate and write; the others train. Open `judge.py` first, then `compare.py`.
 """

@@ -29,17 +29,25 @@ def late_gains(runs: Runs | None, metric: str, maximize: bool) -> dict[str, floa
         metric: that is judged.
         maximize: whether higher is better.
     """
-    history = None if runs is None else runs.history.get(f"val_{metric}")
-    if runs is None or history is None or history.shape[1] < 2 or history.shape[0] < 2:
+    if runs is None:
         return {}
+    history = runs.history.get(f"val_{metric}")
+    if history is None or min(history.shape[:2]) < 2:
+        return {}  # one seed or one epoch tells nothing of a trend
     window = max(1, int(_LATE * history.shape[1]))
     late = history[:, -window:].mean(axis=1)
     before = history[:, -2 * window : -window].mean(axis=1)
-    differences = late - before if maximize else before - late
-    healthy = [k for k in range(len(runs.activations)) if not runs.diverged[:, k].any()]
-    if not healthy or not all(_is_positive(differences[:, k], late[:, k]) for k in healthy):
-        return {}
-    return {runs.activations[k]: float(differences[:, k].mean()) for k in healthy}
+    gains = late - before
+    if not maximize:
+        gains = -gains
+    mean_gains = {}
+    for index, activation in enumerate(runs.activations):
+        if runs.diverged[:, index].any():
+            continue
+        if not _is_positive(gains[:, index], late[:, index]):
+            return {}
+        mean_gains[activation] = float(gains[:, index].mean())
+    return mean_gains
 
 
 def _is_positive(differences: np.ndarray, scores: np.ndarray) -> bool:

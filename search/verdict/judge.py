@@ -5,23 +5,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 from ..strategy.rounding import is_rounding
 from .paired import ALPHA, Comparison, compare
 from .runs import Runs
 from .sequential import Look
-from .verdict import Guess, Scored, Verdict, listed, reach_one, score_text
+from .verdict import Guess, Scored, Verdict, reach_one
+from .words import Unit, listed
 
 # of what there is to learn: more is no chance, even on two seeds
 _LEARNED = 0.05
 
 
 def judge(
-    scores: Mapping[str, Any],
+    scores: Mapping[str, ArrayLike],
     *,
     baseline: str = "relu",
     metric: str = "accuracy",
@@ -32,7 +33,7 @@ def judge(
     looks: Sequence[Look] = (),
     runs: Runs | None = None,
     guess: Guess | None = None,
-    losses: Mapping[str, Any] | None = None,
+    losses: Mapping[str, ArrayLike] | None = None,
     loss_guess: Guess | None = None,
     share: bool | None = None,
 ) -> Verdict:
@@ -62,73 +63,101 @@ def judge(
         'mish beats relu by 0.98 ± 0.15 points (16 seeds, p < 0.001)'
     """
     given = {name: np.asarray(values, float) for name, values in scores.items()}
-    lengths = {name: values.shape for name, values in given.items()}
-    if baseline not in given:
-        raise ValueError(
-            f"The baseline must be among the candidates {list(given)}. Received: baseline={baseline!r}"
-        )
-    if len(set(lengths.values())) > 1 or given[baseline].ndim != 1:
-        raise ValueError(
-            f"Every candidate needs one score a seed, all as many. Received: shapes {lengths}"
-        )
-    candidates = sorted(
-        (
-            _scored(name, values, (seconds or {}).get(name, math.nan))
-            for name, values in given.items()
-        ),
-        key=lambda s: (s.n == 0, -s.mean if maximize else s.mean),
-    )
-    named = metric == "acc" or metric.endswith("accuracy")
-    in_points = (named if share is None else share) and reach_one(candidates, maximize)
+    _check_shapes(given, baseline)
+    candidates = _ranked(given, seconds or {}, maximize)
+    if share is None:
+        share = metric == "acc" or metric.endswith("accuracy")
+    unit = Unit(metric, share and reach_one(candidates, maximize))
+    # a candidate that diverged on one seed has no mean that could be compared
     healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
-    others = [
-        s.activation for s in candidates if s.activation in healthy and s.activation != baseline
-    ]
-    withheld = withheld or _no_verdict(given, healthy, baseline)
+    withheld = withheld or _not_comparable(given, healthy, baseline)
     if not withheld and runs is not None and runs.identical:
         withheld = (
             "no verdict: the seeds change nothing, every run of a candidate is the same (are the model's initializers "
             "seeded, and its batches not shuffled?)"
         )
     if not withheld and guess is not None:
-        level = ALPHA / len(healthy)
-        learned = any(_learned(values, guess.score, maximize, level) for values in healthy.values())
+        learned = _any_learned(healthy, guess, maximize)
         if not learned and losses is not None and loss_guess is not None:
             # a loss may aim elsewhere than the metric
-            learned = any(
-                _learned(np.asarray(losses[name]), loss_guess.score, False, level)
-                for name in healthy
-            )
+            healthy_losses = {name: np.asarray(losses[name]) for name in healthy}
+            learned = _any_learned(healthy_losses, loss_guess, False)
         if not learned:
-            withheld = _only_guessed(candidates, metric, in_points, guess)
+            withheld = _only_guessed(candidates, unit, guess)
     against: tuple[Comparison, ...] = ()
     among: tuple[Comparison, ...] = ()
     if not withheld:
+        ranked = [scored.activation for scored in candidates]
+        others = [name for name in ranked if name in healthy and name != baseline]
         against = compare(healthy, [(name, baseline) for name in others])
-        # half: with the other half, which falsely "beats the baseline", it makes 5 % in all
-        among = compare(healthy, list(itertools.combinations(others, 2)), ALPHA / 2)
         if against and all(c.same and c.difference == 0 for c in against):
+            against = ()
             withheld = (
                 f"no verdict: from seed to seed the {metric} differs by nothing at all between {baseline} and "
                 f"{listed(others)}, so that nothing can be said about noise"
             )
-            against, among = (), ()
+        else:
+            # half: with the other half, which falsely "beats the baseline", it makes 5 % in all
+            among = compare(healthy, list(itertools.combinations(others, 2)), ALPHA / 2)
     return Verdict(
-        *(
-            metric,
-            maximize,
-            part,
-            baseline,
-            tuple(candidates),
-            against,
-            among,
-            withheld,
-            tuple(looks),
-            runs,
-        ),
+        metric=metric,
+        maximize=maximize,
+        part=part,
+        baseline=baseline,
+        candidates=candidates,
+        against_baseline=against,
+        among=among,
+        withheld=withheld,
+        looks=tuple(looks),
+        runs=runs,
         guess=guess,
-        share=in_points,
+        share=unit.share,
     )
+
+
+def _check_shapes(scores: Mapping[str, np.ndarray], baseline: str) -> None:
+    if baseline not in scores:
+        raise ValueError(
+            f"The baseline must be among the candidates {list(scores)}. Received: baseline={baseline!r}"
+        )
+    shapes = {name: values.shape for name, values in scores.items()}
+    if len(set(shapes.values())) > 1 or scores[baseline].ndim != 1:
+        raise ValueError(
+            f"Every candidate needs one score a seed, all as many. Received: shapes {shapes}"
+        )
+
+
+def _ranked(
+    scores: Mapping[str, np.ndarray], seconds: Mapping[str, float], maximize: bool
+) -> tuple[Scored, ...]:
+    """The candidates, the best mean first, those without any last."""
+    candidates = []
+    for name, values in scores.items():
+        candidates.append(_scored(name, values, seconds.get(name, math.nan)))
+
+    def place(scored: Scored) -> tuple[bool, float]:
+        if maximize:
+            return scored.n == 0, -scored.mean
+        return scored.n == 0, scored.mean
+
+    return tuple(sorted(candidates, key=place))
+
+
+def _scored(name: str, values: np.ndarray, seconds: float) -> Scored:
+    finite = values[np.isfinite(values)]
+    mean = math.nan
+    sd = math.nan
+    if len(finite):
+        mean = float(np.mean(finite))
+    if len(finite) > 1:
+        sd = float(np.std(finite, ddof=1))
+    return Scored(name, mean, sd, len(finite), len(values) - len(finite), seconds)
+
+
+def _any_learned(scores: Mapping[str, np.ndarray], guess: Guess, maximize: bool) -> bool:
+    """Whether one of the candidates has learned; together they err as one test does."""
+    level = ALPHA / len(scores)
+    return any(_learned(values, guess.score, maximize, level) for values in scores.values())
 
 
 def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> bool:
@@ -138,59 +167,61 @@ def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> 
     known: of the way from the guess to 1 for a score that grows up to 1, of the way to 0 for an
     error. Or, however small it is, if a one-sided t test over the seeds sees it.
     """
-    gains = scores - guess if maximize else guess - scores
-    mean, n = float(gains.mean()), len(gains)
+    gains = guess - scores
+    if maximize:
+        gains = scores - guess
+    mean = float(gains.mean())
     if not mean > 0 or is_rounding(mean, scores, np.array(guess)):
         return False
-    room = math.inf
-    if maximize and guess < 1 and float(scores.max()) <= 1:
-        room = 1 - guess
-    elif not maximize and guess > 0 and float(scores.min()) >= 0:
-        room = guess
-    if mean > _LEARNED * room:
+    if mean > _LEARNED * _to_learn(scores, guess, maximize):
         return True
+    n = len(gains)
     sd = float(gains.std(ddof=1))
     if is_rounding(sd, scores):
+        # without a spread there is no t test: n equal signs, one-sided
         return 2.0**-n < level
     return bool(special.stdtr(n - 1, -mean / (sd / math.sqrt(n))) < level)
 
 
-def _only_guessed(candidates: Sequence[Scored], metric: str, share: bool, guess: Guess) -> str:
+def _to_learn(scores: np.ndarray, guess: float, maximize: bool) -> float:
+    """How much better than guessing a score can be; infinite where that is not known."""
+    if maximize and guess < 1 and float(scores.max()) <= 1:
+        return 1 - guess
+    if not maximize and guess > 0 and float(scores.min()) >= 0:
+        return guess
+    return math.inf
+
+
+def _only_guessed(candidates: Sequence[Scored], unit: Unit, guess: Guess) -> str:
     """The sentence where nothing has learned, and what to try."""
     best = next(scored for scored in candidates if not scored.diverged)
     return (
         f"no candidate learned more than guessing: the best, {best.activation}, has "
-        f"{score_text(best.mean, share)} {metric}, and {guess.what} has {score_text(guess.score, share)}; try more "
+        f"{unit.score(best.mean)} {unit.metric}, and {guess.what} has {unit.score(guess.score)}; try more "
         "epochs, another learning rate or initialization, or inputs scaled to about 1"
     )
 
 
-def _scored(name: str, values: np.ndarray, seconds: float) -> Scored:
-    kept = values[np.isfinite(values)]
-    mean = float(np.mean(kept)) if len(kept) else math.nan
-    sd = float(np.std(kept, ddof=1)) if len(kept) > 1 else math.nan
-    return Scored(name, mean, sd, len(kept), len(values) - len(kept), seconds)
-
-
-def _no_verdict(
-    given: Mapping[str, np.ndarray], healthy: Mapping[str, np.ndarray], baseline: str
+def _not_comparable(
+    scores: Mapping[str, np.ndarray], healthy: Mapping[str, np.ndarray], baseline: str
 ) -> str:
     """Why these scores cannot be compared; empty if they can."""
-    n = len(given[baseline])
-    broken = {
-        name: int((~np.isfinite(values)).sum())
-        for name, values in given.items()
-        if name not in healthy
-    }
-    counts = listed([f"{name} on {count}" for name, count in broken.items()])
+    n = len(scores[baseline])
     if n == 0:
         return "no verdict: no seed was trained to its end"
-    if len(given) == 1:
+    if len(scores) == 1:
         return f"no verdict: there is nothing to compare {baseline} with"
+    diverged = {
+        name: int((~np.isfinite(values)).sum())
+        for name, values in scores.items()
+        if name not in healthy
+    }
     if not healthy:
+        counts = listed([f"{name} on {count}" for name, count in diverged.items()])
         return f"no verdict: every candidate diverged ({counts} of {n} seeds)"
-    if baseline in broken:
-        return f"no verdict: {baseline} diverged on {broken[baseline]} of {n} seeds, so nothing can be compared with it"
+    if baseline in diverged:
+        count = diverged[baseline]
+        return f"no verdict: {baseline} diverged on {count} of {n} seeds, so nothing can be compared with it"
     if n < 2:
         return "no verdict: one seed says nothing about the noise between seeds"
     return ""

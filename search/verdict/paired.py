@@ -9,15 +9,18 @@ import bisect
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, stats
 
 from ..strategy.rounding import is_rounding
 
+# a verdict's own level; a race has another, for another question
 ALPHA = 0.05
+# what a study is usually planned with: it misses one true difference in five
 POWER = 0.8
+# over which the power is averaged: twice as many change nothing in the first three digits
 _QUANTILES = 200
 _MOST = 1000  # seeds: beyond, nobody trains them
 
@@ -95,41 +98,39 @@ def _comparison(
     pair: tuple[str, str], differences: np.ndarray, scores: Mapping[str, np.ndarray], level: float
 ) -> Comparison:
     """The comparison of one pair, whose test may err with `level`."""
-    first, second = scores[pair[0]], scores[pair[1]]
+    first = scores[pair[0]]
+    second = scores[pair[1]]
     n = len(differences)
-    mean = float(np.mean(differences)) if n else math.nan
-    correlation = _correlation(first, second)
+    mean = math.nan
+    if n:
+        mean = float(np.mean(differences))
+    # what one pair tells; nan is what it does not
+    told = Comparison(
+        *pair,
+        n=n,
+        difference=mean,
+        low=math.nan,
+        high=math.nan,
+        p=math.nan,
+        effect=math.nan,
+        correlation=_correlation(first, second),
+        detectable=math.nan,
+    )
     if n < 2:
-        return Comparison(
-            *pair, n, mean, math.nan, math.nan, math.nan, math.nan, correlation, math.nan
-        )
+        return told
     sd = float(np.std(differences, ddof=1))
     if is_rounding(sd, first, second):
-        none = is_rounding(abs(mean), first, second)
-        p = 1.0 if none else adjusted(2.0 ** (1 - n), level)
-        return Comparison(
-            *pair,
-            n,
-            0.0 if none else mean,
-            math.nan,
-            math.nan,
-            p,
-            math.nan,
-            correlation,
-            math.nan,
-            same=True,
-        )
+        if is_rounding(abs(mean), first, second):
+            return replace(told, difference=0.0, p=1.0, same=True)
+        return replace(told, p=adjusted(2.0 ** (1 - n), level), same=True)
     test = stats.ttest_rel(first, second)
     interval = test.confidence_interval(1 - level)
-    return Comparison(
-        *pair,
-        n,
-        difference=mean,
+    return replace(
+        told,
         low=float(interval.low),
         high=float(interval.high),
         p=adjusted(float(test.pvalue), level),
         effect=mean / sd,
-        correlation=correlation,
         detectable=detectable(sd, n, level),
     )
 
@@ -150,7 +151,8 @@ def power(difference: float, sd: float, n: int, alpha: float) -> float:
         n: the number of pairs.
         alpha: the level of the test.
     """
-    critical, shift = stats.t.isf(alpha / 2, n - 1), abs(difference) / sd * math.sqrt(n)
+    critical = stats.t.isf(alpha / 2, n - 1)
+    shift = abs(difference) / sd * math.sqrt(n)
     # the other tail has no say where the power is worth a number; older SciPy takes the logarithm
     # of a shift of 0
     with np.errstate(divide="ignore"):
@@ -175,18 +177,23 @@ def detectable(sd: float, n: int, alpha: float) -> float:
 
 @functools.lru_cache(maxsize=1024)
 def _detectable_effect(n: int, alpha: float) -> float:
+    """The true difference in standard deviations that n pairs show; see `detectable`."""
     critical = stats.t.isf(alpha / 2, n - 1)
-    estimates = np.sqrt(stats.chi2.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES, n - 1) / (n - 1))
+    shares = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    # what the estimate of a standard deviation of 1 can be, each as likely
+    estimates = np.sqrt(stats.chi2.ppf(shares, n - 1) / (n - 1))
 
     def missing(effect: float) -> float:
+        """How much power is missing with this effect; the root is what is looked for."""
         with np.errstate(divide="ignore"):  # as in `power`
-            return POWER - float(
-                np.mean(stats.nct.sf(critical, n - 1, effect * math.sqrt(n) * estimates))
-            )
+            powers = stats.nct.sf(critical, n - 1, effect * math.sqrt(n) * estimates)
+        return POWER - float(np.mean(powers))
 
     top = 2.0
     while missing(top) > 0:
         top *= 2
+    # not from 0 on: the root finder wants two ends of different signs, and 0 is a special case of
+    # the distribution
     return float(optimize.brentq(missing, top / 1e6, top))
 
 
@@ -204,8 +211,10 @@ def needed(effect: float, level: float) -> int | None:
         34
     """
     counts = range(2, _MOST + 1)
-    found = bisect.bisect_left(counts, POWER, key=lambda n: power(effect, 1.0, n, level))
-    return counts[found] if found < len(counts) else None
+    index = bisect.bisect_left(counts, POWER, key=lambda n: power(effect, 1.0, n, level))
+    if index == len(counts):
+        return None
+    return counts[index]
 
 
 def needed_signs(level: float) -> int:
@@ -213,12 +222,8 @@ def needed_signs(level: float) -> int:
     return math.floor(1 - math.log2(level)) + 1
 
 
-def p_text(p: float) -> str:
-    """Return a p-value as one writes it."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-
-
 def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """The correlation of scores; nan of two pairs, where it is 1 or -1 whatever they are."""
     if len(x) < 3 or is_rounding(min(np.std(x), np.std(y)), x, y):
         return math.nan
     return float(np.corrcoef(x, y)[0, 1])

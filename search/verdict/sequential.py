@@ -17,12 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from .paired import ALPHA, Comparison, compare, p_text
+from .paired import ALPHA, Comparison, compare
+from .words import p_text
 
 # else looks would end so early that the test scores, which are others, could not confirm what they
 # saw
 _CONFIRMED = 0.999
+# midpoints of the integration: the levels agree with the published tables to three digits
 _GRID = 800
+# standard deviations, where no motion is
+_FARTHEST = 12
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,9 @@ class Look:
     decision: str
 
     def __str__(self) -> str:
-        ahead = (
-            "nothing to compare"
-            if math.isnan(self.p)
-            else f"{self.leader} {self.difference:+.2g}, {p_text(self.p)}"
-        )
+        ahead = f"{self.leader} {self.difference:+.2g}, {p_text(self.p)}"
+        if math.isnan(self.p):
+            ahead = "nothing to compare"
         return f"{self.seeds} seeds: {ahead} (clear below {self.level:.2g}): {self.decision}"
 
     @property
@@ -74,8 +76,11 @@ def planned(seeds: int, looks: int) -> tuple[int, ...]:
         >>> planned(16, 3)
         (8, 12, 16)
     """
-    steps = np.linspace(0.5, 1, looks) if looks > 1 else [1.0]
-    return tuple(sorted({max(2, math.ceil(seeds * step)) for step in steps[:-1]} | {seeds}))
+    counts = {seeds}
+    if looks > 1:
+        for share in np.linspace(0.5, 1, looks)[:-1]:
+            counts.add(max(2, math.ceil(seeds * share)))
+    return tuple(sorted(counts))
 
 
 def spent(fraction: float, alpha: float = ALPHA) -> float:
@@ -99,36 +104,48 @@ def levels(plan: tuple[int, ...], alpha: float = ALPHA) -> tuple[float, ...]:
         plan: the number of seeds at each look, rising.
         alpha: of all looks together.
     """
-    found, already = [], 0.0
-    grid, mass, before = (
-        np.zeros(1),
-        np.ones(1),
-        0.0,
-    )  # where the motion is, and how likely, if it has not crossed
+    nominal = []
+    motion = _Motion()
+    already = 0.0
     for fraction in np.asarray(plan) / plan[-1]:
-        spread, spend = math.sqrt(fraction - before), spent(fraction, alpha) - already
+        spend = spent(fraction, alpha) - already
+        already += spend
+        bound = motion.move_on(fraction, spend)
+        nominal.append(float(2 * stats.norm.sf(bound / math.sqrt(fraction))))
+    return tuple(nominal)
 
-        def crossing(
-            b: float, spread: float = spread, grid: np.ndarray = grid, mass: np.ndarray = mass
-        ) -> float:
-            return float(
-                mass @ (stats.norm.sf((b - grid) / spread) + stats.norm.sf((b + grid) / spread))
-            )
 
-        bound = optimize.brentq(
-            lambda b, spend=spend, crossing=crossing: crossing(b) - spend, 0, 12
-        )
+class _Motion:
+    """A Brownian motion from 0 on, of which only what has not yet crossed a bound is followed."""
+
+    def __init__(self) -> None:
+        self._time = 0.0
+        # where the motion may be, and how likely that is
+        self._places = np.zeros(1)
+        self._mass = np.ones(1)
+
+    def move_on(self, time: float, spend: float) -> float:
+        """Go on to a later time, and return the bound that the motion crosses there with probability `spend`."""
+        spread = math.sqrt(time - self._time)
+
+        def excess(bound: float) -> float:
+            return self._crossing(bound, spread) - spend
+
+        bound = optimize.brentq(excess, 0, _FARTHEST)
         edges = np.linspace(-bound, bound, _GRID + 1)
-        middle = (edges[1:] + edges[:-1]) / 2
-        mass = (
-            stats.norm.pdf((middle[:, None] - grid) / spread)
-            @ mass
-            / spread
-            * (edges[1] - edges[0])
-        )
-        grid, before, already = middle, fraction, already + spend
-        found.append(float(2 * stats.norm.sf(bound / math.sqrt(fraction))))
-    return tuple(found)
+        middles = (edges[1:] + edges[:-1]) / 2
+        width = edges[1] - edges[0]
+        density = stats.norm.pdf((middles[:, None] - self._places) / spread) @ self._mass / spread
+        self._mass = density * width
+        self._places = middles
+        self._time = time
+        return bound
+
+    def _crossing(self, bound: float, spread: float) -> float:
+        """The probability to be beyond the bound, on either side, after a step of this spread."""
+        above = stats.norm.sf((bound - self._places) / spread)
+        below = stats.norm.sf((bound + self._places) / spread)
+        return float(self._mass @ (above + below))
 
 
 def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...]) -> Look:
@@ -142,20 +159,19 @@ def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...])
     n = len(scores[baseline])
     level = levels(plan)[plan.index(n)]
     healthy = {name: values for name, values in scores.items() if np.isfinite(values).all()}
-    found = (
-        compare(healthy, [(name, baseline) for name in healthy if name != baseline])
-        if baseline in healthy
-        else ()
-    )
-    if not found:
+    pairs = []
+    if baseline in healthy:
+        pairs = [(name, baseline) for name in healthy if name != baseline]
+    if not pairs:
         return Look(n, level, baseline, 0.0, math.nan, "nothing")
-    best = max(found, key=lambda c: c.difference)
+    comparisons = compare(healthy, pairs)
+    best = max(comparisons, key=lambda comparison: comparison.difference)
     decision = "more seeds"
     if n == plan[-1]:
         decision = "last"
-    elif _is_clear(best, level, ALPHA / len(found)):
+    elif _is_clear(best, level, ALPHA / len(comparisons)):
         decision = "clear"
-    elif all(_is_worse(c, level) for c in found):
+    elif all(_is_worse(c, level) for c in comparisons):
         decision = "worse"
     return Look(n, level, best.first, best.difference, best.p, decision)
 

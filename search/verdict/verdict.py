@@ -5,25 +5,44 @@ No TensorFlow.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..runtime.as_json import finite
 from .convergence import late_gains
-from .paired import ALPHA, Comparison, detectable, needed, needed_signs, p_text
+from .paired import ALPHA, Comparison, detectable, needed, needed_signs
 from .runs import Runs
 from .sequential import Look
+from .tables import TextTable, plain_text
+from .words import Unit, all_of, all_seeds, cell, listed, p_cell, p_text
 
 if TYPE_CHECKING:
     import pandas
+    from rich.table import Table
 
 # times of inference that differ by less are called the same
 _AS_CHEAP = 1.05
 # A test that finds no difference of less than three standard deviations, which almost every single
 # pair would show, could not have seen anything: that are 2 to 4 seeds with three candidates.
 _BLIND = 3.0
+# as `compare_activations` has it
 _DEFAULT_SEEDS = 16
+# of text without a terminal: the table of a verdict has eight columns
+_WIDTH = 120
+# what a row tells of the comparison with the baseline, by the names that `Comparison` has for it
+_COMPARED = ("difference", "low", "high", "p", "effect", "correlation", "detectable")
+# why looking ended, by `Look.decision`
+_ENDED = {
+    "clear": "the leader was clear",
+    "worse": "the baseline was clearly better than all",
+    "nothing": "there was nothing to compare",
+    "last": "all planned seeds were trained",
+}
+
+Row: TypeAlias = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)
@@ -103,11 +122,6 @@ class Verdict:
     share: bool = False
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
 
-    def __str__(self) -> str:
-        from .report import text
-
-        return text(self)
-
     @property
     def seeds(self) -> int:
         """How many seeds were trained."""
@@ -132,17 +146,21 @@ class Verdict:
         The winner, or the ties.
         """
         beat = self.beat
-        losers = {
-            c.second if self._gain(c) > 0 else c.first
-            for c in self.among
-            if c.significant and beat and beat[0] in (c.first, c.second)
-        }
+        if not beat:
+            return ()
+        losers = set()
+        for comparison in self.among:
+            if comparison.significant and beat[0] in (comparison.first, comparison.second):
+                losers.add(self._better_first(comparison)[1])
         return tuple(name for name in beat if name not in losers)
 
     @property
     def winner(self) -> str | None:
         """The one that beats the baseline, and all others that do so; None if there is no such."""
-        return self.leaders[0] if len(self.leaders) == 1 else None
+        leaders = self.leaders
+        if len(leaders) != 1:
+            return None
+        return leaders[0]
 
     @property
     def suggested(self) -> str:
@@ -150,23 +168,12 @@ class Verdict:
 
         Among ties the cheapest; without a significant difference the baseline.
         """
-        return self._suggestion[0]
-
-    @property
-    def sentence(self) -> str:
-        """The verdict in a sentence."""
-        if self.withheld:
-            return self.withheld
-        if not self.against_baseline:
-            counts = listed(
-                [f"{s.activation} on {s.diverged}" for s in self.candidates if s.diverged]
-            )
-            return f"keep {self.baseline}: all others diverged ({counts} of {self.seeds} seeds)"
-        if self.winner is not None:
-            return self._won(self.winner)
-        if self.leaders:
-            return self._tied()
-        return self._undecided() if self.undecided else self._kept()
+        leaders = self.leaders
+        if not leaders:
+            return self.baseline
+        if len(leaders) == 1:
+            return leaders[0]
+        return self._suggested_tie[0]
 
     @property
     def undecided(self) -> bool:
@@ -179,15 +186,15 @@ class Verdict:
         """
         if self.withheld or self.beat:
             return False
-        unsettled = [c for c in self.against_baseline if not c.significant]
-        if not unsettled:
+        if all(c.significant for c in self.against_baseline):
             return False
-        best = self._closest
-        if best.same and self._gain(best) > 0:
+        closest = self._closest
+        ahead = self._gain(closest) > 0
+        if ahead and closest.same:
             return True
-        if detectable(1.0, best.n, ALPHA / len(self.against_baseline)) > _BLIND:
+        if detectable(1.0, closest.n, self._level) > _BLIND:
             return True
-        return self._gain(best) > 0 and best.detectable >= self._room
+        return ahead and closest.detectable >= self._room
 
     @property
     def improving(self) -> Mapping[str, float]:
@@ -198,124 +205,6 @@ class Verdict:
         return late_gains(self.runs, self.metric, self.maximize)
 
     @property
-    def _closest(self) -> Comparison:
-        """The comparison with the baseline that comes nearest to beating it."""
-        return max(self.against_baseline, key=self._gain)
-
-    @property
-    def _room(self) -> float:
-        """How much better than the baseline a score can be at all."""
-        (baseline,) = (s.mean for s in self.candidates if s.activation == self.baseline)
-        if reach_one(self.candidates, self.maximize):
-            return 1 - baseline
-        below_zero = any(s.mean < 0 for s in self.candidates if s.n)
-        return math.inf if self.maximize or below_zero else baseline
-
-    def _won(self, winner: str) -> str:
-        won = next(c for c in self.against_baseline if c.first == winner)
-        others = [name for name in self.beat if name != winner]
-        also = f", and {listed(others)}" if others else ""
-        if won.same:
-            seeds = _all_seeds(won.n)
-            return f"{winner} beats {self.baseline} by {self.gain(won)} on {seeds} ({p_text(won.p)}, sign test){also}"
-        return f"{winner} beats {self.baseline} by {self.gain(won)} ({self.seeds} seeds, {p_text(won.p)}){also}"
-
-    def _tied(self) -> str:
-        leaders = self.leaders
-        count = "both" if len(leaders) == 2 else f"all {_NUMBERS.get(len(leaders), len(leaders))}"
-        worst = max(c.p for c in self.against_baseline if c.first in leaders)
-        return (
-            f"no significant winner among {', '.join(leaders)}; {count} beat {self.baseline} ({self.seeds} seeds, "
-            f"{p_text(worst)}); {self.suggested} suggested as {self._suggestion[1]}"
-        )
-
-    def _kept(self) -> str:
-        seeds = f"{self.seeds} seeds"
-        found = [c.detectable for c in self.against_baseline if not c.same]
-        if not found:
-            equal = [c.first for c in self.against_baseline if c.difference == 0]
-            why = (
-                f"{listed(equal)} is as good on every seed"
-                if equal
-                else "it is ahead on every seed"
-            )
-            return f"keep {self.baseline}: nothing beats it ({seeds}; {why})"
-        return (
-            f"keep {self.baseline}: nothing beats it significantly ({seeds}; a difference of "
-            f"{self.amount(max(found))} would have been found with 80 % power)"
-        )
-
-    def _undecided(self) -> str:
-        best, level = self._closest, ALPHA / len(self.against_baseline)
-        ahead, behind = (
-            (best.first, best.second) if self._gain(best) >= 0 else (best.second, best.first)
-        )
-        by = self.gain(best, margin=False)
-        if best.same and best.difference == 0:
-            return (
-                f"undecided: {ahead} and {behind} are equal on {_all_seeds(best.n)}, too few to show anything; try "
-                f"{_DEFAULT_SEEDS} seeds"
-            )
-        if best.same:
-            return (
-                f"undecided: {ahead} is ahead of {behind} by {by} on {_all_seeds(best.n)}, which may be chance; "
-                f"{needed_signs(level)} seeds would decide"
-            )
-        more = needed(best.effect, level)
-        size = by
-        if more is None or more > _DEFAULT_SEEDS * best.n:
-            # what is hardly a difference takes more seeds than anyone trains: say what the usual
-            # number would show
-            more = max(_DEFAULT_SEEDS, 2 * best.n)
-            size = (
-                self.amount(detectable(best.difference / best.effect, more, level))
-                if best.effect
-                else ""
-            )
-        lead = (
-            f"{ahead} is ahead of {behind} by {by}"
-            if best.difference
-            else f"{ahead} and {behind} are equal"
-        )
-        would = f"about {more} seeds would find {size}" if size else f"try {more} seeds"
-        return (
-            f"undecided: {lead}, but {best.n} seeds would have found no less than {self.amount(best.detectable)} "
-            f"with 80 % power; {would}"
-        )
-
-    @property
-    def table(self) -> pandas.DataFrame:
-        """The candidates and their differences to the baseline, a row each, in the metric's own unit."""
-        import pandas
-
-        return pandas.DataFrame(self.rows())
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of `table` as plain data."""
-        against = {c.first: c for c in self.against_baseline}
-        names = ("difference", "low", "high", "p", "effect", "correlation", "detectable")
-        return [
-            {
-                "activation": scored.activation,
-                f"{self.part}_{self.metric}": scored.mean,
-                "sd": scored.sd,
-                "n": scored.n,
-                "diverged": scored.diverged,
-                "inference_seconds": scored.seconds,
-                **{name: getattr(against.get(scored.activation), name, math.nan) for name in names},
-            }
-            for scored in self.candidates
-        ]
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return every epoch x seed x candidate; see `Runs.to_pandas`."""
-        if self.runs is None:
-            raise ValueError(
-                "The verdict must come from a training to have a table of it. Received: runs=None"
-            )
-        return self.runs.to_pandas()
-
-    @property
     def in_points(self) -> bool:
         """Whether scores are shares of the samples, whose differences are said in points of 100.
 
@@ -323,16 +212,43 @@ class Verdict:
         """
         return self.share
 
+    # how it is said
+
+    def __str__(self) -> str:
+        table = plain_text(self.drawn_table(), _WIDTH)
+        return table + "\n".join(self.summary())
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in a sentence."""
+        if self.withheld:
+            return self.withheld
+        if not self.against_baseline:
+            return self._alone()
+        winner = self.winner
+        if winner is not None:
+            return self._won(winner)
+        if self.leaders:
+            return self._tied()
+        if self.undecided:
+            return self._undecided()
+        return self._kept()
+
+    def summary(self) -> list[str]:
+        """Return what to say below the table, a sentence a line; the verdict's own comes first."""
+        return [
+            f"Verdict: {self.sentence}.",
+            *self._how_to_read(),
+            *self._how_far_it_goes(),
+            *self._what_else(),
+        ]
+
     def amount(self, difference: float, margin: float | None = None) -> str:
         """Return a difference in words, with as many digits as its margin deserves.
 
         ``"0.98 ± 0.15 points"``.
         """
-        scale, unit = (100, "points") if self.in_points else (1, f"of {self.metric}")
-        size = abs(difference if margin is None else margin) * scale
-        digits = max(0, 1 - math.floor(math.log10(size))) if size > 0 else 2
-        spread = "" if margin is None else f" ± {margin * scale:.{digits}f}"
-        return f"{difference * scale:.{digits}f}{spread} {unit}"
+        return self._unit.amount(difference, margin)
 
     def gain(self, comparison: Comparison, *, margin: bool = True) -> str:
         """Return how far apart two candidates are, in words.
@@ -342,18 +258,99 @@ class Verdict:
         difference = abs(comparison.difference)
         if comparison.same:
             return f"the same {self.amount(difference)}"
-        return self.amount(difference, comparison.margin if margin else None)
+        if margin:
+            return self.amount(difference, comparison.margin)
+        return self.amount(difference)
 
     def score(self, value: float) -> str:
         """Return a score in words."""
-        return score_text(value, self.in_points)
+        return self._unit.score(value)
+
+    # as tables and data
 
     @property
-    def _suggestion(self) -> tuple[str, str]:
-        """What to use, and as what."""
+    def table(self) -> pandas.DataFrame:
+        """The candidates and their differences to the baseline, a row each, in the metric's own unit."""
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def rows(self) -> list[Row]:
+        """Return the rows of `table` as plain data."""
+        return [self._row(scored) for scored in self.candidates]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return every epoch x seed x candidate; see `Runs.to_pandas`."""
+        if self.runs is None:
+            raise ValueError(
+                "The verdict must come from a training to have a table of it. Received: runs=None"
+            )
+        return self.runs.to_pandas()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as plain data for JSON; what is not known is None."""
+        guess = None
+        if self.guess is not None:
+            guess = dataclasses.asdict(self.guess)
+        plain = {
+            "sentence": self.sentence,
+            "significant": self.significant,
+            "winner": self.winner,
+            "undecided": self.undecided,
+            "suggested": self.suggested,
+            "baseline": self.baseline,
+            "metric": self.metric,
+            "part": self.part,
+            "seeds": self.seeds,
+            "guess": guess,
+            "improving": dict(self.improving),
+            "candidates": self.rows(),
+            "among": [dataclasses.asdict(comparison) for comparison in self.among],
+            "looks": [dataclasses.asdict(look) for look in self.looks],
+            "errors": dict(self.errors),
+        }
+        return dict(finite(plain))
+
+    def to_markdown(self) -> str:
+        """Return the summary and the table as Markdown."""
+        lines = [f"- {line}" for line in self.summary()]
+        return "\n".join([*lines, "", self._text_table().to_markdown()])
+
+    def drawn_table(self) -> Table:
+        """Return the table for the terminal."""
+        return self._text_table().drawn(narrow=True)
+
+    # what the properties above are made of
+
+    @property
+    def _level(self) -> float:
+        """What each comparison with the baseline may err."""
+        return ALPHA / len(self.against_baseline)
+
+    @property
+    def _unit(self) -> Unit:
+        return Unit(self.metric, self.in_points)
+
+    @property
+    def _closest(self) -> Comparison:
+        """The comparison with the baseline that comes nearest to beating it."""
+        return max(self.against_baseline, key=self._gain)
+
+    @property
+    def _room(self) -> float:
+        """How much better than the baseline a score can be at all."""
+        means = {scored.activation: scored.mean for scored in self.candidates}
+        if reach_one(self.candidates, self.maximize):
+            return 1 - means[self.baseline]
+        below_zero = any(scored.mean < 0 for scored in self.candidates if scored.n)
+        if self.maximize or below_zero:
+            return math.inf
+        return means[self.baseline]
+
+    @property
+    def _suggested_tie(self) -> tuple[str, str]:
+        """Which of several leaders to use, and as what."""
         leaders = self.leaders
-        if len(leaders) < 2:
-            return (leaders[0] if leaders else self.baseline), ""
         seconds = {s.activation: s.seconds for s in self.candidates if s.activation in leaders}
         if any(math.isnan(value) for value in seconds.values()):
             return leaders[0], "the best on average"
@@ -361,34 +358,228 @@ class Verdict:
         cheap = [name for name in leaders if seconds[name] <= _AS_CHEAP * least]
         if len(cheap) == 1:
             return cheap[0], "the cheapest"
-        whom = "all" if len(cheap) == len(leaders) else listed(cheap)
+        whom = listed(cheap)
+        if len(cheap) == len(leaders):
+            whom = "all"
         return cheap[0], f"the best on average, where {whom} cost the same"
 
     def _gain(self, comparison: Comparison) -> float:
-        return comparison.difference if self.maximize else -comparison.difference
+        """How much better the first of two is than the second."""
+        if self.maximize:
+            return comparison.difference
+        return -comparison.difference
 
-    def _ordered(self, names: Any) -> tuple[str, ...]:
+    def _better_first(self, comparison: Comparison) -> tuple[str, str]:
+        if self._gain(comparison) >= 0:
+            return comparison.first, comparison.second
+        return comparison.second, comparison.first
+
+    def _ordered(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Names, the best mean first."""
         wanted = set(names)
         return tuple(s.activation for s in self.candidates if s.activation in wanted)
 
+    # sentences
 
-_NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+    def _alone(self) -> str:
+        diverged = [s for s in self.candidates if s.diverged]
+        counts = listed([f"{s.activation} on {s.diverged}" for s in diverged])
+        return f"keep {self.baseline}: all others diverged ({counts} of {self.seeds} seeds)"
+
+    def _won(self, winner: str) -> str:
+        comparison = next(c for c in self.against_baseline if c.first == winner)
+        others = [name for name in self.beat if name != winner]
+        also = ""
+        if others:
+            also = f", and {listed(others)}"
+        lead = f"{winner} beats {self.baseline} by {self.gain(comparison)}"
+        p = p_text(comparison.p)
+        if comparison.same:
+            return f"{lead} on {all_seeds(comparison.n)} ({p}, sign test){also}"
+        return f"{lead} ({self.seeds} seeds, {p}){also}"
+
+    def _tied(self) -> str:
+        leaders = self.leaders
+        worst = max(c.p for c in self.against_baseline if c.first in leaders)
+        suggested, reason = self._suggested_tie
+        return (
+            f"no significant winner among {', '.join(leaders)}; {all_of(len(leaders))} beat {self.baseline} "
+            f"({self.seeds} seeds, {p_text(worst)}); {suggested} suggested as {reason}"
+        )
+
+    def _kept(self) -> str:
+        detectable_differences = [c.detectable for c in self.against_baseline if not c.same]
+        if detectable_differences:
+            worst = self.amount(max(detectable_differences))
+            return (
+                f"keep {self.baseline}: nothing beats it significantly ({self.seeds} seeds; a difference of "
+                f"{worst} would have been found with 80 % power)"
+            )
+        equal = [c.first for c in self.against_baseline if c.difference == 0]
+        why = "it is ahead on every seed"
+        if equal:
+            why = f"{listed(equal)} is as good on every seed"
+        return f"keep {self.baseline}: nothing beats it ({self.seeds} seeds; {why})"
+
+    def _undecided(self) -> str:
+        closest = self._closest
+        ahead, behind = self._better_first(closest)
+        lead = f"{ahead} is ahead of {behind} by {self.gain(closest, margin=False)}"
+        if closest.difference == 0:
+            lead = f"{ahead} and {behind} are equal"
+        if not closest.same:
+            return (
+                f"undecided: {lead}, but {closest.n} seeds would have found no less than "
+                f"{self.amount(closest.detectable)} with 80 % power; {self._what_would_decide(closest)}"
+            )
+        if closest.difference == 0:
+            return (
+                f"undecided: {lead} on {all_seeds(closest.n)}, too few to show anything; "
+                f"try {_DEFAULT_SEEDS} seeds"
+            )
+        return (
+            f"undecided: {lead} on {all_seeds(closest.n)}, which may be chance; "
+            f"{needed_signs(self._level)} seeds would decide"
+        )
+
+    def _what_would_decide(self, closest: Comparison) -> str:
+        seeds = needed(closest.effect, self._level)
+        if seeds is not None and seeds <= _DEFAULT_SEEDS * closest.n:
+            return f"about {seeds} seeds would find {self.gain(closest, margin=False)}"
+        # what is hardly a difference takes more seeds than anyone trains: say what the usual number
+        # would show
+        seeds = max(_DEFAULT_SEEDS, 2 * closest.n)
+        if closest.effect == 0:
+            return f"try {seeds} seeds"
+        sd = closest.difference / closest.effect
+        smallest = detectable(sd, seeds, self._level)
+        return f"about {seeds} seeds would find {self.amount(smallest)}"
+
+    # what stands below the table
+
+    def _how_to_read(self) -> Iterator[str]:
+        """What the columns mean."""
+        if self.against_baseline and not self.withheld:
+            yield (
+                f"Paired differences on the {self.part} data in {self._unit.name}, after the last epoch. ± is half of "
+                "a 95 % interval (all cover together), p is adjusted alike: below 0.05 where the interval does not "
+                "hold 0. Both are about new seeds, conditional on this split of the data."
+            )
+            yield (
+                "In parentheses the deviation from seed to seed; effect: the difference in its standard deviations; "
+                "corr.: within pairs; detects: the difference that as many seeds find with 80 % power; ms: inference "
+                "of one batch."
+            )
+        if any(c.same for c in self.against_baseline):
+            yield (
+                '"every seed": the difference is the same on all of them; p is that of a sign test.'
+            )
+
+    def _how_far_it_goes(self) -> Iterator[str]:
+        """What the scores are worth by themselves."""
+        if self.guess is not None and not self.withheld:
+            score = self.score(self.guess.score)
+            yield f"Guessing, {self.guess.what}, has {score} there."
+        gains = self.improving.values()
+        if gains:
+            low = self.amount(min(gains))
+            high = self.amount(max(gains))
+            yield (
+                f"All candidates were still improving in the last quarter of their epochs, by {low} to {high} on the "
+                "validation data: more epochs may change the answer."
+            )
+        if self.part == "validation":
+            yield (
+                "There were no test data: what was chosen on the validation data looks better there."
+            )
+
+    def _what_else(self) -> Iterator[str]:
+        """What was found besides, and what went wrong."""
+        told = [self._pair(c) for c in self.among if c.significant]
+        if told:
+            yield f"Among the candidates: {'; '.join(told)}."
+        if self.looks:
+            seeds = ", ".join(str(look.seeds) for look in self.looks)
+            ended = _ENDED.get(self.looks[-1].decision, "interrupted")
+            yield f"Looked at the validation scores after {seeds} seeds; {ended}."
+        diverged = [s for s in self.candidates if s.diverged]
+        if diverged and not self.withheld:
+            counts = ", ".join(f"{s.activation} on {s.diverged} of {self.seeds}" for s in diverged)
+            yield f"Not compared, because its loss was not finite on some seeds: {counts}."
+        for what, reason in self.errors.items():
+            yield f"What failed besides: {what}: {reason}."
+
+    def _pair(self, comparison: Comparison) -> str:
+        better, worse = self._better_first(comparison)
+        text = f"{better} beats {worse} by {self.gain(comparison)}"
+        if comparison.same:
+            text += " on every seed"
+        return text
+
+    # the table
+
+    def _compared(self, scored: Scored) -> Comparison | None:
+        """The comparison of a candidate with the baseline; None for what was not compared."""
+        for comparison in self.against_baseline:
+            if comparison.first == scored.activation:
+                return comparison
+        return None
+
+    def _row(self, scored: Scored) -> Row:
+        comparison = self._compared(scored)
+        compared = dict.fromkeys(_COMPARED, math.nan)
+        if comparison is not None:
+            compared = {name: getattr(comparison, name) for name in _COMPARED}
+        return {
+            "activation": scored.activation,
+            f"{self.part}_{self.metric}": scored.mean,
+            "sd": scored.sd,
+            "n": scored.n,
+            "diverged": scored.diverged,
+            "inference_seconds": scored.seconds,
+            **compared,
+        }
+
+    def _text_table(self) -> TextTable:
+        metric = self.metric
+        if self.in_points:
+            metric += " %"
+        against = f"- {self.baseline}"
+        header = ["activation", metric, against, "p", "effect", "corr.", "detects", "ms"]
+        rows = [self._cells(scored) for scored in self.candidates]
+        if self.withheld:
+            return TextTable(header, rows)
+        names = [scored.activation for scored in self.candidates]
+        return TextTable(header, rows, bold=names.index(self.suggested))
+
+    def _cells(self, scored: Scored) -> list[str]:
+        score = self._unit.cell(scored.mean)
+        if not score and scored.diverged:
+            score = "diverged"
+        if not math.isnan(scored.sd):
+            score += f" ({self._unit.cell(scored.sd)})"
+        milliseconds = cell(1000 * scored.seconds, 2)
+        comparison = self._compared(scored)
+        compared = [""] * 5
+        if comparison is not None:
+            compared = self._cells_compared(comparison)
+        return [scored.activation, score, *compared, milliseconds]
+
+    def _cells_compared(self, comparison: Comparison) -> list[str]:
+        difference = self._unit.cell(comparison.difference, sign="+")
+        if comparison.same:
+            difference += " every seed"
+        elif not math.isnan(comparison.margin):
+            difference += f" ± {self._unit.cell(comparison.margin)}"
+        return [
+            difference,
+            p_cell(comparison.p),
+            cell(comparison.effect, 1),
+            cell(comparison.correlation, 2),
+            self._unit.cell(comparison.detectable),
+        ]
 
 
 def reach_one(candidates: Sequence[Scored], maximize: bool) -> bool:
     """Return whether scores look as if they grew from 0 to 1 at most, as accuracies, AUC or R² do."""
-    return maximize and all(0 <= s.mean <= 1 for s in candidates if s.n)
-
-
-def score_text(value: float, share: bool) -> str:
-    """Return a score in words."""
-    return f"{100 * value:.2f} %" if share else f"{value:.4g}"
-
-
-def _all_seeds(count: int) -> str:
-    return "both seeds" if count == 2 else f"all {count} seeds"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as one writes them: "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+    return maximize and all(0 <= scored.mean <= 1 for scored in candidates if scored.n)

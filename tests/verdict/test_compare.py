@@ -20,7 +20,6 @@ from keras_acts.search.population.trainers import (
     steps_per_execution,
 )
 from keras_acts.search.runtime.seeding import isolated_seed
-from keras_acts.search.verdict import report
 from keras_acts.search.verdict.compare import checked_candidates
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.replicates import Replicates
@@ -320,7 +319,7 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(monkeypatch):
     assert all(scored.seconds > 0 for scored in found.candidates)
     assert found.sentence == f"no verdict: the test data could not be scored, {told}"
     assert f"What failed besides: guess: {told}." in str(found)
-    assert report.data(found)["errors"] == found.errors
+    assert found.to_dict()["errors"] == found.errors
     assert len(found.to_pandas()) == 2 * 2
 
 

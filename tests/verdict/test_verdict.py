@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_acts.search.verdict import convergence, paired, sequential
+from keras_acts.search.verdict import convergence, paired, sequential, words
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.runs import Runs
 from keras_acts.search.verdict.verdict import Guess
@@ -308,7 +308,7 @@ def test_bad_scores_are_refused():
 
 
 def test_p_values_are_written_with_the_digits_they_have():
-    assert [paired.p_text(p) for p in (0, 0.00099, 0.0123, 0.25)] == [
+    assert [words.p_text(p) for p in (0, 0.00099, 0.0123, 0.25)] == [
         "p < 0.001",
         "p < 0.001",
         "p = 0.012",

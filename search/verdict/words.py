@@ -1,0 +1,115 @@
+"""Scores, differences and names as a verdict writes them. Nothing but text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How scores of a metric are written.
+
+    Attributes:
+        metric: what was scored.
+        share: whether it is a share of the samples, as an accuracy is: its scores are written in
+            per cent, its differences in points of 100. An R² is none.
+    """
+
+    metric: str
+    share: bool
+
+    @property
+    def name(self) -> str:
+        """What differences are counted in."""
+        if self.share:
+            return "points"
+        return self.metric
+
+    def score(self, value: float) -> str:
+        """Return a score in words."""
+        if self.share:
+            return f"{100 * value:.2f} %"
+        return f"{value:.4g}"
+
+    def amount(self, difference: float, margin: float | None = None) -> str:
+        """Return a difference in words, with as many digits as its margin deserves.
+
+        ``"0.98 ± 0.15 points"``.
+        """
+        deserving = margin
+        if deserving is None:
+            deserving = difference
+        digits = _two_significant(abs(deserving) * self._scale)
+        text = f"{difference * self._scale:.{digits}f}"
+        if margin is not None:
+            text += f" ± {margin * self._scale:.{digits}f}"
+        if self.share:
+            return f"{text} points"
+        return f"{text} of {self.metric}"
+
+    def cell(self, value: float, sign: str = "") -> str:
+        """Return a score or a difference for a table, which names the unit in its header."""
+        if self.share:
+            return cell(value * self._scale, 2, sign)
+        return cell(value, 4, sign)
+
+    @property
+    def _scale(self) -> int:
+        if self.share:
+            return 100
+        return 1
+
+
+def _two_significant(size: float) -> int:
+    """How many digits after the point show two significant ones."""
+    if not size > 0:
+        return 2
+    return max(0, 1 - math.floor(math.log10(size)))
+
+
+def cell(value: float, digits: int, sign: str = "") -> str:
+    """Return a number for a table; nothing for nan."""
+    if math.isnan(value):
+        return ""
+    return f"{value:{sign}.{digits}f}"
+
+
+def p_cell(p: float) -> str:
+    """Return a p-value for a table; nothing for nan."""
+    if p < 0.001:
+        return "< 0.001"
+    return cell(p, 3)
+
+
+def p_text(p: float) -> str:
+    """Return a p-value as one writes it."""
+    if p < 0.001:
+        return "p < 0.001"
+    if p < 0.1:
+        return f"p = {p:.3f}"
+    return f"p = {p:.2f}"
+
+
+def all_of(count: int) -> str:
+    """Return ``"both"``, ``"all three"`` or ``"all 12"``."""
+    if count == 2:
+        return "both"
+    return f"all {_NUMBERS.get(count, count)}"
+
+
+def all_seeds(count: int) -> str:
+    """Return ``"both seeds"`` or ``"all 16 seeds"``."""
+    if count == 2:
+        return "both seeds"
+    return f"all {count} seeds"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as one writes them: "a, b and c"."""
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
