@@ -1,6 +1,7 @@
 """What a search found.
 
-A ranked table, the best model, and how both did on data that the search never saw.
+A ranked table, the best model, and how both did on data that the search never saw. The result says
+itself: as text, Markdown, plain data or a table of pandas.
 """
 
 from __future__ import annotations
@@ -11,21 +12,39 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
+from rich.table import Table
 
+import keras_acts
 from keras_acts.errors import SearchError
 
-from . import report
 from .exporting.export import Exported, export
+from .runtime.as_json import finite
+from .runtime.reasons import headline
 from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import TrialResult
+from .verdict.tables import TextTable, plain_text
 from .verdict.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
 
-
+# columns of the table of pandas that are not the objective's or hyperparameters
 _COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds"}
+_WIDTH = 100  # columns of the result as text
+
+_CAUTION = (
+    "{seeds} a trial: the best of many equal candidates looks better by luck alone. "
+    "This ranking suggests; it does not prove."
+)
+_RACED = (
+    "A race: who went further ranks first, and scores of other epochs or seeds are not comparable. "
+    "This ranking suggests; it does not prove."
+)
+_CHOSEN = (
+    "Layer by layer: first is what the search chose, trained again on fresh seeds. A change of a "
+    "choice is taken if it is surely better on the same seeds, so a better mean may stand below it."
+)
 
 
 def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
@@ -35,11 +54,12 @@ def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
     """
     if verdict is None or verdict.withheld:
         return trials[0]
-    # who left a race has no model
-    there = (
-        trial for trial in trials if trial.rank is not None and trial.epochs == trials[0].epochs
-    )
-    return next((trial for trial in there if str(trial.candidate) == verdict.suggested), trials[0])
+    for trial in trials:
+        # who left a race before its end has no model
+        went_as_far = trial.rank is not None and trial.epochs == trials[0].epochs
+        if went_as_far and str(trial.candidate) == verdict.suggested:
+            return trial
+    return trials[0]
 
 
 @dataclass(frozen=True)
@@ -101,10 +121,10 @@ class SearchResult:
         An activation, or, where the search chose for each layer, block or group, a mapping from
         slots to activations, also if one is best for all.
         """
-        found = self.kept.candidate
-        if isinstance(found, Assignment) or not self.groups:
-            return found
-        return Assignment(tuple((group, found) for group in self.groups))
+        candidate = self.kept.candidate
+        if isinstance(candidate, Assignment) or not self.groups:
+            return candidate
+        return Assignment(tuple((group, candidate) for group in self.groups))
 
     @property
     def kept(self) -> TrialResult:
@@ -126,7 +146,85 @@ class SearchResult:
         return score if math.isclose(own, score, rel_tol=1e-5, abs_tol=1e-7) else own
 
     def __str__(self) -> str:
-        return report.text(self)
+        text = plain_text(self.drawn_table(), _WIDTH) + "\n".join(self.summary())
+        if self.verdict is None:
+            return text
+        return f"{text}\n{self.verdict}"
+
+    def drawn_table(self) -> Table:
+        """Return the ranked table for the terminal."""
+        return self._table().drawn()
+
+    def summary(self) -> list[str]:
+        """Return what to say below the table, a sentence a line."""
+        lines = [self._best_line(), *self._test_lines()]
+        if self._raced:
+            lines.append(_RACED)
+        else:
+            lines.append(_CAUTION.format(seeds=_counted_seeds(self.executions_per_trial)))
+        if self.groups:
+            lines.append(_CHOSEN)
+        for trial in self.trials:
+            if trial.status == "failed":
+                lines.append(f"Failed: {trial.candidate}: {headline(trial.message)}.")
+        for what, reason in self.errors.items():
+            lines.append(f"What failed besides: {what}: {reason}.")
+        if not self._keeps_what_is_suggested:
+            assert self.verdict is not None
+            lines.append(
+                f"Kept is {self.best}: the search ended before {self.verdict.suggested}, "
+                "which is suggested, was as far."
+            )
+        if self.interrupted:
+            lines.append(f"Interrupted after {len(self.trials)} trials: the best so far.")
+        return lines
+
+    def to_markdown(self, difference: float | None = None) -> str:
+        """Return the report as Markdown.
+
+        Args:
+            difference: of the export's predictions from the model's; None if there is no export.
+        """
+        parts = [
+            f"# Activation search: {self.best}",
+            "\n".join(f"- {line}" for line in self.summary()),
+            self._table().to_markdown(),
+        ]
+        if self.verdict is not None:
+            parts += [
+                "## Verdict",
+                "The leaders and the baseline, trained again on fresh seeds.",
+                self.verdict.to_markdown(),
+            ]
+        if difference is not None:
+            parts.append(
+                "Export checked: predictions differ from the Keras model's by at most "
+                f"{difference:.1e}."
+            )
+        parts.append(f"Trained on {self.device} with {versions()}.")
+        return "\n\n".join(parts) + "\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data for JSON; what is not known, or not finite, is None."""
+        verdict = None
+        if self.verdict is not None:
+            verdict = self.verdict.to_dict()
+        plain = {
+            "objective": self.objective,
+            "direction": self.direction,
+            "best": str(self.best),
+            "score": self.score,
+            "baseline": str(self.baseline),
+            "test": self.test,
+            "baseline_test": self.baseline_test,
+            "executions_per_trial": self.executions_per_trial,
+            "device": self.device,
+            "interrupted": self.interrupted,
+            "verdict": verdict,
+            "errors": dict(self.errors),
+            "trials": [_plain_trial(trial) for trial in self.trials],
+        }
+        return dict(finite(plain))
 
     def to_pandas(self, *, epochs: bool = False) -> pandas.DataFrame:
         """Return the trials as a table, one row each.
@@ -141,31 +239,37 @@ class SearchResult:
         """
         import pandas
 
-        if epochs:
-            if self.verdict is None or self.verdict.runs is None:
-                raise SearchError(
-                    f"epochs=True needs a verdict. Received: verdict={self.verdict!r}"
-                )
-            return self.verdict.to_pandas()
+        if not epochs:
+            return pandas.DataFrame(self._row(trial) for trial in self.trials)
+        if self.verdict is None or self.verdict.runs is None:
+            raise SearchError(f"epochs=True needs a verdict. Received: verdict={self.verdict!r}")
+        return self.verdict.to_pandas()
 
-        return pandas.DataFrame(self._row(trial) for trial in self.trials)
-
-    def _row(self, trial: TrialResult) -> dict[str, Any]:
-        row = {
-            "rank": trial.rank,
-            "activation": str(trial.candidate),
-            self.objective: trial.score,
-            "status": trial.status,
-            "seconds": trial.seconds,
-            **({} if trial.epochs is None else {"epochs": trial.epochs, "seeds": trial.seeds}),
+    def card(self) -> dict[str, Any]:
+        """Return what the search knows for the model card of its best model."""
+        ranked = "it chose the model"
+        if self._verdict_chose():
+            ranked = "it ranked the trials"
+        seen = "looked at once"
+        if self._verdict_chose("test"):
+            seen = "the verdict on fresh seeds chose the activation on it"
+        metrics: dict[str, Any] = {
+            f"validation ({ranked})": {self.objective: {"value": self.score}}
         }
-        # a hyperparameter of the user's may be called as a column of ours is
+        if self.intervals:
+            metrics[f"test ({seen})"] = dict(self.intervals)
+        search = {
+            "best": str(self.best),
+            "baseline": str(self.baseline),
+            "trials": len(self.trials),
+            "executions_per_trial": self.executions_per_trial,
+            "device": self.device,
+        }
         return {
-            **row,
-            **{
-                f"hp.{n}" if n in _COLUMNS | {*row} else n: v
-                for n, v in trial.hyperparameters.items()
-            },
+            "metrics": metrics,
+            "data": dict(self.data),
+            "seed": self.seed,
+            "search": search,
         }
 
     def export(
@@ -188,20 +292,142 @@ class SearchResult:
             raise SearchError(
                 f"The search must have a model to export. Received: errors={dict(self.errors)}"
             )
-
-        def notes(difference: float) -> dict[str, str]:
-            written = {"report.md": report.markdown(self, difference)}
-            if self.verdict is not None and self.verdict.runs is not None:
-                written["verdict.csv"] = self.verdict.to_pandas().to_csv(index=False)
-            return written
-
-        options.setdefault(
-            "samples", self.samples if options.get("preprocessing") is None else None
-        )
+        if options.get("preprocessing") is None:  # else samples are raw, which these are not
+            options.setdefault("samples", self.samples)
         return export(
             self.model,
             path,
-            card={**report.card(self), **(card or {})},
-            notes=notes,
+            card={**self.card(), **(card or {})},
+            notes=self._notes,
             **options,
         )
+
+    def _notes(self, difference: float) -> dict[str, str]:
+        """The files that go beside an export, by name."""
+        notes = {"report.md": self.to_markdown(difference)}
+        if self.verdict is not None and self.verdict.runs is not None:
+            notes["verdict.csv"] = self.verdict.to_pandas().to_csv(index=False)
+        return notes
+
+    def _row(self, trial: TrialResult) -> dict[str, Any]:
+        row = {
+            "rank": trial.rank,
+            "activation": str(trial.candidate),
+            self.objective: trial.score,
+            "status": trial.status,
+            "seconds": trial.seconds,
+        }
+        if trial.epochs is not None:
+            row |= {"epochs": trial.epochs, "seeds": trial.seeds}
+        taken = _COLUMNS | set(row)
+        for name, value in trial.hyperparameters.items():
+            # a hyperparameter of the user's may be called as a column of ours is
+            column = f"hp.{name}" if name in taken else name
+            row[column] = value
+        return row
+
+    def _table(self) -> TextTable:
+        header = ["rank", "activation", self.objective]
+        if self._raced:
+            header += ["epochs", "seeds"]
+        header.append("seconds")
+        best = [trial is self.kept for trial in self.trials].index(True)
+        return TextTable(header, [_cells(trial) for trial in self.trials], bold=best)
+
+    def _best_line(self) -> str:
+        score = (
+            f"{self.objective} {self.score:.4f} (on the data that ranked it{self._mean_beside()})"
+        )
+        if not self._verdict_chose():
+            return f"Best: {self.best}, {score}."
+        instead = ""
+        first = self.trials[0].candidate
+        if first != self.kept.candidate:
+            instead = f", although {first} ranked first"
+        return f"Best: {self.best}, as the verdict suggests{instead}; {score}."
+
+    def _mean_beside(self) -> str:
+        """The score in the row of what is kept, where the model has another."""
+        row = self.kept
+        if row.score is None or row.score == self.score:
+            return ""
+        seeds = row.seeds or self.executions_per_trial
+        if seeds > 1:
+            return f"; {row.score:.4f} is the mean over its {seeds} seeds"
+        return f"; {row.score:.4f} in the search"
+
+    def _test_lines(self) -> list[str]:
+        if self.test is None:
+            return []
+        once = "looked at once"
+        if self._verdict_chose("test"):
+            once = "on which the verdict chose the activation"
+        lines = [f"Held-out test, {once}: {self.best} {_metrics(self.test)}."]
+        if self.baseline_test is not None and self.kept.candidate != self.baseline:
+            lines.append(f"The same test with {self.baseline}: {_metrics(self.baseline_test)}.")
+        return lines
+
+    def _verdict_chose(self, part: str = "") -> bool:
+        """Whether the verdict, on this part of the data if one is said, decided what is kept."""
+        verdict = self.verdict
+        if verdict is None or verdict.withheld or str(self.best) != verdict.suggested:
+            return False
+        return part in ("", verdict.part)
+
+    @property
+    def _keeps_what_is_suggested(self) -> bool:
+        if self.verdict is None or self.verdict.withheld:
+            return True
+        return str(self.best) == str(self.verdict.suggested)
+
+    @property
+    def _raced(self) -> bool:
+        return any(trial.epochs is not None for trial in self.trials)
+
+
+def versions() -> str:
+    """Return the versions that a result depends on."""
+    import tensorflow as tf
+
+    return (
+        f"keras_acts {keras_acts.__version__}, Keras {keras.__version__}, "
+        f"TensorFlow {tf.__version__}"
+    )
+
+
+def _cells(trial: TrialResult) -> list[str]:
+    """A row of the ranked table."""
+    rank = "" if trial.rank is None else str(trial.rank)
+    score = trial.status if trial.score is None else f"{trial.score:.4f}"
+    cells = [rank, str(trial.candidate), score]
+    if trial.epochs is not None:
+        cells += [str(trial.epochs), str(trial.seeds)]
+    cells.append("" if trial.seconds is None else f"{trial.seconds:.1f}")
+    return cells
+
+
+def _plain_trial(trial: TrialResult) -> dict[str, Any]:
+    message = ""
+    if trial.message:
+        message = headline(trial.message)
+    return {
+        "rank": trial.rank,
+        "activation": str(trial.candidate),
+        "score": trial.score,
+        "status": trial.status,
+        "message": message,
+        "seconds": trial.seconds,
+        "epochs": trial.epochs,
+        "seeds": trial.seeds,
+        "hyperparameters": dict(trial.hyperparameters),
+    }
+
+
+def _counted_seeds(count: int) -> str:
+    if count == 1:
+        return "One seed"
+    return f"{count} seeds"
+
+
+def _metrics(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())

@@ -215,9 +215,9 @@ MUTANTS = [
     ),
     Mutant(
         name="a row of the report lost",
-        file="search/report.py",
-        old="*(_row(trial) for trial in result.trials)]",
-        new="*(_row(trial) for trial in result.trials[1:])]",
+        file="search/result.py",
+        old="[_cells(trial) for trial in self.trials]",
+        new="[_cells(trial) for trial in self.trials[1:]]",
         tests="tests/cli/test_cli.py::test_the_main_job_with_a_small_budget",
     ),
     Mutant(

@@ -43,8 +43,7 @@ DOORS: dict[str, set[str]] = {
     "resume": {"fingerprints", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
     "intervals": {"strategy", "rewrite", "runtime"},
-    "report": {"verdict", "strategy", "space", "runtime"},
-    "result": {"report", "verdict", "exporting", "strategy", "space", "runtime"},
+    "result": {"verdict", "exporting", "strategy", "space", "runtime"},
     "request": {"resume", "tuner", "strategy", "rewrite", "space", "runtime"},
     "plan": {"request", "resume", "race", "tuner", "strategy", "runtime"},
     "outcome": {
@@ -63,7 +62,6 @@ ONLY = {
 }
 # what the command line imports besides the public names and the errors
 OF_THE_COMMAND_LINE = {
-    "report": "the tables that --json and the terminal show",
     "exporting.atomic": "a folder that cannot be written is refused before the search",
     "exporting.load": "columns that are not the model's inputs are named",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
@@ -71,7 +69,16 @@ OF_THE_COMMAND_LINE = {
 }
 # these only calculate, and say what they found: all that they import does so too
 PURE = {
-    "verdict": {"paired", "sequential", "judge", "verdict", "runs", "convergence", "tables", "words"},
+    "verdict": {
+        "paired",
+        "sequential",
+        "judge",
+        "verdict",
+        "runs",
+        "convergence",
+        "tables",
+        "words",
+    },
     "race": {"schedule", "race", "surrogate", "neighbourhood"},
     "strategy": {"rounding", "direction", "labels"},
     "runtime": {"as_json"},

@@ -16,9 +16,9 @@ from keras_acts.search import (
     ActivationSpace,
     ActivationTuner,
     Candidate,
+    SearchResult,
     compare_activations,
     outcome,
-    report,
     request,
     search_activations,
     slots,
@@ -122,10 +122,10 @@ def test_the_result_as_a_table(result):
     text = str(result)
     assert "mish" in text
     assert "diverged" in text
-    markdown = report.markdown(result, 1e-7)
+    markdown = result.to_markdown(1e-7)
     assert all(str(t.candidate) in markdown for t in result.trials)
     assert "One seed a trial" in markdown
-    plain = json.loads(json.dumps(report.data(result)))
+    plain = json.loads(json.dumps(result.to_dict()))
     assert plain["best"] == str(result.best)
     assert plain["trials"][2] == {**plain["trials"][2], "status": "diverged", "score": None}
 
@@ -480,7 +480,7 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
         f"What failed besides: {phase}: {reason}." in str(found)
         for phase, reason in expected.items()
     )
-    assert json.loads(json.dumps(report.data(found)))["errors"] == expected
+    assert json.loads(json.dumps(found.to_dict()))["errors"] == expected
     if what == "model":
         with pytest.raises(SearchError, match="must have a model to export"):
             found.export("anywhere")
@@ -500,7 +500,7 @@ def test_a_hyperparameter_replaces_no_column(result):
 
 def test_what_is_not_finite_is_none_in_json(result):
     lost = dataclasses.replace(result, test={"loss": np.inf}, intervals={"loss": {"value": np.nan}})
-    plain = json.loads(json.dumps(report.data(lost), allow_nan=False))
+    plain = json.loads(json.dumps(lost.to_dict(), allow_nan=False))
     assert plain["test"] == {"loss": None}
     signature = {
         "signatures": {
@@ -508,7 +508,7 @@ def test_what_is_not_finite_is_none_in_json(result):
         }
     }
     verification = {"tensorflow": "2", "samples": 1, "differences": {}, "noise": None}
-    made = card.card(mlp(), signature=signature, verification=verification, extra=report.card(lost))
+    made = card.card(mlp(), signature=signature, verification=verification, extra=lost.card())
     json.dumps(made, allow_nan=False)
     assert "| loss | not finite |" in card.markdown(made)
 
@@ -516,7 +516,7 @@ def test_what_is_not_finite_is_none_in_json(result):
 def test_a_report_that_fails_leaves_no_export_and_the_result(result, tmp_path, monkeypatch):
     before = str(result)
     with monkeypatch.context() as patched:
-        patched.setattr(report, "markdown", injected)
+        patched.setattr(SearchResult, "to_markdown", injected)
         with pytest.raises(ExportError, match="the disk is gone"):
             result.export(tmp_path / "best")
     assert list(tmp_path.iterdir()) == []
@@ -650,7 +650,7 @@ def test_the_leaders_and_the_baseline_are_judged_on_fresh_seeds(judged):
 
 def test_the_verdict_is_in_every_report(judged, tmp_path):
     assert f"Verdict: {judged.verdict.sentence}." in str(judged)
-    plain = json.loads(json.dumps(report.data(judged), allow_nan=False))["verdict"]
+    plain = json.loads(json.dumps(judged.to_dict(), allow_nan=False))["verdict"]
     assert plain["sentence"] == judged.verdict.sentence
     assert len(plain["candidates"]) == 4
     exported = judged.export(tmp_path / "best")
@@ -669,8 +669,8 @@ def test_the_verdict_is_in_every_report(judged, tmp_path):
 
 def test_what_is_kept_is_what_the_verdict_suggests(judged):
     kept = judged.verdict.suggested
-    assert str(judged.best) == str(judged.kept.candidate) == report.data(judged)["best"] == kept
-    assert judged.score == judged.kept.score == report.data(judged)["score"]
+    assert str(judged.best) == str(judged.kept.candidate) == judged.to_dict()["best"] == kept
+    assert judged.score == judged.kept.score == judged.to_dict()["score"]
     assert judged.model.evaluate(X[90:], Y[90:], verbose=0, return_dict=True) == pytest.approx(
         dict(judged.test)
     )
@@ -690,7 +690,7 @@ def test_what_is_kept_is_what_the_verdict_suggests(judged):
 
 def test_a_search_without_a_verdict_has_none(result):
     assert result.verdict is None
-    assert report.data(result)["verdict"] is None
+    assert result.to_dict()["verdict"] is None
     with pytest.raises(SearchError, match="needs a verdict"):
         result.to_pandas(epochs=True)
     # nor has one that found the baseline only

@@ -17,7 +17,6 @@ from keras_acts.search import (
     ActivationSpace,
     Verdict,
     compare_activations,
-    report,
     search_activations,
 )
 from keras_acts.search.exporting.atomic import check_target
@@ -70,7 +69,7 @@ def search(
         verbose=0 if quiet else 1,
         **budget,
     )
-    plain = {**report.data(result), "data": dataset.name}
+    plain = {**result.to_dict(), "data": dataset.name}
     try:
         exported = result.export(
             place,
@@ -96,8 +95,8 @@ def search(
         print(json.dumps({**plain, "export": written}, indent=2))
         return
     console = Console(highlight=False)
-    console.print(report.table(result))
-    console.print("\n".join(report.summary(result)), soft_wrap=True)
+    console.print(result.drawn_table())
+    console.print("\n".join(result.summary()), soft_wrap=True)
     if result.verdict is not None:
         _print(result.verdict, console)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
