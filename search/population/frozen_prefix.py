@@ -1,11 +1,12 @@
 """The frozen layers that a model begins with, such as a pretrained part.
 
-They run once for all slots.
+They run once for all members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -27,56 +28,72 @@ def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]
         model: a Sequential or Functional model.
         searched: the names of the slots that are searched.
     """
-    names = tuple(searched)
-    found: dict[str, bool] = {}
+    walk = _PrefixWalk(tuple(searched))
+    graph = graph_of(model)
+    walk.through(graph, [_Flow(shared=True) for _ in graph.inputs], "")
+    shared = frozenset(path for path, is_shared in walk.shared.items() if is_shared)
+    for path, layer in layers_of(model):
+        if path in shared and getattr(layer, "weights", None):
+            return shared
+    return frozenset()
 
-    def through(graph: Any, inputs: list[_Shared], prefix: str) -> Any:
-        def operation(op: Any) -> Any:
+
+@dataclass(frozen=True, eq=False)
+class _Flow:
+    """What flows through the graph in place of a tensor: whether it is the same for all members."""
+
+    shared: bool
+
+
+class _PrefixWalk:
+    """Goes through the graph of a model, and of the models in it, and notes what runs once for all.
+
+    Attributes:
+        shared: by path of a layer, whether it does.
+    """
+
+    def __init__(self, searched: tuple[str, ...]):
+        self._searched = searched
+        self.shared: dict[str, bool] = {}
+
+    def through(self, graph: Any, inputs: list[_Flow], prefix: str) -> Any:
+        """Return what flows out of a graph; `prefix` is the path of the model whose graph it is."""
+
+        def operation(op: keras.Operation) -> Callable[..., Any]:
             path = f"{prefix}{op.name}"
 
-            def run(*args: Any, **options: Any) -> Any:
-                if is_graph(op):
-                    return through(graph_of(op), keras.tree.flatten(args), f"{path}/")
-                shared = all(
-                    x.shared for x in keras.tree.flatten((args, options)) if isinstance(x, _Shared)
-                )
-                # a layer that is called twice counts if it does each time
-                found[path] = (
-                    found.get(path, True)
-                    and shared
-                    and not slots_at(path, names)
-                    and _never_changes(op)
-                )
-                outputs = calls_of(op)[0].output_tensors
-                made = [_Shared(found[path]) for _ in outputs]
-                return made[0] if len(made) == 1 else made
+            def nested_model(*args: Any, **options: Any) -> Any:
+                return self.through(graph_of(op), keras.tree.flatten(args), f"{path}/")
 
-            return run
+            def layer(*args: Any, **options: Any) -> Any:
+                return self._out_of(op, path, keras.tree.flatten((args, options)))
+
+            if is_graph(op):
+                return nested_model
+            return layer
 
         return run_through_graph(graph, inputs, operation)
 
-    graph = graph_of(model)
-    through(graph, [_Shared(True) for _ in graph.inputs], "")
-    shared = frozenset(path for path, same in found.items() if same)
-    has_weights = any(
-        path in shared and getattr(layer, "weights", ()) for path, layer in layers_of(model)
-    )
-    return shared if has_weights else frozenset()
-
-
-class _Shared:
-    """What flows through the graph: whether it is the same in all slots."""
-
-    def __init__(self, shared: bool):
-        self.shared = shared
+    def _out_of(self, op: keras.Operation, path: str, arguments: list[Any]) -> Any:
+        shared = all(x.shared for x in arguments if isinstance(x, _Flow))
+        shared = shared and not slots_at(path, self._searched) and _never_changes(op)
+        # a layer that is called twice counts if it does each time
+        self.shared[path] = self.shared.get(path, True) and shared
+        outputs = [_Flow(self.shared[path]) for _ in calls_of(op)[0].output_tensors]
+        if len(outputs) == 1:
+            return outputs[0]
+        return outputs
 
 
 def _never_changes(layer: Any) -> bool:
-    if not is_of_keras(type(layer)) or isinstance(
-        layer, keras.layers.Lambda | keras.layers.Wrapper
-    ):
+    if not is_of_keras(type(layer)):
         return False
-    if not isinstance(layer, keras.layers.Layer):
+    # what these hold or call may be a user's
+    if isinstance(layer, keras.layers.Lambda | keras.layers.Wrapper):
+        return False
+    if not isinstance(layer, keras.layers.Layer):  # an operation: a pure function
         return True
-    random = any("int" in str(variable.dtype) for variable in layer.variables)
-    return not random and not (layer.weights and layer.trainable) and not hasattr(layer, "cell")
+    # the state of a random number generator is the only variable of integers
+    has_random_numbers = any("int" in str(variable.dtype) for variable in layer.variables)
+    is_trained = bool(layer.weights) and layer.trainable
+    return not has_random_numbers and not is_trained and not hasattr(layer, "cell")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from keras_acts.errors import ModelError
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 
+_MOST_SEED = 2**32  # NumPy's legacy generators take no larger one
+
 
 @dataclass(frozen=True)
 class Member:
-    """One slot of a population.
+    """One model of a population.
 
     A candidate, for all activation slots or for each, and the seed of its weights.
     """
@@ -26,7 +28,7 @@ class Member:
 
 
 def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Member, ...]:
-    """Return the members in public order: slot ``k * S + s`` is candidate k with seed s.
+    """Return the members in public order: member ``k * S + s`` is candidate k with seed s.
 
     Raises:
         ModelError: if there is no candidate or no seed, or a seed is no integer from 0 on.
@@ -36,49 +38,72 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
             f"candidates must be a list of activations. Received: candidates={candidates!r}"
         )
     wanted = list(candidates)
-    if wanted and all(isinstance(member, Member) for member in wanted):
+    if wanted and all(isinstance(candidate, Member) for candidate in wanted):
         return tuple(wanted)
-    chosen = [c if isinstance(c, Assignment) else Candidate.of(c) for c in wanted]
-    given = range(seeds) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
-    listed = list(given) if isinstance(given, Iterable) else []
-    if not chosen or not listed:
+    choices = [_choice(candidate) for candidate in wanted]
+    listed = _listed(seeds)
+    if not choices or not listed:
         raise ModelError(
             "A population needs at least one candidate and one seed. "
-            f"Received: {len(chosen)} candidates, seeds={seeds!r}"
+            f"Received: {len(choices)} candidates, seeds={seeds!r}"
         )
-    for seed in listed:
-        if (
-            not isinstance(seed, numbers.Integral)
-            or isinstance(seed, bool)
-            or not 0 <= seed < 2**32
-        ):
-            raise ModelError(
-                f"seeds must be integers from 0 to 2**32 - 1, or how many. Received: seeds={seeds!r}"
-            )
-    return tuple(Member(candidate, int(seed)) for candidate in chosen for seed in listed)
+    if not all(map(_is_seed, listed)):
+        raise ModelError(
+            f"seeds must be integers from 0 to 2**32 - 1, or how many. Received: seeds={seeds!r}"
+        )
+    return tuple(_each_on_each(choices, listed))
+
+
+def _choice(candidate: Any) -> Choice:
+    if isinstance(candidate, Assignment):
+        return candidate
+    return Candidate.of(candidate)
+
+
+def _listed(seeds: Any) -> list[Any]:
+    """The seeds that a user gave, or as many as they asked for."""
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        return list(range(seeds))
+    if isinstance(seeds, Iterable):
+        return list(seeds)
+    return []
+
+
+def _is_seed(seed: Any) -> bool:
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
+        return False
+    return 0 <= int(seed) < _MOST_SEED
+
+
+def _each_on_each(choices: Sequence[Choice], seeds: Sequence[int]) -> Iterator[Member]:
+    for choice in choices:
+        for seed in seeds:
+            yield Member(choice, int(seed))
 
 
 def activation_slots(
-    found: Sequence[Member], given: Iterable[str] | None
+    members: Sequence[Member], given: Iterable[str] | None
 ) -> tuple[str, ...] | None:
     """Return the names of the activation slots that the members choose for.
 
     None for all hidden ones.
 
     Args:
-        found: the members.
+        members: the members.
         given: the slots that the user names, if any.
 
     Raises:
         ModelError: if an assignment names others.
     """
     chosen = None if given is None else tuple(given)
-    for choice in dict.fromkeys(member.candidate for member in found):
-        if isinstance(choice, Assignment):
-            chosen = tuple(choice) if chosen is None else chosen
-            if set(choice) != set(chosen):
-                raise ModelError(
-                    f"All assignments of a population must be for the same slots, {list(chosen)}. "
-                    f"Received: {list(choice)}"
-                )
+    for choice in dict.fromkeys(member.candidate for member in members):
+        if not isinstance(choice, Assignment):
+            continue
+        if chosen is None:
+            chosen = tuple(choice)
+        if set(choice) != set(chosen):
+            raise ModelError(
+                "All assignments of a population must be for the same slots, "
+                f"{list(chosen)}. Received: {list(choice)}"
+            )
     return chosen

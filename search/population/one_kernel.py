@@ -11,7 +11,7 @@ from keras_acts.compat import index_in, moments, replace_update_of_all
 Tensor = Any
 
 
-def one_kernel(optimizer: Any) -> bool:
+def one_kernel(optimizer: keras.optimizers.Optimizer) -> bool:
     """Have an optimizer update each variable with one kernel, where TensorFlow has one of the same formula.
 
     Returns:
@@ -24,36 +24,61 @@ def one_kernel(optimizer: Any) -> bool:
     if tf.distribute.has_strategy():
         return False
 
-    def update(gradients: list[Tensor], variables: list[Any], learning_rate: Any) -> None:
-        powers: dict[Any, tuple[Tensor, Tensor]] = {}
+    def update(
+        gradients: list[Tensor], variables: list[keras.Variable], learning_rate: Tensor
+    ) -> None:
+        powers_by_dtype: dict[Any, tuple[Tensor, Tensor]] = {}
         for gradient, variable in zip(gradients, variables, strict=True):
             value = getattr(variable, "value", variable)
-            dtype = value.dtype
-            # the numbers in full precision, but their powers from what a cast leaves of them: as
-            # Keras has it
-            beta_1, beta_2, epsilon = (
-                tf.constant(number, dtype)
-                for number in (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon)
-            )
-            if dtype not in powers:
-                step = tf.cast(keras.ops.convert_to_tensor(optimizer.iterations) + 1, dtype)
-                powers[dtype] = (
-                    tf.pow(tf.cast(optimizer.beta_1, dtype), step),
-                    tf.pow(tf.cast(optimizer.beta_2, dtype), step),
-                )
+            if value.dtype not in powers_by_dtype:
+                powers_by_dtype[value.dtype] = _powers(optimizer, value.dtype)
             momentum, velocity = moments(optimizer, index_in(optimizer, variable))
-            tf.raw_ops.ResourceApplyAdam(
-                var=value.handle,
-                m=momentum.value.handle,
-                v=velocity.value.handle,
-                beta1_power=powers[dtype][0],
-                beta2_power=powers[dtype][1],
-                lr=tf.cast(learning_rate, dtype),
-                beta1=beta_1,
-                beta2=beta_2,
-                epsilon=epsilon,
-                grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+            _apply_adam(
+                optimizer,
+                value,
+                (momentum, velocity),
+                powers_by_dtype[value.dtype],
+                learning_rate,
+                gradient,
             )
 
     replace_update_of_all(optimizer, update)
     return True
+
+
+def _powers(optimizer: keras.optimizers.Optimizer, dtype: Any) -> tuple[Tensor, Tensor]:
+    """Both betas to the power of the step: of what a cast leaves of them, as Keras has it."""
+    import tensorflow as tf
+
+    step = tf.cast(keras.ops.convert_to_tensor(optimizer.iterations) + 1, dtype)
+    beta1_power = tf.pow(tf.cast(optimizer.beta_1, dtype), step)
+    beta2_power = tf.pow(tf.cast(optimizer.beta_2, dtype), step)
+    return beta1_power, beta2_power
+
+
+def _apply_adam(
+    optimizer: keras.optimizers.Optimizer,
+    value: Tensor,
+    moments_of_value: tuple[keras.Variable, keras.Variable],
+    powers: tuple[Tensor, Tensor],
+    learning_rate: Tensor,
+    gradient: Tensor,
+) -> None:
+    import tensorflow as tf
+
+    dtype = value.dtype
+    momentum, velocity = moments_of_value
+    beta1_power, beta2_power = powers
+    tf.raw_ops.ResourceApplyAdam(
+        var=value.handle,
+        m=momentum.value.handle,
+        v=velocity.value.handle,
+        beta1_power=beta1_power,
+        beta2_power=beta2_power,
+        lr=tf.cast(learning_rate, dtype),
+        # in full precision, not as a cast of a float32
+        beta1=tf.constant(optimizer.beta_1, dtype),
+        beta2=tf.constant(optimizer.beta_2, dtype),
+        epsilon=tf.constant(optimizer.epsilon, dtype),
+        grad=tf.cast(tf.convert_to_tensor(gradient), dtype),
+    )

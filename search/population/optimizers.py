@@ -1,4 +1,4 @@
-"""Which optimizers train the slots of a population apart."""
+"""Which optimizers train the members of a population apart."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from keras_acts.errors import ModelError
 
 from ..space.known import is_of_keras_or_ours
 
+Tensor = Any
+
 # every value is updated from its own gradient alone
 _OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
 
 
-def check_optimizer(optimizer: Any, trained: Iterable[keras.layers.Layer]) -> None:
-    """Check that an optimizer updates each slot as it would be alone.
+def check_optimizer(
+    optimizer: keras.optimizers.Optimizer | None, trained: Iterable[keras.layers.Layer]
+) -> None:
+    """Check that an optimizer updates each member as it would be alone.
 
     Args:
         optimizer: of a population.
@@ -28,29 +32,32 @@ def check_optimizer(optimizer: Any, trained: Iterable[keras.layers.Layer]) -> No
             Embedding; or if a layer of a user's own cannot be traced, so that nobody knows.
     """
     name = type(optimizer).__name__
-    if (
-        optimizer is None
-        or type(optimizer) is not getattr(keras.optimizers, name, None)
-        or name not in _OPTIMIZERS
-    ):
+    # a class of a user's may have the name of one of Keras'
+    is_of_keras = type(optimizer) is getattr(keras.optimizers, name, None)
+    if not is_of_keras or name not in _OPTIMIZERS:
         raise ModelError(
-            f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix slots. Received: {name}"
+            f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix members. "
+            f"Received: {name}"
         )
-    plain = isinstance(optimizer, keras.optimizers.SGD) and not (
-        optimizer.clipvalue or optimizer.clipnorm or optimizer.global_clipnorm
-    )
     # Keras squares and clips the gradient of each occurrence of a token before adding them;
     # stacked, they are one
-    if keras.backend.backend() == "tensorflow" and not plain:
-        for layer in trained:
-            if _looks_up(layer):
-                raise ModelError(
-                    "A trained Embedding needs SGD without clipping: with others, Keras treats each occurrence of a "
-                    f"token apart. Received: {name}, {layer.name!r}"
-                )
+    if keras.backend.backend() != "tensorflow" or _only_adds_gradients(optimizer):
+        return
+    for layer in trained:
+        if _looks_up(layer):
+            raise ModelError(
+                "A trained Embedding needs SGD without clipping: with others, Keras treats each "
+                f"occurrence of a token apart. Received: {name}, {layer.name!r}"
+            )
 
 
-def _looks_up(layer: Any) -> bool:
+def _only_adds_gradients(optimizer: Any) -> bool:
+    if not isinstance(optimizer, keras.optimizers.SGD):
+        return False
+    return not (optimizer.clipvalue or optimizer.clipnorm or optimizer.global_clipnorm)
+
+
+def _looks_up(layer: keras.layers.Layer) -> bool:
     """Whether a layer trains a table that it takes rows of.
 
     An Embedding, one inside, or a user's own.
@@ -64,38 +71,63 @@ def _looks_up(layer: Any) -> bool:
     import tensorflow as tf
 
     try:
-        found = _gradients(layer)
+        gradients = _symbolic_gradients(layer)
     except Exception as error:  # a user's call() may raise anything
         raise ModelError(
-            "A layer that is trained with others than plain SGD must be traceable by TensorFlow by itself, which shows "
-            f"whether it looks up rows. Received: {layer.name!r} of class {type(layer).__name__} "
+            "A layer that is trained with others than plain SGD must be traceable by TensorFlow by "
+            "itself, which shows whether it looks up rows. "
+            f"Received: {layer.name!r} of class {type(layer).__name__} "
             f"({type(error).__name__}: {error})"
         ) from error
-    return any(isinstance(gradient, tf.IndexedSlices) for gradient in found)
+    return any(isinstance(gradient, tf.IndexedSlices) for gradient in gradients)
 
 
-def _gradients(layer: Any) -> list[Any]:
-    """The symbolic gradients of a layer's trained variables, for its inputs as they are in the model."""
+def _symbolic_gradients(layer: keras.layers.Layer) -> list[Any]:
+    """The gradients of a layer's trained variables, for its inputs as they are in the model."""
     import tensorflow as tf
 
-    called = calls_of(layer)[0].arguments
-    arguments = (called.args, called.kwargs)
-    leaves = keras.tree.flatten(arguments)
-    given = [x for x in leaves if isinstance(x, keras.KerasTensor)]
-    found: list[Any] = []
-
-    def gradients(*values: Any) -> None:
-        left = iter(values)
-        filled = [next(left) if isinstance(x, keras.KerasTensor) else x for x in leaves]
-        args, kwargs = keras.tree.pack_sequence_as(arguments, filled)
-        with tf.GradientTape() as tape:
-            outputs = keras.tree.flatten(layer.call(*args, **kwargs))
-            total = tf.add_n(
-                [tf.reduce_sum(tf.cast(y, tf.float32)) for y in outputs if y.dtype.is_floating]
-            )
-        found.extend(tape.gradient(total, [v.value for v in layer.trainable_variables]))
-
+    probe = _GradientProbe(layer)
     # an open dimension stays open: no size would fit every layer
-    specs = [tf.TensorSpec(x.shape, x.dtype) for x in given]
-    tf.function(gradients, autograph=False).get_concrete_function(*specs)  # traced, and never run
-    return found
+    specs = [tf.TensorSpec(x.shape, x.dtype) for x in probe.inputs]
+    # traced, and never run
+    tf.function(probe.trace, autograph=False).get_concrete_function(*specs)
+    return probe.gradients
+
+
+class _GradientProbe:
+    """Calls a layer as its model does first, and notes the gradients of what it puts out.
+
+    Attributes:
+        inputs: the symbolic tensors among the layer's arguments.
+        gradients: of its trained variables, once `trace` has run.
+    """
+
+    def __init__(self, layer: keras.layers.Layer):
+        called = calls_of(layer)[0].arguments
+        self._layer = layer
+        self._arguments = (called.args, called.kwargs)
+        self._leaves = keras.tree.flatten(self._arguments)
+        self.inputs = [leaf for leaf in self._leaves if isinstance(leaf, keras.KerasTensor)]
+        self.gradients: list[Any] = []
+
+    def trace(self, *tensors: Tensor) -> None:
+        """Call the layer on tensors in place of `inputs`."""
+        import tensorflow as tf
+
+        args, kwargs = self._filled(tensors)
+        with tf.GradientTape() as tape:
+            outputs = keras.tree.flatten(self._layer.call(*args, **kwargs))
+            floating = [y for y in outputs if y.dtype.is_floating]
+            total = tf.add_n([tf.reduce_sum(tf.cast(y, tf.float32)) for y in floating])
+        variables = [variable.value for variable in self._layer.trainable_variables]
+        self.gradients = tape.gradient(total, variables)
+
+    def _filled(self, tensors: tuple[Tensor, ...]) -> Any:
+        """The layer's arguments, with tensors where symbolic ones were."""
+        remaining = iter(tensors)
+        filled = []
+        for leaf in self._leaves:
+            if isinstance(leaf, keras.KerasTensor):
+                leaf = next(remaining)
+            filled.append(leaf)
+        return keras.tree.pack_sequence_as(self._arguments, filled)

@@ -1,51 +1,74 @@
-"""A learning rate for each slot of a population.
+"""A learning rate for each member of a population.
 
 The rate that an optimizer hands to its updates becomes a column.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_acts.compat import decays, replace_weight_decay, restore_update_of_all
 
+from .axes import column_shape
+from .diverged import Rows
+
 Tensor = Any
 
 
 def rate_per_member(
-    optimizer: Any, rates: np.ndarray, rows: dict[int, tuple[int, int]], variables: list[Any]
+    optimizer: keras.optimizers.Optimizer,
+    rates: np.ndarray,
+    rows: Rows,
+    variables: Sequence[keras.Variable],
 ) -> None:
-    """Have an optimizer of stacked variables use a rate for each slot, in the update and in weight decay.
+    """Have an optimizer of stacked variables use a rate for each member, in the update and in weight decay.
 
     Args:
         optimizer: a Keras optimizer that updates each value from its own gradient.
         rates: (P,), inside order.
-        rows: by the identity of a variable, the first of its slots and the one after the last.
+        rows: by the identity of a variable, the first of its members and the one after the last.
         variables: the trained ones.
     """
-    # on TensorFlow an update gets the variable that Keras' own holds
-    known = {id(held): rows[id(v)] for v in variables for held in (v, v.value)}
-    step = partial(type(optimizer).update_step, optimizer)  # not one with other rates
+    rates_of = _rates_by_variable(rates, rows, variables)
+    # the class's own step: the instance's may be one of ours, with other rates
+    update_with_rate = partial(type(optimizer).update_step, optimizer)
     restore_update_of_all(optimizer)  # `one_kernel` has one rate for all
 
-    def column(variable: Any) -> Tensor:
-        start, stop = known[id(variable)]
+    def column(variable: keras.Variable) -> Tensor:
+        rates_of_rows = rates_of[id(variable)]
         return ops.convert_to_tensor(
-            rates[start:stop].reshape(-1, *(1,) * (len(variable.shape) - 1)), variable.dtype
+            rates_of_rows.reshape(column_shape(len(variable.shape))), variable.dtype
         )
 
-    def update_step(gradient: Tensor, variable: Any, learning_rate: Any) -> None:
-        step(gradient, variable, column(variable))
+    def update_step(gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        update_with_rate(gradient, variable, column(variable))
 
-    def apply_weight_decay(decayed: list[Any]) -> None:
-        for variable in decayed if optimizer.weight_decay is not None else ():
+    def apply_weight_decay(decayed: list[keras.Variable]) -> None:
+        if optimizer.weight_decay is None:
+            return
+        for variable in decayed:
             if decays(optimizer, variable):
                 decay = ops.cast(optimizer.weight_decay, variable.dtype)
                 variable.assign(variable - variable * decay * column(variable))
 
     optimizer.update_step = update_step
     replace_weight_decay(optimizer, apply_weight_decay)
+
+
+def _rates_by_variable(
+    rates: np.ndarray, rows: Rows, variables: Sequence[keras.Variable]
+) -> dict[int, np.ndarray]:
+    """The rates of the members that each variable is stacked over, by the variable's identity."""
+    rates_of = {}
+    for variable in variables:
+        start, stop = rows[id(variable)]
+        rates_of[id(variable)] = rates[start:stop]
+        # on TensorFlow an update gets the variable that Keras' own holds
+        rates_of[id(variable.value)] = rates[start:stop]
+    return rates_of

@@ -483,16 +483,16 @@ def test_what_is_cached_in_a_container_is_free(tmp_path, monkeypatch, limit, use
 
 @pytest.mark.once
 def test_waves_are_even():
-    assert [len(wave) for wave in waves(range(10), slot=10, memory=45)] == [3, 4, 3]
-    assert [len(wave) for wave in waves(range(2), slot=10, memory=1)] == [1, 1]
-    assert [len(wave) for wave in waves(range(5), slot=1)] == [5]
+    assert [len(wave) for wave in waves(range(10), member_bytes=10, memory=45)] == [3, 4, 3]
+    assert [len(wave) for wave in waves(range(2), member_bytes=10, memory=1)] == [1, 1]
+    assert [len(wave) for wave in waves(range(5), member_bytes=1)] == [5]
 
 
 def test_rates_must_be_one_positive_number_a_slot():
     population = PopulationModel(mlp(), ["relu", "mish"])
     for rates in ([0.1], [0.1, 0.0]):
         with pytest.raises(
-            ModelError, match=r"one learning rate > 0 for each of its 2 slots\. Received"
+            ModelError, match=r"one learning rate > 0 for each of its 2 members\. Received"
         ):
             population.set_learning_rates(rates)
 
@@ -559,7 +559,7 @@ def test_a_population_clones_its_model_once():
     for candidates in (choices, ["mish", "prelu", "elu"]):
         population = PopulationModel(mlp(), candidates)
         population.select([2, 0])
-        assert len(population._state.blueprint._models) == 1
+        assert len(population.blueprint._models) == 1
 
 
 def test_the_graph_optimizer_rests_only_while_a_population_trains():
