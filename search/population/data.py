@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -19,13 +19,19 @@ from keras_acts.errors import ModelError
 
 from ..runtime.seeding import isolated_seed
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Tensor = Any
+Structure = Any  # of arrays or tensors, as Keras nests them
+
 BY_SEED = "seed"  # a `shuffle` that Keras has not
 
 _background = ThreadPoolExecutor(1, "keras_acts_iterators")
 
 
 def as_adapter(
-    x: Any, y: Any, batch_size: int | None, options: dict[str, Any], seeds: tuple[int, ...]
+    x: Any, y: Any, batch_size: int | None, options: Mapping[str, Any], seeds: tuple[int, ...]
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Return the data and options of `fit` with arrays in an adapter of ours.
 
@@ -41,21 +47,18 @@ def as_adapter(
     Raises:
         ModelError: if it does, and the data are no arrays.
     """
-    weight, split = options.get("sample_weight"), options.get("validation_split", 0.0)
+    weight = options.get("sample_weight")
     shuffle = options.get("shuffle", True)
     if shuffle == BY_SEED and not are_arrays(x, y, weight):
         raise ModelError(
             f"shuffle='seed' needs arrays, or dense tensors. Received: x of type {type(x).__name__}"
         )
     if x is None or not can_convert_arrays((x, y, weight)):
-        return x, y, options
+        return x, y, dict(options)
+    split = options.get("validation_split", 0.0)
     validation = options.get("validation_data")
     if split and validation is None:
         (x, y, weight), validation = train_validation_split((x, y, weight), validation_split=split)
-    if isinstance(validation, tuple | list) and can_convert_arrays(tuple(validation)):
-        parts = keras.utils.unpack_x_y_sample_weight(tuple(validation))
-        size = options.get("validation_batch_size") or batch_size
-        validation = (_Arrays(*parts, batch_size=size, steps=options.get("validation_steps")),)
     data = _Arrays(
         x,
         y,
@@ -67,19 +70,35 @@ def as_adapter(
     )
     if shuffle == BY_SEED:
         data.seeds = seeds
-    told = {
+    # what the adapter knows already, Keras is not told again
+    remaining = {
+        **options,
         "sample_weight": None,
         "class_weight": None,
         "validation_split": 0.0,
-        "validation_data": validation,
+        "validation_data": _validation_adapter(validation, batch_size, options),
+        "shuffle": bool(shuffle),
     }
-    return data, None, {**options, **told, "shuffle": bool(shuffle)}
+    return data, None, remaining
+
+
+def _validation_adapter(validation: Any, batch_size: int | None, options: Mapping[str, Any]) -> Any:
+    """Validation data with arrays in an adapter of ours; others as they are."""
+    if not isinstance(validation, tuple | list) or not can_convert_arrays(tuple(validation)):
+        return validation
+    parts = keras.utils.unpack_x_y_sample_weight(tuple(validation))
+    size = options.get("validation_batch_size") or batch_size
+    return (_Arrays(*parts, batch_size=size, steps=options.get("validation_steps")),)
 
 
 def are_arrays(*data: Any) -> bool:
     """Whether data are arrays or dense tensors, of which any samples can be picked."""
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-    return bool(leaves) and all(hasattr(leaf, "__array__") for leaf in leaves)
+    return bool(leaves) and _are_dense(leaves)
+
+
+def _are_dense(leaves: list[Any]) -> bool:
+    return all(hasattr(leaf, "__array__") for leaf in leaves)
 
 
 class _Arrays(ArrayDataAdapter):
@@ -100,9 +119,10 @@ class _Arrays(ArrayDataAdapter):
 
     def __init__(self, *data: Any, steps: int | None, **options: Any):
         super().__init__(*data, steps=steps, **options)
-        self._steps, self._epochs = steps, _EpochDataset(self)
+        self._steps = steps
+        self._epochs = _EpochDataset(self)
 
-    def get_tf_dataset(self) -> Any:
+    def get_tf_dataset(self) -> tf.data.Dataset | _EpochDataset:
         """Return Keras' dataset, not tuned.
 
         The same each time, so that a `fit` that goes on sees the same orders.
@@ -110,8 +130,11 @@ class _Arrays(ArrayDataAdapter):
         import tensorflow as tf
 
         # with a number of steps, Keras goes on with the iterator that it made last
-        plain = self._steps or keras.config.max_steps_per_epoch() or tf.distribute.has_strategy()
-        return self.dataset if plain else self._epochs
+        if self._steps or keras.config.max_steps_per_epoch():
+            return self.dataset
+        if tf.distribute.has_strategy():
+            return self.dataset
+        return self._epochs
 
     def on_epoch_begin(self) -> None:
         """Hear that Keras will ask for an iterator to use."""
@@ -119,80 +142,89 @@ class _Arrays(ArrayDataAdapter):
         self._epochs.begin()
 
     @functools.cached_property
-    def dataset(self) -> Any:
+    def dataset(self) -> tf.data.Dataset:
         """Keras' dataset."""
         import tensorflow as tf
 
         options = tf.data.Options()
         options.autotune.enabled = False
-        if len(self.seeds) > 1:
-            return self._by_seed().with_options(options)
-        if not self._shuffle and all(
-            hasattr(leaf, "__array__") for leaf in keras.tree.flatten(self._inputs)
-        ):
-            return self._in_order().with_options(options)
-        if not self.seeds:
-            return super().get_tf_dataset().with_options(options)
-        with isolated_seed(self.seeds[0]):
-            return super().get_tf_dataset().with_options(options)
+        return self._batches().with_options(options)
 
-    def _in_order(self) -> Any:
+    def _batches(self) -> tf.data.Dataset:
+        if len(self.seeds) > 1:
+            return self._in_orders_of_seeds()
+        if not self._shuffle and _are_dense(keras.tree.flatten(self._inputs)):
+            return self._in_order()
+        if not self.seeds:
+            return super().get_tf_dataset()
+        with isolated_seed(self.seeds[0]):
+            return super().get_tf_dataset()
+
+    def _in_order(self) -> tf.data.Dataset:
         """Keras' batches of dense arrays, without the functions that each take an iterator 5 ms to begin with."""
         import tensorflow as tf
 
-        samples, size, inputs = self._num_samples, self._batch_size, self._tensors()
-        whole = samples // size
+        samples = self._num_samples
+        size = self._batch_size
+        inputs = self._tensors()
+        whole = samples // size  # batches; the last one may be smaller
         cut = whole * size
         full = keras.tree.map_structure(
             lambda t: tf.reshape(t[:cut], (whole, size, *t.shape[1:])), inputs
         )
         dataset = tf.data.Dataset.from_tensor_slices(full)
         if cut < samples:
-            last = tf.data.Dataset.from_tensors(keras.tree.map_structure(lambda t: t[cut:], inputs))
-            dataset = dataset.concatenate(last)
+            rest = keras.tree.map_structure(lambda t: t[cut:], inputs)
+            dataset = dataset.concatenate(tf.data.Dataset.from_tensors(rest))
         return dataset
 
-    def _tensors(self) -> Any:
+    def _tensors(self) -> Structure:
         return keras.tree.lists_to_tuples(
             convert_to_sliceable(self._inputs, target_backend="tensorflow")
         )
 
-    def _by_seed(self) -> Any:
+    def _in_orders_of_seeds(self) -> tf.data.Dataset:
         import tensorflow as tf
 
-        samples, size, parts, inputs = (
-            self._num_samples,
-            self._batch_size,
-            len(self.seeds),
-            self._tensors(),
-        )
+        samples = self._num_samples
+        size = self._batch_size
+        count = len(self.seeds)
+        # known to the graph where all batches are of one size
+        static_size = None if samples % size else size
 
-        def orders(_: Any) -> Any:
-            found = []
+        def orders(_: Tensor) -> Tensor:
+            orders_of_seeds = []
             for seed in self.seeds:  # as Keras shuffles, where `seed` is the global one
                 tf.compat.v1.set_random_seed(seed)
-                found.append(tf.random.shuffle(tf.range(samples, dtype=tf.int64), seed=0))
-            return tf.stack(found)
+                indices = tf.range(samples, dtype=tf.int64)
+                orders_of_seeds.append(tf.random.shuffle(indices, seed=0))
+            return tf.stack(orders_of_seeds)
 
-        def batches(order: Any) -> Any:
-            def batch(i: Any) -> Any:
+        def batches(order: Tensor) -> tf.data.Dataset:
+            def batch(i: Tensor) -> Tensor:
                 rows = order[:, i * size : (i + 1) * size]
-                return tf.ensure_shape(rows, (parts, None if samples % size else size))
+                return tf.ensure_shape(rows, (count, static_size))
 
             return tf.data.Dataset.range(self._size).map(batch)
 
-        def gathered(rows: Any, data: Any) -> Any:
-            return keras.tree.map_structure(
-                lambda t: None if t is None else tf.gather(t, rows), data
-            )
-
         rows = tf.data.Dataset.range(1).map(orders).flat_map(batches)
-        whole = tf.data.Dataset.from_tensors(inputs).repeat()
-        return (
-            tf.data.Dataset.zip(rows, whole)
-            .map(gathered, num_parallel_calls=tf.data.AUTOTUNE)
-            .prefetch(2)
+        whole = tf.data.Dataset.from_tensors(self._tensors()).repeat()
+        gathered = tf.data.Dataset.zip(rows, whole).map(
+            _gather, num_parallel_calls=tf.data.AUTOTUNE
         )
+        return gathered.prefetch(2)
+
+
+def _gather(rows: Tensor, data: Structure) -> Structure:
+    """The samples at some rows of all tensors."""
+    import tensorflow as tf
+
+    def gather(tensor: Tensor | None) -> Tensor | None:
+        if tensor is None:
+            return None
+        return tf.gather(tensor, rows)
+
+    return keras.tree.map_structure(gather, data)
 
 
 class _EpochDataset:
@@ -204,26 +236,33 @@ class _EpochDataset:
     """
 
     def __init__(self, arrays: _Arrays):
-        self._arrays, self._asked = arrays, False
+        self._arrays = arrays
+        self._was_asked = False  # in this epoch
         self._next: Future[Any] | None = None
 
     def begin(self) -> None:
         """Hear that an epoch begins."""
-        self._asked = False
+        self._was_asked = False
 
-    def __iter__(self) -> Any:
-        if self._asked:
-            try:
-                self._next = _background.submit(iter, self._arrays.dataset)
-            except (
-                RuntimeError
-            ):  # in a thread that outlives the main one, Python takes no more work
-                return iter(self._arrays.dataset)
-            return _later(self._next)
-        self._asked = True
-        found, self._next = self._next, None
-        return found.result() if found else iter(self._arrays.dataset)
+    def __iter__(self) -> Iterator[Any]:
+        if self._was_asked:
+            return self._of_next_epoch()
+        self._was_asked = True
+        prepared = self._next
+        self._next = None
+        if prepared is None:
+            return iter(self._arrays.dataset)
+        return prepared.result()
+
+    def _of_next_epoch(self) -> Iterator[Any]:
+        """An iterator that is made in the background."""
+        try:
+            self._next = _background.submit(iter, self._arrays.dataset)
+        except RuntimeError:
+            # in a thread that outlives the main one, Python takes no more work
+            return iter(self._arrays.dataset)
+        return _once_made(self._next)
 
 
-def _later(future: Future[Any]) -> Iterator[Any]:
+def _once_made(future: Future[Iterator[Any]]) -> Iterator[Any]:
     yield from future.result()
