@@ -99,8 +99,8 @@ MUTANTS = [
     Mutant(
         name="the state of two members swapped when a population is made from another",
         file="search/population/transfer.py",
-        old="for origin, slot in origins[block.start : block.stop]]",
-        new="for origin, slot in origins[block.start : block.stop][::-1]]",
+        old="for origin in self._origins[block.start : block.stop]]",
+        new="for origin in self._origins[block.start : block.stop][::-1]]",
         tests="tests/population/test_population.py::test_populations_of_one_model_join_as_they_are",
     ),
     Mutant(
@@ -127,8 +127,8 @@ MUTANTS = [
     Mutant(
         name="best weights taken one epoch too late",
         file="search/population/best_weights.py",
-        old="inside = better[list(self.model._state.order)]",
-        new='inside, self._late = getattr(self, "_late", better)[list(self.model._state.order)], better',
+        old="inside = better[list(self.model.order)]",
+        new='inside, self._late = getattr(self, "_late", better)[list(self.model.order)], better',
         tests="tests/population/test_best.py::test_each_slot_gets_the_weights_of_its_own_best_epoch",
     ),
     Mutant(
@@ -153,15 +153,15 @@ MUTANTS = [
     Mutant(
         name="rates in public order where they are to be in inside order",
         file="search/population/model.py",
-        old="inside = found[list(self._state.order)]\n",
-        new="inside = found\n",
+        old="inside_rates = public_rates[list(self.order)]\n",
+        new="inside_rates = public_rates\n",
         tests="tests/population/test_population.py::test_rates_may_be_set_again",
     ),
     Mutant(
         name="the optimizer's state of a slot is another's",
         file="search/population/transfer.py",
-        old="return [of(block)[row] for _, block, row in (rows[id(v)] for v in model.trainable_variables)]",
-        new="return [of(block)[row - 1] for _, block, row in (rows[id(v)] for v in model.trainable_variables)]",
+        old="return [read(row.block)[row.row] for row in trained]",
+        new="return [read(row.block)[row.row - 1] for row in trained]",
         tests="tests/population/test_population.py::test_every_optimizer",
     ),
     Mutant(

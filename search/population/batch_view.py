@@ -1,4 +1,4 @@
-"""What each slot of a population sees of a batch.
+"""What each member of a population sees of a batch.
 
 The same samples as all others, or as those of its seed.
 """
@@ -17,65 +17,72 @@ from ..vectorize.batch import SEEDED, SHARED, Batch, with_free_axis
 from .members import Member
 
 Tensor = Any
+Structure = Any  # of tensors, as Keras nests them
 
 
 @dataclass(frozen=True)
 class BatchView:
-    """Where the slots' samples lie in the tensors of a batch.
+    """Where the members' samples lie in the tensors of a batch.
 
     Attributes:
-        slots: how many slots there are, P.
-        places: where each slot's seed lies in (S, B, ...), in public order; None for (B, ...),
-            which all slots see.
+        size: how many members there are, P.
+        seed_rows: where each member's seed lies in (S, B, ...), in public order; None for (B, ...),
+            which all members see.
     """
 
-    slots: int
-    places: tuple[int, ...] | None = None
+    size: int
+    seed_rows: tuple[int, ...] | None = None
 
-    def inputs(self, graph: Any, inputs: Any, order: tuple[int, ...]) -> list[Batch]:
+    @property
+    def _sample_axis(self) -> int:
+        """The axis of the samples in the tensors of a batch."""
+        if self.seed_rows is None:
+            return 0
+        return 1
+
+    def inputs(self, graph: Any, inputs: Structure, order: tuple[int, ...]) -> list[Batch]:
         """Return a model's inputs as its graph takes them; `order` is the inside one."""
-        if self.places is None:
-            return [Batch(x, SHARED, self.slots) for x in standardize_inputs(graph, inputs)]
-        inside, seeds = tuple(self.places[p] for p in order), max(self.places) + 1
+        if self.seed_rows is None:
+            return [Batch(x, SHARED, self.size) for x in standardize_inputs(graph, inputs)]
+        seed_rows = tuple(self.seed_rows[member] for member in order)
+        seeds = max(self.seed_rows) + 1
+        # Keras standardizes inputs of the model's rank: the seeds' samples one after the other
         merged = keras.tree.map_structure(
             lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]), inputs
         )
-        apart = [
-            ops.reshape(x, (seeds, *with_free_axis(x, 0)))
-            for x in standardize_inputs(graph, merged)
-        ]
-        return [Batch(x, SEEDED, self.slots, inside) for x in apart]
+        batches = []
+        for x in standardize_inputs(graph, merged):
+            by_seed = ops.reshape(x, (seeds, *with_free_axis(x, 0)))
+            batches.append(Batch(by_seed, SEEDED, self.size, seed_rows))
+        return batches
 
-    def of_slots(self, values: Any) -> Any:
+    def per_member(self, values: Structure) -> Structure:
         """Return labels or weights as (P, B, ...)."""
 
-        def each(value: Any) -> Any:
+        def stack(value: Tensor | None) -> Tensor | None:
             if value is None:
                 return None
             value = ops.convert_to_tensor(value)
-            if self.places is not None:
-                return ops.take(value, self.places, axis=0)
-            return ops.broadcast_to(ops.expand_dims(value, 0), (self.slots, *ops.shape(value)))
+            if self.seed_rows is not None:
+                return ops.take(value, self.seed_rows, axis=0)
+            return ops.broadcast_to(ops.expand_dims(value, 0), (self.size, *ops.shape(value)))
 
-        return keras.tree.map_structure(each, values)
+        return keras.tree.map_structure(stack, values)
 
-    def specs(self, values: Any) -> Any:
-        """Return what `of_slots` makes of labels or weights, without their values."""
-        own = 0 if self.places is None else 1
+    def specs(self, values: Structure) -> Structure:
+        """Return what `per_member` makes of labels or weights, without their values."""
 
-        def each(value: Any) -> Any:
-            return (
-                None
-                if value is None
-                else keras.KerasTensor((self.slots, *value.shape[own:]), value.dtype)
-            )
+        def spec(value: Tensor | None) -> keras.KerasTensor | None:
+            if value is None:
+                return None
+            return keras.KerasTensor((self.size, *value.shape[self._sample_axis :]), value.dtype)
 
-        return keras.tree.map_structure(each, values)
+        return keras.tree.map_structure(spec, values)
 
-    def samples(self, x: Any) -> Any:
-        """Return how many samples each slot sees."""
+    def samples(self, x: Structure) -> Any:
+        """Return how many samples each member sees."""
         first = next(value for value in keras.tree.flatten(x) if value is not None)
-        return ops.shape(first)[0 if self.places is None else 1]
+        return ops.shape(first)[self._sample_axis]
 
 
 def seeds_of(members: tuple[Member, ...]) -> tuple[int, ...]:
@@ -89,7 +96,6 @@ def by_seed(members: tuple[Member, ...]) -> BatchView:
     Of a shared one if they have one.
     """
     seeds = seeds_of(members)
-    return BatchView(
-        len(members),
-        tuple(seeds.index(member.seed) for member in members) if len(seeds) > 1 else None,
-    )
+    if len(seeds) == 1:
+        return BatchView(len(members))
+    return BatchView(len(members), tuple(seeds.index(member.seed) for member in members))

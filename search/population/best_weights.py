@@ -1,10 +1,11 @@
-"""The best epoch of each slot of a population.
+"""The best epoch of each member of a population.
 
 A callback that remembers its weights and puts them back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,28 +15,29 @@ from keras_acts.errors import ModelError
 
 from ..strategy.direction import more_is_better
 from ..strategy.objective import direction_of, metrics_of
+from .block import StackedVariable
 from .model import PopulationModel
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Remembers, for each slot of a population, the weights of the epoch with the best monitored value.
+    """Remembers, for each member of a population, the weights of the epoch with the best monitored value.
 
     What Keras' `EarlyStopping(restore_best_weights=True)` does for one model, without the stopping.
     Normalization states are weights too; the optimizer's are not. The weights are kept once, in the
-    host's memory, however many epochs there are. NaN and infinities never are best: a slot that has
-    none but those keeps its last weights. Each `fit` starts afresh.
+    host's memory, however many epochs there are. NaN and infinities never are best: a member that
+    has none but those keeps its last weights. Each `fit` starts afresh.
 
     Args:
         monitor: a name that an ordinary model would log, ``"val_loss"`` or ``"accuracy"``; each
-            slot's own value counts. It must be logged at the end of the first epoch; later epochs
+            member's own value counts. It must be logged at the end of the first epoch; later epochs
             without it are passed over.
         mode: ``"min"``, ``"max"``, or ``"auto"``: what Keras knows of the metric; losses are
             minimized.
-        restore: whether the slots get their best weights when training ends; else `restore_weights`
+        restore: whether the members get their best weights when training ends; else `restore_weights`
             does it.
 
     Attributes:
-        best: (P,) float64, the best value of each slot; NaN where there was none.
+        best: (P,) float64, the best value of each member; NaN where there was none.
         best_epoch: (P,), the epoch of each, from 0; -1 where there was none.
 
     Raises:
@@ -52,112 +54,134 @@ class BestWeights(keras.callbacks.Callback):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             raise ModelError(f"mode must be 'auto', 'min' or 'max'. Received: mode={mode!r}")
-        self.monitor, self.mode, self.restore = monitor, mode, restore
-        self.best = self.best_epoch = np.zeros(0)
+        self.monitor = monitor
+        self.mode = mode
+        self.restore = restore
+        self.best = np.zeros(0)
+        self.best_epoch = np.zeros(0)
         self._weights: dict[int, np.ndarray] = {}  # by the identity of the stacked variable
 
-    def set_model(self, model: Any) -> None:
+    def set_model(self, model: keras.Model) -> None:
         """Take a population."""
         if not isinstance(model, PopulationModel):
             raise ModelError(
-                f"BestWeights is for the slots of a PopulationModel. Received: {type(model).__name__}"
+                "BestWeights is for the members of a PopulationModel. "
+                f"Received: {type(model).__name__}"
             )
         super().set_model(model)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Forget what was."""
-        slots = len(self.model.members)
-        self.best, self.best_epoch = np.full(slots, np.nan), np.full(slots, -1)
+        count = len(self.model.members)
+        self.best = np.full(count, np.nan)
+        self.best_epoch = np.full(count, -1)
         self._weights = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember the weights of the slots that improved."""
+        """Remember the weights of the members that improved."""
         values = self._values(logs or {})
         if values is None:
             return
         direction = self._direction()
         better = more_is_better(values, direction) > more_is_better(self.best, direction)
         better = np.isfinite(values) & (better | np.isnan(self.best))
-        if better.any():
-            self.best, self.best_epoch = (
-                np.where(better, values, self.best),
-                np.where(better, epoch, self.best_epoch),
-            )
-            inside = better[list(self.model._state.order)]
-            for block in self._blocks():
-                now, kept = _seen(block.variable), self._weights.get(id(block.variable))
-                if kept is None:
-                    self._weights[id(block.variable)] = now.copy()
-                    continue
-                for row in np.flatnonzero(inside[block.start : block.stop]):
-                    kept[row] = now[row]
+        if not better.any():
+            return
+        self.best = np.where(better, values, self.best)
+        self.best_epoch = np.where(better, epoch, self.best_epoch)
+        inside = better[list(self.model.order)]
+        for block in self._blocks():
+            self._remember(block, np.flatnonzero(inside[block.start : block.stop]))
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def _remember(self, block: StackedVariable, rows: np.ndarray) -> None:
+        """Keep some rows of a stacked variable; all, where there are none yet."""
+        value = _view(block.variable)
+        kept = self._weights.get(id(block.variable))
+        if kept is None:
+            self._weights[id(block.variable)] = value.copy()
+            return
+        for row in rows:
+            kept[row] = value[row]
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Restore, if asked to."""
         if self.restore:
             self.restore_weights()
 
     def restore_weights(self) -> None:
-        """Give each slot its best weights."""
-        if self._weights:
-            known = (self.best_epoch >= 0)[list(self.model._state.order)]
-            for block in self._blocks():
-                value, rows = _seen(block.variable).copy(), known[block.start : block.stop]
-                value[rows] = self._weights[id(block.variable)][rows]
-                block.variable.assign(value)
+        """Give each member its best weights."""
+        if not self._weights:
+            return
+        has_best = (self.best_epoch >= 0)[list(self.model.order)]
+        for block in self._blocks():
+            value = _view(block.variable).copy()
+            rows = has_best[block.start : block.stop]
+            value[rows] = self._weights[id(block.variable)][rows]
+            block.variable.assign(value)
 
-    def weights(self, slot: int) -> dict[tuple[str, str], np.ndarray]:
-        """Return a copy of what a slot had in its best epoch, by the layer's path and the variable's key in it."""
-        inside, found = self.model._state.positions[slot], {}
+    def weights(self, member: int) -> dict[tuple[str, str], np.ndarray]:
+        """Return a copy of what a member had in its best epoch, by the layer's path and the variable's key in it."""
+        position = self.model.positions[member]
+        weights = {}
         for layer in self.model.stacked:
             for block in layer.plan.blocks:
-                if block.start <= inside < block.stop:
-                    value = self._weights[id(block.variable)][inside - block.start]
-                    found[layer.plan.path, block.key] = value.copy()
-        return found
+                if block.start <= position < block.stop:
+                    value = self._weights[id(block.variable)][position - block.start]
+                    weights[layer.plan.path, block.key] = value.copy()
+        return weights
 
     def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
-        """Each slot's value, (P,), or None in an epoch without validation."""
-        prefix, name = (
-            ("val_", self.monitor[4:]) if self.monitor.startswith("val_") else ("", self.monitor)
-        )
-        found = logs.get(f"{prefix}members/{name}")
-        if found is None and (self.best_epoch >= 0).any():
-            return None
-        values = (
-            np.asarray(keras.ops.convert_to_numpy(found), "float64") if found is not None else None
-        )
-        if values is None or values.shape != self.best.shape:
-            known = sorted(key for key in logs if "members/" not in key)
-            reason = (
-                "which has no number a slot"
-                if values is not None
-                else "which the first epoch did not log"
-            )
-            raise ModelError(
-                f"monitor must be one of {known}. Received: monitor={self.monitor!r}, {reason}"
-            )
+        """Each member's value, (P,), or None in an epoch without validation."""
+        logged = logs.get(self._key())
+        if logged is None:
+            if (self.best_epoch >= 0).any():
+                return None
+            raise self._unknown(logs, "which the first epoch did not log")
+        values = np.asarray(keras.ops.convert_to_numpy(logged), "float64")
+        if values.shape != self.best.shape:
+            raise self._unknown(logs, "which has no number a member")
         return values
+
+    def _key(self) -> str:
+        """Where the members' values are in the logs."""
+        if self.monitor.startswith("val_"):
+            return f"val_members/{self.monitor.removeprefix('val_')}"
+        return f"members/{self.monitor}"
+
+    def _unknown(self, logs: Mapping[str, Any], reason: str) -> ModelError:
+        known = sorted(key for key in logs if "members/" not in key)
+        return ModelError(
+            f"monitor must be one of {known}. Received: monitor={self.monitor!r}, {reason}"
+        )
 
     def _direction(self) -> str:
         if self.mode != "auto":
             return self.mode
         name = self.monitor.removeprefix("val_")
-        metric = metrics_of(self.model, self.model._state.graph).get(name)
-        direction = direction_of(metric) if metric is not None else None
-        if metric is None and (name == "loss" or name.endswith("_loss")):
+        metric = metrics_of(self.model, self.model.member_graph).get(name)
+        direction = None
+        if metric is not None:
+            direction = direction_of(metric)
+        elif name == "loss" or name.endswith("_loss"):
             direction = "min"
-        if direction is not None:
-            return direction
-        raise ModelError(
-            f"mode must be 'min' or 'max' for a metric of unknown direction. Received: {self.monitor!r}"
-        )
+        if direction is None:
+            raise ModelError(
+                "mode must be 'min' or 'max' for a metric of unknown direction. "
+                f"Received: {self.monitor!r}"
+            )
+        return direction
 
-    def _blocks(self) -> list[Any]:
-        return [block for layer in self.model.stacked for block in layer.plan.blocks]
+    def _blocks(self) -> list[StackedVariable]:
+        """The variables whose values are kept."""
+        blocks = []
+        for layer in self.model.stacked:
+            blocks += layer.plan.blocks
+        return blocks
 
 
-def _seen(variable: Any) -> np.ndarray:
+def _view(variable: keras.Variable) -> np.ndarray:
     """A variable's value as it is now; not a copy, where there need not be one."""
     value = variable.value
-    return np.asarray(value.read_value() if hasattr(value, "read_value") else value)
+    if hasattr(value, "read_value"):  # TensorFlow's: without, NumPy copies it
+        value = value.read_value()
+    return np.asarray(value)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
+
 from ..space.assignment import Choice
 from ..vectorize.segments import Segment
 from .blueprint import Blueprint
@@ -13,17 +15,17 @@ from .blueprint import Blueprint
 
 @dataclass(frozen=True, eq=False)
 class StackedVariable:
-    """One variable of one layer, stacked over slots that lie next to each other inside.
+    """One variable of one layer, stacked over members that lie next to each other inside.
 
     Attributes:
-        variable: (n, ...), for the n slots from `start` on.
-        start: the first slot.
+        variable: (n, ...), for the n members from `start` on.
+        start: the first member.
         key: which of the layer's variables it is, as `variables_of` says.
         name: of the layer's variable.
-        regularizer: of one slot's variable.
+        regularizer: of one member's variable.
     """
 
-    variable: Any
+    variable: keras.Variable
     start: int
     key: str
     name: str
@@ -31,8 +33,13 @@ class StackedVariable:
 
     @property
     def stop(self) -> int:
-        """The slot after the last."""
-        return self.start + self.variable.shape[0]
+        """The member after the last."""
+        return self.start + self.size
+
+    @property
+    def size(self) -> int:
+        """How many members it is stacked over."""
+        return self.variable.shape[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,26 +49,31 @@ class LayerPlan:
     Attributes:
         path: of the layer, in the model.
         blueprint: the ordinary models.
-        candidates: of each slot, in inside order.
-        groups: of each activation slot of this layer that candidates go to, its own and those it
-            holds; none if its activations are the same in all slots of the population.
-        rule: how it runs; None for slot after slot.
+        candidates: of each member, in inside order.
+        segments: of each activation slot of this layer that candidates go to, its own and those it
+            holds; none if its activations are the same in all members of the population.
+        rule: how it runs; None for member after member.
         blocks: its variables.
-        shared: whether it runs once for all slots, with the weights that all of them have: part of
-            a frozen prefix.
+        shared: whether it runs once for all members, with the weights that all of them have: part
+            of a frozen prefix.
         assigned: the trained variables that the layer itself assigned, the last time that it ran.
     """
 
     path: str
     blueprint: Blueprint
     candidates: tuple[Choice, ...]
-    groups: dict[str, tuple[Segment, ...]]
+    segments: dict[str, tuple[Segment, ...]]
     rule: Callable[..., Any] | None
     blocks: list[StackedVariable]
     shared: bool = False
-    assigned: list[Any] = field(default_factory=list)
+    assigned: list[keras.Variable] = field(default_factory=list)
 
     @property
     def layer(self) -> Any:
-        """The first slot's layer, for its settings."""
+        """The first member's layer or operation, for its settings."""
         return self.blueprint.layer(self.candidates[0], self.path)
+
+    @property
+    def size(self) -> int:
+        """How many members there are, P."""
+        return len(self.candidates)

@@ -5,6 +5,7 @@ Where its graph, its settings and its initial weights come from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -24,6 +25,7 @@ from ..space.candidate import Candidate
 from ..space.known import is_of_keras_or_ours
 from .members import Member
 
+Wanted = Choice | dict[str, Candidate]  # what `with_activations` takes for some slots
 Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable
 
 
@@ -41,23 +43,25 @@ class Blueprint:
     """
 
     def __init__(self, model: keras.Model, chosen: tuple[str, ...] | None = None):
-        self.model, self.chosen = model, chosen
-        self._places = slot_sites(model)
-        self.hidden = chosen or tuple(
-            place.slot.name for place in self._places if place.slot.role == "hidden"
-        )
+        self.model = model
+        self.chosen = chosen
+        self._sites = slot_sites(model)
+        if chosen:
+            self.hidden = chosen
+        else:
+            slots = [site.slot for site in self._sites]
+            self.hidden = tuple(slot.name for slot in slots if slot.role == "hidden")
         _refuse(model)
         self._originals = dict(layers_of(model))  # by path
         self._models: dict[Choice, keras.Model] = {}
         self._layers: dict[Choice, dict[str, Any]] = {}  # of those models, by path
-        self._searched: dict[
-            tuple[str, Any], Any
-        ] = {}  # for paths with slots, and what is in these
+        # for paths with slots, and what is in these
+        self._layers_with_slots: dict[tuple[str, Any], Any] = {}
 
     def build(self, member: Member) -> keras.Model:
         """Return the member's ordinary model, freshly initialized and not compiled.
 
-        What its slot starts as.
+        What it starts as.
         """
         with isolated_seed(member.seed):
             return self.drawn(member.candidate)
@@ -69,7 +73,7 @@ class Blueprint:
     def made(self, candidate: Choice) -> keras.Model:
         """Return some model with the candidate, the same one each time."""
         if candidate not in self._models:
-            with outside_of_traces():  # a loop over slots asks for more than the layers' rules do
+            with outside_of_traces():  # a loop over members asks for more than the layers' rules do
                 self._models[candidate] = self.build(Member(candidate, 0))
         return self._models[candidate]
 
@@ -84,114 +88,145 @@ class Blueprint:
 
     def layer(self, candidate: Choice, path: str) -> Any:
         """Return the layer at a path in some model with the candidate, the same one each time."""
-        own = self.slots(path)
-        if not own:
+        slots = self.slots(path)
+        if not slots:
             return self._layers_of(self._first)[path]
-        key = (
-            path,
-            candidate
-            if isinstance(candidate, Candidate)
-            else tuple(candidate[slot] for slot in own),
-        )
-        if key not in self._searched:
-            self._searched[key] = self._made_layer(candidate, path, own)
-        return self._searched[key]
+        if isinstance(candidate, Candidate):
+            key: tuple[str, Any] = (path, candidate)
+        else:
+            key = (path, tuple(candidate[slot] for slot in slots))
+        if key not in self._layers_with_slots:
+            self._layers_with_slots[key] = self._rewritten_layer(candidate, path, slots)
+        return self._layers_with_slots[key]
 
-    def _made_layer(self, candidate: Choice, path: str, own: tuple[str, ...]) -> Any:
+    def _rewritten_layer(self, candidate: Choice, path: str, slots: tuple[str, ...]) -> Any:
         original = self._originals[path]
         if candidate in self._models or not _is_known(original):
             return self._layers_of(candidate)[path]
-        found = [place for place in self._places if place.slot.name in own]
+        of_layer = [site for site in self._sites if site.slot.name in slots]
+        wanted = self._wanted(candidate, slots)
         with outside_of_traces(), isolated_seed(0):
-            return rewritten_layer(self.model, found, self._wanted(candidate, own), original)
+            return rewritten_layer(self.model, of_layer, wanted, original)
 
     def _layers_of(self, candidate: Choice) -> dict[str, Any]:
         if candidate not in self._layers:
             self._layers[candidate] = dict(layers_of(self.made(candidate)))
         return self._layers[candidate]
 
-    def _wanted(self, candidate: Choice, own: tuple[str, ...]) -> Any:
+    def _wanted(self, candidate: Choice, slots: tuple[str, ...]) -> Wanted:
         """What `with_activations` gets for some slots."""
         if not isinstance(candidate, Candidate):
-            return {slot: candidate[slot] for slot in own}
-        return candidate if self.chosen is None else dict.fromkeys(own, candidate)
+            return {slot: candidate[slot] for slot in slots}
+        if self.chosen is None:
+            return candidate
+        return dict.fromkeys(slots, candidate)
 
     def slots(self, path: str) -> tuple[str, ...]:
         """Return the slots of the layer at this path, its own and those it holds, that candidates go to."""
         return slots_at(path, self.hidden)
 
-    def initial(self, found: tuple[Member, ...]) -> list[Weights]:
+    def initial(self, members: Sequence[Member]) -> list[Weights]:
         """Return each member's initial weights by layer.
 
         Members of one seed have the same random numbers: what activations train starts as
         constants. The reference is the first member's without such, if there is one.
         """
-        self._check_outputs(found)
-        first = min(found, key=lambda member: _trains(member.candidate)).candidate
-        common: dict[int, Weights] = {}
-        for seed in dict.fromkeys(member.seed for member in found):
-            model = self.build(Member(first, seed))
+        self._check_outputs(members)
+        reference = min(members, key=lambda member: _trains(member.candidate)).candidate
+        weights_of_seed = self._reference_weights(reference, members)
+        by_member: dict[Member, Weights] = {}
+        for member in members:
+            if member in by_member:
+                continue
+            common = weights_of_seed[member.seed]
+            weights = self._exchanged(member.candidate, reference, common)
+            if weights is None:
+                weights = _weights(self.build(member))
+            by_member[member] = weights
+        return [by_member[member] for member in members]
+
+    def _reference_weights(
+        self, reference: Choice, members: Sequence[Member]
+    ) -> dict[int, Weights]:
+        """The initial weights of one candidate under each seed of the members."""
+        weights = {}
+        for seed in dict.fromkeys(member.seed for member in members):
+            model = self.build(Member(reference, seed))
             if not self._models:
                 _refuse_shared(model)
-            self._models.setdefault(first, model)
-            common[seed] = _weights(model)
-        known: dict[Member, Weights] = {}
-        for member in found:
-            if member not in known:
-                own = self._own(member.candidate, first, common[member.seed])
-                known[member] = _weights(self.build(member)) if own is None else own
-        return [known[member] for member in found]
+            self._models.setdefault(reference, model)
+            weights[seed] = _weights(model)
+        return weights
 
-    def some(self, found: tuple[Member, ...]) -> list[Weights]:
+    def some(self, members: Sequence[Member]) -> list[Weights]:
         """Return weights for each member, of the right shapes.
 
         Those of one candidate share them.
         """
-        common, known = _weights(self.reference), dict[Choice, Weights]()
-        for candidate in dict.fromkeys(member.candidate for member in found):
-            own = self._own(candidate, self._first, common)
-            known[candidate] = _weights(self.made(candidate)) if own is None else own
-        return [known[member.candidate] for member in found]
+        common = _weights(self.reference)
+        by_candidate: dict[Choice, Weights] = {}
+        for candidate in dict.fromkeys(member.candidate for member in members):
+            weights = self._exchanged(candidate, self._first, common)
+            if weights is None:
+                weights = _weights(self.made(candidate))
+            by_candidate[candidate] = weights
+        return [by_candidate[member.candidate] for member in members]
 
-    def _own(self, candidate: Choice, other: Choice, common: Weights) -> Weights | None:
-        """The weights of a candidate, given another's.
+    def _exchanged(self, candidate: Choice, other: Choice, weights: Weights) -> Weights | None:
+        """The weights of a candidate, given another's: those that activations train are exchanged.
 
-        None if they differ in more than trained activations.
+        None if they differ in more than these.
         """
         if candidate == other or not (_trains(candidate) or _trains(other)):
-            return common
-        own = dict(common)
-        for path in filter(self.slots, common):
-            mine = weights_of(self.layer(candidate, path))
-            trained = {key: value for key, value in mine.items() if key.startswith(OF_ACTIVATION)}
-            own[path] = {
-                key: value
-                for key, value in common[path].items()
-                if not key.startswith(OF_ACTIVATION)
-            }
-            own[path].update(trained)
-            if {key: value.shape for key, value in own[path].items()} != {
-                key: v.shape for key, v in mine.items()
-            }:
+            return weights
+        exchanged = dict(weights)
+        for path in filter(self.slots, weights):
+            of_candidate = weights_of(self.layer(candidate, path))
+            of_layer = _select(weights[path], of_activation=False)
+            of_layer.update(_select(of_candidate, of_activation=True))
+            if _shapes(of_layer) != _shapes(of_candidate):
                 return None
-        return own
+            exchanged[path] = of_layer
+        return exchanged
 
-    def _check_outputs(self, found: tuple[Member, ...]) -> None:
-        for place in self._places:
-            name = place.slot.name
-            if place.slot.role == "output" and name in self.hidden:
-                chosen = [member.candidate for member in found]
-                names = {c.name if isinstance(c, Candidate) else c[name].name for c in chosen}
-                if len(names) > 1 and names & {"softmax", "sigmoid"}:
-                    raise ModelError(
-                        "Losses take the logits of a softmax or sigmoid, so a population has one for an output in all "
-                        f"slots, or in none. Received: {sorted(names)} for {name!r}"
-                    )
+    def _check_outputs(self, members: Sequence[Member]) -> None:
+        for site in self._sites:
+            if site.slot.role == "output" and site.slot.name in self.hidden:
+                _check_output(site.slot.name, [member.candidate for member in members])
+
+
+def _check_output(slot: str, choices: Sequence[Choice]) -> None:
+    names = set()
+    for choice in choices:
+        if isinstance(choice, Candidate):
+            names.add(choice.name)
+        else:
+            names.add(choice[slot].name)
+    if len(names) > 1 and names & {"softmax", "sigmoid"}:
+        raise ModelError(
+            "Losses take the logits of a softmax or sigmoid, so a population has one for an output "
+            f"in all members, or in none. Received: {sorted(names)} for {slot!r}"
+        )
 
 
 def _trains(choice: Choice) -> bool:
-    candidates = [choice] if isinstance(choice, Candidate) else choice.values()
-    return any(candidate.trained for candidate in candidates)
+    """Whether a candidate has trained parameters."""
+    if isinstance(choice, Candidate):
+        return choice.trained
+    return any(candidate.trained for candidate in choice.values())
+
+
+def _select(weights: dict[str, np.ndarray], of_activation: bool) -> dict[str, np.ndarray]:
+    """Those of a layer's weights that its activations train, or the others."""
+    selected = {}
+    for key, value in weights.items():
+        if key.startswith(OF_ACTIVATION) == of_activation:
+            selected[key] = value
+    return selected
+
+
+def _shapes(weights: dict[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    return {key: value.shape for key, value in weights.items()}
 
 
 def _weights(model: keras.Model) -> Weights:
@@ -200,8 +235,9 @@ def _weights(model: keras.Model) -> Weights:
 
 def _is_known(layer: Any) -> bool:
     """Whether it and what it holds are Keras' own, or ours, which build from the shapes that they were built for."""
-    held = all_layers(layer) if isinstance(layer, keras.layers.Layer) else [layer]
-    return all(is_of_keras_or_ours(one) for one in held)
+    if not isinstance(layer, keras.layers.Layer):  # an operation holds nothing
+        return is_of_keras_or_ours(layer)
+    return all(is_of_keras_or_ours(part) for part in all_layers(layer))
 
 
 def _refuse(model: keras.Model) -> None:
@@ -209,43 +245,45 @@ def _refuse(model: keras.Model) -> None:
         raise ModelError(
             f"Populations train on the backends tensorflow and jax. Received: backend {keras.backend.backend()!r}"
         )
-    for name, one in models_of(model):
-        if own := own_methods(one):
+    for name, part in models_of(model):
+        methods = own_methods(part)
+        if methods:
             raise ModelError(
-                "A population trains, tests and calls models as Keras does; one with methods of its own trains by "
-                f"itself. Received: {name!r} of class {type(one).__name__} with its own {', '.join(own)}"
+                "A population trains, tests and calls models as Keras does; one with methods of its "
+                f"own trains by itself. Received: {name!r} of class {type(part).__name__} with its "
+                f"own {', '.join(methods)}"
             )
     for path, layer in layers_of(model):
-        if not isinstance(layer, keras.layers.Layer):
-            continue
-        made = keras.tree.flatten([node.output_tensors for node in calls_of(layer)])
-        if any(mask_of(tensor) is not None for tensor in made):
-            raise ModelError(
-                f"A population does not follow masks. Received: {path!r}, which makes one"
-            )
-        if layer.activity_regularizer is not None:
-            raise ModelError(
-                f"A population regularizes weights, not activities. Received: {path!r}"
-            )
-        policy = layer.dtype_policy
-        if (
-            policy.compute_dtype not in ("float32", "float64")
-            or policy.compute_dtype != policy.variable_dtype
-        ):
-            raise ModelError(
-                f"A population trains in float32 or float64. Received: {path!r} with {policy.name!r}"
-            )
-        for variable in layer.trainable_variables:
-            if getattr(variable, "overwrite_with_gradient", False):
-                raise ModelError(f"A population trains no quantized weights. Received: {path!r}")
+        if isinstance(layer, keras.layers.Layer):
+            _refuse_layer(path, layer)
+
+
+def _refuse_layer(path: str, layer: keras.layers.Layer) -> None:
+    outputs = keras.tree.flatten([call.output_tensors for call in calls_of(layer)])
+    if any(mask_of(tensor) is not None for tensor in outputs):
+        raise ModelError(f"A population does not follow masks. Received: {path!r}, which makes one")
+    if layer.activity_regularizer is not None:
+        raise ModelError(f"A population regularizes weights, not activities. Received: {path!r}")
+    policy = layer.dtype_policy
+    is_whole = policy.compute_dtype in ("float32", "float64")
+    if not is_whole or policy.compute_dtype != policy.variable_dtype:
+        raise ModelError(
+            f"A population trains in float32 or float64. Received: {path!r} with {policy.name!r}"
+        )
+    for variable in layer.trainable_variables:
+        if getattr(variable, "overwrite_with_gradient", False):
+            raise ModelError(f"A population trains no quantized weights. Received: {path!r}")
 
 
 def _refuse_shared(model: keras.Model) -> None:
     paths: dict[int, str] = {}
     for path, layer in layers_of(model):
-        for part in all_layers(layer) if isinstance(layer, keras.layers.Layer) else ():
-            if paths.setdefault(id(part), path) != path:
+        if not isinstance(layer, keras.layers.Layer):
+            continue
+        for part in all_layers(layer):
+            first_path = paths.setdefault(id(part), path)
+            if first_path != path:
                 raise ModelError(
                     "A population has no layer that a model and one inside of it share. "
-                    f"Received: {paths[id(part)]!r}, which is {path!r} too"
+                    f"Received: {first_path!r}, which is {path!r} too"
                 )

@@ -1,4 +1,4 @@
-"""A layer of a population that no rule covers: slot after slot, in the same program.
+"""A layer of a population that no rule covers: member after member, in the same program.
 
 Always right, just not faster.
 """
@@ -6,8 +6,8 @@ Always right, just not faster.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -19,99 +19,164 @@ from ..vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
 from .block import LayerPlan
 
 Tensor = Any
+Structure = Any  # of tensors or batches, as Keras nests them
 
 
 def run_one_by_one(
-    plan: LayerPlan, training: bool, losses: list[Tensor], inputs: Any, options: Any
-) -> Any:
+    plan: LayerPlan, training: bool, losses: list[Tensor], inputs: Structure, options: Structure
+) -> Structure:
     """Return what a layer or operation makes of its arguments, each tensor a `Batch`.
 
     See `StackedLayer.run`.
     """
-    slots = len(plan.candidates)
+    arguments = _Arguments(inputs, options, plan.size)
+    if not isinstance(plan.layer, keras.layers.Layer):
+        return _run_operation(plan, arguments)
+    weights = _weights_of_members(plan)
+    runs = []
+    for member in range(plan.size):
+        args, kwargs = arguments.of(member)
+        runs.append(_run(plan, member, weights[member], training, args, kwargs))
+    _assign_states(plan, runs)
+    if any(run.losses for run in runs):
+        losses.append(ops.stack([_total(run.losses) for run in runs]))
+    return _stacked([run.outputs for run in runs])
 
-    given = keras.tree.flatten((inputs, options))
-    apart = [x.per_member() if isinstance(x, Batch) else [x] * slots for x in given]
 
-    def arguments(i: int) -> tuple[Any, Any]:
-        return keras.tree.pack_sequence_as((inputs, options), [values[i] for values in apart])
+class _Arguments:
+    """What each member's layer is called with."""
 
-    if not isinstance(plan.layer, keras.layers.Layer):  # an operation: a pure function
-        shared = all(x.layout == SHARED for x in given if isinstance(x, Batch))
-        made = [
-            plan.layer(*args, **kwargs)
-            for args, kwargs in map(arguments, range(1 if shared else slots))
-        ]
-        if shared:
-            return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), made[0])
-        return keras.tree.map_structure(lambda *ys: Batch(ops.stack(ys), STACKED, slots), *made)
+    def __init__(self, inputs: Structure, options: Structure, count: int):
+        self._structure = (inputs, options)
+        self.flat = keras.tree.flatten(self._structure)
+        self._of_members = []
+        for x in self.flat:
+            if isinstance(x, Batch):
+                self._of_members.append(x.per_member())
+            else:
+                self._of_members.append([x] * count)
 
-    weights: list[dict[str, Tensor]] = [{} for _ in range(slots)]
+    def of(self, member: int) -> tuple[Structure, Structure]:
+        """Return the arguments and keyword arguments of one member."""
+        flat = [values[member] for values in self._of_members]
+        return keras.tree.pack_sequence_as(self._structure, flat)
+
+
+def _run_operation(plan: LayerPlan, arguments: _Arguments) -> Structure:
+    """What an operation makes, which is a pure function."""
+    batches = [x for x in arguments.flat if isinstance(x, Batch)]
+    if all(batch.layout == SHARED for batch in batches):  # then so is what it makes
+        args, kwargs = arguments.of(0)
+        outputs = plan.layer(*args, **kwargs)
+        return keras.tree.map_structure(lambda y: Batch(y, SHARED, plan.size), outputs)
+    outputs_of_members = []
+    for member in range(plan.size):
+        args, kwargs = arguments.of(member)
+        outputs_of_members.append(plan.layer(*args, **kwargs))
+    return _stacked(outputs_of_members)
+
+
+def _stacked(outputs_of_members: Sequence[Structure]) -> Structure:
+    count = len(outputs_of_members)
+    return keras.tree.map_structure(
+        lambda *ys: Batch(ops.stack(ys), STACKED, count), *outputs_of_members
+    )
+
+
+def _weights_of_members(plan: LayerPlan) -> list[dict[str, Tensor]]:
+    """Each member's values of the layer's variables, by key."""
+    weights: list[dict[str, Tensor]] = [{} for _ in range(plan.size)]
     for block in plan.blocks:
-        values = ops.unstack(ops.convert_to_tensor(block.variable), block.stop - block.start)
-        for i, value in enumerate(values, block.start):
-            weights[i][block.key] = value
-    runs = [_run(plan, i, weights[i], training, *arguments(i)) for i in range(slots)]
+        # not slices: their gradients would each be as large as all members'
+        values = ops.unstack(ops.convert_to_tensor(block.variable), block.size)
+        for member, value in enumerate(values, block.start):
+            weights[member][block.key] = value
+    return weights
+
+
+def _assign_states(plan: LayerPlan, runs: Sequence[_Run]) -> None:
+    """Give the stacked variables what the members' layers assigned to theirs."""
     plan.assigned.clear()
     for block in plan.blocks:
-        states = [
-            state[block.key] for _, state, _ in runs[block.start : block.stop] if block.key in state
-        ]
-        if states:
-            block.variable.assign(ops.stack(states))
-            if block.variable.trainable:
-                plan.assigned.append(block.variable)
-    if any(added for _, _, added in runs):
-        losses.append(
-            ops.stack(
-                [sum((ops.sum(loss) for loss in added), ops.zeros(())) for _, _, added in runs]
-            )
-        )
-    return keras.tree.map_structure(
-        lambda *ys: Batch(ops.stack(ys), STACKED, slots), *(y for y, _, _ in runs)
-    )
+        runs_of_block = runs[block.start : block.stop]
+        states = [run.states[block.key] for run in runs_of_block if block.key in run.states]
+        if not states:
+            continue
+        block.variable.assign(ops.stack(states))
+        if block.variable.trainable:
+            plan.assigned.append(block.variable)
 
 
-def run_shared(plan: LayerPlan, training: bool, inputs: Any, options: Any) -> Any:
-    """Return what a layer or operation makes for all slots of its arguments, each tensor a shared or seeded `Batch`."""
-    slots = len(plan.candidates)
-    places = next(
-        (
-            x.seed_rows
-            for x in keras.tree.flatten((inputs, options))
-            if isinstance(x, Batch) and x.seed_rows
-        ),
-        (),
-    )
+def _total(losses: Sequence[Tensor]) -> Tensor:
+    total = ops.zeros(())
+    for loss in losses:
+        total = total + ops.sum(loss)
+    return total
 
-    def made(value: Callable[[Tensor], Tensor]) -> Any:
-        args, kwargs = keras.tree.map_structure(
-            lambda x: value(x.value) if isinstance(x, Batch) else x, (inputs, options)
-        )
-        if (
-            isinstance(plan.layer, keras.layers.Layer)
-            and "training" in inspect.signature(plan.layer.call).parameters
-        ):
-            kwargs = {**kwargs, "training": training}
-        return plan.layer(*args, **kwargs)
 
-    if not places:
-        return keras.tree.map_structure(lambda y: Batch(y, SHARED, slots), made(lambda x: x))
-    seeds = max(places) + 1
-    if plan.rule is not None:  # then it acts on each sample alone
-        y = made(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]))
-        apart = keras.tree.map_structure(
-            lambda t: ops.reshape(t, (seeds, *with_free_axis(t, 0))), y
+def run_shared(plan: LayerPlan, training: bool, inputs: Structure, options: Structure) -> Structure:
+    """Return what a layer or operation makes of its arguments for all members at once.
+
+    Each tensor is a shared or seeded `Batch`.
+    """
+    call = _SharedCall(plan.layer, training, inputs, options)
+    seed_rows = _seed_rows_of(inputs, options)
+    if not seed_rows:
+        outputs = call.on(lambda x: x)
+        return keras.tree.map_structure(lambda y: Batch(y, SHARED, plan.size), outputs)
+    seeds = max(seed_rows) + 1
+    if plan.rule is not None:  # then it acts on each sample alone: all seeds' are one batch
+        merged = call.on(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]))
+        by_seed = keras.tree.map_structure(
+            lambda y: ops.reshape(y, (seeds, *with_free_axis(y, 0))), merged
         )
     else:
-        apart = keras.tree.map_structure(
-            lambda *ts: ops.stack(ts), *(made(_picks(s)) for s in range(seeds))
-        )
-    return keras.tree.map_structure(lambda y: Batch(y, SEEDED, slots, places), apart)
+        outputs_of_seeds = [call.on(_picks(seed)) for seed in range(seeds)]
+        by_seed = keras.tree.map_structure(lambda *ys: ops.stack(ys), *outputs_of_seeds)
+    return keras.tree.map_structure(lambda y: Batch(y, SEEDED, plan.size, seed_rows), by_seed)
+
+
+class _SharedCall:
+    """A call of a layer that runs once for all members."""
+
+    def __init__(self, layer: Any, training: bool, inputs: Structure, options: Structure):
+        self._layer = layer
+        self._training = training
+        self._arguments = (inputs, options)
+
+    def on(self, pick: Callable[[Tensor], Tensor]) -> Structure:
+        """Return what the layer makes of what is picked from the tensor of each batch."""
+
+        def picked(x: Any) -> Any:
+            if isinstance(x, Batch):
+                return pick(x.value)
+            return x
+
+        args, kwargs = keras.tree.map_structure(picked, self._arguments)
+        if isinstance(self._layer, keras.layers.Layer):
+            kwargs = _with_training(self._layer, kwargs, self._training)
+        return self._layer(*args, **kwargs)
+
+
+def _seed_rows_of(inputs: Structure, options: Structure) -> tuple[int, ...]:
+    """Where each member's seed lies in the seeded batches among the arguments; empty without such."""
+    for x in keras.tree.flatten((inputs, options)):
+        if isinstance(x, Batch) and x.seed_rows:
+            return x.seed_rows
+    return ()
 
 
 def _picks(index: int) -> Callable[[Tensor], Tensor]:
     return lambda x: x[index]
+
+
+def _with_training(
+    layer: keras.layers.Layer, kwargs: dict[str, Any], training: bool
+) -> dict[str, Any]:
+    """The keyword arguments of a call, with `training` where the layer takes it."""
+    if "training" in inspect.signature(layer.call).parameters:
+        return {**kwargs, "training": training}
+    return kwargs
 
 
 class _Assigned(keras.StatelessScope):
@@ -124,12 +189,16 @@ class _Assigned(keras.StatelessScope):
     on the tensor that was assigned, as its JAX backend does, and gradients flow through it.
     """
 
-    def __init__(self, mapping: list[tuple[Any, Tensor]], trained: list[Any]):
+    def __init__(
+        self,
+        mapping: list[tuple[keras.Variable, Tensor]],
+        trained: Sequence[keras.Variable],
+    ):
         super().__init__(state_mapping=mapping, collect_losses=True)
         self._trained = {id(variable) for variable in trained}
         self.assigned: set[int] = set()
 
-    def add_update(self, update: tuple[Any, Tensor]) -> None:
+    def add_update(self, update: tuple[keras.Variable, Tensor]) -> None:
         """Set what a variable reads as from now on."""
         variable, value = update
         self.assigned.add(id(variable))
@@ -140,39 +209,68 @@ class _Assigned(keras.StatelessScope):
         super().add_update((variable, value))
 
 
+class _Run(NamedTuple):
+    """What the call of one member's layer gave.
+
+    Attributes:
+        outputs: as the layer returns them.
+        states: by key, the new values of its variables; of the trained ones, those that it assigns.
+        losses: that it added.
+    """
+
+    outputs: Structure
+    states: dict[str, Tensor]
+    losses: list[Tensor]
+
+
 def _run(
-    plan: LayerPlan, i: int, own: dict[str, Tensor], training: bool, args: Any, kwargs: Any
-) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
-    """One slot's output, the new values of its variables, of the trained ones that it assigns, and added losses."""
-    layer = plan.blueprint.layer(plan.candidates[i], plan.path) if plan.groups else plan.layer
-    if "training" in inspect.signature(layer.call).parameters:
-        kwargs = {**kwargs, "training": training}
+    plan: LayerPlan,
+    member: int,
+    weights: dict[str, Tensor],
+    training: bool,
+    args: Any,
+    kwargs: dict[str, Any],
+) -> _Run:
+    layer = plan.layer
+    if plan.segments:
+        layer = plan.blueprint.layer(plan.candidates[member], plan.path)
+    kwargs = _with_training(layer, kwargs, training)
     keys = {id(variable): key for key, variable in variables_of(layer).items()}
-    trained, others = (
-        [own[keys[id(v)]] for v in kind]
-        for kind in (layer.trainable_variables, layer.non_trainable_variables)
-    )
+    trained = [weights[keys[id(variable)]] for variable in layer.trainable_variables]
+    others = [weights[keys[id(variable)]] for variable in layer.non_trainable_variables]
     if keras.backend.backend() == "tensorflow" and _runs_as_written(layer):
-        variables = [*layer.trainable_variables, *layer.non_trainable_variables]
-        mapping = list(zip(variables, [*trained, *others], strict=True))
-        with _Assigned(mapping, layer.trainable_variables) as scope:
-            y = layer.call(*args, **kwargs)
-            added = layer.losses
-        kept = {id(v) for v in layer.non_trainable_variables} | scope.assigned
-        changed = {
-            keys[id(v)]: ops.stop_gradient(scope.get_current_value(v))
-            for v in variables
-            if id(v) in kept
-        }
-        return y, changed, added
-    y, state, added = layer.stateless_call(trained, others, *args, return_losses=True, **kwargs)
-    changed = {
-        keys[id(v)]: new for v, new in zip(layer.non_trainable_variables, state, strict=True)
-    }
-    return y, changed, added
+        return _run_in_scope(layer, keys, [*trained, *others], args, kwargs)
+    outputs, new_values, losses = layer.stateless_call(
+        trained, others, *args, return_losses=True, **kwargs
+    )
+    states = {}
+    for variable, value in zip(layer.non_trainable_variables, new_values, strict=True):
+        states[keys[id(variable)]] = value
+    return _Run(outputs, states, losses)
 
 
-def _runs_as_written(layer: Any) -> bool:
+def _run_in_scope(
+    layer: keras.layers.Layer,
+    keys: dict[int, str],
+    values: list[Tensor],
+    args: Any,
+    kwargs: dict[str, Any],
+) -> _Run:
+    variables = [*layer.trainable_variables, *layer.non_trainable_variables]
+    mapping = list(zip(variables, values, strict=True))
+    with _Assigned(mapping, layer.trainable_variables) as scope:
+        outputs = layer.call(*args, **kwargs)
+        losses = layer.losses
+    changed = {id(variable) for variable in layer.non_trainable_variables} | scope.assigned
+    states = {}
+    for variable in variables:
+        if id(variable) in changed:
+            value = scope.get_current_value(variable)
+            states[keys[id(variable)]] = ops.stop_gradient(value)
+    return _Run(outputs, states, losses)
+
+
+def _runs_as_written(layer: keras.layers.Layer) -> bool:
     """Whether Keras calls nothing but the layer's `call`.
 
     It is not quantized, nothing is computed twice.

@@ -5,7 +5,8 @@ Many candidates and seeds as one Keras model, each trained exactly as it would b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -28,12 +29,13 @@ from ..runtime.graph_optimizer import unoptimized
 from ..vectorize.batch import Batch, with_logits
 from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
-from . import diverged as steps
 from . import transfer
+from .axes import column_shape
 from .batch_view import BatchView, by_seed, seeds_of
-from .blueprint import Blueprint
+from .blueprint import Blueprint, Weights
 from .clipping import clip_per_member
 from .data import BY_SEED, as_adapter
+from .diverged import rows_of
 from .frozen_prefix import frozen_prefix
 from .losses import MemberLosses, MemberLossMean, MemberMetrics
 from .members import Member, activation_slots, members
@@ -44,21 +46,26 @@ from .step_jax import jax_train_step
 from .step_tensorflow import Announcement, TrainingStep
 
 Tensor = Any
+Structure = Any  # of tensors, as Keras nests them
 
 
 class PopulationModel(keras.Model):
     """K candidates x S seeds of a model as one Keras model.
 
-    Slot ``k * S + s`` is candidate k with seed s.
+    Member ``k * S + s`` is candidate k with seed s.
 
-    ``fit`` trains all of them on the same batches in one program. Each slot starts as the ordinary
-    model ``with_activations(model, candidate)`` made under its seed, and gets exactly its own
-    gradient. A slot whose loss is no longer finite is frozen (`diverged`); the others never notice.
+    ``fit`` trains all of them on the same batches in one program. Each member starts as the
+    ordinary model ``with_activations(model, candidate)`` made under its seed, and gets exactly its
+    own gradient. A member whose loss is no longer finite is frozen (`diverged`); the others never
+    notice.
 
-    Calls and `predict` return one axis more than the model, the slots', in front: (P, B, ...). The
-    logs hold, for each name that an ordinary model would log, the mean over the finite slots, and
-    under ``members/`` the array of all: ``loss`` and ``members/loss``, ``val_loss`` and
+    Calls and `predict` return one axis more than the model, the members', in front: (P, B, ...).
+    The logs hold, for each name that an ordinary model would log, the mean over the finite members,
+    and under ``members/`` the array of all: ``loss`` and ``members/loss``, ``val_loss`` and
     ``val_members/loss``.
+
+    *Inside*, members whose activations are the same function lie next to each other; that order is
+    the inside one. All that a user sees is in the order of `members`, the public one.
 
     Args:
         model: a Sequential or Functional model. It is not changed. If it is compiled, the
@@ -93,71 +100,111 @@ class PopulationModel(keras.Model):
     ):
         if keras.backend.backend() not in ("tensorflow", "jax"):
             raise ModelError(
-                f"A population needs Keras on TensorFlow or JAX. Received: backend={keras.backend.backend()!r}"
+                "A population needs Keras on TensorFlow or JAX. "
+                f"Received: backend={keras.backend.backend()!r}"
             )
         super().__init__(name=name, autocast=False)
-        found = members(candidates, seeds)
-        known = isinstance(model, Blueprint)  # `join` gives one, and then all weights
-        blueprint = model if known else Blueprint(model, activation_slots(found, slots))
-        order, _ = arrange([member.candidate for member in found])
-        inside = tuple(found[p] for p in order)
-        weights = blueprint.some(inside) if known else blueprint.initial(inside)
-        self._state = _State(blueprint, found, order)
-        self.random = keras.random.SeedGenerator(found[0].seed)
-        chosen = tuple(member.candidate for member in inside)
-        shared = frozen_prefix(blueprint.model, blueprint.hidden)
-        self.stacked = [
-            StackedLayer(
-                path,
-                blueprint,
-                chosen,
-                [slot[path] for slot in weights],
-                self.random,
-                path in shared,
-            )
-            for path, layer in layers_of(blueprint.reference)
-            if not isinstance(layer, keras.layers.InputLayer)
-        ]
+        wanted = members(candidates, seeds)
+        if isinstance(model, Blueprint):  # `join` gives one, and then all weights
+            blueprint = model
+            initial_weights = blueprint.some
+        else:
+            blueprint = Blueprint(model, activation_slots(wanted, slots))
+            initial_weights = blueprint.initial
+        order, _ = arrange([member.candidate for member in wanted])
+        inside = tuple(wanted[p] for p in order)
+        weights = initial_weights(inside)
+        self._state = _State(blueprint, wanted, order)
+        self.random = keras.random.SeedGenerator(wanted[0].seed)
+        self.stacked = self._stacked_layers(inside, weights)
         self._state.stacked = {layer.plan.path: layer for layer in self.stacked}
         self.healthy = self.add_weight(
-            name="healthy", shape=(len(found),), initializer="ones", trainable=False, autocast=False
+            name="healthy",
+            shape=(len(wanted),),
+            initializer="ones",
+            trainable=False,
+            autocast=False,
         )
         self.built = True
-        if not known and model.compiled:
+        if not isinstance(model, Blueprint) and model.compiled:
             self.compile(**compile_arguments(model))
+
+    def _stacked_layers(
+        self, inside: Sequence[Member], weights: Sequence[Weights]
+    ) -> list[StackedLayer]:
+        blueprint = self.blueprint
+        candidates = tuple(member.candidate for member in inside)
+        shared = frozen_prefix(blueprint.model, blueprint.hidden)
+        layers = []
+        for path, layer in layers_of(blueprint.reference):
+            if isinstance(layer, keras.layers.InputLayer):
+                continue
+            weights_of_layer = [of_member[path] for of_member in weights]
+            layers.append(
+                StackedLayer(
+                    path, blueprint, candidates, weights_of_layer, self.random, path in shared
+                )
+            )
+        return layers
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """Candidate and seed of each slot."""
+        """Candidate and seed of each member."""
         return self._state.members
 
     @property
+    def order(self) -> tuple[int, ...]:
+        """The inside order: which member is at each position inside."""
+        return self._state.order
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """The position inside of each member."""
+        return self._state.positions
+
+    @property
+    def blueprint(self) -> Blueprint:
+        """The ordinary models behind the population."""
+        return self._state.blueprint
+
+    @property
+    def member_graph(self) -> keras.Model:
+        """The Functional model whose graph each member has."""
+        return self._state.graph
+
+    @property
+    def training_step(self) -> TrainingStep | None:
+        """What trains the population on TensorFlow; None before `compile`, and on JAX."""
+        return self._state.step
+
+    @property
     def diverged(self) -> tuple[int, ...]:
-        """The slots that are frozen, because their loss was not finite."""
+        """The members that are frozen, because their loss was not finite."""
         healthy = ops.convert_to_numpy(self.healthy)
-        return tuple(sorted(self._state.order[i] for i in np.flatnonzero(healthy == 0)))
+        return tuple(sorted(self.order[position] for position in np.flatnonzero(healthy == 0)))
 
     @property
     def output_names(self) -> list[str]:
         """The names of the model's outputs."""
-        return self._state.graph.output_names
+        return self.member_graph.output_names
 
     @property
-    def output_spec(self) -> Any:
-        """The outputs of all slots without their values, (P, B, ...) each."""
-        slots = len(self.members)
-        graph = self._state.graph
-        outputs = outputs_struct(graph)
+    def output_spec(self) -> Structure:
+        """The outputs of all members without their values, (P, B, ...) each."""
+        count = len(self.members)
         return keras.tree.map_structure(
-            lambda y: keras.KerasTensor((slots, *y.shape), y.dtype), outputs
+            lambda y: keras.KerasTensor((count, *y.shape), y.dtype),
+            outputs_struct(self.member_graph),
         )
 
     def _faster_under_xla(self) -> bool:
+        if gpus():
+            return True
         plans = [layer.plan for layer in self.stacked]
-        return bool(gpus()) or all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+        return all(plan.rule is not None and compiles(plan.layer) for plan in plans)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the outputs of all slots, (P, B, ...) each."""
+    def call(self, inputs: Structure, training: bool | None = None) -> Structure:
+        """Return the outputs of all members, (P, B, ...) each."""
         state = self._state
         state.losses = []
         batches = state.view.inputs(state.graph, inputs, state.order)
@@ -165,23 +212,33 @@ class PopulationModel(keras.Model):
             outputs = self._through(state.graph, batches, "", training)
         return keras.tree.map_structure(lambda y: with_logits(self._public, y.stacked()), outputs)
 
-    def _through(self, graph: Any, batches: list[Batch], prefix: str, training: bool | None) -> Any:
-        def operation(op: Any) -> Any:
+    def _through(
+        self, graph: keras.Model, batches: list[Batch], prefix: str, training: bool | None
+    ) -> Structure:
+        """Return what flows out of a graph; `prefix` is the path of the model whose graph it is."""
+
+        def operation(op: keras.Operation) -> Callable[..., Structure]:
             path = f"{prefix}{op.name}"
 
-            def nested(*args: Any, **options: Any) -> Any:
+            def nested_model(*args: Any, **options: Any) -> Structure:
                 return self._through(graph_of(op), keras.tree.flatten(args), f"{path}/", training)
 
-            def layer(*args: Any, **options: Any) -> Any:
+            def layer(*args: Any, **options: Any) -> Structure:
                 return self._state.stacked[path].run(training, self._state.losses, args, options)
 
-            return nested if is_graph(op) else layer
+            if is_graph(op):
+                return nested_model
+            return layer
 
         return run_through_graph(graph, batches, operation)
 
     def _public(self, x: Tensor) -> Tensor:
         """From inside order to public order, along the first axis."""
-        return _moved(x, self._state.positions)
+        return _rows_at(x, self.positions)
+
+    def _inside(self, x: Tensor) -> Tensor:
+        """From public order to inside order, along the first axis."""
+        return _rows_at(x, self.order)
 
     @no_automatic_dependency_tracking
     def compile(
@@ -193,62 +250,67 @@ class PopulationModel(keras.Model):
         weighted_metrics: Any = None,
         **options: Any,
     ) -> None:
-        """Compile as every Keras model; each slot has the loss and the metrics for itself.
+        """Compile as every Keras model; each member has the loss and the metrics for itself.
 
         Raises:
-            ModelError: if the optimizer mixes the values of a variable, which would mix slots.
+            ModelError: if the optimizer mixes the values of a variable, which would mix members.
         """
         optimizer = keras.optimizers.get(optimizer)
-        # what follows changes its methods, and the user's own may train another model next
-        optimizer = (
-            optimizer_like(optimizer)
-            if isinstance(optimizer, keras.optimizers.Optimizer)
-            else optimizer
-        )
-        check_optimizer(
-            optimizer, [layer.plan.layer for layer in self.stacked if layer.trainable_variables]
-        )
-        clip_per_member(optimizer, steps.rows_of(self), len(self.members))
+        if isinstance(optimizer, keras.optimizers.Optimizer):
+            # what follows changes its methods, and the user's own may train another model next
+            optimizer = optimizer_like(optimizer)
+        trained = [layer.plan.layer for layer in self.stacked if layer.trainable_variables]
+        check_optimizer(optimizer, trained)
+        clip_per_member(optimizer, rows_of(self), len(self.members))
         options = {**options, "auto_scale_loss": False}
-        if keras.backend.backend() == "tensorflow":
-            jit = options.pop("jit_compile", "auto")
-            self._state.step = TrainingStep(self, optimizer, jit, self._faster_under_xla())
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        if on_tensorflow:
+            jit_compile = options.pop("jit_compile", "auto")
+            self._state.step = TrainingStep(self, optimizer, jit_compile, self._faster_under_xla())
             # Keras itself compiles nothing: validation runs too rarely for that
             options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
-        if keras.backend.backend() == "tensorflow":
-            compiled_with(self)["jit_compile"] = jit
+        if on_tensorflow:
+            # what a copy of the population is compiled with: as the user said
+            compiled_with(self)["jit_compile"] = jit_compile
         self._state.rates = None
-        slots = len(self.members)
-        self._loss_tracker = MemberLossMean(slots, name="loss")
+        self._resolve_per_member(loss, loss_weights, metrics, weighted_metrics)
+
+    def _resolve_per_member(
+        self, loss: Any, loss_weights: Any, metrics: Any, weighted_metrics: Any
+    ) -> None:
+        """Put losses and metrics of each member where Keras has put those of one model."""
+        count = len(self.members)
+        self._loss_tracker = MemberLossMean(count, name="loss")
         if loss is not None:
             self._compile_loss = MemberLosses(
-                slots, loss, loss_weights, output_names=self.output_names
+                count, loss, loss_weights, output_names=self.output_names
             )
         if metrics is not None or weighted_metrics is not None:
             self._compile_metrics = MemberMetrics(
-                slots, metrics, weighted_metrics, output_names=self.output_names
+                count, metrics, weighted_metrics, output_names=self.output_names
             )
 
     def set_learning_rates(self, rates: Iterable[float]) -> None:
-        """Give each slot a constant learning rate of its own, for weight decay too, until `compile` is called again.
+        """Give each member a constant learning rate of its own, for weight decay too, until `compile` is called again.
 
         Args:
             rates: (P,), in the order of `members`.
 
         Raises:
             ModelError: if the population is not compiled, or there is not one positive number a
-                slot.
+                member.
         """
-        found = np.asarray(list(rates), "float64")
-        if not self.compiled or found.shape != (len(self.members),) or not (found > 0).all():
+        public_rates = np.asarray(list(rates), "float64")
+        count = len(self.members)
+        if not self.compiled or public_rates.shape != (count,) or not (public_rates > 0).all():
             raise ModelError(
-                f"A compiled population takes one learning rate > 0 for each of its {len(self.members)} slots. "
-                f"Received: rates={found.tolist()}"
+                f"A compiled population takes one learning rate > 0 for each of its {count} "
+                f"members. Received: rates={public_rates.tolist()}"
             )
-        self._state.rates = found
-        inside = found[list(self._state.order)]
-        rate_per_member(self.optimizer, inside, steps.rows_of(self), self.trainable_variables)
+        self._state.rates = public_rates
+        inside_rates = public_rates[list(self.order)]
+        rate_per_member(self.optimizer, inside_rates, rows_of(self), self.trainable_variables)
 
     def fit(
         self,
@@ -260,7 +322,7 @@ class PopulationModel(keras.Model):
         callbacks: Any = None,
         **options: Any,
     ) -> keras.callbacks.History:
-        """Train all slots on the same batches, as every Keras model, or those of each seed on batches of their own.
+        """Train all members on the same batches, as every Keras model, or those of each seed on batches of their own.
 
         They are with ``shuffle="seed"``: then the order is the one that an ordinary `fit` has after
         ``keras.utils.set_random_seed(seed)``.
@@ -272,29 +334,35 @@ class PopulationModel(keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             epochs_to_come = epochs - options.get("initial_epoch", 0)
             callbacks = [Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
-        own_orders = options.get("shuffle") == BY_SEED
-        step = self._state.step
+        orders_of_seeds = options.get("shuffle") == BY_SEED
+        step = self.training_step
         if step is None:
-            if own_orders and keras.backend.backend() != "tensorflow":
+            if orders_of_seeds and keras.backend.backend() != "tensorflow":
                 raise ModelError(
-                    f"shuffle='seed' needs TensorFlow. Received: backend={keras.backend.backend()!r}"
+                    "shuffle='seed' needs TensorFlow. "
+                    f"Received: backend={keras.backend.backend()!r}"
                 )
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
         x, y, options = as_adapter(x, y, batch_size, options, seeds_of(self.members))
+        view = BatchView(len(self.members))
+        if orders_of_seeds:
+            view = by_seed(self.members)
         layers = (layer.plan.layer for layer in self.stacked)
-        view = by_seed(self.members) if own_orders else BatchView(len(self.members))
         with unoptimized(layers, self.optimizer), step.batches(view):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
-        """Return the sum of the slots' losses, so that each slot gets its own gradient."""
+    @contextmanager
+    def viewing(self, view: BatchView) -> Iterator[None]:
+        """Take batches that are to be viewed so inside the scope."""
+        usual_view = self._state.view
+        self._state.view = view
+        try:
+            yield
+        finally:
+            self._state.view = usual_view
+
+    def _member_losses(self, y: Structure, y_pred: Structure, sample_weight: Structure) -> Tensor:
+        """Each member's loss, with what its layers added in the last call, (P,) in inside order."""
         added = self._state.losses
         if self._compile_loss is None and not added:
             raise ModelError(
@@ -302,169 +370,232 @@ class PopulationModel(keras.Model):
             )
         losses = ops.zeros((len(self.members),), self.healthy.dtype)
         if self._compile_loss is not None:
-            y, sample_weight = map(self._state.view.of_slots, (y, sample_weight))
-            losses = _moved(self._compile_loss(y, y_pred, sample_weight), self._state.order)
+            view = self._state.view
+            y = view.per_member(y)
+            sample_weight = view.per_member(sample_weight)
+            losses = self._inside(self._compile_loss(y, y_pred, sample_weight))
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
+        return losses
+
+    def compute_loss(
+        self,
+        x: Structure = None,
+        y: Structure = None,
+        y_pred: Structure = None,
+        sample_weight: Structure = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the sum of the members' losses, so that each member gets its own gradient."""
+        losses = self._member_losses(y, y_pred, sample_weight)
         samples = self._state.view.samples(x)
         if training:
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
-        shown, healthy = (
-            self._public(ops.convert_to_tensor(x))
-            for x in (ops.stop_gradient(losses), self.healthy)
-        )
+        shown = self._public(ops.convert_to_tensor(ops.stop_gradient(losses)))
+        healthy = self._public(ops.convert_to_tensor(self.healthy))
         self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
         return ops.sum(losses)
 
     def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Update the metrics of all slots and return their results."""
-        of_slots = self._state.view.of_slots
-        return super().compute_metrics(x, of_slots(y), y_pred, of_slots(sample_weight))
+        self, x: Structure, y: Structure, y_pred: Structure, sample_weight: Structure = None
+    ) -> dict[str, Tensor]:
+        """Update the metrics of all members and return their results."""
+        view = self._state.view
+        y = view.per_member(y)
+        return super().compute_metrics(x, y, y_pred, view.per_member(sample_weight))
 
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Return the mean over the finite slots under each name, and the slots' values under ``members/``."""
-        found: dict[str, Any] = {}
+    def get_metrics_result(self) -> dict[str, Tensor]:
+        """Return the mean over the finite members under each name, and the members' values under ``members/``."""
+        results: dict[str, Tensor] = {}
         for metric in self.metrics:
             result = metric.result()
-            found.update(result if isinstance(result, dict) else {metric.name: result})
+            if not isinstance(result, dict):
+                result = {metric.name: result}
+            results.update(result)
         healthy = ops.not_equal(self._loss_tracker.healthy, 0)
-        means = {}
-        for name, values in found.items():
-            kept = ops.reshape(healthy, (-1, *(1,) * (len(values.shape) - 1)))
-            kept = ops.logical_and(kept, ops.isfinite(values))
-            total = ops.sum(ops.where(kept, values, ops.zeros_like(values)), axis=0)
-            means[name] = total / ops.sum(ops.cast(kept, values.dtype), axis=0)
-        return {**means, **{f"members/{name}": values for name, values in found.items()}}
+        means = {name: _mean_of_finite(values, healthy) for name, values in results.items()}
+        return {**means, **{f"members/{name}": values for name, values in results.items()}}
 
     def train_step(self, *arguments: Any) -> Any:
-        """Train all slots on one batch; those whose loss is not finite stay as they are."""
+        """Train all members on one batch; those whose loss is not finite stay as they are."""
         if keras.backend.backend() == "jax":
             return jax_train_step(self, super().train_step, *arguments)
-        assert self._state.step is not None  # there is one since compile
-        return self._state.step(*arguments)
+        assert self.training_step is not None  # there is one since compile
+        return self.training_step(*arguments)
 
     def predict_step(self, *arguments: Any) -> Any:
         """Return the outputs with the batch in front, which is the axis that Keras concatenates."""
-        made = super().predict_step(*arguments)
+        result = super().predict_step(*arguments)
         if keras.backend.backend() == "jax":
-            return keras.tree.map_structure(_swapped, made[0]), made[1]
-        return keras.tree.map_structure(_swapped, made)
+            outputs, state = result
+            return keras.tree.map_structure(_batch_in_front, outputs), state
+        return keras.tree.map_structure(_batch_in_front, result)
 
-    def predict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the outputs of all slots for all samples, (P, N, ...)."""
-        return keras.tree.map_structure(
-            lambda y: np.swapaxes(y, 0, 1), super().predict(*args, **kwargs)
-        )
+    def predict(self, *args: Any, **kwargs: Any) -> Structure:
+        """Return the outputs of all members for all samples, (P, N, ...)."""
+        return keras.tree.map_structure(_members_in_front, super().predict(*args, **kwargs))
 
-    def predict_on_batch(self, x: Any) -> Any:
-        """Return the outputs of all slots, (P, B, ...)."""
-        return keras.tree.map_structure(lambda y: np.swapaxes(y, 0, 1), super().predict_on_batch(x))
+    def predict_on_batch(self, x: Structure) -> Structure:
+        """Return the outputs of all members, (P, B, ...)."""
+        return keras.tree.map_structure(_members_in_front, super().predict_on_batch(x))
 
-    def model(self, slot: int) -> keras.Model:
-        """Return one slot as an ordinary Keras model: same weights.
+    def model(self, member: int) -> keras.Model:
+        """Return one member as an ordinary Keras model: same weights.
 
         Compiled, if the population is, with its state.
 
         Raises:
-            ModelError: if there is no such slot.
+            ModelError: if there is no such member.
         """
-        self._check_slots([slot])
-        made = self._state.blueprint.build(self.members[slot])
-        transfer.to_model(self, self._state.positions[slot], made)
+        self._check_members([member])
+        model = self.blueprint.build(self.members[member])
+        transfer.to_model(self, self.positions[member], model)
         if self._state.rates is not None:
-            made.optimizer.learning_rate = float(self._state.rates[slot])
-        return made
+            model.optimizer.learning_rate = float(self._state.rates[member])
+        return model
 
-    def select(self, slots: Iterable[int]) -> PopulationModel:
-        """Return a population of some slots, in this order, as they are.
+    def select(self, members: Iterable[int]) -> PopulationModel:
+        """Return a population of some members, in this order, as they are.
 
         Weights, optimizer, normalization, divergence.
 
         Raises:
             ModelError: if there is none, no such one, or one twice.
         """
-        return self.join([(self, slots)])
+        return self.join([(self, members)])
 
     @classmethod
     def join(cls, parts: Iterable[tuple[PopulationModel, Iterable[int]]]) -> PopulationModel:
-        """Return one population of slots of several, part after part, each slot as it is.
+        """Return one population of members of several, part after part, each member as it is.
 
         Args:
-            parts: (population, slots). The populations are of one model, compiled alike, and
+            parts: (population, members). The populations are of one model, compiled alike, and
                 trained for as many steps.
 
         Raises:
             ModelError: if there is no part, the populations are of different models or were trained
-                for different numbers of steps, or a part has no slot, no such one, or one twice.
+                for different numbers of steps, or a part has no member, no such one, or one twice.
         """
-        found = [(population, list(slots)) for population, slots in parts]
-        for population, slots in found:
-            population._check_slots(slots)
-        first = found[0][0] if found else None
-        alike = {
-            (id(p._state.blueprint.model), p._state.blueprint.chosen, _steps_of(p))
-            for p, _ in found
-        }
-        rated = {p._state.rates is not None for p, _ in found}
-        if first is None or len(alike) > 1 or len(rated) > 1:
-            raise ModelError(
-                "Populations join if they are of one model, trained for as many steps, and all or none have learning "
-                f"rates of their slots. Received: {len(found)} populations, steps={[_steps_of(p) for p, _ in found]}"
-            )
-        places = [(population, slot) for population, slots in found for slot in slots]
-        members = [population.members[slot] for population, slot in places]
-        made = cls(first._state.blueprint, members, name=first.name)
-        inside = [(population, population._state.positions[slot]) for population, slot in places]
-        transfer.to_population([inside[p] for p in made._state.order], made)
-        rates = [
-            population._state.rates[slot]
-            for population, slot in places
-            if population._state.rates is not None
-        ]
+        chosen = [(population, list(members)) for population, members in parts]
+        for population, members_of_part in chosen:
+            population._check_members(members_of_part)
+        _check_join([population for population, _ in chosen])
+        joined: list[Member] = []
+        origins: list[transfer.Origin] = []
+        rates: list[float] = []
+        for population, members_of_part in chosen:
+            for member in members_of_part:
+                joined.append(population.members[member])
+                origins.append(transfer.Origin(population, population.positions[member]))
+                if population._state.rates is not None:
+                    rates.append(population._state.rates[member])
+        first, _ = chosen[0]
+        result = cls(first.blueprint, joined, name=first.name)
+        transfer.to_population([origins[member] for member in result.order], result)
         if rates:
-            made.set_learning_rates(rates)
-        return made
+            result.set_learning_rates(rates)
+        return result
 
-    def _check_slots(self, chosen: list[int]) -> None:
+    def restart(self, members: Sequence[Member]) -> None:
+        """Become a population of other members of the same candidates, at their start.
+
+        The optimizer stays as it is.
+        """
+        self._state.members = tuple(members)
+        inside = tuple(members[member] for member in self.order)
+        weights = self.blueprint.initial(inside)
+        for layer in self.stacked:
+            for block in layer.plan.blocks:
+                of_block = weights[block.start : block.stop]
+                block.variable.assign(
+                    np.stack([of_member[layer.plan.path][block.key] for of_member in of_block])
+                )
+        self.healthy.assign(np.ones(len(inside)))
+        self.random.state.assign(keras.random.SeedGenerator(members[0].seed).state)
+
+    def _check_members(self, chosen: list[int]) -> None:
         known = range(len(self.members))
         if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
             raise ModelError(
-                f"Slots must be different ones from 0 to {known[-1]}. Received: {chosen}"
+                f"Members must be different ones from 0 to {known[-1]}. Received: {chosen}"
             )
 
     def get_config(self) -> dict[str, Any]:
-        """Raise: a population is saved slot by slot, ``population.model(slot).save(path)``."""
+        """Raise: a population is saved member by member, ``population.model(member).save(path)``."""
         raise ModelError(
-            f"A population has no config: save population.model(slot). Received: {self.name!r}"
+            f"A population has no config: save population.model(member). Received: {self.name!r}"
         )
 
 
-def _moved(x: Tensor, places: tuple[int, ...]) -> Tensor:
-    """The rows of `x` at these places, in their order."""
-    return x if places == tuple(range(len(places))) else ops.take(x, places, axis=0)
-
-
 class _State:
-    """What Keras must not track."""
+    """What Keras must not track.
 
-    def __init__(self, blueprint: Blueprint, found: tuple[Member, ...], order: tuple[int, ...]):
-        self.blueprint, self.members, self.order = blueprint, found, order
+    Attributes:
+        blueprint: the ordinary models.
+        members: in public order.
+        order: the inside one: which member is at each position.
+        positions: where each member is inside.
+        graph: whose operations a call goes through.
+        stacked: the layers by path.
+        losses: what layers added in the last call, (P,) in inside order each.
+        rates: each member's own learning rate, if `set_learning_rates` was called.
+        step: what trains on TensorFlow.
+        view: how the batches of now are seen.
+    """
+
+    def __init__(self, blueprint: Blueprint, members: tuple[Member, ...], order: tuple[int, ...]):
+        self.blueprint = blueprint
+        self.members = members
+        self.order = order
         self.positions = tuple(int(i) for i in np.argsort(order))
         self.graph = graph_of(blueprint.reference)
         self.stacked: dict[str, StackedLayer] = {}
         self.losses: list[Tensor] = []
         self.rates: np.ndarray | None = None
         self.step: TrainingStep | None = None
-        self.view = BatchView(len(found))
+        self.view = BatchView(len(members))
+
+
+def _check_join(populations: Sequence[PopulationModel]) -> None:
+    kinds = set()
+    for population in populations:
+        blueprint = population.blueprint
+        has_rates = population._state.rates is not None
+        kinds.add((id(blueprint.model), blueprint.chosen, _steps_of(population), has_rates))
+    if len(kinds) != 1:
+        steps = [_steps_of(population) for population in populations]
+        raise ModelError(
+            "Populations join if they are of one model, trained for as many steps, and all or none "
+            f"have learning rates of their members. Received: {len(populations)} populations, "
+            f"steps={steps}"
+        )
 
 
 def _steps_of(population: PopulationModel) -> int:
     """How many it has trained."""
-    optimizer = population.optimizer if population.compiled else None
-    return int(optimizer.iterations) if optimizer is not None and optimizer.built else 0
+    if not population.compiled or population.optimizer is None or not population.optimizer.built:
+        return 0
+    return int(population.optimizer.iterations)
 
 
-def _swapped(y: Tensor) -> Tensor:
+def _rows_at(x: Tensor, places: tuple[int, ...]) -> Tensor:
+    """The rows of `x` at these places, in their order."""
+    if places == tuple(range(len(places))):
+        return x
+    return ops.take(x, places, axis=0)
+
+
+def _mean_of_finite(values: Tensor, healthy: Tensor) -> Tensor:
+    """The mean over the healthy members whose value is finite; NaN where there is none."""
+    counts = ops.reshape(healthy, column_shape(len(values.shape)))
+    counts = ops.logical_and(counts, ops.isfinite(values))
+    total = ops.sum(ops.where(counts, values, ops.zeros_like(values)), axis=0)
+    return total / ops.sum(ops.cast(counts, values.dtype), axis=0)
+
+
+def _batch_in_front(y: Tensor) -> Tensor:
     return ops.transpose(y, (1, 0, *range(2, len(y.shape))))
+
+
+def _members_in_front(y: np.ndarray) -> np.ndarray:
+    return np.swapaxes(y, 0, 1)

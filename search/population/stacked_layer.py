@@ -1,8 +1,8 @@
-"""A layer of a population: the weights of one layer of all slots, and how it runs."""
+"""A layer of a population: the weights of one layer of all members, and how it runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from ..vectorize.activations import apply_by_segment, apply_to_all, last_axis, w
 from ..vectorize.batch import SEEDED, STACKED, Batch
 from ..vectorize.registry import RuleCall, rule_for, takes
 from ..vectorize.segments import Segment, segments
+from .axes import axes_within
 from .block import LayerPlan, StackedVariable
 from .blueprint import Blueprint
 from .loop import run_one_by_one, run_shared
@@ -28,16 +29,16 @@ Tensor = Any
 
 
 class StackedLayer(keras.layers.Layer):
-    """The weights of one layer of all slots. `run` calls it; Keras only tracks its variables.
+    """The weights of one layer of all members. `run` calls it; Keras only tracks its variables.
 
     Args:
         path: of the layer, in the model.
         blueprint: the ordinary models.
-        candidates: of each slot, in inside order.
-        weights: of each slot, in inside order, the layer's initial weights. Keras looks at all that
-            a layer is made with: those of the whole model would take it seconds.
+        candidates: of each member, in inside order.
+        weights: of each member, in inside order, the layer's initial weights. Keras looks at all
+            that a layer is made with: those of the whole model would take it seconds.
         random: makes the population's own random numbers.
-        shared: whether it is part of a frozen prefix, and has no weights of the slots' own.
+        shared: whether it is part of a frozen prefix, and has no weights of the members' own.
     """
 
     def __init__(
@@ -50,49 +51,52 @@ class StackedLayer(keras.layers.Layer):
         shared: bool = False,
     ):
         super().__init__(name=path.replace("/", "_"), autocast=False)
-        own = blueprint.slots(path)
-        mine = segments(candidates, own) if own else ()
-        layers = {group: blueprint.layer(group.candidate, path) for group in mine if group.trained}
-        first = blueprint.layer(candidates[0], path)
-        searched = {slot: segments(candidates, (slot,)) for slot in own}
-        rule = rule_for(first)
-        by_rule = all(
-            _runs_by_group(layer) and rule_for(layer) is rule for layer in (first, *layers.values())
-        )
-        by_rule = by_rule and not any(slot.endswith(f".{RECURRENT}") for slot in own)
+        slots = blueprint.slots(path)
+        of_layer = segments(candidates, slots) if slots else ()
         self.plan = LayerPlan(
-            path, blueprint, candidates, searched, rule if by_rule else None, [], shared
+            path,
+            blueprint,
+            candidates,
+            segments={slot: segments(candidates, (slot,)) for slot in slots},
+            rule=_common_rule(path, blueprint, candidates[0], of_layer),
+            blocks=[],
+            shared=shared,
         )
         self.random = random
-        everyone = Segment(0, len(candidates), candidates[0], (), {})
-        if shared:
-            parts = []
-        elif self.plan.rule is None or not mine:
-            parts = [
-                (group, list(variables_of(blueprint.layer(group.candidate, path))))
-                for group in mine or [everyone]
-            ]
-        else:  # in common but for what activations train
-            parts = [
-                (
-                    everyone,
-                    [key for key in variables_of(first) if not key.startswith(OF_ACTIVATION)],
-                )
-            ]
-            for group, layer in layers.items():
-                parts.append(
-                    (group, [key for key in variables_of(layer) if key.startswith(OF_ACTIVATION)])
-                )
-        for group, keys in parts:
-            self._stack(group, keys, weights)
+        if not shared:
+            for segment, keys in self._parts(of_layer):
+                self._stack(segment, keys, weights)
         self.built = True
 
-    def _stack(self, group: Segment, keys: list[str], weights: list[dict[str, np.ndarray]]) -> None:
-        layer = self.plan.blueprint.layer(group.candidate, self.plan.path)
+    def _parts(self, of_layer: Sequence[Segment]) -> Iterator[tuple[Segment, list[str]]]:
+        """Which variables, by key, are stacked over which members."""
+        plan = self.plan
+        everyone = Segment(0, plan.size, plan.candidates[0], (), {})
+        if plan.rule is None or not of_layer:
+            for segment in of_layer or [everyone]:
+                yield segment, list(variables_of(self._layer_of(segment)))
+            return
+        # a rule has the variables of all members in one, but for what activations train
+        yield everyone, _keys(plan.layer, of_activation=False)
+        for segment in of_layer:
+            if segment.trained:
+                yield segment, _keys(self._layer_of(segment), of_activation=True)
+
+    def _layer_of(self, segment: Segment) -> Any:
+        return self.plan.blueprint.layer(segment.candidate, self.plan.path)
+
+    def _stack(
+        self, segment: Segment, keys: list[str], weights: list[dict[str, np.ndarray]]
+    ) -> None:
+        layer = self._layer_of(segment)
         trainable = {id(variable) for variable in getattr(layer, "trainable_variables", ())}
+        of_segment = weights[segment.start : segment.stop]
         for key in keys:
             reference = variables_of(layer)[key]
-            values = np.stack([slot[key] for slot in weights[group.start : group.stop]])
+            values = np.stack([of_member[key] for of_member in of_segment])
+            constraint = reference.constraint
+            if constraint:
+                constraint = _PerMember(constraint, segment.size)
             variable = self.add_weight(
                 name=reference.name,
                 shape=values.shape,
@@ -100,10 +104,10 @@ class StackedLayer(keras.layers.Layer):
                 initializer=partial(_initialize_with, values),
                 trainable=id(reference) in trainable,
                 autocast=False,
-                constraint=reference.constraint and _PerSlot(reference.constraint, group.size),
+                constraint=constraint,
             )
             self.plan.blocks.append(
-                StackedVariable(variable, group.start, key, reference.name, reference.regularizer)
+                StackedVariable(variable, segment.start, key, reference.name, reference.regularizer)
             )
 
     def run(
@@ -113,120 +117,141 @@ class StackedLayer(keras.layers.Layer):
 
         Args:
             training: whether the model trains; None leaves it to what the layer was called with.
-            losses: a list to which the layer appends what it adds to the slots' losses, (P,) each.
+            losses: a list to which the layer appends what it adds to the members' losses, (P,)
+                each.
             inputs: the layer's arguments.
             options: its keyword arguments.
         """
         plan = self.plan
         inputs, options = keras.tree.map_structure(self._cast, (inputs, options))
-        asked = options.pop("training", None)
-        training = bool(asked if training is None else training)  # as in a Functional model
+        training_of_call = options.pop("training", None)
+        if training is None:  # as in a Functional model
+            training = training_of_call
+        training = bool(training)
         if plan.shared:
             return run_shared(plan, training, inputs, options)
         inputs, options = keras.tree.map_structure(_unseeded, (inputs, options))
-        said = {name: value for name, value in options.items() if value is not None}
-        if plan.rule is None or not takes(plan.rule, inputs, said):
+        given = {name: value for name, value in options.items() if value is not None}
+        if plan.rule is None or not takes(plan.rule, inputs, given):
             return run_one_by_one(plan, training, losses, inputs, options)
         for block in plan.blocks:
             if block.regularizer is not None and block.variable.trainable:
-                losses.append(penalties(block, len(plan.candidates)))
-        return plan.rule(self._call(plan.layer, training), *inputs, **said)
+                losses.append(penalties(block, plan.size))
+        return plan.rule(self._call(plan.layer, training), *inputs, **given)
 
-    def _call(self, layer: Any, training: bool) -> RuleCall:
+    def _call(self, layer: keras.layers.Layer, training: bool) -> RuleCall:
         """What a rule gets to know of the layer, or of one that it holds."""
-        keys = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
+        key_of = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
         stacked = {block.key: block.variable for block in self.plan.blocks}
-        own = {
-            v.name: stacked[keys[id(v)]]
-            for key, v in variables_of(layer).items()
-            if not key.startswith(OF_ACTIVATION)
-        }
+        variables = {}
+        for key, variable in variables_of(layer).items():
+            if not key.startswith(OF_ACTIVATION):
+                variables[variable.name] = stacked[key_of[id(variable)]]
         return RuleCall(
             layer=layer,
-            weights={name: ops.convert_to_tensor(variable) for name, variable in own.items()},
+            weights={name: ops.convert_to_tensor(v) for name, v in variables.items()},
             activate=partial(self._activate, layer),
-            assign=lambda name, value: own[name].assign(value),
+            assign=lambda name, value: variables[name].assign(value),
             inside=lambda part: self._call(part, training),
             training=training,
             random=self.random,
         )
 
     def _cast(self, x: Any) -> Any:
+        """As Keras casts floating inputs to a layer's dtype."""
         dtype = getattr(self.plan.layer, "compute_dtype", None)
         if not isinstance(x, Batch) or dtype is None or not self.plan.layer.autocast:
             return x
         given = keras.backend.standardize_dtype(x.value.dtype)
-        return x.map(lambda v: ops.cast(v, dtype)) if "float" in given and given != dtype else x
+        if "float" not in given or given == dtype:
+            return x
+        return x.map(lambda value: ops.cast(value, dtype))
 
-    def _activate(self, layer: Any, x: Batch) -> Batch:
+    def _activate(self, layer: keras.layers.Layer, x: Batch) -> Batch:
         plan = self.plan
-        groups = plan.groups.get(
-            plan.path if layer is plan.layer else f"{plan.path}/{layer.name}", ()
-        )
-        starts = [group.start for group in groups] or [0]
-        variables: list[dict[str, Any]] = [{} for _ in starts]
+        slot = plan.path if layer is plan.layer else f"{plan.path}/{layer.name}"
+        of_slot = plan.segments.get(slot, ())
+        starts = [segment.start for segment in of_slot] or [0]
+        variables: list[dict[str, Tensor]] = [{} for _ in starts]
         for block in plan.blocks:
             if block.key.startswith(OF_ACTIVATION):
-                variables[starts.index(block.start)][block.name] = ops.convert_to_tensor(
-                    block.variable
-                )
-        if groups:
-            return apply_by_segment(groups, variables, x)
-        activation = layer.activation
-        return (
-            with_variables(activation, variables[0], x)
-            if variables[0]
-            else apply_to_all(activation, x)
-        )
+                of_segment = variables[starts.index(block.start)]
+                of_segment[block.name] = ops.convert_to_tensor(block.variable)
+        if of_slot:
+            return apply_by_segment(of_slot, variables, x)
+        if variables[0]:
+            return with_variables(layer.activation, variables[0], x)
+        return apply_to_all(layer.activation, x)
+
+
+def _common_rule(
+    path: str, blueprint: Blueprint, first: Choice, of_layer: Sequence[Segment]
+) -> Callable[..., Any] | None:
+    """The rule that runs the layer for all members; None if there is no such."""
+    # what a recurrent layer's steps do with the gates is not the rules' to change
+    if any(slot.endswith(f".{RECURRENT}") for slot in blueprint.slots(path)):
+        return None
+    layer = blueprint.layer(first, path)
+    rule = rule_for(layer)
+    trained = [segment for segment in of_layer if segment.trained]
+    for other in [layer, *(blueprint.layer(segment.candidate, path) for segment in trained)]:
+        if not _runs_by_segment(other) or rule_for(other) is not rule:
+            return None
+    return rule
+
+
+def _keys(layer: Any, of_activation: bool) -> list[str]:
+    """The keys of a layer's variables that its activation trains, or of the others."""
+    return [key for key in variables_of(layer) if key.startswith(OF_ACTIVATION) == of_activation]
 
 
 def _unseeded(x: Any) -> Any:
-    """What the slots of one seed share, once for each: only a frozen prefix takes it as it is."""
-    return (
-        Batch(x.stacked(), STACKED, x.members) if isinstance(x, Batch) and x.layout == SEEDED else x
-    )
+    """What the members of one seed share, once for each: only a frozen prefix takes it as it is."""
+    if isinstance(x, Batch) and x.layout == SEEDED:
+        return Batch(x.stacked(), STACKED, x.members)
+    return x
 
 
 def _initialize_with(values: np.ndarray, shape: Any, dtype: Any = None) -> Tensor:
     return ops.convert_to_tensor(values, dtype=dtype)
 
 
-class _PerSlot(keras.constraints.Constraint):
-    """A constraint of one slot's variable, for the stacked one."""
+class _PerMember(keras.constraints.Constraint):
+    """A constraint of one member's variable, for the stacked one."""
 
-    def __init__(self, constraint: Callable[[Tensor], Tensor], slots: int):
-        self.constraint, self.slots = constraint, slots
+    def __init__(self, constraint: Callable[[Tensor], Tensor], count: int):
+        self.constraint = constraint
+        self.count = count
 
     def __call__(self, value: Tensor) -> Tensor:
-        return ops.stack([self.constraint(value[i]) for i in range(self.slots)])
+        return ops.stack([self.constraint(value[i]) for i in range(self.count)])
 
 
-def penalties(block: StackedVariable, slots: int) -> Tensor:
-    """Return what the regularizer adds to the loss of each slot, (P,)."""
-    value, regularizer = ops.convert_to_tensor(block.variable), block.regularizer
+def penalties(block: StackedVariable, count: int) -> Tensor:
+    """Return what the regularizer adds to the loss of each member, (P,)."""
+    value = ops.convert_to_tensor(block.variable)
+    regularizer = block.regularizer
+    # the exact classes: a user's own may do more
     power = {keras.regularizers.L1: ops.abs, keras.regularizers.L2: ops.square}.get(
         type(regularizer)
     )
     if power is None:
-        losses = ops.stack([regularizer(value[i]) for i in range(block.stop - block.start)])
+        losses = ops.stack([regularizer(value[i]) for i in range(block.size)])
     else:
-        factor = regularizer(
-            ops.ones((1,), value.dtype)
-        )  # rounded as this version of Keras does it
-        losses = factor * ops.sum(power(value), axis=tuple(range(1, len(value.shape))))
-    return ops.pad(losses, [(block.start, slots - block.stop)])
+        # its factor as this version of Keras rounds it
+        factor = regularizer(ops.ones((1,), value.dtype))
+        losses = factor * ops.sum(power(value), axis=axes_within(value))
+    return ops.pad(losses, [(block.start, count - block.stop)])
 
 
-def _runs_by_group(layer: Any) -> bool:
-    """Whether its activation may be one of a group's.
+def _runs_by_segment(layer: Any) -> bool:
+    """Whether its activation may be one of a segment's.
 
     The parameters, if trained, belong to the last axis.
     """
     activation = getattr(layer, "activation", None)
     if not isinstance(activation, keras.layers.Layer):
         return True
-    return (
-        isinstance(activation, TrainedActivation)
-        and as_written(activation)
-        and last_axis(activation)
-    )
+    if not isinstance(activation, TrainedActivation):
+        return False
+    return as_written(activation) and last_axis(activation)

@@ -1,14 +1,14 @@
 """One training step of a population on TensorFlow.
 
-Traced once, compiled where that pays, diverged slots left alone.
+Traced once, compiled where that pays, diverged members left alone.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -18,19 +18,36 @@ from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.lowering import uncompiled
 
 from ..runtime.device import lacks_onednn
-from .batch_view import BatchView
-from .diverged import Healthy, rows_of
+from .batch_view import BatchView, Structure
+from .diverged import Healthy, Rows, rows_of
 from .one_kernel import one_kernel
 
+if TYPE_CHECKING:
+    from .model import PopulationModel
+
 Tensor = Any
+Logs = dict[str, Tensor]
+Gradients = Sequence[Tensor | None]
+Update = Callable[[Gradients], None]
 
 
-# Compiling the update alone takes XLA 0.5 s and saves 2.7 ms a step of 32 slots. A whole step of 8
-# activations takes so many ms to compile, and then saves so many more a step, and of each so many a
-# slot: with oneDNN, and without, where it is 5 of 10 ms at 32 slots (MLP 64-64 on letters, 2
-# cores).
-_UPDATE, _SLOTS = 200, 8
-_WHOLE, _WHOLE_WITHOUT = (1600, 1.1, 0.015), (5000, 0.3, 0.17)
+class _Compilation(NamedTuple):
+    """What XLA's compilation of a whole step costs and saves, in milliseconds."""
+
+    compiling: float
+    saved_a_step: float
+    saved_a_step_and_member: float
+
+
+# Measured with an MLP 64-64 with 8 activations on letters, 2 cores. Where oneDNN is off a step of
+# 32 members takes 10 ms, of which XLA saves 5.
+_WITH_ONEDNN = _Compilation(1600, 1.1, 0.015)
+_WITHOUT_ONEDNN = _Compilation(5000, 0.3, 0.17)
+# Compiling the update alone takes XLA 0.5 s and saves 2.7 ms a step of 32 members: it pays from so
+# many steps on
+_STEPS_FOR_UPDATE = 200
+# with fewer members nothing is compiled
+_LEAST_MEMBERS = 8
 
 
 class TrainingStep:
@@ -49,35 +66,52 @@ class TrainingStep:
         faster: whether XLA makes the whole step faster.
     """
 
-    def __init__(self, population: Any, optimizer: Any, jit_compile: bool | str, faster: bool):
+    def __init__(
+        self,
+        population: PopulationModel,
+        optimizer: keras.optimizers.Optimizer,
+        jit_compile: bool | str,
+        faster: bool,
+    ):
         import tensorflow as tf
 
-        self._population, self._jit_compile, self._faster = population, jit_compile, faster
-        self._whole, self._update_too = jit_compile is True, False
+        self._population = population
+        self._jit_compile = jit_compile
+        self._faster = faster
+        self._whole = jit_compile is True
+        self._update_too = False
         self._steps = 0.0
-        self._traced: dict[Any, Callable[..., Any]] = {}
-        self._usual = tf.Variable(
-            0, trainable=False
-        )  # made now: once Keras has traced a function, it may make none
+        self._traced: dict[Any, Callable[..., Logs]] = {}
+        # the first batch's size; made now: once Keras has traced a function, it may make none
+        self._usual = tf.Variable(0, trainable=False)
         self._one_kernel = one_kernel(optimizer)
-        self._view = self._shared = BatchView(len(population.members))
-        self._other: Any = None  # Keras' train function for batches of the other kind
+        self._shared = BatchView(len(population.members))
+        self._view = self._shared
+        # Keras' train function for batches of the other kind
+        self._other: Callable[..., Any] | None = None
 
     def expect(self, steps: float) -> None:
         """Hear how many steps are about to come, infinity if that is unknown, and choose what is compiled."""
         self._usual.assign(0)
         total = self._steps + steps
-        self._steps += steps if np.isfinite(steps) else 0
-        slots = len(self._population.members)
-        if self._jit_compile != "auto" or slots < _SLOTS:
+        if np.isfinite(steps):
+            self._steps += steps
+        count = len(self._population.members)
+        if self._jit_compile != "auto" or count < _LEAST_MEMBERS:
             return
-        whole = self._whole or (self._faster and _pays(total, slots))
-        update = not whole and not self._one_kernel and (self._update_too or total >= _UPDATE)
+        # what is compiled stays so: compiled anew it would cost again
+        whole = self._whole or (self._faster and _pays(total, count))
+        update = self._update_too or total >= _STEPS_FOR_UPDATE
+        update = update and not whole and not self._one_kernel
         if (whole, update) != (self._whole, self._update_too):
-            self._whole, self._update_too = whole, update
-            self._traced.clear()
-            self._other = None
-            self._population.make_train_function(force=True)
+            self._whole = whole
+            self._update_too = update
+            self._forget_traces()
+
+    def _forget_traces(self) -> None:
+        self._traced.clear()
+        self._other = None
+        self._population.make_train_function(force=True)
 
     @contextmanager
     def batches(self, view: BatchView) -> Iterator[None]:
@@ -89,72 +123,80 @@ class TrainingStep:
         if view == self._shared:
             yield
             return
-        population = self._population
         self._view = view
-        self._other, population.train_function = population.train_function, self._other
+        self._exchange_train_functions()
         try:
             yield
         finally:
             self._view = self._shared
-            self._other, population.train_function = population.train_function, self._other
+            self._exchange_train_functions()
 
-    def __call__(self, data: Any) -> dict[str, Tensor]:
+    def _exchange_train_functions(self) -> None:
+        current = self._population.train_function
+        self._population.train_function = self._other
+        self._other = current
+
+    def __call__(self, data: Structure) -> Logs:
         """Take a step on one batch and return the logs."""
         import tensorflow as tf
 
         if tf.executing_eagerly():
-            return _step(
-                self._population, data, self._view, functools.partial(_update, self._population)
-            )
+            update = functools.partial(_update_healthy, self._population)
+            return _step(self._population, data, self._view, update)
         tensors = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
-        specs = keras.tree.map_structure(
-            lambda leaf: leaf if leaf is None else tf.type_spec_from_value(leaf), data
-        )
-        key = repr(specs), self._view
+        specs = keras.tree.map_structure(_spec, data)
+        key = (repr(specs), self._view)
         if key not in self._traced:
             self._traced[key] = self._trace(data, specs)
         return self._traced[key](*tensors)
 
-    def _trace(self, data: Any, specs: Any) -> Callable[..., Any]:
+    def _trace(self, data: Structure, specs: Structure) -> Callable[..., Logs]:
+        """Return a graph's step for batches of one kind, which takes their tensors."""
         import tensorflow as tf
 
-        leaves, view = keras.tree.flatten(specs), self._view
+        leaves = keras.tree.flatten(specs)
+        view = self._view
 
-        def step(*tensors: Tensor) -> dict[str, Tensor]:
-            values = iter(tensors)
-            structured = keras.tree.pack_sequence_as(
-                specs, [leaf if leaf is None else next(values) for leaf in leaves]
-            )
+        def step(*tensors: Tensor) -> Logs:
+            structured = _structured(specs, leaves, tensors)
             return _step(self._population, structured, view, update)
 
         with tf.init_scope():  # outside of Keras' own trace
             _build(self._population, data, view)
-        constrained = any(
-            v.constraint is not None for v in self._population.trainable_variables
-        )  # slot after slot
-        update = functools.partial(_update, self._population)
-        if self._update_too and not constrained:
-            update = tf.function(update, jit_compile=True, autograph=False)
-        elif not self._whole:
-            update = functools.partial(_update_most, self._population)
+        update = self._update()
+        arguments = [leaf for leaf in leaves if leaf is not None]
 
-        def traced(jit_compile: bool) -> Callable[..., Any]:
+        def traced(jit_compile: bool) -> Callable[..., Logs]:
             function = tf.function(step, jit_compile=jit_compile, autograph=False)
-            return function.get_concrete_function(*(leaf for leaf in leaves if leaf is not None))
+            return function.get_concrete_function(*arguments)
 
         plain = traced(False)
         if not self._whole:
             return plain
         compiled = traced(True)  # by XLA, when it is first called
 
-        def either(*tensors: Tensor) -> dict[str, Tensor]:
+        def compiled_if_usual(*tensors: Tensor) -> Logs:
             size = view.samples(tensors[0])
             self._usual.assign(tf.where(tf.equal(self._usual, 0), size, self._usual))
             return tf.cond(
                 tf.equal(size, self._usual), lambda: compiled(*tensors), lambda: plain(*tensors)
             )
 
-        return either
+        return compiled_if_usual
+
+    def _update(self) -> Update:
+        """What updates the weights in a step that is about to be traced."""
+        import tensorflow as tf
+
+        population = self._population
+        update_healthy = functools.partial(_update_healthy, population)
+        # a constraint runs member after member, which XLA would compile for each of them
+        constrained = any(v.constraint is not None for v in population.trainable_variables)
+        if self._update_too and not constrained:
+            return tf.function(update_healthy, jit_compile=True, autograph=False)
+        if self._whole:
+            return update_healthy
+        return functools.partial(_update_most, population)
 
 
 class Announcement(keras.callbacks.Callback):
@@ -170,29 +212,45 @@ class Announcement(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Tell it."""
-        step = self.model._state.step
-        if step is not None and self.epochs > 0:
-            step.expect(self.epochs * (self.params["steps"] or np.inf))
+        step = self.model.training_step
+        if step is None or self.epochs <= 0:
+            return
+        steps = self.params["steps"] or np.inf  # None if Keras does not know how many
+        step.expect(self.epochs * steps)
 
 
-def _pays(steps: float, slots: int) -> bool:
+def _spec(leaf: Tensor | None) -> Any:
+    import tensorflow as tf
+
+    if leaf is None:
+        return None
+    return tf.type_spec_from_value(leaf)
+
+
+def _structured(specs: Structure, leaves: Sequence[Any], tensors: Sequence[Tensor]) -> Structure:
+    """The tensors of a batch as Keras nests them, with None where there is nothing."""
+    remaining = iter(tensors)
+    filled = []
+    for leaf in leaves:
+        if leaf is not None:
+            leaf = next(remaining)
+        filled.append(leaf)
+    return keras.tree.pack_sequence_as(specs, filled)
+
+
+def _pays(steps: float, count: int) -> bool:
     """Whether a whole step under XLA saves, over so many, more than it takes to compile."""
-    compiling, saved, of_slot = _WHOLE_WITHOUT if lacks_onednn() else _WHOLE
-    return steps * (saved + of_slot * slots) >= compiling
+    costs = _WITHOUT_ONEDNN if lacks_onednn() else _WITH_ONEDNN
+    saved_a_step = costs.saved_a_step + costs.saved_a_step_and_member * count
+    return steps * saved_a_step >= costs.compiling
 
 
-def _step(
-    population: Any, data: Any, view: BatchView, update: Callable[..., None]
-) -> dict[str, Tensor]:
-    state = population._state
-    shared, state.view = state.view, view
-    try:
+def _step(population: PopulationModel, data: Structure, view: BatchView, update: Update) -> Logs:
+    with population.viewing(view):
         return _step_on(population, data, update)
-    finally:
-        state.view = shared
 
 
-def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[str, Tensor]:
+def _step_on(population: PopulationModel, data: Structure, update: Update) -> Logs:
     import tensorflow as tf
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -201,60 +259,65 @@ def _step_on(population: Any, data: Any, update: Callable[..., None]) -> dict[st
     with tf.GradientTape() as tape:
         y_pred = population(x, training=True)
         loss = population.compute_loss(x, y, y_pred, sample_weight, training=True)
-        loss = population.optimizer.scale_loss(
-            loss
-        )  # the optimizer divides gradients by its `loss_scale_factor`
+        # the optimizer divides gradients by its `loss_scale_factor`
+        loss = population.optimizer.scale_loss(loss)
     with uncompiled():
         gradients = tape.gradient(loss, population.trainable_variables)
     update([g if g is None else tf.convert_to_tensor(g) for g in gradients])
     healthy = Healthy(rows, population.healthy)
-    assigned = {id(variable) for layer in population.stacked for variable in layer.plan.assigned}
+    assigned = _assigned_by_layers(population)
     for variable, value in before:
         if not variable.trainable or id(variable) in assigned:
             variable.assign(healthy.where(variable, variable, value))
     return population.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
 
-def _may_be_assigned(population: Any, rows: dict[int, tuple[int, int]]) -> list[Any]:
+def _may_be_assigned(population: PopulationModel, rows: Rows) -> list[keras.Variable]:
     """The stacked variables that layers may assign in a step: those that are not trained.
 
     Without a rule, all.
     """
-    found = [v for v in population.non_trainable_variables if id(v) in rows]
+    variables = list(population.non_trainable_variables)
     for layer in population.stacked:
         if layer.plan.rule is None:
-            found += [v for v in layer.trainable_variables if id(v) in rows]
-    return found
+            variables += layer.trainable_variables
+    return [variable for variable in variables if id(variable) in rows]
 
 
-def _update_most(population: Any, gradients: list[Tensor | None]) -> None:
-    """Let the optimizer update all slots, if all are healthy: one pass over the weights less."""
+def _assigned_by_layers(population: PopulationModel) -> set[int]:
+    """The identities of the trained variables that layers have assigned in this step."""
+    identities: set[int] = set()
+    for layer in population.stacked:
+        identities.update(map(id, layer.plan.assigned))
+    return identities
+
+
+def _update_most(population: PopulationModel, gradients: Gradients) -> None:
+    """Let the optimizer update all members, if all are healthy: one pass over the weights less."""
     import tensorflow as tf
 
-    def all_slots() -> None:
+    def update_all() -> None:
         population.optimizer.apply(gradients, population.trainable_variables)
 
-    healthy = ops.all(ops.not_equal(population.healthy, 0))
-    tf.cond(healthy, all_slots, lambda: _update(population, gradients))
+    all_healthy = ops.all(ops.not_equal(population.healthy, 0))
+    tf.cond(all_healthy, update_all, lambda: _update_healthy(population, gradients))
 
 
-def _update(population: Any, gradients: list[Tensor | None]) -> None:
-    """Let the optimizer update the healthy slots; in one program, this costs no pass of its own."""
+def _update_healthy(population: PopulationModel, gradients: Gradients) -> None:
+    """Let the optimizer update the healthy members; in one program, this costs no pass of its own."""
     import tensorflow as tf
 
-    variables, healthy = (
-        population.trainable_variables,
-        Healthy(rows_of(population), population.healthy),
-    )
-    before = [
-        tf.identity(v.value) for v in variables
-    ]  # not convert_to_tensor: that gives the variable itself
-    kept = [
-        g if g is None else healthy.where(v, g, 0)
-        for v, g in zip(variables, gradients, strict=True)
-    ]
+    variables = population.trainable_variables
+    healthy = Healthy(rows_of(population), population.healthy)
+    # not convert_to_tensor: that gives the variable itself
+    before = [tf.identity(variable.value) for variable in variables]
+    of_healthy = []
+    for variable, gradient in zip(variables, gradients, strict=True):
+        if gradient is not None:
+            gradient = healthy.where(variable, gradient, 0)
+        of_healthy.append(gradient)
     optimizer = population.optimizer
-    optimizer.apply(kept, variables)
+    optimizer.apply(of_healthy, variables)
     for variable, value in zip(variables, before, strict=True):
         variable.assign(healthy.where(variable, variable, value))
     if optimizer.use_ema:  # when training ends, Keras gives each variable its average
@@ -262,11 +325,13 @@ def _update(population: Any, gradients: list[Tensor | None]) -> None:
             average.assign(healthy.where(variable, average, variable))
 
 
-def _build(population: Any, data: Any, view: BatchView) -> None:
+def _build(population: PopulationModel, data: Structure, view: BatchView) -> None:
     """Make all variables now: those that come up in a trace would have it traced twice."""
     if not population.optimizer.built:
         population.optimizer.build(population.trainable_variables)
     _, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+    if y is None:
+        return
     for part in resolved_parts(population):
-        if part is not None and not part.built and y is not None:
+        if part is not None and not part.built:
             part.build(view.specs(y), population.output_spec)

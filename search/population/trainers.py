@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import keras
 import numpy as np
@@ -17,19 +17,26 @@ from ..rewrite.first_inputs import built
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
 from ..strategy.scoring import evaluated, numbers
-from . import memory, transfer
+from . import memory
 from .data import BY_SEED, are_arrays
 from .members import Member
 from .model import PopulationModel
 
-_STEPS = 100  # of a population's training in one call: less Python an epoch
-# A population of several seeds has at most so many slots: beyond, a run is hardly faster, and
+Item = TypeVar("Item")
+Fit = Mapping[str, Any]  # the arguments of `fit`
+Build = Callable[[], keras.Model]  # returns a compiled, freshly initialized model
+
+# of a population's training in one call: less Python an epoch
+_MOST_STEPS_PER_EXECUTION = 100
+# A population of several seeds has at most so many members: beyond, a run is hardly faster, and
 # Ctrl-C loses more of them
-_SLOTS = 32
-# and its layers put out at most so many values a slot and batch: with 0.6 million seeds together
-# were 1.3 times faster, with 1.7 and 2.5 million between 0.8 and 1.3 (CNNs, folded and slot after
-# slot, on 2 cores)
-_OUTPUTS = 2**20
+_MOST_MEMBERS = 32
+# and its layers put out at most so many values a member and batch: with 0.6 million seeds together
+# were 1.3 times faster, with 1.7 and 2.5 million between 0.8 and 1.3 (CNNs, folded and member after
+# member, on 2 cores)
+_MOST_OUTPUTS = 2**20
+# where a `fit` names none
+_BATCH_SIZE_OF_KERAS = 32
 
 
 class Trained(NamedTuple):
@@ -46,7 +53,32 @@ class Trained(NamedTuple):
     history: dict[str, np.ndarray]
     diverged: np.ndarray
     weights: list[np.ndarray]
-    by: Any
+    by: Trainer
+
+
+class Trainer(Protocol):
+    """Trains candidates on seeds, and tests them with the weights that they got.
+
+    Attributes:
+        reason: why candidates that might be a population are trained one by one; else empty.
+    """
+
+    reason: str
+
+    def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
+        """Train the candidates of each seed."""
+
+    def test(
+        self, weights: Iterable[list[np.ndarray]], data: Any
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Return each metric, (K,), of each seed, with weights that `train` returned."""
+
+
+class _Stacked(NamedTuple):
+    """A variable of a population, and which of its rows are those of each seed."""
+
+    variable: keras.Variable
+    rows: list[np.ndarray]
 
 
 class PopulationTrainer:
@@ -78,46 +110,49 @@ class PopulationTrainer:
         candidates: Iterable[Any],
         members: Callable[[int], list[Member]] | None = None,
         slots: Iterable[str] | None = None,
-        builds: Sequence[Callable[[], keras.Model]] = (),
+        builds: Sequence[Build] = (),
     ):
-        self._model, self._candidates = model, list(candidates)
+        self._model = model
+        self._candidates = list(candidates)
         self._slots = None if slots is None else tuple(slots)
-        self._alone, self.reason = OneByOneTrainer(builds) if builds else None, ""
-        self._apart = members is not None
-        self._members = members or (
-            lambda seed: [Member(candidate, seed) for candidate in self._candidates]
-        )
+        self._alone = OneByOneTrainer(builds) if builds else None
+        self.reason = ""
+        self._each_seed_by_itself = members is not None
+        self._members = members or self._all_from
         self._population: Any = PopulationModel(model, self._members(0), slots=self._slots)
-        self._begun: list[np.ndarray] = []
-        self._most = _SLOTS  # seeds of a population: less, once memory has run out
+        self._initial_state: list[np.ndarray] = []  # of the optimizer, once there is one
+        self._most_seeds = _MOST_MEMBERS  # of a population: less, once memory has run out
 
-    def train(
-        self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1
-    ) -> Iterator[Trained]:
+    def _all_from(self, seed: int) -> list[Member]:
+        return [Member(candidate, seed) for candidate in self._candidates]
+
+    def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed.
 
         `at_once` divides the number of seeds, and says how many may be one.
         """
-        size, waiting = self._size(fit, at_once), list(seeds)
+        waiting = list(seeds)
+        size = self._size(fit, at_once)
         alone = self._alone if _see_one_model(fit) else None
         if alone is not None and not self.reason and self._fitting(fit) < len(self._candidates):
-            self._part(memory.too_little(memory.bytes_per_member(self._model, _largest_batch(fit))))
+            self._give_up_populations(memory.too_little(self._member_bytes(fit)))
         while waiting and not self.reason:
-            trained = self._tried(waiting[:size], fit, once_more=size > 1 or alone is not None)
+            can_do_otherwise = size > 1 or alone is not None
+            trained = self._wave_if_it_fits(waiting[:size], fit, can_do_otherwise)
             if trained is not None:
                 yield from trained
                 waiting = waiting[size:]
             elif size > 1:
-                self._most = size // 2
-                size = _largest_part(at_once, self._most)
+                self._most_seeds = size // 2
+                size = _largest_divisor(at_once, self._most_seeds)
             else:
-                self._part("memory ran out")
+                self._give_up_populations("memory ran out")
         if waiting:
             assert alone is not None  # else there is no reason to
             yield from alone.train(waiting, fit)
 
-    def _tried(
-        self, seeds: Sequence[int], fit: Mapping[str, Any], once_more: bool
+    def _wave_if_it_fits(
+        self, seeds: Sequence[int], fit: Fit, can_do_otherwise: bool
     ) -> list[Trained] | None:
         """Train one population; None if memory ran out and something else can be tried.
 
@@ -126,119 +161,120 @@ class PopulationTrainer:
         try:
             return self._wave(seeds, fit)
         except Exception as error:
-            if not once_more or not is_out_of_memory(error):
+            if not can_do_otherwise or not is_out_of_memory(error):
                 raise
         return None
 
-    def _part(self, reason: str) -> None:
+    def _give_up_populations(self, reason: str) -> None:
         """Train one by one from now on."""
         self.reason = reason
-        self._population, self._begun = None, []  # its memory is wanted
+        # its memory is wanted
+        self._population = None
+        self._initial_state = []
         gc.collect()
 
-    def _fitting(self, fit: Mapping[str, Any]) -> int:
-        """How many slots fit into memory."""
-        return memory.most_members(memory.bytes_per_member(self._model, _largest_batch(fit)))
+    def _member_bytes(self, fit: Fit) -> int:
+        return memory.bytes_per_member(self._model, _largest_batch(fit))
+
+    def _fitting(self, fit: Fit) -> int:
+        """How many members fit into memory."""
+        return memory.most_members(self._member_bytes(fit))
 
     def test(
         self, weights: Iterable[list[np.ndarray]], data: Any
     ) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
-        waiting = iter(weights)
         if self._population is None:
-            yield from (self._tested_apart(own, data) for own in waiting)
+            for of_seed in weights:
+                yield self._tested_one_by_one(of_seed, data)
             return
-        while wave := list(itertools.islice(waiting, self._seeds)):
+        for wave in _in_parts(weights, self._seeds):
             self._assign(wave)
-            found = evaluated(self._population, data)
-            each = {
-                name.removeprefix("members/"): value
-                for name, value in found.items()
-                if name.startswith("members/")
-            }
-            slots = {name: self._by_seed(value) for name, value in numbers(each, axes=1).items()}
-            yield from ({name: value[s] for name, value in slots.items()} for s in range(len(wave)))
+            scores = numbers(_of_members(evaluated(self._population, data)), axes=1)
+            by_seed = {name: self._by_seed(values) for name, values in scores.items()}
+            for seed in range(len(wave)):
+                yield {name: values[seed] for name, values in by_seed.items()}
 
     def _assign(self, wave: Sequence[list[np.ndarray]]) -> None:
         """Give the population the weights of several seeds."""
         for i, (variable, rows) in enumerate(self._stacked()):
             value = np.array(variable)
-            for own, mine in zip(rows, wave, strict=False):  # the last wave may be smaller
-                value[own] = mine[i]
+            # the last wave may be smaller
+            for rows_of_seed, of_seed in zip(rows, wave, strict=False):
+                value[rows_of_seed] = of_seed[i]
             variable.assign(value)
 
-    def _tested_apart(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
-        """Test the candidates of a seed that a population trained, one by one."""
+    def _tested_one_by_one(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
+        """Test the candidates of a seed that a population trained."""
         self._population = PopulationModel(self._model, self._members(0), slots=self._slots)
         self._assign([weights])
-        found = []
-        for slot in range(len(self._candidates)):
-            model = self._population.model(slot)
+        scores = []
+        for member in range(len(self._candidates)):
+            model = self._population.model(member)
             model.compile(**compile_arguments(self._model))
-            found.append(numbers(evaluated(model, data)))
+            scores.append(numbers(evaluated(model, data)))
         self._population = None
-        return {name: np.array([one[name] for one in found]) for name in found[0]}
+        return _per_candidate(scores)
 
-    def _wave(self, seeds: Sequence[int], fit: Mapping[str, Any]) -> list[Trained]:
+    def _wave(self, seeds: Sequence[int], fit: Fit) -> list[Trained]:
         """Train one population."""
-        members = [member for seed in seeds for member in self._members(seed)]
-        if len(members) != len(self._population.members):
-            self._population, self._begun = (
-                PopulationModel(self._model, members, slots=self._slots),
-                [],
-            )
-        population = self._population
-        if not self._begun:
-            population.compile(
-                **{**compile_arguments(self._model), **steps_per_execution(self._model, fit)}
-            )
-            population.optimizer.build(population.trainable_variables)
-            self._begun = _values(population.optimizer.variables)
-        _assign(population.optimizer.variables, self._begun)
-        transfer.reset(population, members)
-        own = {"shuffle": BY_SEED} if len(seeds) > 1 and fit.get("shuffle", True) else {}
+        members = list(itertools.chain.from_iterable(map(self._members, seeds)))
+        self._begin(members, fit)
+        options = {**fit, "verbose": 0}
+        if len(seeds) > 1 and fit.get("shuffle", True):
+            options["shuffle"] = BY_SEED
         with isolated_seed(seeds[0]):
-            logs = population.fit(**{**fit, **own}, verbose=0).history
-        diverged = self._by_seed(np.isin(np.arange(len(members)), population.diverged))
-        each = {
-            name.replace("members/", ""): np.stack(values)
-            for name, values in logs.items()
-            if "members/" in name
-        }
-        history = {
-            name: self._by_seed(values.swapaxes(0, 1)).swapaxes(1, 2)
-            for name, values in numbers(each, axes=2).items()
-        }
-        weights = [
-            [v[own] for own in rows]
-            for variable, rows in self._stacked()
-            for v in _values([variable])
-        ]
-        return [
-            Trained(
-                {name: value[s] for name, value in history.items()},
-                diverged[s],
-                [one[s] for one in weights],
-                self,
-            )
-            for s in range(len(seeds))
-        ]
+            logs = self._population.fit(**options).history
+        return self._trained(len(seeds), logs)
 
-    def _size(self, fit: Mapping[str, Any], at_once: int) -> int:
+    def _begin(self, members: list[Member], fit: Fit) -> None:
+        """Have the population be these members, at their start."""
+        if len(members) != len(self._population.members):
+            self._population = PopulationModel(self._model, members, slots=self._slots)
+            self._initial_state = []
+        population = self._population
+        if not self._initial_state:
+            options = {**compile_arguments(self._model), **steps_per_execution(self._model, fit)}
+            population.compile(**options)
+            population.optimizer.build(population.trainable_variables)
+            self._initial_state = _values(population.optimizer.variables)
+        _assign(population.optimizer.variables, self._initial_state)
+        population.restart(members)
+
+    def _trained(self, count: int, logs: Mapping[str, list[Any]]) -> list[Trained]:
+        """What the population has become, for each of so many seeds."""
+        population = self._population
+        has_diverged = np.isin(np.arange(len(population.members)), population.diverged)
+        diverged = self._by_seed(has_diverged)
+        stacked_logs = {name: np.stack(values) for name, values in _of_members(logs).items()}
+        history = {}
+        for name, values in numbers(stacked_logs, axes=2).items():  # (E, P)
+            history[name] = self._by_seed(values.swapaxes(0, 1)).swapaxes(1, 2)  # (S, E, K)
+        stacked = [(keras.ops.convert_to_numpy(v), rows) for v, rows in self._stacked()]
+        trained = []
+        for seed in range(count):
+            history_of_seed = {name: values[seed] for name, values in history.items()}
+            weights = [value[rows[seed]] for value, rows in stacked]
+            trained.append(Trained(history_of_seed, diverged[seed], weights, self))
+        return trained
+
+    def _size(self, fit: Fit, at_once: int) -> int:
         """How many seeds a population has."""
-        together = (
-            not self._apart
-            and keras.backend.backend() == "tensorflow"
-            and are_arrays(*(fit.get(name) for name in ("x", "y", "sample_weight")))
-            and fit.get("shuffle", True) in (True, False)
-            and _see_one_model(fit)
-        )
-        if not together:
+        if not self._seeds_train_together(fit):
             return 1
-        if (fit.get("batch_size") or 32) * memory.outputs_per_sample(self._model) > _OUTPUTS:
+        if _batch_size(fit) * memory.outputs_per_sample(self._model) > _MOST_OUTPUTS:
             return 1
-        slots = min(_SLOTS, self._fitting(fit))
-        return _largest_part(at_once, max(1, min(self._most, slots // len(self._candidates))))
+        most_members = min(_MOST_MEMBERS, self._fitting(fit))
+        most_seeds = min(self._most_seeds, most_members // len(self._candidates))
+        return _largest_divisor(at_once, max(1, most_seeds))
+
+    def _seeds_train_together(self, fit: Fit) -> bool:
+        """Whether each seed of a population can have its own batch order."""
+        if self._each_seed_by_itself or keras.backend.backend() != "tensorflow":
+            return False
+        if not are_arrays(fit.get("x"), fit.get("y"), fit.get("sample_weight")):
+            return False
+        return fit.get("shuffle", True) in (True, False) and _see_one_model(fit)
 
     @property
     def _seeds(self) -> int:
@@ -250,19 +286,19 @@ class PopulationTrainer:
         values = np.asarray(values)
         return values.reshape(self._seeds, -1, *values.shape[1:])
 
-    def _stacked(self) -> list[tuple[Any, list[np.ndarray]]]:
-        """What a test needs.
-
-        Variables, and which rows of one are those of each seed, always in the same order.
-        """
+    def _stacked(self) -> list[_Stacked]:
+        """What a test needs, always in the same order."""
         population = self._population
-        seeds = np.array(population._state.order) // len(self._members(0))
-        blocks = [block for layer in population.stacked for block in layer.plan.blocks]
-        found = [(block.variable, seeds[block.start : block.stop]) for block in blocks]
-        return [
-            (variable, [np.flatnonzero(own == seed) for seed in range(self._seeds)])
-            for variable, own in [*found, (population.healthy, seeds)]
-        ]
+        seed_at = np.array(population.order) // len(self._members(0))
+        stacked = []
+        for layer in population.stacked:
+            for block in layer.plan.blocks:
+                rows = self._rows_of_seeds(seed_at[block.start : block.stop])
+                stacked.append(_Stacked(block.variable, rows))
+        return [*stacked, _Stacked(population.healthy, self._rows_of_seeds(seed_at))]
+
+    def _rows_of_seeds(self, seed_at: np.ndarray) -> list[np.ndarray]:
+        return [np.flatnonzero(seed_at == seed) for seed in range(self._seeds)]
 
 
 class OneByOneTrainer:
@@ -275,49 +311,58 @@ class OneByOneTrainer:
         reason: empty: it is no news that it trains so.
     """
 
-    def __init__(self, builds: Sequence[Callable[[], keras.Model]]):
-        self._builds, self.reason = builds, ""
+    def __init__(self, builds: Sequence[Build]):
+        self._builds = builds
+        self.reason = ""
 
-    def train(
-        self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1
-    ) -> Iterator[Trained]:
+    def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed."""
         return (self._seed(seed, fit) for seed in seeds)
 
-    def _seed(self, seed: int, fit: Mapping[str, Any]) -> Trained:
-        logs, weights, diverged = [], [], []
+    def _seed(self, seed: int, fit: Fit) -> Trained:
+        logs = []
+        weights = []
+        diverged = []
         for build in self._builds:
             with isolated_seed(seed):
                 model = build()
-                logs.append(numbers(model.fit(**fit, verbose=0).history, axes=1))
+                history = numbers(model.fit(**fit, verbose=0).history, axes=1)
+            logs.append(history)
+            weights_of_model = model.get_weights()
+            weights += weights_of_model
             # a train_step of a user's may call its losses as it likes
-            watched = [logs[-1]["loss"]] if "loss" in logs[-1] else _floating(model.get_weights())
+            watched = [history["loss"]] if "loss" in history else _floating(weights_of_model)
             diverged.append(not all(np.isfinite(values).all() for values in watched))
-            weights += model.get_weights()
-        history = {name: pad_and_stack([one[name] for one in logs], axis=-1) for name in logs[0]}
-        return Trained(history, np.array(diverged), weights, self)
+        histories = {}
+        for name in logs[0]:
+            histories[name] = pad_and_stack([of_model[name] for of_model in logs], axis=-1)
+        return Trained(histories, np.array(diverged), weights, self)
 
     def test(
         self, weights: Iterable[list[np.ndarray]], data: Any
     ) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
-        return (self._test(own, data) for own in weights)
+        return (self._test(of_seed, data) for of_seed in weights)
 
     def _test(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
-        found = []
+        x = data[0] if isinstance(data, tuple | list) else data
+        remaining = weights
+        scores = []
         for build in self._builds:
             with isolated_seed(0):
                 model = build()
             # a model that is not built takes no weights, and says nothing
-            built(model, data[0] if isinstance(data, tuple | list) else data)
-            mine, weights = weights[: len(model.weights)], weights[len(model.weights) :]
-            model.set_weights(mine)
-            found.append(numbers(evaluated(model, data)))
-        if weights:
+            built(model, x)
+            count = len(model.weights)
+            model.set_weights(remaining[:count])
+            remaining = remaining[count:]
+            scores.append(numbers(evaluated(model, data)))
+        if remaining:
             raise ModelError(
-                f"Every weight that was trained must be scored. Received: {len(weights)} without a place"
+                "Every weight that was trained must be scored. "
+                f"Received: {len(remaining)} without a place"
             )
-        return {name: np.array([one[name] for one in found]) for name in found[0]}
+        return _per_candidate(scores)
 
 
 class Shown(keras.callbacks.Callback):
@@ -341,10 +386,10 @@ OF_ONE_MODEL = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau
 def trainer_for(
     model: keras.Model,
     candidates: Sequence[Any],
-    builds: Sequence[Callable[[], keras.Model]],
+    builds: Sequence[Build],
     slots: Iterable[str] | None = None,
     callbacks: Iterable[Any] | None = None,
-) -> Any:
+) -> Trainer:
     """Return a population's trainer, or that of the single models, where the model or a callback needs that."""
     if any(isinstance(callback, OF_ONE_MODEL) for callback in callbacks or ()):
         return OneByOneTrainer(builds)
@@ -356,19 +401,24 @@ def trainer_for(
         return OneByOneTrainer(builds)
 
 
-def _see_one_model(fit: Mapping[str, Any]) -> bool:
+def _callbacks(fit: Fit) -> list[keras.callbacks.Callback]:
+    return keras.tree.flatten(fit.get("callbacks") or [])
+
+
+def _see_one_model(fit: Fit) -> bool:
     """Whether the callbacks are such that see no difference between a population and a model."""
-    return all(
-        type(callback) in _OF_ANY_SEED
-        for callback in keras.tree.flatten(fit.get("callbacks") or [])
-    )
+    return all(type(callback) in _OF_ANY_SEED for callback in _callbacks(fit))
 
 
-def _largest_batch(fit: Mapping[str, Any]) -> int:
-    return max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
+def _batch_size(fit: Fit) -> int:
+    return fit.get("batch_size") or _BATCH_SIZE_OF_KERAS
 
 
-def _largest_part(count: int, most: int) -> int:
+def _largest_batch(fit: Fit) -> int:
+    return max(_batch_size(fit), fit.get("validation_batch_size") or 0)
+
+
+def _largest_divisor(count: int, most: int) -> int:
     """The largest number up to `most` that divides `count`.
 
     Populations of one size are traced once.
@@ -376,32 +426,57 @@ def _largest_part(count: int, most: int) -> int:
     return max(size for size in range(1, most + 1) if count % size == 0)
 
 
-def steps_per_execution(model: keras.Model, fit: Mapping[str, Any]) -> dict[str, int]:
+def _in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """The items, so many at a time."""
+    remaining = iter(items)
+    part = list(itertools.islice(remaining, size))
+    while part:
+        yield part
+        part = list(itertools.islice(remaining, size))
+
+
+def _of_members(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """A population's logs of each member, under the names that an ordinary model has."""
+    of_members = {}
+    for name, values in logs.items():
+        if "members/" in name:
+            of_members[name.replace("members/", "")] = values
+    return of_members
+
+
+def _per_candidate(scores: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The scores of the candidates as one array a metric, (K,)."""
+    return {name: np.array([of_model[name] for of_model in scores]) for name in scores[0]}
+
+
+def steps_per_execution(model: keras.Model, fit: Fit) -> dict[str, int]:
     """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
     # Keras looks at a number of steps between calls only: whatever it is, one call takes all of its
     # own
-    if (
-        fit.get("steps_per_epoch")
-        or fit.get("validation_steps")
-        or keras.config.max_steps_per_epoch()
-    ):
+    if fit.get("steps_per_epoch") or fit.get("validation_steps"):
         return {}
-    watched = any(
-        _watches_batches(callback) for callback in keras.tree.flatten(fit.get("callbacks") or [])
-    )
-    if model.steps_per_execution > 1 or watched or not hasattr(fit.get("x"), "shape"):
+    if keras.config.max_steps_per_epoch() or model.steps_per_execution > 1:
         return {}
-    return {
-        "steps_per_execution": max(1, min(_STEPS, len(fit["x"]) // (fit.get("batch_size") or 32)))
-    }
+    if any(map(_watches_batches, _callbacks(fit))) or not hasattr(fit.get("x"), "shape"):
+        return {}
+    steps = min(_MOST_STEPS_PER_EXECUTION, len(fit["x"]) // _batch_size(fit))
+    return {"steps_per_execution": max(1, steps)}
+
+
+_HOOKS_OF_BATCHES = (
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+)
 
 
 def _watches_batches(callback: Any) -> bool:
-    return any(
-        getattr(getattr(callback, hook), "__func__", None)
-        is not getattr(keras.callbacks.Callback, hook)
-        for hook in ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
-    )
+    for hook in _HOOKS_OF_BATCHES:
+        function = getattr(getattr(callback, hook), "__func__", None)
+        if function is not getattr(keras.callbacks.Callback, hook):
+            return True
+    return False
 
 
 def pad_and_stack(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
@@ -410,10 +485,11 @@ def pad_and_stack(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:
     Where a callback ended a training early, its last epoch stands for those that follow.
     """
     epochs = max(len(history) for history in histories)
-    rest = [[(0, epochs - len(history)), *[(0, 0)] * (history.ndim - 1)] for history in histories]
-    return np.stack(
-        [np.pad(h, width, mode="edge") for h, width in zip(histories, rest, strict=True)], axis=axis
-    )
+    padded = []
+    for history in histories:
+        width = [(0, epochs - len(history))] + [(0, 0)] * (history.ndim - 1)
+        padded.append(np.pad(history, width, mode="edge"))
+    return np.stack(padded, axis=axis)
 
 
 def _values(variables: Iterable[Any]) -> list[np.ndarray]:

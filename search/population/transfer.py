@@ -1,9 +1,9 @@
-"""Slots of populations carried on: into an ordinary model, or into another population."""
+"""Members of populations carried on: into an ordinary model, or into another population."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
@@ -13,189 +13,237 @@ from keras_acts.errors import ModelError
 
 from ..rewrite.compiling import compile_arguments
 from ..rewrite.walk import layers_of, variables_of
-from .members import Member
+from .block import StackedVariable
 
-Values = Callable[[Any], Any]
-Contents = list[tuple[Any, Any]]  # variables and their values
+if TYPE_CHECKING:
+    from .model import PopulationModel
+
+Contents = list[tuple[keras.Variable, np.ndarray]]  # variables and their values
+Read = Callable[[StackedVariable], np.ndarray]  # of a variable, or of what an optimizer keeps of it
+# picks, with what reads the stacked values, one value for each trained variable of a target
+Pick = Callable[[Read], list[np.ndarray]]
 
 
-def to_model(population: Any, slot: int, model: keras.Model) -> None:
-    """Give an ordinary model an inside slot's weights, compile it alike, and give its optimizer the slot's state."""
+class Origin(NamedTuple):
+    """Where a member's state comes from: a population, and the position inside of it."""
+
+    population: PopulationModel
+    position: int
+
+
+class _Row(NamedTuple):
+    """Where a variable of one member lies."""
+
+    block: StackedVariable
+    row: int
+
+
+# by path of the layer, key of the variable in it, and position inside
+_Rows = dict[tuple[str, str, int], _Row]
+
+
+def to_model(population: PopulationModel, position: int, model: keras.Model) -> None:
+    """Give an ordinary model an inside position's weights, compile it alike, and give its optimizer the state."""
     if population.compiled:
         model.compile(**compile_arguments(population))
         if population.optimizer.built:
             model.optimizer.build(model.trainable_variables)
-    for variable, value in state_reader(population)(slot, model):
+    for variable, value in state_reader(population)(position, model):
         variable.assign(value)
 
 
-def state_reader(population: Any) -> Callable[[int, keras.Model], Contents]:
-    """Return what tells which variable of an ordinary model has which value in an inside slot, optimizer included.
+def state_reader(population: PopulationModel) -> Callable[[int, keras.Model], Contents]:
+    """Return what tells which variable of an ordinary model has which value at a position inside, optimizer included.
 
-    It reads each stacked variable once, however many slots it is asked for. Variables of a frozen
+    It reads each stacked variable once, however many members it is asked for. Variables of a frozen
     prefix are missing: the model has their values already.
 
     Raises:
         ModelError: by what is returned, if the model is not made as the population's are.
     """
-    places, values = (
-        _places(population),
-        _cached(lambda block: keras.ops.convert_to_numpy(block.variable)),
-    )
-    shared = {layer.plan.path for layer in population.stacked if layer.plan.shared}
-    states: dict[str, Values] = {}
+    return _StateReader(population).contents
 
-    def contents(slot: int, model: keras.Model) -> Contents:
-        rows = {}
-        for path, layer in layers_of(model):
-            if path in shared:
-                continue
-            for key, variable in variables_of(layer).items():
-                if (path, key, slot) not in places:
-                    raise ModelError(
-                        "A model of a population has the population's layers, by name, and their variables. "
-                        f"Received: {path!r} with the variable {variable.path!r}, which the population has not"
-                    )
-                rows[id(variable)] = (variable, *places[path, key, slot])
-        expected = sum(of == slot for _, _, of in places)
-        if len(rows) != expected:
-            raise ModelError(
-                "A model of a population has the population's layers, by name, and their variables. "
-                f"Received: {len(rows)} variables instead of {expected}"
-            )
-        found = [(variable, values(block)[row]) for variable, block, row in rows.values()]
+
+class _StateReader:
+    """See `state_reader`."""
+
+    def __init__(self, population: PopulationModel):
+        self._population = population
+        self._rows = _locate(population)
+        self._shared = {layer.plan.path for layer in population.stacked if layer.plan.shared}
+        self._weights = _Cached(_weights)
+        self._states: dict[str, Read] = {}
+
+    def contents(self, position: int, model: keras.Model) -> Contents:
+        """Return the variables of a model, and of its optimizer, with the values of a position."""
+        rows = self._rows_of(position, model)
+        contents = [(variable, self._weights(row.block)[row.row]) for variable, row in rows]
         optimizer = getattr(model, "optimizer", None)  # there is none before `compile`
         if optimizer is None or not optimizer.built:
-            return found
+            return contents
+        row_of = {id(variable): row for variable, row in rows}
 
-        def moved(of: Values) -> list[Any]:
-            return [
-                of(block)[row] for _, block, row in (rows[id(v)] for v in model.trainable_variables)
-            ]
+        def pick(read: Read) -> list[np.ndarray]:
+            trained = [row_of[id(variable)] for variable in model.trainable_variables]
+            return [read(row.block)[row.row] for row in trained]
 
-        return found + _optimizer_contents([population], model, moved, states)
+        return contents + _optimizer_contents([self._population], model, pick, self._states)
 
-    return contents
+    def _rows_of(self, position: int, model: keras.Model) -> list[tuple[keras.Variable, _Row]]:
+        """Where each variable of a model lies, but those of a frozen prefix."""
+        rows: dict[int, tuple[keras.Variable, _Row]] = {}
+        for path, layer in layers_of(model):
+            if path in self._shared:
+                continue
+            for key, variable in variables_of(layer).items():
+                row = self._rows.get((path, key, position))
+                if row is None:
+                    raise ModelError(
+                        "A model of a population has the population's layers, by name, and their "
+                        f"variables. Received: {path!r} with the variable {variable.path!r}, "
+                        "which the population has not"
+                    )
+                rows[id(variable)] = (variable, row)
+        expected = sum(of == position for _, _, of in self._rows)
+        if len(rows) != expected:
+            raise ModelError(
+                "A model of a population has the population's layers, by name, and their "
+                f"variables. Received: {len(rows)} variables instead of {expected}"
+            )
+        return list(rows.values())
 
 
-def reset(population: Any, members: Sequence[Member]) -> None:
-    """Make a population one of other members of the same candidates, at their start.
-
-    Its optimizer stays as it is.
-    """
-    state = population._state
-    state.members = tuple(members)
-    inside = tuple(members[p] for p in state.order)
-    weights = state.blueprint.initial(inside)
-    for layer in population.stacked:
-        for block in layer.plan.blocks:
-            mine = weights[block.start : block.stop]
-            block.variable.assign(np.stack([slot[layer.plan.path][block.key] for slot in mine]))
-    population.healthy.assign(np.ones(len(inside)))
-    population.random.state.assign(keras.random.SeedGenerator(members[0].seed).state)
-
-
-def to_population(origins: Sequence[tuple[Any, int]], target: Any) -> None:
-    """Give a population the state of other populations' slots.
+def to_population(origins: Sequence[Origin], target: PopulationModel) -> None:
+    """Give a population the state of other populations' members.
 
     Args:
-        origins: (population, inside slot) for each inside slot of the target. All populations are
-            of one model, compiled alike and trained for as many steps.
+        origins: for each position inside the target. All populations are of one model, compiled
+            alike and trained for as many steps.
         target: the population that is filled.
 
     Raises:
-        ModelError: if one of the populations has not the target's layers, or not that slot.
+        ModelError: if one of the populations has not the target's layers, or not that member.
     """
-    sources = list({id(population): population for population, _ in origins}.values())
-    places = {id(population): _places(population) for population in sources}
-
-    def place(population: Any, path: str, key: str, slot: int) -> tuple[Any, int]:
-        if (path, key, slot) not in places[id(population)]:
-            raise ModelError(
-                "A population is filled from populations of its own model, with its layers, by name, and slots. "
-                f"Received: {population.name!r}, which has no {path!r} with the variable {key!r} in slot {slot}"
-            )
-        return places[id(population)][path, key, slot]
-
-    def gathered(block: Any, path: str, values: Values) -> np.ndarray:
-        found = [
-            place(origin, path, block.key, slot)
-            for origin, slot in origins[block.start : block.stop]
-        ]
-        return np.stack([values(source)[row] for source, row in found])
-
-    blocks = [(layer.plan.path, block) for layer in target.stacked for block in layer.plan.blocks]
-    weights = _cached(lambda block: keras.ops.convert_to_numpy(block.variable))
-    for path, block in blocks:
-        block.variable.assign(gathered(block, path, weights))
-    healthy = {
-        id(population): keras.ops.convert_to_numpy(population.healthy) for population in sources
-    }
-    target.healthy.assign(np.stack([healthy[id(population)][slot] for population, slot in origins]))
+    gathering = _Gathering(origins)
+    path_of: dict[int, str] = {}  # of the layer, by the identity of the stacked variable
+    block_of: dict[int, StackedVariable] = {}
+    weights = _Cached(_weights)
+    for layer in target.stacked:
+        for block in layer.plan.blocks:
+            path_of[id(block.variable)] = layer.plan.path
+            block_of[id(block.variable)] = block
+            block.variable.assign(gathering.values(block, layer.plan.path, weights))
+    target.healthy.assign(gathering.healthy())
+    first = gathering.sources[0]
     # not the numbers of the first steps again
-    target.random.state.assign(keras.ops.convert_to_numpy(sources[0].random.state))
-    if not sources[0].compiled:
+    target.random.state.assign(keras.ops.convert_to_numpy(first.random.state))
+    if not first.compiled:
         return
-    target.compile(**compile_arguments(sources[0]))
-    if not sources[0].optimizer.built:
+    target.compile(**compile_arguments(first))
+    if not first.optimizer.built:
         return
     target.optimizer.build(target.trainable_variables)
-    known = {id(block.variable): (path, block) for path, block in blocks}
 
-    def moved(values: Values) -> list[Any]:
-        found = [known[id(v)] for v in target.trainable_variables]
-        return [gathered(block, path, values) for path, block in found]
+    def pick(read: Read) -> list[np.ndarray]:
+        identities = [id(variable) for variable in target.trainable_variables]
+        return [gathering.values(block_of[i], path_of[i], read) for i in identities]
 
-    for state, value in _optimizer_contents(sources, target, moved):
+    for state, value in _optimizer_contents(gathering.sources, target, pick, {}):
         state.assign(value)
 
 
-def _places(population: Any) -> dict[tuple[str, str, int], tuple[Any, int]]:
-    """Where a variable of a layer lies for an inside slot: the block and the row."""
-    return {
-        (layer.plan.path, block.key, slot): (block, slot - block.start)
-        for layer in population.stacked
-        for block in layer.plan.blocks
-        for slot in range(block.start, block.stop)
-    }
+class _Gathering:
+    """Brings together what the members of a new population have in those that they come from.
+
+    Attributes:
+        sources: the populations, each once.
+    """
+
+    def __init__(self, origins: Sequence[Origin]):
+        self._origins = origins
+        by_identity = {id(origin.population): origin.population for origin in origins}
+        self.sources = list(by_identity.values())
+        self._rows = {identity: _locate(source) for identity, source in by_identity.items()}
+
+    def values(self, block: StackedVariable, path: str, read: Read) -> np.ndarray:
+        """Return the values for a stacked variable of a layer of the new population."""
+        rows = [
+            self._row(origin, path, block.key) for origin in self._origins[block.start : block.stop]
+        ]
+        return np.stack([read(row.block)[row.row] for row in rows])
+
+    def healthy(self) -> np.ndarray:
+        """Return which members have not diverged, (P,)."""
+        healthy_of = {
+            id(source): keras.ops.convert_to_numpy(source.healthy) for source in self.sources
+        }
+        return np.stack(
+            [healthy_of[id(origin.population)][origin.position] for origin in self._origins]
+        )
+
+    def _row(self, origin: Origin, path: str, key: str) -> _Row:
+        row = self._rows[id(origin.population)].get((path, key, origin.position))
+        if row is None:
+            raise ModelError(
+                "A population is filled from populations of its own model, with its layers, by "
+                f"name, and members. Received: {origin.population.name!r}, which has no {path!r} "
+                f"with the variable {key!r} at position {origin.position}"
+            )
+        return row
+
+
+def _locate(population: PopulationModel) -> _Rows:
+    """Where a variable of a layer lies for an inside position."""
+    rows = {}
+    for layer in population.stacked:
+        for block in layer.plan.blocks:
+            for row in range(block.size):
+                rows[layer.plan.path, block.key, block.start + row] = _Row(block, row)
+    return rows
 
 
 def _optimizer_contents(
-    populations: Sequence[Any],
+    populations: Sequence[PopulationModel],
     target: keras.Model,
-    moved: Callable[[Values], list[Any]],
-    known: dict[str, Values] | None = None,
+    pick: Pick,
+    readers: dict[str, Read],
 ) -> Contents:
     """Return the state that an optimizer is to have.
 
     Args:
         populations: where the state comes from; what is not kept for each variable, from the first.
         target: whose optimizer it is.
-        moved: picks from the stacked values, one for each trained variable of the target.
-        known: keeps the stacked values for the next call.
+        pick: picks from the stacked values.
+        readers: by attribute of the optimizer; those that are missing are added, for the next call.
     """
-    known, contents = {} if known is None else known, Contents()
-    theirs = [per_variable(p.optimizer, len(p.trainable_variables)) for p in populations]
-    ours = per_variable(target.optimizer, len(target.trainable_variables))
-    for name, states in ours.items():
-        state_of = {
-            id(variable): state
-            for population, found in zip(populations, theirs, strict=True)
-            for variable, state in zip(population.trainable_variables, found[name], strict=True)
-        }
-
-        def values(block: Any, state_of: dict[int, Any] = state_of) -> Any:
-            return keras.ops.convert_to_numpy(state_of[id(block.variable)])
-
-        contents += zip(states, moved(known.setdefault(name, _cached(values))), strict=True)
-    first = _of_all(populations[0].optimizer, theirs[0])
-    ours_of_all = _of_all(target.optimizer, ours)
-    return contents + [
-        (s, keras.ops.convert_to_numpy(v)) for s, v in zip(ours_of_all, first, strict=True)
-    ]
+    sources = [per_variable(p.optimizer, len(p.trainable_variables)) for p in populations]
+    own = per_variable(target.optimizer, len(target.trainable_variables))
+    contents: Contents = []
+    for name, states in own.items():
+        if name not in readers:
+            state_of = _states_by_variable(populations, [source[name] for source in sources])
+            readers[name] = _Cached(_StateOf(state_of))
+        contents += zip(states, pick(readers[name]), strict=True)
+    common = _of_all(populations[0].optimizer, sources[0])
+    for state, source_state in zip(_of_all(target.optimizer, own), common, strict=True):
+        contents.append((state, keras.ops.convert_to_numpy(source_state)))
+    return contents
 
 
-def per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:
+def _states_by_variable(
+    populations: Sequence[PopulationModel], states: Sequence[Sequence[keras.Variable]]
+) -> dict[int, keras.Variable]:
+    """What the optimizers keep of each stacked variable in one attribute, by its identity."""
+    state_of = {}
+    for population, of_population in zip(populations, states, strict=True):
+        for variable, state in zip(population.trainable_variables, of_population, strict=True):
+            state_of[id(variable)] = state
+    return state_of
+
+
+def per_variable(
+    optimizer: keras.optimizers.Optimizer, count: int
+) -> dict[str, list[keras.Variable]]:
     """Return the optimizer's lists of one state for each trained variable, by attribute.
 
     Momentums, velocities, ….
@@ -204,18 +252,38 @@ def per_variable(optimizer: Any, count: int) -> dict[str, list[Any]]:
     return {name: states for name, states in by_attribute.items() if len(states) == count}
 
 
-def _of_all(optimizer: Any, states: dict[str, list[Any]]) -> list[Any]:
+def _of_all(
+    optimizer: keras.optimizers.Optimizer, states: dict[str, list[keras.Variable]]
+) -> list[keras.Variable]:
     """The optimizer's other variables: iterations, learning rate."""
-    apart = {id(state) for found in states.values() for state in found}
-    return [v for v in optimizer.variables if id(v) not in apart]
+    kept_per_variable: set[int] = set()
+    for of_attribute in states.values():
+        kept_per_variable.update(map(id, of_attribute))
+    return [variable for variable in optimizer.variables if id(variable) not in kept_per_variable]
 
 
-def _cached(values: Values) -> Values:
-    known: dict[int, Any] = {}
+def _weights(block: StackedVariable) -> np.ndarray:
+    return keras.ops.convert_to_numpy(block.variable)
 
-    def once(block: Any) -> Any:
-        if id(block) not in known:
-            known[id(block)] = values(block)
-        return known[id(block)]
 
-    return once
+class _StateOf:
+    """Reads what an optimizer keeps of a stacked variable."""
+
+    def __init__(self, state_of: dict[int, keras.Variable]):
+        self._state_of = state_of
+
+    def __call__(self, block: StackedVariable) -> np.ndarray:
+        return keras.ops.convert_to_numpy(self._state_of[id(block.variable)])
+
+
+class _Cached:
+    """Reads each stacked variable once."""
+
+    def __init__(self, read: Read):
+        self._read = read
+        self._values: dict[int, np.ndarray] = {}  # by the identity of the block
+
+    def __call__(self, block: StackedVariable) -> np.ndarray:
+        if id(block) not in self._values:
+            self._values[id(block)] = self._read(block)
+        return self._values[id(block)]

@@ -276,7 +276,7 @@ class PopulationRunner:
 
             with isolated_seed(seed):
                 if jobs[0].made is None:  # as KerasTuner, which builds a model first
-                    built[0]._state.blueprint.drawn(jobs[0].candidate)
+                    built[0].blueprint.drawn(jobs[0].candidate)
                 try:
                     own = {**fit, "callbacks": watching.shared}
                     # nobody else keeps it, should it become smaller
@@ -329,12 +329,12 @@ class PopulationRunner:
         )
         files: dict[int, tuple[keras.Model, Checkpoints]] = {}
         for slot in chosen:
-            job, inside = jobs[slot], population._state.positions[slot]
+            job, inside = jobs[slot], population.positions[slot]
             group = next(g for g in groups if g.start <= inside < g.stop)
             # without trained activations all files look alike
             kind = group.start if group.trained else -1
             if kind not in files:
-                blueprint = population._state.blueprint
+                blueprint = population.blueprint
                 model = blueprint.made(group.candidate) if group.trained else blueprint.reference
                 model.compile(**compile_arguments(job.model))
                 model.optimizer.build(model.trainable_variables)
@@ -358,8 +358,8 @@ def _start_from(models: list[keras.Model], population: PopulationModel) -> None:
         [weights for _, layer in layers_of(model) for weights in [variables_of(layer)]]
         for model in models
     ]
-    order = population._state.order
-    paths = [path for path, _ in layers_of(population._state.blueprint.model)]
+    order = population.order
+    paths = [path for path, _ in layers_of(population.blueprint.model)]
     for layer in population.stacked:
         position = paths.index(layer.plan.path)
         if layer.plan.shared:

@@ -127,5 +127,5 @@ def test_what_cannot_be_monitored_is_refused():
         ModelError, match=r"mode must be 'auto', 'min' or 'max'. Received: mode='best'"
     ):
         BestWeights(mode="best")
-    with pytest.raises(ModelError, match=r"slots of a PopulationModel. Received: Sequential"):
+    with pytest.raises(ModelError, match=r"members of a PopulationModel. Received: Sequential"):
         BestWeights().set_model(mlp())

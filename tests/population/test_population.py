@@ -400,7 +400,7 @@ def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
     population.compile("sgd", "sparse_categorical_crossentropy")
     with contextlib.suppress(KeyboardInterrupt):
         population.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=Stop())
-    step = population._state.step
+    step = population.training_step
     assert (step._whole, step._update_too) == (whole, update)
     assert population.optimizer.iterations == (whole or update)
 
@@ -650,10 +650,10 @@ def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(
     population = PopulationModel(made, ["relu", "prelu", "mish", "leaky_relu(alpha=0.1)"], seeds)
     population.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit_compile)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(step_tensorflow, "_UPDATE", 1)
+        patched.setattr(step_tensorflow, "_STEPS_FOR_UPDATE", 1)
         population.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
     if optimizer == "rmsprop":
-        assert population._state.step._update_too
+        assert population.training_step._update_too
     variables = [*population.variables, *population.optimizer.variables]
     start, slots = _values(variables), range(len(population.members))
 
@@ -700,10 +700,11 @@ def carry_into(population, slot, model):
     """Set one slot's weights."""
     from keras_acts.search.rewrite.walk import layers_of, variables_of
 
-    inside = population._state.positions[slot]
+    inside = population.positions[slot]
+    plans = {layer.plan.path: layer.plan for layer in population.stacked}
     for path, layer in layers_of(model):
         for key, variable in variables_of(layer).items():
-            for block in population._state.stacked[path].plan.blocks:
+            for block in plans[path].blocks:
                 if block.key == key and block.start <= inside < block.stop:
                     values = np.array(block.variable)
                     values[inside - block.start] = variable
@@ -738,7 +739,7 @@ def test_saturated_outputs_keep_their_gradient():
 
 def test_a_searched_output_has_logits_in_all_slots_or_in_none():
     with pytest.raises(
-        ModelError, match=r"in all slots, or in none\. Received: \['linear', 'softmax'\]"
+        ModelError, match=r"in all members, or in none\. Received: \['linear', 'softmax'\]"
     ):
         PopulationModel(mlp(), ["softmax", "linear"], slots=["output"])
     population = PopulationModel(mlp(), ["softmax", "softmax"], slots=["output"])
@@ -940,7 +941,7 @@ def test_a_compiled_model_makes_a_compiled_population_in_public_order():
         np.testing.assert_allclose(predicted[p], outputs, rtol=1e-4, atol=1e-6)
     assert [m.seed for m in population.members] == [4, 9, 4, 9, 4, 9]
     assert model.compiled
-    assert not population._state.blueprint.made(
+    assert not population.blueprint.made(
         population.members[0].candidate
     ).compiled  # which takes time
     for a, b in zip(before, model.get_weights(), strict=True):
@@ -1035,7 +1036,7 @@ def test_what_cannot_be_exact_is_refused():
         population.model(2)
     with pytest.raises(ModelError, match=r"Received: \[1, 1\]"):
         population.select([1, 1])
-    with pytest.raises(ModelError, match=r"save population.model\(slot\)"):
+    with pytest.raises(ModelError, match=r"save population.model\(member\)"):
         population.get_config()
     population.compile("sgd", keras.losses.MeanSquaredError(reduction=None))
     with pytest.raises(ModelError, match="reduction=None"):

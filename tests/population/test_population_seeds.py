@@ -157,7 +157,7 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
     trainer = PopulationTrainer(
         models.mlp(), map(Candidate.of, ("prelu", "leaky_relu(alpha=1e38)"))
     )
-    monkeypatch.setattr(trainers, "_SLOTS", 4)
+    monkeypatch.setattr(trainers, "_MOST_MEMBERS", 4)
     alone = list(trainer.train([5, 6, 7, 8], FIT))
     together = list(trainer.train([5, 6, 7, 8], FIT, at_once=4))
     assert len(trainer._population.members) == 4

@@ -205,7 +205,10 @@ def test_a_model_of_other_layers_is_refused_and_none_is_skipped(renamed):
         with pytest.raises(
             ModelError, match=r"filled from populations of its own model.*Received: '.*has no '"
         ):
-            transfer.to_population(origins, PopulationModel(mlp(features=5), ["relu", "mish"]))
+            transfer.to_population(
+                [transfer.Origin(*origin) for origin in origins],
+                PopulationModel(mlp(features=5), ["relu", "mish"]),
+            )
     fewer = keras.Model(model.inputs, model.layers[0].output)
     with pytest.raises(ModelError, match="Received: 2 variables instead of"):
         transfer.to_model(population, 0, fewer)
