@@ -1,13 +1,14 @@
-"""Keras' losses and metrics, one result for each slot of a population.
+"""Keras' losses and metrics, one result for each member of a population.
 
 (P,) where an ordinary model has a scalar.
 
-Labels, predictions and weights are (P, B, ...): each slot has its own.
+Labels, predictions and weights are (P, B, ...): each member has its own.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 from keras import losses, ops
@@ -28,33 +29,33 @@ from keras_acts.errors import ModelError
 from ..rewrite.compiling import fresh_metric
 from ..space.known import as_written
 from ..vectorize.batch import with_logits
+from .axes import axes_within
+from .batch_view import Structure
 
 Tensor = Any
 
-# they reduce the last axis and nothing else, so that the slots may be one more axis in front
+# they reduce the last axis and nothing else, so that the members may be one more axis in front
 _LAST_AXIS_LOSSES = (
-    *(losses.mean_squared_error, losses.mean_absolute_error, losses.mean_absolute_percentage_error),
-    *(
-        losses.mean_squared_logarithmic_error,
-        losses.huber,
-        losses.log_cosh,
-        losses.poisson,
-        losses.kl_divergence,
-    ),
-    *(losses.hinge, losses.squared_hinge, losses.categorical_hinge),
-    *(
-        losses.binary_crossentropy,
-        losses.categorical_crossentropy,
-        losses.sparse_categorical_crossentropy,
-    ),
+    losses.mean_squared_error,
+    losses.mean_absolute_error,
+    losses.mean_absolute_percentage_error,
+    losses.mean_squared_logarithmic_error,
+    losses.huber,
+    losses.log_cosh,
+    losses.poisson,
+    losses.kl_divergence,
+    losses.hinge,
+    losses.squared_hinge,
+    losses.categorical_hinge,
+    losses.binary_crossentropy,
+    losses.categorical_crossentropy,
+    losses.sparse_categorical_crossentropy,
 )
 _LAST_AXIS_METRICS = (
     *_LAST_AXIS_LOSSES,
-    *(
-        keras.metrics.binary_accuracy,
-        keras.metrics.categorical_accuracy,
-        keras.metrics.sparse_categorical_accuracy,
-    ),
+    keras.metrics.binary_accuracy,
+    keras.metrics.categorical_accuracy,
+    keras.metrics.sparse_categorical_accuracy,
 )
 
 # what a loss must not hold
@@ -67,47 +68,49 @@ _OF_CLASSES = (losses.sparse_categorical_crossentropy, keras.metrics.sparse_cate
 class MemberLosses(CompileLoss):
     """What `compile(loss=…, loss_weights=…)` means, (P,).
 
-    Keras resolves names and structures from one slot.
+    Keras resolves names and structures from one member.
     """
 
-    def __init__(self, slots: int, *args: Any, **kwargs: Any):
+    def __init__(self, count: int, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.slots = slots
+        self.count = count
 
-    def build(self, y_true: Any, y_pred: Any) -> None:
-        """Resolve the losses, then make each one of all slots."""
+    def build(self, y_true: Structure, y_pred: Structure) -> None:
+        """Resolve the losses, then make each one of all members."""
         super().build(_first_member(y_true), _first_member(y_pred))
         self._flat_losses: list[Any] = [
-            found._replace(loss=_MemberLoss(found.loss)) for found in self._flat_losses
+            resolved._replace(loss=_MemberLoss(resolved.loss)) for resolved in self._flat_losses
         ]
-        self._metrics[:] = [MemberMean(self.slots, name=metric.name) for metric in self._metrics]
+        self._metrics[:] = [MemberMean(self.count, name=metric.name) for metric in self._metrics]
 
 
 class MemberMetrics(CompileMetrics):
     """What `compile(metrics=…, weighted_metrics=…)` means, (P,) each."""
 
-    def __init__(self, slots: int, *args: Any, **kwargs: Any):
+    def __init__(self, count: int, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.slots = slots
+        self.count = count
 
-    def build(self, y_true: Any, y_pred: Any) -> None:
-        """Resolve the metrics, then make each one of all slots."""
+    def build(self, y_true: Structure, y_pred: Structure) -> None:
+        """Resolve the metrics, then make each one of all members."""
         super().build(_first_member(y_true), _first_member(y_pred))
         for metrics in flat_metrics(self):
-            metrics.metrics = [_member_metric(metric, self.slots) for metric in metrics.metrics]
+            metrics.metrics = [_member_metric(metric, self.count) for metric in metrics.metrics]
 
 
 class MemberMean(keras.metrics.Metric):
-    """A mean for each slot."""
+    """A mean for each member."""
 
-    def __init__(self, slots: int, **kwargs: Any):
+    def __init__(self, count: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.total = self.add_variable((slots,), "zeros", name="total")
-        self.count = self.add_variable((slots,), "zeros", name="count")
+        self.total = self.add_variable((count,), "zeros", name="total")
+        self.count = self.add_variable((count,), "zeros", name="count")
 
-    def update_state(self, values: Tensor, sample_weight: Any = None) -> None:
-        """Add (P,) with a weight, the same for all slots or one each."""
-        weight = ops.cast(1 if sample_weight is None else sample_weight, self.dtype)
+    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Add (P,) with a weight, the same for all members or one each."""
+        if sample_weight is None:
+            sample_weight = 1
+        weight = ops.cast(sample_weight, self.dtype)
         self.total.assign_add(ops.cast(values, self.dtype) * weight)
         self.count.assign_add(ops.broadcast_to(weight, self.count.shape))
 
@@ -117,77 +120,95 @@ class MemberMean(keras.metrics.Metric):
 
 
 class MemberLossMean(MemberMean):
-    """The mean loss of each slot.
+    """The mean loss of each member.
 
-    Keras' training steps hand over the sum over slots: that is left out.
+    Keras' training steps hand over the sum over members: that is left out.
 
-    `healthy`, (P,), tells which slots had not diverged: on JAX metrics see no variables but their
+    `healthy`, (P,), tells which members had not diverged: on JAX metrics see no variables but their
     own.
     """
 
-    def __init__(self, slots: int, **kwargs: Any):
-        super().__init__(slots, **kwargs)
-        self.healthy = self.add_variable((slots,), "ones", name="healthy")
+    def __init__(self, count: int, **kwargs: Any):
+        super().__init__(count, **kwargs)
+        self.healthy = self.add_variable((count,), "ones", name="healthy")
 
-    def update_state(self, values: Tensor, sample_weight: Any = None, healthy: Any = None) -> None:
+    def update_state(
+        self,
+        values: Tensor,
+        sample_weight: Tensor | None = None,
+        healthy: Tensor | None = None,
+    ) -> None:
         """Add (P,) with a weight; a scalar is left out."""
-        if len(values.shape):
-            super().update_state(values, sample_weight)
-            self.healthy.assign(healthy)
+        if len(values.shape) == 0:
+            return
+        super().update_state(values, sample_weight)
+        self.healthy.assign(healthy)
+
+
+class _Weighted(NamedTuple):
+    """Values of samples, (P, B), times their weights, and the weights."""
+
+    values: Tensor
+    weight: Tensor
 
 
 class _MemberFunctionMean(MemberMean):
     """A `MeanMetricWrapper` of a function that reduces the last axis."""
 
-    def __init__(self, metric: keras.metrics.MeanMetricWrapper, slots: int):
-        super().__init__(slots, name=metric.name, dtype=metric.dtype)
-        self.function, self.options = wrapped_function(metric), function_arguments(metric)
+    def __init__(self, metric: keras.metrics.MeanMetricWrapper, count: int):
+        super().__init__(count, name=metric.name, dtype=metric.dtype)
+        self.function = wrapped_function(metric)
+        self.options = function_arguments(metric)
 
     def update_state(  # type: ignore[override]
-        self, y_true: Tensor, y_pred: Tensor, sample_weight: Any = None
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> None:
         if self.function not in _OF_CLASSES:
             y_true, y_pred = _same_rank(y_true, y_pred)
         values = ops.cast(self.function(y_true, y_pred, **self.options), self.dtype)  # (P, B, ...)
-        if (
-            len(values.shape) == 1
-        ):  # Keras' accuracies drop a last axis of size 1, which the batch may be
+        if len(values.shape) == 1:
+            # Keras' accuracies drop a last axis of size 1, which the batch may be
             values = ops.expand_dims(values, 1)
         if sample_weight is not None and len(sample_weight.shape) > 2:
-            slots = range(values.shape[0])
-            reduced = [
-                reduce_to_samplewise_values(values[i], sample_weight[i], ops.mean, self.dtype)
-                for i in slots
-            ]
-            values, weight = (ops.stack(parts) for parts in zip(*reduced, strict=True))
+            weighted = self._weighted_one_by_one(values, sample_weight)
         else:
-            values = (
-                ops.mean(values, axis=tuple(range(2, len(values.shape))))
-                if len(values.shape) > 2
-                else values
+            weighted = self._weighted(values, sample_weight)
+        self.total.assign_add(ops.sum(weighted.values, axis=1))
+        self.count.assign_add(ops.sum(weighted.weight, axis=axes_within(weighted.weight)))
+
+    def _weighted(self, values: Tensor, sample_weight: Tensor | None) -> _Weighted:
+        """With one weight a sample, (P, B)."""
+        if len(values.shape) > 2:
+            values = ops.mean(values, axis=tuple(range(2, len(values.shape))))
+        if sample_weight is None:
+            sample_weight = ops.ones_like(values)
+        weight = ops.cast(sample_weight, self.dtype)
+        return _Weighted(values * weight, weight)
+
+    def _weighted_one_by_one(self, values: Tensor, sample_weight: Tensor) -> _Weighted:
+        """With weights for parts of a sample, (P, B, ...), which Keras spreads and reduces."""
+        values_of_members = []
+        weight_of_members = []
+        for member in range(values.shape[0]):
+            value, weight = reduce_to_samplewise_values(
+                values[member], sample_weight[member], ops.mean, self.dtype
             )
-            weight = (
-                ops.ones_like(values)
-                if sample_weight is None
-                else ops.cast(sample_weight, self.dtype)
-            )
-            values = values * weight
-        axes = tuple(range(1, len(weight.shape)))
-        self.total.assign_add(ops.sum(values, axis=1))
-        self.count.assign_add(ops.sum(weight, axis=axes))
+            values_of_members.append(value)
+            weight_of_members.append(weight)
+        return _Weighted(ops.stack(values_of_members), ops.stack(weight_of_members))
 
 
 class _MemberCopies(keras.metrics.Metric):
-    """Any other metric: a copy of it for each slot."""
+    """Any other metric: a copy of it for each member."""
 
-    def __init__(self, metric: keras.metrics.Metric, slots: int):
+    def __init__(self, metric: keras.metrics.Metric, count: int):
         super().__init__(name=metric.name, dtype=metric.dtype)
-        self.copies = [fresh_metric(metric) for _ in range(slots)]
+        self.copies = [fresh_metric(metric) for _ in range(count)]
 
     def update_state(self, *args: Any, **kwargs: Any) -> None:
-        for i, metric in enumerate(self.copies):
-            own = keras.tree.map_structure(lambda x, i=i: _member(x, i), (args, kwargs))
-            metric.update_state(*own[0], **own[1])
+        for index, metric in enumerate(self.copies):
+            member_args, member_kwargs = _member_of_all((args, kwargs), index)
+            metric.update_state(*member_args, **member_kwargs)
 
     def reset_state(self) -> None:
         for metric in self.copies:
@@ -197,42 +218,36 @@ class _MemberCopies(keras.metrics.Metric):
         return ops.stack([metric.result() for metric in self.copies])
 
 
-def _member_metric(metric: keras.metrics.Metric, slots: int) -> keras.metrics.Metric:
-    plain = isinstance(metric, keras.metrics.MeanMetricWrapper) and as_written(metric)
-    at_once = (
-        plain
-        and wrapped_function(metric) in _LAST_AXIS_METRICS
-        and _on_last_axis(function_arguments(metric))
-    )
-    made = (_MemberFunctionMean if at_once else _MemberCopies)(metric, slots)
-    copy_direction(made, metric)
-    return made
+def _member_metric(metric: keras.metrics.Metric, count: int) -> keras.metrics.Metric:
+    is_mean = isinstance(metric, keras.metrics.MeanMetricWrapper) and as_written(metric)
+    if is_mean and _reduces_last_axis(metric, wrapped_function(metric), _LAST_AXIS_METRICS):
+        member_metric = _MemberFunctionMean(metric, count)
+    else:
+        member_metric = _MemberCopies(metric, count)
+    copy_direction(member_metric, metric)
+    return member_metric
 
 
 class _MemberLoss:
-    """A Keras loss of all slots: called with (P, B, ...), it returns (P,)."""
+    """A Keras loss of all members: called with (P, B, ...), it returns (P,)."""
 
-    def __init__(self, loss: Any):
+    def __init__(self, loss: keras.losses.Loss):
         if getattr(loss, "reduction", None) in (None, "none"):
             raise ModelError(
-                f"Each loss must reduce to one number a slot. Received: {loss.name!r}, reduction=None"
+                "Each loss must reduce to one number a member. "
+                f"Received: {loss.name!r}, reduction=None"
             )
         _refuse_state(loss)
-        self.loss, self.name = loss, loss.name
-        plain = isinstance(loss, LossFunctionWrapper) and as_written(loss)
-        self.at_once = (
-            plain and loss.fn in _LAST_AXIS_LOSSES and _on_last_axis(function_arguments(loss))
-        )
+        self.loss = loss
+        self.name = loss.name
+        is_function = isinstance(loss, LossFunctionWrapper) and as_written(loss)
+        self.at_once = is_function and _reduces_last_axis(loss, loss.fn, _LAST_AXIS_LOSSES)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Tensor:
+    def __call__(
+        self, y_true: Structure, y_pred: Structure, sample_weight: Tensor | None = None
+    ) -> Tensor:
         if not self.at_once:
-            slots = range(y_pred.shape[0])
-            return ops.stack(
-                [
-                    self.loss(*(_member(x, i) for x in (y_true, y_pred, sample_weight)))
-                    for i in slots
-                ]
-            )
+            return self._one_by_one(y_true, y_pred, sample_weight)
         dtype = self.loss.dtype
         y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
         y_true = ops.convert_to_tensor(y_true, dtype=dtype)
@@ -240,67 +255,92 @@ class _MemberLoss:
         values = self.loss.fn(y_true, y_pred, **function_arguments(self.loss))  # (P, B, ...)
         return _reduced(values, sample_weight, self.loss.reduction, dtype)
 
+    def _one_by_one(
+        self, y_true: Structure, y_pred: Structure, sample_weight: Tensor | None
+    ) -> Tensor:
+        losses_of_members = []
+        for index in range(y_pred.shape[0]):
+            loss = self.loss(
+                _member(y_true, index), _member(y_pred, index), _member(sample_weight, index)
+            )
+            losses_of_members.append(loss)
+        return ops.stack(losses_of_members)
 
-def _refuse_state(loss: Any) -> None:
+
+def _refuse_state(loss: keras.losses.Loss) -> None:
     """Refuse a loss that remembers.
 
-    All slots would write into one memory, where each ordinary model has its own.
+    All members would write into one memory, where each ordinary model has its own.
     """
-    held = {
-        type(part).__name__
-        for part in keras.tree.flatten(dict(vars(loss)))
-        if isinstance(part, _STATE)
-    }
+    parts = keras.tree.flatten(dict(vars(loss)))
+    held = {type(part).__name__ for part in parts if isinstance(part, _STATE)}
     if held:
         raise ModelError(
-            "A loss of a population has no variables and no random numbers of its own: slots would share them. "
-            f"Received: {loss.name!r} with {', '.join(sorted(held))}"
+            "A loss of a population has no variables and no random numbers of its own: members "
+            f"would share them. Received: {loss.name!r} with {', '.join(sorted(held))}"
         )
 
 
-def _reduced(values: Tensor, sample_weight: Any, reduction: str, dtype: Any) -> Tensor:
-    """Keras' `reduce_weighted_values` over all axes but the slots'."""
+def _reduced(values: Tensor, sample_weight: Tensor | None, reduction: str, dtype: str) -> Tensor:
+    """Keras' `reduce_weighted_values` over all axes but the members'."""
     weight = None
     if sample_weight is not None:
         values, weight = _same_rank(values, ops.convert_to_tensor(sample_weight, dtype=dtype))
-        missing = len(values.shape) - len(weight.shape)
-        values = values * ops.reshape(
-            weight, (weight.shape[0], *(1,) * missing, *ops.shape(weight)[1:])
-        )
-    total = ops.sum(values, axis=tuple(range(1, len(values.shape))))
+        # one axis behind the members' for each that the weights have not
+        missing = (1,) * (len(values.shape) - len(weight.shape))
+        values = values * ops.reshape(weight, (weight.shape[0], *missing, *ops.shape(weight)[1:]))
+    total = ops.sum(values, axis=axes_within(values))
     if reduction == "sum":
         return total
     if reduction == "mean_with_sample_weight" and weight is not None:
-        weights = ops.sum(weight, axis=tuple(range(1, len(weight.shape))))
+        weights = ops.sum(weight, axis=axes_within(weight))
         return ops.divide_no_nan(total, ops.cast(weights, total.dtype))
     count = ops.prod(ops.convert_to_tensor(ops.shape(values)[1:], dtype="int32"))
     return ops.divide_no_nan(total, ops.cast(count, total.dtype))
 
 
 def _same_rank(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """What Keras does to the ranks of two tensors of one slot, done to those of all."""
-
-    def like(one: Tensor, x: Tensor) -> Tensor:
-        difference = len(one.shape) + 1 - len(x.shape)
-        if not difference:
-            return x
-        return with_logits(
-            lambda t: ops.squeeze(t, -1) if difference < 0 else ops.expand_dims(t, -1), x
-        )
-
-    first = squeeze_or_expand_to_same_rank(
-        *(keras.KerasTensor(x.shape[1:], x.dtype) for x in (a, b))
+    """What Keras does to the ranks of two tensors of one member, done to those of all."""
+    a_of_member, b_of_member = squeeze_or_expand_to_same_rank(
+        _without_members(a), _without_members(b)
     )
-    return like(first[0], a), like(first[1], b)
+    return _with_rank_of(a_of_member, a), _with_rank_of(b_of_member, b)
 
 
-def _on_last_axis(options: dict[str, Any]) -> bool:
-    return options.get("axis", -1) == -1 and options.get("ignore_class") is None
+def _without_members(x: Tensor) -> keras.KerasTensor:
+    return keras.KerasTensor(x.shape[1:], x.dtype)
 
 
-def _member(x: Any, index: int) -> Any:
-    return None if x is None else with_logits(lambda tensor: tensor[index], x)
+def _with_rank_of(of_member: keras.KerasTensor, x: Tensor) -> Tensor:
+    """All members' tensor with a last axis more or less, if Keras has done so with one's."""
+    rank = len(of_member.shape) + 1
+    if rank < len(x.shape):
+        return with_logits(lambda tensor: ops.squeeze(tensor, -1), x)
+    if rank > len(x.shape):
+        return with_logits(lambda tensor: ops.expand_dims(tensor, -1), x)
+    return x
 
 
-def _first_member(structure: Any) -> Any:
-    return keras.tree.map_structure(lambda x: _member(x, 0), structure)
+def _reduces_last_axis(
+    wrapper: keras.losses.Loss | keras.metrics.Metric, function: Any, known: Sequence[Any]
+) -> bool:
+    """Whether what a loss or metric wraps reduces the last axis, and nothing else."""
+    options = function_arguments(wrapper)
+    # with `ignore_class` the values carry a mask, by which Keras counts
+    return (
+        function in known and options.get("axis", -1) == -1 and options.get("ignore_class") is None
+    )
+
+
+def _member(x: Tensor | None, index: int) -> Tensor | None:
+    if x is None:
+        return None
+    return with_logits(lambda tensor: tensor[index], x)
+
+
+def _member_of_all(structure: Structure, index: int) -> Structure:
+    return keras.tree.map_structure(lambda x: _member(x, index), structure)
+
+
+def _first_member(structure: Structure) -> Structure:
+    return _member_of_all(structure, 0)
