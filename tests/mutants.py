@@ -265,15 +265,15 @@ MUTANTS = [
     Mutant(
         name="an export that deletes the user's files",
         file="search/runtime/ownership.py",
-        old="    if others := sorted(_names(folder) - ours):",
-        new="    if others := sorted(set() - ours):",
+        old="others = sorted(_names(folder) - ours)",
+        new="others = sorted(set() - ours)",
         tests="tests/runtime/test_ownership.py::test_an_export_replaces_nothing_of_the_users",
     ),
     Mutant(
         name="a search that deletes the user's files",
         file="search/runtime/ownership.py",
-        old="    if others := sorted(name for name in names if not _is_a_searchs(project, name)):",
-        new="    if others := sorted(set()):",
+        old="others = sorted(name for name in names if not _is_a_searchs(project, name))",
+        new="others = sorted(set())",
         tests="tests/runtime/test_ownership.py::test_overwrite_deletes_a_search_and_nothing_that_came_later",
     ),
     Mutant(

@@ -10,6 +10,9 @@ import keras
 from keras_acts.compat import onednn_is_on
 from keras_acts.errors import SearchError
 
+# what the processors are called for which TensorFlow comes with oneDNN
+_WITH_ONEDNN = ("x86_64", "amd64")
+
 
 def check_backend() -> None:
     """Check that Keras runs on a backend that searches.
@@ -34,26 +37,28 @@ def gpus() -> list[str]:
         return []
     import tensorflow as tf
 
-    found = tf.config.get_visible_devices("GPU")
-    return [
-        tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found
-    ]
+    names = []
+    for gpu in tf.config.get_visible_devices("GPU"):
+        details = tf.config.experimental.get_device_details(gpu)
+        names.append(details.get("device_name", gpu.name))
+    return names
 
 
 def describe() -> str:
     """Return the device that trains, such as ``"CPU (2 cores)"`` or ``"GPU (NVIDIA H200)"``."""
-    found = gpus()
-    if found:
-        return f"GPU ({', '.join(found)})"
-    faster = ", faster with TF_ENABLE_ONEDNN_OPTS=1" if lacks_onednn() else ""
-    return f"CPU ({os.cpu_count()} cores{faster})"
+    names = gpus()
+    if names:
+        return f"GPU ({', '.join(names)})"
+    cores = f"{os.cpu_count()} cores"
+    if lacks_onednn():
+        return f"CPU ({cores}, faster with TF_ENABLE_ONEDNN_OPTS=1)"
+    return f"CPU ({cores})"
 
 
 def lacks_onednn() -> bool:
     """Whether TensorFlow could train with oneDNN on this CPU, and does not."""
-    if keras.backend.backend() != "tensorflow" or platform.machine().lower() not in (
-        "x86_64",
-        "amd64",
-    ):
+    if keras.backend.backend() != "tensorflow":
+        return False
+    if platform.machine().lower() not in _WITH_ONEDNN:
         return False
     return not onednn_is_on()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import keras
 
@@ -12,9 +11,14 @@ from keras_acts.compat import all_layers, given_learning_rate
 
 from .device import gpus
 
+# TensorFlow's name for the option that turns Grappler off
+_OFF = "disable_meta_optimizer"
+
 
 @contextlib.contextmanager
-def unoptimized(layers: Iterable[Any], optimizer: Any) -> Iterator[None]:
+def unoptimized(
+    layers: Iterable[keras.Operation], optimizer: keras.optimizers.Optimizer | None
+) -> Iterator[None]:
     """Let TensorFlow's graph optimizer (Grappler) leave programs alone that begin inside the scope.
 
     On a CPU it takes 0.3 to 1 s for a population's program and its input pipelines, and the steps
@@ -31,22 +35,30 @@ def unoptimized(layers: Iterable[Any], optimizer: Any) -> Iterator[None]:
         layers: of the model.
         optimizer: of the model, if it has one.
     """
-    inner = (
-        part for layer in layers if isinstance(layer, keras.Layer) for part in all_layers(layer)
-    )
-    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in inner)
-    schedule = isinstance(
-        given_learning_rate(optimizer), keras.optimizers.schedules.LearningRateSchedule
-    )
-    if recurrent or schedule or keras.backend.backend() != "tensorflow" or gpus():
+    if _needs_graph_optimizer(layers, optimizer):
         yield
         return
     import tensorflow as tf
 
-    name = "disable_meta_optimizer"
-    before = tf.config.optimizer.get_experimental_options().get(name, False)
-    tf.config.optimizer.set_experimental_options({name: True})
+    before = tf.config.optimizer.get_experimental_options().get(_OFF, False)
+    tf.config.optimizer.set_experimental_options({_OFF: True})
     try:
         yield
     finally:
-        tf.config.optimizer.set_experimental_options({name: before})
+        tf.config.optimizer.set_experimental_options({_OFF: before})
+
+
+def _needs_graph_optimizer(
+    layers: Iterable[keras.Operation], optimizer: keras.optimizers.Optimizer | None
+) -> bool:
+    """Whether programs are slower or other ones without it, or there is none."""
+    if keras.backend.backend() != "tensorflow" or gpus():
+        return True
+    rate = given_learning_rate(optimizer)
+    if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        return True
+    return any(_is_recurrent(layer) for layer in layers if isinstance(layer, keras.Layer))
+
+
+def _is_recurrent(layer: keras.Layer) -> bool:
+    return any(isinstance(part, keras.layers.RNN) for part in all_layers(layer))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import keras
 import psutil
@@ -28,6 +27,8 @@ _CGROUPS = (
         "total_inactive_file",
     ),
 )
+# by their names: whichever backend is not used need not be installed
+_ERRORS_OF_XLA = ("XlaRuntimeError", "JaxRuntimeError", "InternalError")
 
 
 def free_memory() -> int:
@@ -64,18 +65,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     name = type(error).__name__
-    return name == "ResourceExhaustedError" or (
-        name in ("XlaRuntimeError", "JaxRuntimeError", "InternalError")
-        and "RESOURCE_EXHAUSTED" in str(error)
-    )
+    if name == "ResourceExhaustedError":
+        return True
+    # XLA has one class for all that goes wrong, and says in words what did
+    return name in _ERRORS_OF_XLA and "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _free_on_gpu() -> int:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return int(gpu_memory_limit() - tf.config.experimental.get_memory_info("GPU:0")["current"])
+        info = tf.config.experimental.get_memory_info("GPU:0")
+        return int(gpu_memory_limit() - info["current"])
     import jax
 
-    stats: dict[str, Any] = jax.local_devices()[0].memory_stats()
-    return int(stats["bytes_limit"] - stats["bytes_in_use"])
+    stats: dict[str, int] = jax.local_devices()[0].memory_stats()
+    return stats["bytes_limit"] - stats["bytes_in_use"]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -28,10 +29,9 @@ _PROJECT = re.compile(r"(keras_acts|oracle|tuner\d+)\.json")
 def mark(folder: Path) -> None:
     """Write down, in the folder itself, what is in it."""
     what = "The files of an export of keras_acts. Another in its place replaces these; with others here it is refused."
-    text = {"what": what, "files": sorted(_names(folder) | {MARKER})}
-    (folder / MARKER).write_text(
-        json.dumps(text, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    content = {"what": what, "files": sorted(_names(folder) | {MARKER})}
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    (folder / MARKER).write_text(text + "\n", encoding="utf-8")
 
 
 def is_marked(folder: Path) -> bool:
@@ -39,7 +39,7 @@ def is_marked(folder: Path) -> bool:
     return _marked(folder) is not None
 
 
-def check_replaceable(folder: Path, given: Any) -> None:
+def check_replaceable(folder: Path, given: str | PathLike[str]) -> None:
     """Check that an export may replace the folder.
 
     Args:
@@ -59,7 +59,8 @@ def check_replaceable(folder: Path, given: Any) -> None:
             f"The export must not replace what it did not write, and this SavedModel has no {MARKER}, the list of the "
             f"files that an export wrote: delete it yourself, or choose another path. Received: path={str(given)!r}"
         )
-    if others := sorted(_names(folder) - ours):
+    others = sorted(_names(folder) - ours)
+    if others:
         raise ExportError(
             f"The export must not replace files of yours: move them elsewhere. Received: path={str(given)!r} with "
             f"{_few(others)}"
@@ -89,17 +90,19 @@ def check_project_name(name: Any, *, nested: bool = False) -> None:
     Raises:
         SearchError: if it leads elsewhere.
     """
-    plain = isinstance(name, str) and "\0" not in name
-    # not Path(name).name: that of ".." is ".."
-    parts = PurePath(name).parts if plain else ()
-    leads_inside = (
-        bool(parts)
-        and ".." not in parts
-        and not PurePath(name).is_absolute()
-        and not PurePath(name).drive
-    )
-    if not leads_inside or (not nested and parts != (name,)):
+    if not _leads_inside(name) or (not nested and PurePath(name).parts != (name,)):
         raise SearchError(f"project_name must be a plain name. Received: project_name={name!r}")
+
+
+def _leads_inside(name: Any) -> bool:
+    """Whether a name is that of something below a folder, in whatever depth."""
+    if not isinstance(name, str) or "\0" in name:  # no path of any system holds it
+        return False
+    path = PurePath(name)
+    if path.is_absolute() or path.drive:  # on Windows a drive alone leads elsewhere too
+        return False
+    # not path.name: that of ".." is ".."
+    return len(path.parts) > 0 and ".." not in path.parts
 
 
 def clear_project(project: Path) -> None:
@@ -112,13 +115,16 @@ def clear_project(project: Path) -> None:
     """
     if not project.exists():
         return
-    names = _names(project) if project.is_dir() else {""}
+    names = {""}  # a file in place of the folder, which is no search's
+    if project.is_dir():
+        names = _names(project)
     if names and not any(map(_PROJECT.fullmatch, names)):
         raise SearchError(
             "overwrite=True deletes only the files of a search, and there is none in this folder: choose another "
             f"directory or project_name. Received: {str(project)!r}"
         )
-    if others := sorted(name for name in names if not _is_a_searchs(project, name)):
+    others = sorted(name for name in names if not _is_a_searchs(project, name))
+    if others:
         raise SearchError(
             "overwrite=True deletes only the files of a search: move yours elsewhere. "
             f"Received: {str(project)!r} with {_few(others)}"
@@ -127,17 +133,22 @@ def clear_project(project: Path) -> None:
 
 
 def _is_a_searchs(project: Path, name: str) -> bool:
-    path = project / name
-    kept = _KEPT_FOLDERS if path.is_dir() and not path.is_symlink() else _KEPT
-    return kept.fullmatch(name) is not None
+    if _is_real_folder(project / name):
+        return _KEPT_FOLDERS.fullmatch(name) is not None
+    return _KEPT.fullmatch(name) is not None
+
+
+def _is_real_folder(path: Path) -> bool:
+    """Whether it is a folder, and not a link to one: what is in that is not ours."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _delete(folder: Path, names: Iterable[str]) -> None:
+    paths = [folder / name for name in names]
     # the longest first: what is in a folder before the folder
-    for path in sorted(
-        (folder / name for name in names), key=lambda path: len(path.parts), reverse=True
-    ):
-        if path.is_dir() and not path.is_symlink():
+    paths.sort(key=lambda path: len(path.parts), reverse=True)
+    for path in paths:
+        if _is_real_folder(path):
             with contextlib.suppress(OSError):  # something new is in it
                 path.rmdir()
         else:
@@ -147,5 +158,6 @@ def _delete(folder: Path, names: Iterable[str]) -> None:
 
 
 def _few(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return f"{names[:_SHOWN]} and {more} more" if more > 0 else str(names)
+    if len(names) <= _SHOWN:
+        return str(names)
+    return f"{names[:_SHOWN]} and {len(names) - _SHOWN} more"

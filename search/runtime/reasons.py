@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 
+# an ANSI escape of a terminal
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def first_line(error: BaseException) -> str:
     """Return the class of an error and the first line of what it says, without what Keras adds."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return f"{type(error).__name__}: {_first_said(error) or 'no message'}"
+    message = _first_line_of_message(error) or "no message"
+    return f"{type(error).__name__}: {message}"
 
 
 def reason_of(error: BaseException) -> str:
@@ -17,7 +21,7 @@ def reason_of(error: BaseException) -> str:
 
     Its class if it says nothing.
     """
-    return _first_said(error) or type(error).__name__
+    return _first_line_of_message(error) or type(error).__name__
 
 
 def headline(message: str) -> str:
@@ -25,9 +29,11 @@ def headline(message: str) -> str:
     return message.strip().partition("\n")[0] or "no message"
 
 
-def _first_said(error: BaseException) -> str:
-    # Keras puts the name of the layer before what went wrong, and colours it
-    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = [line.strip() for line in text.splitlines()]
-    said = [line for line in lines if line and not line.startswith("Exception encountered")]
-    return said[0] if said else ""
+def _first_line_of_message(error: BaseException) -> str:
+    """The first line that says something; empty if none does."""
+    for line in _COLOUR.sub("", str(error)).splitlines():
+        text = line.strip()
+        # Keras puts the name of the layer before what went wrong, and colours it
+        if text and not text.startswith("Exception encountered"):
+            return text
+    return ""

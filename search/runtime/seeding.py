@@ -16,6 +16,8 @@ from keras_acts.compat import get_global, set_global, tensorflow_random_state
 # which Keras keeps it
 _GENERATOR = "global_seed_generator"
 _KERAS_STATE = ("global_random_seed", _GENERATOR)
+# below 2**31: TensorFlow takes seeds of 32 bits with a sign
+_LARGEST_SEED = 2**31 - 1
 
 
 class Stream(IntEnum):
@@ -53,7 +55,8 @@ def derive(seed: int, stream: Stream, *path: int) -> int:
     The path is a spawn key, whose length counts too. As part of the entropy it would not: ``(7,
     8)`` and ``(7, 8, 0)`` are one sequence to NumPy, which fills up with zeros.
     """
-    return int(sequence(seed, stream, *path).generate_state(1)[0] % (2**31 - 1))
+    word = sequence(seed, stream, *path).generate_state(1)[0]
+    return int(word % _LARGEST_SEED)
 
 
 def sequence(seed: int, stream: Stream, *path: int) -> np.random.SeedSequence:
@@ -64,7 +67,8 @@ def sequence(seed: int, stream: Stream, *path: int) -> np.random.SeedSequence:
 @contextmanager
 def isolated_seed(seed: int) -> Iterator[None]:
     """Seed Python, NumPy, Keras and TensorFlow inside the scope, and restore the state of each afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()
+    python_state = random.getstate()
+    numpy_state = np.random.get_state()
     keras_state = {name: get_global(name) for name in _KERAS_STATE}
     # set_random_seed seeds TensorFlow under every backend, because tf.data shuffles
     restore_tensorflow = tensorflow_random_state()
@@ -73,8 +77,8 @@ def isolated_seed(seed: int) -> Iterator[None]:
     try:
         yield
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
         for name, value in keras_state.items():
             set_global(name, value)
         restore_tensorflow()

@@ -14,15 +14,15 @@ import keras
 def expected_traces() -> Iterator[None]:
     """Each population is a program of its own: TensorFlow need not warn that they are many."""
 
-    def other(record: logging.LogRecord) -> bool:
+    def is_other(record: logging.LogRecord) -> bool:
         return "triggered tf.function retracing" not in record.getMessage()
 
     logger = logging.getLogger("tensorflow")
-    logger.addFilter(other)
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logger.removeFilter(other)
+        logger.removeFilter(is_other)
 
 
 def outside_of_traces() -> AbstractContextManager[None]:

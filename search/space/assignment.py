@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
-from .candidate import Candidate
+from .candidate import ActivationLike, Candidate
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Assignment(Mapping[str, Candidate]):
     groups: tuple[tuple[SlotGroup, Candidate], ...]
 
     @classmethod
-    def of(cls, chosen: Mapping[str, Any]) -> Assignment:
+    def of(cls, chosen: Mapping[str, ActivationLike]) -> Assignment:
         """Return the assignment of a mapping from slot names to activations, each slot a group.
 
         Raises:
@@ -34,21 +34,30 @@ class Assignment(Mapping[str, Candidate]):
         Example:
             >>> PopulationModel(model, [Assignment.of({"conv1": "mish", "conv2": "relu"}), "relu"])
         """
-        return cls(
-            tuple((SlotGroup(slot, (slot,)), Candidate.of(own)) for slot, own in chosen.items())
-        )
+        groups = []
+        for slot, activation in chosen.items():
+            groups.append((SlotGroup(slot, (slot,)), Candidate.of(activation)))
+        return cls(tuple(groups))
 
     def with_choice(self, group: SlotGroup, candidate: Candidate) -> Assignment:
         """Return the assignment with another candidate for one group."""
-        return Assignment(
-            tuple((own, candidate if own == group else old) for own, old in self.groups)
-        )
+        groups = []
+        for each, before in self.groups:
+            if each == group:
+                groups.append((each, candidate))
+            else:
+                groups.append((each, before))
+        return Assignment(tuple(groups))
 
     def __getitem__(self, slot: str) -> Candidate:
-        return {name: candidate for group, candidate in self.groups for name in group.slots}[slot]
+        for group, candidate in self.groups:
+            if slot in group.slots:
+                return candidate
+        raise KeyError(slot)
 
     def __iter__(self) -> Iterator[str]:
-        return (name for group, _ in self.groups for name in group.slots)
+        for group, _ in self.groups:
+            yield from group.slots
 
     def __len__(self) -> int:
         return sum(len(group.slots) for group, _ in self.groups)
@@ -57,19 +66,26 @@ class Assignment(Mapping[str, Candidate]):
     def only(self) -> Candidate | None:
         """The candidate of all groups, if they have the same."""
         candidates = {candidate for _, candidate in self.groups}
-        return candidates.pop() if len(candidates) == 1 else None
+        if len(candidates) != 1:
+            return None
+        return candidates.pop()
 
     def __str__(self) -> str:
         """What all groups have, or most of them and where others differ, if half of them agree; else each."""
         if self.only is not None:
             return str(self.only)
-        common, count = Counter(candidate for _, candidate in self.groups).most_common(1)[0]
+        counts = Counter(candidate for _, candidate in self.groups)
+        common, count = counts.most_common(1)[0]
         if count == 1 or 2 * count < len(self.groups):
-            return ", ".join(f"{group.name}: {candidate}" for group, candidate in self.groups)
-        others = " and ".join(
-            f"{group.name}: {candidate}" for group, candidate in self.groups if candidate != common
-        )
-        return f"{common} but {others}" if others else str(common)
+            return ", ".join(self._each_but(None))
+        return f"{common} but {' and '.join(self._each_but(common))}"
+
+    def _each_but(self, common: Candidate | None) -> Iterator[str]:
+        """Each group with its candidate, without those that have `common`."""
+        for group, candidate in self.groups:
+            if candidate != common:
+                yield f"{group.name}: {candidate}"
 
 
-Choice = Candidate | Assignment
+# what a member of a population has: one activation for all slots, or one for each group of them
+Choice: TypeAlias = Candidate | Assignment

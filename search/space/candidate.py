@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
@@ -17,7 +17,15 @@ from .known import as_written
 
 # Keras' own that are no function of one element; ours say so in their spec
 _MIXING = {"softmax", "log_softmax", "sparsemax", "glu"}
+# "trained", or "trained(0.1)" with the value that it starts from
 _TRAINED = re.compile(r"trained(?:\((.*)\))?$")
+
+# what `activation=` of a layer takes
+Activation: TypeAlias = Callable[..., Any]
+# what names an activation: its name with or without parameters, itself, or its candidate
+ActivationLike: TypeAlias = "str | Candidate | Activation"
+# a number, the word of a mode, or `Trained`
+Value: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,10 @@ class Candidate:
     """
 
     name: str
-    parameters: tuple[tuple[str, Any], ...] = ()
+    parameters: tuple[tuple[str, Value], ...] = ()
 
     @classmethod
-    def of(cls, identifier: Any, **parameters: Any) -> Candidate:
+    def of(cls, identifier: ActivationLike, **parameters: Value) -> Candidate:
         """Return the candidate for a name, an activation object or a registered function.
 
         A parameter is a number, ``"trained"`` or ``"trained(0.1)"``, trained from its default or
@@ -60,7 +68,8 @@ class Candidate:
                     "A class derived from one of ours has no name that makes it again: register a function instead, "
                     f"with @keras.saving.register_keras_serializable(). Received: {identifier!r}"
                 )
-            identifier, parameters = identifier.spec.name, dict(identifier.parameters)
+            parameters = dict(identifier.parameters)
+            identifier = identifier.spec.name
         if not isinstance(identifier, str):
             return cls(_registered_name(identifier))
         if _registered(identifier) is not None:
@@ -69,32 +78,33 @@ class Candidate:
         values = {**written, **parameters}
         if name in keras_acts.names():
             return cls(*_canonical(name, checked(name, values)))
+        function = lookup.make(name, values)
         # an alias has its function's own name: swish is silu
-        return cls(getattr(lookup.make(name, values), "__name__", name))
+        return cls(getattr(function, "__name__", name))
 
     @property
     def trained(self) -> bool:
         """Whether the model trains a parameter of it, so that each slot needs a layer of its own."""
-        return (
-            any(isinstance(value, Trained) for _, value in self.parameters) or self._always_trained
-        )
+        if self._always_trained:
+            return True
+        return any(isinstance(value, Trained) for _, value in self.parameters)
 
     @property
     def elementwise(self) -> bool:
         """Whether each output depends on its own input only, so that it can be a hidden activation."""
-        return keras_acts.spec(self.name).elementwise if self._ours else self.name not in _MIXING
+        if self._is_ours:
+            return keras_acts.spec(self.name).elementwise
+        return self.name not in _MIXING
 
     @property
-    def _ours(self) -> bool:
+    def _is_ours(self) -> bool:
         return self.name in keras_acts.names()
 
     @property
     def _always_trained(self) -> bool:
-        return self._ours and not keras_acts.spec(self.name).value
+        return self._is_ours and not keras_acts.spec(self.name).value
 
-    def activation(
-        self, channels: int | None = None, axis: int | None = None
-    ) -> Callable[..., Any]:
+    def activation(self, channels: int | None = None, axis: int | None = None) -> Activation:
         """Return the activation for ``activation=``.
 
         A value, a Keras function, or a new layer with trained parameters.
@@ -109,85 +119,120 @@ class Candidate:
             return registered
         if not self.trained:
             return lookup.make(self.name, dict(self.parameters))
-        values = {name: v.start if isinstance(v, Trained) else v for name, v in self.parameters}
-        trained = [name for name, v in self.parameters if isinstance(v, Trained)]
-        options = {} if self._always_trained else {"trained": trained}
-        where = {} if axis is None or channels is None else {"axis": axis}
-        return layers.make(self.name, num_parameters=channels or 1, **values, **options, **where)
+        arguments: dict[str, Value] = {"num_parameters": channels or 1}
+        trained = []
+        for name, value in self.parameters:
+            if isinstance(value, Trained):
+                trained.append(name)
+                arguments[name] = value.start
+            else:
+                arguments[name] = value
+        if not self._always_trained:
+            arguments["trained"] = trained
+        if axis is not None and channels is not None:
+            arguments["axis"] = axis
+        return layers.make(self.name, **arguments)
 
     def __str__(self) -> str:
         if not self.parameters:
             return self.name
-        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in self.parameters)})"
+        written = ", ".join(f"{name}={value!r}" for name, value in self.parameters)
+        return f"{self.name}({written})"
 
 
-def checked(name: str, values: dict[str, Any]) -> dict[str, Any]:
+def checked(name: str, values: Mapping[str, Value]) -> dict[str, Value]:
     """Return all parameters of one of our activations, defaults filled in, each a number or `Trained`.
 
     Raises:
         ActivationError: on an unknown or invalid parameter, or one that cannot be trained.
     """
     spec = keras_acts.spec(name)
-    trained: dict[str, Any] = {}
+    starts: dict[str, Value] = {}
     for key, value in values.items():
-        match = _TRAINED.match(value) if isinstance(value, str) else None
-        if isinstance(value, Trained):
-            trained[key] = value.start
-        elif match:
-            default = spec.defaults.get(key)
-            trained[key] = (
-                default
-                if match[1] is None
-                else lookup.parse(f"start(value={match[1]})")[1]["value"]
-            )
-    numbers = spec.check({**values, **trained})
-    trainable = [p.name for p in spec.trained] if spec.value else []
-    for key in trained:
+        if _says_trained(value):
+            starts[key] = _start(value, spec.defaults.get(key))
+    numbers = spec.check({**values, **starts})
+    trainable: list[str] = []
+    if spec.value:
+        trainable = [parameter.name for parameter in spec.trained]
+    for key in starts:
         if key not in trainable:
             raise ActivationError(
                 f"{name}: only {trainable} can be written as trained. Received: {key}={values[key]!r}"
             )
-    return {key: Trained(number) if key in trained else number for key, number in numbers.items()}
+    for key in starts:
+        numbers[key] = Trained(numbers[key])
+    return numbers
 
 
-def described(layer: Any) -> Candidate:
+def _says_trained(value: Value) -> bool:
+    if isinstance(value, str):
+        return _TRAINED.match(value) is not None
+    return isinstance(value, Trained)
+
+
+def _start(value: str | Trained, default: Value) -> Value:
+    """The value from which a parameter is trained that is written as trained."""
+    if isinstance(value, Trained):
+        return value.start
+    match = _TRAINED.match(value)
+    if match is None or match[1] is None:
+        return default
+    # read as any parameter that is written in a name
+    _, written = lookup.parse(f"start(value={match[1]})")
+    return written["value"]
+
+
+def described(layer: layers.TrainedActivation) -> Candidate:
     """Return the candidate that makes such a layer of ours, with its parameters trained from one start value each."""
     config = layer.get_config()
-    values = {p.name: config[p.name] for p in layer.spec.parameters}
+    values = {parameter.name: config[parameter.name] for parameter in layer.spec.parameters}
     if layer.spec.value:
-        values |= {name: Trained(values[name]) for name in layer.trained}
+        for name in layer.trained:
+            values[name] = Trained(values[name])
     return Candidate.of(layer.spec.name, **values)
 
 
-def _canonical(name: str, parameters: dict[str, Any]) -> tuple[str, tuple[tuple[str, Any], ...]]:
+def _canonical(
+    name: str, parameters: dict[str, Value]
+) -> tuple[str, tuple[tuple[str, Value], ...]]:
     """Reduce an activation to the simplest one that is the same function."""
+    name, parameters = _simplest(name, parameters)
+    kept = []
+    for parameter in keras_acts.spec(name).parameters:
+        value = parameters[parameter.name]
+        # a parameter that no search touches is said only where it is not the default
+        if parameter.search or value != parameter.default:
+            kept.append((parameter.name, value))
+    return name, tuple(kept)
+
+
+def _simplest(name: str, parameters: dict[str, Value]) -> tuple[str, dict[str, Value]]:
+    """The simplest activation that is the same function, with all of its parameters."""
+    # in this order: what a line leaves may be simpler still by a later one
     if name == "trelu" and parameters["theta"] == 0:
-        name, parameters = "leaky_relu", {"alpha": parameters["alpha"]}
+        name = "leaky_relu"
+        parameters = {"alpha": parameters["alpha"]}
     if name == "trelu" and parameters["alpha"] == 0 and parameters["mode"] == "keras":
-        parameters["mode"] = "threshold"
+        # with nothing on the left both modes are the same
+        parameters = {**parameters, "mode": "threshold"}
     if name in ("leaky_relu", "elu") and parameters["alpha"] == 0:
-        name, parameters = "relu", {}
+        return "relu", {}
     if name == "leaky_relu" and isinstance(parameters["alpha"], Trained):
-        name, parameters = "prelu", {"alpha": parameters["alpha"].start}
-    spec = keras_acts.spec(name)
-    # a parameter that no search touches is said only where it is not the default
-    return name, tuple(
-        (p.name, parameters[p.name])
-        for p in spec.parameters
-        if p.search or parameters[p.name] != p.default
-    )
+        return "prelu", {"alpha": parameters["alpha"].start}
+    return name, parameters
 
 
-def _registered(name: str) -> Any:
+def _registered(name: str) -> Activation | None:
     """The user's own function called ``"package.function"``, or None."""
-    return (
-        keras.saving.get_registered_object(">".join(name.rsplit(".", 1))) if "." in name else None
-    )
+    if "." not in name:
+        return None
+    return keras.saving.get_registered_object(">".join(name.rsplit(".", 1)))
 
 
-def _registered_name(activation: Any) -> str:
+def _registered_name(identifier: Activation) -> str:
     """The name under which Keras finds a user's own function again."""
-    activation = keras_acts.get(activation)
+    activation = keras_acts.get(identifier)
     if isinstance(activation, keras.layers.Layer):
         raise ActivationError(
             f"A layer with weights cannot be shared by candidates: name it. Received: {activation!r}"

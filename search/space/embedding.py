@@ -1,4 +1,4 @@
-"""The shape of an activation.
+"""An activation as a vector.
 
 Its values on a fixed grid, so that two ways of writing a function are one point.
 """
@@ -15,6 +15,9 @@ from .candidate import Candidate
 # where a normalized layer's inputs lie; what they rarely are counts little
 _GRID = np.linspace(-4, 4, 33)
 _WEIGHTS = np.exp(-0.5 * (_GRID / 1.5) ** 2)
+# what a function reaches outside of this would hide all other differences
+_LARGEST = 20
+# how far a trained activation is from the fixed one that it starts as
 _TRAINED = 0.5
 
 
@@ -25,16 +28,20 @@ def embed(candidate: Candidate) -> np.ndarray:
 
     Distances between such vectors are root mean squares of the difference of the functions.
     """
-    x = keras.ops.convert_to_tensor(_GRID[:, None], "float32")
-    try:
-        y = np.asarray(keras.ops.convert_to_numpy(candidate.activation(1)(x)), float)
-        y = y.reshape(len(_GRID), -1).mean(axis=1)
-    except Exception:  # it will fail in training too, where that is told
-        y = np.zeros(len(_GRID))
+    values = np.clip(np.nan_to_num(_values_on_grid(candidate)), -_LARGEST, _LARGEST)
     weights = np.sqrt(_WEIGHTS / _WEIGHTS.sum())
-    return np.append(np.clip(np.nan_to_num(y), -20, 20) * weights, _TRAINED * candidate.trained)
+    return np.append(values * weights, _TRAINED * candidate.trained)
 
 
 def embeddings(candidates: Iterable[Candidate]) -> np.ndarray:
-    """Return the shape of each, (N, D)."""
+    """Return the vector of each, (N, D)."""
     return np.stack([embed(candidate) for candidate in candidates])
+
+
+def _values_on_grid(candidate: Candidate) -> np.ndarray:
+    x = keras.ops.convert_to_tensor(_GRID[:, None], "float32")
+    try:
+        y = keras.ops.convert_to_numpy(candidate.activation(1)(x))
+        return np.asarray(y, float).reshape(len(_GRID), -1).mean(axis=1)
+    except Exception:  # it will fail in training too, where that is told
+        return np.zeros(len(_GRID))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from keras_acts import lookup
 from keras_acts.errors import SearchError
 from keras_acts.specs import SearchRange
 
-from .candidate import Candidate, checked
+from .candidate import ActivationLike, Candidate, Value, checked
 from .ranges import override, start_of
 
 
@@ -24,7 +23,7 @@ class SpaceEntry:
     """
 
     name: str
-    fixed: tuple[tuple[str, Any], ...] = ()
+    fixed: tuple[tuple[str, Value], ...] = ()
     ranges: tuple[tuple[str, SearchRange], ...] = ()
 
     @property
@@ -36,18 +35,27 @@ class SpaceEntry:
         """The candidate whose searched parameters have these values."""
         if self.name not in keras_acts.names():
             return Candidate(self.name)
-        return Candidate.of(
-            self.name, **dict(self.fixed), **dict(zip(dict(self.ranges), values, strict=True))
-        )
+        names = [name for name, _ in self.ranges]
+        searched = dict(zip(names, values, strict=True))
+        return Candidate.of(self.name, **dict(self.fixed), **searched)
+
+    def start(self) -> Candidate:
+        """The candidate that a search tries first."""
+        return self.candidate([given.start for _, given in self.ranges if given.start is not None])
 
     def values(self, candidate: Candidate) -> list[float] | None:
         """The values of the searched parameters that make `candidate`; None if none do."""
         given = dict(candidate.parameters)
-        values = [given.get(name, math.nan) for name, _ in self.ranges]
-        inside = all(
-            r.low <= value <= r.high for value, (_, r) in zip(values, self.ranges, strict=True)
-        )
-        return values if inside and self.candidate(values) == candidate else None
+        values = []
+        for name, searched in self.ranges:
+            value = given.get(name)
+            # missing, or trained
+            if not isinstance(value, int | float) or not searched.low <= value <= searched.high:
+                return None
+            values.append(value)
+        if self.candidate(values) != candidate:
+            return None
+        return values
 
 
 def same_choice(first: SpaceEntry, second: SpaceEntry) -> bool:
@@ -60,7 +68,9 @@ def same_choice(first: SpaceEntry, second: SpaceEntry) -> bool:
     return first.candidate(()) == second.candidate(())
 
 
-def make_entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) -> SpaceEntry:
+def make_entry(
+    activation: ActivationLike, overrides: Mapping[str, Any], used: set[str]
+) -> SpaceEntry:
     """Make the entry; the names of the overrides that it uses are added to `used`."""
     name, written = read_activation(activation)
     if not Candidate(name).elementwise:
@@ -69,31 +79,32 @@ def make_entry(activation: Any, overrides: Mapping[str, Any], used: set[str]) ->
         )
     if name not in keras_acts.names():
         return SpaceEntry(name)
-    fixed, ranges = dict(written), []
+    given = dict(written)
+    fixed: list[tuple[str, Value]] = []
+    ranges: list[tuple[str, SearchRange]] = []
     for parameter in keras_acts.spec(name).parameters:
+        if parameter.name in given:
+            fixed.append((parameter.name, given[parameter.name]))
+            continue
         key = f"{name}.{parameter.name}"
         searched: Any = parameter.search
-        if parameter.name in fixed:
-            continue
         if key in overrides:
             used.add(key)
             searched = override(key, parameter, overrides[key])
         if isinstance(searched, SearchRange):
             ranges.append((parameter.name, start_of(parameter, searched)))
         elif searched is not None:
-            fixed |= {parameter.name: checked(name, {parameter.name: searched})[parameter.name]}
-    order = [
-        parameter.name for parameter in keras_acts.spec(name).parameters if parameter.name in fixed
-    ]
-    return SpaceEntry(name, tuple((key, fixed[key]) for key in order), tuple(ranges))
+            values = checked(name, {parameter.name: searched})
+            fixed.append((parameter.name, values[parameter.name]))
+    return SpaceEntry(name, tuple(fixed), tuple(ranges))
 
 
-def read_activation(activation: Any) -> tuple[str, tuple[tuple[str, Any], ...]]:
+def read_activation(activation: ActivationLike) -> tuple[str, tuple[tuple[str, Value], ...]]:
     """The name of an activation and the parameters that were written, checked."""
     candidate = Candidate.of(activation)
     if isinstance(activation, str) and "." not in activation.partition("(")[0]:
         name, written = lookup.parse(activation)
         if name in keras_acts.names():
             values = checked(name, written)
-            return name, tuple((key, values[key]) for key in values if key in written)
+            return name, tuple((key, value) for key, value in values.items() if key in written)
     return candidate.name, candidate.parameters

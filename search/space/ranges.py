@@ -15,10 +15,10 @@ from keras_acts.specs import Parameter, SearchRange
 _SCALES = ("log", "linear")
 
 
-def override(key: str, parameter: Parameter, given: Any) -> SearchRange | Any:
+def override(key: str, parameter: Parameter, given: Any) -> Any:
     """Return what a user wrote instead of a parameter's range.
 
-    Another range, or the value that fixes it.
+    Another `SearchRange`, or the value that fixes it.
 
     Raises:
         SearchError: if it is a range that contradicts itself.
@@ -32,8 +32,9 @@ def override(key: str, parameter: Parameter, given: Any) -> SearchRange | Any:
     )
     if len(given) not in (2, 3) or (len(given) == 3 and given[2] not in _SCALES):
         raise SearchError(rule)
-    log = given[2] == "log" if len(given) == 3 else False
-    low, high = parameter.check(given[0], key), parameter.check(given[1], key)
+    log = len(given) == 3 and given[2] == "log"
+    low = parameter.check(given[0], key)
+    high = parameter.check(given[1], key)
     if not low < high or (log and low <= 0):
         raise SearchError(rule)
     return SearchRange(low, high, log)
@@ -44,8 +45,10 @@ def start_of(parameter: Parameter, searched: SearchRange) -> SearchRange:
 
     Its own, or the parameter's default, moved inside.
     """
-    start = parameter.default if searched.start is None else searched.start
-    return replace(searched, start=float(min(max(start, searched.low), searched.high)))
+    start = searched.start
+    if start is None:
+        start = parameter.default
+    return replace(searched, start=_inside(searched, start))
 
 
 def value_at(searched: SearchRange, fraction: float) -> float:
@@ -55,7 +58,7 @@ def value_at(searched: SearchRange, fraction: float) -> float:
         value = math.exp(math.log(searched.low) + fraction * math.log(searched.high / searched.low))
     else:
         value = searched.low + fraction * (searched.high - searched.low)
-    return float(min(max(float(f"{value:.3g}"), searched.low), searched.high))
+    return _inside(searched, float(f"{value:.3g}"))
 
 
 def fraction_of(searched: SearchRange, value: float) -> float:
@@ -72,4 +75,9 @@ def grid(searched: SearchRange, points: int) -> list[float]:
     """
     if points == 1 and searched.start is not None:
         return [searched.start]
-    return list(dict.fromkeys(value_at(searched, index / (points - 1)) for index in range(points)))
+    values = [value_at(searched, index / (points - 1)) for index in range(points)]
+    return list(dict.fromkeys(values))
+
+
+def _inside(searched: SearchRange, value: float) -> float:
+    return float(min(max(value, searched.low), searched.high))

@@ -10,8 +10,8 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras_tuner
 import numpy as np
@@ -20,7 +20,7 @@ import keras_acts
 from keras_acts.errors import KerasActsError, SearchError
 from keras_acts.specs import SearchRange
 
-from .candidate import Candidate
+from .candidate import ActivationLike, Candidate
 from .entry import SpaceEntry, make_entry, read_activation, same_choice
 from .ranges import fraction_of, grid, value_at
 
@@ -29,7 +29,11 @@ __all__ = ["ActivationSpace", "Candidate", "default_activations"]
 # Keras' own that today's models use most
 _BUILTINS = ("gelu", "silu")
 _PER = ("model", "block", "layer")
+# of what `to_json` writes
 _FORMAT = 1
+
+# for what each choice is made: one of `_PER`, or groups of slots by name
+Per: TypeAlias = str | Mapping[str, str | Sequence[str]]
 
 
 def default_activations() -> tuple[str, ...]:
@@ -37,7 +41,8 @@ def default_activations() -> tuple[str, ...]:
 
     Every registered activation that suits a hidden layer, gelu and silu.
     """
-    return (*(name for name in keras_acts.names() if keras_acts.spec(name).hidden), *_BUILTINS)
+    ours = [name for name in keras_acts.names() if keras_acts.spec(name).hidden]
+    return (*ours, *_BUILTINS)
 
 
 class ActivationSpace:
@@ -70,37 +75,59 @@ class ActivationSpace:
 
     def __init__(
         self,
-        activations: Iterable[Any] | None = None,
+        activations: Iterable[ActivationLike] | None = None,
         *,
         ranges: Mapping[str, Any] | None = None,
-        per: str | Mapping[str, Any] = "model",
+        per: Per = "model",
     ):
         if isinstance(activations, str):
             raise SearchError(
                 f"activations must be a list of activations. Received: activations={activations!r}"
             )
-        given = tuple(default_activations() if activations is None else activations)
+        given: tuple[ActivationLike, ...] = default_activations()
+        if activations is not None:
+            given = tuple(activations)
         if not given:
             raise SearchError(
                 f"A space needs at least one activation. Received: activations={activations!r}"
             )
-        overrides, used = dict(ranges or {}), set[str]()
+        overrides = dict(ranges or {})
+        used: set[str] = set()
         self.per = _checked_per(per)
         self._entries: dict[str, SpaceEntry] = {}
         for activation in given:
             entry = make_entry(activation, overrides, used)
-            alike = [e.label for e in self._entries.values() if same_choice(e, entry)]
-            if alike:
+            same = self._entry_like(entry)
+            if same is not None:
                 raise SearchError(
-                    f"Each activation may be given once. Received: {entry.label!r} twice, first as {alike[0]!r}"
+                    f"Each activation may be given once. Received: {entry.label!r} twice, first as {same.label!r}"
                 )
             self._entries[entry.label] = entry
         if overrides.keys() - used:
-            searched = [f"{e.name}.{name}" for e in self._entries.values() for name, _ in e.ranges]
             raise SearchError(
                 "ranges must name parameters of the space's activations that are not written already. "
-                f"The searched parameters are {searched}. Received: {sorted(overrides.keys() - used)}"
+                f"The searched parameters are {list(self._searched_parameters())}. "
+                f"Received: {sorted(overrides.keys() - used)}"
             )
+
+    @staticmethod
+    def _of_entries(entries: Iterable[SpaceEntry], per: Per) -> ActivationSpace:
+        space = ActivationSpace.__new__(ActivationSpace)
+        space.per = per
+        space._entries = {entry.label: entry for entry in entries}
+        return space
+
+    def _entry_like(self, entry: SpaceEntry) -> SpaceEntry | None:
+        """The entry of the space that is the same choice."""
+        for known in self._entries.values():
+            if same_choice(known, entry):
+                return known
+        return None
+
+    def _searched_parameters(self) -> Iterator[str]:
+        for entry in self._entries.values():
+            for name, _ in entry.ranges:
+                yield f"{entry.name}.{name}"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -112,10 +139,10 @@ class ActivationSpace:
 
         Every search must say whether it beats ReLU.
         """
-        first = make_entry(baseline, {}, set())
-        found = [label for label, entry in self._entries.items() if same_choice(entry, first)]
-        order = {found[0]: self._entries[found[0]]} if found else {first.label: first}
-        return _made({**order, **self._entries}, self.per)
+        entry = make_entry(baseline, {}, set())
+        first = self._entry_like(entry) or entry
+        others = [known for known in self._entries.values() if known is not first]
+        return ActivationSpace._of_entries([first, *others], self.per)
 
     def choose(self, hp: keras_tuner.HyperParameters, name: str = "act") -> Candidate:
         """Return the candidate that `hp` holds, declaring its hyperparameters.
@@ -127,25 +154,16 @@ class ActivationSpace:
             SearchError: if `hp` holds an activation that the space has not.
         """
         label = hp.Choice(name, list(self.labels))
+        values: dict[str, list[float]] = {}
+        # all are declared, whichever is chosen: an oracle must know of each before it proposes one
         for entry in self._entries.values():
             with hp.conditional_scope(name, [entry.label]):
-                values = [
-                    hp.Float(
-                        f"{name}.{entry.name}.{parameter}",
-                        searched.low,
-                        searched.high,
-                        sampling="log" if searched.log else "linear",
-                        default=searched.start,
-                    )
-                    for parameter, searched in entry.ranges
-                ]
-            if entry.label == label:
-                chosen = entry.candidate(values)
+                values[entry.label] = _declare_ranges(hp, f"{name}.{entry.name}", entry.ranges)
         if label not in self._entries:
             raise SearchError(
                 f"The hyperparameter {name!r} must be one of {self.labels}. Received: {label!r}"
             )
-        return chosen
+        return self._entries[label].candidate(values[label])
 
     def hyperparameters(self, candidate: Candidate, name: str = "act") -> dict[str, Any]:
         """Return the values under which `choose` returns the candidate.
@@ -154,33 +172,30 @@ class ActivationSpace:
         """
         for entry in self._entries.values():
             values = entry.values(candidate)
-            if values is not None:
-                searched = {
-                    f"{name}.{entry.name}.{p}": v
-                    for (p, _), v in zip(entry.ranges, values, strict=True)
-                }
-                return {name: entry.label, **searched}
+            if values is None:
+                continue
+            hyperparameters: dict[str, Any] = {name: entry.label}
+            for (parameter, _), value in zip(entry.ranges, values, strict=True):
+                hyperparameters[f"{name}.{entry.name}.{parameter}"] = value
+            return hyperparameters
         return {name: str(candidate)}
 
     @property
     def size(self) -> float:
         """How many candidates a choice has; infinity if a range is searched."""
-        return (
-            math.inf if any(entry.ranges for entry in self._entries.values()) else len(self.grid())
-        )
+        if any(entry.ranges for entry in self._entries.values()):
+            return math.inf
+        return len(self.grid())
 
     def grid(self, points: int = 5) -> tuple[Candidate, ...]:
         """Return all candidates, each once, with `points` values, ends included, of every searched range."""
         if isinstance(points, bool) or not isinstance(points, int) or points < 1:
             raise SearchError(f"points must be an integer >= 1. Received: points={points!r}")
-        found = [
-            entry.candidate(values)
-            for entry in self._entries.values()
-            for values in itertools.product(
-                *(grid(searched, points) for _, searched in entry.ranges)
-            )
-        ]
-        return tuple(dict.fromkeys(found))
+        candidates: list[Candidate] = []
+        for entry in self._entries.values():
+            axes = [grid(searched, points) for _, searched in entry.ranges]
+            candidates += map(entry.candidate, itertools.product(*axes))
+        return tuple(dict.fromkeys(candidates))
 
     def sample(self, count: int, seed: int = 0) -> tuple[Candidate, ...]:
         """Return `count` random candidates.
@@ -189,13 +204,15 @@ class ActivationSpace:
         """
         rng = np.random.default_rng(seed)
         entries = list(self._entries.values())
+        # all activations before all values: another order would be other candidates of the same seed
         drawn = [entries[rng.integers(len(entries))] for _ in range(count)]
-        return tuple(
-            e.candidate([value_at(searched, rng.random()) for _, searched in e.ranges])
-            for e in drawn
-        )
+        candidates = []
+        for entry in drawn:
+            values = [value_at(searched, rng.random()) for _, searched in entry.ranges]
+            candidates.append(entry.candidate(values))
+        return tuple(candidates)
 
-    def neighbours(self, candidate: Any, step: float = 0.1) -> tuple[Candidate, ...]:
+    def neighbours(self, candidate: ActivationLike, step: float = 0.1) -> tuple[Candidate, ...]:
         """Return the candidates one step away.
 
         A parameter moved by `step` of its range, or another activation's start.
@@ -204,24 +221,25 @@ class ActivationSpace:
             SearchError: if `candidate` is not in the space.
         """
         centre = Candidate.of(candidate)
-        places = [(entry, entry.values(centre)) for entry in self._entries.values()]
-        own = next(((entry, values) for entry, values in places if values is not None), None)
-        if own is None:
-            raise SearchError(
-                f"The candidate must be in the space {self.labels}. Received: {centre}"
-            )
-        entry, values = own
+        entry, values = self._entry_of(centre)
         found = []
         for index, (_, searched) in enumerate(entry.ranges):
             for move in (-step, step):
                 moved = value_at(searched, fraction_of(searched, values[index]) + move)
                 found.append(entry.candidate([*values[:index], moved, *values[index + 1 :]]))
-        found += [
-            e.candidate([r.start for _, r in e.ranges if r.start is not None])
-            for e, _ in places
-            if e is not entry
-        ]
-        return tuple(c for c in dict.fromkeys(found) if c != centre)
+        found += [other.start() for other in self._entries.values() if other is not entry]
+        # at an end of a range the move leads back
+        return tuple(neighbour for neighbour in dict.fromkeys(found) if neighbour != centre)
+
+    def _entry_of(self, candidate: Candidate) -> tuple[SpaceEntry, list[float]]:
+        """The entry that makes a candidate, and the values with which it does."""
+        for entry in self._entries.values():
+            values = entry.values(candidate)
+            if values is not None:
+                return entry, values
+        raise SearchError(
+            f"The candidate must be in the space {self.labels}. Received: {candidate}"
+        )
 
     def to_json(self) -> str:
         """Return the space as JSON text, with its fingerprint."""
@@ -239,14 +257,8 @@ class ActivationSpace:
         """
         try:
             data = json.loads(text)
-            entries = [
-                SpaceEntry(
-                    *read_activation(given["activation"]),
-                    tuple((k, SearchRange(*r)) for k, r in given["ranges"].items()),
-                )
-                for given in data["activations"]
-            ]
-            space = _made({entry.label: entry for entry in entries}, _checked_per(data["per"]))
+            entries = [_entry_from(given) for given in data["activations"]]
+            space = ActivationSpace._of_entries(entries, _checked_per(data["per"]))
             written = data["fingerprint"]
         except KerasActsError:
             raise
@@ -269,19 +281,16 @@ class ActivationSpace:
         return hashlib.sha256(json.dumps(self._data()).encode()).hexdigest()[:16]
 
     def _data(self) -> dict[str, Any]:
-        entries = [
-            {
-                "activation": e.label,
-                "ranges": {name: [r.low, r.high, r.log, r.start] for name, r in e.ranges},
-            }
-            for e in self._entries.values()
-        ]
-        return {"format": _FORMAT, "activations": entries, "per": self.per}
+        activations = []
+        for entry in self._entries.values():
+            ranges = {name: [r.low, r.high, r.log, r.start] for name, r in entry.ranges}
+            activations.append({"activation": entry.label, "ranges": ranges})
+        return {"format": _FORMAT, "activations": activations, "per": self.per}
 
     def __eq__(self, other: object) -> bool:
-        return (
-            self._data() == other._data() if isinstance(other, ActivationSpace) else NotImplemented
-        )
+        if not isinstance(other, ActivationSpace):
+            return NotImplemented
+        return self._data() == other._data()
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -290,13 +299,35 @@ class ActivationSpace:
         return f"ActivationSpace({list(self.labels)}, per={self.per!r})"
 
 
-def _made(entries: dict[str, SpaceEntry], per: Any) -> ActivationSpace:
-    space = ActivationSpace.__new__(ActivationSpace)
-    space._entries, space.per = entries, per
-    return space
+def _declare_ranges(
+    hp: keras_tuner.HyperParameters, prefix: str, ranges: Iterable[tuple[str, SearchRange]]
+) -> list[float]:
+    """Declare a hyperparameter for each range, and return their values."""
+    values = []
+    for parameter, searched in ranges:
+        sampling = "linear"
+        if searched.log:
+            sampling = "log"
+        value = hp.Float(
+            f"{prefix}.{parameter}",
+            searched.low,
+            searched.high,
+            sampling=sampling,
+            default=searched.start,
+        )
+        values.append(value)
+    return values
 
 
-def _checked_per(per: Any) -> Any:
+def _entry_from(given: Mapping[str, Any]) -> SpaceEntry:
+    """The entry that `to_json` wrote so."""
+    name, fixed = read_activation(given["activation"])
+    ranges = tuple((key, SearchRange(*values)) for key, values in given["ranges"].items())
+    return SpaceEntry(name, fixed, ranges)
+
+
+def _checked_per(per: Any) -> Per:
+    """Return `per`, with plain lists in it, after checking all of it."""
     if isinstance(per, str) and per in _PER:
         return per
     if not isinstance(per, Mapping) or not per:
@@ -304,24 +335,24 @@ def _checked_per(per: Any) -> Any:
             f"per must be one of {_PER} or a mapping from group names to a regular expression or a list of slot names. "
             f"Received: per={per!r}"
         )
-    for group, members in per.items():
-        names = (
-            isinstance(members, list | tuple)
-            and members
-            and all(isinstance(name, str) for name in members)
-        )
-        if not isinstance(group, str) or not group or not (isinstance(members, str) or names):
-            raise SearchError(
-                "A group has a name, and a regular expression or a list of slot names. "
-                f"Received: per={{{group!r}: {members!r}}}"
-            )
+    return {group: _checked_slots(group, slots) for group, slots in per.items()}
+
+
+def _checked_slots(group: Any, slots: Any) -> str | list[str]:
+    """Return which slots a group has: a regular expression, or a list of names."""
+    is_named = isinstance(group, str) and group != ""
+    if is_named and isinstance(slots, str):
         try:
-            re.compile(members if isinstance(members, str) else "")
+            re.compile(slots)
         except re.error as error:
             raise SearchError(
-                f"A group's regular expression must be valid: {error}. Received: per={{{group!r}: {members!r}}}"
+                f"A group's regular expression must be valid: {error}. Received: per={{{group!r}: {slots!r}}}"
             ) from error
-    return {
-        group: members if isinstance(members, str) else list(members)
-        for group, members in per.items()
-    }
+        return slots
+    is_list = isinstance(slots, list | tuple) and len(slots) > 0
+    if not is_named or not is_list or not all(isinstance(slot, str) for slot in slots):
+        raise SearchError(
+            "A group has a name, and a regular expression or a list of slot names. "
+            f"Received: per={{{group!r}: {slots!r}}}"
+        )
+    return list(slots)

@@ -196,6 +196,14 @@ def test_neighbours_are_one_step_away():
         space.neighbours("leaky_relu(alpha=2)")
 
 
+def test_a_trained_parameter_is_in_no_range():
+    space = ActivationSpace(["trelu"])
+    trained = Candidate.of("trelu(alpha=trained)")
+    assert space.hyperparameters(trained) == {"act": str(trained)}
+    with pytest.raises(SearchError, match=r"in the space.*Received: trelu\(alpha=trained"):
+        space.neighbours(trained)
+
+
 @pytest.mark.parametrize(
     "per", ["layer", {"first": "conv.*", "gates": ["se.*", "lstm.recurrent_activation"]}]
 )
