@@ -6,9 +6,9 @@ Members that stay carry their weights on, new ones catch up on the same batches.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import keras_tuner
@@ -32,9 +32,12 @@ from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
 from ..vectorize.segments import arrange
 
-_SLOTS = 128  # of one population: beyond, an epoch takes as long as it has slots
+_MAX_MEMBERS = 128  # of one population: beyond, an epoch takes as long as it has members
 
-# the weights of one slot, by the path of the layer and the variable's key in it
+# Keras' own, where `fit` is given none
+_BATCH_SIZE = 32
+
+# the weights of one member, by the path of the layer and the variable's key in it
 Weights = dict[tuple[str, str], np.ndarray]
 
 
@@ -59,8 +62,21 @@ class MemberRecord:
 
 @dataclass
 class _Cohort:
+    """A population, and how many epochs it has."""
+
     population: PopulationModel
     epochs: int = 0
+
+
+class _Part(NamedTuple):
+    """Who of a population goes on, by their indices in it."""
+
+    population: PopulationModel
+    staying: list[int]
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.staying) == len(self.population.members)
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,7 @@ class Cohorts:
         ends: the epochs where stretches of training end, rising. Each stretch has its own batch
             order.
         seed: of the batch orders.
-        watch: called after each epoch of a population with the number of its slots.
+        watch: called after each epoch of a population with the number of its members.
         slots: the names of the activation slots that the candidates go to; by default all hidden
             ones.
         say: called with what the user should know.
@@ -108,17 +124,31 @@ class Cohorts:
         memory: int | None = None,
     ):
         self.runs: dict[Member, MemberRecord] = {}
-        self.objective, self.watch, self.say = objective, watch, say
-        self._model, self._fit, self._ends, self._seed = model, dict(fit), list(ends), seed
-        self._slots = None if slots is None else tuple(slots)
+        self.objective = objective
+        self.watch = watch
+        self.say = say
+        self._model = model
+        self._fit = dict(fit)
+        self._ends = list(ends)
+        self._seed = seed
+        self._slots: tuple[str, ...] | None = None
+        if slots is not None:
+            self._slots = tuple(slots)
         self._memory = memory
-        self._most = _SLOTS  # slots of a population: fewer, once memory has run out
+        self._max_members = _MAX_MEMBERS  # fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
         self._best: dict[Member, _Best] = {}
-        hidden = self._slots or [slot.name for slot in slots_of(model).hidden]
-        batch_size = max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
-        self._bytes = planner.bytes_per_member(model, batch_size, frozen_prefix(model, hidden))
+        self._bytes = self._bytes_per_member()
         self._said_alone = False
+
+    def _bytes_per_member(self) -> int:
+        chosen = self._slots or [slot.name for slot in slots_of(self._model).hidden]
+        batch_size = max(
+            self._fit.get("batch_size") or _BATCH_SIZE,
+            self._fit.get("validation_batch_size") or 0,
+        )
+        shared = frozen_prefix(self._model, chosen)
+        return planner.bytes_per_member(self._model, batch_size, shared)
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs, the end of a stretch.
@@ -133,8 +163,7 @@ class Cohorts:
         for member in members:
             self.runs.setdefault(member, MemberRecord())
         wanted = [member for member in members if not self.runs[member].error]
-        self._best = {member: best for member, best in self._best.items() if member in set(wanted)}
-        self._cohorts = self._selected(set(wanted))
+        self._forget_all_but(set(wanted))
         for cohort in list(self._cohorts):
             try:
                 self._until(cohort, epochs)
@@ -142,50 +171,59 @@ class Cohorts:
                 if not is_out_of_memory(error):
                     raise
                 # in smaller populations they begin again
-                self._most = max(1, len(cohort.population.members) // 2)
+                self._max_members = max(1, len(cohort.population.members) // 2)
                 self._give_up(cohort)
-        inside = {member for cohort in self._cohorts for member in cohort.population.members}
-        self._start([member for member in wanted if member not in inside], epochs)
+        training: set[Member] = set()
+        for cohort in self._cohorts:
+            training.update(cohort.population.members)
+        self._start([member for member in wanted if member not in training], epochs)
+
+    def _forget_all_but(self, wanted: set[Member]) -> None:
+        self._best = {member: best for member, best in self._best.items() if member in wanted}
+        self._cohorts = self._selected(wanted)
 
     def _start(self, members: list[Member], epochs: int) -> None:
         """Train members from their beginning, in as few populations as it takes."""
-        waiting, trained = self._waves(members), bool(self._cohorts)
-        failures: dict[Choice, str] = {}
+        waiting = self._waves(members)
+        anyone_trains = bool(self._cohorts)
+        reasons: set[str] = set()  # why candidates failed
         while waiting:
+            # a candidate that was set aside meanwhile may have other seeds in this wave
             wave = [member for member in waiting.pop(0) if not self.runs[member].error]
             if not wave:
                 continue
             try:
                 self._begin(wave, epochs)
-                trained = True
+                anyone_trains = True
             except KerasActsError:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
+                half = len(wave) // 2
                 if is_out_of_memory(error):
-                    self._most = max(1, len(wave) // 2)
-                if len(wave) > 1:
-                    half = len(wave) // 2
+                    self._max_members = max(1, half)
+                if half:
+                    # the halves find out which candidate it is
                     waiting[:0] = [wave[:half], wave[half:]]
                     continue
                 reason = _reason(error)
-                if not trained and reason in failures.values():
+                if reason in reasons and not anyone_trains:
                     raise  # two fail in the same way, and none trains: no candidate is at fault
-                failures[wave[0].candidate] = reason
+                reasons.add(reason)
                 self._set_aside(wave[0].candidate, reason)
 
     def _begin(self, wave: list[Member], epochs: int) -> None:
-        cohort = None
+        """Train members from their beginning, or leave no trace of them."""
+        cohort = self._new_cohort(wave)
+        self._cohorts.append(cohort)
         try:
-            cohort = self._begun(wave)
-            self._cohorts.append(cohort)
             self._until(cohort, epochs)
         except Exception:
-            if cohort is not None:
-                self._give_up(cohort)
+            self._give_up(cohort)
             raise
 
     def _until(self, cohort: _Cohort, epochs: int) -> None:
-        for index, end in enumerate(self._ends[: self._ends.index(epochs) + 1]):
+        last = self._ends.index(epochs)
+        for index, end in enumerate(self._ends[: last + 1]):
             if cohort.epochs < end:
                 self._stretch(cohort, index, end)
 
@@ -207,34 +245,33 @@ class Cohorts:
         """The members in as few populations of about the same size as the memory allows."""
         if not members:
             return []
-        most = min(self._most, planner.most_members(self._bytes, self._memory))
+        most = self._affordable_members()
         if most == 1 and len(members) > 1 and not self._said_alone:
             self._said_alone = True
             self.say(f"Training one by one: {planner.too_little(self._bytes, self._memory)}")
         return planner.waves(members, self._bytes, most * self._bytes)
+
+    def _affordable_members(self) -> int:
+        """How many members a population may have, by the memory and by experience."""
+        return min(self._max_members, planner.most_members(self._bytes, self._memory))
 
     def _selected(self, members: set[Member]) -> list[_Cohort]:
         """The cohorts without others than these.
 
         Where one changes, those that are as far join it in one program.
         """
-        parts: dict[int, list[tuple[PopulationModel, list[int]]]] = {}
+        by_epochs: dict[int, list[_Part]] = {}
         for cohort in self._cohorts:
-            slots = [
-                slot for slot, member in enumerate(cohort.population.members) if member in members
-            ]
-            if slots:
-                parts.setdefault(cohort.epochs, []).append((cohort.population, slots))
-        kept = []
-        most = min(self._most, planner.most_members(self._bytes, self._memory))
-        for epochs, found in parts.items():
-            whole = all(len(slots) == len(population.members) for population, slots in found)
-            together = not whole and sum(len(slots) for _, slots in found) <= most
-            for part in [found] if together else [[one] for one in found]:
-                (population, slots), *others = part
-                same = not others and len(slots) == len(population.members)
-                kept.append(_Cohort(population if same else PopulationModel.join(part), epochs))
-        return kept
+            population = cohort.population
+            staying = [i for i, member in enumerate(population.members) if member in members]
+            if staying:
+                by_epochs.setdefault(cohort.epochs, []).append(_Part(population, staying))
+        most = self._affordable_members()
+        selected = []
+        for epochs, parts in by_epochs.items():
+            for population in _joined(parts, most):
+                selected.append(_Cohort(population, epochs))
+        return selected
 
     def model(self, member: Member) -> keras.Model | None:
         """Return a member that was trained last as an ordinary model, with its best weights.
@@ -242,86 +279,121 @@ class Cohorts:
         None if it was not.
         """
         for cohort in self._cohorts:
-            if member in cohort.population.members:
-                made = cohort.population.model(cohort.population.members.index(member))
+            members = cohort.population.members
+            if member in members:
+                model = cohort.population.model(members.index(member))
                 # the search's own number would make its next `fit` or `evaluate` with a number of
                 # steps take more
-                made = steps_in_a_call_of(self._model, made)
+                model = steps_in_a_call_of(self._model, model)
                 if member in self._best:
-                    _assign(made, self._best[member].weights)
-                return made
+                    _assign(model, self._best[member].weights)
+                return model
         return None
 
-    def _begun(self, members: list[Member]) -> _Cohort:
+    def _new_cohort(self, members: list[Member]) -> _Cohort:
         order, _ = arrange([member.candidate for member in members])
         inside = [members[index] for index in order]  # then its outputs need no sorting
         population = PopulationModel(self._model, inside, slots=self._slots)
-        population.compile(
-            **{**compile_arguments(self._model), **steps_per_execution(self._model, self._fit)}
-        )
+        several_steps = steps_per_execution(self._model, self._fit)
+        population.compile(**{**compile_arguments(self._model), **several_steps})
         return _Cohort(population)
 
     def _stretch(self, cohort: _Cohort, index: int, end: int) -> None:
+        """Train a population to the end of a stretch."""
         best = BestWeights(self.objective.name, self.objective.direction, restore=False)
-        own = keras.tree.flatten(self._fit.get("callbacks") or [])
-        # the weights of an epoch are remembered before anybody may end the training
-        callbacks = [*own, _Record(self, cohort), best, _Watch(self, cohort)]
+        given = keras.tree.flatten(self._fit.get("callbacks") or [])
         options = {
             **self._fit,
-            "callbacks": callbacks,
+            # the weights of an epoch are remembered before anybody may end the training
+            "callbacks": [*given, _Record(self, cohort), best, _Watch(self, cohort)],
             "initial_epoch": cohort.epochs,
             "epochs": end,
+            "verbose": 0,
         }
         try:
             with isolated_seed(derive(self._seed, Stream.BATCHES, index)):
-                cohort.population.fit(**options, verbose=0)
+                cohort.population.fit(**options)
         finally:
             self._remember(cohort.population, best)
 
     def _remember(self, population: PopulationModel, best: BestWeights) -> None:
         """Keep the best weights of those that were never better before this stretch."""
         # there are none, if the training did not begin
-        for slot, value in enumerate(more_is_better(best.best, self.objective.direction)):
-            member = population.members[slot]
+        values = more_is_better(best.best, self.objective.direction)
+        for index, value in enumerate(values):
+            member = population.members[index]
             known = self._best.get(member)
             if np.isfinite(value) and (known is None or value > known.value):
-                self._best[member] = _Best(float(value), best.weights(slot))
+                self._best[member] = _Best(float(value), best.weights(index))
+
+
+def _joined(parts: list[_Part], most: int) -> Iterator[PopulationModel]:
+    """The populations of those who go on, who are all as far: one, if anybody leaves and they fit."""
+    count = sum(len(part.staying) for part in parts)
+    anybody_leaves = not all(part.is_whole for part in parts)
+    # a population that changes is traced again in any case, and one program for all is faster
+    if anybody_leaves and count <= most:
+        yield PopulationModel.join(parts)
+        return
+    for part in parts:
+        if part.is_whole:
+            yield part.population
+        else:
+            yield PopulationModel.join([part])
 
 
 class _Record(keras.callbacks.Callback):
-    """Notes what each slot of a population does in each epoch."""
+    """Notes what each member of a population does in each epoch."""
 
     def __init__(self, cohorts: Cohorts, cohort: _Cohort):
         super().__init__()
-        self._cohorts, self._cohort = cohorts, cohort
+        self._cohorts = cohorts
+        self._cohort = cohort
+        self._clock = 0.0
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._clock = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        objective, members = self._cohorts.objective, self._cohort.population.members
-        name = objective.name
-        key = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
-        if logs is None or key not in logs:
-            known = sorted(n for n in logs or {} if "members/" not in n)
+        values = self._values(logs or {})
+        direction = self._cohorts.objective.direction
+        population = self._cohort.population
+        frozen = set(population.diverged)
+        now = time.perf_counter()
+        share = (now - self._clock) / len(population.members)
+        for index, member in enumerate(population.members):
+            value = float(values[index])
+            run = self._cohorts.runs[member]
+            run.diverged |= index in frozen or not np.isfinite(value)
+            # fmax: nan, which none has yet or this epoch has, is never the best
+            best = np.fmax(more_is_better(run.best, direction), more_is_better(value, direction))
+            run.best = more_is_better(float(best), direction)
+            run.epochs = max(run.epochs, epoch + 1)
+            run.seconds += share
+        self._clock = now
+        self._cohort.epochs = epoch + 1
+
+    def _values(self, logs: Mapping[str, Any]) -> np.ndarray:
+        """Each member's objective, (P,)."""
+        name = self._cohorts.objective.name
+        key = _key_of_members(name)
+        if key not in logs:
+            known = sorted(logged for logged in logs if "members/" not in logged)
             raise SearchError(f"The objective must be one of {known}. Received: {name!r}")
         values = np.asarray(keras.ops.convert_to_numpy(logs[key]), float)
-        if values.shape != (len(members),):
+        if values.shape != (len(self._cohort.population.members),):
             raise SearchError(
-                f"The objective must be one number a model. Received: {name!r}, {values.shape[1:]} each"
+                "The objective must be one number a model. "
+                f"Received: {name!r}, {values.shape[1:]} each"
             )
-        frozen, now = set(self._cohort.population.diverged), time.perf_counter()
-        for slot, member in enumerate(members):
-            run = self._cohorts.runs[member]
-            run.diverged |= slot in frozen or not np.isfinite(values[slot])
-            before, score = (
-                more_is_better(value, objective.direction)
-                for value in (run.best, float(values[slot]))
-            )
-            run.best = more_is_better(float(np.fmax(before, score)), objective.direction)
-            run.epochs = max(run.epochs, epoch + 1)
-            run.seconds += (now - self._clock) / len(members)
-        self._clock, self._cohort.epochs = now, epoch + 1
+        return values
+
+
+def _key_of_members(name: str) -> str:
+    """Under what a population logs the values that its members have of a metric."""
+    if name.startswith("val_"):
+        return f"val_members/{name.removeprefix('val_')}"
+    return f"members/{name}"
 
 
 class _Watch(keras.callbacks.Callback):
@@ -329,16 +401,18 @@ class _Watch(keras.callbacks.Callback):
 
     def __init__(self, cohorts: Cohorts, cohort: _Cohort):
         super().__init__()
-        self._cohorts, self._cohort = cohorts, cohort
+        self._cohorts = cohorts
+        self._cohort = cohort
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._cohorts.watch(len(self._cohort.population.members))
 
 
 def _assign(model: keras.Model, weights: Weights) -> None:
-    variables = {
-        (path, key): v for path, layer in layers_of(model) for key, v in variables_of(layer).items()
-    }
+    variables: dict[tuple[str, str], keras.Variable] = {}
+    for path, layer in layers_of(model):
+        for key, variable in variables_of(layer).items():
+            variables[path, key] = variable
     for place, value in weights.items():
         variables[place].assign(value)
 

@@ -1,4 +1,7 @@
-"""The scores of a race's finished rungs in a file, so that an interrupted race need not find them again."""
+"""The scores of a race's finished rungs in a file.
+
+So an interrupted race need not find them again.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Journal:
 
     def __init__(self, file: Path | None):
         self._file = file
-        self._rounds: list[Any] = []
+        self._rounds: list[dict[str, Any]] = []
         if self._file is not None and self._file.is_file():
             try:
                 self._rounds = list(json.loads(self._file.read_text(encoding="utf-8")))
@@ -51,29 +54,33 @@ class Journal:
         Raises:
             SearchError: if these are not the members that it had.
         """
-        kept = self._rounds[number]["runs"]
-        if [[str(member.candidate), member.seed] for member in members] != [
-            run[:2] for run in kept
-        ]:
-            rule = (
-                "The race must be one of these settings and versions; overwrite=True begins again"
+        rows = self._rounds[number]["runs"]
+        if [_name(member) for member in members] != [row[:2] for row in rows]:
+            raise SearchError(
+                "The race must be one of these settings and versions; overwrite=True begins again. "
+                f"Received: {self._file}"
             )
-            raise SearchError(f"{rule}. Received: {self._file}")
-        return {member: _run(*row[2:]) for member, row in zip(members, kept, strict=True)}
+        return {member: _run(*row[2:]) for member, row in zip(members, rows, strict=True)}
 
     def keep(self, number: int, rung: Rung, runs: Mapping[Member, MemberRecord]) -> None:
         """Write a rung that is finished, and those before it, in one step."""
         if self._file is None:
             return
-        rows = [[str(member.candidate), member.seed, *_row(run)] for member, run in runs.items()]
+        rows = [[*_name(member), *_row(run)] for member, run in runs.items()]
         self._rounds = [*self._rounds[:number], {"rung": asdict(rung), "runs": rows}]
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        # a process that ends while it writes leaves the file as it was
         partial = self._file.with_suffix(".partial")
         partial.write_text(json.dumps(self._rounds), encoding="utf-8")
         os.replace(partial, self._file)
 
 
+def _name(member: Member) -> list[Any]:
+    return [str(member.candidate), member.seed]
+
+
 def _row(run: MemberRecord) -> list[Any]:
+    # JSON has no nan: a score is kept as text
     return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error]
 
 

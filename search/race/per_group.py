@@ -29,9 +29,18 @@ from ..strategy.base import TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
 from . import neighbourhood
-from .race import Race
-from .runner import RaceSearch, race_in
+from .race import Race, RungResult
+from .runner import Objective, RaceSearch, race_in
 from .schedule import Rung, cost, schedule
+
+# of the seconds that are left: what the first race takes, and then its changes; the final has the
+# rest
+_RACE_TIME = 0.5
+_CHANGES_TIME = 0.4
+
+# by these rungs of the race the candidates for single groups are told apart: every candidate
+# starts in one of them
+_SCREENING_RUNGS = 2
 
 
 class PerGroupSearch:
@@ -40,7 +49,7 @@ class PerGroupSearch:
     `run` does it; the rest tells what was found.
 
     Args:
-        model: that `hindrance` has nothing against.
+        model: that `why_not_race` has nothing against.
         space: what is searched, the baseline first, with its groups.
         objective: what ranks, one metric.
         fit: the arguments of `fit`, data included, without epochs.
@@ -60,7 +69,7 @@ class PerGroupSearch:
         self,
         model: keras.Model,
         space: ActivationSpace,
-        objective: Any,
+        objective: Objective,
         fit: Mapping[str, Any],
         *,
         trials: int,
@@ -71,28 +80,28 @@ class PerGroupSearch:
         project: Path | None = None,
         verbose: int = 1,
     ):
-        self._model, self._space, self._objective, self._fit = model, space, objective, fit
-        self._epochs, self._total, self._seconds, self._seed, self._project = (
-            epochs,
-            total,
-            seconds,
-            seed,
-            project,
-        )
-        self._groups = groups(slots(model), space.per)
-        self._alone = len(self._groups) < 2 or len(space.grid(1)) < 2
-        self._budget = None if self._alone else neighbourhood.budget(total, epochs)
-        self.progress, self.interrupted = RaceProgress(total, verbose), False
+        self.progress = RaceProgress(total, verbose)
+        self.interrupted = False
         self.errors: dict[str, str] = {}
-        share = self._budget.race if self._budget else total
-        if self._budget:
-            fitting = (
-                n
-                for n in range(2, trials + 1)
-                if cost(schedule(n, epochs, share, len(space.grid(1)))) <= share
-            )
-            trials = max(fitting, default=trials)
-        self._race = self._stage("race", race_in(space, trials, epochs, share, seed), seed)
+        self._model = model
+        self._space = space
+        self._objective = objective
+        self._fit = fit
+        self._epochs = epochs
+        self._total = total
+        self._seconds = seconds
+        self._seed = seed
+        self._project = project
+        self._begun = 0.0
+        self._groups = groups(slots(model), space.per)
+        self._nothing_to_change = len(self._groups) < 2 or len(space.grid(1)) < 2
+        self._budget: neighbourhood.Budget | None = None
+        if not self._nothing_to_change:
+            self._budget = neighbourhood.budget(total, epochs)
+        if self._budget is not None:
+            total = self._budget.race
+            trials = _fitting_trials(trials, epochs, total, len(space.grid(1)))
+        self._race = self._stage("race", race_in(space, trials, epochs, total, seed), seed)
         self.objective = self._race.objective
         self._screening: RaceSearch | None = None
         self._final: RaceSearch | None = None
@@ -108,9 +117,9 @@ class PerGroupSearch:
         *,
         models: bool = True,
     ) -> RaceSearch:
-        # the time may end another race in another choice, of which nothing is known
-        known = zlib.crc32(" | ".join(map(str, choices)).encode())
-        file = f"{name}-{known:08x}" if choices else name
+        label = ""
+        if self._budget is not None:
+            label = f"{name}, "
         return RaceSearch(
             self._model,
             race,
@@ -118,12 +127,21 @@ class PerGroupSearch:
             self._fit,
             hyperparameters=self._hyperparameters,
             seed=seed,
-            journal=None if self._project is None else self._project / f"{file}.json",
+            journal=self._journal(name, choices),
             progress=self.progress,
             slots=chosen_slots(slots(self._model), self._space.per),
             models=models,
-            label="" if self._budget is None else f"{name}, ",
+            label=label,
         )
+
+    def _journal(self, name: str, choices: Sequence[Choice]) -> Path | None:
+        if self._project is None:
+            return None
+        if choices:
+            # the time may end another race in another choice, of which nothing is known
+            checksum = zlib.crc32(" | ".join(map(str, choices)).encode())
+            name = f"{name}-{checksum:08x}"
+        return self._project / f"{name}.json"
 
     def run(self) -> None:
         """Race, screen changes, and decide, until the budget is spent, or the user ends it."""
@@ -134,26 +152,32 @@ class PerGroupSearch:
             self.interrupted = True
 
     def _run(self) -> None:
-        if not self._train(self._race, 0.5 if self._budget else 1):
+        share = 1.0
+        if self._budget is not None:
+            share = _RACE_TIME
+        if not self._train(self._race, share):
             return
         first = next(iter(self._race.results()), None)
         if first is None or first.rank is None:
             return
-        self._uniform = self._chosen = self._assignment(first.candidate)
-        if self._alone:
+        self._uniform = self._assignment(first.candidate)
+        self._chosen = self._uniform
+        if self._nothing_to_change:
             return
         if self._budget is None:
             enough = neighbourhood.least_budget(self._epochs)
             self.progress.say(
-                f"{self._total} epochs are too few to improve {len(self._groups)} groups: that takes {enough} at least"
+                f"{self._total} epochs are too few to improve {len(self._groups)} groups: "
+                f"that takes {enough} at least"
             )
             return
         self.progress.say(
             f"Best for all {len(self._groups)} groups: {first.candidate}. Now its changes"
         )
         try:
-            if best := self._screened(self._budget):
-                self._decide(best)
+            changes = self._screened(self._uniform, self._budget)
+            if changes:
+                self._decide(self._uniform, changes)
         except Exception as error:
             # the uniform choice is found
             self.errors["changes"] = first_line(error)
@@ -171,68 +195,79 @@ class PerGroupSearch:
         self.errors |= stage.errors
         return not stage.interrupted and "race" not in stage.errors
 
-    def _screened(self, budget: neighbourhood.Budget) -> list[Assignment]:
+    def _screened(self, uniform: Assignment, budget: neighbourhood.Budget) -> list[Assignment]:
         """Train changes of the uniform choice for a short while; return them, the best first."""
-        assert self._uniform is not None  # there is one when the race is over
-        # by the first two rungs: the baseline was in the others in any case
-        scores = {
-            c: float(m)
-            for done in self._race.rounds[:2]
-            for c, m in zip(done.task.candidates, done.means, strict=True)
-            if np.isfinite(m) and c != self._uniform.only
-        }
-        best: dict[str, Candidate] = {}
-        for candidate in sorted(scores, key=lambda c: -scores[c]):
-            # two alphas of one activation are hardly ever told apart
-            best.setdefault(candidate.name, candidate)
-        own = first.name if (first := self._uniform.only) else ""
-        others = [candidate for candidate in best.values() if candidate.name != own]
-        if set(others) <= {self._space.grid(1)[0]}:  # it searches alphas only
-            others = list(best.values())
+        others = self._others(uniform)
         seed = derive(self._seed, Stream.STAGES, 0)
         left = self._left() * budget.screening // (budget.screening + budget.final)
-        made = (
-            neighbourhood.screening(self._uniform, others, self._epochs, left, embeddings, seed)
-            if others
-            else None
-        )
-        if made is None:
+        race_and_proposer = None
+        if others:
+            race_and_proposer = neighbourhood.screening(
+                uniform, others, self._epochs, left, embeddings, seed
+            )
+        if race_and_proposer is None:
             self.progress.say("Nothing is left to improve single groups with")
             return []
-        race, proposer = made
-        self._screening = self._stage("changes", race, seed, [self._uniform, *others], models=False)
-        if not self._train(self._screening, 0.4):
+        race, proposer = race_and_proposer
+        self._screening = self._stage("changes", race, seed, [uniform, *others], models=False)
+        if not self._train(self._screening, _CHANGES_TIME):
             return []
         believed = proposer.believed(self._screening.rounds)
-        believed.pop(self._uniform, None)
+        believed.pop(uniform, None)
         return sorted(believed, key=lambda choice: -believed[choice])
 
-    def _decide(self, best: Sequence[Assignment]) -> None:
+    def _others(self, uniform: Assignment) -> list[Candidate]:
+        """What a group may have instead of the uniform choice, the most hopeful first."""
+        scores: dict[Candidate, float] = {}
+        # the baseline was in the later rungs in any case
+        for result in self._race.rounds[:_SCREENING_RUNGS]:
+            for candidate, mean in zip(result.task.candidates, result.means, strict=True):
+                if np.isfinite(mean) and candidate != uniform.only:
+                    scores[candidate] = float(mean)
+        best: dict[str, Candidate] = {}
+        for candidate in sorted(scores, key=lambda scored: -scores[scored]):
+            # two alphas of one activation are hardly ever told apart
+            best.setdefault(candidate.name, candidate)
+        others = list(best.values())
+        if uniform.only is not None:
+            others = [candidate for candidate in others if candidate.name != uniform.only.name]
+        baseline = self._space.grid(1)[0]
+        if set(others) <= {baseline}:
+            # the space has alphas of one activation only
+            others = list(best.values())
+        return others
+
+    def _decide(self, uniform: Assignment, changes: Sequence[Assignment]) -> None:
         """Train the best changes and the uniform choice to the end on fresh seeds.
 
         Take one if there is a reason.
         """
-        assert self._uniform is not None
         plan = neighbourhood.plan_final(self._left(), self._epochs)
         if plan is None:
             self.progress.say("Nothing is left to train a change to the end")
             return
-        starts = [self._uniform, *best[: plan[0]]]
-        race = Race(
-            starts,
-            [Rung(self._epochs, plan[1], 0, len(starts) - 1)],
-            lambda rounds, known, count: [],
-        )
+        starts = [uniform, *changes[: plan.changes]]
+        rung = Rung(self._epochs, plan.seeds, keep=0, enter=len(starts) - 1)
+        race = Race(starts, [rung], _propose_nothing)
         self._final = self._stage("final", race, derive(self._seed, Stream.STAGES, 1), starts)
-        if not self._train(self._final, 1) or not self._final.rounds:
+        if not self._train(self._final, 1):
             return
-        index = neighbourhood.best_if_significant(self._final.rounds[0].scores)
+        result = self._final_result
+        if result is None:
+            return
+        index = neighbourhood.best_if_significant(result.scores)
         self._chosen = starts[index]
-        self.progress.say(
-            f"{starts[index]} is better: it is kept"
-            if index
-            else f"No change is surely better: {self._uniform} is kept for all"
-        )
+        if index == 0:
+            self.progress.say(f"No change is surely better: {uniform} is kept for all")
+        else:
+            self.progress.say(f"{starts[index]} is better: it is kept")
+
+    @property
+    def _final_result(self) -> RungResult | None:
+        """What came of the final; None if it did not end."""
+        if self._final is None or not self._final.rounds:
+            return None
+        return self._final.rounds[0]
 
     def _left(self) -> int:
         """How many epochs there are left, and time for."""
@@ -254,38 +289,53 @@ class PerGroupSearch:
     def results(self) -> tuple[TrialResult, ...]:
         """All choices: the one that is kept first, then who went further, the diverged last."""
         rows: dict[Assignment, TrialResult] = {}
-        for row in (row for stage in self._stages for row in stage.results()):
-            choice = self._assignment(row.candidate)
-            before = rows.get(choice, row)
-            # what several stages trained has the score of the one that went furthest, the latest of
-            # such
-            further = row if (row.epochs or 0) >= (before.epochs or 0) else before
-            seconds = sum(r.seconds or 0.0 for r in ([row] if before is row else [before, row]))
-            whole = further.status != "completed" or further.epochs == self._epochs
-            status = further.status if whole else "stopped"
-            rows[choice] = replace(
-                further, candidate=choice.only or choice, status=status, seconds=seconds
-            )
-        order = {
-            choice: self._order(choice, row)
+        for stage in self._stages:
+            for row in stage.results():
+                choice = self._assignment(row.candidate)
+                rows[choice] = self._merged(choice, rows.get(choice), row)
+        keys = {
+            choice: self._rank_key(choice, row)
             for choice, row in rows.items()
             if row.score is not None
         }
-        places = sorted(order.values())
-        ranked = sorted(order, key=order.__getitem__)
-        return (
-            *(replace(rows[choice], rank=1 + places.index(order[choice])) for choice in ranked),
-            *(replace(row, rank=None) for row in rows.values() if row.score is None),
-        )
+        places = sorted(keys.values())
+        ranked = []
+        for choice in sorted(keys, key=keys.__getitem__):
+            # equal ones share a rank
+            rank = 1 + places.index(keys[choice])
+            ranked.append(replace(rows[choice], rank=rank))
+        rest = [replace(row, rank=None) for row in rows.values() if row.score is None]
+        return (*ranked, *rest)
+
+    def _merged(
+        self, choice: Assignment, earlier: TrialResult | None, row: TrialResult
+    ) -> TrialResult:
+        """One row of what several stages trained.
+
+        With the score of the one that went furthest, the latest of such.
+        """
+        furthest = row
+        seconds = row.seconds or 0.0
+        if earlier is not None:
+            seconds += earlier.seconds or 0.0
+            if (earlier.epochs or 0) > (row.epochs or 0):
+                furthest = earlier
+        status = furthest.status
+        if status == "completed" and furthest.epochs != self._epochs:
+            # it completed its stage, which is no whole training
+            status = "stopped"
+        candidate = choice.only or choice
+        return replace(furthest, candidate=candidate, status=status, seconds=seconds)
 
     def leaders(self) -> tuple[Choice, ...]:
         """What the verdict judges: the best change and the best uniform choice.
 
         If no change is ahead, the race's.
         """
-        if self._final is not None and self._final.rounds and self._uniform is not None:
-            done = self._final.rounds[0]
-            best = done.task.candidates[int(np.argmax(np.nan_to_num(done.means, nan=-np.inf)))]
+        final = self._final_result
+        if final is not None and self._uniform is not None:
+            means = np.nan_to_num(final.means, nan=-np.inf)
+            best = final.task.candidates[int(np.argmax(means))]
             if best != self._uniform:
                 return (best.only or best, self._uniform.only or self._uniform)
         return self._race.leaders()
@@ -293,15 +343,21 @@ class PerGroupSearch:
     def model(self, candidate: Choice) -> keras.Model | None:
         """Return the best model of a choice; None if it is not kept."""
         choice = self._assignment(candidate)
-        ended = self._final is not None and self._final.rounds
-        model = self._final.model(choice) if self._final is not None and ended else None
-        return self._race.model(choice.only) if model is None and choice.only else model
+        model = None
+        if self._final is not None and self._final.rounds:
+            model = self._final.model(choice)
+        if model is None and choice.only is not None:
+            model = self._race.model(choice.only)
+        return model
 
     def finish(self, candidate: Choice) -> None:
-        """Train a uniform choice that left the race as far as the others, if that is one and it has not."""
+        """Train a uniform choice that left the race as far as the others.
+
+        Nothing, if it is in the final, or no such choice.
+        """
         choice = self._assignment(candidate)
-        finals = self._final.rounds if self._final is not None else []
-        if finals and choice in finals[0].task.candidates:
+        final = self._final_result
+        if final is not None and choice in final.task.candidates:
             return
         uniform = choice.only
         if uniform is not None and any(row.candidate == uniform for row in self._race.results()):
@@ -316,13 +372,30 @@ class PerGroupSearch:
             return candidate
         return Assignment(tuple((group, candidate) for group in self._groups))
 
-    def _order(self, choice: Assignment, row: TrialResult) -> tuple[float, ...]:
+    def _rank_key(self, choice: Assignment, row: TrialResult) -> tuple[float, ...]:
         score = more_is_better(row.score or 0.0, self.objective.direction)
         return (choice != self._chosen, -(row.epochs or 0), row.status != "completed", -score)
 
     def _hyperparameters(self, candidate: Choice) -> dict[str, Any]:
-        return {
-            name: value
-            for group, own in self._assignment(candidate).groups
-            for name, value in self._space.hyperparameters(own, f"act.{group.name}").items()
-        }
+        values: dict[str, Any] = {}
+        for group, chosen in self._assignment(candidate).groups:
+            values |= self._space.hyperparameters(chosen, f"act.{group.name}")
+        return values
+
+
+def _fitting_trials(trials: int, epochs: int, total: int, starts: int) -> int:
+    """How many candidates may start, so that the race takes no more epochs than it has.
+
+    As many as are wanted, where no race is so short.
+    """
+    for fewer in range(trials, 1, -1):
+        if cost(schedule(fewer, epochs, total, starts)) <= total:
+            return fewer
+    return trials
+
+
+def _propose_nothing(
+    rounds: Sequence[RungResult], known: set[Assignment], count: int
+) -> Sequence[Assignment]:
+    """The final has all its candidates from the beginning."""
+    return []

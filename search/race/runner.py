@@ -10,9 +10,10 @@ from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
+import keras_tuner
 import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
@@ -39,8 +40,16 @@ from .surrogate import SurrogateProposer
 
 _POOL = 256  # candidates with random parameters, to propose from
 
+# what ranks, as KerasTuner takes it
+Objective: TypeAlias = str | keras_tuner.Objective
 
-def why_not_race(model: Any, space: ActivationSpace, objective: Any, fit: Mapping[str, Any]) -> str:
+
+def why_not_race(
+    model: keras.Model | Callable[..., keras.Model],
+    space: ActivationSpace,
+    objective: Objective,
+    fit: Mapping[str, Any],
+) -> str:
     """Return why a search cannot be a race; empty if it can."""
     if not isinstance(model, keras.Model):
         return "the model is made by a function"
@@ -52,13 +61,9 @@ def why_not_race(model: Any, space: ActivationSpace, objective: Any, fit: Mappin
         return "the data can be read once only"
     if hasattr(fit.get("validation_data"), "__next__"):
         return "the validation data can be read once only"
-    single = [
-        c
-        for c in keras.tree.flatten(fit.get("callbacks") or [])
-        if not isinstance(c, SHARED_CALLBACKS)
-    ]
-    if single:
-        return f"the callback {type(single[0]).__name__} belongs to a single model"
+    for callback in keras.tree.flatten(fit.get("callbacks") or []):
+        if not isinstance(callback, SHARED_CALLBACKS):
+            return f"the callback {type(callback).__name__} belongs to a single model"
     try:
         PopulationModel(model, ["relu"], slots=chosen_slots(slots(model), space.per))
     except ModelError as error:
@@ -90,7 +95,7 @@ class RaceSearch:
     """Searches by racing. `run` does it; the rest tells what was found.
 
     Args:
-        model: that `hindrance` has nothing against.
+        model: that `why_not_race` has nothing against.
         race: who starts, and who goes on.
         objective: what ranks the candidates, one metric.
         fit: the arguments of `fit`, data included, without epochs.
@@ -114,7 +119,7 @@ class RaceSearch:
         self,
         model: keras.Model,
         race: Race,
-        objective: Any,
+        objective: Objective,
         fit: Mapping[str, Any],
         *,
         hyperparameters: Callable[[Any], dict[str, Any]],
@@ -127,68 +132,79 @@ class RaceSearch:
         label: str = "",
         memory: int | None = None,
     ):
-        self.objective, self.interrupted = checked_objective(objective), False
-        self._model, self._hyperparameters, self._seed, self.seconds = (
-            model,
-            hyperparameters,
-            seed,
-            seconds,
-        )
-        self._race, self._models, self._label = race, models, label
-        ends = sorted({rung.epochs for rung in race.rungs})
-        made = partial(Cohorts, model, self.objective, fit, ends, seed, slots=slots, memory=memory)
-        self._cohorts = made(self._epoch, say=self._say)
-        self._alone = partial(made, lambda runs: None)
-        self.errors: dict[str, str] = {}
-        self._finished: dict[Member, keras.Model | None] = {}
-        self._journal = Journal(journal)
-        self._begun, self._deadline, self.trained = 0.0, math.inf, 0
+        self.objective = checked_objective(objective)
+        self.seconds = seconds
         self.progress = progress or RaceProgress(cost(race.rungs), verbose=0)
+        self.interrupted = False
+        self.errors: dict[str, str] = {}
+        self.trained = 0  # epochs of all runs, in this process
+        self._model = model
+        self._race = race
+        self._hyperparameters = hyperparameters
+        self._seed = seed
+        self._journal = Journal(journal)
+        self._models = models
+        self._label = label
+        ends = sorted({rung.epochs for rung in race.rungs})
+        self._new_cohorts = partial(
+            Cohorts, model, self.objective, fit, ends, seed, slots=slots, memory=memory
+        )
+        self._cohorts = self._new_cohorts(self._epoch, say=self._say)
+        self._finished: dict[Member, keras.Model | None] = {}
+        self._begun = 0.0
+        self._deadline = math.inf
 
     def run(self) -> None:
         """Train, rung after rung, until the race is over, the time is, or the user ends it."""
         self._begun = time.monotonic()
         if self.seconds is not None:
             self._deadline = self._begun + self.seconds
-        known = len(self._journal)
         try:
-            for number in itertools.count():
-                if number < known:
-                    self._race.follow(self._journal.rung(number))
-                if (task := self._race.ask()) is None:
-                    break
-                members = self._members(task)
-                # only scores are kept: who is alive trains again, on the same batches from the same
-                # weights
-                if number < known and (number + 1 < len(self._race.rungs) or not self._models):
-                    self._cohorts.runs |= self._journal.runs(number, members)
-                else:
-                    self._cohorts.train(members, task.epochs)
-                    self._keep(number, members)
-                self._race.tell(self._scores(task))
-                self.progress.say(self._line(task))
-                self._replan()
+            self._run_rungs()
         except KeyboardInterrupt:
             self.interrupted = True
         except _Over:
-            self.progress.say(
-                f"{self._label}the time is over"
-                if self._label
-                else "The time is over: the best so far"
-            )
+            if self._label:
+                self._say("the time is over")
+            else:
+                self._say("The time is over: the best so far")
         except Exception as error:
             if not self._race.rounds:
                 raise
             # hours may have gone into the rungs that ended
             self.errors["race"] = first_line(error)
-            self.progress.say(f"{self._label}the race ended early: {self.errors['race']}")
+            self._say(f"the race ended early: {self.errors['race']}")
+
+    def _run_rungs(self) -> None:
+        known = len(self._journal)
+        for number in itertools.count():
+            if number < known:
+                self._race.follow(self._journal.rung(number))
+            task = self._race.ask()
+            if task is None:
+                return
+            members = self._members(task)
+            if number < known and not self._is_wanted(number):
+                # only scores are kept: who is alive trains again, on the same batches from the same
+                # weights
+                self._cohorts.runs |= self._journal.runs(number, members)
+            else:
+                self._cohorts.train(members, task.epochs)
+                self._keep(number, members)
+            self._race.tell(self._scores(task))
+            self.progress.say(self._line(task))
+            self._replan()
+
+    def _is_wanted(self, number: int) -> bool:
+        """Whether the models of a rung are wanted, and not only its scores."""
+        is_last = number + 1 == len(self._race.rungs)
+        return is_last and self._models
 
     def _keep(self, number: int, members: Sequence[Member]) -> None:
         """Write the scores of a rung; a full disk costs no more than a resume from there."""
+        runs = {member: self._cohorts.runs[member] for member in members}
         try:
-            self._journal.keep(
-                number, self._race.rungs[number], {m: self._cohorts.runs[m] for m in members}
-            )
+            self._journal.keep(number, self._race.rungs[number], runs)
         except OSError as error:
             self.errors["journal"] = first_line(error)
             self.progress.say(f"The race cannot be kept: {self.errors['journal']}")
@@ -200,22 +216,25 @@ class RaceSearch:
         """Fit what is to come into the time that is left."""
         if self.seconds is None or not self.trained:
             return
-        now, before = time.monotonic(), cost(self._race.rungs)
-        self._race.replan(int(max(self._deadline - now, 0) / (now - self._begun) * self.trained))
-        self.progress.expect(cost(self._race.rungs) - before)
+        now = time.monotonic()
+        planned = cost(self._race.rungs)
+        time_left = max(self._deadline - now, 0)
+        self._race.replan(int(time_left / (now - self._begun) * self.trained))
+        self.progress.expect(cost(self._race.rungs) - planned)
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""
-        tried = (
-            member.candidate
-            for member, run in self._cohorts.runs.items()
-            if run.epochs or run.error
-        )
-        rows = [self._row(candidate) for candidate in dict.fromkeys(tried)]
-        ranked = sorted((row for row in rows if row.score is not None), key=self._order)
-        orders = [self._order(row) for row in ranked]
+        tried: dict[Choice, None] = {}
+        for member, run in self._cohorts.runs.items():
+            if run.epochs or run.error:
+                tried[member.candidate] = None
+        rows = [self._row(candidate) for candidate in tried]
+        scored = sorted((row for row in rows if row.score is not None), key=self._rank_key)
+        keys = [self._rank_key(row) for row in scored]
         # equal ones share a rank, so that a tie with the baseline shows
-        ranked = [replace(row, rank=1 + orders.index(self._order(row))) for row in ranked]
+        ranked = [
+            replace(row, rank=1 + keys.index(key)) for row, key in zip(scored, keys, strict=True)
+        ]
         return (*ranked, *(row for row in rows if row.score is None))
 
     def leaders(self) -> tuple[Choice, ...]:
@@ -227,33 +246,39 @@ class RaceSearch:
 
         None if it diverged, or left the race and was not finished.
         """
-        runs = [
-            (self._better(run.best), m) for m, run in self._runs_of(candidate).items() if run.epochs
-        ]
-        if any(
-            self._cohorts.runs[member].diverged or self._cohorts.runs[member].error
-            for _, member in runs
-        ):
+        runs = {member: run for member, run in self._runs_of(candidate).items() if run.epochs}
+        if any(run.diverged or run.error for run in runs.values()):
             return None
-        members = [member for _, member in sorted(runs, key=lambda one: -one[0])]
-        models = (self._finished.get(member) or self._cohorts.model(member) for member in members)
-        return next((model for model in models if model is not None), None)
+        best_first = sorted(runs, key=lambda member: -self._better(runs[member].best))
+        for member in best_first:
+            model = self._finished.get(member)
+            if model is None:
+                model = self._cohorts.model(member)
+            if model is not None:
+                return model
+        return None
 
     def finish(self, candidate: Choice) -> None:
-        """Train a candidate to the end, on the race's first seed, if it left the race or that was ended."""
-        runs, whole = self._runs_of(candidate), self._race.rungs[-1].epochs
-        trained = whole == max(run.epochs for run in runs.values())
-        if any(run.diverged for run in runs.values()) or (
-            trained and self.model(candidate) is not None
-        ):
+        """Train a candidate to the end, if it left the race or that was ended.
+
+        On the race's first seed.
+        """
+        runs = self._runs_of(candidate)
+        whole = self._race.rungs[-1].epochs
+        if any(run.diverged for run in runs.values()):
             return
-        member, alone = next(iter(runs)), self._alone()
+        if max(run.epochs for run in runs.values()) == whole and self.model(candidate) is not None:
+            return
+        member = next(iter(runs))
+        alone = self._new_cohorts(_show_nothing)
         alone.train([member], whole)
-        if error := alone.runs[member].error:
+        error = alone.runs[member].error
+        if error:
             raise SearchError(
                 f"{candidate} must be trained to its end to be kept. Received: {error}"
             )
-        self._cohorts.runs[member], self._finished[member] = alone.runs[member], alone.model(member)
+        self._cohorts.runs[member] = alone.runs[member]
+        self._finished[member] = alone.model(member)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
@@ -261,7 +286,7 @@ class RaceSearch:
 
     @property
     def rounds(self) -> list[RungResult]:
-        """The tasks that ended, with their scores."""
+        """The rungs that ended, with their scores."""
         return self._race.rounds
 
     @property
@@ -273,7 +298,7 @@ class RaceSearch:
         """A score as a number of which more is better, or that number as a score."""
         return more_is_better(score, self.objective.direction)
 
-    def _order(self, row: TrialResult) -> tuple[float, ...]:
+    def _rank_key(self, row: TrialResult) -> tuple[float, ...]:
         return (-(row.epochs or 0), -(row.seeds or 0), -self._better(row.score or 0.0))
 
     def _runs_of(self, candidate: Choice) -> dict[Member, MemberRecord]:
@@ -287,23 +312,14 @@ class RaceSearch:
         runs = list(self._runs_of(candidate).values())
         epochs = max(run.epochs for run in runs)
         furthest = [run for run in runs if run.epochs == epochs]
-        failed = next((run.error for run in runs if run.error), "")
-        healthy = not failed and not any(run.diverged for run in runs)
-        done = epochs == self._race.rungs[-1].epochs and len(furthest) == self._race.rungs[-1].seeds
-        status, message = "stopped", ""
-        if failed:
-            status, message = "failed", failed
-        elif not healthy:
-            status, message = (
-                "diverged",
-                f"{DIVERGED}: the loss or {self.objective.name} is not finite",
-            )
-        elif done:
-            status = "completed"
+        status, message = self._status(runs, furthest)
+        score = None
+        if status in ("completed", "stopped"):
+            score = float(np.mean([run.best for run in furthest]))
         return TrialResult(
             rank=None,
             candidate=candidate,
-            score=float(np.mean([run.best for run in furthest])) if healthy else None,
+            score=score,
             status=status,
             seconds=sum(run.seconds for run in runs),
             hyperparameters=self._hyperparameters(candidate),
@@ -312,49 +328,93 @@ class RaceSearch:
             seeds=len(furthest),
         )
 
+    def _status(
+        self, runs: Sequence[MemberRecord], furthest: Sequence[MemberRecord]
+    ) -> tuple[str, str]:
+        """How a candidate's runs ended, and why if they failed."""
+        for run in runs:
+            if run.error:
+                return "failed", run.error
+        if any(run.diverged for run in runs):
+            return "diverged", f"{DIVERGED}: the loss or {self.objective.name} is not finite"
+        last = self._race.rungs[-1]
+        if furthest[0].epochs == last.epochs and len(furthest) == last.seeds:
+            return "completed", ""
+        return "stopped", ""
+
     def _members(self, task: RungTask) -> list[Member]:
         seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(task.seeds)]
-        return [Member(candidate, seed) for candidate in task.candidates for seed in seeds]
+        pairs = itertools.product(task.candidates, seeds)
+        return [Member(candidate, seed) for candidate, seed in pairs]
 
     def _scores(self, task: RungTask) -> np.ndarray:
-        runs = [self._cohorts.runs[member] for member in self._members(task)]
-        scores = [np.nan if run.diverged or run.error else self._better(run.best) for run in runs]
+        scores = [self._score(member) for member in self._members(task)]
         return np.reshape(scores, (len(task.candidates), task.seeds))
 
-    def _epoch(self, slots: int) -> None:
-        self.trained += slots
+    def _score(self, member: Member) -> float:
+        run = self._cohorts.runs[member]
+        if run.diverged or run.error:
+            return np.nan
+        return self._better(run.best)
+
+    def _epoch(self, members: int) -> None:
+        self.trained += members
         task = self._race.ask()
         assert task is not None  # one trains
-        text = f"{self._label}rung {len(self._race.rounds) + 1}/{len(self._race.rungs)}, {len(task.candidates)} alive"
-        self.progress.epoch(f"{text}, {best}" if (best := self._best()) else text, slots)
+        number = len(self._race.rounds) + 1
+        text = f"{self._rung_label(number)}, {len(task.candidates)} alive"
+        best = self._best_text()
+        if best:
+            text += f", {best}"
+        self.progress.epoch(text, members)
         if time.monotonic() > self._deadline:
             raise _Over
 
-    def _best(self) -> str:
-        """The best of the last round, with the spread of its scores over the seeds.
+    def _rung_label(self, number: int) -> str:
+        return f"{self._label}rung {number}/{len(self._race.rungs)}"
+
+    def _best_text(self) -> str:
+        """The best of the last rung, with the spread of its scores over the seeds.
 
         That is no interval: it is the best of many, picked by these very scores, and looks better
         than it is.
         """
-        if not self._race.rounds or not np.isfinite(self._race.rounds[-1].means).any():
+        if not self._race.rounds:
             return ""
         last = self._race.rounds[-1]
+        if not np.isfinite(last.means).any():
+            return ""
         index = int(np.nanargmax(last.means))
-        scores, n = last.scores[index], last.task.seeds
-        spread = f" (spread over {n} seeds {scores.std(ddof=1):.2g})" if n > 1 else ""
-        return f"best {last.task.candidates[index]} {self._better(float(last.means[index])):.4f}{spread}"
+        score = self._better(float(last.means[index]))
+        text = f"best {last.task.candidates[index]} {score:.4f}"
+        seeds = last.task.seeds
+        if seeds > 1:
+            text += f" (spread over {seeds} seeds {last.scores[index].std(ddof=1):.2g})"
+        return text
 
     def _line(self, task: RungTask) -> str:
-        members = self._members(task)
-        failed = len({m.candidate for m in members if self._cohorts.runs[m].error})
-        diverged = int(np.isnan(self._race.rounds[-1].means).sum()) - failed
-        text = (
-            f"{self._label}rung {len(self._race.rounds)}/{len(self._race.rungs)}: {len(task.candidates)} candidates, "
-            f"{task.epochs} epochs, {task.seeds} seed{'s' * (task.seeds > 1)}"
-        )
-        told = [
-            f"{count} {what}"
-            for count, what in ((diverged, "diverged"), (failed, "failed"))
-            if count
+        """What came of the last rung."""
+        seeds = f"{task.seeds} seeds"
+        if task.seeds == 1:
+            seeds = "1 seed"
+        parts = [
+            f"{self._rung_label(len(self._race.rounds))}: {len(task.candidates)} candidates",
+            f"{task.epochs} epochs",
+            seeds,
         ]
-        return ", ".join(filter(None, [text, *told, self._best()]))
+        runs = self._cohorts.runs
+        failed = len({m.candidate for m in self._members(task) if runs[m].error})
+        without_score = int(np.isnan(self._race.rounds[-1].means).sum())
+        diverged = without_score - failed
+        if diverged:
+            parts.append(f"{diverged} diverged")
+        if failed:
+            parts.append(f"{failed} failed")
+        best = self._best_text()
+        if best:
+            parts.append(best)
+        return ", ".join(parts)
+
+
+def _show_nothing(members: int) -> None:
+    """Watch a training that is not part of the race."""

@@ -44,9 +44,9 @@ def test_the_progress_of_a_race_says_what_its_spread_is():
     rounds = [RungResult(RungTask(("relu", "mish", "elu"), 2, 4), scores)]
     running._race = type("Known", (), {"rounds": rounds})()
     running.objective = type("Known", (), {"direction": "max"})()
-    assert running._best() == "best mish 0.9200 (spread over 2 seeds 0.028)"
+    assert running._best_text() == "best mish 0.9200 (spread over 2 seeds 0.028)"
     rounds[0] = RungResult(RungTask(("relu", "mish", "elu"), 1, 4), scores[:, :1])
-    assert running._best() == "best mish 0.9000"
+    assert running._best_text() == "best mish 0.9000"
 
 
 @pytest.mark.once
