@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_acts.errors import DataError, SearchError
 
 from ..rewrite.own_training import own_methods
 from ..space.known import is_of_keras
+from .scoring import Data, have_shapes
 
 # with one of these of its own a model may need no targets
 _OWN_TRAINING = {"compute_loss", "fit", "make_train_function", "train_step"}
 _OWN_TESTING = {"compute_loss", "evaluate", "make_test_function", "test_step"}
+# losses that compare each number of the output with a target
+_ELEMENT_BY_ELEMENT = (
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "mean_squared_error",
+    "mse",
+)
 STRATEGIES = ("auto", "race", "random")
 
 
@@ -26,7 +35,7 @@ def check_budget(**budget: int) -> None:
         SearchError: naming the one that is not.
     """
     for name, value in budget.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if not _is_whole(value) or value < 1:
             raise SearchError(f"{name} must be an integer >= 1. Received: {name}={value!r}")
 
 
@@ -54,7 +63,7 @@ def check_verdict(seeds: int) -> None:
     Raises:
         SearchError: if it is none.
     """
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 0 or seeds == 1:
+    if not _is_whole(seeds) or seeds < 0 or seeds == 1:
         raise SearchError(
             "verdict must be 0 or an integer >= 2, a number of seeds: one says nothing about the noise between seeds. "
             f"Received: verdict={seeds!r}"
@@ -81,7 +90,8 @@ def check_from_the_start(fit: Mapping[str, Any]) -> None:
     Raises:
         SearchError: if they do not.
     """
-    if first := fit.get("initial_epoch", 0):
+    first = fit.get("initial_epoch", 0)
+    if first:
         raise SearchError(
             "initial_epoch must be 0: every candidate of a search trains from its beginning, for `epochs`. "
             f"Received: initial_epoch={first!r}"
@@ -89,7 +99,7 @@ def check_from_the_start(fit: Mapping[str, Any]) -> None:
 
 
 def validation_options(
-    x: Any, y: Any, validation_data: Any, validation_split: float
+    x: Data, y: Data, validation_data: Data, validation_split: float
 ) -> dict[str, Any]:
     """Return the argument of `fit` that says what validates.
 
@@ -98,8 +108,7 @@ def validation_options(
     """
     if validation_data is not None:
         return {"validation_data": validation_data}
-    arrays = all(hasattr(part, "shape") for part in keras.tree.flatten(x))
-    if not arrays:
+    if not have_shapes(x):
         raise SearchError(
             f"validation_data is needed where x is a dataset. Received: x of type {type(x).__name__}"
         )
@@ -110,7 +119,7 @@ def validation_options(
     return {"validation_split": validation_split}
 
 
-def check_targets(model: keras.Model, x: Any, y: Any, validation_data: Any = None) -> None:
+def check_targets(model: keras.Model, x: Data, y: Data, validation_data: Data = None) -> None:
     """Check that a model that is trained on arrays has targets, if its loss wants some.
 
     A model that trains in its own way, one by one, may want none: an autoencoder whose `train_step`
@@ -125,11 +134,7 @@ def check_targets(model: keras.Model, x: Any, y: Any, validation_data: Any = Non
     Raises:
         DataError: if it has none.
     """
-    if (
-        y is not None
-        or model.loss is None
-        or not all(hasattr(part, "shape") for part in keras.tree.flatten(x))
-    ):
+    if y is not None or model.loss is None or not have_shapes(x):
         return
     own = set(own_methods(model))
     if not own & _OWN_TRAINING:
@@ -137,18 +142,25 @@ def check_targets(model: keras.Model, x: Any, y: Any, validation_data: Any = Non
             "y must be given where x is of arrays and the model has a loss: an autoencoder's is x itself. "
             f"Received: y=None, loss={model.loss!r}"
         )
-    pair = validation_data if isinstance(validation_data, tuple | list) else (validation_data,)
-    untargeted = validation_data is None or hasattr(pair[0], "shape")
-    if (
-        untargeted
-        and keras.utils.unpack_x_y_sample_weight(tuple(pair))[1] is None
-        and not own & _OWN_TESTING
-    ):
+    if _have_no_targets(validation_data) and not own & _OWN_TESTING:
         raise DataError(
             "validation_data must be (x, y) where the model trains without targets, and tests as Keras does: with its "
             f"loss. A test_step of its own may do without. Received: y=None, loss={model.loss!r}, and of the model's "
             f"own {', '.join(sorted(own))}"
         )
+
+
+def _have_no_targets(validation_data: Data) -> bool:
+    """Whether what validates are arrays without targets, as a part of such training data is."""
+    if validation_data is None:
+        return True
+    parts = (validation_data,)
+    if isinstance(validation_data, tuple | list):
+        parts = tuple(validation_data)
+    if not hasattr(parts[0], "shape"):
+        return False  # a dataset's batches are not looked at
+    _, targets, _ = keras.utils.unpack_x_y_sample_weight(parts)
+    return targets is None
 
 
 def check_readable_again(fit: Mapping[str, Any]) -> None:
@@ -165,7 +177,7 @@ def check_readable_again(fit: Mapping[str, Any]) -> None:
             )
 
 
-def check_data(model: Any, x: Any, y: Any = None, *, masks: bool = False) -> None:
+def check_data(model: Any, x: Data, y: Data = None, *, masks: bool = False) -> None:
     """Check arrays against each other and against a model with one input and one output.
 
     What is no array (a dataset, a generator, several inputs) is left to Keras.
@@ -186,45 +198,53 @@ def check_data(model: Any, x: Any, y: Any = None, *, masks: bool = False) -> Non
         )
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
         return
+    labelled = hasattr(y, "dtype")
+    _check_arrays(x, y, labelled=labelled, masks=masks)
+    if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
+        return
+    expected = tuple(model.inputs[0].shape[1:])
+    received = tuple(x.shape[1:])
+    if not _fit(received, expected):
+        raise DataError(
+            f"The inputs must fit the model. Expected: samples of shape {expected}. Received: {received}"
+        )
+    if labelled:
+        _check_labels(model, np.asarray(y), masks)
+
+
+def _check_arrays(x: Data, y: Data, *, labelled: bool, masks: bool) -> None:
+    """Check arrays by themselves and against each other."""
     if x.ndim == 0 or 0 in x.shape:
         raise DataError(
             f"The data must have at least one sample and feature. Received: x.shape={tuple(x.shape)}"
         )
     _check_finite("inputs", x)
-    if hasattr(y, "dtype"):
-        if len(y) != len(x):
-            raise DataError(
-                f"Inputs and labels must be as many. Received: {len(x)} inputs and {len(y)} labels"
-            )
-        if not masks:
-            _check_finite("labels", y)
-    if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
+    if not labelled:
         return
-    wanted, given = (
-        _without_ones(tuple(model.inputs[0].shape[1:])),
-        _without_ones(tuple(x.shape[1:])),
-    )
-    if len(wanted) != len(given) or any(
-        w not in (None, g) for w, g in zip(wanted, given, strict=True)
-    ):
-        expected = tuple(model.inputs[0].shape[1:])
+    if len(y) != len(x):
         raise DataError(
-            f"The inputs must fit the model. Expected: samples of shape {expected}. Received: {tuple(x.shape[1:])}"
+            f"Inputs and labels must be as many. Received: {len(x)} inputs and {len(y)} labels"
         )
-    if hasattr(y, "dtype"):
-        _check_labels(model, np.asarray(y), masks)
+    if not masks:
+        _check_finite("labels", y)
 
 
 def may_mask(model: Any) -> bool:
     """Whether a model's loss is one that Keras does not know, which may leave targets out that are NaN."""
     losses = keras.tree.flatten(getattr(model, "loss", None))
-    kinds = [
-        loss if hasattr(loss, "__name__") else type(loss) for loss in losses if loss is not None
-    ]
-    return any(kind is not str and not is_of_keras(kind) for kind in kinds)
+    return any(_is_of_the_user(loss) for loss in losses if loss is not None)
 
 
-def _check_finite(what: str, values: Any) -> None:
+def _is_of_the_user(loss: Any) -> bool:
+    """Whether a loss is a function, a class or an object that is not Keras' own."""
+    if isinstance(loss, str):
+        return False
+    if hasattr(loss, "__name__"):
+        return not is_of_keras(loss)
+    return not is_of_keras(type(loss))
+
+
+def _check_finite(what: str, values: ArrayLike) -> None:
     values = np.asarray(values)
     if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
@@ -232,8 +252,7 @@ def _check_finite(what: str, values: Any) -> None:
 
 
 def _check_labels(model: keras.Model, y: np.ndarray, masks: bool) -> None:
-    loss = getattr(model.loss, "name", model.loss)
-    units = model.outputs[0].shape[-1]
+    """Check labels against the loss of a model with one output."""
     if y.dtype.kind not in "fiub":
         raise DataError(f"The labels must be numbers. Received: labels of dtype {y.dtype}")
     if masks:
@@ -243,40 +262,63 @@ def _check_labels(model: keras.Model, y: np.ndarray, masks: bool) -> None:
         y = y[y != ignored]
     if not y.size:
         return
-    if loss == "sparse_categorical_crossentropy" and units is not None:
-        if y.min() < 0 or y.max() >= units or (y != np.floor(y)).any():
-            raise DataError(
-                f"The labels must fit the model: whole numbers from 0 to {units - 1}, one an output. "
-                f"Received: labels from {y.min()!s} to {y.max()!s}"
-            )
-    elif loss in ("categorical_crossentropy", "binary_crossentropy", "mean_squared_error", "mse"):
-        wanted, given = _without_ones(tuple(model.outputs[0].shape[1:])), _without_ones(y.shape[1:])
-        if len(wanted) != len(given) or any(
-            w not in (None, g) for w, g in zip(wanted, given, strict=True)
-        ):
-            raise DataError(
-                f"The labels must fit the model's output of shape {tuple(model.outputs[0].shape[1:])}. "
-                f"Received: labels of shape {y.shape[1:]}"
-            )
-        if loss == "binary_crossentropy" and (y.min() < 0 or y.max() > 1):
-            raise DataError(
-                f"Binary labels must lie in [0, 1]. Received: labels from {y.min()!s} to {y.max()!s}"
-            )
+    loss = getattr(model.loss, "name", model.loss)
+    expected = tuple(model.outputs[0].shape[1:])
+    if loss == "sparse_categorical_crossentropy":
+        _check_classes(y, model.outputs[0].shape[-1])
+    elif loss in _ELEMENT_BY_ELEMENT and not _fit(y.shape[1:], expected):
+        raise DataError(
+            f"The labels must fit the model's output of shape {expected}. "
+            f"Received: labels of shape {y.shape[1:]}"
+        )
+    if loss == "binary_crossentropy" and (y.min() < 0 or y.max() > 1):
+        raise DataError(
+            f"Binary labels must lie in [0, 1]. Received: labels from {y.min()!s} to {y.max()!s}"
+        )
 
 
-def _without_ones(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+def _check_classes(y: np.ndarray, units: int | None) -> None:
+    """Check labels that are numbers of classes."""
+    if units is None:
+        return
+    if y.min() < 0 or y.max() >= units or (y != np.floor(y)).any():
+        raise DataError(
+            f"The labels must fit the model: whole numbers from 0 to {units - 1}, one an output. "
+            f"Received: labels from {y.min()!s} to {y.max()!s}"
+        )
+
+
+def _fit(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether an array's shape is the wanted one, of which None is any size."""
+    sizes = _without_one(shape)
+    wanted_sizes = _without_one(wanted)
+    if len(sizes) != len(wanted_sizes):
+        return False
+    pairs = zip(sizes, wanted_sizes, strict=True)
+    return all(wanted_size in (None, size) for size, wanted_size in pairs)
+
+
+def _without_one(shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
     """Drop a last axis of size 1, which Keras adds and takes away by itself."""
-    return shape[:-1] if shape and shape[-1] == 1 else shape
+    if shape and shape[-1] == 1:
+        return shape[:-1]
+    return shape
 
 
-def check_population(population: Any) -> None:
+def check_population(population: int | str) -> None:
     """Check how many trials train together at most.
 
     Raises:
         SearchError: if it is neither "auto" nor an integer from 1 on.
     """
-    whole = isinstance(population, int) and not isinstance(population, bool) and population >= 1
-    if population != "auto" and not whole:
+    if population == "auto":
+        return
+    if not _is_whole(population) or population < 1:
         raise SearchError(
             f"population must be 'auto' or an integer >= 1. Received: population={population!r}"
         )
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is an integer; to Python True is one, too."""
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -23,4 +23,6 @@ def more_is_better(scores: Scores, direction: str) -> Scores:
     """
     if direction not in ("max", "min"):
         raise SearchError(f"A direction must be 'max' or 'min'. Received: direction={direction!r}")
-    return scores if direction == "max" else -scores  # type: ignore[operator]  # numbers have a negative
+    if direction == "max":
+        return scores
+    return -scores  # type: ignore[operator]  # numbers have a negative

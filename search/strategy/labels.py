@@ -16,14 +16,11 @@ def count_labels(targets: np.ndarray, output: Sequence[int | None]) -> int:
         >>> count_labels(np.eye(3), (None, 3))  # one-hot
         3
     """
-    units = output[-1] if output else None
-    if (
-        targets.ndim == len(output)
-        and targets.ndim > 1
-        and targets.shape[-1] == units
-        and are_shares(targets)
-    ):
-        return targets.size // targets.shape[-1]
+    if targets.ndim != len(output) or targets.ndim < 2:
+        return targets.size
+    units = targets.shape[-1]
+    if units == output[-1] and are_shares(targets):
+        return targets.size // units
     return targets.size
 
 

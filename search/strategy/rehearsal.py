@@ -5,7 +5,7 @@ A model evaluated once on a few samples, as it will be when the training is over
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,13 +16,20 @@ from keras_acts.errors import DataError, SearchError
 
 from ..runtime.reasons import reason_of
 from ..runtime.seeding import isolated_seed
-from .scoring import evaluated
+from .objective import Objectives
+from .scoring import Data, evaluated
 
+# enough for every layer to run, batch normalization too
 _SAMPLES = 8
 
 
 def rehearse(
-    model: Any, objective: Any, fit: Mapping[str, Any], *, ranking: Any = None, test: Any = None
+    model: Any,
+    objective: Objectives,
+    fit: Mapping[str, Any],
+    *,
+    ranking: Data = None,
+    test: Data = None,
 ) -> None:
     """Check that what ranks the candidates is logged, as one number, and that the test data can be evaluated.
 
@@ -43,10 +50,11 @@ def rehearse(
     check_again(test)
     if not isinstance(model, keras.Model) or not model.compiled:
         return
+    if ranking is None:
+        ranking = (fit.get("x"), fit.get("y"), fit.get("sample_weight"))
     with isolated_seed(0):
         try:
-            training = fit.get("x"), fit.get("y"), fit.get("sample_weight")
-            logs = _first_batch(model, training if ranking is None else ranking)
+            logs = _first_batch(model, ranking)
         except Exception:
             return
         if logs is not None:
@@ -60,7 +68,7 @@ def rehearse(
             ) from error
 
 
-def check_again(test: Any) -> None:
+def check_again(test: Data) -> None:
     """Check that test data can be read for each model: a generator is empty after the first.
 
     Raises:
@@ -76,14 +84,15 @@ def check_again(test: Any) -> None:
         raise DataError(
             f"test_data must be (x, y) or (x, y, sample_weight). Received: {len(test)} parts"
         )
-    counts = [
-        len(part) for part in keras.tree.flatten(tuple(test)) if len(getattr(part, "shape", ())) > 0
-    ]
+    parts = keras.tree.flatten(tuple(test))
+    counts = [len(part) for part in parts if len(getattr(part, "shape", ())) > 0]
     if len(set(counts)) > 1:
         raise DataError(f"The parts of test_data must be of as many samples. Received: {counts}")
 
 
-def check_logged(objective: Any, logs: Mapping[str, np.ndarray], *, final: bool = True) -> None:
+def check_logged(
+    objective: Objectives, logs: Mapping[str, np.ndarray], *, final: bool = True
+) -> None:
     """Check that the model logs an objective, and that it is one number.
 
     Args:
@@ -96,11 +105,11 @@ def check_logged(objective: Any, logs: Mapping[str, np.ndarray], *, final: bool 
     """
     for one in _single(objective):
         name = one.name.removeprefix("val_")
-        # what a `train_step` of the user's returns, no evaluation knows
-        of_training = one.name == name
-        if name not in logs and (of_training or not final):
-            continue
         if name not in logs:
+            # what a `train_step` of the user's returns, no evaluation knows
+            of_training = one.name == name
+            if of_training or not final:
+                continue
             known = [f"val_{key}" for key in logs]
             raise SearchError(f"The objective must be one of {known}. Received: {one.name!r}")
         shape = np.shape(logs[name])
@@ -111,32 +120,51 @@ def check_logged(objective: Any, logs: Mapping[str, np.ndarray], *, final: bool 
             )
 
 
-def _single(objective: Any) -> Iterable[keras_tuner.Objective]:
-    several = getattr(objective, "objectives", None) or (
-        objective if isinstance(objective, list) else [objective]
-    )
+def _single(objective: Objectives) -> list[keras_tuner.Objective]:
+    """The objectives of which each is one metric."""
+    several = [objective]
+    if isinstance(objective, list):
+        several = objective
+    elif hasattr(objective, "objectives"):  # KerasTuner's objective of several
+        several = objective.objectives
     return [one for one in several if type(one) is keras_tuner.Objective]
 
 
-def _first_batch(model: keras.Model, data: Any) -> dict[str, np.ndarray] | None:
+def _first_batch(model: keras.Model, data: Data) -> dict[str, np.ndarray] | None:
     """Evaluate a model on the first samples.
 
     None without data, or with such as can be read once only.
     """
-    parts = data if isinstance(data, tuple | list) else (data,)
-    if not parts or parts[0] is None or any(hasattr(part, "__next__") for part in parts):
-        return None
     if not isinstance(data, tuple | list):
+        if data is None or _is_read_once(data):
+            return None
         return _evaluated(model, data, steps=1)
-    inputs = getattr(model, "inputs", None) or []
-    count = next((i.shape[0] for i in inputs if i.shape[0] is not None), _SAMPLES)
-    few = keras.tree.map_structure(
-        lambda part: part if part is None else _few(part, count), tuple(data)
-    )
-    return _evaluated(model, few, batch_size=count)
+    if not data or data[0] is None or any(_is_read_once(part) for part in data):
+        return None
+    count = _batch_size(model)
+
+    def first(part: Any) -> Any:
+        if part is None:
+            return None
+        rows = getattr(part, "iloc", part)  # pandas would look for names
+        return rows[:count]
+
+    return _evaluated(model, keras.tree.map_structure(first, tuple(data)), batch_size=count)
 
 
-def _evaluated(model: keras.Model, data: Any, **options: Any) -> dict[str, np.ndarray]:
+def _is_read_once(data: Data) -> bool:
+    return hasattr(data, "__next__")
+
+
+def _batch_size(model: keras.Model) -> int:
+    """The batch size of the inputs where it is fixed, else a few."""
+    for tensor in getattr(model, "inputs", None) or []:
+        if tensor.shape[0] is not None:
+            return tensor.shape[0]
+    return _SAMPLES
+
+
+def _evaluated(model: keras.Model, data: Data, **options: Any) -> dict[str, np.ndarray]:
     """Evaluate without tracing, which takes longer than one batch; or else as it will be."""
     model.run_eagerly = True
     model.make_test_function(force=True)
@@ -146,8 +174,3 @@ def _evaluated(model: keras.Model, data: Any, **options: Any) -> dict[str, np.nd
         model.run_eagerly = False
         model.make_test_function(force=True)
         return evaluated(model, data, **options)
-
-
-def _few(part: Any, count: int) -> Any:
-    rows = getattr(part, "iloc", part)  # pandas would look for names
-    return rows[:count]

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
+# What `fit` and `evaluate` take: arrays and structures of them, tuples of inputs, targets and
+# weights, a `tf.data.Dataset`, a `PyDataset`, a generator; None for none. They share no class.
+Data: TypeAlias = Any
 
-def evaluated(model: keras.Model, data: Any, **options: Any) -> dict[str, np.ndarray]:
+
+def have_shapes(data: Data) -> bool:
+    """Whether data are arrays, or a structure of nothing else."""
+    return all(hasattr(part, "shape") for part in keras.tree.flatten(data))
+
+
+def evaluated(model: keras.Model, data: Data, **options: Any) -> dict[str, np.ndarray]:
     """Return what `evaluate` says of ``(x, y)``, ``(x, y, sample_weight)`` or a dataset, each value a number.
 
-    Those of a population stay one for each slot.
+    Those of a population stay one for each member.
 
     Args:
         model: compiled.
@@ -21,10 +30,10 @@ def evaluated(model: keras.Model, data: Any, **options: Any) -> dict[str, np.nda
     """
     if isinstance(data, tuple | list):
         x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(data))
-        found = model.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0, **options)
+        logs = model.evaluate(x, y, sample_weight=weight, return_dict=True, verbose=0, **options)
     else:
-        found = model.evaluate(data, return_dict=True, verbose=0, **options)
-    return dict(found)
+        logs = model.evaluate(data, return_dict=True, verbose=0, **options)
+    return dict(logs)
 
 
 def numbers(logs: Mapping[str, Any], axes: int = 0) -> dict[str, np.ndarray]:
@@ -34,13 +43,16 @@ def numbers(logs: Mapping[str, Any], axes: int = 0) -> dict[str, np.ndarray]:
 
     Args:
         logs: values by name.
-        axes: how many axes in front are not the metric's, such as those of epochs or slots.
+        axes: how many axes in front are not the metric's, such as those of epochs or members.
     """
-    found: dict[str, np.ndarray] = {}
+    single: dict[str, np.ndarray] = {}
     for name, value in logs.items():
         array = np.asarray(value)
-        own = array.shape[axes:]
-        for place in np.ndindex(own):
+        shape_of_metric = array.shape[axes:]
+        if not shape_of_metric:
+            single[name] = array
+            continue
+        for place in np.ndindex(shape_of_metric):
             suffix = "".join(f"[{index}]" for index in place)
-            found[f"{name}{suffix}"] = array[(..., *place)] if place else array
-    return found
+            single[f"{name}{suffix}"] = array[(..., *place)]
+    return single

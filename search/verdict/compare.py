@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeAlias
 
 import keras
 import keras_tuner
@@ -36,25 +38,29 @@ from ..strategy.labels import count_labels
 from ..strategy.objective import checked_objective, default_objective, is_share, metrics_of
 from ..strategy.progress import Progress
 from ..strategy.rehearsal import rehearse
+from ..strategy.scoring import Data
 from .guessing import best_guess, loss_of
 from .judge import judge
 from .replicates import Replicates
-from .sequential import look, planned
+from .sequential import Look, look, planned
 from .timing import inference_seconds
-from .verdict import Verdict
+from .verdict import Guess, Verdict
+
+# a name, an activation object, a registered function, or a `Candidate`
+ActivationLike: TypeAlias = Any
 
 
 def compare_activations(
     model: keras.Model,
-    x: Any,
-    y: Any,
-    activations: Iterable[Any],
+    x: Data,
+    y: Data,
+    activations: Iterable[ActivationLike],
     *,
-    baseline: Any = None,
-    validation_data: Any = None,
+    baseline: ActivationLike = None,
+    validation_data: Data = None,
     validation_split: float = 0.2,
-    test_data: Any = None,
-    objective: Any = None,
+    test_data: Data = None,
+    objective: str | keras_tuner.Objective | None = None,
     seeds: int = 16,
     looks: int = 3,
     epochs: int = 10,
@@ -123,31 +129,28 @@ def compare_activations(
         raise ModelError(
             f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}"
         )
-    goal = checked_objective(objective or default_objective(model), model)
+    ranking = checked_objective(objective or default_objective(model), model)
     base, candidates = checked_candidates(model, activations, baseline)
-    masks = may_mask(model)
-    check_targets(model, x, y, validation_data)
-    check_data(model, x, y, masks=masks)
-    for part in (validation_data, test_data):
-        if isinstance(part, tuple | list):
-            check_data(model, *part[:2], masks=masks)
+    _check_all_data(model, x, y, validation_data, test_data)
     if fit_options.get("callbacks") is not None:
         fit_options["callbacks"] = keras.tree.flatten(fit_options["callbacks"])
-    if reason := why_not_test_data(model, test_data):
-        raise DataError(
-            f"The test data must be at least as many as the classes. Received: {reason}"
-        )
     fit = {
         **validation_options(x, y, validation_data, validation_split),
-        **{"x": x, "y": y, "epochs": epochs, "batch_size": batch_size, **fit_options},
+        "x": x,
+        "y": y,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        **fit_options,
     }
     check_readable_again(fit)
     with isolated_seed(seed):
         example = with_activations(model, candidates[0])
-    rehearse(example, goal, fit, ranking=validation_data, test=test_data)
-    builds = [lambda c=candidate: with_activations(model, c) for candidate in candidates]
+    rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
+    builds = [partial(with_activations, model, candidate) for candidate in candidates]
     names = [str(candidate) for candidate in candidates]
     trainer = trainer_for(model, candidates, builds, callbacks=fit_options.get("callbacks"))
+    if test_data is None:
+        looks = 1  # what a look has seen cannot be judged as if it had not
     with (
         Progress(seeds, verbose, "seed") as progress,
         Replicates(trainer, names, fit, progress.show) as replicates,
@@ -159,11 +162,27 @@ def compare_activations(
             replicates,
             builds,
             str(base),
-            goal,
-            planned(seeds, looks if test_data is not None else 1),
+            ranking,
+            planned(seeds, looks),
             seed=seed,
             test_data=test_data,
             progress=progress,
+        )
+
+
+def _check_all_data(
+    model: keras.Model, x: Data, y: Data, validation_data: Data, test_data: Data
+) -> None:
+    masks = may_mask(model)
+    check_targets(model, x, y, validation_data)
+    check_data(model, x, y, masks=masks)
+    for part in (validation_data, test_data):
+        if isinstance(part, tuple | list):
+            check_data(model, *part[:2], masks=masks)
+    reason = why_not_test_data(model, test_data)
+    if reason:
+        raise DataError(
+            f"The test data must be at least as many as the classes. Received: {reason}"
         )
 
 
@@ -180,7 +199,7 @@ def decide(
     plan: tuple[int, ...],
     *,
     seed: int,
-    test_data: Any,
+    test_data: Data,
     progress: Progress,
 ) -> Verdict:
     """Train seeds until a planned look ends it, then score the test data, and judge.
@@ -198,31 +217,15 @@ def decide(
     Raises:
         SearchError: if the objective is no metric of the models.
     """
-    metric, maximize = objective.name.removeprefix("val_"), objective.direction == "max"
-    looked, told = [], ""
+    metric = objective.name.removeprefix("val_")
+    looks: list[Look] = []
     errors: dict[str, str] = {}
     try:
-        for start, stop in itertools.pairwise((0, *plan)):
-            fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
-            for _ in replicates.train(fresh, at_once=math.gcd(*np.diff((0, *plan)))):
-                progress.advance()
-                if replicates.reason and not told:
-                    told = replicates.reason
-                    progress.say(f"Training one by one: {told}")
-                if f"val_{metric}" not in replicates.runs.history:
-                    raise _NoSuchMetric(
-                        f"The objective must be one of {sorted(replicates.runs.history)}. Received: {objective.name!r}"
-                    )
-            if len(plan) > 1:
-                scores = more_is_better(
-                    replicates.runs.scores(metric, "validation"), objective.direction
-                )
-                looked.append(
-                    look(dict(zip(replicates.names, scores.T, strict=True)), baseline, plan)
-                )
-                progress.say(str(looked[-1]))
-                if looked[-1].stop:
-                    break
+        for taken in _train_in_looks(replicates, baseline, objective, plan, seed, progress):
+            looks.append(taken)
+            progress.say(str(taken))
+            if taken.stop:
+                break
     except KeyboardInterrupt:
         progress.say("Interrupted: the verdict is of the seeds that were trained")
     except _NoSuchMetric:
@@ -234,102 +237,174 @@ def decide(
         progress.say(
             f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained"
         )
-    withheld, part = "", "validation" if test_data is None else "test"
+    part = "validation"
+    withheld = ""
     if test_data is not None:
-        try:
-            replicates.test(test_data)
-            if replicates.runs.seeds and metric not in replicates.runs.test:
-                raise SearchError(
-                    f"The test data must have the metric that is judged. Received: {metric!r}"
-                )
-        except (Exception, KeyboardInterrupt) as error:
-            errors["test"] = first_line(error)
+        with _noted(errors, "test"):
+            _score_test_data(replicates, test_data, metric)
+            part = "test"
+        if "test" in errors:
             # what the looks have seen cannot be judged as if they had not
-            withheld, part = (
-                f"no verdict: the test data could not be scored, {errors['test']}",
-                "validation",
-            )
-    runs = replicates.runs
-    scores = runs.scores(metric, part) if runs.seeds else np.empty((0, len(replicates.names)))
+            withheld = f"no verdict: the test data could not be scored, {errors['test']}"
+    yardstick = _Yardstick()
+    with _noted(errors, "guess"), isolated_seed(seed):
+        model = builds[replicates.names.index(baseline)]()
+        yardstick.measure(model, replicates, objective, part, test_data)
     seconds: dict[str, float] = {}
-    guess, losses, loss_guess, share = None, None, None, None
-    # what was trained is judged all the same, whatever fails here
-    try:
-        with isolated_seed(seed):
-            model = builds[replicates.names.index(baseline)]()
-            logged = metrics_of(model).get(metric)
-            share = None if logged is None else is_share(logged)
-            scored = replicates.validation if part == "validation" else test_data
-            if not replicates.weighted:  # else its loss aims at other scores than these
-                guess = best_guess(model, scored, metric, maximize)
-            loss = loss_of(model, metric)
-            known = (
-                runs.test
-                if part == "test"
-                else {name.removeprefix("val_") for name in runs.history}
-            )
-            if guess is not None and metric != loss and loss in known:
-                loss_guess = best_guess(model, scored, loss, False)
-            if loss_guess is not None:
-                losses = dict(zip(replicates.names, runs.scores(loss, part).T, strict=True))
-    except (Exception, KeyboardInterrupt) as error:
-        errors["guess"] = first_line(error)
-    try:
+    with _noted(errors, "timing"):
         with isolated_seed(seed):
             models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
         seconds = inference_seconds(models, replicates.inputs)
-    except (Exception, KeyboardInterrupt) as error:
-        errors["timing"] = first_line(error)
-    found = judge(
-        dict(zip(replicates.names, scores.T, strict=True)),
+    verdict = judge(
+        replicates.scores(metric, part),
         baseline=baseline,
         metric=metric,
-        maximize=maximize,
+        maximize=objective.direction == "max",
         part=part,
         seconds=seconds,
         withheld=withheld,
-        looks=looked,
-        runs=runs,
-        guess=guess,
-        losses=losses,
-        loss_guess=loss_guess,
-        share=share,
+        looks=looks,
+        runs=replicates.runs,
+        guess=yardstick.guess,
+        losses=yardstick.losses,
+        loss_guess=yardstick.loss_guess,
+        share=yardstick.share,
     )
-    return replace(found, errors=errors)
+    return replace(verdict, errors=errors)
 
 
-def why_not_test_data(model: Any, test_data: Any) -> str:
+def _train_in_looks(
+    replicates: Replicates,
+    baseline: str,
+    objective: keras_tuner.Objective,
+    plan: tuple[int, ...],
+    seed: int,
+    progress: Progress,
+) -> Iterator[Look]:
+    """Train the seeds of a plan, and yield each look at their validation scores.
+
+    A plan of one step has none: there is nothing left to decide.
+
+    Raises:
+        _NoSuchMetric: if the objective is no metric of the models.
+    """
+    metric = objective.name.removeprefix("val_")
+    # steps of as many seeds as divide all of the plan: so populations of one size train all
+    at_once = math.gcd(*np.diff((0, *plan)))
+    told_why_alone = False
+    for start, stop in itertools.pairwise((0, *plan)):
+        fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
+        for _ in replicates.train(fresh, at_once=at_once):
+            progress.advance()
+            if replicates.reason and not told_why_alone:
+                told_why_alone = True
+                progress.say(f"Training one by one: {replicates.reason}")
+            logged = replicates.runs.history
+            if f"val_{metric}" not in logged:
+                raise _NoSuchMetric(
+                    f"The objective must be one of {sorted(logged)}. Received: {objective.name!r}"
+                )
+        if len(plan) > 1:
+            scores = replicates.scores(metric, "validation")
+            signed = {
+                name: more_is_better(values, objective.direction) for name, values in scores.items()
+            }
+            yield look(signed, baseline, plan)
+
+
+@contextlib.contextmanager
+def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
+    """Note a failure and go on: what was trained is judged all the same, whatever fails afterwards."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        errors[what] = first_line(error)
+
+
+def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> None:
+    replicates.test(test_data)
+    if replicates.runs.seeds and metric not in replicates.runs.test:
+        raise SearchError(
+            f"The test data must have the metric that is judged. Received: {metric!r}"
+        )
+
+
+@dataclass
+class _Yardstick:
+    """What scores are held against besides each other; see `judge`.
+
+    One is measured after the other, so that a failure leaves those before it.
+    """
+
+    share: bool | None = None
+    guess: Guess | None = None
+    losses: dict[str, np.ndarray] | None = None
+    loss_guess: Guess | None = None
+
+    def measure(
+        self,
+        model: keras.Model,
+        replicates: Replicates,
+        objective: keras_tuner.Objective,
+        part: str,
+        test_data: Data,
+    ) -> None:
+        """Measure all that is known of a metric on the scored part of the data."""
+        metric = objective.name.removeprefix("val_")
+        logged = metrics_of(model).get(metric)
+        if logged is not None:
+            self.share = is_share(logged)
+        if replicates.weighted:
+            return  # its loss aims at other scores than these
+        scored = test_data
+        known = set(replicates.runs.test)
+        if part == "validation":
+            scored = replicates.validation
+            known = {name.removeprefix("val_") for name in replicates.runs.history}
+        self.guess = best_guess(model, scored, metric, objective.direction == "max")
+        loss = loss_of(model, metric)
+        if self.guess is None or metric == loss or loss not in known:
+            return
+        self.loss_guess = best_guess(model, scored, loss, False)
+        if self.loss_guess is not None:
+            self.losses = replicates.scores(loss, part)
+
+
+def why_not_test_data(model: Any, test_data: Data) -> str:
     """Return what is wrong with test data of fewer labels than the model has classes.
 
     Empty if nothing is.
 
     A sample of tokens or pixels has as many labels as it has of these.
     """
-    if (
-        not isinstance(test_data, tuple | list)
-        or not hasattr(test_data[0], "shape")
-        or not _classifies(model)
-    ):
+    if not isinstance(test_data, tuple | list) or not hasattr(test_data[0], "shape"):
         return ""
-    output, targets = model.outputs[0].shape, test_data[1] if len(test_data) > 1 else None
-    labels = (
-        count_labels(np.asarray(targets), output)
-        if hasattr(targets, "shape")
-        else test_data[0].shape[0]
-    )
-    what = "samples" if labels == test_data[0].shape[0] else "labels"
-    return f"{labels} {what} for {output[-1]} classes" if labels < output[-1] else ""
+    if not _classifies(model):
+        return ""
+    output = model.outputs[0].shape
+    samples = test_data[0].shape[0]
+    labels = samples
+    if len(test_data) > 1 and hasattr(test_data[1], "shape"):
+        labels = count_labels(np.asarray(test_data[1]), output)
+    if labels >= output[-1]:
+        return ""
+    what = "labels"
+    if labels == samples:
+        what = "samples"
+    return f"{labels} {what} for {output[-1]} classes"
 
 
 def _classifies(model: Any) -> bool:
+    """Whether a model has one output, which tells classes apart."""
     if not isinstance(model, keras.Model) or len(model.outputs) != 1:
         return False
+    # an object, a function, or a name
     loss = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", model.loss)
     return "categorical_crossentropy" in str(loss)
 
 
 def checked_candidates(
-    model: keras.Model, activations: Iterable[Any], baseline: Any
+    model: keras.Model, activations: Iterable[ActivationLike], baseline: ActivationLike
 ) -> tuple[Candidate, list[Candidate]]:
     """Return the baseline and all candidates, the baseline among them.
 
@@ -342,21 +417,12 @@ def checked_candidates(
             f"activations must be a list of activations. Received: activations={activations!r}"
         )
     given = [Candidate.of(activation) for activation in activations]
-    twice = sorted({str(c) for c in given if given.count(c) > 1})
+    twice = sorted({str(candidate) for candidate in given if given.count(candidate) > 1})
     if twice:
         raise SearchError(
             f"Each activation may be given once. Received: {', '.join(twice)} more than once"
         )
-    base = Candidate.of("relu")
-    if baseline is not None:
-        base = Candidate.of(baseline)
-    elif base not in given:
-        own = sorted({slot.current for slot in slots(model).hidden})
-        if len(own) != 1:
-            raise SearchError(
-                f"baseline must be given where the model's own activations are {own}. Received: None"
-            )
-        base = Candidate.of(own[0])
+    base = _checked_baseline(model, given, baseline)
     candidates = list(dict.fromkeys([*given, base]))
     if len(candidates) < 2:
         raise SearchError(
@@ -366,3 +432,20 @@ def checked_candidates(
         for candidate in candidates:
             with_activations(model, candidate)  # raises what is wrong with it
     return base, candidates
+
+
+def _checked_baseline(
+    model: keras.Model, given: Sequence[Candidate], baseline: ActivationLike
+) -> Candidate:
+    """The baseline that is wanted, else relu if it is among the activations, else the model's own."""
+    if baseline is not None:
+        return Candidate.of(baseline)
+    relu = Candidate.of("relu")
+    if relu in given:
+        return relu
+    own = sorted({slot.current for slot in slots(model).hidden})
+    if len(own) != 1:
+        raise SearchError(
+            f"baseline must be given where the model's own activations are {own}. Received: None"
+        )
+    return Candidate.of(own[0])

@@ -8,10 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_acts.compat import all_layers, wrapped_function
 
@@ -19,15 +21,19 @@ from ..rewrite.compiling import compile_arguments
 from ..rewrite.own_training import own_methods
 from ..strategy.labels import are_shares
 from ..strategy.objective import metrics_of
+from ..strategy.scoring import Data, have_shapes
 from .verdict import Guess
 
-_SMALLEST = 1e-7  # a share, before its logarithm
+Tensor: TypeAlias = Any
+Shape: TypeAlias = tuple[int | None, ...]
+
+_SMALLEST = 1e-7  # a share, before its logarithm: as Keras' losses have it (`keras.config.epsilon`)
 _CLASS = "always the most frequent class"
 _MEAN = "always the mean of the targets"
 _MEDIAN = "always the median of the targets"
 
 
-def best_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Guess | None:
+def best_guess(model: keras.Model, data: Data, metric: str, maximize: bool) -> Guess | None:
     """Return `constant_guess`, or None where it fails, for whatever reason.
 
     That must not lose a verdict.
@@ -38,7 +44,7 @@ def best_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Gu
         return None
 
 
-def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -> Guess | None:
+def constant_guess(model: keras.Model, data: Data, metric: str, maximize: bool) -> Guess | None:
     """Return what the best constant answer has on the data, in a metric of the model.
 
     None if that cannot be said.
@@ -56,67 +62,104 @@ def constant_guess(model: keras.Model, data: Any, metric: str, maximize: bool) -
         metric: its name, as `evaluate` returns it.
         maximize: whether higher is better.
     """
-    targets, weights = _targets(data)
-    if targets is None:
-        return None
-    outputs = getattr(model, "outputs", None)  # a subclassed model has none
-    names = list(getattr(model, "output_names", None) or [])
-    parts = [np.asarray(part) for part in _in_order(targets, names)]
-    numbers = all(part.dtype.kind in "fiub" and part.size for part in parts)
-    if not outputs or len(parts) != len(outputs) or not numbers:
-        return None
-    if _sums(metric, model):
-        return None  # of a batch, whose size is not known here
+    scored = _labelled(model, data)
+    if scored is None or _sums(metric, model):
+        return None  # a sum is of a batch, whose size is not known here
     if metric == "loss" and _penalized(model, data):
-        return (
-            None  # the guess has no penalties, so that even a model that has learned may look worse
-        )
-    weighted = _weights_of_outputs(weights, names, parts)
-    equal = [np.ones(len(part)) for part in parts]
-    # metrics may be weighted or not, and their names do not tell
-    countings = [weighted, equal]
-    if all(np.ptp(each) == 0 for each in weighted):
-        countings = [equal]
-    of_classes = [
-        _are_classes(part, output.shape) for part, output in zip(parts, outputs, strict=True)
-    ]
-    found = []
-    for what, counted in itertools.product(
-        (_CLASS,) if all(of_classes) else (_MEAN, _MEDIAN), countings
-    ):
-        constants = []
-        for part, output, classes, each in zip(parts, outputs, of_classes, counted, strict=True):
-            if classes:
-                answer = _shares(part, output.shape, each, _takes_logits(model.loss))
-            else:
-                answer = _center(part, output.shape, each, what)
-            constants.append(answer)
-        score = _evaluated(model, constants, targets, weights, len(parts[0]), metric)
+        # the guess has no penalties, so that even a model that has learned may look worse
+        return None
+    guesses = []
+    for what, constants in _answers(model, scored):
+        score = _evaluated(model, constants, scored, metric)
         if score is not None and math.isfinite(score):
-            found.append(Guess(score, what))
-    return max(found, key=lambda one: one.score if maximize else -one.score, default=None)
+            guesses.append(Guess(score, what))
+
+    def goodness(guess: Guess) -> float:
+        if maximize:
+            return guess.score
+        return -guess.score
+
+    return max(guesses, key=goodness, default=None)
 
 
-def validation_part(fit: Mapping[str, Any]) -> Any:
+@dataclass(frozen=True)
+class _Labelled:
+    """Targets and weights of data.
+
+    Attributes:
+        targets: as they were given.
+        weights: as they were given; None without.
+        parts: the targets of each output.
+        shapes: of the outputs.
+        weights_of_parts: of each sample, for each output.
+    """
+
+    targets: Data
+    weights: Data
+    parts: list[np.ndarray]
+    shapes: list[Shape]
+    weights_of_parts: list[np.ndarray]
+
+
+def _labelled(model: keras.Model, data: Data) -> _Labelled | None:
+    """The targets of data as numbers for each output; None if they are not that."""
+    targets, weights = _targets(data)
+    outputs = getattr(model, "outputs", None)  # a subclassed model has none
+    if targets is None or not outputs:
+        return None
+    names = _output_names(model)
+    parts = [np.asarray(part) for part in _in_order(targets, names)]
+    if len(parts) != len(outputs) or not all(_are_numbers(part) for part in parts):
+        return None
+    shapes = [output.shape for output in outputs]
+    return _Labelled(targets, weights, parts, shapes, _weights_of_outputs(weights, names, parts))
+
+
+def _are_numbers(part: np.ndarray) -> bool:
+    return part.dtype.kind in "fiub" and part.size > 0
+
+
+def _answers(model: keras.Model, labelled: _Labelled) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """The constant answers that may be the best: each in words, and for each output."""
+    are_classes = list(map(_are_classes, labelled.parts, labelled.shapes))
+    kinds = [_MEAN, _MEDIAN]
+    if all(are_classes):
+        kinds = [_CLASS]
+    equal = [np.ones(len(part)) for part in labelled.parts]
+    # metrics may be weighted or not, and their names do not tell
+    countings = [equal]
+    if not all(np.ptp(weights) == 0 for weights in labelled.weights_of_parts):
+        countings = [labelled.weights_of_parts, equal]
+    for what, counting in itertools.product(kinds, countings):
+        constants = []
+        for part, shape, of_classes, weights in zip(
+            labelled.parts, labelled.shapes, are_classes, counting, strict=True
+        ):
+            if of_classes:
+                constants.append(_shares(part, shape, weights, _takes_logits(model.loss)))
+            else:
+                constants.append(_center(part, shape, weights, what))
+        yield what, constants
+
+
+def validation_part(fit: Mapping[str, Any]) -> Data:
     """Return the data that `fit` validates with: those given, or the last part of arrays.
 
     None if that is unknown.
     """
     if fit.get("validation_data") is not None:
         return fit["validation_data"]
-    split, x, y = fit.get("validation_split"), fit.get("x"), fit.get("y")
-    if (
-        not split
-        or y is None
-        or not all(hasattr(part, "shape") for part in keras.tree.flatten((x, y)))
-    ):
+    split = fit.get("validation_split")
+    x = fit.get("x")
+    y = fit.get("y")
+    if not split or y is None or not have_shapes((x, y)):
         return None
+    parts: tuple[Data, ...] = (x, y)
+    if fit.get("sample_weight") is not None:
+        parts = (x, y, fit["sample_weight"])
     # as Keras cuts it, weights too
     first = math.floor(len(keras.tree.flatten(y)[0]) * (1 - split))
-    weights = fit.get("sample_weight")
-    return keras.tree.map_structure(
-        lambda part: part[first:], (x, y) if weights is None else (x, y, weights)
-    )
+    return keras.tree.map_structure(lambda part: part[first:], parts)
 
 
 def weighs(fit: Mapping[str, Any]) -> bool:
@@ -128,19 +171,23 @@ def weighs(fit: Mapping[str, Any]) -> bool:
     """
     if fit.get("class_weight") is not None or fit.get("sample_weight") is not None:
         return True
-    x: Any = fit.get("x")
-    if fit.get("y") is not None or isinstance(x, Iterator):  # an iterator can be read only once
+    if fit.get("y") is not None:
         return False
+    batch = _batch_of(fit.get("x"))
+    return isinstance(batch, tuple | list) and len(batch) > 2 and batch[2] is not None
+
+
+def _batch_of(x: Data) -> Any:
+    """A batch of what gives batches, or what TensorFlow knows of one; None of all else."""
+    if isinstance(x, Iterator):
+        return None  # it can be read only once
     if hasattr(x, "element_spec"):
-        element = x.element_spec
-    elif isinstance(x, keras.utils.PyDataset):
-        element = x[0]
-    else:
-        # arrays without targets, or what gives batches, such as a DataLoader
-        element = (
-            next(iter(x), None) if isinstance(x, Iterable) and not hasattr(x, "shape") else None
-        )
-    return isinstance(element, tuple | list) and len(element) > 2 and element[2] is not None
+        return x.element_spec
+    if isinstance(x, keras.utils.PyDataset):
+        return x[0]
+    if hasattr(x, "shape") or not isinstance(x, Iterable):
+        return None  # an array without targets
+    return next(iter(x), None)  # such as a DataLoader
 
 
 def loss_of(model: keras.Model, metric: str) -> str:
@@ -148,16 +195,23 @@ def loss_of(model: keras.Model, metric: str) -> str:
 
     That of the metric's output, if there are several.
     """
-    names = list(getattr(model, "output_names", None) or [])
-    own = [name for name in names if metric.startswith(f"{name}_")] if len(names) > 1 else []
-    return f"{max(own, key=len)}_loss" if own else "loss"
+    names = _output_names(model)
+    if len(names) < 2:
+        return "loss"  # Keras names no output where there is one only
+    of_metric = [name for name in names if metric.startswith(f"{name}_")]
+    if not of_metric:
+        return "loss"
+    # a name may begin as another does
+    return f"{max(of_metric, key=len)}_loss"
+
+
+def _output_names(model: keras.Model) -> list[str]:
+    """The names of the outputs; none where they are not known."""
+    return list(getattr(model, "output_names", None) or [])
 
 
 def _is_loss(metric: str, model: keras.Model) -> bool:
-    return metric in {
-        "loss",
-        *(f"{name}_loss" for name in getattr(model, "output_names", None) or []),
-    }
+    return metric == "loss" or metric in [f"{name}_loss" for name in _output_names(model)]
 
 
 def _sums(metric: str, model: keras.Model) -> bool:
@@ -169,7 +223,7 @@ def _sums(metric: str, model: keras.Model) -> bool:
     return any(getattr(loss, "reduction", None) == "sum" for loss in losses)
 
 
-def _penalized(model: keras.Model, data: Any) -> bool:
+def _penalized(model: keras.Model, data: Data) -> bool:
     """Whether the model adds anything to its loss.
 
     Penalties of weights or activations, `add_loss`, a loss of its own.
@@ -180,19 +234,29 @@ def _penalized(model: keras.Model, data: Any) -> bool:
         return True
     if any(getattr(layer, "activity_regularizer", None) is not None for layer in all_layers(model)):
         return True
-    x = data[0] if isinstance(data, tuple | list) else next(iter(data))[0]
-    model(keras.tree.map_structure(lambda part: part[:1], x), training=False)
+    first = keras.tree.map_structure(lambda part: part[:1], _some_inputs(data))
+    model(first, training=False)
     return bool(model.losses)
 
 
-def _targets(data: Any) -> tuple[Any, Any]:
-    """Targets and sample weights; None where they are not known."""
+def _some_inputs(data: Data) -> Data:
     if isinstance(data, tuple | list):
-        _, targets, weights = (*data, None, None)[:3]
-        known = targets is not None and all(
-            hasattr(part, "shape") for part in keras.tree.flatten(targets)
-        )
-        return (targets, weights) if known else (None, None)
+        return data[0]
+    return next(iter(data))[0]
+
+
+def _targets(data: Data) -> tuple[Data, Data]:
+    """Targets and sample weights; None where they are not known."""
+    if not isinstance(data, tuple | list):
+        return _targets_of_batches(data)
+    _, targets, weights = (*data, None, None)[:3]
+    if targets is None or not have_shapes(targets):
+        return None, None
+    return targets, weights
+
+
+def _targets_of_batches(data: Data) -> tuple[Data, Data]:
+    """Targets and sample weights of a dataset."""
     # a dataset that says how long it is can be read again; a generator cannot
     if not hasattr(data, "cardinality") or int(data.cardinality()) < 0:
         return None, None
@@ -207,10 +271,12 @@ def _targets(data: Any) -> tuple[Any, Any]:
         whole = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *batches)
     except ValueError:
         return None, None  # batches of other shapes, such as padded ones
-    return (whole[0], whole[1]) if len(whole) > 1 else (whole[0], None)
+    if len(whole) == 1:
+        return whole[0], None
+    return whole[0], whole[1]
 
 
-def _are_classes(targets: np.ndarray, output: tuple[int | None, ...]) -> bool:
+def _are_classes(targets: np.ndarray, output: Shape) -> bool:
     """Whether targets name classes.
 
     As whole numbers, one-hot, or 0 and 1 for an output of one unit.
@@ -224,7 +290,7 @@ def _are_classes(targets: np.ndarray, output: tuple[int | None, ...]) -> bool:
     return targets.shape[-1] == units and are_shares(targets)
 
 
-def _in_order(parts: Any, names: list[str]) -> list[Any]:
+def _in_order(parts: Data, names: list[str]) -> list[Any]:
     """What outputs have, in the order of the outputs: a dictionary may give it by their names."""
     if isinstance(parts, Mapping) and set(parts) == set(names):
         return [parts[name] for name in names]
@@ -232,7 +298,7 @@ def _in_order(parts: Any, names: list[str]) -> list[Any]:
 
 
 def _weights_of_outputs(
-    weights: Any, names: list[str], parts: list[np.ndarray]
+    weights: Data, names: list[str], parts: list[np.ndarray]
 ) -> list[np.ndarray]:
     """The weight of each sample in each output: one array may be for all of them."""
     given = _in_order(weights, names)
@@ -240,64 +306,76 @@ def _weights_of_outputs(
         given = given * len(parts)
     if len(given) != len(parts):
         given = [None] * len(parts)
-    return [_each_samples(each, len(part)) for each, part in zip(given, parts, strict=True)]
+    return [_of_samples(each, len(part)) for each, part in zip(given, parts, strict=True)]
 
 
-def _each_samples(weights: Any, count: int) -> np.ndarray:
+def _of_samples(weights: ArrayLike | None, count: int) -> np.ndarray:
     """The weight of each sample; 1 where there are none, or they are of another kind."""
-    given = None if weights is None else np.squeeze(np.asarray(weights))
-    if (
-        given is None
-        or given.dtype.kind not in "fiub"
-        or given.shape != (count,)
-        or not given.sum() > 0
-    ):
-        return np.ones(count)
+    equal = np.ones(count)
+    if weights is None:
+        return equal
+    given = np.squeeze(np.asarray(weights))
+    if given.dtype.kind not in "fiub" or given.shape != (count,) or not given.sum() > 0:
+        return equal
     return given.astype(float)
 
 
-def _center(
-    targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, what: str
-) -> np.ndarray:
+def _center(targets: np.ndarray, output: Shape, weights: np.ndarray, what: str) -> np.ndarray:
     """The mean or the median of the targets, at each place of a sample its own."""
     if what == _MEAN:
         constant = np.average(targets, axis=0, weights=weights)
     else:
         constant = np.median(targets[weights > 0], axis=0)
     constant = np.asarray(constant, "float32")
-    # Keras adds the axis of a single unit where targets have none
-    return constant.reshape(1) if len(output) == 2 and constant.ndim == 0 else constant
+    if len(output) == 2 and constant.ndim == 0:
+        # Keras adds the axis of a single unit where targets have none
+        return constant.reshape(1)
+    return constant
 
 
-def _shares(
-    targets: np.ndarray, output: tuple[int | None, ...], weights: np.ndarray, logits: bool
-) -> np.ndarray:
+def _shares(targets: np.ndarray, output: Shape, weights: np.ndarray, logits: bool) -> np.ndarray:
     """How frequent each class is, at every place of a sample; as logits, if the loss takes them."""
     units = output[-1] or targets.shape[-1]
-    each = np.broadcast_to(weights.reshape(-1, *[1] * (targets.ndim - 1)), targets.shape)
+    of_each_place = weights.reshape(-1, *[1] * (targets.ndim - 1))
+    counted = np.broadcast_to(of_each_place, targets.shape)
     if units == 1 or len(output) == 1:
-        share = float(np.clip(np.average(targets, weights=each), _SMALLEST, 1 - _SMALLEST))
-        answer = np.array([math.log(share / (1 - share)) if logits else share])
-        places = targets.shape[1:] if targets.ndim == len(output) else (*targets.shape[1:], 1)
-        return np.broadcast_to(answer, places).astype("float32")
+        return _share_of_two(targets, output, counted, logits)
     if targets.ndim == len(output) and targets.shape[-1] == units:
-        shares = np.average(targets.reshape(-1, units), axis=0, weights=each[..., 0].ravel())
+        # one-hot, or shares
+        rows = targets.reshape(-1, units)
+        answer = np.average(rows, axis=0, weights=counted[..., 0].ravel())
         places = targets.shape[1:-1]
     else:
-        flat = targets.astype(int).ravel()
-        named = (flat >= 0) & (flat < units)  # others are labels that a loss ignores
-        counts = np.bincount(flat[named], weights=each.ravel()[named], minlength=units)
-        shares = counts / max(counts.sum(), _SMALLEST)
+        labels = targets.astype(int).ravel()
+        named = (labels >= 0) & (labels < units)  # others are labels that a loss ignores
+        counts = np.bincount(labels[named], weights=counted.ravel()[named], minlength=units)
+        answer = counts / max(counts.sum(), _SMALLEST)
         places = targets.shape[1 : len(output) - 1]
-    answer = np.log(np.maximum(shares, _SMALLEST)) if logits else shares
+    if logits:
+        answer = np.log(np.maximum(answer, _SMALLEST))
     return np.broadcast_to(answer, (*places, units)).astype("float32")
 
 
+def _share_of_two(
+    targets: np.ndarray, output: Shape, counted: np.ndarray, logits: bool
+) -> np.ndarray:
+    """How frequent 1 is where one unit tells 0 and 1 apart."""
+    share = float(np.clip(np.average(targets, weights=counted), _SMALLEST, 1 - _SMALLEST))
+    answer = share
+    if logits:
+        answer = math.log(share / (1 - share))
+    places = targets.shape[1:]
+    if targets.ndim != len(output):
+        places = (*places, 1)
+    return np.full(places, answer, "float32")
+
+
 def _takes_logits(loss: Any) -> bool:
-    """Whether a loss takes logits, as far as it says so."""
+    """Whether a loss, or one of several, takes logits, as far as it says so."""
     for one in keras.tree.flatten(loss):
-        config = one.get_config() if hasattr(one, "get_config") else {}
-        if config.get("from_logits") or "logit" in str(getattr(one, "__name__", "")):
+        if "logit" in str(getattr(one, "__name__", "")):
+            return True
+        if hasattr(one, "get_config") and one.get_config().get("from_logits"):
             return True
     return False
 
@@ -309,32 +387,42 @@ class _Constant(keras.layers.Layer):
         super().__init__(**options)
         self._answer = answer
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the answer, as often as there are samples."""
         answer = keras.ops.convert_to_tensor(self._answer)[None]
         return keras.ops.broadcast_to(answer, (keras.ops.shape(inputs)[0], *self._answer.shape))
 
 
 def _evaluated(
-    model: keras.Model, constants: list[Any], targets: Any, weights: Any, count: int, metric: str
+    model: keras.Model, constants: list[np.ndarray], labelled: _Labelled, metric: str
 ) -> float | None:
-    """The score of constant answers."""
-    names = list(
-        getattr(model, "output_names", None) or [f"output_{k}" for k in range(len(constants))]
+    """The score of constant answers; None if it is no single number."""
+    count = len(labelled.parts[0])
+    logs = _constant_model(model, constants).evaluate(
+        np.zeros((count, 1), "float32"),
+        labelled.targets,
+        sample_weight=labelled.weights,
+        return_dict=True,
+        verbose=0,
     )
+    if metric not in logs or np.ndim(logs[metric]) > 0:
+        return None
+    return float(logs[metric])
+
+
+def _constant_model(model: keras.Model, constants: list[np.ndarray]) -> keras.Model:
+    """A model that gives constant answers, compiled with the loss and the metrics of another."""
+    names = _output_names(model) or [f"output_{index}" for index in range(len(constants))]
     x = keras.Input((1,))
-    answers = [
-        _Constant(answer, name=name)(x) for answer, name in zip(constants, names, strict=True)
-    ]
-    # a Sequential has no structure of outputs, and only one
-    structure = (
-        answers[0] if len(answers) == 1 else keras.tree.pack_sequence_as(model.output, answers)
-    )
-    guessing = keras.Model(x, structure)
-    arguments = compile_arguments(model)
-    guessing.compile(
-        **{**arguments, "optimizer": "sgd", "steps_per_execution": 1, "jit_compile": False}
-    )
-    found = guessing.evaluate(
-        np.zeros((count, 1), "float32"), targets, sample_weight=weights, return_dict=True, verbose=0
-    )
-    return float(found[metric]) if metric in found and np.ndim(found[metric]) == 0 else None
+    outputs = []
+    for answer, name in zip(constants, names, strict=True):
+        outputs.append(_Constant(answer, name=name)(x))
+    if len(outputs) == 1:
+        # a Sequential has no structure of outputs, and only one
+        guessing = keras.Model(x, outputs[0])
+    else:
+        guessing = keras.Model(x, keras.tree.pack_sequence_as(model.output, outputs))
+    # it learns nothing, and is evaluated once
+    once = {"optimizer": "sgd", "steps_per_execution": 1, "jit_compile": False}
+    guessing.compile(**{**compile_arguments(model), **once})
+    return guessing

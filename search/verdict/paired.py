@@ -20,7 +20,7 @@ from ..strategy.rounding import is_rounding
 ALPHA = 0.05
 # what a study is usually planned with: it misses one true difference in five
 POWER = 0.8
-# over which the power is averaged: twice as many change nothing in the first three digits
+# over which the power is averaged: twice as many change nothing in the first four digits
 _QUANTILES = 200
 _MOST = 1000  # seeds: beyond, nobody trains them
 

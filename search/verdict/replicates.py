@@ -11,7 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..population.trainers import Shown, pad_and_stack
+from ..population.trainers import OneByOneTrainer, PopulationTrainer, Shown, pad_and_stack
+from ..strategy.scoring import Data
 from .guessing import validation_part, weighs
 from .runs import Runs
 
@@ -34,20 +35,22 @@ class Replicates:
 
     def __init__(
         self,
-        trainer: Any,
+        trainer: PopulationTrainer | OneByOneTrainer,
         names: Sequence[str],
         fit: Mapping[str, Any],
         show: Callable[[str], None] | None = None,
     ):
         self.names = tuple(names)
-        self._trainer, self._fit = trainer, dict(fit)
+        self._trainer = trainer
+        self._fit = dict(fit)
         if show is not None:
             callbacks = keras.tree.flatten(self._fit.get("callbacks") or [])
             self._fit["callbacks"] = [*callbacks, Shown(show)]
         self._seeds: list[int] = []
         self._histories: list[dict[str, np.ndarray]] = []
         self._diverged: list[np.ndarray] = []
-        self._by: list[Any] = []  # what trained each seed
+        # of each seed what trained it: where memory runs short it is another from then on
+        self._trained_by: list[PopulationTrainer | OneByOneTrainer] = []
         self._tested: list[dict[str, np.ndarray]] = []
         # a folder that cannot be removed costs no verdict
         self._folder = tempfile.TemporaryDirectory(prefix="keras-acts-", ignore_cleanup_errors=True)
@@ -67,28 +70,35 @@ class Replicates:
             seeds: the seeds.
             at_once: how many may be trained together, a divisor of their number.
         """
-        for seed, trained in zip(
-            seeds, self._trainer.train(seeds, self._fit, at_once), strict=True
-        ):
+        training = self._trainer.train(seeds, self._fit, at_once)
+        for seed, trained in zip(seeds, training, strict=True):
             np.savez(self._path(len(self._seeds)), *trained.weights)
             self._histories.append(trained.history)
             self._diverged.append(trained.diverged)
-            self._by.append(trained.by)
+            self._trained_by.append(trained.by)
             self._seeds.append(seed)
             yield seed
 
-    def test(self, data: Any) -> None:
+    def test(self, data: Data) -> None:
         """Score the candidates of all seeds on the test data, as they were after the last epoch."""
-
-        def weights(index: int) -> list[np.ndarray]:
-            with np.load(self._path(index)) as file:
-                return [file[name] for name in file.files]
-
         tested: list[dict[str, np.ndarray]] = []
-        for _, own in itertools.groupby(range(len(self._seeds)), lambda index: id(self._by[index])):
-            seeds = list(own)
-            tested += self._by[seeds[0]].test(map(weights, seeds), data)
+        for trainer, indices in self._by_trainer():
+            # one after the other: the weights of all seeds may not fit into memory
+            weights = map(self._weights, indices)
+            tested += trainer.test(weights, data)
         self._tested = tested
+
+    def _by_trainer(self) -> Iterator[tuple[PopulationTrainer | OneByOneTrainer, list[int]]]:
+        """What trained seeds, and which ones, in their order."""
+        indices = range(len(self._seeds))
+        for _, group in itertools.groupby(indices, lambda index: id(self._trained_by[index])):
+            of_one = list(group)
+            yield self._trained_by[of_one[0]], of_one
+
+    def _weights(self, index: int) -> list[np.ndarray]:
+        """The weights of a seed after its last epoch."""
+        with np.load(self._path(index)) as file:
+            return [file[name] for name in file.files]
 
     @property
     def reason(self) -> str:
@@ -99,12 +109,12 @@ class Replicates:
         return str(self._trainer.reason)
 
     @property
-    def inputs(self) -> Any:
+    def inputs(self) -> Data:
         """The training inputs."""
         return self._fit["x"]
 
     @property
-    def validation(self) -> Any:
+    def validation(self) -> Data:
         """The data that validate; None where they are not known."""
         return validation_part(self._fit)
 
@@ -119,13 +129,30 @@ class Replicates:
         return Runs(
             self.names,
             tuple(self._seeds),
-            {
-                name: pad_and_stack([h[name] for h in self._histories])
-                for name in (self._histories or [{}])[0]
-            },
-            {name: np.stack([t[name] for t in self._tested]) for name in (self._tested or [{}])[0]},
-            np.array(self._diverged, bool).reshape(-1, len(self.names)),
+            history=_by_name(self._histories, pad_and_stack),
+            test=_by_name(self._tested, np.stack),
+            diverged=np.array(self._diverged, bool).reshape(-1, len(self.names)),
         )
+
+    def scores(self, metric: str, part: str) -> dict[str, np.ndarray]:
+        """Return a score a seed for each candidate; see `Runs.scores`. None if no seed was trained."""
+        runs = self.runs
+        scores = np.empty((0, len(self.names)))
+        if runs.seeds:
+            scores = runs.scores(metric, part)
+        return dict(zip(self.names, scores.T, strict=True))
 
     def _path(self, index: int) -> Path:
         return Path(self._folder.name) / f"{index}.npz"
+
+
+def _by_name(
+    seeds: Sequence[Mapping[str, np.ndarray]],
+    stack: Callable[[list[np.ndarray]], np.ndarray],
+) -> dict[str, np.ndarray]:
+    """The values of all seeds as one array a name."""
+    stacked: dict[str, np.ndarray] = {}
+    if seeds:
+        for name in seeds[0]:
+            stacked[name] = stack([values[name] for values in seeds])
+    return stacked

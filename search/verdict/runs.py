@@ -38,8 +38,10 @@ class Runs:
 
         Nan if diverged.
         """
-        values = self.test[metric] if part == "test" else self.history[f"val_{metric}"][:, -1]
-        return np.where(self.diverged, np.nan, values)
+        if part == "test":
+            return np.where(self.diverged, np.nan, self.test[metric])
+        last = self.history[f"val_{metric}"][:, -1]
+        return np.where(self.diverged, np.nan, last)
 
     @property
     def identical(self) -> bool:
@@ -49,11 +51,7 @@ class Runs:
         """
         if len(self.seeds) < 2:
             return False
-        parts = [np.asarray(values) for values in self.history.values()]
-        return all(
-            np.array_equal(part, np.broadcast_to(part[:1], part.shape), equal_nan=True)
-            for part in parts
-        )
+        return all(_rows_are_equal(np.asarray(values)) for values in self.history.values())
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a tidy table: a row each epoch x seed x activation, epochs from 1 on.
@@ -62,19 +60,33 @@ class Runs:
         """
         import pandas
 
-        shape = next(iter(self.history.values()), np.empty((0, 0, len(self.activations)))).shape
-        seeds, epochs, names = np.meshgrid(
-            self.seeds, np.arange(1, shape[1] + 1), self.activations, indexing="ij"
-        )
+        # (S, E, K), as each array of the history
+        shape = (0, 0, len(self.activations))
+        for values in self.history.values():
+            shape = values.shape
+        epochs = np.arange(1, shape[1] + 1)
+        seed, epoch, name = np.meshgrid(self.seeds, epochs, self.activations, indexing="ij")
         table = pandas.DataFrame(
-            {"activation": names.ravel(), "seed": seeds.ravel(), "epoch": epochs.ravel()}
+            {"activation": name.ravel(), "seed": seed.ravel(), "epoch": epoch.ravel()}
         )
-        for name, values in self.history.items():
-            # what a train_step of the user's logs may be called as a column of ours is
-            table[f"logged_{name}" if name in _COLUMNS else name] = values.ravel()
-        for name, scores in self.test.items():
+        for logged, values in self.history.items():
+            table[_column(logged)] = values.ravel()
+        for metric, scores in self.test.items():
             last = np.full(shape, np.nan)
             last[:, -1] = scores
-            table[f"test_{name}"] = last.ravel()
+            table[f"test_{metric}"] = last.ravel()
         table["diverged"] = np.repeat(self.diverged[:, None], shape[1], axis=1).ravel()
         return table
+
+
+def _rows_are_equal(values: np.ndarray) -> bool:
+    first = np.broadcast_to(values[:1], values.shape)
+    # where one run diverged, all did: nan is as equal as a number
+    return np.array_equal(values, first, equal_nan=True)
+
+
+def _column(logged: str) -> str:
+    """The column of what is logged: a train_step of the user's may call it as one of ours is."""
+    if logged in _COLUMNS:
+        return f"logged_{logged}"
+    return logged

@@ -129,6 +129,15 @@ def test_labels_of_tokens_and_several_outputs():
     )
 
 
+def test_an_output_without_an_axis_of_units_is_guessed():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.layers.Reshape(())(keras.layers.Dense(1, "sigmoid")(x)))
+    model.compile("sgd", "binary_crossentropy")
+    found = constant_guess(model, (X, BINARY), "loss", False)
+    assert found.score == pytest.approx(binary_entropy(BINARY.mean()), rel=1e-4)
+    assert found.what == f"always the {CLASS}"
+
+
 def test_what_cannot_be_guessed_is_not_said():
     def failing(targets, outputs):
         raise ArithmeticError("no metric of constants")
