@@ -107,8 +107,8 @@ def _to_stderr(text: str) -> None:
     Console(stderr=True, highlight=False).print(text, soft_wrap=True)
 
 
-def _print_json(report_data: Mapping[str, Any], **more: Any) -> None:
-    print(json.dumps({**report_data, **more}, indent=2))
+def _print_json(plain: Mapping[str, Any], **more: Any) -> None:
+    print(json.dumps({**plain, **more}, indent=2))
 
 
 def _print_result(result: SearchResult) -> None:
