@@ -19,47 +19,58 @@ from typing import Any
 
 import numpy as np
 
-_CHUNK = (
-    2**24
-)  # bytes of an array that are copied at once, where its values do not lie next to each other
+# bytes of an array that are copied at once, where its values do not lie next to each other
+_CHUNK = 2**24
+# of a hash, in hexadecimal: 64 bits tell a handful of values apart
 _DIGITS = 16
 # what these do changes with their versions only: a name tells it
 _LIBRARIES = {
-    *(
-        "builtins",
-        "functools",
-        "math",
-        "operator",
-        "keras",
-        "keras_acts",
-        "keras_tuner",
-        "tensorflow",
-        "numpy",
-    ),
-    *("jax", "torch", "scipy", "sklearn", "pandas"),
+    "builtins",
+    "functools",
+    "jax",
+    "keras",
+    "keras_acts",
+    "keras_tuner",
+    "math",
+    "numpy",
+    "operator",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "tensorflow",
+    "torch",
 }
+# the instructions of Python that read a value of the module
 _READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
-Describe = Callable[[Any], Any]
+# what JSON can hold
+Plain = Any
+Describe = Callable[[Any], Plain]
 
 
 def of_array(array: np.ndarray) -> str:
     """Return a hash of the values, of which at most a small part is copied."""
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
+    for part in _bytes_of(array):
+        digest.update(part)
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _bytes_of(array: np.ndarray) -> Iterator[bytes | memoryview]:
     if array.dtype == object:
-        made.update(repr(array.tolist()).encode())
-    elif array.flags.c_contiguous:
-        made.update(array.reshape(-1).view(np.uint8).data)
-    else:
-        rows = max(1, _CHUNK // max(1, array[:1].nbytes))
-        for start in range(0, len(array), rows):
-            made.update(
-                np.ascontiguousarray(array[start : start + rows]).reshape(-1).view(np.uint8).data
-            )
-    return made.hexdigest()[:_DIGITS]
+        yield repr(array.tolist()).encode()
+        return
+    if array.flags.c_contiguous:
+        yield array.reshape(-1).view(np.uint8).data
+        return
+    bytes_a_row = max(1, array[:1].nbytes)
+    rows = max(1, _CHUNK // bytes_a_row)
+    for start in range(0, len(array), rows):
+        part = np.ascontiguousarray(array[start : start + rows])
+        yield part.reshape(-1).view(np.uint8).data
 
 
-def of_plain(value: Any) -> str:
+def of_plain(value: Plain) -> str:
     """Return a hash of plain data."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
@@ -85,7 +96,7 @@ def is_of_a_library(thing: Any) -> bool:
     return module.partition(".")[0] in _LIBRARIES
 
 
-def code_of(function: Any, describe: Describe, reads: bool) -> list[Any]:
+def code_of(function: types.FunctionType, describe: Describe, reads: bool) -> list[Plain]:
     """Return what a function does as plain data.
 
     Args:
@@ -93,7 +104,9 @@ def code_of(function: Any, describe: Describe, reads: bool) -> list[Any]:
         describe: returns values that it uses as plain data.
         reads: whether values of its module count that it reads.
     """
-    outside = {name: describe(value) for name, value in _globals_of(function)} if reads else {}
+    outside: dict[str, Plain] = {}
+    if reads:
+        outside = {name: describe(value) for name, value in _globals_of(function)}
     return [
         _code(function.__code__),
         describe(function.__defaults__),
@@ -107,11 +120,7 @@ def body_of(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield the functions and plain values in the body of a class, by name."""
     for name, value in sorted(vars(kind).items()):
         if isinstance(value, property):
-            yield from (
-                (f"{name}.{way}", getattr(value, way))
-                for way in ("fget", "fset")
-                if getattr(value, way)
-            )
+            yield from _accessors(name, value)
             continue
         inner = getattr(value, "__func__", value)  # of a class method or static method
         plain = isinstance(inner, bool | int | float | str | tuple) and not name.startswith("__")
@@ -119,27 +128,34 @@ def body_of(kind: type) -> Iterator[tuple[str, Any]]:
             yield name, inner
 
 
-def _code(code: types.CodeType) -> list[Any]:
+def _accessors(name: str, value: property) -> Iterator[tuple[str, Any]]:
+    if value.fget:
+        yield f"{name}.fget", value.fget
+    if value.fset:
+        yield f"{name}.fset", value.fset
+
+
+def _code(code: types.CodeType) -> list[Plain]:
     return [
         code.co_code.hex(),
-        [_constant(one) for one in code.co_consts],
+        [_constant(constant) for constant in code.co_consts],
         [code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars],
         [code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags],
         code.co_exceptiontable.hex(),
     ]
 
 
-def _constant(value: Any) -> Any:
+def _constant(value: Any) -> Plain:
     if isinstance(value, types.CodeType):
         return _code(value)
     if isinstance(value, tuple):
-        return [_constant(one) for one in value]
+        return [_constant(part) for part in value]
     if isinstance(value, frozenset):  # in another order in each process
         return sorted(map(repr, value))
     return repr(value)
 
 
-def _cells(function: Any) -> Iterator[Any]:
+def _cells(function: types.FunctionType) -> Iterator[Any]:
     """The variables of the functions around it."""
     for cell in function.__closure__ or ():
         try:
@@ -148,12 +164,17 @@ def _cells(function: Any) -> Iterator[Any]:
             yield None
 
 
-def _globals_of(function: Any) -> Iterator[tuple[str, Any]]:
+def _globals_of(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """The values of its module that a function reads, and functions inside of it do."""
-    waiting, names = [function.__code__], set()
+    names: set[str] = set()
+    waiting = [function.__code__]
     while waiting:
         code = waiting.pop()
-        names |= {one.argval for one in dis.get_instructions(code) if one.opname in _READS}
-        waiting += [one for one in code.co_consts if isinstance(one, types.CodeType)]
+        for instruction in dis.get_instructions(code):
+            if instruction.opname in _READS:
+                names.add(instruction.argval)
+        waiting += [part for part in code.co_consts if isinstance(part, types.CodeType)]
     known = function.__globals__
-    return ((name, known[name]) for name in sorted(names) if name in known)
+    for name in sorted(names):
+        if name in known:  # else it is one of Python's own, or not there yet
+            yield name, known[name]

@@ -17,12 +17,17 @@ from .strategy.objective import is_share, metrics_of
 from .strategy.scoring import evaluated, numbers
 
 LEVEL = 0.95
+# into which the data are cut where no formula gives an interval
 _PARTS = 10
+
+# of a metric: its value, and the interval with how it was made
+Entry = dict[str, Any]
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def with_intervals(
     model: keras.Model, test_data: Any, values: Mapping[str, float]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Entry]:
     """Return each metric with its 95 % interval, where the data are arrays of enough samples.
 
     An accuracy gets Wilson's score interval, if each sample has one label. Any other metric is
@@ -36,43 +41,67 @@ def with_intervals(
             else there are no intervals.
         values: what `evaluate` returned, each a number.
     """
-    x, y, weight = (
-        (*test_data, None, None)[:3] if isinstance(test_data, tuple | list) else (None, None, None)
-    )
-    arrays = all(isinstance(part, np.ndarray) for part in (x, y)) and isinstance(
-        weight, np.ndarray | None
-    )
-    count = len(x) if arrays else 0
-    found: dict[str, dict[str, Any]] = {
-        name: {"value": float(value)} for name, value in values.items()
-    }
-    if not count or not isinstance(y, np.ndarray):
-        return found
-    outputs = getattr(model, "outputs", None) or []
-    labels = count_labels(y, outputs[0].shape) if len(outputs) == 1 else count
+    entries: dict[str, Entry] = {name: {"value": float(value)} for name, value in values.items()}
+    arrays = _arrays_of(test_data)
+    if arrays is None or not len(arrays[0]):
+        return entries
+    x, y, weight = arrays
+    count = len(x)
     # what is only called so may be anything
     shares = [
         name for name, metric in metrics_of(model).items() if name in values and is_share(metric)
     ]
-    # nor are weighted samples trials of one kind
-    by_wilson = shares if labels == count and weight is None else []
+    by_wilson: list[str] = []
+    if weight is None and _labels(model, y) == count:  # weighted samples are no trials of one kind
+        by_wilson = shares
     for name in by_wilson:
-        found[name] |= _entry(wilson(values[name], count), "Wilson", count)
+        entries[name] |= _interval(wilson(values[name], count), "Wilson", count)
     others = [name for name in values if name not in by_wilson]
-    if count < 2 * _PARTS or not others:
-        return found
-    cuts = np.array_split(np.random.default_rng(0).permutation(count), _PARTS)
-    cut = [(x[rows], y[rows], None if weight is None else weight[rows]) for rows in cuts]
-    parts = [numbers(evaluated(model, part)) for part in cut]
+    if count < 2 * _PARTS or not others:  # parts of one sample tell no scatter
+        return entries
+    parts = _on_parts(model, arrays)
     for name in others:
-        scores = [float(part[name]) for part in parts]
+        scores = [part[name] for part in parts]
         low, high = _student(float(values[name]), scores)
         if name in shares:
-            low, high = max(low, 0.0), min(high, 1.0)
+            low = max(low, 0.0)
+            high = min(high, 1.0)
         # where all parts have one score nothing is known of its scatter
         if math.isfinite(low) and math.isfinite(high) and len(set(scores)) > 1:
-            found[name] |= _entry((low, high), f"t of {_PARTS} parts", count)
-    return found
+            entries[name] |= _interval((low, high), f"t of {_PARTS} parts", count)
+    return entries
+
+
+def _arrays_of(test_data: Any) -> Arrays | None:
+    """The data as ``(x, y, weights)``; None if they are not one array of each."""
+    if not isinstance(test_data, tuple | list):
+        return None
+    x, y, weight = (*test_data, None, None)[:3]
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
+        return None
+    if not isinstance(weight, np.ndarray | None):
+        return None
+    return x, y, weight
+
+
+def _labels(model: keras.Model, y: np.ndarray) -> int:
+    """How many labels the data hold: as many as samples, or more."""
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) != 1:
+        return len(y)
+    return count_labels(y, outputs[0].shape)
+
+
+def _on_parts(model: keras.Model, arrays: Arrays) -> list[dict[str, float]]:
+    """The metrics on each of ten parts of the data, which are cut at random, and always so."""
+    x, y, weight = arrays
+    order = np.random.default_rng(0).permutation(len(x))
+    parts: list[dict[str, float]] = []
+    for rows in np.array_split(order, _PARTS):
+        weight_of_part = None if weight is None else weight[rows]
+        metrics = numbers(evaluated(model, (x[rows], y[rows], weight_of_part)))
+        parts.append({name: float(value) for name, value in metrics.items()})
+    return parts
 
 
 def wilson(share: float, count: int, level: float = LEVEL) -> tuple[float, float]:
@@ -90,13 +119,11 @@ def wilson(share: float, count: int, level: float = LEVEL) -> tuple[float, float
 def _student(value: float, parts: list[float]) -> tuple[float, float]:
     from scipy.stats import t
 
-    half = (
-        float(t.ppf(0.5 + LEVEL / 2, len(parts) - 1))
-        * float(np.std(parts, ddof=1))
-        / math.sqrt(len(parts))
-    )
+    quantile = float(t.ppf(0.5 + LEVEL / 2, len(parts) - 1))
+    spread = float(np.std(parts, ddof=1))
+    half = quantile * spread / math.sqrt(len(parts))
     return value - half, value + half
 
 
-def _entry(interval: tuple[float, float], method: str, count: int) -> dict[str, Any]:
+def _interval(interval: tuple[float, float], method: str, count: int) -> Entry:
     return {"interval": list(interval), "level": LEVEL, "method": method, "samples": count}

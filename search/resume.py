@@ -7,7 +7,7 @@ import json
 import os
 import types
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from keras_acts.compat import all_layers, compiled_with
 from keras_acts.errors import SearchError
 
 from .fingerprints import (
+    Plain,
     body_of,
     code_of,
     is_function,
@@ -29,10 +30,16 @@ from .fingerprints import (
 
 _FILE = "keras_acts.json"
 # what Keras numbers anew in every process, the names of layers inside a wrapped model among them
-_NAMES = (
-    *("name", "build_config", "compile_config", "registered_name", "shared_object_id"),
-    *("input_layers", "output_layers", "inbound_nodes"),
-)
+_NAMES = {
+    "build_config",
+    "compile_config",
+    "inbound_nodes",
+    "input_layers",
+    "name",
+    "output_layers",
+    "registered_name",
+    "shared_object_id",
+}
 # where something is written, which people name by the time of day
 _PLACES = ("dir", "path", "file")
 _CONFIGURED = (
@@ -41,46 +48,52 @@ _CONFIGURED = (
     keras.losses.Loss,
     keras.metrics.Metric,
 )
+# in an array of objects, what prints as what it is
 _OF_OBJECTS = (str, bytes, bool, int, float, np.generic, type(None))
 _MISSING = "nothing"
 # Keras wraps these methods of each layer
 _WRAPPED = ("build", "quantize")
 
 
-def check_resume(project: Path, settings: dict[str, Any]) -> None:
+def check_resume(project: Path, settings: dict[str, Plain]) -> None:
     """Compare with the settings of the search that `project` holds, or keep these for the next time.
 
     Raises:
         SearchError: naming what differs.
     """
     path = project / _FILE
-    if path.is_file():
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise SearchError(
-                f"The project cannot be read; overwrite=True begins again. Received: {path}"
-            ) from None
-        expected, received = dict(_parts(kept)), dict(_parts(json.loads(json.dumps(settings))))
-        # in the order in which they are given
-        names = [
-            name
-            for name in dict.fromkeys([*received, *expected])
-            if expected.get(name) != received.get(name)
-        ]
-        if names:
-            raise SearchError(
-                "A search goes on with the settings it began with; use another directory or overwrite=True. "
-                f"Expected: {_told(names, expected)}. Received: {_told(names, received)}"
-            )
+    if not path.is_file():
+        _keep(path, settings)
         return
-    project.mkdir(parents=True, exist_ok=True)
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise SearchError(
+            f"The project cannot be read; overwrite=True begins again. Received: {path}"
+        ) from None
+    expected = dict(_parts(kept))
+    # by way of JSON, as what was kept: a tuple is a list there
+    received = dict(_parts(json.loads(json.dumps(settings))))
+    # in the order in which they are given
+    names = dict.fromkeys([*received, *expected])
+    differing = [name for name in names if expected.get(name) != received.get(name)]
+    if differing:
+        raise SearchError(
+            "A search goes on with the settings it began with; use another directory or "
+            "overwrite=True. "
+            f"Expected: {_listed(differing, expected)}. Received: {_listed(differing, received)}"
+        )
+
+
+def _keep(path: Path, settings: dict[str, Plain]) -> None:
+    """Write the settings, in one step: a process that is killed leaves no half of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     os.replace(partial, path)
 
 
-def _parts(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _parts(settings: Mapping[str, Plain], prefix: str = "") -> Iterator[tuple[str, Plain]]:
     """The settings with dotted names: ``optimizer.learning_rate``."""
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
@@ -89,13 +102,16 @@ def _parts(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{name}", value
 
 
-def _told(names: list[str], settings: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name}={settings[name]!r}" if name in settings else f"{name}={_MISSING}" for name in names
-    )
+def _listed(names: list[str], settings: Mapping[str, Plain]) -> str:
+    """Some settings as they are written in a call."""
+    texts: list[str] = []
+    for name in names:
+        value = repr(settings[name]) if name in settings else _MISSING
+        texts.append(f"{name}={value}")
+    return ", ".join(texts)
 
 
-def fingerprint_model(model: Any) -> Any:
+def fingerprint_model(model: keras.Model | Callable[..., keras.Model]) -> Plain:
     """Return what makes two models the same for a search.
 
     Names of layers change from process to process.
@@ -103,7 +119,7 @@ def fingerprint_model(model: Any) -> Any:
     return _Description().model(model)
 
 
-def fingerprint_training(model: keras.Model) -> dict[str, Any]:
+def fingerprint_training(model: keras.Model) -> dict[str, Plain]:
     """Return what a model was compiled with: optimizer, its settings, loss, metrics."""
     # not by `get_compile_config`, which raises where something cannot be saved; a search saves none
     # of it
@@ -111,7 +127,7 @@ def fingerprint_training(model: keras.Model) -> dict[str, Any]:
     return {name: fingerprint_value(value) for name, value in given.items()}
 
 
-def fingerprint_value(value: Any) -> Any:
+def fingerprint_value(value: Any) -> Plain:
     """Return what tells a value from others in another process, as plain data."""
     return _Description().value(value)
 
@@ -127,69 +143,62 @@ class _Description:
         self._reads = reads
         self._seen: set[int] = set()
 
-    def model(self, model: Any) -> Any:
+    def model(self, model: keras.Model | Callable[..., keras.Model]) -> Plain:
         """A model, by its layers; or a function that makes one."""
         if not isinstance(model, keras.Model):
             return self.value(model)
-        own = [] if is_of_a_library(type(model)) else [self.kind(type(model))]
-        return [*own, *(self.layer(layer) for layer in model.layers)]
+        described: list[Plain] = []
+        if not is_of_a_library(type(model)):
+            described.append(self.kind(type(model)))
+        described += [self.layer(layer) for layer in model.layers]
+        return described
 
-    def layer(self, layer: Any) -> list[Any]:
+    def layer(self, layer: keras.layers.Layer) -> list[Plain]:
         """A layer, by its class, weights and config."""
         shapes = [list(weight.shape) for weight in layer.weights]
         kind = self.kind(type(layer))
         if isinstance(layer, keras.Model):
             return [kind, shapes, self.model(layer)]
-        # no config tells what a function does
         parts = all_layers(layer) if isinstance(layer, keras.layers.Layer) else [layer]
-        functions = [found for part in parts if (found := self.functions(part))]
-        config = _config(layer)
-        own = self.value(config) if config else self.attributes(layer, vars(keras.layers.Layer()))
-        return [kind, shapes, own, *functions]
+        # no config tells what a function does
+        functions = [self.functions(part) for part in parts]
+        described = self.configuration(layer)
+        return [kind, shapes, described, *filter(None, functions)]
 
-    def value(self, value: Any) -> Any:
+    def configuration(self, thing: Any) -> Plain:
+        """What an object of Keras' says of itself, or else holds."""
+        config = _config(thing)
+        if config:
+            return self.value(config)
+        known: Collection[str] = ()
+        if isinstance(thing, keras.layers.Layer):
+            # made only here: it moves on the numbers that Keras gives to layers without a name
+            known = vars(keras.layers.Layer())
+        return self.attributes(thing, known)
+
+    def value(self, value: Any) -> Plain:
         """Any value."""
         if isinstance(value, float) and np.isnan(value):
             return repr(float(value))  # it would differ from itself
         if value is None or isinstance(value, bool | int | float | str):
             return value
         if isinstance(value, _CONFIGURED):
-            kind, own = self.kind(type(value)), self.functions(value)
-            config = _config(value)
-            return {
-                "class": kind,
-                **(self.value(config) if config else self.attributes(value)),
-                **own,
-            }
+            return self.configured(value)
         if isinstance(value, functools.partial):
-            return [self.value(part) for part in (value.func, value.args, value.keywords)]
+            return [self.value(value.func), self.value(value.args), self.value(value.keywords)]
         if isinstance(value, Mapping):
             return self.mapping(value)
         if isinstance(value, list | tuple):
-            return [self.value(one) for one in value]
+            return [self.value(part) for part in value]
         if isinstance(value, set | frozenset):  # in another order in each process
-            return sorted((self.value(one) for one in value), key=repr)
+            return sorted((self.value(part) for part in value), key=repr)
         if isinstance(value, np.generic):
             return value.item()
         array = _as_array(value)
         if array is not None:
             return [_of_array(array, hashed=True)]
         if isinstance(value, keras.callbacks.Callback):
-            # what Keras sets when a training begins is none of its settings
-            running = vars(keras.callbacks.Callback())
-            own = {
-                name: one
-                for name, one in vars(value).items()
-                if not name.startswith("_") and name not in running
-            }
-            own = {
-                name: one
-                for name, one in own.items()
-                if not any(place in name for place in _PLACES)
-            }
-            # what it reads besides is mostly what it shows: the time, a title
-            kind = _Description(reads=False).kind(type(value))
-            return {"class": kind, **{name: self.value(one) for name, one in own.items()}}
+            return self.callback(value)
         if is_function(value):
             return self.function(value)
         if isinstance(value, type):
@@ -198,7 +207,29 @@ class _Description:
             return value.__name__
         return self.thing(value)
 
-    def mapping(self, value: Mapping[Any, Any]) -> Any:
+    def configured(self, value: Any) -> dict[str, Plain]:
+        """An optimizer, a schedule, a loss or a metric, by its class, config and functions."""
+        # in this order: what was seen already is told by its name only
+        kind = self.kind(type(value))
+        functions = self.functions(value)
+        return {"class": kind, **self.configuration(value), **functions}
+
+    def callback(self, callback: keras.callbacks.Callback) -> dict[str, Plain]:
+        """A callback, by its class and settings."""
+        # what Keras sets when a training begins is none of its settings
+        running = vars(keras.callbacks.Callback())
+        # what it reads besides is mostly what it shows: the time, a title
+        kind = _Description(reads=False).kind(type(callback))
+        described: dict[str, Plain] = {"class": kind}
+        for name, value in vars(callback).items():
+            if name.startswith("_") or name in running:
+                continue
+            if any(place in name for place in _PLACES):
+                continue
+            described[name] = self.value(value)
+        return described
+
+    def mapping(self, value: Mapping[Any, Any]) -> Plain:
         """A mapping, perhaps a config of Keras'."""
         kind = str(value.get("class_name"))
         if kind == "__lambda__" or _is_dumped(value):
@@ -207,67 +238,67 @@ class _Description:
             return "__lambda__"
         if kind.endswith("DTypePolicy"):  # whose name is what it is
             return json.dumps(value["config"], sort_keys=True, default=str)
-        return {str(name): self.value(one) for name, one in value.items() if name not in _NAMES}
+        return {str(name): self.value(part) for name, part in value.items() if name not in _NAMES}
 
-    def function(self, function: Any) -> str:
+    def function(self, function: Callable[..., Any]) -> str:
         """The name of a function, and a hash of what it does if a user wrote it."""
-        function = python_function(function)
-        name = str(getattr(function, "__qualname__", type(function).__name__))
-        if (
-            not hasattr(function, "__code__")
-            or is_of_a_library(function)
-            or id(function.__code__) in self._seen
-        ):
+        inner = python_function(function)
+        name = str(getattr(inner, "__qualname__", type(inner).__name__))
+        if not hasattr(inner, "__code__") or is_of_a_library(inner):
             return name
-        self._seen.add(id(function.__code__))
-        owner = getattr(function, "__self__", None)
-        return f"{name} {of_plain([code_of(function, self.value, self._reads), self.value(owner)])}"
+        if id(inner.__code__) in self._seen:
+            return name
+        self._seen.add(id(inner.__code__))
+        owner = getattr(inner, "__self__", None)
+        body = code_of(inner, self.value, self._reads)
+        return f"{name} {of_plain([body, self.value(owner)])}"
 
     def kind(self, kind: type) -> str:
         """The name of a class, and a hash of what it does if a user wrote it."""
         if is_of_a_library(kind) or id(kind) in self._seen:
             return kind.__name__
         self._seen.add(id(kind))
-        own = [base for base in kind.__mro__ if not is_of_a_library(base)]
-        bodies = [{name: self.value(value) for name, value in body_of(base)} for base in own]
+        bodies: list[dict[str, Plain]] = []
+        for base in kind.__mro__:
+            if not is_of_a_library(base):
+                bodies.append({name: self.value(value) for name, value in body_of(base)})
         return f"{kind.__name__} {of_plain(bodies)}"
 
-    def functions(self, thing: Any) -> dict[str, Any]:
+    def functions(self, thing: Any) -> dict[str, str]:
         """The functions that an object was given, by the names of its attributes."""
-        found = {
-            name: one
-            for name, one in vars(thing).items()
-            if is_function(one) and name not in _WRAPPED
-        }
-        return {
-            name: self.function(one)
-            for name, one in sorted(found.items())
-            if not is_of_a_library(one)
-        }
+        described: dict[str, str] = {}
+        for name, value in sorted(vars(thing).items()):
+            if name in _WRAPPED or not is_function(value) or is_of_a_library(value):
+                continue
+            described[name] = self.function(value)
+        return described
 
-    def attributes(self, thing: Any, known: Collection[str] = ()) -> dict[str, Any]:
+    def attributes(self, thing: Any, known: Collection[str] = ()) -> dict[str, Plain]:
         """The plain values that an object holds, but for attributes that are known."""
-        plain = {
-            name: one
-            for name, one in vars(thing).items()
-            if isinstance(one, bool | int | float | str)
-        }
-        told = {
-            name: one
-            for name, one in plain.items()
-            if name not in known and name.lstrip("_") not in _NAMES
-        }
-        return {name: self.value(one) for name, one in told.items()}
+        described: dict[str, Plain] = {}
+        for name, value in vars(thing).items():
+            if name in known or name.lstrip("_") in _NAMES:
+                continue
+            if isinstance(value, bool | int | float | str):
+                described[name] = self.value(value)
+        return described
 
-    def thing(self, thing: Any) -> Any:
+    def thing(self, thing: Any) -> Plain:
         """Any object: by its name or class, and, if that is the user's alone, by what it holds."""
         kind = type(thing)
         name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", kind.__name__)
-        own = all(base is object or not is_of_a_library(base) for base in kind.__mro__)
-        if not own or id(thing) in self._seen or not hasattr(thing, "__dict__"):
+        if (
+            not _is_of_users_alone(kind)
+            or id(thing) in self._seen
+            or not hasattr(thing, "__dict__")
+        ):
             return str(name)
         self._seen.add(id(thing))
         return {"class": self.kind(kind), **self.attributes(thing), **self.functions(thing)}
+
+
+def _is_of_users_alone(kind: type) -> bool:
+    return all(base is object or not is_of_a_library(base) for base in kind.__mro__)
 
 
 def _is_dumped(config: Mapping[Any, Any]) -> bool:
@@ -275,19 +306,20 @@ def _is_dumped(config: Mapping[Any, Any]) -> bool:
 
     Its code, defaults and closure.
     """
-    value = config.get("value") if len(config) == 1 else None
+    if len(config) != 1:
+        return False
+    value = config.get("value")
     return isinstance(value, tuple | list) and len(value) == 3 and isinstance(value[0], str)
 
 
 def _config(value: Any) -> Mapping[str, Any]:
     """What an object of Keras says of itself; nothing if it cannot: then its class tells it."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The object being serialized includes a `lambda`"
-        )  # nobody loads it
+        # nobody loads it
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
         try:
             config: Mapping[str, Any] = value.get_config()
-        except Exception:
+        except Exception:  # each of a user's own may raise what it likes
             return {}
     return config
 
@@ -309,11 +341,13 @@ def fingerprint_data(*parts: Any, hashed: bool) -> list[str]:
 
 def _described(part: Any, hashed: bool) -> str:
     array = _as_array(part)
-    return f"{type(part).__name__}{_batches(part)}" if array is None else _of_array(array, hashed)
+    if array is None:
+        return f"{type(part).__name__}{_batches(part)}"
+    return _of_array(array, hashed)
 
 
 def _of_array(array: np.ndarray, hashed: bool) -> str:
-    if array.dtype == object and not all(isinstance(one, _OF_OBJECTS) for one in array.flat):
+    if array.dtype == object and not all(isinstance(value, _OF_OBJECTS) for value in array.flat):
         return type(array).__name__  # what its objects hold nobody knows
     text = f"{array.dtype}{list(array.shape)}"
     return f"{text} {of_array(array)}" if hashed else text
@@ -325,8 +359,12 @@ def _batches(part: Any) -> str:
         return f" of {part.num_batches} batches"
     if not hasattr(part, "element_spec") or not hasattr(part, "cardinality"):
         return ""
-    specs = (spec for spec in keras.tree.flatten(part.element_spec) if hasattr(spec, "dtype"))
-    return f" of {int(part.cardinality())} batches of {', '.join(f'{spec.dtype.name}{spec.shape}' for spec in specs)}"
+    specs = [
+        f"{spec.dtype.name}{spec.shape}"
+        for spec in keras.tree.flatten(part.element_spec)
+        if hasattr(spec, "dtype")
+    ]
+    return f" of {int(part.cardinality())} batches of {', '.join(specs)}"
 
 
 def _as_array(part: Any) -> np.ndarray | None:
@@ -335,4 +373,6 @@ def _as_array(part: Any) -> np.ndarray | None:
         return part
     if keras.ops.is_tensor(part):
         return np.asarray(keras.ops.convert_to_numpy(part))
-    return np.asarray(part.to_numpy()) if hasattr(part, "to_numpy") else None
+    if hasattr(part, "to_numpy"):
+        return np.asarray(part.to_numpy())
+    return None

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from .files import Pair, read_csv, read_npz
 BUNDLED = ("digits", "breast_cancer", "iris", "wine", "diabetes")
 TASKS = ("auto", "classes", "regression")
 _SHARES = "60 % train, 20 % choose, 20 % test"
+# with task="auto", a target of more different numbers, and of more in a hundred rows, is a regression
+_MANY_NUMBERS = 20
+_MANY_OF_ROWS = 0.1
 
 
 @dataclass(frozen=True)
@@ -65,38 +68,47 @@ class Dataset:
 
     def split(self, seed: int) -> Parts:
         """Return 60 % to train, 20 % to choose by, 20 % to test; classes keep their shares."""
-        from sklearn.model_selection import train_test_split
-
-        def cut(x: np.ndarray, y: np.ndarray, share: float) -> Any:
-            second = math.ceil(share * len(x))
-            # each class in both parts, if it and they are large enough
-            room = len(self.classes) <= min(second, len(x) - second)
-            shares = (
-                self.classes and room and np.bincount(y, minlength=len(self.classes)).min() >= 2
-            )
-            return train_test_split(
-                x, y, test_size=share, random_state=seed, stratify=y if shares else None
-            )
-
         least = 3 if self.given_test is None else 2
         if len(self.x) < least:
             raise DataError(
-                f"The data must be enough for three parts ({_SHARES}). Received: {len(self.x)} samples"
+                f"The data must be enough for three parts ({_SHARES}). Received: {len(self.x)} "
+                "samples"
             )
-        x, y, test = self.x, self.y, self.given_test
+        rest = (self.x, self.y)
+        test = self.given_test
         if test is None:
-            x, x_test, y, y_test = cut(x, y, 0.2)
-            test = (x_test, y_test)
-        x, x_choose, y, y_choose = cut(x, y, 0.25)
-        return Parts((x, y), (x_choose, y_choose), test)
+            rest, test = self._cut(*rest, 0.2, seed)
+        # a quarter of the 80 % that are left
+        train, validation = self._cut(*rest, 0.25, seed)
+        return Parts(train, validation, test)
+
+    def _cut(self, x: np.ndarray, y: np.ndarray, share: float, seed: int) -> tuple[Pair, Pair]:
+        from sklearn.model_selection import train_test_split
+
+        stratify = y if self._is_enough_of_each(y, share) else None
+        x_first, x_second, y_first, y_second = train_test_split(
+            x, y, test_size=share, random_state=seed, stratify=stratify
+        )
+        return (x_first, y_first), (x_second, y_second)
+
+    def _is_enough_of_each(self, y: np.ndarray, share: float) -> bool:
+        """Whether each class can be in both parts: they are large enough, and so are the classes."""
+        if not self.classes:
+            return False
+        second = math.ceil(share * len(y))
+        if len(self.classes) > min(second, len(y) - second):
+            return False
+        return bool(np.bincount(y, minlength=len(self.classes)).min() >= 2)
 
     def describe(self, parts: Parts) -> str:
         """Return one line about the data."""
         what = f"{len(self.classes)} classes" if self.classes else "a regression"
-        sizes = " / ".join(
-            str(len(part[0])) for part in (parts.train, parts.validation, parts.test)
+        parts_in_order = (parts.train, parts.validation, parts.test)
+        sizes = " / ".join(str(len(x)) for x, _ in parts_in_order)
+        return (
+            f"{self.name}: samples of shape {self.x.shape[1:]}, {what}; "
+            f"{sizes} to train / choose / test"
         )
-        return f"{self.name}: samples of shape {self.x.shape[1:]}, {what}; {sizes} to train / choose / test"
 
 
 def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
@@ -118,14 +130,25 @@ def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
     kind = path.suffix.lower()
     if source not in BUNDLED and kind not in (".npz", ".csv"):
         raise DataError(
-            f"--data must be one of {', '.join(BUNDLED)}, or a .npz or .csv file. Received: {source!r}"
+            f"--data must be one of {', '.join(BUNDLED)}, or a .npz or .csv file. Received: "
+            f"{source!r}"
         )
     if target is not None and kind != ".csv":
         raise DataError(
-            f"--target names a column of a .csv file. Received: --target {target!r}, --data {source!r}"
+            f"--target names a column of a .csv file. Received: --target {target!r}, --data "
+            f"{source!r}"
         )
     if source in BUNDLED:
         return _bundled(source, task)
+    _check_readable(path, source)
+    if kind == ".npz":
+        given, test = read_npz(path)
+        return _dataset(path.stem, given, task, test=test)
+    given, features, name = read_csv(path, target)
+    return dataclasses.replace(_dataset(path.stem, given, task), features=features, target=name)
+
+
+def _check_readable(path: Path, source: str) -> None:
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
@@ -136,49 +159,63 @@ def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
         raise DataError(f"--data must be a file that exists. Received: {source!r}")
     if size == 0:
         raise DataError(f"--data must not be empty. Received: {source!r}, 0 bytes")
-    if kind == ".npz":
-        given, test = read_npz(path)
-        return _dataset(path.stem, given, task, test=test)
-    given, features, name = read_csv(path, target)
-    return dataclasses.replace(_dataset(path.stem, given, task), features=features, target=name)
 
 
 def _bundled(name: str, task: str) -> Dataset:
     from sklearn import datasets
 
-    found = getattr(datasets, f"load_{name}")()
-    x = found.images[..., None] if name == "digits" else found.data
+    bunch = getattr(datasets, f"load_{name}")()
+    # images of digits have a channel; scikit-learn's own rows are flat
+    x = bunch.images[..., None] if name == "digits" else bunch.data
     if name == "diabetes" and task == "auto":
         task = "regression"
-    return _dataset(name, (x, found.target), task, getattr(found, "target_names", ()))
+    return _dataset(name, (x, bunch.target), task, getattr(bunch, "target_names", ()))
 
 
 def _dataset(
-    name: str, given: Pair, task: str, class_names: Any = (), test: Pair | None = None
+    name: str,
+    given: Pair,
+    task: str,
+    class_names: Sequence[str] | np.ndarray = (),
+    test: Pair | None = None,
 ) -> Dataset:
     x, y = _checked(name, "x", "y", *given)
     if test is not None:
         test = _checked(name, "x_test", "y_test", *test)
     if task == "regression" or (task == "auto" and _is_regression(y)):
-        values = None if test is None else (test[0], _finite("labels", test[1]))
-        return Dataset(name, x, _finite("labels", y), (), values)
+        if test is not None:
+            test = (test[0], _finite("labels", test[1]))
+        return Dataset(name, x, _finite("labels", y), (), test)
     classes, labels = np.unique(y, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"The labels must be of at least two classes. Received: only {classes[0]}")
     if test is not None:
-        strange = np.setdiff1d(test[1], classes)
-        if len(strange):
-            raise DataError(
-                f"The test labels must occur in the training labels. Received: {strange[:5].tolist()}"
-            )
-        test = (test[0], np.searchsorted(classes, test[1]).astype("int64"))
+        test = (test[0], _numbered(test[1], classes))
     names = class_names if len(class_names) == len(classes) else classes
-    renumbered = classes.dtype.kind not in "fiub" or not np.array_equal(
-        classes, np.arange(len(classes))
-    )
     return Dataset(
-        name, x, labels.astype("int64"), tuple(str(c) for c in names), test, renumbered=renumbered
+        name,
+        x,
+        labels.astype("int64"),
+        tuple(str(class_name) for class_name in names),
+        test,
+        renumbered=not _counts_from_0(classes),
     )
+
+
+def _numbered(labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """The labels of the test part as numbers of the classes that train."""
+    unknown = np.setdiff1d(labels, classes)
+    if len(unknown):
+        raise DataError(
+            f"The test labels must occur in the training labels. Received: {unknown[:5].tolist()}"
+        )
+    return np.searchsorted(classes, labels).astype("int64")
+
+
+def _counts_from_0(classes: np.ndarray) -> bool:
+    if classes.dtype.kind not in "fiub":
+        return False
+    return np.array_equal(classes, np.arange(len(classes)))
 
 
 def _checked(name: str, x_name: str, y_name: str, x: np.ndarray, y: np.ndarray) -> Pair:
@@ -208,7 +245,7 @@ def _is_regression(y: np.ndarray) -> bool:
     if y.dtype.kind not in "fiu":
         return False
     different = len(np.unique(y))
-    return bool((y != np.floor(y)).any()) or different > max(20, 0.1 * len(y))
+    return bool((y != np.floor(y)).any()) or different > max(_MANY_NUMBERS, _MANY_OF_ROWS * len(y))
 
 
 def _finite(what: str, values: np.ndarray) -> np.ndarray:
@@ -216,8 +253,7 @@ def _finite(what: str, values: np.ndarray) -> np.ndarray:
         raise DataError(f"The {what} must be numbers. Received: dtype {values.dtype}")
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
         values = values.astype("float32")
-    if not np.isfinite(values).all():
-        raise DataError(
-            f"The {what} must be finite. Received: {int((~np.isfinite(values)).sum())} NaN or infinite values"
-        )
+    others = int((~np.isfinite(values)).sum())
+    if others:
+        raise DataError(f"The {what} must be finite. Received: {others} NaN or infinite values")
     return values

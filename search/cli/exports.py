@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,37 +47,41 @@ def export(
             f"MODEL must be a .keras file that Keras can load. Received: {model!r} ({reason})"
         ) from error
     card: dict[str, Any] = {}
-    given = None if samples is None else files.read_inputs(samples)[0]
+    inputs = None
+    if samples is not None:
+        inputs, _ = files.read_inputs(samples)
     if normalize is not None:
-        values, names = files.read_inputs(normalize)
+        values, columns = files.read_inputs(normalize)
         options["preprocessing"] = _normalization(values, normalize)
-        card = {"features": list(names)} if names else {}
-        given = values if given is None else given
+        if columns:
+            card["features"] = list(columns)
+        if inputs is None:
+            inputs = values
     exported = export_model(
-        loaded, out, class_names=classes, formats=formats, samples=given, card=card, **options
+        loaded, out, class_names=classes, formats=formats, samples=inputs, card=card, **options
     )
-    if as_json:
+    if not as_json:
         print(
-            json.dumps(
-                {
-                    "path": str(exported.path),
-                    "max_difference": exported.difference,
-                    "card": exported.card,
-                }
-            )
+            f"Exported to {exported.path} "
+            f"(max difference to the Keras model {exported.difference:.1e})."
         )
         return
-    print(
-        f"Exported to {exported.path} (max difference to the Keras model {exported.difference:.1e})."
-    )
+    result = {
+        "path": str(exported.path),
+        "max_difference": exported.difference,
+        "card": exported.card,
+    }
+    print(json.dumps(result))
 
 
 def _normalization(values: np.ndarray, path: Path) -> keras.layers.Layer:
     if not np.isfinite(values).all():
         raise DataError(
-            f"The data to normalize by must be finite. Received: NaN or infinite values in {str(path)!r}"
+            "The data to normalize by must be finite. Received: NaN or infinite values in "
+            f"{str(path)!r}"
         )
-    mean, variance = values.mean(axis=0), np.maximum(values.var(axis=0), 1e-6)
+    mean = values.mean(axis=0)
+    variance = np.maximum(values.var(axis=0), 1e-6)  # a constant column is divided by it
     return keras.layers.Normalization(mean=mean, variance=variance, name="normalization")
 
 
@@ -92,31 +97,43 @@ def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> Non
             f"predict reads one table; this model takes {sorted(inputs)}. Received: {str(data)!r}"
         )
     ((_, spec),) = inputs.items()
-    x, names = files.read_inputs(data, card.get("features"))
+    x, columns = files.read_inputs(data, card.get("features"))
     if not allow_nan:
-        files.check_no_gaps(x, names, data)
-    files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, names, data)
-    if (
-        x.ndim == 2 and len(spec["shape"]) > 2 and None not in spec["shape"][1:]
-    ):  # a row of a table is a flat sample
-        if x.shape[1] != int(np.prod(spec["shape"][1:])):
-            raise DataError(
-                f"A row must have {np.prod(spec['shape'][1:])} values. Received: {x.shape[1]} in {str(data)!r}"
-            )
-        x = x.reshape(-1, *spec["shape"][1:])
-    table = _table(
-        model.predict(x, allow_nan=allow_nan), card.get("class_names") or [], _target(card)
-    )
+        files.check_no_gaps(x, columns, data)
+    files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, columns, data)
+    x = _in_shape(x, spec["shape"], data)
+    outputs = model.predict(x, allow_nan=allow_nan)
+    table = _table(outputs, card.get("class_names") or [], _target(card))
+    _write(_as_csv(table), out)
+
+
+def _in_shape(x: np.ndarray, shape: Sequence[int | None], data: Path) -> np.ndarray:
+    """The samples in the shape that the model takes: a row of a table is a flat one."""
+    sizes = [size for size in shape[1:] if size is not None]
+    if x.ndim != 2 or len(sizes) < 2 or len(sizes) < len(shape) - 1:
+        return x
+    count = math.prod(sizes)
+    if x.shape[1] != count:
+        raise DataError(f"A row must have {count} values. Received: {x.shape[1]} in {str(data)!r}")
+    return x.reshape(-1, *sizes)
+
+
+def _as_csv(table: Mapping[str, list[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table)
     writer.writerows(zip(*table.values(), strict=True))
+    return text.getvalue()
+
+
+def _write(text: str, out: Path | None) -> None:
     if out is None:
-        sys.stdout.write(text.getvalue())
+        sys.stdout.write(text)
         return
     try:
+        # in one step: what is there stays until the new one is whole
         partial = out.with_name(f".{out.name}.partial")
-        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
         partial.replace(out)
     except OSError as error:
         raise DataError(
@@ -137,25 +154,28 @@ def _target(card: Mapping[str, Any]) -> str:
 
 
 def _table(
-    found: dict[str, np.ndarray], classes: list[str], target: str = ""
+    outputs: Mapping[str, np.ndarray], classes: list[str], target: str = ""
 ) -> dict[str, list[Any]]:
     """Columns by name: the label first.
 
     An output of several values is as many columns; a single one is `target`.
     """
-    if target and len(found) == 1:
-        found = {target: next(iter(found.values()))}
+    remaining = dict(outputs)
+    if target and len(remaining) == 1:
+        (values,) = remaining.values()
+        remaining = {target: values}
     table: dict[str, list[Any]] = {}
     # a column or layer of numbers may be called so too
-    if "label" in found and found["label"].dtype.kind in "USO":
-        table["label"] = found.pop("label").tolist()
-    for name, values in found.items():
+    if "label" in remaining and remaining["label"].dtype.kind in "USO":
+        table["label"] = remaining.pop("label").tolist()
+    for name, values in remaining.items():
         flat = values.reshape(len(values), -1)
         if flat.shape[1] == 1:
             table[name] = flat[:, 0].tolist()
             continue
-        ends = classes if len(classes) == flat.shape[1] else range(flat.shape[1])
-        table |= {
-            f"{name}.{end}": column.tolist() for end, column in zip(ends, flat.T, strict=True)
-        }
+        ends: Sequence[str | int] = range(flat.shape[1])
+        if len(classes) == flat.shape[1]:
+            ends = classes
+        for end, column in zip(ends, flat.T, strict=True):
+            table[f"{name}.{end}"] = column.tolist()
     return table

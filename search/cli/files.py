@@ -7,15 +7,21 @@ import tempfile
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_acts.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas
+
 Pair = tuple[np.ndarray, np.ndarray]
+_ARRAYS = {"x", "y", "x_test", "y_test"}
+# what NumPy raises where a file is no .npz, is cut off, or holds Python objects
 _UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
@@ -25,13 +31,41 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
     Raises:
         DataError: if the file is no .npz, or its arrays are missing or of too few axes.
     """
+    arrays = _arrays(path)
+    for name, array in sorted(arrays.items()):
+        least = 2 if name.startswith("x") else 1
+        if not isinstance(array, np.ndarray):
+            raise DataError(
+                f"The members of a .npz must be arrays. Received: {name}, {len(array)} bytes that "
+                "are none"
+            )
+        if array.ndim < least:
+            raise DataError(
+                f"{name} must have at least {least} axes, samples first. Received: shape "
+                f"{array.shape}"
+            )
+    given = (_image(arrays["x"]), arrays["y"])
+    if "x_test" not in arrays:
+        return given, None
+    if arrays["x_test"].shape[1:] != arrays["x"].shape[1:]:
+        raise DataError(
+            f"Samples of x and x_test must have one shape. Received: {arrays['x'].shape[1:]} and "
+            f"{arrays['x_test'].shape[1:]}"
+        )
+    return given, (_image(arrays["x_test"]), arrays["y_test"])
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    """The arrays of a .npz that we know, by name; NumPy gives the bytes of a member that is none."""
     arrays: dict[str, Any] = {}
+    names: list[str] | None = None
     try:
         with path.open("rb") as opened:
             file = np.load(opened, allow_pickle=False)
-            names = sorted(file.files) if isinstance(file, np.lib.npyio.NpzFile) else None
-            for name in {"x", "y", "x_test", "y_test"} & set(names or ()):
-                arrays[name] = file[name]
+            if isinstance(file, np.lib.npyio.NpzFile):
+                names = sorted(file.files)
+                for name in _ARRAYS.intersection(names):
+                    arrays[name] = file[name]
     except _UNREADABLE as error:
         raise DataError(
             f"--data must be a .npz file of plain arrays. Received: {str(path)!r} ({error})"
@@ -44,27 +78,11 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
         raise DataError(
             f"A .npz must hold the arrays x and y (and x_test with y_test). Received: {names}"
         )
-    for name, array in sorted(arrays.items()):
-        least = 2 if name.startswith("x") else 1
-        if not isinstance(array, np.ndarray):
-            raise DataError(
-                f"The members of a .npz must be arrays. Received: {name}, {len(array)} bytes that are none"
-            )
-        if array.ndim < least:
-            raise DataError(
-                f"{name} must have at least {least} axes, samples first. Received: shape {array.shape}"
-            )
-    if "x_test" not in arrays:
-        return (_image(arrays["x"]), arrays["y"]), None
-    if arrays["x_test"].shape[1:] != arrays["x"].shape[1:]:
-        raise DataError(
-            f"Samples of x and x_test must have one shape. Received: {arrays['x'].shape[1:]} and "
-            f"{arrays['x_test'].shape[1:]}"
-        )
-    return (_image(arrays["x"]), arrays["y"]), (_image(arrays["x_test"]), arrays["y_test"])
+    return arrays
 
 
 def _image(x: np.ndarray) -> np.ndarray:
+    """Images of one channel with its axis; anything else as it is."""
     return x[..., None] if x.ndim == 3 else x
 
 
@@ -80,7 +98,8 @@ def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str
     table = _table(path, "--data")
     if len(table.columns) < 2 or len(table) == 0:
         raise DataError(
-            f"A .csv needs rows, features and a target column. Received: {str(path)!r}, shape {table.shape}"
+            f"A .csv needs rows, features and a target column. Received: {str(path)!r}, shape "
+            f"{table.shape}"
         )
     _check_names(_header(path))
     names = [str(name) for name in table.columns]
@@ -90,14 +109,14 @@ def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str
     _check_header(names, label, table[label])
     features = table.drop(columns=label)
     values = _numbers(features)
-    if table[label].isna().any():
-        raise DataError(
-            f"Every row needs a label. Received: {int(table[label].isna().sum())} empty ones in {label!r}"
-        )
+    empty = int(table[label].isna().sum())
+    if empty:
+        raise DataError(f"Every row needs a label. Received: {empty} empty ones in {label!r}")
     labels = table[label].to_numpy()
     # truth values beside floats would make an array of objects; labels of several types cannot be
     # sorted
-    labels = labels if labels.dtype.kind in "fiub" else np.char.strip(labels.astype(str))
+    if labels.dtype.kind not in "fiub":
+        labels = np.char.strip(labels.astype(str))
     return (values, labels), tuple(map(str, features.columns)), label
 
 
@@ -130,7 +149,8 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
         raise DataError(f"The data must have rows. Received: {str(path)!r}, shape {table.shape}")
     columns = [str(name) for name in table.columns]
     table.columns = columns
-    if missing := [name for name in names or () if name not in columns]:
+    missing = [name for name in names or () if name not in columns]
+    if missing:
         raise DataError(
             f"The data must have the columns {names}. Received: {columns}, without {missing}"
         )
@@ -140,7 +160,7 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
     return _numbers(table), tuple(table.columns)
 
 
-def _table(path: Path, what: str) -> Any:
+def _table(path: Path, what: str) -> pandas.DataFrame:
     import pandas
 
     try:
@@ -178,40 +198,40 @@ def _check_names(names: list[str]) -> None:
     for place, name in enumerate(names, start=1):
         if not name.strip():
             raise DataError(
-                "Every column needs a name; leave out one of row numbers, which tell how the file is sorted "
+                "Every column needs a name; leave out one of row numbers, which tell how the file "
+                "is sorted "
                 f"(pandas: to_csv(index=False)). Received: none for column {place} of {len(names)}"
             )
-    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
-        raise DataError(
-            f"Each column needs a name of its own. Received: {twice[0]!r} {names.count(twice[0])} times"
-        )
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise DataError(
+                f"Each column needs a name of its own. Received: {name!r} {times} times"
+            )
 
 
-def _numbers(features: Any) -> np.ndarray:
+def _numbers(features: pandas.DataFrame) -> np.ndarray:
     import pandas
 
-    words = [
-        str(name)
-        for name in features.columns
-        if not pandas.api.types.is_numeric_dtype(features[name])
-    ]
+    is_numeric = pandas.api.types.is_numeric_dtype
+    words = [str(name) for name in features.columns if not is_numeric(features[name])]
     if words:
         raise DataError(
-            f"The features must be numbers. Received: other values in the columns {', '.join(words[:5])}"
+            "The features must be numbers. Received: other values in the columns "
+            f"{', '.join(words[:5])}"
         )
     return features.to_numpy("float64")
 
 
-def _check_header(names: list[str], label: str, labels: Any) -> None:
+def _check_header(names: list[str], label: str, labels: pandas.Series) -> None:
     """Refuse a first line that is a sample; 0, 1, 2, … are names that pandas gives."""
-    samples = all(_number(name) for name in names if name != label)
-    if (
-        samples
-        and names != [str(i) for i in range(len(names))]
-        and (_number(label) or label in set(labels))
-    ):
+    if names == [str(i) for i in range(len(names))]:
+        return
+    if not all(_is_number(name) for name in names if name != label):
+        return
+    if _is_number(label) or label in set(labels):
         raise DataError(
-            f"A .csv needs a header line that names its columns. Received: a first line of values, {', '.join(names)}"
+            "A .csv needs a header line that names its columns. Received: a first line of values, "
+            f"{', '.join(names)}"
         )
 
 
@@ -221,15 +241,18 @@ def check_no_gaps(x: np.ndarray, names: Sequence[str], path: Path) -> None:
     Raises:
         DataError: naming the first row and its column.
     """
-    gaps = np.argwhere(np.isnan(x)) if x.dtype.kind == "f" else np.empty((0, x.ndim), int)
+    if x.dtype.kind != "f":  # nothing else can hold NaN
+        return
+    gaps = np.argwhere(np.isnan(x))
     if not len(gaps):
         return
-    row, where = _told(tuple(map(int, gaps[0])), names)
+    row, column = _in_words(tuple(map(int, gaps[0])), names)
     others = len(np.unique(gaps[:, 0])) - 1
     more = f", and {others} more such rows" if others else ""
     raise DataError(
-        "Every value must be there; --allow-nan predicts rows with gaps too, if the model knows what to do with NaN. "
-        f"Received: {str(path)!r} with a gap in row {row}, {where}{more}"
+        "Every value must be there; --allow-nan predicts rows with gaps too, if the model knows "
+        "what to do with NaN. "
+        f"Received: {str(path)!r} with a gap in row {row}, {column}{more}"
     )
 
 
@@ -252,17 +275,19 @@ def check_place(
     """
     if place is None:
         return
-    row, where = _told(place, names)
+    row, column = _in_words(place, names)
     raise DataError(
-        f"The model takes values that {dtype} can hold. Received: {str(path)!r} with {x[place]} in row {row}, {where}"
+        f"The model takes values that {dtype} can hold. Received: {str(path)!r} with {x[place]} in "
+        f"row {row}, {column}"
     )
 
 
-def _told(place: tuple[int, ...], names: Sequence[str]) -> tuple[int, str]:
+def _in_words(place: tuple[int, ...], names: Sequence[str]) -> tuple[int, str]:
     """The number of a row, and the column in words."""
     row, *rest = place
-    where = f"column {names[rest[0]]!r}" if names else f"x[{', '.join(map(str, place))}]"
-    return row + 1, where
+    if names:
+        return row + 1, f"column {names[rest[0]]!r}"
+    return row + 1, f"x[{', '.join(map(str, place))}]"
 
 
 def check_writable(path: Path, option: str) -> None:
@@ -279,16 +304,19 @@ def check_writable(path: Path, option: str) -> None:
             raise PermissionError("what is there cannot be replaced")
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{option} must lie in a folder that exists and can be written. Received: {str(path)!r} ({error})"
+            f"{option} must lie in a folder that exists and can be written. Received: "
+            f"{str(path)!r} ({error})"
         ) from None
 
 
-def _number(name: str) -> bool:
+def _is_number(name: str) -> bool:
     # pandas writes .1, .2, … behind names that occur again
-    for text in (name, name.rpartition(".")[0]):
-        try:
-            float(text)
-        except ValueError:
-            continue
-        return True
-    return False
+    return _is_float(name) or _is_float(name.rpartition(".")[0])
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -17,6 +17,11 @@ from keras_acts.search.runtime.seeding import isolated_seed
 from .data import Dataset, Parts
 
 BUILT = ("cnn", "mlp")
+# what is constant would be divided by 0
+_LEAST_SCALE = 1e-6
+
+Loss: TypeAlias = str | keras.losses.Loss
+Metric: TypeAlias = str | keras.metrics.Metric
 
 
 def title(model: str | None, dataset: Dataset) -> str:
@@ -34,20 +39,13 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
     """
     model = model or _default(dataset)
     with isolated_seed(seed):
-        if model not in BUILT:
-            made = _load(model)
-        elif model == "cnn" and not dataset.images:
-            raise DataError(
-                f"The cnn needs images (height, width, channels). Received: samples of shape {dataset.x.shape[1:]}"
-            )
-        else:
-            made = _small(model, dataset, parts)
-        if not made.compiled:
-            loss, metric = _loss(made, dataset)
-            made.compile(optimizer="adam", loss=loss, metrics=[metric])
+        built = _small(model, dataset, parts) if model in BUILT else _load(model)
+        if not built.compiled:
+            loss, metric = _loss(built, dataset)
+            built.compile(optimizer="adam", loss=loss, metrics=[metric])
         elif dataset.classes:
-            _check_loss(made, dataset)
-    return made
+            _check_loss(built, dataset)
+    return built
 
 
 def _default(dataset: Dataset) -> str:
@@ -73,31 +71,51 @@ def _load(path: str) -> keras.Model:
         ) from error
 
 
-def _loss(model: keras.Model, dataset: Dataset) -> tuple[Any, Any]:
+def _loss(model: keras.Model, dataset: Dataset) -> tuple[Loss, Metric]:
     """Return the loss and the metric that suit the model's output and the data."""
     ends = [slot.current for slot in slots(model) if slot.role == "output"]
     shapes = [tuple(output.shape) for output in model.outputs]
-    classes = len(dataset.classes)
+    suiting = None
     if len(shapes) == 1 and len(shapes[0]) == 2 and len(ends) <= 1:
-        units, end = shapes[0][1], ends[0].partition("(")[0] if ends else "linear"
-        if not classes and units == 1 and end != "softmax":
-            return "mse", "mae"
-        if classes and units > 1 and end == "softmax":
-            return "sparse_categorical_crossentropy", "accuracy"
-        if classes and units > 1 and end == "linear":
-            return keras.losses.SparseCategoricalCrossentropy(from_logits=True), "accuracy"
-        if classes == 2 and units == 1 and end == "sigmoid":
-            return keras.losses.BinaryCrossentropy(), "accuracy"
-        if classes == 2 and units == 1 and end == "linear":
-            # Keras wants a threshold above 0
-            metric = keras.metrics.BinaryAccuracy(threshold=1e-7, name="accuracy")
-            return keras.losses.BinaryCrossentropy(from_logits=True), metric
-    raise ModelError(
-        f"The output of a model that is not compiled must suit {f'{classes} classes' if classes else 'a regression'}: "
-        f"{'softmax or no activation, one unit a class' if classes else 'one unit'}"
-        f"{', or one unit with sigmoid or no activation' if classes == 2 else ''}. "
-        f"Received: {', '.join(ends) or 'no activation'}, output shape {', '.join(map(str, shapes))}"
-    )
+        end = ends[0].partition("(")[0] if ends else "linear"
+        suiting = _suiting(len(dataset.classes), shapes[0][1], end)
+    if suiting is None:
+        shapes_text = ", ".join(map(str, shapes))
+        raise ModelError(
+            "The output of a model that is not compiled must suit "
+            f"{_what_suits(len(dataset.classes))}. "
+            f"Received: {', '.join(ends) or 'no activation'}, output shape {shapes_text}"
+        )
+    return suiting
+
+
+def _suiting(classes: int, units: int, end: str) -> tuple[Loss, Metric] | None:
+    """The loss and the metric for an output of units with an activation at its end.
+
+    None if the output suits no data of so many classes, where 0 is a regression.
+    """
+    if not classes:
+        return ("mse", "mae") if units == 1 and end != "softmax" else None
+    if units > 1 and end == "softmax":
+        return "sparse_categorical_crossentropy", "accuracy"
+    if units > 1 and end == "linear":
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=True), "accuracy"
+    if classes == 2 and units == 1 and end == "sigmoid":
+        return keras.losses.BinaryCrossentropy(), "accuracy"
+    if classes == 2 and units == 1 and end == "linear":
+        # logits are of the second class above 0, and Keras wants a threshold above 0
+        metric = keras.metrics.BinaryAccuracy(threshold=1e-7, name="accuracy")
+        return keras.losses.BinaryCrossentropy(from_logits=True), metric
+    return None
+
+
+def _what_suits(classes: int) -> str:
+    if not classes:
+        return "a regression: one unit"
+    text = f"{classes} classes: softmax or no activation, one unit a class"
+    if classes == 2:
+        text += ", or one unit with sigmoid or no activation"
+    return text
 
 
 def _check_loss(model: keras.Model, dataset: Dataset) -> None:
@@ -105,15 +123,19 @@ def _check_loss(model: keras.Model, dataset: Dataset) -> None:
         name = getattr(loss, "name", None) or getattr(loss, "__name__", loss)
         if str(name).startswith("categorical_"):
             raise ModelError(
-                "The model must be compiled with sparse_categorical_crossentropy: labels are whole numbers here. "
+                "The model must be compiled with sparse_categorical_crossentropy: labels are whole "
+                "numbers here. "
                 f"Received: loss={str(name)!r}"
             )
-    units = model.outputs[0].shape[-1] if len(model.outputs) == 1 else None
     classes = len(dataset.classes)
+    units = None
+    if len(model.outputs) == 1:
+        units = model.outputs[0].shape[-1]
     # else it would learn, and predict, which class in their order it is, and not the number
     if units == 1 and dataset.renumbered and not (classes == 2 and learns_two_classes(model)):
         raise ModelError(
-            "A model of one unit predicts numbers, unless its loss is a binary crossentropy or a hinge: --task "
+            "A model of one unit predicts numbers, unless its loss is a binary crossentropy or a "
+            "hinge: --task "
             "regression takes the target as it is. "
             f"Received: loss={model.loss!r} for {classes} classes, {', '.join(dataset.classes[:5])}"
         )
@@ -121,29 +143,36 @@ def _check_loss(model: keras.Model, dataset: Dataset) -> None:
 
 def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
     """Inputs are scaled inside the model, so that its export takes them raw."""
+    if model == "cnn" and not dataset.images:
+        raise DataError(
+            "The cnn needs images (height, width, channels). Received: samples of shape "
+            f"{dataset.x.shape[1:]}"
+        )
     layers = keras.layers
     x = parts.train[0]
-    made = keras.Sequential([keras.Input(x.shape[1:], name="input")], name=model)
+    built = keras.Sequential([keras.Input(x.shape[1:], name="input")], name=model)
     if dataset.images:
-        made.add(layers.Rescaling(1.0 / max(float(np.abs(x).max()), 1e-6), name="scale"))
+        largest = max(float(np.abs(x).max()), _LEAST_SCALE)
+        built.add(layers.Rescaling(1.0 / largest, name="scale"))
     else:
-        mean, variance = x.mean(axis=0), np.maximum(x.var(axis=0), 1e-6)
-        made.add(layers.Normalization(mean=mean, variance=variance, name="scale"))
+        mean = x.mean(axis=0)
+        variance = np.maximum(x.var(axis=0), _LEAST_SCALE)
+        built.add(layers.Normalization(mean=mean, variance=variance, name="scale"))
     if model == "cnn":
-        made.add(layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"))
-        made.add(layers.MaxPooling2D(padding="same", name="pool"))
-        made.add(layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"))
-        made.add(layers.Flatten(name="flatten"))
+        built.add(layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"))
+        built.add(layers.MaxPooling2D(padding="same", name="pool"))
+        built.add(layers.Conv2D(32, 3, padding="same", activation="relu", name="conv2"))
+        built.add(layers.Flatten(name="flatten"))
     else:
-        made.add(layers.Flatten(name="flatten"))
-        made.add(layers.Dense(64, activation="relu", name="dense1"))
-    made.add(layers.Dense(64, activation="relu", name="dense2"))
+        built.add(layers.Flatten(name="flatten"))
+        built.add(layers.Dense(64, activation="relu", name="dense1"))
+    built.add(layers.Dense(64, activation="relu", name="dense2"))
     # the last layer's name is what the export calls its output
     if dataset.classes:
-        made.add(layers.Dense(len(dataset.classes), activation="softmax", name="output"))
-        return made
+        built.add(layers.Dense(len(dataset.classes), activation="softmax", name="output"))
+        return built
     # so that the layers need not learn how large the targets are
     y = parts.train[1].astype("float64")
-    made.add(layers.Dense(1, name="scaled"))
-    made.add(layers.Rescaling(float(y.std()) or 1.0, offset=float(y.mean()), name="output"))
-    return made
+    built.add(layers.Dense(1, name="scaled"))
+    built.add(layers.Rescaling(float(y.std()) or 1.0, offset=float(y.mean()), name="output"))
+    return built

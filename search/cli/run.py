@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.console import Console
 from keras_acts.errors import DataError
 from keras_acts.search import (
     ActivationSpace,
+    SearchResult,
     Verdict,
     compare_activations,
     search_activations,
@@ -50,14 +52,15 @@ def search(
     dataset = datasets.load(data, target, task)
     if unit is not None and dataset.classes:
         raise DataError(
-            f"--unit is of a target of numbers. Received: --unit {unit!r} for {len(dataset.classes)} classes"
+            f"--unit is of a target of numbers. Received: --unit {unit!r} for "
+            f"{len(dataset.classes)} classes"
         )
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
     place = out or Path("saved_models") / f"{dataset.name}-{models.title(model, dataset)}"
     check_target(place, overwrite=True)
     if not quiet:
-        Console(stderr=True, highlight=False).print(dataset.describe(parts), soft_wrap=True)
+        _to_stderr(dataset.describe(parts))
     result = search_activations(
         built,
         *parts.train,
@@ -69,7 +72,6 @@ def search(
         verbose=0 if quiet else 1,
         **budget,
     )
-    plain = {**result.to_dict(), "data": dataset.name}
     try:
         exported = result.export(
             place,
@@ -82,27 +84,38 @@ def search(
         # the search was the work: it is shown, and its model kept, also where no export can be made
         # of it
         if as_json:
-            print(json.dumps({**plain, "export": None}, indent=2))
+            _print_json(result.to_dict(), data=dataset.name, export=None)
         else:
             print(result)
         if result.model is not None:
-            Console(stderr=True, highlight=False).print(
-                _kept_aside(result.model, place), soft_wrap=True
-            )
+            _to_stderr(_kept_aside(result.model, place))
         raise
     if as_json:
         written = {"path": str(place), "max_difference": exported.difference}
-        print(json.dumps({**plain, "export": written}, indent=2))
+        _print_json(result.to_dict(), data=dataset.name, export=written)
         return
-    console = Console(highlight=False)
-    console.print(result.drawn_table())
-    console.print("\n".join(result.summary()), soft_wrap=True)
-    if result.verdict is not None:
-        _print(result.verdict, console)
+    _print_result(result)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
-    console.print(
-        f"Exported to {place} with its model card and report.md ({difference}).", soft_wrap=True
-    )
+    _to_stdout(f"Exported to {place} with its model card and report.md ({difference}).")
+
+
+def _to_stdout(text: str) -> None:
+    Console(highlight=False).print(text, soft_wrap=True)
+
+
+def _to_stderr(text: str) -> None:
+    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+
+
+def _print_json(plain: Mapping[str, Any], **more: Any) -> None:
+    print(json.dumps({**plain, **more}, indent=2))
+
+
+def _print_result(result: SearchResult) -> None:
+    Console(highlight=False).print(result.drawn_table())
+    _to_stdout("\n".join(result.summary()))
+    if result.verdict is not None:
+        _print_verdict(result.verdict)
 
 
 def _kept_aside(model: keras.Model, place: Path) -> str:
@@ -125,18 +138,29 @@ def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
 
     The columns, and what is predicted in which unit.
     """
-    target = {"name": dataset.target, "unit": unit}
-    said = {key: value for key, value in target.items() if value}
-    facts: dict[str, Any] = {"features": list(dataset.features)} if dataset.features else {}
-    return {**facts, "target": said} if said else facts
+    facts: dict[str, Any] = {}
+    if dataset.features:
+        facts["features"] = list(dataset.features)
+    target = {}
+    if dataset.target:
+        target["name"] = dataset.target
+    if unit:
+        target["unit"] = unit
+    if target:
+        facts["target"] = target
+    return facts
 
 
-def _class_names(model: Any, dataset: datasets.Dataset) -> tuple[str, ...]:
+def _class_names(model: keras.Model, dataset: datasets.Dataset) -> tuple[str, ...]:
     """The classes of the data, if the model's output has one unit for each (two for one)."""
-    units = model.outputs[0].shape[-1] if len(model.outputs) == 1 else None
+    if len(model.outputs) != 1:
+        return ()
+    units = model.outputs[0].shape[-1]
     if units == 1 and threshold_of(model) is None:  # its predictions are numbers
         return ()
-    return dataset.classes if units is not None and len(dataset.classes) == max(units, 2) else ()
+    if units is None or len(dataset.classes) != max(units, 2):
+        return ()
+    return dataset.classes
 
 
 def compare(
@@ -160,7 +184,7 @@ def compare(
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
     if not quiet:
-        Console(stderr=True, highlight=False).print(dataset.describe(parts), soft_wrap=True)
+        _to_stderr(dataset.describe(parts))
     verdict = compare_activations(
         built,
         *parts.train,
@@ -171,20 +195,19 @@ def compare(
         verbose=0 if quiet else 1,
         **budget,
     )
-    console = Console(highlight=False)
     if as_json:
-        print(json.dumps({**verdict.to_dict(), "data": dataset.name}, indent=2))
+        _print_json(verdict.to_dict(), data=dataset.name)
     else:
-        _print(verdict, console)
+        _print_verdict(verdict)
     if csv is not None:
         verdict.to_pandas().to_csv(csv, index=False)
         if not as_json:
-            console.print(f"Every epoch x seed x activation: {csv}", soft_wrap=True)
+            _to_stdout(f"Every epoch x seed x activation: {csv}")
 
 
-def _print(verdict: Verdict, console: Console) -> None:
-    console.print(verdict.drawn_table())
-    console.print("\n".join(verdict.summary()), soft_wrap=True)
+def _print_verdict(verdict: Verdict) -> None:
+    Console(highlight=False).print(verdict.drawn_table())
+    _to_stdout("\n".join(verdict.summary()))
 
 
 def split_list(text: str) -> list[str]:

@@ -336,6 +336,7 @@ def test_an_export_that_cannot_run_is_refused(tmp_path):
             r"samples must be what the model takes.*Received: shapes \[\(5, 2\)\]",
         ),
         ({"samples": X[:0]}, "samples must be"),
+        ({"samples": 3.0}, r"samples must be.*Received: shapes \[\(\)\]"),
         ({"preprocessing": np.log}, "must be a Keras layer or model"),
         ({"preprocessing": keras.layers.Dense(7)}, "must make the model's inputs from raw ones"),
     ],
