@@ -169,7 +169,7 @@ MUTANTS = [
         file="search/rewrite/clone.py",
         old="            copy.restore(layer, result, weights=False)",
         new="            pass",
-        tests="tests/rewrite/test_zoo.py::test_a_layer_made_alone_is_that_of_the_whole_model",
+        tests="tests/rewrite/test_zoo.py::test_a_frozen_layer_made_alone_is_frozen",
     ),
     Mutant(
         name="a paired test that is not paired",

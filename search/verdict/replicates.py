@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..population.trainers import OneByOneTrainer, PopulationTrainer, Shown, pad_and_stack
+from ..population.trainers import Shown, Trainer, pad_and_stack
 from ..strategy.scoring import Data
 from .guessing import validation_part, weighs
 from .runs import Runs
@@ -35,7 +35,7 @@ class Replicates:
 
     def __init__(
         self,
-        trainer: PopulationTrainer | OneByOneTrainer,
+        trainer: Trainer,
         names: Sequence[str],
         fit: Mapping[str, Any],
         show: Callable[[str], None] | None = None,
@@ -50,7 +50,7 @@ class Replicates:
         self._histories: list[dict[str, np.ndarray]] = []
         self._diverged: list[np.ndarray] = []
         # of each seed what trained it: where memory runs short it is another from then on
-        self._trained_by: list[PopulationTrainer | OneByOneTrainer] = []
+        self._trained_by: list[Trainer] = []
         self._tested: list[dict[str, np.ndarray]] = []
         # a folder that cannot be removed costs no verdict
         self._folder = tempfile.TemporaryDirectory(prefix="keras-acts-", ignore_cleanup_errors=True)
@@ -88,7 +88,7 @@ class Replicates:
             tested += trainer.test(weights, data)
         self._tested = tested
 
-    def _by_trainer(self) -> Iterator[tuple[PopulationTrainer | OneByOneTrainer, list[int]]]:
+    def _by_trainer(self) -> Iterator[tuple[Trainer, list[int]]]:
         """What trained seeds, and which ones, in their order."""
         indices = range(len(self._seeds))
         for _, group in itertools.groupby(indices, lambda index: id(self._trained_by[index])):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from ..population.trainers import OF_ONE_MODEL, OneByOneTrainer, PopulationTrainer, trainer_for
+from ..population.trainers import OF_ONE_MODEL, OneByOneTrainer, Trainer, trainer_for
 from ..runtime.reasons import first_line
 from ..runtime.seeding import isolated_seed
 from ..space.assignment import Choice
@@ -141,7 +141,7 @@ def _trainer(
     builds: Mapping[Choice, Callable[[], keras.Model]],
     slots: Iterable[str] | None,
     callbacks: Sequence[keras.callbacks.Callback],
-) -> PopulationTrainer | OneByOneTrainer:
+) -> Trainer:
     """What trains the leaders: together if they are one model with other activations."""
     models = list(builds.values())
     if not isinstance(model, keras.Model):

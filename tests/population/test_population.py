@@ -455,7 +455,7 @@ FAST = ("adam", "adam in one kernel", "adamw", "sgd")
 )
 def test_every_optimizer(optimizer, float64):
     x, y = data()
-    check(small(), ["relu", "prelu"], settings(optimizer), {"x": x, "y": y}, slots=(1,))
+    check(small(), ["relu", "prelu"], settings(optimizer), {"x": x, "y": y})
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,15 @@ def test_a_layer_made_alone_is_that_of_the_whole_model(name, rewritten):
                 assert _facts(alone) == _facts(whole[path])
 
 
+def test_a_frozen_layer_made_alone_is_frozen():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "relu", name="frozen")])
+    model.layers[0].trainable = False
+    sites = [site for site in slot_sites(model) if site.slot.name == "frozen"]
+    alone = rewritten_layer(model, sites, OTHER, model.layers[0])
+    assert alone.activation is not model.layers[0].activation
+    assert not alone.trainable
+
+
 def _facts(layer):
     variables = {key: (v.shape, v.dtype, v.trainable) for key, v in variables_of(layer).items()}
     return layer.name, _nameless(layer.get_config()), variables, layer.built, layer.trainable
