@@ -311,6 +311,11 @@ class PopulationModel(keras.Model):
         self._state.rates = public_rates
         inside_rates = public_rates[list(self.order)]
         rate_per_member(self.optimizer, inside_rates, rows_of(self), self.trainable_variables)
+        # a program that was traced before holds the rates of then
+        if self.training_step is not None:
+            self.training_step.forget_traces()
+        elif self.train_function is not None:
+            self.make_train_function(force=True)
 
     def fit(
         self,

@@ -106,9 +106,10 @@ class TrainingStep:
         if (whole, update) != (self._whole, self._update_too):
             self._whole = whole
             self._update_too = update
-            self._forget_traces()
+            self.forget_traces()
 
-    def _forget_traces(self) -> None:
+    def forget_traces(self) -> None:
+        """Have the step traced again: what it holds as constants has changed."""
         self._traced.clear()
         self._other = None
         self._population.make_train_function(force=True)

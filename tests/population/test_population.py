@@ -913,6 +913,23 @@ def test_rates_may_be_set_again(optimizer):
     assert np.abs(relu - faster).max() > 1e-3  # which differ in their rates alone
 
 
+def test_rates_that_are_set_after_a_training_count():
+    x, y = data()
+    population = PopulationModel(small(), ["relu", "relu"])
+    population.compile("sgd", "sparse_categorical_crossentropy")
+    population.set_learning_rates([1e-6, 0.1])
+    population.fit(x, y, batch_size=8, verbose=0)
+    before = population.get_weights()
+    population.set_learning_rates([0.1, 1e-6])
+    population.fit(x, y, batch_size=8, verbose=0)
+    after = population.get_weights()
+    changes = [
+        np.abs(a - b).max(axis=tuple(range(1, a.ndim))) for a, b in zip(after, before, strict=True)
+    ]
+    fast, slow = np.max(changes, axis=0)
+    assert slow < 1e-4 < 1e-2 < fast
+
+
 def test_a_compiled_model_makes_a_compiled_population_in_public_order():
     model = mlp()
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
