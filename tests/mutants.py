@@ -104,7 +104,7 @@ MUTANTS = [
         tests="tests/population/test_population.py::test_populations_of_one_model_join_as_they_are",
     ),
     Mutant(
-        name="a slot mixed up: public order is not inside order turned round",
+        name="a member mixed up: public order is not inside order turned round",
         file="search/population/model.py",
         old="self.positions = tuple(int(i) for i in np.argsort(order))",
         new="self.positions = tuple(order)",
@@ -115,7 +115,7 @@ MUTANTS = [
         file="search/population/blueprint.py",
         old="with isolated_seed(member.seed):",
         new="with isolated_seed(0):",
-        tests="tests/population/test_population.py::test_a_slot_is_its_ordinary_model_with_folded_channels",
+        tests="tests/population/test_population.py::test_a_member_is_its_ordinary_model_with_folded_channels",
     ),
     Mutant(
         name="a member's gradient scaled by 1.001",
@@ -129,7 +129,7 @@ MUTANTS = [
         file="search/population/best_weights.py",
         old="inside = better[list(self.model.order)]",
         new='inside, self._late = getattr(self, "_late", better)[list(self.model.order)], better',
-        tests="tests/population/test_best.py::test_each_slot_gets_the_weights_of_its_own_best_epoch",
+        tests="tests/population/test_best.py::test_each_member_gets_the_weights_of_its_own_best_epoch",
     ),
     Mutant(
         name="the random numbers of a member shared",
@@ -139,7 +139,7 @@ MUTANTS = [
             "return _unshared(x).map(lambda value: "
             "keras.random.dropout(value, rate, (1, *value.shape[1:]), seed=call.random))"
         ),
-        tests="tests/population/test_population.py::test_dropout_differs_between_slots_and_drops_its_share",
+        tests="tests/population/test_population.py::test_dropout_differs_between_members_and_drops_its_share",
     ),
     Mutant(
         name="a rewritten slot left as it was",
@@ -158,7 +158,7 @@ MUTANTS = [
         tests="tests/population/test_population.py::test_rates_may_be_set_again",
     ),
     Mutant(
-        name="the optimizer's state of a slot is another's",
+        name="the optimizer's state of a member is another's",
         file="search/population/transfer.py",
         old="return [read(row.block)[row.row] for row in trained]",
         new="return [read(row.block)[row.row - 1] for row in trained]",

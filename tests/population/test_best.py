@@ -1,4 +1,4 @@
-"""Each slot of a population keeps the weights of its own best epoch."""
+"""Each member of a population keeps the weights of its own best epoch."""
 
 import keras
 import numpy as np
@@ -17,18 +17,18 @@ CANDIDATES = [
 
 
 class Snapshots(keras.callbacks.Callback):
-    """Every epoch's weights of every slot; one slot gets a NaN at the end of an epoch."""
+    """Every epoch's weights of every member; one member gets a NaN at the end of an epoch."""
 
-    def __init__(self, slot, epoch):
+    def __init__(self, member, epoch):
         super().__init__()
-        self.slot, self.epoch, self.weights = slot, epoch, []
+        self.member, self.epoch, self.weights = member, epoch, []
 
     def on_epoch_end(self, epoch, logs=None):
-        models = [self.model.model(slot) for slot in range(len(self.model.members))]
+        models = [self.model.model(member) for member in range(len(self.model.members))]
         self.weights.append([model.get_weights() for model in models])
         if epoch == self.epoch:
-            models[self.slot].layers[-1].bias.assign([np.nan] * 3)
-            carry_into(self.model, self.slot, models[self.slot])
+            models[self.member].layers[-1].bias.assign([np.nan] * 3)
+            carry_into(self.model, self.member, models[self.member])
 
 
 def trained(monitor, mode="auto", restore=True, nan_at=2):
@@ -58,7 +58,7 @@ def trained(monitor, mode="auto", restore=True, nan_at=2):
         pytest.param("accuracy", "members/accuracy", marks=pytest.mark.slow),
     ],
 )
-def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
+def test_each_member_gets_the_weights_of_its_own_best_epoch(monitor, log):
     population, best, weights, history = trained(monitor)
     values = np.stack(history[log])
     assert np.isnan(np.stack(history["val_members/loss"])[3:, 1]).all()
@@ -69,9 +69,9 @@ def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
     assert len(set(epochs)) > 1
     assert (epochs < 4).any()
     picked = population.select([2, 1])
-    for slot, epoch in enumerate(epochs):
+    for member, epoch in enumerate(epochs):
         for restored, kept in zip(
-            population.model(slot).get_weights(), weights[epoch][slot], strict=True
+            population.model(member).get_weights(), weights[epoch][member], strict=True
         ):
             np.testing.assert_array_equal(restored, kept)
     for restored, kept in zip(picked.model(1).get_weights(), weights[epochs[1]][1], strict=True):
@@ -83,7 +83,7 @@ def test_each_slot_gets_the_weights_of_its_own_best_epoch(monitor, log):
 
 
 @pytest.mark.slow
-def test_restoring_can_wait_and_a_slot_without_a_number_keeps_its_weights():
+def test_restoring_can_wait_and_a_member_without_a_number_keeps_its_weights():
     population, best, weights, history = trained("val_loss", "max", restore=False, nan_at=0)
     values = np.stack(history["val_members/loss"])
     assert best.best_epoch[1] == 0  # the NaN came after the first epoch
@@ -92,10 +92,10 @@ def test_restoring_can_wait_and_a_slot_without_a_number_keeps_its_weights():
         np.testing.assert_array_equal(now, last)
     best.best_epoch[2], best.best[2] = -1, np.nan  # as if it never had a finite value
     best.restore_weights()
-    for slot in range(4):
-        epoch = 4 if slot == 2 else np.nanargmax(values[:, slot])
+    for member in range(4):
+        epoch = 4 if member == 2 else np.nanargmax(values[:, member])
         for now, then in zip(
-            population.model(slot).get_weights(), weights[epoch][slot], strict=True
+            population.model(member).get_weights(), weights[epoch][member], strict=True
         ):
             np.testing.assert_array_equal(now, then)
 

@@ -1,4 +1,4 @@
-"""A slot of a population is the ordinary model of its candidate and seed.
+"""A member of a population is the ordinary model of its candidate and seed.
 
 The tests that hold population training.
 """
@@ -158,7 +158,7 @@ def tokens():
 
 
 def without_rules():
-    """Layers that run slot after slot.
+    """Layers that run member after member.
 
     With a slot inside, with random numbers, with a regularizer.
     """
@@ -266,12 +266,12 @@ def check(
     fitted,
     *,
     seeds=1,
-    slots=None,
+    members=None,
     rtol=1e-8,
     jit_compile="auto",
     ordinary=None,
 ):
-    """Train a population and its slots one by one, and compare weights, logs and optimizers.
+    """Train a population and its members one by one, and compare weights, logs and optimizers.
 
     8 steps by default.
 
@@ -282,14 +282,14 @@ def check(
     population = PopulationModel(model, candidates, seeds)
     population.compile(**compiled(), jit_compile=jit_compile)
     history = population.fit(**fitted, shuffle=False, verbose=0).history
-    compare(population, history, ordinary, fitted, slots, rtol)
+    compare(population, history, ordinary, fitted, members, rtol)
     return population
 
 
-def compare(population, history, ordinary, fitted, slots, rtol):
-    """Compare slots of a trained population with their ordinary models."""
+def compare(population, history, ordinary, fitted, members, rtol):
+    """Compare members of a trained population with their ordinary models."""
     tolerance = {"rtol": rtol, "atol": rtol * 1e-2}
-    for p in range(len(population.members)) if slots is None else slots:
+    for p in range(len(population.members)) if members is None else members:
         member = population.members[p]
         alone, same = ordinary.fit(member, fitted), population.model(p)
         for expected, found in (
@@ -299,16 +299,16 @@ def compare(population, history, ordinary, fitted, slots, rtol):
             for (path, value), variable in zip(expected, found, strict=True):
                 np.testing.assert_allclose(variable, value, **tolerance, err_msg=f"{member} {path}")
         for name, values in alone.history.items():
-            slot = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
-            found = np.stack([np.atleast_1d(epoch) for epoch in history[slot]])[:, p]
-            np.testing.assert_allclose(found, values, rtol=max(rtol, 1e-6), err_msg=slot)
+            key = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
+            found = np.stack([np.atleast_1d(epoch) for epoch in history[key]])[:, p]
+            np.testing.assert_allclose(found, values, rtol=max(rtol, 1e-6), err_msg=key)
 
 
 SLOW = {name: pytest.param(name, marks=pytest.mark.slow) for name in ("branches", "without_rules")}
 
 
 @pytest.mark.parametrize("name", ["regularized", "tokens", SLOW["branches"]])
-def test_a_slot_is_its_ordinary_model(name, float64):
+def test_a_member_is_its_ordinary_model(name, float64):
     """The last batch of an epoch is a smaller one."""
     make, shape = MODELS[name]
     x, y = data(shape, samples=28)
@@ -319,19 +319,19 @@ def test_a_slot_is_its_ordinary_model(name, float64):
         ["prelu", "leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.4)"],
         compiled,
         {"x": x, "y": y},
-        slots=(0, 2),
+        members=(0, 2),
     )
 
 
 @pytest.mark.slow
-def test_a_slot_is_its_ordinary_model_under_xla_and_for_batches_of_another_size(float64):
+def test_a_member_is_its_ordinary_model_under_xla_and_for_batches_of_another_size(float64):
     x, y = data(samples=28)
     check(
         mlp(),
         ["prelu", "mish", "relu"],
         settings(),
         {"x": x, "y": y},
-        slots=(0, 1),
+        members=(0, 1),
         jit_compile=True,
     )
 
@@ -361,7 +361,7 @@ def test_inputs_keep_their_names_whatever_came_before():
         )
 
 
-def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
+def test_averaged_weights_do_not_replace_those_of_a_diverged_member():
     x, y = data()
     population = PopulationModel(small(), ["relu", "mish"])
     population.compile(
@@ -370,7 +370,7 @@ def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
     )
     population.fit(x, y, batch_size=8, verbose=0)
     population.healthy.assign([1, 0])
-    before = [population.model(slot).get_weights() for slot in (0, 1)]
+    before = [population.model(member).get_weights() for member in (0, 1)]
     population.fit(x, y, batch_size=8, verbose=0)
     for old, new in zip(before[1], population.model(1).get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -378,7 +378,7 @@ def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
 
 
 @pytest.mark.parametrize(
-    ("make", "slots", "epochs", "whole", "update"),
+    ("make", "members", "epochs", "whole", "update"),
     [
         (mlp, 8, 160, True, False),
         (cnn, 8, 80, False, True),
@@ -386,7 +386,7 @@ def test_averaged_weights_do_not_replace_those_of_a_diverged_slot():
         (mlp, 7, 80, False, False),
     ],
 )
-def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
+def test_xla_compiles_where_it_pays(make, members, epochs, whole, update):
     class Stop(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             if not (whole or update):  # XLA is to compile nothing: other tests train so
@@ -396,7 +396,7 @@ def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
             self.model.stop_training = True
 
     x, y = data(MODELS[make.__name__][1], samples=160)
-    population = PopulationModel(make(), ["relu"], seeds=slots)
+    population = PopulationModel(make(), ["relu"], seeds=members)
     population.compile("sgd", "sparse_categorical_crossentropy")
     with contextlib.suppress(KeyboardInterrupt):
         population.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=Stop())
@@ -406,21 +406,29 @@ def test_xla_compiles_where_it_pays(make, slots, epochs, whole, update):
 
 
 @pytest.mark.parametrize("name", ["cnn", SLOW["branches"]])
-def test_a_slot_is_its_ordinary_model_with_folded_channels(name):
+def test_a_member_is_its_ordinary_model_with_folded_channels(name):
     make, shape = MODELS[name]
     x, y = data(shape)
     candidates = ["prelu", "trelu(theta=0.5)", "elu(alpha=0.5)", "trelu(theta=0.1)", "gelu"]
     check(
-        make(), candidates, settings("sgd"), {"x": x, "y": y}, seeds=[3, 4], slots=(1, 6), rtol=2e-4
+        make(),
+        candidates,
+        settings("sgd"),
+        {"x": x, "y": y},
+        seeds=[3, 4],
+        members=(1, 6),
+        rtol=2e-4,
     )
 
 
-def test_convolutions_run_slot_after_slot_where_there_are_no_grouped_ones(monkeypatch):
+def test_convolutions_run_member_after_member_where_there_are_no_grouped_ones(monkeypatch):
     monkeypatch.setattr(convolutions, "grouped_convolution", lambda: False)
     x, y = data((7, 6, 2))
     model, candidates = cnn(), ["leaky_relu(alpha=0.2)", "leaky_relu(alpha=0.05)", "relu"]
     model.compile(**settings("sgd")())  # no trace can clone a compiled model
-    check(model, candidates, settings("sgd"), {"x": x, "y": y, "epochs": 1}, slots=(1,), rtol=2e-4)
+    check(
+        model, candidates, settings("sgd"), {"x": x, "y": y, "epochs": 1}, members=(1,), rtol=2e-4
+    )
 
 
 def test_dense_layers_of_any_size_with_and_without_onednn(float64, monkeypatch):
@@ -468,14 +476,14 @@ def test_every_optimizer(optimizer, float64):
         ),
     ],
 )
-def test_norms_of_gradients_are_each_slots_own(options, float64):
+def test_norms_of_gradients_are_each_members_own(options, float64):
     x, y = data()
 
     def compiled():
         optimizer = keras.optimizers.SGD(0.5, **options)
         return {"optimizer": optimizer, "loss": "sparse_categorical_crossentropy"}
 
-    check(small(), ["relu", "prelu", "tanh"], compiled, {"x": x, "y": y}, slots=(1, 2))
+    check(small(), ["relu", "prelu", "tanh"], compiled, {"x": x, "y": y}, members=(1, 2))
 
 
 @pytest.mark.slow
@@ -542,7 +550,7 @@ def test_several_outputs_and_any_metric(float64):
             "metrics": {"value": ["mae"], "kind": ["accuracy", keras.metrics.AUC(name="auc")]},
         }
 
-    check(two_headed(), ["tanh", "relu"], compiled, {"x": {"in": x}, "y": targets}, slots=(0, 1))
+    check(two_headed(), ["tanh", "relu"], compiled, {"x": {"in": x}, "y": targets}, members=(0, 1))
 
 
 def test_a_batch_may_be_one_sample():
@@ -556,7 +564,7 @@ def test_a_batch_may_be_one_sample():
 
 @pytest.mark.slow
 def test_any_loss(float64):
-    """One of which a rule knows nothing runs slot after slot."""
+    """One of which a rule knows nothing runs member after member."""
     x, y = data()
     onehot = keras.ops.convert_to_numpy(keras.ops.one_hot(y, 3))
 
@@ -574,7 +582,7 @@ def test_any_loss(float64):
     model = keras.Model(inputs, {name: layers.Dense(3, "softmax", name=name)(h) for name in losses})
     weights = dict.fromkeys(losses, np.linspace(0, 1, 32))
     fitted = {"x": x, "y": dict.fromkeys(losses, onehot), "epochs": 1, "sample_weight": weights}
-    check(model, ["relu", "tanh"], settings(loss=losses, metrics=None), fitted, slots=(1,))
+    check(model, ["relu", "tanh"], settings(loss=losses, metrics=None), fitted, members=(1,))
 
 
 def test_steps_per_execution_and_datasets():
@@ -595,7 +603,7 @@ def test_steps_per_execution_and_datasets():
     assert one.shape == two.shape == (3, 32, 3)
 
 
-def test_dropout_differs_between_slots_and_drops_its_share():
+def test_dropout_differs_between_members_and_drops_its_share():
     model = keras.Sequential(
         [keras.Input((1000,)), layers.Dropout(0.3), layers.Activation("relu"), layers.Dense(1)]
     )
@@ -640,10 +648,10 @@ class vectorized_probe:
         pytest.param("mlp", 1, True, "adam", marks=pytest.mark.slow),
     ],
 )
-def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(
+def test_a_diverged_member_is_frozen_and_its_neighbours_never_notice(
     model, seeds, jit_compile, optimizer
 ):
-    """With one kernel, with a compiled update (8 slots of an optimizer that has none), and under XLA."""
+    """With one kernel, with a compiled update (8 members of an optimizer that has none), and under XLA."""
     x, y = data()
     made = {"cnn": cnn_of_features, "mlp": mlp}[model]()
 
@@ -655,12 +663,12 @@ def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(
     if optimizer == "rmsprop":
         assert population.training_step._update_too
     variables = [*population.variables, *population.optimizer.variables]
-    start, slots = _values(variables), range(len(population.members))
+    start, members = _values(variables), range(len(population.members))
 
     def train():
         """From the same start; the program is traced once."""
         logs = population.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0).history
-        return [population.model(slot).get_weights() for slot in slots], logs
+        return [population.model(member).get_weights() for member in members], logs
 
     healthy, _ = train()
     assert population.diverged == ()
@@ -671,10 +679,10 @@ def test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice(
     carry_into(population, seeds, broken)
     before = [np.copy(w) for w in population.model(seeds).get_weights()]
     poisoned, logs = train()
-    others = [slot for slot in slots if slot != seeds]
+    others = [member for member in members if member != seeds]
     assert population.diverged == (seeds,)
-    for slot in others:
-        for a, b in zip(healthy[slot], poisoned[slot], strict=True):
+    for member in others:
+        for a, b in zip(healthy[member], poisoned[member], strict=True):
             np.testing.assert_array_equal(a, b)
     for a, b in zip(poisoned[seeds], before, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -696,11 +704,11 @@ def cnn_of_features():
     )
 
 
-def carry_into(population, slot, model):
-    """Set one slot's weights."""
+def carry_into(population, member, model):
+    """Set one member's weights."""
     from keras_acts.search.rewrite.walk import layers_of, variables_of
 
-    inside = population.positions[slot]
+    inside = population.positions[member]
     plans = {layer.plan.path: layer.plan for layer in population.stacked}
     for path, layer in layers_of(model):
         for key, variable in variables_of(layer).items():
@@ -722,10 +730,10 @@ def test_saturated_outputs_keep_their_gradient():
     )
     model.compile("sgd", "sparse_categorical_crossentropy")
     population = PopulationModel(model, ["relu", "mish", "relu"])
-    for slot in range(3):
-        alone = population.model(slot)
+    for member in range(3):
+        alone = population.model(member)
         alone.layers[-1].kernel.assign([[200.0, -200.0]])
-        carry_into(population, slot, alone)
+        carry_into(population, member, alone)
     x, y = np.ones((4, 1), "float32"), np.ones(4, "int32")
     np.testing.assert_allclose(
         population.evaluate(x, y, verbose=0, return_dict=True)["members/loss"][0], 400
@@ -737,7 +745,7 @@ def test_saturated_outputs_keep_their_gradient():
     )
 
 
-def test_a_searched_output_has_logits_in_all_slots_or_in_none():
+def test_a_searched_output_has_logits_in_all_members_or_in_none():
     with pytest.raises(
         ModelError, match=r"in all members, or in none\. Received: \['linear', 'softmax'\]"
     ):
@@ -811,7 +819,7 @@ def test_choices_for_layers_are_for_the_same_ones():
 
 
 @pytest.mark.slow
-def test_a_selection_trains_on_as_its_slots_would_have(float64):
+def test_a_selection_trains_on_as_its_members_would_have(float64):
     x, y = data()
     candidates = [
         "relu",
@@ -828,7 +836,7 @@ def test_a_selection_trains_on_as_its_slots_would_have(float64):
     whole.compile("nadam", "sparse_categorical_crossentropy")
     train(whole)
     part = whole.select([8, 3, 7, 0])
-    assert part.members == tuple(whole.members[slot] for slot in (8, 3, 7, 0))
+    assert part.members == tuple(whole.members[member] for member in (8, 3, 7, 0))
     single = whole.model(3)
     train(whole), train(part), train(single)
     np.testing.assert_allclose(
@@ -880,7 +888,7 @@ def test_populations_of_one_model_join_as_they_are(float64):
 
 
 def test_an_activation_on_the_input_itself():
-    """What all slots share has one shape, and parameters of the slots another."""
+    """What all members share has one shape, and parameters of the members another."""
     x, y = data()
     model = keras.Sequential(
         [keras.Input((4,)), layers.Activation("relu"), layers.Dense(3, activation="softmax")]
@@ -892,7 +900,7 @@ def test_an_activation_on_the_input_itself():
         "trelu(theta=0.1)",
         "mish",
     ]
-    check(model, candidates, settings("sgd"), {"x": x, "y": y}, slots=(0, 1, 2, 3, 4), rtol=2e-4)
+    check(model, candidates, settings("sgd"), {"x": x, "y": y}, members=(0, 1, 2, 3, 4), rtol=2e-4)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -982,8 +990,8 @@ def test_a_rule_of_ones_own():
     compiled, fitted = settings("sgd"), {"x": x, "y": y, "epochs": 1}
     ordinary = Ordinary(model, compiled)
     check(
-        model, ["relu", "mish"], compiled, fitted, slots=(1,), rtol=1e-4, ordinary=ordinary
-    )  # slot after slot
+        model, ["relu", "mish"], compiled, fitted, members=(1,), rtol=1e-4, ordinary=ordinary
+    )  # member after member
 
     @vectorizes(Scale)
     def scale(call, x):
@@ -991,7 +999,7 @@ def test_a_rule_of_ones_own():
         return Batch(x.stacked() * call.weights["factor"][:, None, None], "stacked", x.members)
 
     try:
-        check(model, ["relu", "mish"], compiled, fitted, slots=(1,), rtol=1e-4, ordinary=ordinary)
+        check(model, ["relu", "mish"], compiled, fitted, members=(1,), rtol=1e-4, ordinary=ordinary)
         assert set(calls) == {2}
         with pytest.raises(ModelError, match=r"one rule. Received: Scale"):
             vectorizes(Scale)
@@ -1025,7 +1033,7 @@ def test_bad_members_are_refused(arguments, rule):
         (lambda: type("Mine", (keras.optimizers.SGD,), {})(), "Received: Mine"),
     ],
 )
-def test_optimizers_that_mix_slots_are_refused(optimizer, rule):
+def test_optimizers_that_mix_members_are_refused(optimizer, rule):
     population = PopulationModel(mlp(), ["relu"])
     with pytest.raises(ModelError, match=rule):
         population.compile(optimizer(), "mse")
@@ -1074,7 +1082,7 @@ def test_sizes_that_the_graph_does_not_know():
     )
     for length in (5, 8):
         x = data((length, 4), samples=6)[0]
-        expected = [population.model(slot)(x) for slot in range(3)]
+        expected = [population.model(member)(x) for member in range(3)]
         np.testing.assert_allclose(predict(tf.constant(x)), expected, rtol=2e-5, atol=2e-6)
 
 

@@ -1,4 +1,4 @@
-"""A population on the JAX backend: the same code, each slot again what it would be alone."""
+"""A population on the JAX backend: the same code, each member again what it would be alone."""
 
 import importlib.util
 
@@ -24,19 +24,19 @@ assert keras.backend.backend() == "jax"
 x, y = t.data()
 options = {"x": x, "y": y, "validation_data": (x[:33], y[:33])}
 candidates = ["relu", "prelu", "tanh", "leaky_relu(alpha=0.2)"]
-t.check(t.mlp(), candidates, t.settings("sgd"), options, slots=(1, 3), rtol=2e-4)
+t.check(t.mlp(), candidates, t.settings("sgd"), options, members=(1, 3), rtol=2e-4)
 # on JAX, Keras' own attention takes no values of another size than its keys
 for model in (sequences.lstm(), sequences.attention(value_dim=4)):
     x3, y3 = t.data((4, 3))
-    t.check(model, ["relu", "prelu", "tanh"], t.settings("sgd"), {"x": x3, "y": y3}, slots=(1,), rtol=2e-4)
-t.test_a_slot_is_its_ordinary_model_with_folded_channels("cnn")
+    t.check(model, ["relu", "prelu", "tanh"], t.settings("sgd"), {"x": x3, "y": y3}, members=(1,), rtol=2e-4)
+t.test_a_member_is_its_ordinary_model_with_folded_channels("cnn")
 for name in rules.CONVOLUTIONS:
     rules.test_convolutions(name)
 convolution = keras.Sequential([keras.Input((4, 4, 2)), t.layers.Conv2D(3, 3, padding="same")])
 assert outputs_per_sample(convolution) == 16 * (3 + 9 * 2)  # and patches
 large = keras.Sequential([keras.Input((4, 4, 40)), t.layers.Conv2D(3, 3, padding="same", activation="relu")])
 assert outputs_per_sample(large) == 16 * 3
-t.test_a_diverged_slot_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
+t.test_a_diverged_member_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
 
 model = keras.Sequential([keras.Input((4,)), t.layers.Dropout(0.5), *t.mlp().layers])
 population = PopulationModel(model, ["relu", "tanh"], seeds=2)

@@ -1,4 +1,4 @@
-"""Seeds with batch orders of their own: a slot is what an ordinary `fit` under its seed makes."""
+"""Seeds with batch orders of their own: a member is what an ordinary `fit` under its seed makes."""
 
 import keras
 import numpy as np
@@ -19,8 +19,8 @@ from tests.population.test_population import cnn, data, float64, mlp, settings  
 SEEDS = 3, 11
 
 
-def check(model, candidates, fitted, slots, *, compiled=None, seeds=SEEDS, rtol=1e-8, **options):
-    """Train a population and, under their seeds, its slots one by one.
+def check(model, candidates, fitted, members, *, compiled=None, seeds=SEEDS, rtol=1e-8, **options):
+    """Train a population and, under their seeds, its members one by one.
 
     The last batch of an epoch is a smaller one.
     """
@@ -29,7 +29,7 @@ def check(model, candidates, fitted, slots, *, compiled=None, seeds=SEEDS, rtol=
     population = PopulationModel(model, candidates, seeds)
     population.compile(**compiled(), **options)
     history = population.fit(**fitted, shuffle="seed").history
-    for p in slots:
+    for p in members:
         member = population.members[p]
         with isolated_seed(member.seed):
             alone = with_activations(model, member.candidate)
@@ -45,9 +45,9 @@ def check(model, candidates, fitted, slots, *, compiled=None, seeds=SEEDS, rtol=
                     b, a, rtol=rtol, atol=rtol / 100, err_msg=f"{member} {a.path}"
                 )
         for name, values in log.items():
-            slot = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
+            key = f"val_members/{name[4:]}" if name.startswith("val_") else f"members/{name}"
             np.testing.assert_allclose(
-                np.stack(history[slot])[:, p], values, rtol=max(rtol, 1e-6), err_msg=slot
+                np.stack(history[key])[:, p], values, rtol=max(rtol, 1e-6), err_msg=key
             )
     return population
 
@@ -58,7 +58,7 @@ def weighted():
 
 
 @pytest.mark.parametrize("jit_compile", ["auto", pytest.param(True, marks=pytest.mark.slow)])
-def test_a_slot_is_its_ordinary_fit(float64, jit_compile):  # noqa: F811
+def test_a_member_is_its_ordinary_fit(float64, jit_compile):  # noqa: F811
     x, y = data(samples=70)
     fitted = {"x": x, "y": y, "class_weight": {0: 0.5, 1: 1.0, 2: 3.0}, "validation_split": 0.1}
     options = {"compiled": weighted, "jit_compile": jit_compile, "steps_per_execution": 4}
@@ -123,7 +123,7 @@ def test_one_seed_has_the_order_of_its_own(float64):  # noqa: F811
     check(mlp(), ["relu", "tanh"], {"x": x, "y": y}, (1,), seeds=[11])
 
 
-def test_all_slots_see_the_same_again_afterwards():
+def test_all_members_see_the_same_again_afterwards():
     x, y = data(samples=20)
     population = PopulationModel(mlp(), ["relu", "relu"], seeds=2)
     population.compile("sgd", "sparse_categorical_crossentropy")
@@ -199,7 +199,7 @@ def test_seeds_for_which_memory_runs_out_are_halved(monkeypatch):
 
 def test_candidates_that_do_not_fit_into_memory_are_trained_one_by_one(monkeypatch):
     model = models.eager(models.mlp())
-    monkeypatch.setattr(trainers.memory, "most_members", lambda slot, memory=None: 1)
+    monkeypatch.setattr(trainers.memory, "most_members", lambda member_bytes, memory=None: 1)
     builds = [lambda: with_activations(model, "relu"), lambda: with_activations(model, "mish")]
     trainer = trainers.trainer_for(model, list(map(Candidate.of, ("relu", "mish"))), builds)
     assert trainer.reason == ""
@@ -223,8 +223,8 @@ def test_where_memory_runs_out_the_scores_are_the_same(monkeypatch):
 
     def runs(trainer, *waves):
         with Replicates(trainer, list(map(str, candidates)), FIT) as replicates:
-            for seeds, slots in waves:
-                most[0] = slots
+            for seeds, members in waves:
+                most[0] = members
                 assert list(replicates.train(seeds)) == seeds
             replicates.test(FIT["validation_data"])
             return replicates.runs
@@ -234,7 +234,7 @@ def test_where_memory_runs_out_the_scores_are_the_same(monkeypatch):
     trainer = trainers.trainer_for(model, candidates, builds)
     parted = runs(trainer, ([5], 2), ([6], 1))
     assert trainer.reason == "memory ran out"
-    monkeypatch.setattr(trainers.memory, "most_members", lambda slot, memory=None: 1)
+    monkeypatch.setattr(trainers.memory, "most_members", lambda member_bytes, memory=None: 1)
     trainer = trainers.trainer_for(model, candidates, builds)
     planned = runs(trainer, ([5, 6], 2))
     assert trainer.reason.startswith("a model takes about")
@@ -278,5 +278,5 @@ def test_how_many_seeds_train_together(monkeypatch):
     assert size(4, callbacks=[schedule, stop]) == size(4, shuffle="batch") == 1
     assert size(4, batch_size=2**20) == 1
     assert size(4, x=tf.data.Dataset.from_tensors((X, Y)), y=None) == 1
-    monkeypatch.setattr(trainers.memory, "most_members", lambda slot: 7)
+    monkeypatch.setattr(trainers.memory, "most_members", lambda member_bytes: 7)
     assert size(4) == 2

@@ -129,23 +129,23 @@ def test_layers_that_assign_their_own_weights_do_so_as_alone(jit_compile, float6
         ["relu", "prelu"],
         settings(),
         {"x": x, "y": y, "epochs": 1},
-        slots=(1,),
+        members=(1,),
         jit_compile=jit_compile,
     )
-    for slot in (
+    for member in (
         0,
         1,
     ):  # as alone, where it has grown by one step of the optimizer since it was normalized
-        kernel = population.model(slot).get_layer("spectral").layer.kernel.numpy()
+        kernel = population.model(member).get_layer("spectral").layer.kernel.numpy()
         assert np.linalg.svd(kernel)[1][0] == pytest.approx(1, abs=0.02)
 
 
-def test_what_a_layer_assigns_in_a_diverged_slot_is_not_kept():
+def test_what_a_layer_assigns_in_a_diverged_member_is_not_kept():
     x, y = data(samples=16)
     population = PopulationModel(assigning(), ["relu", "tanh"])
     population.compile("sgd", "sparse_categorical_crossentropy")
     population.healthy.assign([1, 0])
-    before = [population.model(slot).get_weights() for slot in (0, 1)]
+    before = [population.model(member).get_weights() for member in (0, 1)]
     population.fit(x, y, batch_size=8, verbose=0)
     for old, new in zip(before[1], population.model(1).get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -101,7 +101,9 @@ def test_convolutions(name):
     x, y = data(shape, samples=40)
     candidates = ["relu", "prelu", "tanh", "prelu(alpha=0.1)"]
     model = model_of(shape, *tested)
-    population = check(model, candidates, settings("sgd"), {"x": x, "y": y}, slots=(3,), rtol=2e-4)
+    population = check(
+        model, candidates, settings("sgd"), {"x": x, "y": y}, members=(3,), rtol=2e-4
+    )
     assert all(rules_of(population).values()) == all(has_rule(layer) for layer in model.layers)
 
 
@@ -148,7 +150,9 @@ def test_other_layers(name, float64):  # noqa: F811
     shape, *tested = OTHERS[name]
     model = model_of(shape, *tested)
     x, y = data(shape, samples=40)
-    population = check(model, ["relu", "prelu", "tanh"], settings(), {"x": x, "y": y}, slots=(0, 1))
+    population = check(
+        model, ["relu", "prelu", "tanh"], settings(), {"x": x, "y": y}, members=(0, 1)
+    )
     assert all(rules_of(population).values())
 
 
@@ -181,7 +185,7 @@ def test_trained_activations_that_are_not_searched(float64):  # noqa: F811
     def compiled():
         return {"optimizer": keras.optimizers.SGD(0.1), "loss": "mse"}
 
-    population = check(model, ["tanh", "elu", "elu(alpha=0.5)"], compiled, fitted, slots=(0, 2))
+    population = check(model, ["tanh", "elu", "elu(alpha=0.5)"], compiled, fitted, members=(0, 2))
     rules = rules_of(population)
     assert all(rules[name] for name in outputs)
     trained = population.model(2)

@@ -90,7 +90,7 @@ def test_sequences(name, float64):  # noqa: F811
     candidates = ["relu", "mish" if name == "both_ways" else "prelu", "tanh"]
     fitted = {"x": x, "y": y}
     population = check(
-        MODELS[name](), candidates, settings(), fitted, slots=(1,) if name in FAST else (0, 1, 2)
+        MODELS[name](), candidates, settings(), fitted, members=(1,) if name in FAST else (0, 1, 2)
     )
     assert all(rules_of(population).values())
 
@@ -156,6 +156,6 @@ def test_a_call_with_a_mask_runs_slot_after_slot():
         candidates,
         settings("sgd"),
         {"x": [values, seen], "y": y, "epochs": 1},
-        slots=(1,),
+        members=(1,),
         rtol=1e-4,
     )
