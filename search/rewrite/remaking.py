@@ -194,14 +194,14 @@ def functional_again(model: keras.Model, copy: keras.Model) -> keras.Model:
 def _of_class(model: keras.Model, base: type[keras.Model], arguments: Arguments) -> keras.Model:
     """A model of the class of another one, made by its constructor, or else by Keras' own."""
     kind: Any = type(model)
-    own = own_methods(model)
+    methods = own_methods(model)
     if _takes(kind, {*arguments, "name"}):
         return kind(**arguments, name=model.name)
-    if own:
+    if methods:
         raise ModelError(
             "A model with methods of its own is copied by its constructor, which must take what Keras' takes: "
             f"{', '.join(arguments)}, name. For others give a function build(hp, activation) instead. "
-            f"Received: {model.name!r} of class {kind.__name__} with its own {', '.join(own)}"
+            f"Received: {model.name!r} of class {kind.__name__} with its own {', '.join(methods)}"
         )
     # all that it computes is Keras' own
     copy = kind.__new__(kind)
