@@ -418,8 +418,8 @@ def _row_of(case: Case, population: PopulationModel, differs: bool) -> Row:
         plans = [layer.plan for layer in population.stacked if type(layer.plan.layer) is kind]
         has_rule = any(plan.rule is not None for plan in plans)
         return Row("layers", case.name, EXACT if has_rule else LOOPED)
-    random = registry._RULES.get(kind)
-    if random is not None and random.rule.__module__ == noise.__name__:
+    rule = registry.rule_of(kind)
+    if rule is not None and rule.__module__ == noise.__name__:
         return Row(
             "layers", case.name, RANDOM, "each slot draws its own numbers: equal in distribution"
         )

@@ -219,7 +219,7 @@ def tpe(replay: Replay, grid: Grid, budget: int) -> None:
     start, epoch = replay.truth.costs.loop
     while replay.epochs < budget * replay.whole:
         trial = study.ask()
-        entry = SPACE._entries[trial.suggest_categorical("act", list(SPACE.labels))]
+        entry = SPACE.entries[trial.suggest_categorical("act", list(SPACE.labels))]
         values = [
             trial.suggest_float(f"{entry.name}.{name}", r.low, r.high, log=r.log)
             for name, r in entry.ranges

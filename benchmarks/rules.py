@@ -110,11 +110,8 @@ def measured(
     keras.backend.clear_session()
     kind = type(layer())
     with_rule = step(shape, layer, slots)
-    entry = registry._RULES.pop(kind)
-    try:
+    with registry.without_rule(kind):
         steps = (with_rule, step(shape, layer, slots))
-    finally:
-        registry._RULES[kind] = entry
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats + 2):
         for function, found in zip(steps, times, strict=True):

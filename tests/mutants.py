@@ -144,10 +144,8 @@ MUTANTS = [
     Mutant(
         name="a rewritten slot left as it was",
         file="search/rewrite/clone.py",
-        old=("    for place, candidate in new.items():\n        made"),
-        new=(
-            "    for place, candidate in list(new.items())[:-1] or list(new.items()):\n        made"
-        ),
+        old="for site, candidate in chosen.items():\n        new",
+        new="for site, candidate in list(chosen.items())[:-1] or list(chosen.items()):\n        new",
         tests="tests/rewrite/test_zoo.py::test_another_activation_changes_every_hidden_slot_and_nothing_else",
     ),
     Mutant(
@@ -167,7 +165,7 @@ MUTANTS = [
     Mutant(
         name="a layer made alone has lost its trainable",
         file="search/rewrite/clone.py",
-        old="            copy.restore(layer, result, weights=False)",
+        old="            cloner.restore(layer, copy, weights=False)",
         new="            pass",
         tests="tests/rewrite/test_zoo.py::test_a_frozen_layer_made_alone_is_frozen",
     ),

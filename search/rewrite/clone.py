@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 from keras_acts.compat import layers_held_by, output_shape_argument, own_variables
 from keras_acts.errors import ModelError
 
-from ..space.candidate import Candidate
+from ..space.candidate import Activation, ActivationLike, Candidate
 from .compiling import compile_arguments
 from .graph import MODELS, parts_of
 from .initializers import rescaled_initializers
@@ -28,9 +28,22 @@ from .slots import Slot, SlotSite, SlotTable, is_activation, slot_sites, slots
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 
+# one activation for all hidden slots, or one for each of the slots that are named
+Activations: TypeAlias = ActivationLike | Mapping[str, ActivationLike]
+# the new arguments of a layer's constructor, by name
+_Arguments: TypeAlias = dict[str, Any]
+# those of each layer that changes, by its identity
+_Changes: TypeAlias = dict[int, _Arguments]
+# a layer and its copy
+_Pair: TypeAlias = tuple[keras.Operation, keras.Operation]
+
 
 def with_activations(
-    model: keras.Model, activation: Any, *, weights: bool = False, rescale_init: bool = False
+    model: keras.Model,
+    activation: Activations,
+    *,
+    weights: bool = False,
+    rescale_init: bool = False,
 ) -> keras.Model:
     """Return a new model with other activations in its hidden slots.
 
@@ -66,7 +79,7 @@ def with_activations(
 
 def rewritten(
     model: keras.Model,
-    activation: Any,
+    activation: Activations,
     *,
     weights: bool = False,
     rescale_init: bool = False,
@@ -76,61 +89,58 @@ def rewritten(
 
     Not compiled, if so asked: that takes Keras as long as all the rest.
     """
-    copy = ModelCloner(_changes(slot_sites(model), activation, rescale_init))
+    cloner = ModelCloner(_changes(slot_sites(model), activation, rescale_init))
     with dtype_policy(model.dtype_policy):
-        result = copy.model(model)
-        copy.restore(model, result, weights)
+        copy = cloner.model(model)
+        cloner.restore(model, copy, weights)
         if compiled:
-            copy.compile()
-    return result
+            cloner.compile()
+    return copy
 
 
 def rewritten_layer(
-    model: keras.Model, found: Sequence[SlotSite], activation: Any, layer: Any
-) -> Any:
+    model: keras.Model,
+    sites: Sequence[SlotSite],
+    activation: Activations,
+    layer: keras.Operation,
+) -> keras.Operation:
     """Return one layer as `rewritten` would make it, connected to no others.
 
     In a large model that is much faster.
 
     Args:
         model: that the layer belongs to.
-        found: the sites that are rewritten, the layer's.
+        sites: the slots that are rewritten, the layer's.
         activation: as of `with_activations`.
         layer: of the model or of one inside; or an operation.
 
     Raises:
         ModelError: as `with_activations`.
     """
-    copy = ModelCloner(_changes(found, activation, rescale_init=False))
+    cloner = ModelCloner(_changes(sites, activation, rescale_init=False))
     with dtype_policy(model.dtype_policy):
-        result = copy.layer(layer)
+        copy = cloner.layer(layer)
         if isinstance(layer, keras.layers.Layer):
-            result.build_from_config(layer.get_build_config())
-            copy.restore(layer, result, weights=False)
-    return result
+            copy.build_from_config(layer.get_build_config())
+            cloner.restore(layer, copy, weights=False)
+    return copy
 
 
-def _changes(
-    found: Sequence[SlotSite], activation: Any, rescale_init: bool
-) -> dict[int, dict[str, Any]]:
+def _changes(sites: Sequence[SlotSite], activation: Activations, rescale_init: bool) -> _Changes:
     """The new arguments of constructors, for the identities of layers."""
-    new = {
-        place: candidate
-        for place, candidate in zip(found, _chosen(found, activation), strict=True)
-        if candidate
-    }
-    changed: dict[int, dict[str, Any]] = {}
-    for place, candidate in new.items():
-        made = candidate.activation(place.slot.channels, place.axis)
-        changed.setdefault(id(place.layer), {})[place.argument] = made
+    chosen = _chosen(sites, activation)
+    changes: _Changes = {}
+    for site, candidate in chosen.items():
+        new = candidate.activation(site.slot.channels, site.axis)
+        changes.setdefault(id(site.layer), {})[site.argument] = new
     if rescale_init:
-        for layer, initializer in rescaled_initializers(new):
-            changed.setdefault(id(layer), {})["kernel_initializer"] = initializer
-    return changed
+        for layer, initializer in rescaled_initializers(chosen):
+            changes.setdefault(id(layer), {})["kernel_initializer"] = initializer
+    return changes
 
 
 @contextmanager
-def dtype_policy(policy: Any) -> Iterator[None]:
+def dtype_policy(policy: str | keras.DTypePolicy) -> Iterator[None]:
     """Keras' global policy is a model's own, and with it compile decides on loss scaling.
 
     KerasTuner resets it.
@@ -143,36 +153,41 @@ def dtype_policy(policy: Any) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _chosen(found: Sequence[SlotSite], activation: Any) -> list[Candidate | None]:
-    """The candidate for each place; None where nothing changes."""
-    table = SlotTable(place.slot for place in found)
-    if isinstance(activation, Mapping):
-        names = {slot.name: slot for slot in table}
-        for name in activation:
-            if name not in names:
-                raise ModelError(
-                    f"The mapping must name slots of the model: {sorted(names)}. Received: {name!r}"
-                )
-        wanted = {name: value for name, value in activation.items() if value != names[name].current}
-    else:
-        wanted = {slot.name: activation for slot in table.hidden}
-        if not wanted:
-            raise ModelError(
-                "The model must have a hidden activation slot, such as Dense(..., activation='relu') inside. "
-                f"Received: a model with the slots {[(slot.name, slot.role) for slot in table]}"
-            )
+def _chosen(sites: Sequence[SlotSite], activation: Activations) -> dict[SlotSite, Candidate]:
+    """The candidate for each slot that changes."""
+    wanted = _wanted(SlotTable(site.slot for site in sites), activation)
     candidates = {name: Candidate.of(value) for name, value in wanted.items()}
-    for slot in table:
-        if (
-            slot.role == "hidden"
-            and slot.name in candidates
-            and not candidates[slot.name].elementwise
-        ):
+    chosen = {}
+    for site in sites:
+        slot = site.slot
+        if slot.name not in candidates:
+            continue
+        candidate = candidates[slot.name]
+        if slot.role == "hidden" and not candidate.elementwise:
             raise ModelError(
                 "A hidden slot needs an activation of each element by itself. "
-                f"Received: {candidates[slot.name]} for the slot {slot.name!r}"
+                f"Received: {candidate} for the slot {slot.name!r}"
             )
-    return [candidates.get(slot.name) for slot in table]
+        chosen[site] = candidate
+    return chosen
+
+
+def _wanted(table: SlotTable, activation: Activations) -> Mapping[str, ActivationLike]:
+    """What was asked for, by the names of the slots that change."""
+    if isinstance(activation, Mapping):
+        current = {slot.name: slot.current for slot in table}
+        for name in activation:
+            if name not in current:
+                raise ModelError(
+                    f"The mapping must name slots of the model: {sorted(current)}. Received: {name!r}"
+                )
+        return {name: value for name, value in activation.items() if value != current[name]}
+    if not table.hidden:
+        raise ModelError(
+            "The model must have a hidden activation slot, such as Dense(..., activation='relu') inside. "
+            f"Received: a model with the slots {[(slot.name, slot.role) for slot in table]}"
+        )
+    return {slot.name: activation for slot in table.hidden}
 
 
 class ModelCloner:
@@ -181,99 +196,76 @@ class ModelCloner:
     Shared layers stay shared, also between nested models.
 
     Args:
-        changed: for the identity of a layer, the arguments of its constructor that are new.
+        changes: for the identity of a layer, the arguments of its constructor that are new.
     """
 
-    def __init__(self, changed: dict[int, dict[str, Any]]):
-        self._changed = changed
-        self._made: dict[int, Any] = {}
-        self._models: list[
-            tuple[Any, Any]
-        ] = []  # of the given model and those in it, each with its copy
+    def __init__(self, changes: _Changes):
+        self._changes = changes
+        # by the identity of the original
+        self._copies: dict[int, keras.Operation] = {}
+        # the given model and those in it, each with its copy
+        self._models: list[tuple[keras.Model, keras.Model]] = []
+        # the identities of activations that are layers, and of what takes their place
         self._replaced: set[int] = set()
 
-    def model(self, model: Any) -> Any:
+    def model(self, model: keras.Model) -> keras.Model:
         """Return the copy of a model, not compiled."""
         check_methods(model)
         if isinstance(model, keras.Sequential):
-            made = sequential_again(model, [self.layer(layer) for layer in model.layers])
+            copy = sequential_again(model, [self.layer(layer) for layer in model.layers])
         else:
             # clone_model's own way into nested models differs between versions, and leads into no
             # wrapper
-            made = keras.models.clone_model(
+            clone = keras.models.clone_model(
                 _uncompiled(model), clone_function=self.layer, call_function=_call
             )
-            made = functional_again(model, made)
-        self._models.append((model, made))
-        return made
+            copy = functional_again(model, clone)
+        self._models.append((model, copy))
+        return copy
 
-    def layer(self, layer: Any) -> Any:
+    def layer(self, layer: keras.Operation) -> keras.Operation:
         """Return the copy of a layer or operation, with its new arguments."""
-        if id(layer) not in self._made:
+        if id(layer) not in self._copies:
             try:
-                self._made[id(layer)] = self._make(layer)
+                self._copies[id(layer)] = self._make(layer)
             except (TypeError, NotImplementedError) as error:
                 raise ModelError(
                     "Every layer must be made again from its config: give it a get_config() that returns the arguments "
                     f"of its constructor. Received: {layer.name!r} of class {type(layer).__name__} ({error})"
                 ) from error
-        return self._made[id(layer)]
+        return self._copies[id(layer)]
 
-    def _make(self, layer: Any) -> Any:
+    def _make(self, layer: keras.Operation) -> keras.Operation:
         if isinstance(layer, MODELS):
             return self.model(layer)
-        new = self._changed.get(id(layer), {})
+        new = self._changes.get(id(layer), {})
         if new and is_activation(layer):
-            # an operation has no policy of its own: it computes in what it is given
-            policy = (
-                layer.dtype_policy if isinstance(layer, keras.layers.Layer) else layer.output.dtype
-            )
-            return keras.layers.Activation(new["activation"], name=layer.name, dtype=policy)
+            return _activation_layer(layer, new["activation"])
         if isinstance(layer, keras.layers.Lambda):
-            # its config is made for files: it loses a lambda's globals, and cannot be read back
-            config = keras.layers.Layer.get_config(layer)
-            return type(layer)(
-                layer.function, output_shape_argument(layer), layer.mask, layer.arguments, **config
-            )
-        parts = parts_of(layer)
-        copies = {
-            argument: [self.layer(one) for one in part]
-            if isinstance(part, list)
-            else self.layer(part)
-            for argument, part in parts.items()
-        }
-        return made_again(layer, {**layer.get_config(), **new, **copies}, whole=not parts)
+            return _lambda_again(layer)
+        copies: _Arguments = {}
+        for argument, part in parts_of(layer).items():
+            if isinstance(part, list):
+                copies[argument] = [self.layer(one) for one in part]
+            else:
+                copies[argument] = self.layer(part)
+        return made_again(layer, {**layer.get_config(), **new, **copies}, whole=not copies)
 
-    def restore(self, old: Any, new: Any, weights: bool) -> None:
+    def restore(self, old: keras.Operation, new: keras.Operation, weights: bool) -> None:
         """Give a copy its `trainable`, and the weights of what is not trained, or of all."""
         check_same_methods(old, new)
         if new.trainable != old.trainable:
             new.trainable = old.trainable
         if isinstance(old, MODELS):
-            # what a layer's constructor made, it made for the copy too: then they are alike one by
-            # one
-            by_constructor = not any(id(layer) in self._made for layer in old.layers)
-            pairs = self._pairs(old, old.layers, new.layers) if by_constructor else []
-            pairs += [
-                (layer, self._made[id(layer)]) for layer in old.layers if id(layer) in self._made
-            ]
+            pairs = self._layers_of_models(old, new)
         else:
-            # a recurrent layer's activation belongs to its cell, one level down
-            self._replaced |= {
-                id(getattr(layer, argument, None))
-                for layer in (old, new)
-                for argument in self._changed.get(id(old), {})
-            }
+            self._note_replaced(old, new)
             if weights or not old.trainable or isinstance(old, keras.layers.Normalization):
                 self._copy_own_weights(old, new)
             copy_assets(old, new)
-            kept = [
-                [part for part in layers_held_by(layer) if id(part) not in self._replaced]
-                for layer in (old, new)
-            ]
-            pairs = self._pairs(old, *kept)
-        for pair in pairs:
-            self.restore(*pair, weights)
+            pairs = _pairs(old, self._kept_layers(old), self._kept_layers(new))
+        for old_layer, new_layer in pairs:
+            self.restore(old_layer, new_layer, weights)
 
     def compile(self) -> None:
         """Compile the copies of what is compiled, alike."""
@@ -281,39 +273,86 @@ class ModelCloner:
             if old.compiled:
                 _compile(old, new)
 
-    def _pairs(self, old: Any, theirs: Sequence[Any], ours: Sequence[Any]) -> list[tuple[Any, Any]]:
-        if [type(layer) for layer in theirs] != [type(layer) for layer in ours]:
-            raise ModelError(
-                "A layer that is made again from its config must hold layers of the same classes in the same order. "
-                f"Received: {old.name!r} of class {type(old).__name__}, which holds {_kinds(theirs)}, "
-                f"and then {_kinds(ours)}"
-            )
-        return list(zip(theirs, ours, strict=True))
+    def _layers_of_models(self, old: keras.Model, new: keras.Model) -> list[_Pair]:
+        """The layers of a model, each with its copy."""
+        copied = [layer for layer in old.layers if id(layer) in self._copies]
+        if not copied:
+            # what a layer's constructor made, it made for the copy too: then they are alike one by
+            # one
+            return _pairs(old, old.layers, new.layers)
+        return [(layer, self._copies[id(layer)]) for layer in copied]
 
-    def _copy_own_weights(self, old: Any, new: Any) -> None:
+    def _note_replaced(self, old: keras.Operation, new: keras.Operation) -> None:
+        """Remember the activations of a layer and its copy, where they are others.
+
+        A recurrent layer's activation belongs to its cell, one level down.
+        """
+        for argument in self._changes.get(id(old), {}):
+            for layer in (old, new):
+                self._replaced.add(id(getattr(layer, argument, None)))
+
+    def _kept_layers(self, layer: keras.Operation) -> list[keras.layers.Layer]:
+        """The layers that a layer holds, without an activation that is another in the copy."""
+        return [part for part in layers_held_by(layer) if id(part) not in self._replaced]
+
+    def _copy_own_weights(self, old: keras.layers.Layer, new: keras.layers.Layer) -> None:
         """Copy the weights of a layer itself, not of layers inside.
 
         Another activation has none to copy.
         """
-        values, places = map(own_variables, (old, new))
-        if [v.shape for v in values] == [v.shape for v in places]:
-            for value, place in zip(values, places, strict=True):
-                place.assign(value)
-        elif id(old) not in self._changed:
+        values = own_variables(old)
+        variables = own_variables(new)
+        if _shapes(values) == _shapes(variables):
+            for value, variable in zip(values, variables, strict=True):
+                variable.assign(value)
+        elif id(old) not in self._changes:
             raise ModelError(
                 "A layer that is made again from its config must have weights of the same shapes. Received: "
-                f"{old.name!r} of class {type(old).__name__} with {[tuple(v.shape) for v in values]}, "
-                f"and then {[tuple(v.shape) for v in places]}"
+                f"{old.name!r} of class {type(old).__name__} with {_shapes(values)}, and then {_shapes(variables)}"
             )
         if isinstance(new, keras.layers.Normalization):
             new.finalize_state()
 
 
-def _kinds(layers: Sequence[Any]) -> list[str]:
+def _activation_layer(layer: keras.Operation, activation: Activation) -> keras.layers.Activation:
+    """A layer with another activation, in place of one that is nothing but an activation."""
+    # an operation has no policy of its own: it computes in what it is given
+    policy = layer.dtype_policy if isinstance(layer, keras.layers.Layer) else layer.output.dtype
+    return keras.layers.Activation(activation, name=layer.name, dtype=policy)
+
+
+def _lambda_again(layer: keras.layers.Lambda) -> keras.layers.Lambda:
+    # its own config is made for files: it loses a lambda's globals, and cannot be read back
+    config = keras.layers.Layer.get_config(layer)
+    return type(layer)(
+        layer.function, output_shape_argument(layer), layer.mask, layer.arguments, **config
+    )
+
+
+def _pairs(
+    owner: keras.Operation,
+    old: Sequence[keras.layers.Layer],
+    new: Sequence[keras.layers.Layer],
+) -> list[_Pair]:
+    """The layers that a layer holds, each with that of the copy in its place."""
+    if [type(layer) for layer in old] != [type(layer) for layer in new]:
+        raise ModelError(
+            "A layer that is made again from its config must hold layers of the same classes in the same order. "
+            f"Received: {owner.name!r} of class {type(owner).__name__}, which holds {_kinds(old)}, "
+            f"and then {_kinds(new)}"
+        )
+    return list(zip(old, new, strict=True))
+
+
+def _kinds(layers: Sequence[keras.layers.Layer]) -> list[str]:
     return [type(layer).__name__ for layer in layers]
 
 
-def _uncompiled(model: Any) -> Any:
+def _shapes(variables: Sequence[keras.Variable]) -> list[tuple[int, ...]]:
+    return [tuple(variable.shape) for variable in variables]
+
+
+def _uncompiled(model: keras.Model) -> keras.Model:
     """The same model under another identity, which says that it is not compiled.
 
     Keras compiles what it clones.
@@ -323,7 +362,7 @@ def _uncompiled(model: Any) -> Any:
     return same
 
 
-def _compile(old: Any, new: Any) -> None:
+def _compile(old: keras.Model, new: keras.Model) -> None:
     if "compile" in own_methods(old):
         raise ModelError(
             "A model with a compile() of its own cannot be compiled again: give a function build(hp, activation) "
@@ -334,7 +373,7 @@ def _compile(old: Any, new: Any) -> None:
         new.optimizer.build(new.trainable_variables)
 
 
-def _call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+def _call(layer: keras.Operation, *args: Any, **kwargs: Any) -> Any:
     """Call a copy as its original was called.
 
     Only Keras' Softmax, of the layers that are activations, takes a mask.

@@ -31,6 +31,9 @@ from keras_acts.errors import ModelError
 from ..runtime.reasons import reason_of
 from .own_training import set_on_object
 
+# the parameters of a constructor that a config can give
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """Return what `compile` was called with, for another model.
@@ -42,22 +45,23 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     Raises:
         ModelError: if a metric or the optimizer cannot be made again.
     """
-
-    def fresh(value: Any) -> Any:
-        if isinstance(value, keras.metrics.Metric):
-            return fresh_metric(value)
-        return optimizer_like(value) if isinstance(value, keras.optimizers.Optimizer) else value
-
-    return keras.tree.map_structure(fresh, dict(compiled_with(model)))
+    return keras.tree.map_structure(_fresh, dict(compiled_with(model)))
 
 
-def steps_in_a_call_of(model: keras.Model, made: keras.Model) -> keras.Model:
+def _fresh(argument: Any) -> Any:
+    if isinstance(argument, keras.metrics.Metric):
+        return fresh_metric(argument)
+    if isinstance(argument, keras.optimizers.Optimizer):
+        return optimizer_like(argument)
+    return argument
+
+
+def steps_in_a_call_of(model: keras.Model, trained: keras.Model) -> keras.Model:
     """Return a model that was trained for another one, with as many steps in a call as that one has."""
-    made.steps_per_execution = model.steps_per_execution
-    compiled_with(made)["steps_per_execution"] = (
-        model.steps_per_execution
-    )  # for copies and files of it
-    return made
+    steps = model.steps_per_execution
+    trained.steps_per_execution = steps
+    compiled_with(trained)["steps_per_execution"] = steps  # for copies and files of it
+    return trained
 
 
 def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -67,25 +71,28 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
         ModelError: if single variables are excluded from its weight decay: another model has
             others; or if it has methods that were set on it.
     """
-    if found := set_on_object(optimizer):
+    names = set_on_object(optimizer)
+    if names:
         raise ModelError(
             "Every candidate has an optimizer of its own, with the methods of the class of yours, not those that were "
             f"set on it: write a subclass. Received: {optimizer.name!r} of class {type(optimizer).__name__} with its "
-            f"own {', '.join(sorted(found))}"
+            f"own {', '.join(sorted(names))}"
         )
-    made = _optimizer_again(optimizer)
-    _keep_excluded(optimizer, made)
-    return made
+    copy = _optimizer_again(optimizer)
+    _keep_excluded(optimizer, copy)
+    return copy
 
 
-def _optimizer_again(optimizer: Any) -> Any:
+def _optimizer_again(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """An optimizer of the same config."""
-    rate = given_learning_rate(optimizer)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # its config holds that of the inner one, which Keras may not be able to read: any will do until
+        # the real one is made
         config = config_with(optimizer, inner_optimizer=keras.optimizers.SGD())
-        made = type(optimizer).from_config(config)
-        made.inner_optimizer = optimizer_like(optimizer.inner_optimizer)
-        return made
+        copy = type(optimizer).from_config(config)
+        copy.inner_optimizer = optimizer_like(optimizer.inner_optimizer)
+        return copy
+    rate = given_learning_rate(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         # a schedule has no state, so that it is shared; it may be of a class that has no config or
         # is not registered
@@ -94,11 +101,11 @@ def _optimizer_again(optimizer: Any) -> Any:
     return type(optimizer).from_config(optimizer.get_config())
 
 
-def _keep_excluded(optimizer: Any, made: Any) -> None:
+def _keep_excluded(optimizer: keras.optimizers.Optimizer, copy: keras.optimizers.Optimizer) -> None:
     """Have a copy of an optimizer, or of one that holds others, decay the weights that the optimizer decays."""
     for name, inner in vars(optimizer).items():
         if isinstance(inner, keras.optimizers.Optimizer) and inner is not optimizer:
-            _keep_excluded(inner, getattr(made, name))
+            _keep_excluded(inner, getattr(copy, name))
     variables, pattern = excluded_from_decay(optimizer)
     if variables:
         raise ModelError(
@@ -107,7 +114,7 @@ def _keep_excluded(optimizer: Any, made: Any) -> None:
         )
     # what `exclude_from_weight_decay(var_names=...)` keeps, and no config tells
     if pattern is not None:
-        exclude_names_from_decay(made, pattern)
+        exclude_names_from_decay(copy, pattern)
 
 
 def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
@@ -118,10 +125,10 @@ def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
             set on it.
     """
     kind = type(metric)
-    if found := set_on_object(metric):
-        raise _not_again(
-            metric, f"{', '.join(sorted(found))} was set on the metric itself: write a subclass"
-        )
+    names = set_on_object(metric)
+    if names:
+        set_names = ", ".join(sorted(names))
+        raise _not_again(metric, f"{set_names} was set on the metric itself: write a subclass")
     if kind is keras.metrics.MeanMetricWrapper:
         # its config names the function, and Keras finds functions of its own and registered ones
         # only
@@ -134,16 +141,18 @@ def fresh_metric(metric: keras.metrics.Metric) -> keras.metrics.Metric:
     try:
         config = metric.get_config()
         missing = _untold(metric, config)
-        made = None if missing else kind.from_config(config)
+        copy = None
+        if not missing:
+            copy = kind.from_config(config)
     except Exception as error:  # a user's methods may raise anything
         raise _not_again(metric, reason_of(error)) from error
-    if made is None:
+    if copy is None:
         raise _not_again(metric, f"it says nothing of {', '.join(missing)}")
-    if made.dtype != metric.dtype:
+    if copy.dtype != metric.dtype:
         raise _not_again(metric, f"it says nothing of dtype {metric.dtype}")
     # Keras' guide teaches a get_config without it
-    made.name = metric.name
-    return made
+    copy.name = metric.name
+    return copy
 
 
 @contextmanager
@@ -156,11 +165,9 @@ def first_metric_names() -> Iterator[None]:
     only. KerasTuner clears Keras' session for it, which forgets more than that.
     """
     counts = get_global("object_name_uids", collections.defaultdict(int), set_to_default=True)
-    kinds = {auto_name(kind.__name__) for kind in _derived(keras.metrics.Metric)}
-    kinds -= {
-        auto_name(kind.__name__) for kind in _derived(keras.Operation)
-    }  # "mean" may name a node of a graph too
-    before = {name: counts.pop(name) for name in kinds & counts.keys()}
+    # without those of layers and operations: "mean" may name a node of a graph too
+    names = _auto_names(keras.metrics.Metric) - _auto_names(keras.Operation)
+    before = {name: counts.pop(name) for name in names & counts.keys()}
     try:
         yield
     finally:
@@ -168,45 +175,54 @@ def first_metric_names() -> Iterator[None]:
             counts[name] = max(count, counts[name])
 
 
+def _auto_names(kind: type) -> set[str]:
+    """What Keras calls objects of the classes that are derived from one."""
+    return {auto_name(derived.__name__) for derived in _derived(kind)}
+
+
 def _derived(kind: type) -> Iterator[type]:
-    own: list[type] = kind.__subclasses__()
-    for derived in own:
+    subclasses: list[type] = kind.__subclasses__()
+    for derived in subclasses:
         yield derived
         yield from _derived(derived)
 
 
 def auto_name(kind: str) -> str:
     """What Keras calls an object of a class."""
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+    # as Keras does it, in three steps
+    letters = re.sub(r"\W+", "", kind)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", letters)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _untold(metric: keras.metrics.Metric, config: Mapping[str, Any]) -> list[str]:
     """The arguments of a constructor of the user's that its config leaves out, and that may not be their defaults."""
     kind = type(metric)
-    maker = getattr(kind.from_config, "__func__", None)
-    own_way = not getattr(maker, "__module__", "").startswith("keras.")
-    if own_way or kind.__init__.__module__.startswith("keras."):
+    from_config = getattr(kind.from_config, "__func__", None)
+    is_written_by_user = not getattr(from_config, "__module__", "").startswith("keras.")
+    if is_written_by_user or kind.__init__.__module__.startswith("keras."):
         return []
     known = {*config, "name", "dtype"}
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]  # without self
-    return [
-        parameter.name
-        for parameter in parameters
-        if parameter.kind in named
-        and parameter.name not in known
-        and not _is_default(metric, parameter)
-    ]
+    _, *parameters = inspect.signature(kind.__init__).parameters.values()  # without self
+    untold = []
+    for parameter in parameters:
+        if parameter.kind not in _BY_NAME or parameter.name in known:
+            continue
+        if not _is_default(metric, parameter):
+            untold.append(parameter.name)
+    return untold
 
 
 def _is_default(metric: keras.metrics.Metric, parameter: inspect.Parameter) -> bool:
     """Whether the metric holds the argument under its name, and it is the default."""
     if parameter.default is inspect.Parameter.empty:
         return False
-    unknown = object()
-    held: Any = getattr(metric, parameter.name, getattr(metric, f"_{parameter.name}", unknown))
-    return type(held) is type(parameter.default) and bool(np.array_equal(held, parameter.default))
+    unknown = object()  # no default is of its class
+    private: Any = getattr(metric, f"_{parameter.name}", unknown)
+    held: Any = getattr(metric, parameter.name, private)
+    if type(held) is not type(parameter.default):
+        return False
+    return bool(np.array_equal(held, parameter.default))
 
 
 def _not_again(metric: keras.metrics.Metric, reason: str) -> ModelError:

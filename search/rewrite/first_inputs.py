@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 
 SAMPLES = 256  # a few tell whether an export is the model
 
+# what `fit` takes: arrays, tensors, tables, structures of them, or what yields batches
+Data: TypeAlias = Any
+# an array, or a structure of some
+Arrays: TypeAlias = Any
 
-def few(x: Any) -> Any:
+
+def few(x: Data) -> Arrays | None:
     """Return the first inputs of training data as NumPy arrays, in their structure.
 
     Args:
@@ -26,57 +31,69 @@ def few(x: Any) -> Any:
         return None
     try:
         if isinstance(x, keras.utils.PyDataset):
-            return _arrays(keras.utils.unpack_x_y_sample_weight(x[0])[0])
+            return _inputs_of(x[0])
         if not _is_structure_of_arrays(x) and isinstance(x, Iterable):
             return _of_batches(x)
         return _arrays(x)
-    except (
-        Exception
-    ):  # a search is over when this is asked: what cannot be read must not cost its result
+    except Exception:
+        # a search is over when this is asked: what cannot be read must not cost its result
         return None
 
 
-def _is_structure_of_arrays(x: Any) -> bool:
+def _is_structure_of_arrays(x: Data) -> bool:
     return all(hasattr(part, "shape") or np.isscalar(part) for part in keras.tree.flatten(x))
 
 
-def _of_batches(batches: Iterable[Any]) -> Any:
-    found: list[Any] = []
+def _inputs_of(batch: Data) -> Arrays:
+    inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+    return _arrays(inputs)
+
+
+def _of_batches(batches: Iterable[Data]) -> Arrays:
+    inputs: list[Arrays] = []
     count = 0
     for batch in batches:
-        found.append(_arrays(keras.utils.unpack_x_y_sample_weight(batch)[0]))
-        count += len(keras.tree.flatten(found[-1])[0])
+        inputs.append(_inputs_of(batch))
+        count += len(keras.tree.flatten(inputs[-1])[0])
         if count >= SAMPLES:
             break
     try:
-        return _arrays(keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found))
+        joined = keras.tree.map_structure(lambda *parts: np.concatenate(parts), *inputs)
     except ValueError:  # sequences of other lengths in each batch
-        return found[0]
+        return inputs[0]
+    return _arrays(joined)
 
 
-def _arrays(x: Any) -> Any:
+def _arrays(x: Data) -> Arrays:
     """Inputs as arrays of numbers or words, the first of them."""
     if isinstance(x, list) and not _is_structure_of_arrays(x):
         raise TypeError("a list of objects")
-    found = keras.tree.map_structure(_array, x)
-    if not keras.tree.flatten(found):
+    arrays = keras.tree.map_structure(_array, x)
+    if not keras.tree.flatten(arrays):
         raise TypeError("no arrays")
-    return found
+    return arrays
 
 
-def _array(part: Any) -> np.ndarray:
-    array = np.asarray(keras.ops.convert_to_numpy(part) if keras.ops.is_tensor(part) else part)[
-        :SAMPLES
-    ]
-    if array.dtype == object:  # words, in TensorFlow's bytes or in pandas' and Python's text
-        flat = [word.decode() if isinstance(word, bytes) else word for word in array.ravel()]
-        if not all(isinstance(word, str) for word in flat):
-            raise TypeError("an array of objects")
-        array = np.array(flat).reshape(array.shape)
+def _array(part: Data) -> np.ndarray:
+    if keras.ops.is_tensor(part):
+        part = keras.ops.convert_to_numpy(part)
+    array = np.asarray(part)[:SAMPLES]
+    if array.dtype == object:
+        words = [_word(item) for item in array.ravel()]
+        array = np.array(words).reshape(array.shape)
     return array.copy()
 
 
-def built(model: keras.Model, x: Any) -> keras.Model:
+def _word(item: object) -> str:
+    """Text as pandas and Python hold it, or TensorFlow's bytes."""
+    if isinstance(item, bytes):
+        return item.decode()
+    if not isinstance(item, str):
+        raise TypeError("an array of objects")
+    return item
+
+
+def built(model: keras.Model, x: Data) -> keras.Model:
     """Return the model, which knows its weights.
 
     What has not seen its inputs yet is called with the first of them.
@@ -85,8 +102,11 @@ def built(model: keras.Model, x: Any) -> keras.Model:
         model: of a user's function.
         x: training inputs, or a dataset.
     """
-    inputs = few(x) if not model.built else None
+    if model.built:
+        return model
+    inputs = few(x)
     if inputs is not None:
+        first = keras.tree.map_structure(lambda array: array[:1], inputs)
         # not in training: statistics of one sample would be what BatchNormalization begins with
-        model(keras.tree.map_structure(lambda array: array[:1], inputs), training=False)
+        model(first, training=False)
     return model

@@ -6,27 +6,39 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import keras
+from keras import layers
 
 from keras_acts.compat import Functional, functional_of, nodes_by_depth
 
 MODELS = (keras.Sequential, Functional)
 # what leaves a value what it is: another shape, another place, another scale
 _PASSIVE_LAYERS = (
-    *(keras.layers.Reshape, keras.layers.Flatten, keras.layers.Permute, keras.layers.RepeatVector),
-    *(
-        keras.layers.Dropout,
-        keras.layers.SpatialDropout1D,
-        keras.layers.SpatialDropout2D,
-        keras.layers.SpatialDropout3D,
-    ),
-    *(keras.layers.GaussianDropout, keras.layers.GaussianNoise, keras.layers.AlphaDropout),
-    *(keras.layers.Cropping1D, keras.layers.Cropping2D, keras.layers.Cropping3D),
-    *(keras.layers.ZeroPadding1D, keras.layers.ZeroPadding2D, keras.layers.ZeroPadding3D),
-    *(keras.layers.UpSampling1D, keras.layers.UpSampling2D, keras.layers.UpSampling3D),
-    *(keras.layers.Identity, keras.layers.Rescaling, keras.layers.ActivityRegularization),
+    layers.Reshape,
+    layers.Flatten,
+    layers.Permute,
+    layers.RepeatVector,
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.AlphaDropout,
+    layers.Cropping1D,
+    layers.Cropping2D,
+    layers.Cropping3D,
+    layers.ZeroPadding1D,
+    layers.ZeroPadding2D,
+    layers.ZeroPadding3D,
+    layers.UpSampling1D,
+    layers.UpSampling2D,
+    layers.UpSampling3D,
+    layers.Identity,
+    layers.Rescaling,
+    layers.ActivityRegularization,
 )
 _SHAPE_OPERATIONS = {
     "Reshape",
@@ -43,6 +55,10 @@ _ARITHMETIC = {"Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Negative"
 # inputs may
 _PRODUCTS = {"Multiply", "Dot", "Matmul", "Einsum", "Tensordot", "Lambda"}
 
+Shape: TypeAlias = tuple[int | None, ...]
+# of a wrapper, by the argument of its constructor
+Parts: TypeAlias = dict[str, keras.layers.Layer | list[keras.layers.Layer]]
+
 
 @dataclass(frozen=True, eq=False)
 class Call:
@@ -57,10 +73,10 @@ class Call:
     """
 
     path: str
-    layer: Any
+    layer: keras.Operation
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    shape: tuple[int | None, ...]
+    shape: Shape
 
 
 class Graph:
@@ -70,7 +86,7 @@ class Graph:
         self._numbers = itertools.count()
         self.calls: list[Call] = []
         functional = functional_of(model)
-        inputs = [next(self._numbers) for _ in functional.inputs]
+        inputs = self._new_values(len(functional.inputs))
         self._outputs = set(self._expand(functional, inputs, ""))
         self._readers: dict[int, list[Call]] = defaultdict(list)
         self._makers: dict[int, Call] = {}
@@ -80,30 +96,43 @@ class Graph:
             for value in call.outputs:
                 self._makers[value] = call
 
-    def _expand(self, model: Any, inputs: Sequence[int], prefix: str) -> list[int]:
+    def _new_values(self, count: int) -> list[int]:
+        return list(itertools.islice(self._numbers, count))
+
+    def _expand(self, model: keras.Model, inputs: Sequence[int], prefix: str) -> list[int]:
         """Add the calls of `model` on the values `inputs`, and return the values of its outputs."""
         values = dict(zip(map(id, model.inputs), inputs, strict=True))
         nodes = nodes_by_depth(model)
-        depths = sorted(nodes, reverse=True)
-        for node in itertools.chain.from_iterable(nodes[depth] for depth in depths):
-            if node.is_input:
-                continue
-            read = tuple(values[id(tensor)] for tensor in node.input_tensors)
-            path, layer = prefix + node.operation.name, node.operation
-            while isinstance(layer, keras.layers.Wrapper):
-                layer = layer.layer
-                path = f"{path}/{layer.name}"
-            if isinstance(layer, MODELS):
-                made = self._expand(functional_of(layer), read, f"{path}/")
-            else:
-                made = [next(self._numbers) for _ in node.outputs]
-                shape = tuple(node.outputs[0].shape)
-                for inner_path, inner in _inside(path, layer):
-                    self.calls.append(
-                        Call(inner_path, inner, read, tuple(made), _shape(layer, inner, shape))
-                    )
-            values.update(zip(map(id, node.outputs), made, strict=True))
+        # Keras counts the depth from the outputs: the deepest are computed first
+        for depth in sorted(nodes, reverse=True):
+            for node in nodes[depth]:
+                if node.is_input:
+                    continue
+                read = tuple(values[id(tensor)] for tensor in node.input_tensors)
+                outputs = self._expand_layer(node.operation, read, node.outputs, prefix)
+                values.update(zip(map(id, node.outputs), outputs, strict=True))
         return [values[id(tensor)] for tensor in model.outputs]
+
+    def _expand_layer(
+        self,
+        layer: keras.Operation,
+        inputs: tuple[int, ...],
+        tensors: Sequence[keras.KerasTensor],
+        prefix: str,
+    ) -> list[int]:
+        """Add the calls that one call of a layer is, and return the values of its outputs, the `tensors`."""
+        path = prefix + layer.name
+        while isinstance(layer, keras.layers.Wrapper):
+            layer = layer.layer
+            path = f"{path}/{layer.name}"
+        if isinstance(layer, MODELS):
+            return self._expand(functional_of(layer), inputs, f"{path}/")
+        outputs = self._new_values(len(tensors))
+        shape = tuple(tensors[0].shape)
+        for inner_path, inner in _inside(path, layer):
+            inner_shape = _shape(layer, inner, shape)
+            self.calls.append(Call(inner_path, inner, inputs, tuple(outputs), inner_shape))
+        return outputs
 
     def is_output(self, call: Call) -> bool:
         """Whether the model returns what the call makes, perhaps in another shape or scale."""
@@ -114,21 +143,18 @@ class Graph:
 
         None if that is no call.
         """
-        value = next(iter(self._outputs)) if len(self._outputs) == 1 else None
-        call = None if value is None else self._makers.get(value)
+        if len(self._outputs) != 1:
+            return None
+        (value,) = self._outputs
+        call = self._makers.get(value)
         while call is not None and _reshapes(call) and len(call.inputs) == 1:
             call = self._makers.get(call.inputs[0])
         return call
 
     def is_multiplied(self, call: Call) -> bool:
         """Whether what the call makes is multiplied with other values."""
-        readers = itertools.chain.from_iterable(
-            self._readers[value] for value in self._reached(call)
-        )
-        return any(
-            type(reader.layer).__name__ in _PRODUCTS and len(reader.inputs) > 1
-            for reader in readers
-        )
+        readers = (self._readers[value] for value in self._reached(call))
+        return any(map(_multiplies, itertools.chain.from_iterable(readers)))
 
     def source(self, call: Call) -> Call | None:
         """The call that made the only input, through calls that change nothing but the shape.
@@ -137,27 +163,26 @@ class Graph:
         """
         while len(call.inputs) == 1 and call.inputs[0] in self._makers:
             call = self._makers[call.inputs[0]]
-            if not _passive(call):
+            if not _is_passive(call):
                 return call
         return None
 
     def _reached(self, call: Call) -> Iterator[int]:
         """The values that the call makes, and what they become."""
-        waiting, seen = list(call.outputs), set[int]()
+        waiting = list(call.outputs)
+        seen: set[int] = set()
         while waiting:
             value = waiting.pop()
-            if value not in seen:
-                seen.add(value)
-                yield value
-                waiting += [
-                    made
-                    for reader in self._readers[value]
-                    if _passive(reader)
-                    for made in reader.outputs
-                ]
+            if value in seen:
+                continue
+            seen.add(value)
+            yield value
+            for reader in self._readers[value]:
+                if _is_passive(reader):
+                    waiting += reader.outputs
 
 
-def parts_of(layer: Any) -> dict[str, Any]:
+def parts_of(layer: keras.Operation) -> Parts:
     """The layers inside a wrapper.
 
     For each argument of its constructor a layer, or a list of them.
@@ -168,37 +193,47 @@ def parts_of(layer: Any) -> dict[str, Any]:
         return {"layer": layer.layer}
     if isinstance(layer, keras.layers.StackedRNNCells):
         return {"cells": list(layer.cells)}
-    return {"cell": layer.cell} if type(layer) is keras.layers.RNN else {}
+    # LSTM and its like have cells too, and arguments of their own that make them
+    if type(layer) is keras.layers.RNN:
+        return {"cell": layer.cell}
+    return {}
 
 
-def _inside(path: str, layer: Any) -> list[tuple[str, Any]]:
+def _inside(path: str, layer: keras.Operation) -> Iterator[tuple[str, keras.Operation]]:
     """The layers that a layer consists of; itself, if it is no wrapper."""
     parts = keras.tree.flatten(list(parts_of(layer).values()))
-    return [found for part in parts for found in _inside(f"{path}/{part.name}", part)] or [
-        (path, layer)
-    ]
+    if not parts:
+        yield path, layer
+    for part in parts:
+        yield from _inside(f"{path}/{part.name}", part)
 
 
-def _shape(outer: Any, inner: Any, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+def _shape(outer: keras.Operation, inner: keras.Operation, shape: Shape) -> Shape:
     """The shape of what an inner layer makes, given that of the outer one, which may join two directions."""
     units = getattr(inner, "units", None) or getattr(inner, "filters", None)
-    return (*shape[:-1], units) if inner is not outer and units else shape
+    if inner is outer or not units:
+        return shape
+    return (*shape[:-1], units)
+
+
+def _multiplies(call: Call) -> bool:
+    return type(call.layer).__name__ in _PRODUCTS and len(call.inputs) > 1
 
 
 def _reshapes(call: Call) -> bool:
     """Whether each value that it makes is one that it was given."""
-    scales = (
-        isinstance(call.layer, keras.layers.Rescaling) or type(call.layer).__name__ in _ARITHMETIC
-    )
-    return _passive(call) and not scales
+    if isinstance(call.layer, keras.layers.Rescaling) or type(call.layer).__name__ in _ARITHMETIC:
+        return False
+    return _is_passive(call)
 
 
-def _passive(call: Call) -> bool:
+def _is_passive(call: Call) -> bool:
+    """Whether what it makes is what it was given, in another shape, place or scale."""
     if isinstance(call.layer, _PASSIVE_LAYERS):
         return True
     if isinstance(call.layer, keras.layers.Activation):
         return call.layer.activation is keras.activations.linear
+    if isinstance(call.layer, keras.layers.Layer):
+        return False
     operations = _SHAPE_OPERATIONS | _ARITHMETIC
-    return not isinstance(call.layer, keras.layers.Layer) and (
-        type(call.layer).__name__ in operations and len(call.inputs) == 1
-    )
+    return type(call.layer).__name__ in operations and len(call.inputs) == 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from keras_acts.errors import ModelError
 
@@ -14,6 +15,9 @@ from .slots import SlotTable
 # block1a_expand_activation
 _BLOCK = re.compile(r"(.*?\d+[a-z]?)_")
 
+# the groups that a user names: for each a regular expression, or the names of its slots
+NamedGroups: TypeAlias = Mapping[str, str | Sequence[str]]
+
 
 def block(name: str) -> str:
     """Return the block of a slot, as its name shows it.
@@ -22,23 +26,26 @@ def block(name: str) -> str:
     around it; where there is none, the nested models; without those, the name.
     ``conv2_block1_1_relu`` is in ``conv2``, ``encoder/dense`` in ``encoder``.
     """
-    models, _, own = name.rpartition("/")
-    found = _BLOCK.match(own)
-    if found:
-        return f"{models}/{found[1]}" if models else found[1]
-    return models or own
+    models, _, own_name = name.rpartition("/")
+    match = _BLOCK.match(own_name)
+    if match is None:
+        return models or own_name
+    if models:
+        return f"{models}/{match[1]}"
+    return match[1]
 
 
-def chosen_slots(table: SlotTable, per: Any) -> tuple[str, ...] | None:
+def chosen_slots(table: SlotTable, per: str | NamedGroups) -> tuple[str, ...] | None:
     """Return the names of the slots that `groups` has; None for all hidden ones."""
-    return (
-        None
-        if per == "model"
-        else tuple(name for group in groups(table, per) for name in group.slots)
-    )
+    if per == "model":
+        return None
+    names: list[str] = []
+    for group in groups(table, per):
+        names += group.slots
+    return tuple(names)
 
 
-def groups(table: SlotTable, per: Any) -> tuple[SlotGroup, ...]:
+def groups(table: SlotTable, per: str | NamedGroups) -> tuple[SlotGroup, ...]:
     """Return the groups of a model's slots, each with at least one.
 
     Args:
@@ -49,29 +56,39 @@ def groups(table: SlotTable, per: Any) -> tuple[SlotGroup, ...]:
         ModelError: if a group has no slot, or names one that the model has not.
     """
     hidden = [slot.name for slot in table.hidden]
+    if not isinstance(per, str):
+        return _named_groups(table, hidden, per)
     if per == "model":
         return (SlotGroup("model", tuple(hidden)),)
-    if isinstance(per, str):
-        found: dict[str, list[str]] = {}
-        for name in hidden:
-            found.setdefault(block(name) if per == "block" else name, []).append(name)
-        return tuple(SlotGroup(name, tuple(members)) for name, members in found.items())
-    left, result = [slot.name for slot in table], []
-    for name, members in per.items():
-        if isinstance(members, str):
-            own = [slot for slot in left if slot in hidden and re.fullmatch(members, slot)]
+    members: dict[str, list[str]] = {}
+    for name in hidden:
+        group = name
+        if per == "block":
+            group = block(name)
+        members.setdefault(group, []).append(name)
+    return tuple(SlotGroup(group, tuple(names)) for group, names in members.items())
+
+
+def _named_groups(table: SlotTable, hidden: list[str], per: NamedGroups) -> tuple[SlotGroup, ...]:
+    """The groups that a user names: a slot goes to the first that takes it."""
+    left = [slot.name for slot in table]
+    result = []
+    for group, wanted in per.items():
+        if isinstance(wanted, str):
+            pattern = re.compile(wanted)
+            taken = [name for name in left if name in hidden and pattern.fullmatch(name)]
         else:
-            unknown = [slot for slot in members if slot not in left]
+            unknown = [name for name in wanted if name not in left]
             if unknown:
                 raise ModelError(
-                    f"The group {name!r} must name slots that no group before it has: {left}. Received: {unknown}"
+                    f"The group {group!r} must name slots that no group before it has: {left}. Received: {unknown}"
                 )
-            own = list(members)
-        if not own:
+            taken = list(wanted)
+        if not taken:
             raise ModelError(
-                f"The group {name!r} must match the whole name of a hidden slot that no group before it has: "
-                f"{[slot for slot in left if slot in hidden]}. Received: {members!r}"
+                f"The group {group!r} must match the whole name of a hidden slot that no group before it has: "
+                f"{[name for name in left if name in hidden]}. Received: {wanted!r}"
             )
-        left = [slot for slot in left if slot not in own]
-        result.append(SlotGroup(name, tuple(own)))
+        left = [name for name in left if name not in taken]
+        result.append(SlotGroup(group, tuple(taken)))
     return tuple(result)

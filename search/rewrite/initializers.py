@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import keras
 import numpy as np
@@ -32,30 +31,36 @@ def gain(candidate: Candidate) -> float:
     parameter counts with its start value. An activation that has no such gain, because it is zero
     or infinite there, gets 1.
     """
+    # the integral as a sum, from where to where the normal density is above 1e-14 of its largest value
     z = np.linspace(-8, 8, 4001, dtype="float32")
-    weight = np.exp(-0.5 * z.astype("float64") ** 2)
-    values = keras.ops.convert_to_numpy(
-        candidate.activation()(keras.ops.convert_to_tensor(z))
-    ).astype("float64")
-    mean = float(np.sum(values**2 * weight) / np.sum(weight))
-    return 1 / math.sqrt(mean) if 0 < mean < math.inf else 1.0
+    density = np.exp(-0.5 * z.astype("float64") ** 2)
+    y = candidate.activation()(keras.ops.convert_to_tensor(z))
+    values = keras.ops.convert_to_numpy(y).astype("float64")
+    mean = float(np.sum(values**2 * density) / np.sum(density))
+    if not 0 < mean < math.inf:
+        return 1.0
+    return 1 / math.sqrt(mean)
 
 
-def rescaled_initializers(chosen: Mapping[SlotSite, Candidate]) -> Iterator[tuple[Any, Any]]:
+def rescaled_initializers(
+    chosen: Mapping[SlotSite, Candidate],
+) -> Iterator[tuple[keras.layers.Layer, keras.initializers.Initializer]]:
     """Yield the layers whose kernel feeds a changed activation, each with its kernel's new initializer.
 
     The distribution and the seed stay. Initializers that do not scale with the fan (orthogonal,
     constant …), recurrent and depthwise layers, and layers behind a normalization, which sets the
     size itself, are left alone.
     """
-    for place, candidate in chosen.items():
-        old = getattr(place.source, "kernel_initializer", None)
-        if type(place.source) not in _LAYERS:
+    for site, candidate in chosen.items():
+        layer = site.source
+        if layer is None or type(layer) not in _LAYERS:
             continue
+        old = layer.kernel_initializer
         if isinstance(old, keras.initializers.VarianceScaling) and as_written(old):
-            config = {"distribution": old.distribution, "seed": old.get_config()["seed"]}
-            scale = gain(candidate) ** 2
-            yield (
-                place.source,
-                keras.initializers.VarianceScaling(scale=scale, mode="fan_in", **config),
+            new = keras.initializers.VarianceScaling(
+                scale=gain(candidate) ** 2,
+                mode="fan_in",
+                distribution=old.distribution,
+                seed=old.get_config()["seed"],
             )
+            yield layer, new

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -37,8 +37,33 @@ _PARTS = (
 )
 _LOOKUPS = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization)
 
+# the arguments of a constructor, by name
+Arguments: TypeAlias = dict[str, Any]
 
-def made_again(layer: Any, config: dict[str, Any], whole: bool) -> Any:
+
+class Recipe(NamedTuple):
+    """What a layer is made again from.
+
+    Attributes:
+        config: of it, perhaps with other activations.
+        whole: whether all in it is as `get_config` returned it, not layers already.
+    """
+
+    config: Arguments
+    whole: bool
+
+    def make(self, kind: type[keras.Operation]) -> keras.Operation:
+        """Return a layer of a class."""
+        if self.whole:
+            return kind.from_config(self.config)
+        return kind(**self.config)
+
+    def with_arguments(self, arguments: Arguments) -> Recipe:
+        """Return the recipe with more arguments."""
+        return Recipe({**self.config, **arguments}, self.whole)
+
+
+def made_again(layer: keras.Operation, config: Arguments, whole: bool) -> keras.Operation:
     """Return a layer or operation from a config, by the name and with the dtype policy of another one.
 
     Args:
@@ -51,95 +76,94 @@ def made_again(layer: Any, config: dict[str, Any], whole: bool) -> Any:
         ModelError: if the config leaves out an argument that the layer was made with, and it cannot
             be added.
     """
-    kind = type(layer)
-    taken = inspect.signature(kind.__init__).parameters.values()
-    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in taken):
-        names = {parameter.name for parameter in taken}
-        config = {
-            key: value
-            for key, value in config.items()
-            if key not in _OF_EVERY_LAYER or key in names
-        }
-    made = _from(kind, config, whole)
-    if left_out := _left_out(layer, made, config, whole):
-        made = _with_left_out(layer, config, left_out, whole)
+    recipe = Recipe(_without_untaken(type(layer), config), whole)
+    copy = recipe.make(type(layer))
+    left_out = _left_out(layer, copy, recipe)
+    if left_out:
+        copy = _with_left_out(layer, recipe, left_out)
     # Keras' guide teaches a get_config without them
-    if made.name != layer.name:
-        made.name = layer.name
-    if isinstance(layer, keras.layers.Layer) and made.dtype_policy != layer.dtype_policy:
-        made.dtype_policy = layer.dtype_policy
-    return made
+    if copy.name != layer.name:
+        copy.name = layer.name
+    if isinstance(layer, keras.layers.Layer) and copy.dtype_policy != layer.dtype_policy:
+        copy.dtype_policy = layer.dtype_policy
+    return copy
 
 
-def _from(kind: Any, config: dict[str, Any], whole: bool) -> Any:
-    return kind.from_config(config) if whole else kind(**config)
+def _without_untaken(kind: type[keras.Operation], config: Arguments) -> Arguments:
+    """A config without what Keras' own classes take and this one does not."""
+    parameters = inspect.signature(kind.__init__).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return config
+    untaken = set(_OF_EVERY_LAYER) - parameters.keys()
+    return {key: value for key, value in config.items() if key not in untaken}
 
 
-def _left_out(layer: Any, made: Any, config: dict[str, Any], whole: bool) -> dict[str, Any]:
+def _left_out(layer: keras.Operation, copy: keras.Operation, recipe: Recipe) -> Arguments:
     """The arguments of a layer's constructor that its config does not tell, and that a copy was made without.
 
     What the config tells is right: it may have changed since the layer was made. Keras records the
     arguments of a constructor only where all of them are plain values; of others nothing is known.
     """
-    given = _recorded(layer)
+    given = recorded_arguments(layer)
     if given is None or as_written(layer):
         return {}
-    taken = _recorded(made)
+    taken = recorded_arguments(copy)
     if taken is None:  # another activation is no plain value
-        taken = _bound(type(layer), config, whole)
+        taken = _bound(type(layer), recipe)
     if taken is None:
         return {}
-    skipped = {*config, *_OF_EVERY_LAYER, *_OF_INPUTS}
+    told = {*recipe.config, *_OF_EVERY_LAYER, *_OF_INPUTS}
+    untold = {name: value for name, value in given.items() if name not in told}
+    return _differing(untold, taken)
+
+
+def _differing(arguments: Arguments, others: Arguments) -> Arguments:
+    """Those of the arguments that are missing among the others, or another value there."""
     return {
         name: value
-        for name, value in given.items()
-        if name not in skipped and (name not in taken or taken[name] != value)
+        for name, value in arguments.items()
+        if name not in others or others[name] != value
     }
 
 
-def _with_left_out(
-    layer: Any, config: dict[str, Any], left_out: dict[str, Any], whole: bool
-) -> Any:
+def _with_left_out(layer: keras.Operation, recipe: Recipe, left_out: Arguments) -> keras.Operation:
+    written = ", ".join(f"{name}={value!r}" for name, value in left_out.items())
     message = (
         "Every layer must be made again from its config: its get_config() must return each argument of its constructor "
         f"that is not the default. Received: {layer.name!r} of class {type(layer).__name__} without "
-        f"{', '.join(f'{name}={value!r}' for name, value in left_out.items())}"
+        f"{written}"
     )
     try:
-        made = _from(type(layer), {**config, **left_out}, whole)
+        copy = recipe.with_arguments(left_out).make(type(layer))
     except Exception as error:  # a from_config of a user's own knows nothing of these
         raise ModelError(f"{message} ({type(error).__name__}: {error})") from error
-    taken = _recorded(made)
-    if taken is not None and any(
-        name not in taken or taken[name] != value for name, value in left_out.items()
-    ):
+    taken = recorded_arguments(copy)
+    if taken is not None and _differing(left_out, taken):
         raise ModelError(message)
-    return made
+    return copy
 
 
-def _recorded(layer: Any) -> dict[str, Any] | None:
-    """The arguments of a constructor as Keras recorded them; None where it did not."""
-    return recorded_arguments(layer)
-
-
-def _bound(kind: Any, config: dict[str, Any], whole: bool) -> dict[str, Any] | None:
+def _bound(kind: type[keras.Operation], recipe: Recipe) -> Arguments | None:
     """The arguments that a constructor takes from a config.
 
     None where a user's own from_config makes others of it.
     """
-    if whole and not is_of_keras(kind.from_config):
+    if recipe.whole and not is_of_keras(kind.from_config):
         return None
     signature = inspect.signature(kind.__init__)
     try:
-        bound = signature.bind(None, **config)
+        bound = signature.bind(None, **recipe.config)  # None for self
     except TypeError:
         return None
     bound.apply_defaults()
-    options = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
-    return {**bound.arguments, **(bound.arguments[options[0]] if options else {})}
+    arguments = dict(bound.arguments)
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            arguments |= bound.arguments[parameter.name]
+    return arguments
 
 
-def sequential_again(model: keras.Sequential, layers: list[Any]) -> keras.Sequential:
+def sequential_again(model: keras.Sequential, layers: list[keras.Operation]) -> keras.Sequential:
     """Return a Sequential model of the class of another one, with other layers behind the same input.
 
     Raises:
@@ -147,15 +171,12 @@ def sequential_again(model: keras.Sequential, layers: list[Any]) -> keras.Sequen
             arguments than Keras'.
     """
     first = layers_held_by(model)[0]
-    inputs = (
-        [type(first).from_config(first.get_config())]
-        if isinstance(first, keras.layers.InputLayer)
-        else []
-    )
-    return _of_class(model, keras.Sequential, {"layers": [*inputs, *layers]})
+    if isinstance(first, keras.layers.InputLayer):
+        layers = [type(first).from_config(first.get_config()), *layers]
+    return _of_class(model, keras.Sequential, {"layers": layers})
 
 
-def functional_again(model: Any, made: Any) -> Any:
+def functional_again(model: keras.Model, copy: keras.Model) -> keras.Model:
     """Return a Functional model as one of the class of another one.
 
     Keras forgets it if its constructor is another.
@@ -164,106 +185,123 @@ def functional_again(model: Any, made: Any) -> Any:
         ModelError: if the class does something in its own way, and its constructor takes other
             arguments than Keras'.
     """
-    if type(made) is type(model):
-        return made
-    return _of_class(
-        model, Functional, {"inputs": inputs_struct(made), "outputs": outputs_struct(made)}
-    )
+    if type(copy) is type(model):
+        return copy
+    arguments = {"inputs": inputs_struct(copy), "outputs": outputs_struct(copy)}
+    return _of_class(model, Functional, arguments)
 
 
-def _of_class(model: Any, base: Any, arguments: dict[str, Any]) -> Any:
+def _of_class(model: keras.Model, base: type[keras.Model], arguments: Arguments) -> keras.Model:
+    """A model of the class of another one, made by its constructor, or else by Keras' own."""
     kind: Any = type(model)
-    own = own_methods(model)
+    methods = own_methods(model)
     if _takes(kind, {*arguments, "name"}):
         return kind(**arguments, name=model.name)
-    if own:
+    if methods:
         raise ModelError(
             "A model with methods of its own is copied by its constructor, which must take what Keras' takes: "
             f"{', '.join(arguments)}, name. For others give a function build(hp, activation) instead. "
-            f"Received: {model.name!r} of class {kind.__name__} with its own {', '.join(own)}"
+            f"Received: {model.name!r} of class {kind.__name__} with its own {', '.join(methods)}"
         )
     # all that it computes is Keras' own
-    same = kind.__new__(kind)
-    base.__init__(same, **arguments, name=model.name)
-    return same
+    copy = kind.__new__(kind)
+    base.__init__(copy, **arguments, name=model.name)
+    return copy
 
 
-def check_methods(model: Any) -> None:
+def check_methods(model: keras.Model) -> None:
     """Check that what a model does is what its class does.
 
     Raises:
         ModelError: if it has methods that were set on the object: no copy would have them.
     """
-    found = [name for name in own_methods(model) if name in vars(model)]
-    if found:
+    names = [name for name in own_methods(model) if name in vars(model)]
+    if names:
         raise ModelError(
             "A copy has the methods of a model's class, not those that were set on the model itself: give a function "
-            f"build(hp, activation) instead. Received: {model.name!r} with its own {', '.join(found)}"
+            f"build(hp, activation) instead. Received: {model.name!r} with its own {', '.join(names)}"
         )
 
 
-def check_same_methods(old: Any, new: Any) -> None:
+def check_same_methods(old: keras.Operation, new: keras.Operation) -> None:
     """Check that a copy of a layer does what the layer does, and its initializers, regularizers and constraints do.
 
     Raises:
         ModelError: if one of them has methods that were set on it after it was made: the copy has
             those of its class.
     """
-    parts = {name: one for name, one in vars(old).items() if isinstance(one, _PARTS)}
-    for one, other in (
-        (old, new),
-        *((one, getattr(new, name, one)) for name, one in parts.items()),
-    ):
-        # what the constructor sets, it set for the copy too
-        if found := set_on_object(one) - set_on_object(other):
-            what = "" if one is old else f" in {type(one).__name__}"
-            raise ModelError(
-                "A copy has the methods of a layer's class, not those that were set on the layer itself: write a "
-                "subclass, or give a function build(hp, activation) instead. "
-                f"Received: {old.name!r} of class {type(old).__name__} with its own {', '.join(sorted(found))}{what}"
-            )
+    _check_same_methods(old, new, old)
+    for name, part in vars(old).items():
+        if isinstance(part, _PARTS):
+            _check_same_methods(part, getattr(new, name, part), old)
 
 
-def _takes(kind: Any, wanted: set[str]) -> bool:
+def _check_same_methods(original: object, copy: object, layer: keras.Operation) -> None:
+    """Check a layer, or a part of it, and its copy; see `check_same_methods`."""
+    # what the constructor sets, it set for the copy too
+    names = set_on_object(original) - set_on_object(copy)
+    if not names:
+        return
+    what = ", ".join(sorted(names))
+    if original is not layer:
+        what = f"{what} in {type(original).__name__}"
+    raise ModelError(
+        "A copy has the methods of a layer's class, not those that were set on the layer itself: write a "
+        "subclass, or give a function build(hp, activation) instead. "
+        f"Received: {layer.name!r} of class {type(layer).__name__} with its own {what}"
+    )
+
+
+def _takes(kind: type[keras.Model], wanted: set[str]) -> bool:
     """Whether a constructor takes these arguments by name, and needs no others."""
-    parameters = list(inspect.signature(kind.__init__).parameters.values())[1:]
+    _, *parameters = inspect.signature(kind.__init__).parameters.values()  # without self
     by_place = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     by_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     missing = wanted - {p.name for p in named}
     needs_more = any(p.default is p.empty for p in named if p.name not in wanted)
+    if needs_more:
+        return False
+    if not missing:
+        return True
     # with **options alone nobody knows whether they go on to Keras
-    return not needs_more and (not missing or (by_name and (by_place or missing == {"name"})))
+    return by_name and (by_place or missing == {"name"})
 
 
-def copy_assets(old: Any, new: Any) -> None:
+def copy_assets(old: keras.Operation, new: keras.Operation) -> None:
     """Give a copy what a layer keeps apart from weights and config.
 
     The vocabulary that a lookup has.
     """
     if isinstance(old, _LOOKUPS):
-        vocabulary = old.get_vocabulary()
-        weights = _idf_weights(old)
-        known = new.get_vocabulary()
-        # what the constructor was given may have been replaced since
-        if vocabulary == known and np.array_equal(weights, _idf_weights(new)):
-            return
-        if not old.get_vocabulary(include_special_tokens=False):
-            raise ModelError(
-                "A copy of a lookup is made with the vocabulary of its constructor, and Keras sets no empty one in its "
-                f"place. Received: {old.name!r}, which was made with {len(known)} tokens and emptied"
-            )
-        if weights.size:
-            new.set_vocabulary(vocabulary, idf_weights=weights[: len(vocabulary)])
-        else:
-            new.set_vocabulary(vocabulary)
+        _copy_vocabulary(old, new)
     elif hasattr(old, "save_assets") and hasattr(new, "load_assets"):
         with tempfile.TemporaryDirectory(prefix="keras-acts-") as folder:
             old.save_assets(folder)
             new.load_assets(folder)
 
 
-def _idf_weights(lookup: Any) -> Any:
+def _copy_vocabulary(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    vocabulary = old.get_vocabulary()
+    weights = _idf_weights(old)
+    known = new.get_vocabulary()
+    # what the constructor was given may have been replaced since
+    if vocabulary == known and np.array_equal(weights, _idf_weights(new)):
+        return
+    if not old.get_vocabulary(include_special_tokens=False):
+        raise ModelError(
+            "A copy of a lookup is made with the vocabulary of its constructor, and Keras sets no empty one in its "
+            f"place. Received: {old.name!r}, which was made with {len(known)} tokens and emptied"
+        )
+    if weights.size:
+        new.set_vocabulary(vocabulary, idf_weights=weights[: len(vocabulary)])
+    else:
+        new.set_vocabulary(vocabulary)
+
+
+def _idf_weights(lookup: keras.layers.Layer) -> np.ndarray:
     """The weights of a lookup's words; none where it has none."""
     weights = getattr(inner_lookup(lookup), "idf_weights", None)
-    return np.zeros(0) if weights is None else np.asarray(weights)
+    if weights is None:
+        return np.zeros(0)
+    return np.asarray(weights)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 
@@ -12,28 +12,25 @@ from keras_acts.layers import TrainedActivation
 from keras_acts.lookup import builtins
 from keras_acts.symbolic import Apply
 
-from ..space.candidate import Candidate, described
-from ..space.known import as_written
-from .graph import MODELS, Call, Graph
+from ..space.candidate import Activation, Candidate, described
+from ..space.known import as_written, is_of_keras
+from .graph import MODELS, Call, Graph, Shape
 
 # layers that are nothing but an activation
 ACTIVATION_LAYERS = (
-    *(
-        keras.layers.Activation,
-        keras.layers.ReLU,
-        keras.layers.LeakyReLU,
-        keras.layers.ELU,
-        keras.layers.PReLU,
-    ),
-    *(keras.layers.Softmax, TrainedActivation),
+    keras.layers.Activation,
+    keras.layers.ReLU,
+    keras.layers.LeakyReLU,
+    keras.layers.ELU,
+    keras.layers.PReLU,
+    keras.layers.Softmax,
+    TrainedActivation,
 )
 RECURRENT = "recurrent_activation"
+_NAMES = ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softmax", *builtins())
 # the class, in lower case, of the operation that keras.activations.relu(x) leaves in a functional
 # model
-_KINDS = {
-    name.replace("_", ""): name
-    for name in ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softmax", *builtins())
-}
+_KINDS = {name.replace("_", ""): name for name in _NAMES}
 # hidden, these weigh other values: always, or if they are multiplied with some
 _WEIGHTS = {"softmax", "log_softmax", "sparsemax"}
 _GATES = {"sigmoid", "hard_sigmoid", "sparse_sigmoid", "relu6"}
@@ -68,26 +65,26 @@ class SlotTable(tuple[Slot, ...]):
     """A tuple of slots that prints as a table."""
 
     def __str__(self) -> str:
-        shapes = [
-            "(" + ", ".join("-" if size is None else str(size) for size in s.shape[1:]) + ")"
-            for s in self
-        ]
         rows = [("slot", "layer", "activation", "role", "shape")]
-        rows += [
-            (s.name, s.layer, s.current, s.role, shape)
-            for s, shape in zip(self, shapes, strict=True)
-        ]
+        for slot in self:
+            rows.append((slot.name, slot.layer, slot.current, slot.role, _printed_shape(slot)))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = (
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            for row in rows
-        )
-        return "\n".join(line.rstrip() for line in lines)
+        lines = []
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
 
     @property
     def hidden(self) -> SlotTable:
         """The slots that a search changes."""
         return SlotTable(slot for slot in self if slot.role == "hidden")
+
+
+def _printed_shape(slot: Slot) -> str:
+    """The shape of one sample, ``(-, 32)`` where a size is not known."""
+    sizes = ["-" if size is None else str(size) for size in slot.shape[1:]]
+    return f"({', '.join(sizes)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +96,14 @@ class SlotSite:
         layer: the layer.
         argument: the argument of its constructor that is the activation.
         source: the layer that makes what the activation is applied to, itself if it is more than an
-            activation.
+            activation; None if that is an input.
         axis: of the channels, where it is not the last.
     """
 
     slot: Slot
-    layer: Any
+    layer: keras.Operation
     argument: str
-    source: Any
+    source: keras.Operation | None
     axis: int | None
 
 
@@ -121,52 +118,80 @@ def slots(model: keras.Model) -> SlotTable:
     Raises:
         ModelError: if the model is subclassed, or not built.
     """
-    return SlotTable(place.slot for place in slot_sites(model))
+    return SlotTable(site.slot for site in slot_sites(model))
 
 
 def slot_sites(model: keras.Model) -> tuple[SlotSite, ...]:
     """Return the slots with their layers; see `slots`."""
     _check(model)
     graph = Graph(model)
-    calls: dict[int, list[Call]] = {}
+    calls_of_layers: dict[int, list[Call]] = {}
     for call in graph.calls:
-        calls.setdefault(id(call.layer), []).append(call)
-    return tuple(place for own in calls.values() for place in _places(graph, own))
+        calls_of_layers.setdefault(id(call.layer), []).append(call)
+    sites: list[SlotSite] = []
+    for calls in calls_of_layers.values():
+        sites += _sites_of_layer(graph, calls)
+    return tuple(sites)
 
 
-def _places(graph: Graph, calls: list[Call]) -> list[SlotSite]:
+def _sites_of_layer(graph: Graph, calls: list[Call]) -> Iterator[SlotSite]:
     """The slots of one layer, which may be called several times."""
-    path, layer, shape = calls[0].path, calls[0].layer, calls[0].shape
-    before = graph.source(calls[0]) if is_activation(layer) else calls[0]
-    source = before and before.layer
-    axis = 1 if _channels_first(source) and len(shape) > 2 else None
-    channels = shape[-1 if axis is None else axis] if len(shape) > 1 else None
-    found = []
+    first = calls[0]
+    layer = first.layer
+    source = _source(graph, first)
+    axis, channels = _channels(source, first.shape)
     for argument in ("activation", RECURRENT):
         current = _current(layer, argument)
-        if current is not None:
-            role = "gate" if argument == RECURRENT else _role(graph, calls, current)
-            name = path if argument == "activation" else f"{path}.{argument}"
-            slot = Slot(name, type(layer).__name__, current, role, channels, shape)
-            found.append(SlotSite(slot, layer, argument, source, axis))
-    return found
+        if current is None:
+            continue
+        if argument == RECURRENT:
+            name = f"{first.path}.{argument}"
+            role = "gate"
+        else:
+            name = first.path
+            role = _role(graph, calls, current)
+        slot = Slot(name, type(layer).__name__, current, role, channels, first.shape)
+        yield SlotSite(slot, layer, argument, source, axis)
+
+
+def _source(graph: Graph, call: Call) -> keras.Operation | None:
+    """The layer that makes what an activation is applied to; see `SlotSite`."""
+    if not is_activation(call.layer):
+        return call.layer
+    before = graph.source(call)
+    if before is None:
+        return None
+    return before.layer
+
+
+def _channels(source: keras.Operation | None, shape: Shape) -> tuple[int | None, int | None]:
+    """The axis of the channels where it is not the last, and how many they are."""
+    if len(shape) < 2:
+        return None, None
+    if len(shape) > 2 and _is_channels_first(source):
+        return 1, shape[1]
+    return None, shape[-1]
 
 
 def _role(graph: Graph, calls: list[Call], current: str) -> str:
     name = current.partition("(")[0]
     if any(graph.is_output(call) for call in calls):
         return "output"
-    if name in _WEIGHTS or (name in _GATES and any(graph.is_multiplied(call) for call in calls)):
+    if name in _WEIGHTS:
         return "gate"
-    return "hidden" if getattr(calls[0].layer, "trainable", True) else "frozen"
+    if name in _GATES and any(graph.is_multiplied(call) for call in calls):
+        return "gate"
+    if getattr(calls[0].layer, "trainable", True):  # an operation has nothing to train
+        return "hidden"
+    return "frozen"
 
 
-def is_activation(layer: Any) -> bool:
+def is_activation(layer: keras.Operation) -> bool:
     """Whether a layer or operation of a model with a slot is nothing but an activation."""
     return isinstance(layer, ACTIVATION_LAYERS) or not isinstance(layer, keras.layers.Layer)
 
 
-def _check(model: Any) -> None:
+def _check(model: keras.Model) -> None:
     if not isinstance(model, MODELS):
         raise ModelError(
             "Only Sequential and Functional models can be rewritten; for a subclassed model give a function "
@@ -179,23 +204,28 @@ def _check(model: Any) -> None:
         )
 
 
-def _current(layer: Any, argument: str) -> str | None:
+def _current(layer: keras.Operation, argument: str) -> str | None:
     """The activation of a layer, as it prints; None if it has none, or the identity."""
+    is_whole_layer = is_activation(layer) and not isinstance(layer, keras.layers.Activation)
+    if is_whole_layer and argument != "activation":
+        return None
     if not isinstance(layer, keras.layers.Layer):
-        return _printed_operation(layer) if argument == "activation" else None
-    if isinstance(layer, ACTIVATION_LAYERS) and not isinstance(layer, keras.layers.Activation):
-        return _printed(layer) if argument == "activation" else None
+        return _printed_operation(layer)
+    if is_whole_layer:
+        return _printed(layer)
     activation = getattr(layer, argument, None)
     if not callable(activation) or activation is keras.activations.linear:
         return None
     try:
         # a layer that does not take the activation as an argument cannot be made again with another
-        return _printed(activation) if argument in layer.get_config() else None
-    except NotImplementedError:
+        if argument not in layer.get_config():
+            return None
+        return _printed(activation)
+    except NotImplementedError:  # a class of a user's without get_config
         return None
 
 
-def _printed(activation: Any) -> str:
+def _printed(activation: Activation) -> str:
     """An activation as it prints, in a form that makes it again wherever there is one."""
     if isinstance(activation, TrainedActivation) and as_written(activation):
         return str(described(activation))
@@ -212,22 +242,14 @@ def _printed(activation: Any) -> str:
         return name
 
 
-def _printed_layer(layer: Any) -> str:
+def _printed_layer(layer: keras.Operation) -> str:
     """A Keras layer or operation that is an activation, by its class.
 
     ReLU and Relu, LeakyReLU and LeakyRelu ….
     """
     kind = type(layer).__name__.lower()
-    if kind == "relu" and hasattr(layer, "max_value"):
-        if layer.max_value is None:
-            return str(
-                Candidate.of(
-                    "trelu", alpha=layer.negative_slope, theta=layer.threshold, mode="keras"
-                )
-            )
-        if (layer.max_value, layer.negative_slope, layer.threshold) == (6, 0, 0):
-            return "relu6"
-        return f"relu(max_value={layer.max_value}, negative_slope={layer.negative_slope}, threshold={layer.threshold})"
+    if kind == "relu" and hasattr(layer, "max_value"):  # the operation has no parameters
+        return _printed_relu(layer)
     if kind == "leakyrelu":
         return str(Candidate.of("leaky_relu", alpha=layer.negative_slope))
     if kind == "elu":
@@ -237,17 +259,28 @@ def _printed_layer(layer: Any) -> str:
     return _KINDS.get(kind, kind)
 
 
-def _printed_operation(operation: Any) -> str | None:
+def _printed_relu(layer: keras.layers.ReLU) -> str:
+    slope = layer.negative_slope
+    threshold = layer.threshold
+    if layer.max_value is None:
+        return str(Candidate.of("trelu", alpha=slope, theta=threshold, mode="keras"))
+    if (layer.max_value, slope, threshold) == (6, 0, 0):
+        return "relu6"
+    # no name of ours makes it: it is only shown
+    return f"relu(max_value={layer.max_value}, negative_slope={slope}, threshold={threshold})"
+
+
+def _printed_operation(operation: keras.Operation) -> str | None:
     """An operation of a functional model; None if it is no activation."""
     if isinstance(operation, Apply):
         return str(Candidate.of(operation.function, **operation.parameters))
-    known = (
-        type(operation).__module__.startswith("keras.src.")
-        and type(operation).__name__.lower() in _KINDS
-    )
-    return _printed_layer(operation) if known else None
+    kind = type(operation)
+    if not is_of_keras(kind) or kind.__name__.lower() not in _KINDS:
+        return None
+    return _printed_layer(operation)
 
 
-def _channels_first(layer: Any) -> bool:
-    normalized = isinstance(layer, keras.layers.BatchNormalization) and layer.axis == 1
-    return normalized or getattr(layer, "data_format", None) == "channels_first"
+def _is_channels_first(layer: keras.Operation | None) -> bool:
+    if isinstance(layer, keras.layers.BatchNormalization) and layer.axis == 1:
+        return True
+    return getattr(layer, "data_format", None) == "channels_first"

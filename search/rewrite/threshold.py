@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import keras
 
 from ..space.known import as_written
-from .graph import Graph
+from .graph import Call, Graph
 from .own_training import own_methods
 from .slots import slot_sites
 
+# what `compile` takes for one output
+_Loss: TypeAlias = str | keras.losses.Loss | Callable[..., Any]
+
 _CROSSENTROPIES = (keras.losses.BinaryCrossentropy, keras.losses.BinaryFocalCrossentropy)
 _HINGES = (keras.losses.Hinge, keras.losses.SquaredHinge)
+# Keras has a function for each too, which takes probabilities
 _OF_FUNCTIONS = (
     (keras.losses.binary_crossentropy, 0.5),
     (keras.losses.binary_focal_crossentropy, 0.5),
     (keras.losses.hinge, 0.0),
     (keras.losses.squared_hinge, 0.0),
 )
-_PROBABILITIES, _AROUND_ZERO = ("sigmoid", "hard_sigmoid"), ("tanh", "hard_tanh", "softsign")
+_PROBABILITIES = ("sigmoid", "hard_sigmoid")
+_AROUND_ZERO = ("tanh", "hard_tanh", "softsign")
 # what gives a logit, if it has no activation
 _WEIGHING = (keras.layers.Dense, keras.layers.EinsumDense)
 
@@ -37,25 +43,20 @@ def threshold_of(model: keras.Model) -> float | None:
         model: a Sequential or Functional model with one output.
     """
     losses = _losses(model)
-    found = _of_loss(losses[0]) if len(losses) == 1 else None
+    by_loss = None
+    if len(losses) == 1:
+        by_loss = _of_loss(losses[0])
     if "call" in own_methods(model):  # its graph does not tell what it returns
-        return found
+        return by_loss
     last = Graph(model).last()
-    ends = [
-        p.slot.current
-        for p in slot_sites(model)
-        if last and p.layer is last.layer and p.argument == "activation"
-    ]
-    if ends and ends[0] in _PROBABILITIES:
+    activation = _activation_at_end(model, last)
+    if activation in _PROBABILITIES:
         return 0.5  # also where Keras was asked to take its logits
     if losses:
-        return found
-    bare = (
-        last is not None
-        and type(last.layer) in _WEIGHING
-        and last.layer.activation is keras.activations.linear
-    )
-    return 0.0 if bare or (ends and ends[0] in _AROUND_ZERO) else None
+        return by_loss
+    if activation in _AROUND_ZERO or _gives_a_logit(last):
+        return 0.0
+    return None
 
 
 def learns_two_classes(model: keras.Model) -> bool:
@@ -64,16 +65,44 @@ def learns_two_classes(model: keras.Model) -> bool:
     return len(losses) == 1 and _of_loss(losses[0]) is not None
 
 
-def _losses(model: keras.Model) -> list[Any]:
+def _activation_at_end(model: keras.Model, last: Call | None) -> str | None:
+    """The activation of the layer that makes the output, if it has one."""
+    if last is None:
+        return None
+    for site in slot_sites(model):
+        if site.layer is last.layer and site.argument == "activation":
+            return site.slot.current
+    return None
+
+
+def _gives_a_logit(last: Call | None) -> bool:
+    if last is None or type(last.layer) not in _WEIGHING:
+        return False
+    return last.layer.activation is keras.activations.linear
+
+
+def _losses(model: keras.Model) -> list[_Loss]:
     return [loss for loss in keras.tree.flatten(getattr(model, "loss", None)) if loss is not None]
 
 
-def _of_loss(loss: Any) -> float | None:
-    loss = keras.losses.get(loss) if isinstance(loss, str) else loss
+def _of_loss(loss: _Loss) -> float | None:
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
     if not isinstance(loss, keras.losses.Loss):
-        return next((value for function, value in _OF_FUNCTIONS if function is loss), None)
+        return _of_function(loss)
     if not as_written(loss):
         return None
     if isinstance(loss, _CROSSENTROPIES):
-        return 0.0 if loss.from_logits else 0.5
-    return 0.0 if isinstance(loss, _HINGES) else None
+        if loss.from_logits:
+            return 0.0
+        return 0.5
+    if isinstance(loss, _HINGES):
+        return 0.0
+    return None
+
+
+def _of_function(loss: Callable[..., Any]) -> float | None:
+    for function, threshold in _OF_FUNCTIONS:
+        if function is loss:
+            return threshold
+    return None

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import keras
 import numpy as np
 
 from keras_acts.compat import Functional, functional_of
 
+# what the keys of an `activation=` layer's variables begin with; see `variables_of`
 OF_ACTIVATION = "activation."
 
 
-def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Operation]]:
     """Yield the layers and operations with their paths.
 
     Those of nested models, not the nested models themselves.
@@ -26,7 +26,7 @@ def layers_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]
             yield path, layer
 
 
-def models_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def models_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.Model]]:
     """Yield the model by its name, and the models inside of it by their paths."""
     yield prefix or model.name, model
     for layer in graph_of(model).operations:
@@ -36,22 +36,21 @@ def models_of(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def slots_at(path: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return those of the slots that belong to the layer at a path, or to one that it holds."""
-    return tuple(
-        name for name in names if name == path or name.startswith((f"{path}/", f"{path}."))
-    )
+    inside = (f"{path}/", f"{path}.")
+    return tuple(name for name in names if name == path or name.startswith(inside))
 
 
-def is_graph(layer: Any) -> bool:
+def is_graph(layer: keras.Operation) -> bool:
     """Whether it is a Sequential or Functional model."""
     return isinstance(layer, keras.Sequential | Functional)
 
 
-def graph_of(model: Any) -> Any:
+def graph_of(model: keras.Model) -> keras.Model:
     """Return the Functional model that a Sequential one holds."""
     return functional_of(model)
 
 
-def variables_of(layer: Any) -> dict[str, Any]:
+def variables_of(layer: keras.Operation) -> dict[str, keras.Variable]:
     """Return a layer's variables, the states of its random generators too, under keys that all candidates share.
 
     Those of a trained ``activation=`` are called ``"activation.alpha"``, the others ``"0"``,
@@ -59,22 +58,23 @@ def variables_of(layer: Any) -> dict[str, Any]:
     """
     if not isinstance(layer, keras.layers.Layer):
         return {}
+    of_activation: list[keras.Variable] = []
     activation = getattr(layer, "activation", None)
-    theirs = list(activation.variables) if isinstance(activation, keras.layers.Layer) else []
-    apart = {id(variable) for variable in theirs}
-    own = [
-        v
-        for v in (*layer.trainable_variables, *layer.non_trainable_variables)
-        if id(v) not in apart
-    ]
-    return {
-        **{str(i): v for i, v in enumerate(own)},
-        **{f"{OF_ACTIVATION}{v.name}": v for v in theirs},
-    }
+    if isinstance(activation, keras.layers.Layer):
+        of_activation = list(activation.variables)
+    apart = {id(variable) for variable in of_activation}
+
+    variables: dict[str, keras.Variable] = {}
+    for variable in (*layer.trainable_variables, *layer.non_trainable_variables):
+        # numbered without the activation's: other candidates have none there
+        if id(variable) not in apart:
+            variables[str(len(variables))] = variable
+    for variable in of_activation:
+        variables[f"{OF_ACTIVATION}{variable.name}"] = variable
+    return variables
 
 
-def weights_of(layer: Any) -> dict[str, np.ndarray]:
+def weights_of(layer: keras.Operation) -> dict[str, np.ndarray]:
     """Return their values."""
-    return {
-        key: keras.ops.convert_to_numpy(variable) for key, variable in variables_of(layer).items()
-    }
+    variables = variables_of(layer).items()
+    return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables}

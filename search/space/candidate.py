@@ -22,8 +22,6 @@ _TRAINED = re.compile(r"trained(?:\((.*)\))?$")
 
 # what `activation=` of a layer takes
 Activation: TypeAlias = Callable[..., Any]
-# what names an activation: its name with or without parameters, itself, or its candidate
-ActivationLike: TypeAlias = "str | Candidate | Activation"
 # a number, the word of a mode, or `Trained`
 Value: TypeAlias = Any
 
@@ -138,6 +136,10 @@ class Candidate:
             return self.name
         written = ", ".join(f"{name}={value!r}" for name, value in self.parameters)
         return f"{self.name}({written})"
+
+
+# what names an activation: its name with or without parameters, itself, or its candidate
+ActivationLike: TypeAlias = str | Candidate | Activation
 
 
 def checked(name: str, values: Mapping[str, Value]) -> dict[str, Value]:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import keras_tuner
@@ -134,6 +135,11 @@ class ActivationSpace:
         """The values of the `Choice`: an activation each, with its fixed parameters."""
         return tuple(self._entries)
 
+    @property
+    def entries(self) -> Mapping[str, SpaceEntry]:
+        """What is fixed and what is searched of each activation, by its label."""
+        return MappingProxyType(self._entries)
+
     def with_baseline(self, baseline: str = "relu") -> ActivationSpace:
         """Return the space with `baseline` in it, first.
 
@@ -222,14 +228,14 @@ class ActivationSpace:
         """
         centre = Candidate.of(candidate)
         entry, values = self._entry_of(centre)
-        found = []
+        neighbours = []
         for index, (_, searched) in enumerate(entry.ranges):
             for move in (-step, step):
                 moved = value_at(searched, fraction_of(searched, values[index]) + move)
-                found.append(entry.candidate([*values[:index], moved, *values[index + 1 :]]))
-        found += [other.start() for other in self._entries.values() if other is not entry]
+                neighbours.append(entry.candidate([*values[:index], moved, *values[index + 1 :]]))
+        neighbours += [other.start() for other in self._entries.values() if other is not entry]
         # at an end of a range the move leads back
-        return tuple(neighbour for neighbour in dict.fromkeys(found) if neighbour != centre)
+        return tuple(neighbour for neighbour in dict.fromkeys(neighbours) if neighbour != centre)
 
     def _entry_of(self, candidate: Candidate) -> tuple[SpaceEntry, list[float]]:
         """The entry that makes a candidate, and the values with which it does."""

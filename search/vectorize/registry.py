@@ -6,7 +6,8 @@ Users register rules of their own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -106,6 +107,28 @@ def vectorizes(
 def forget(layer: type) -> None:
     """Undo `vectorizes` for one class."""
     del _RULES[layer]
+
+
+@contextmanager
+def without_rule(layer: type) -> Iterator[Rule]:
+    """Have layers of a class run as if they had no rule, or another one, inside the scope.
+
+    Yields:
+        The rule that they have outside.
+    """
+    registered = _RULES.pop(layer)
+    try:
+        yield registered.rule
+    finally:
+        _RULES[layer] = registered
+
+
+def rule_of(layer: type) -> Rule | None:
+    """Return the rule of a class of layers, whatever settings it covers, or None."""
+    registered = _RULES.get(layer)
+    if registered is None:
+        return None
+    return registered.rule
 
 
 def takes(rule: Rule, inputs: Sequence[Any], options: Mapping[str, Any]) -> bool:

@@ -30,7 +30,7 @@ from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.vectorize import convolutions
 from keras_acts.search.vectorize import dense as rules_weighted
 from keras_acts.search.vectorize.batch import Batch
-from keras_acts.search.vectorize.registry import forget, vectorizes
+from keras_acts.search.vectorize.registry import forget, vectorizes, without_rule
 from tests.helpers.zoo import shared_between_models
 
 ACTIVATIONS = (
@@ -620,24 +620,17 @@ def test_dropout_differs_between_members_and_drops_its_share():
     np.testing.assert_array_equal(tested, np.ones_like(tested))
 
 
-class vectorized_probe:
+@contextlib.contextmanager
+def vectorized_probe(values):
     """Records what reaches Dense layers."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def __enter__(self):
-        from keras_acts.search.vectorize.registry import _RULES
-
-        self.rules, self.entry = _RULES, _RULES.pop(layers.Dense)
+    with without_rule(layers.Dense) as rule:
 
         @vectorizes(layers.Dense)
         def dense(call, x):
-            self.values.append(keras.ops.convert_to_numpy(x.stacked()))
-            return self.entry.rule(call, x)
+            values.append(keras.ops.convert_to_numpy(x.stacked()))
+            return rule(call, x)
 
-    def __exit__(self, *error):
-        self.rules[layers.Dense] = self.entry
+        yield
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_trained_activations_that_are_not_searched(float64):  # noqa: F811
 
 
 def noise_of(layer, shape=(40, 6)):
-    """What each of two slots makes of ones, with and without training; (2, 500, ...)."""
+    """What each of two members makes of ones, with and without training; (2, 500, ...)."""
     x = keras.Input(shape)
     searched = layers.Dense(1)(layers.Dense(1, activation="relu")(x))
     population = PopulationModel(keras.Model(x, [layer(x), searched]), ["relu", "tanh"])
@@ -255,11 +255,11 @@ def test_noise_is_what_one_layer_makes_in_distribution(layer):
     noise = noise_of(layer())
     keras.utils.set_random_seed(0)
     alone = keras.ops.convert_to_numpy(layer()(np.ones((1000, 40, 6), "float32"), training=True))
-    for slot in noise:
-        np.testing.assert_allclose(slot.mean(), alone.mean(), atol=0.01)
-        np.testing.assert_allclose(slot.std(), alone.std(), atol=0.01)
+    for member in noise:
+        np.testing.assert_allclose(member.mean(), alone.mean(), atol=0.01)
+        np.testing.assert_allclose(member.std(), alone.std(), atol=0.01)
         np.testing.assert_allclose(
-            *(np.quantile(n, [0.05, 0.3, 0.7, 0.95]) for n in (slot, alone)), atol=0.02
+            *(np.quantile(n, [0.05, 0.3, 0.7, 0.95]) for n in (member, alone)), atol=0.02
         )
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.02
 

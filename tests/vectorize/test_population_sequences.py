@@ -97,13 +97,13 @@ def test_sequences(name, float64):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize("candidates", [("relu", "prelu"), ("prelu", "relu")])
-def test_both_ways_with_trained_activations_run_slot_after_slot(candidates, float64):  # noqa: F811
+def test_both_ways_with_trained_activations_run_member_after_member(candidates, float64):  # noqa: F811
     x, y = data((4, 3))
     population = check(both_ways(), candidates, settings(), {"x": x, "y": y})
     assert not all(rules_of(population).values())
 
 
-def test_attention_drops_weights_of_each_slot_by_itself():
+def test_attention_drops_weights_of_each_member_by_itself():
     x = keras.Input((40, 1))
     copies = {"kernel_initializer": "ones", "use_bias": False}
     y = layers.MultiHeadAttention(1, 1, dropout=0.3, **copies)(x, x)
@@ -132,7 +132,7 @@ def test_attention_drops_weights_of_each_slot_by_itself():
         (lambda: layers.RNN(layers.LSTMCell(2)), {}),
     ],
 )
-def test_what_no_rule_covers_runs_slot_after_slot(layer, options):
+def test_what_no_rule_covers_runs_member_after_member(layer, options):
     made = layer()
     made.name = "tested"
     x = keras.Input((3, 2))
@@ -141,7 +141,7 @@ def test_what_no_rule_covers_runs_slot_after_slot(layer, options):
 
 
 @pytest.mark.slow
-def test_a_call_with_a_mask_runs_slot_after_slot():
+def test_a_call_with_a_mask_runs_member_after_member():
     """With candidates of one function, whose models are made while the population's step is traced."""
     x, mask = keras.Input((4, 3)), keras.Input((4,), dtype="bool")
     h = layers.LSTM(4, activation="relu")(x, mask=mask)
