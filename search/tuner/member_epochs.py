@@ -1,4 +1,4 @@
-"""What each slot of a population goes through, as in a `fit` of its own.
+"""What each member of a population goes through, as in a `fit` of its own.
 
 Its logs, callbacks, end and best epoch.
 """

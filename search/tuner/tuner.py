@@ -417,10 +417,15 @@ def _example_for(
     if not needs_model(objective):
         return None
     example = _example(searched, seed)
-    if example is not None and options.get("metrics") is not None:
-        # KerasTuner compiles each trial with these instead of the model's own
-        loss = options.get("loss") or example.loss
-        example.compile(loss=loss, metrics=options["metrics"])
+    if example is None or options.get("metrics") is None:
+        return example
+    # KerasTuner compiles each trial with these instead of the model's own
+    loss = options.get("loss") or example.loss
+    if isinstance(searched, ActivationHyperModel) and example is searched.model:
+        # the user's own model stays as it was compiled: all trials are compiled like it
+        with isolated_seed(derive(seed, Stream.BUILDS)):
+            example = keras.models.clone_model(example)
+    example.compile(loss=loss, metrics=options["metrics"])
     return example
 
 
