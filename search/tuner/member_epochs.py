@@ -19,7 +19,7 @@ from ..population.model import PopulationModel
 from ..population.transfer import per_variable
 from ..strategy.scoring import numbers
 
-Logs: TypeAlias = dict[str, Any]
+Logs: TypeAlias = Mapping[str, Any]
 Hook = Callable[[int, keras.Model, int, dict[str, float]], None]
 KeepFinished = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]
 
@@ -300,7 +300,7 @@ class BestEpochs(BestWeights):
         taken.best_epoch = self.best_epoch[indices]
         return taken
 
-    def _values(self, logs: Logs) -> np.ndarray | None:
+    def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
         values = super()._values(logs)
         if values is None:
             return None

@@ -450,11 +450,11 @@ def _save(
         model, checkpoints = writers.of(inside, member)
         # not the population's: each trial has a number of steps and a rate of its own. `iterations`
         # may be a number of accumulated steps
-        own: dict[int, float] = {
-            id(iterations_variable(model.optimizer)): round(steps * shares[index])
+        own: dict[int, np.ndarray] = {
+            id(iterations_variable(model.optimizer)): np.asarray(round(steps * shares[index]))
         }
         if member.rate is not None:
-            own[id(model.optimizer.learning_rate)] = member.rate
+            own[id(model.optimizer.learning_rate)] = np.asarray(member.rate)
         contents = []
         for variable, value in contents_of(inside, model):
             contents.append((variable, own.get(id(variable), value)))
