@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -15,9 +15,21 @@ from keras_acts.compat import file_utils, saving_lib, set_global
 
 from ..population.transfer import Contents
 
-Pattern = tuple[
-    bytes, list[int | None]
-]  # a file, and where in it the value of each variable begins
+Tensor = Any
+
+# the classes of objects in a model for which Keras finds out what belongs to no file
+_KINDS = ("Layer", "Functional", "Sequential", "Operation", "Metric", "Optimizer", "Loss")
+
+# marks are this large where the dtype is that of floating-point numbers, whose fractions tell them
+# apart
+_LARGEST_MARK = 100
+
+
+class _Pattern(NamedTuple):
+    """A file, and where in it the value of each variable begins; None where it is not in it."""
+
+    file: bytes
+    places: list[int | None]
 
 
 class Checkpoints:
@@ -35,8 +47,9 @@ class Checkpoints:
 
     def __init__(self, model: keras.Model):
         self._model = model
-        self._written: list[tuple[str, list[bytes]]] = []  # by Keras
-        self._pattern: Pattern | None = None
+        self._first: tuple[str, list[bytes]] | None = None  # written by Keras, and what is in it
+        self._tried = False
+        self._pattern: _Pattern | None = None
 
     def write(self, path: str, contents: Contents) -> None:
         """Write a file in which the variables in `contents` have those values.
@@ -46,18 +59,10 @@ class Checkpoints:
             contents: of the same variables each time; the others have the values that they had with
                 the second file.
         """
-        variables, values = (
-            [variable for variable, _ in contents],
-            [_bytes(value, v) for v, value in contents],
-        )
-        if len(self._written) == 1 and self._pattern is None:
-            first, known = self._written[0]
-            # what goes wrong on the shortcut must not cost the trained population: Keras may still
-            # be able to write
-            with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
-                pattern = _pattern(self._model, variables)
-                if pattern is not None and _with(pattern, known) == _read(first):
-                    self._pattern = pattern
+        values = [_bytes(value, variable) for variable, value in contents]
+        if self._first is not None and not self._tried:
+            self._tried = True
+            self._find_pattern([variable for variable, _ in contents], *self._first)
         if self._pattern is not None:
             with file_utils.File(path, "wb") as opened:
                 opened.write(_with(self._pattern, values))
@@ -65,7 +70,19 @@ class Checkpoints:
         for variable, value in contents:
             variable.assign(value)
         save_weights(self._model, path)
-        self._written.append((path, values if not self._written else []))
+        if self._first is None:
+            self._first = (path, values)
+
+    def _find_pattern(
+        self, variables: list[keras.Variable], path: str, values: list[bytes]
+    ) -> None:
+        """Learn how to write files without Keras, if the one that it wrote could be written so."""
+        # what goes wrong on the shortcut must not cost the trained population: Keras may still
+        # be able to write
+        with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
+            pattern = _pattern(self._model, variables)
+            if pattern is not None and _with(pattern, values) == _read(path):
+                self._pattern = pattern
 
 
 def save_weights(model: keras.Model, path: str) -> None:
@@ -74,79 +91,86 @@ def save_weights(model: keras.Model, path: str) -> None:
     What belongs to no file, Keras finds out for each object: it keeps the answer under another name
     than that under which it looks for it (3.12 to 3.15 at least).
     """
-    with contextlib.suppress(
-        AttributeError, ValueError
-    ):  # there need not be such a function, or such a kind
-        for kind in (
-            "Layer",
-            "Functional",
-            "Sequential",
-            "Operation",
-            "Metric",
-            "Optimizer",
-            "Loss",
-        ):
+    # there need not be such a function, or such a kind
+    with contextlib.suppress(AttributeError, ValueError):
+        for kind in _KINDS:
             set_global(f"saving_attr_skiplist_{kind}", saving_lib.get_attr_skipset(kind))
     model.save_weights(path)
 
 
-def _pattern(model: keras.Model, variables: list[Any]) -> Pattern | None:
+def _pattern(model: keras.Model, variables: list[keras.Variable]) -> _Pattern | None:
     """Return a file of the model, and where in it each variable begins, if anywhere.
 
     None if that is not certain.
     """
-    rng, before = (
-        np.random.default_rng(0),
-        [keras.ops.convert_to_numpy(variable) for variable in variables],
-    )
+    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
     try:
-        for variable in variables:
-            whole = np.iinfo(variable.dtype).max if "int" in variable.dtype else 100
-            mark = rng.integers(0, whole, variable.shape)
-            variable.assign(
-                mark + rng.random(variable.shape) if "float" in variable.dtype else mark
-            )
-        marks = [_bytes(variable, variable) for variable in variables]
-        with tempfile.TemporaryDirectory() as folder:
-            path = str(Path(folder, "marked.weights.h5"))
-            save_weights(model, path)
-            file = _read(path)
-            found = _arrays(path, file)
+        file, starts, marks = _marked_file(model, variables)
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
-    places = [found.get(mark, []) for mark in marks]
-    alone = len(set(marks)) == len(marks) and all(len(those) < 2 for those in places)
-    return (file, [those[0] if those else None for those in places]) if alone else None
+    if len(set(marks)) < len(marks):
+        return None  # two variables have the same mark
+    places: list[int | None] = []
+    for mark in marks:
+        found = starts.get(mark, [])
+        if len(found) > 1:
+            return None
+        places.append(next(iter(found), None))
+    return _Pattern(file, places)
+
+
+def _marked_file(
+    model: keras.Model, variables: list[keras.Variable]
+) -> tuple[bytes, dict[bytes, list[int]], list[bytes]]:
+    """Write random values, the marks, and return the file, where its arrays begin, and the marks."""
+    rng = np.random.default_rng(0)
+    for variable in variables:
+        variable.assign(_mark(variable, rng))
+    marks = [_bytes(variable, variable) for variable in variables]
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, "marked.weights.h5"))
+        save_weights(model, path)
+        file = _read(path)
+        return file, _arrays(path, file), marks
+
+
+def _mark(variable: keras.Variable, rng: np.random.Generator) -> np.ndarray:
+    largest = _LARGEST_MARK
+    if "int" in variable.dtype:
+        largest = np.iinfo(variable.dtype).max
+    mark = rng.integers(0, largest, variable.shape)
+    if "float" in variable.dtype:
+        return mark + rng.random(variable.shape)
+    return mark
 
 
 def _arrays(path: str, file: bytes) -> dict[bytes, list[int]]:
     """Return where in a file the arrays with each content begin."""
-    found = defaultdict[bytes, list[int]](list)
-    store = saving_lib.H5IOStore(path, mode="r")
     spans: list[tuple[int | None, int]] = []
-    store.h5_file.visititems(
-        lambda _, entry: (
+
+    def note(_: str, entry: Any) -> None:
+        # a group of arrays has no bytes of its own
+        if hasattr(entry, "nbytes"):
             spans.append((entry.id.get_offset(), entry.nbytes))
-            if hasattr(entry, "nbytes")
-            else None
-        )
-    )
+
+    store = saving_lib.H5IOStore(path, mode="r")
+    store.h5_file.visititems(note)
     store.close()
-    for place, size in spans:
-        if place is not None:  # else it is empty, or not in one piece
-            found[file[place : place + size]].append(place)
-    return found
+    starts = defaultdict[bytes, list[int]](list)
+    for start, size in spans:
+        if start is not None:  # else it is empty, or not in one piece
+            starts[file[start : start + size]].append(start)
+    return starts
 
 
-def _with(pattern: Pattern, values: list[bytes]) -> bytearray:
+def _with(pattern: _Pattern, values: list[bytes]) -> bytearray:
     """Return a copy with the values of the variables."""
-    file, places = pattern
-    made = bytearray(file)
-    for place, data in zip(places, values, strict=True):
+    file = bytearray(pattern.file)
+    for place, value in zip(pattern.places, values, strict=True):
         if place is not None:
-            made[place : place + len(data)] = data
-    return made
+            file[place : place + len(value)] = value
+    return file
 
 
 def _read(path: str) -> bytes:
@@ -154,6 +178,6 @@ def _read(path: str) -> bytes:
         return bytes(opened.read())
 
 
-def _bytes(value: Any, variable: Any) -> bytes:
+def _bytes(value: Tensor, variable: keras.Variable) -> bytes:
     """The value as a file has it, in the variable's dtype."""
     return np.asarray(keras.ops.convert_to_numpy(value), variable.dtype).tobytes()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,16 +18,17 @@ from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 
 from ..rewrite.own_training import own_methods
-from ..rewrite.slots import is_activation, slot_sites
+from ..rewrite.slots import SlotSite, is_activation, slot_sites
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 
+# modules whose objects say all in their configs
 _OURS = ("keras.", "keras_acts.", "builtins")
 
 
 @dataclass(frozen=True, eq=False)
 class BuiltModel:
-    """A model as a search made it, seen as a slot of a population.
+    """A model as a search made it, seen as a member of a population.
 
     Attributes:
         model: compiled.
@@ -53,41 +54,41 @@ def inspect_model(model: keras.Model) -> BuiltModel:
         ModelError: if it can only train for itself.
     """
     check_training(model)
-    found = slot_sites(model)
-    hidden = [place for place in found if place.slot.role == "hidden"]
+    sites = slot_sites(model)
+    hidden = [site for site in sites if site.slot.role == "hidden"]
     others = [
-        (place.argument, place.slot.current, place.slot.role)
-        for place in found
-        if place.slot.role != "hidden"
+        (site.argument, site.slot.current, site.slot.role)
+        for site in sites
+        if site.slot.role != "hidden"
     ]
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The object being serialized includes a `lambda`"
-        )  # nobody loads it
-        compiled = model.get_compile_config()
-    optimizer = (
-        compiled["optimizer"]["config"] if isinstance(compiled.get("optimizer"), dict) else {}
-    )
-    optimizer.pop("name", None)
-    rate = (
-        optimizer.pop("learning_rate")
-        if isinstance(optimizer.get("learning_rate"), float)
-        else None
-    )
-    names = {name: f"{i}" for i, name in enumerate(_names(model))}
-    key = json.dumps(
-        [_common(model.get_config(), names, {p.layer.name for p in hidden}), compiled, others],
-        default=repr,
-    )
+    compiled, rate = _compiled_without_rate(model)
+    names = {name: f"{index}" for index, name in enumerate(_names(model))}
+    architecture = _common(model.get_config(), names, {site.layer.name for site in hidden})
     parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]
     return BuiltModel(
         model,
-        key,
-        tuple(_candidate(place) for place in hidden),
-        tuple(place.slot.name for place in hidden),
-        rate,
+        key=json.dumps([architecture, compiled, others], default=repr),
+        activations=tuple(_candidate(site) for site in hidden),
+        slots=tuple(site.slot.name for site in hidden),
+        rate=rate,
         custom=not all(_module(part).startswith(_OURS) for part in parts),
     )
+
+
+def _compiled_without_rate(model: keras.Model) -> tuple[dict[str, Any], float | None]:
+    """What a model was compiled with, and apart from it the learning rate, if it is a number."""
+    with warnings.catch_warnings():
+        # nobody loads it
+        warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+        compiled = model.get_compile_config()
+    optimizer = compiled.get("optimizer")
+    if not isinstance(optimizer, dict):
+        return compiled, None
+    config = optimizer["config"]
+    config.pop("name", None)
+    if isinstance(config.get("learning_rate"), float):
+        return compiled, config.pop("learning_rate")
+    return compiled, None
 
 
 def check_training(model: keras.Model) -> None:
@@ -96,8 +97,11 @@ def check_training(model: keras.Model) -> None:
     Raises:
         ModelError: if it does so in its own way.
     """
-    if own := own_methods(model):
-        raise ModelError(f"a model of class {type(model).__name__} has its own {', '.join(own)}")
+    methods = own_methods(model)
+    if methods:
+        raise ModelError(
+            f"a model of class {type(model).__name__} has its own {', '.join(methods)}"
+        )
     if type(model) not in (keras.Sequential, keras.Model, Functional):
         raise ModelError(
             f"the config of a subclassed model may not tell all: {type(model).__name__}"
@@ -108,39 +112,52 @@ def check_training(model: keras.Model) -> None:
         raise ModelError("the model must be compiled and built")
 
 
-def differing_slots(models: list[BuiltModel]) -> tuple[tuple[str, ...], list[Choice]]:
-    """Return the slots of the first model where models of one key differ, and what each model has there.
+def differing_slots(models: Sequence[BuiltModel]) -> tuple[tuple[str, ...], list[Choice]]:
+    """Return the slots of the first model where models of one key differ, and what each has there.
 
     Raises:
         ModelError: if they have no hidden slot.
     """
-    if not models[0].slots:
+    first = models[0]
+    if not first.slots:
         raise ModelError("a model has no hidden slot")
-    columns = list(zip(*(made.activations for made in models), strict=True))
-    places_ = [i for i, column in enumerate(columns) if len(set(column)) > 1]
-    places_ = places_ or [i for i, column in enumerate(columns) if column[0] == columns[0][0]]
-    slots = tuple(models[0].slots[i] for i in places_)
-    assignments = [
-        Assignment.of({models[0].slots[i]: made.activations[i] for i in places_}) for made in models
-    ]
-    return slots, [assignment.only or assignment for assignment in assignments]
+    indices = _differing(models)
+    slots = tuple(first.slots[index] for index in indices)
+    choices: list[Choice] = []
+    for model in models:
+        activations = (model.activations[index] for index in indices)
+        assignment = Assignment.of(dict(zip(slots, activations, strict=True)))
+        choices.append(assignment.only or assignment)
+    return slots, choices
 
 
-def _candidate(place: Any) -> Candidate:
-    activation = (
-        place.layer if is_activation(place.layer) else getattr(place.layer, place.argument, None)
-    )
+def _differing(models: Sequence[BuiltModel]) -> list[int]:
+    """Where models differ; if nowhere, where all have what they have in their first slot."""
+    columns = list(zip(*(model.activations for model in models), strict=True))
+    differing = [index for index, column in enumerate(columns) if len(set(column)) > 1]
+    if differing:
+        return differing
+    common = columns[0][0]
+    return [index for index, column in enumerate(columns) if column[0] == common]
+
+
+def _candidate(site: SlotSite) -> Candidate:
+    activation = site.layer
+    if not is_activation(site.layer):
+        activation = getattr(site.layer, site.argument, None)
     if isinstance(activation, keras.layers.Activation):
         activation = activation.activation
-    if isinstance(activation, TrainedActivation) and any(
-        v.shape != (place.slot.channels,) for v in activation.weights
-    ):
-        raise ModelError("a trained activation of a population has a parameter for each channel")
+    if isinstance(activation, TrainedActivation):
+        one_a_channel = (site.slot.channels,)
+        if any(weight.shape != one_a_channel for weight in activation.weights):
+            raise ModelError(
+                "a trained activation of a population has a parameter for each channel"
+            )
     try:
-        return Candidate.of(place.slot.current)
+        return Candidate.of(site.slot.current)
     except ActivationError as error:
         raise ModelError(
-            f"the activation of {place.slot.name!r} has no name: {place.slot.current}"
+            f"the activation of {site.slot.name!r} has no name: {site.slot.current}"
         ) from error
 
 
@@ -150,7 +167,7 @@ def _module(part: Any) -> str:
     return str(getattr(part, "__module__", None) or type(part).__module__)
 
 
-def _names(model: Any) -> Iterator[str]:
+def _names(model: keras.Model) -> Iterator[str]:
     for operation in functional_of(model).operations:
         yield operation.name
         if isinstance(operation, keras.Sequential | Functional):
@@ -158,15 +175,22 @@ def _names(model: Any) -> Iterator[str]:
     yield model.name
 
 
-def _common(config: Any, names: dict[str, str], hidden: set[str]) -> Any:
-    """A config without the activations of hidden slots, and with numbers for the names that Keras counts up."""
+def _common(config: Any, names: Mapping[str, str], hidden: Container[str]) -> Any:
+    """A config without what models of one population may differ in.
+
+    Without the activations of hidden slots, and with numbers for the names that Keras counts up.
+    """
     if isinstance(config, dict):
-        changes = config.get("name") in hidden
+        without: tuple[str, ...] = ()
+        if config.get("name") in hidden:
+            without = ("activation",)
         return {
-            k: _common(v, names, hidden)
-            for k, v in config.items()
-            if not (changes and k == "activation")
+            key: _common(value, names, hidden)
+            for key, value in config.items()
+            if key not in without
         }
     if isinstance(config, list | tuple):
         return [_common(value, names, hidden) for value in config]
-    return names.get(config, config) if isinstance(config, str) else config
+    if isinstance(config, str):
+        return names.get(config, config)
+    return config

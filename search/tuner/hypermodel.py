@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import keras
 import keras_tuner
@@ -19,9 +19,18 @@ from ..space.assignment import Assignment, SlotGroup
 from ..space.candidate import Candidate
 from ..space.space import ActivationSpace
 
+# what `ActivationSpace.per` may be: "model", "block", "layer", or names and patterns of groups
+Per: TypeAlias = str | Mapping[str, Any]
+# an activation as `activation=` of a Keras layer takes it
+LayerActivation: TypeAlias = Callable[..., Any] | dict[str, Any]
+# an `ActivationSpace`, or what it is made of; None for the default activations
+Activations: TypeAlias = ActivationSpace | Iterable[Any] | None
 
-def activation_choice(hp: keras_tuner.HyperParameters, name: str = "act", space: Any = None) -> Any:
-    """Declare the choice of an activation inside a model-building function, and return it for ``activation=``.
+
+def activation_choice(
+    hp: keras_tuner.HyperParameters, name: str = "act", space: Activations = None
+) -> LayerActivation:
+    """Declare the choice of an activation in a function that builds a model, and return it.
 
     Args:
         hp: the hyperparameters that KerasTuner passes in.
@@ -35,24 +44,27 @@ def activation_choice(hp: keras_tuner.HyperParameters, name: str = "act", space:
     Example:
         >>> def build(hp):
         ...     act = activation_choice(hp)
-        ...     return keras.Sequential([keras.layers.Dense(64, activation=act), keras.layers.Dense(10)])
+        ...     hidden = keras.layers.Dense(64, activation=act)
+        ...     return keras.Sequential([hidden, keras.layers.Dense(10)])
     """
     return for_layers(_space(space).choose(hp, name))
 
 
-def for_layers(candidate: Candidate) -> Any:
+def for_layers(candidate: Candidate) -> LayerActivation:
     """The candidate in a form that may be given to several layers."""
     activation = candidate.activation()
     if not candidate.trained:
         return activation
-    config = keras.saving.serialize_keras_object(activation)
+    config: dict[str, Any] = keras.saving.serialize_keras_object(activation)
     # each layer makes its own from the config, under a name of its own
     config["config"] = {key: value for key, value in config["config"].items() if key != "name"}
     return config
 
 
-def _space(space: Any) -> ActivationSpace:
-    return space if isinstance(space, ActivationSpace) else ActivationSpace(space)
+def _space(space: Activations) -> ActivationSpace:
+    if isinstance(space, ActivationSpace):
+        return space
+    return ActivationSpace(space)
 
 
 class ActivationHyperModel(keras_tuner.HyperModel):
@@ -78,38 +90,21 @@ class ActivationHyperModel(keras_tuner.HyperModel):
     def __init__(
         self,
         model: keras.Model | Callable[..., keras.Model],
-        activations: Any = None,
+        activations: Activations = None,
         *,
         choice: str = "act",
         rescale_init: bool = False,
     ):
         super().__init__()
-        self.model, self.space, self.choice, self.rescale_init = (
-            model,
-            _space(activations),
-            choice,
-            rescale_init,
-        )
-        per = self.space.per
+        self.model = model
+        self.space = _space(activations)
+        self.choice = choice
+        self.rescale_init = rescale_init
         if isinstance(model, keras.Model):
-            self._groups = _checked_groups(model, per)
-        elif not callable(model) or len(_required(model)) not in (1, 2):
-            raise SearchError(
-                f"model must be a Keras model, a function build(hp) or build(hp, activation). Received: {model!r}"
-            )
-        elif takes_activation(model) and (per != "model" or rescale_init):
-            raise SearchError(
-                "build(hp, activation) has one activation and its own initializers; for groups write build(hp) that "
-                f"calls activation_choice(hp, name) for each. Received: {per=}, {rescale_init=}"
-            )
-        elif isinstance(per, str) and per != "model":
-            raise SearchError(
-                f"A function build(hp) may return models of different slots: name the groups. Received: {per=}"
-            )
+            self._groups = _checked_groups(model, self.space.per)
         else:
-            self._groups = tuple(
-                SlotGroup(name, ()) for name in (["model"] if per == "model" else per)
-            )
+            _check_function(model, self.space.per, rescale_init)
+            self._groups = _named_groups(self.space.per)
 
     @property
     def size(self) -> float:
@@ -131,29 +126,57 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         self, hp: keras_tuner.HyperParameters, chosen_for: tuple[SlotGroup, ...]
     ) -> Assignment:
         if self.space.per == "model":
-            return Assignment(((chosen_for[0], self.space.choose(hp, self.choice)),))
-        return Assignment(
-            tuple(
-                (group, self.space.choose(hp, f"{self.choice}.{group.name}"))
-                for group in chosen_for
-            )
-        )
+            (everywhere,) = chosen_for
+            return Assignment(((everywhere, self.space.choose(hp, self.choice)),))
+        pairs = []
+        for group in chosen_for:
+            pairs.append((group, self.space.choose(hp, f"{self.choice}.{group.name}")))
+        return Assignment(tuple(pairs))
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Return the compiled, freshly initialized model with the activation that `hp` holds."""
-        chosen_for, model = self._groups, self.model
+        model = self.model
+        chosen_for = self._groups
         if not isinstance(model, keras.Model):
             with first_metric_names():
                 if takes_activation(model):
                     return model(hp, for_layers(self.space.choose(hp, self.choice)))
                 model = model(hp)
+            # the function may return models of different slots
             chosen_for = _checked_groups(model, self.space.per)
-        return with_activations(
-            model, self._assignment(hp, chosen_for), rescale_init=self.rescale_init
+        assignment = self._assignment(hp, chosen_for)
+        return with_activations(model, assignment, rescale_init=self.rescale_init)
+
+
+def _check_function(build: Callable[..., keras.Model], per: Per, rescale_init: bool) -> None:
+    """Check that a function can be searched as it is asked for."""
+    if not callable(build) or len(_required(build)) not in (1, 2):
+        raise SearchError(
+            "model must be a Keras model, a function build(hp) or build(hp, activation). "
+            f"Received: {build!r}"
+        )
+    if takes_activation(build):
+        if per != "model" or rescale_init:
+            raise SearchError(
+                "build(hp, activation) has one activation and its own initializers; for groups "
+                "write build(hp) that calls activation_choice(hp, name) for each. "
+                f"Received: {per=}, {rescale_init=}"
+            )
+    elif isinstance(per, str) and per != "model":
+        raise SearchError(
+            "A function build(hp) may return models of different slots: name the groups. "
+            f"Received: {per=}"
         )
 
 
-def _checked_groups(model: keras.Model, per: Any) -> tuple[SlotGroup, ...]:
+def _named_groups(per: Per) -> tuple[SlotGroup, ...]:
+    """The groups by their names; which slots they have is known once there is a model."""
+    if per == "model":
+        return (SlotGroup("model", ()),)
+    return tuple(SlotGroup(name, ()) for name in per)
+
+
+def _checked_groups(model: keras.Model, per: Per) -> tuple[SlotGroup, ...]:
     table = slots(model)
     if not table.hidden:
         with_activations(model, "relu")  # raises the error that lists the slots
@@ -171,8 +194,12 @@ def takes_activation(build: Callable[..., Any]) -> bool:
 
 def _required(build: Callable[..., Any]) -> list[str]:
     """The names of the positional arguments that a function cannot do without."""
-    return [
-        p.name
-        for p in inspect.signature(build).parameters.values()
-        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+    names = []
+    for parameter in inspect.signature(build).parameters.values():
+        positional = parameter.kind in (
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        )
+        if positional and parameter.default is inspect.Parameter.empty:
+            names.append(parameter.name)
+    return names

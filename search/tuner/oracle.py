@@ -6,7 +6,8 @@ Every activation once as its paper has it, then parameters at random.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras_tuner
 
@@ -15,13 +16,17 @@ from ..strategy.base import DIVERGED
 from ..strategy.objective import checked_objectives
 from .kerastuner import Choice, HyperParameter, Trial, TrialStatus
 
+# to draw a point that is new: a space where so many draws find none has hardly any left
 _TRIES = 1000
+
+# what ranks, as KerasTuner takes it; with several its sum
+Objectives: TypeAlias = str | keras_tuner.Objective | Sequence[str | keras_tuner.Objective] | None
 
 
 class ActivationOracle(keras_tuner.Oracle):
-    """Proposes every activation once with its default parameters, in the order given, then samples at random.
+    """Proposes every activation once with its default parameters, then samples at random.
 
-    With groups of slots, the first trials give all of them the same activation. Plain random search
+    In the order given. With groups of slots, the first trials give all of them the same activation. Plain random search
     may never try an activation; a default is what most users would run. A trial that diverges is a
     result, not a failure: it never counts towards `max_consecutive_failed_trials`.
 
@@ -43,30 +48,41 @@ class ActivationOracle(keras_tuner.Oracle):
 
     def __init__(
         self,
-        objective: Any = None,
+        objective: Objectives = None,
         max_trials: int = 20,
         *,
         seed: int = 0,
         choice: str = "act",
         **kwargs: Any,
     ):
+        # KerasTuner takes 0 for no seed
         super().__init__(
             objective=checked_objectives(objective), max_trials=max_trials, seed=seed or 1, **kwargs
         )
-        self.seed, self.choice = seed, choice
+        self.seed = seed
+        self.choice = choice
         self._directions: dict[str, str] = {}  # of metrics
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         """Return the hyperparameters of the next trial, or STOPPED when the space is exhausted."""
         number = len(self.trials)
-        choices = [hp for hp in self.hyperparameters.space if self._is_choice(hp)]
-        labels = list(choices[0].values) if choices else []
+        labels = self._labels()
         for attempt in range(_TRIES):
-            first = labels[number] if attempt == 0 and number < len(labels) else None
-            values = self._values(derive(self.seed, Stream.PROPOSALS, number, attempt), first)
+            label = None
+            if attempt == 0 and number < len(labels):
+                label = labels[number]
+            seed = derive(self.seed, Stream.PROPOSALS, number, attempt)
+            values = self._values(seed, label)
             if not self._duplicate(values):
                 return {"status": TrialStatus.RUNNING, "values": values}
         return {"status": TrialStatus.STOPPED}
+
+    def _labels(self) -> list[str]:
+        """The activations of the model, or of the first group."""
+        for hp in self.hyperparameters.space:
+            if self._is_choice(hp):
+                return list(hp.values)
+        return []
 
     def update_trial(self, trial_id: str, metrics: dict[str, float], step: int = 0) -> Trial:
         """Record a trial's values.
@@ -78,9 +94,8 @@ class ActivationOracle(keras_tuner.Oracle):
             if name in self._directions and not tracked.exists(name):
                 tracked.register(name, self._directions[name])
         trial = super().update_trial(trial_id, metrics, step)
-        self._directions.update(
-            (name, history.direction) for name, history in trial.metrics.metrics.items()
-        )
+        for name, history in trial.metrics.metrics.items():
+            self._directions[name] = history.direction
         return trial
 
     def reload(self) -> None:
@@ -102,14 +117,21 @@ class ActivationOracle(keras_tuner.Oracle):
             hps.merge([hp])
             if not hps.is_active(hp):
                 continue
-            if label is not None:
-                hps.values[hp.name] = label if self._is_choice(hp) else hp.default
+            if label is None:
+                value = self._random_value(hp, derive(seed, Stream.VALUES, index))
+            elif self._is_choice(hp):
+                value = label
             else:
-                value = hp.random_sample(derive(seed, Stream.VALUES, index))
-                # what is printed is what was trained
-                printed = isinstance(value, float) and hp.name.startswith(f"{self.choice}.")
-                hps.values[hp.name] = float(f"{value:.3g}") if printed else value
+                value = hp.default
+            hps.values[hp.name] = value
         return dict(hps.values)
+
+    def _random_value(self, hp: HyperParameter, seed: int) -> Any:
+        value = hp.random_sample(seed)
+        if isinstance(value, float) and hp.name.startswith(f"{self.choice}."):
+            # what is printed is what was trained
+            return float(f"{value:.3g}")
+        return value
 
     def _is_choice(self, hp: HyperParameter) -> bool:
         """Whether it holds an activation: that of the model, or of a group of its slots."""
@@ -118,8 +140,9 @@ class ActivationOracle(keras_tuner.Oracle):
         )
 
     def _check_consecutive_failures(self) -> None:
+        # KerasTuner's own looks at the last trials of the list
         ended = self.end_order
-        self.end_order = [i for i in ended if not is_diverged(self.trials[i])]
+        self.end_order = [trial_id for trial_id in ended if not is_diverged(self.trials[trial_id])]
         try:
             super()._check_consecutive_failures()
         finally:
@@ -127,8 +150,11 @@ class ActivationOracle(keras_tuner.Oracle):
 
 
 def is_diverged(trial: Trial) -> bool:
-    """Whether the trial failed because its loss was not finite, which KerasTuner's own tuners say by a nan score."""
+    """Whether the trial failed because its loss was not finite.
+
+    KerasTuner's own tuners say so by a nan score.
+    """
     no_score = trial.score is not None and math.isnan(trial.score)
     # the message of another failure may hold the word too
-    told = (trial.message or "").startswith(f"{DIVERGED}: ")
-    return trial.status == TrialStatus.FAILED and (no_score or told)
+    has_message = (trial.message or "").startswith(f"{DIVERGED}: ")
+    return trial.status == TrialStatus.FAILED and (no_score or has_message)

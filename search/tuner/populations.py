@@ -5,9 +5,9 @@ Which of them, in what populations, and what KerasTuner gets to keep of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -38,18 +38,39 @@ from .hypermodel import ActivationHyperModel
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
 from .member_epochs import BestEpochs, MemberEpochs, length, train_until_done
 
+if TYPE_CHECKING:
+    from .tuner import ActivationTuner
+
+# by the ids of trials: one of each execution
+Histories: TypeAlias = dict[str, list[keras.callbacks.History]]
+
+
+class PartialScore(NamedTuple):
+    """What a trial that an interrupt ended had: its score, and after how many epochs."""
+
+    score: float
+    epochs: int
+
+
+# Keras' own, where `fit` is given none
+_BATCH_SIZE = 32
+
+_CUSTOM_ALONE = (
+    "parts of the model that are not Keras' may depend on hyperparameters other than choice="
+)
+
 
 @dataclass(frozen=True, eq=False)
 class TrialMember:
-    """A trial as a slot of a population.
+    """A trial as a member of a population.
 
     Attributes:
         trial: of KerasTuner.
-        model: the model that the slots are made of.
+        model: the model that the members are made of.
         slots: of that model, where the candidate goes; None for all hidden ones.
         candidate: the activation there, or one for each slot.
         rate: the learning rate, if trials have rates of their own.
-        made: the trial's own models, one an execution, if the slot must start from their weights.
+        models: the trial's own, one an execution, if the member must start from their weights.
     """
 
     trial: Trial
@@ -57,14 +78,31 @@ class TrialMember:
     slots: tuple[str, ...] | None
     candidate: Choice
     rate: float | None
-    made: tuple[keras.Model, ...] | None
+    models: tuple[keras.Model, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _InspectedTrial:
+    """A trial, what `fit` gets for it, and its own models, one an execution.
+
+    It has none, where the trials of a search differ in nothing but hidden activations.
+    """
+
+    trial: Trial
+    fit: Mapping[str, Any]
+    models: Sequence[BuiltModel] = ()
+
+    @property
+    def epochs_key(self) -> str:
+        """What trials that train together have in common: how far, and from where."""
+        return repr([self.fit.get("epochs"), self.fit.get("initial_epoch")])
 
 
 class PopulationRunner:
     """Trains trials of a tuner as populations.
 
     Args:
-        tuner: an `ActivationTuner`.
+        tuner: whose trials they are.
         fit: the arguments of `search`.
         memory: the bytes that a population may use; None for half of what is free.
 
@@ -72,312 +110,412 @@ class PopulationRunner:
         reasons: why trials could not train together.
     """
 
-    def __init__(self, tuner: Any, fit: Mapping[str, Any], memory: int | None = None):
-        self._tuner, self._fit, self._memory = tuner, dict(fit), memory
+    def __init__(self, tuner: ActivationTuner, fit: Mapping[str, Any], memory: int | None = None):
+        self._tuner = tuner
+        self._fit = dict(fit)
+        self._memory = memory
+        self._callbacks = keras.tree.flatten(fit.get("callbacks") or [])
         self.reasons: dict[str, None] = {}
 
-    def train(
-        self, jobs: list[TrialMember], fit: Mapping[str, Any]
-    ) -> dict[str, list[keras.callbacks.History]]:
-        """Train jobs of one group in as many populations as it takes.
+    def train(self, members: Sequence[TrialMember], fit: Mapping[str, Any]) -> Histories:
+        """Train members of one group in as many populations as it takes.
 
         Return each trial's histories.
 
-        What did not train, for one of the `reasons`, is missing.
+        What did not train is missing, for one of the `reasons`, or as it was alone in its
+        population.
         """
-        found: dict[str, list[keras.callbacks.History]] = {}
+        histories: Histories = {}
         # as they will lie inside: what a population returns needs no sorting then, nor does its
         # gradient
-        order, _ = arrange([job.candidate for job in jobs])
-        jobs = [jobs[index] for index in order]
-        model = jobs[0].model
-        shared = frozen_prefix(model, jobs[0].slots or [slot.name for slot in slots(model).hidden])
-        slot = planner.bytes_per_member(model, _batch_size(fit), shared)
-        waiting = planner.waves(jobs, slot, self._memory)
+        order, _ = arrange([member.candidate for member in members])
+        members = [members[index] for index in order]
+        member_bytes = self._bytes_per_member(members[0], fit)
+        waiting = planner.waves(members, member_bytes, self._memory)
         while waiting:
             wave = waiting.pop(0)
             if len(wave) < 2:
-                if len(jobs) > 1 and planner.most_members(slot, self._memory) == 1:
-                    self.reasons[planner.too_little(slot, self._memory)] = None
+                fitting = planner.most_members(member_bytes, self._memory)
+                if fitting == 1 and len(members) > 1:
+                    self._note(planner.too_little(member_bytes, self._memory))
                 continue
             try:
-                found |= self._population(wave, fit)
+                histories |= self._train_population(wave, fit)
             except ModelError as error:
-                self.reasons[str(error)] = None
+                self._note(str(error))
             except Exception as error:
                 if is_out_of_memory(error):
                     half = len(wave) // 2
                     waiting[:0] = [wave[:half], wave[half:]]
                 else:  # one by one it comes again, and where it belongs
-                    self.reasons[first_line(error)] = None
-        return found
+                    self._note(first_line(error))
+        return histories
+
+    def _note(self, reason: str) -> None:
+        self.reasons[reason] = None
+
+    def _bytes_per_member(self, member: TrialMember, fit: Mapping[str, Any]) -> int:
+        chosen = member.slots or [slot.name for slot in slots(member.model).hidden]
+        shared = frozen_prefix(member.model, chosen)
+        return planner.bytes_per_member(member.model, _batch_size(fit), shared)
 
     def groups(self, trials: Iterable[Trial]) -> list[tuple[list[TrialMember], dict[str, Any]]]:
-        """Return jobs that may share a population, with what `fit` gets."""
-        by_key: dict[Any, list[tuple[Trial, list[BuiltModel], dict[str, Any]]]] = {}
+        """Return members that may share a population, with what `fit` gets."""
         try:
-            alone = self._fixed()
+            fixed = self._fixed_model()
         except ModelError as error:
-            self.reasons[str(error)] = None
+            self._note(str(error))
             return []
+        by_key: dict[tuple[str, ...], list[_InspectedTrial]] = {}
         for trial in trials:
             fit = self._tuner.fit_options(trial, self._fit)
-            apart = repr([fit.get("epochs"), fit.get("initial_epoch")])
-            if alone is not None and "tuner/trial_id" not in trial.hyperparameters.values:
-                by_key.setdefault((apart,), []).append((trial, [], fit))
-                continue
-            try:
-                made = self._made(trial)
-            except ModelError as error:
-                self.reasons[str(error)] = None
-            except Exception:  # a build that fails is told of where the trial trains by itself
-                continue
+            if fixed is not None and "tuner/trial_id" not in trial.hyperparameters.values:
+                inspected = _InspectedTrial(trial, fit)
+                key: tuple[str, ...] = (inspected.epochs_key,)
             else:
-                by_key.setdefault((apart, self._key(trial, made[0])), []).append((trial, made, fit))
-        lone = {key: entries[0][1] for key, entries in by_key.items() if len(entries) == 1}
-        own = [
-            (apart, made[0].key) for (apart, *_), made in lone.items() if made and made[0].custom
-        ]
-        if len(set(own)) < len(own):
-            reason = "parts of the model that are not Keras' may depend on hyperparameters other than choice="
-            self.reasons[reason] = None
-        result = []
-        for entries in by_key.values():
-            if len(entries) > 1:
                 try:
-                    result.append((self._jobs(entries, alone), entries[0][2]))
+                    models = self._built_models(trial)
                 except ModelError as error:
-                    self.reasons[str(error)] = None
-        return result
+                    self._note(str(error))
+                    continue
+                except Exception:
+                    # a build that fails is told of where the trial trains by itself
+                    continue
+                inspected = _InspectedTrial(trial, fit, models)
+                key = (inspected.epochs_key, self._key(trial, models[0]))
+            by_key.setdefault(key, []).append(inspected)
+        self._note_custom_models(by_key.values())
+        groups = []
+        for together in by_key.values():
+            if len(together) > 1:
+                try:
+                    members = self._members(together, fixed)
+                except ModelError as error:
+                    self._note(str(error))
+                else:
+                    groups.append((members, dict(together[0].fit)))
+        return groups
 
-    def _fixed(self) -> keras.Model | None:
+    def _note_custom_models(self, groups: Iterable[list[_InspectedTrial]]) -> None:
+        """Say if trials are alone only since nobody knows what parts of their models do."""
+        alone = set()
+        for group in groups:
+            if len(group) > 1 or not group[0].models:
+                continue
+            model = group[0].models[0]
+            if not model.custom:
+                continue
+            architecture = (group[0].epochs_key, model.key)
+            if architecture in alone:
+                self._note(_CUSTOM_ALONE)
+            alone.add(architecture)
+
+    def _fixed_model(self) -> keras.Model | None:
         """The model of the search, if its trials differ in nothing but hidden activations."""
-        tuner, hypermodel = self._tuner, self._tuner.hypermodel
-        if not isinstance(hypermodel, ActivationHyperModel) or not isinstance(
-            hypermodel.model, keras.Model
-        ):
+        tuner = self._tuner
+        hypermodel = tuner.hypermodel
+        if not isinstance(hypermodel, ActivationHyperModel):
             return None
-        if (
-            hypermodel.rescale_init
-            or tuner.optimizer
-            or tuner.loss
-            or tuner.metrics
-            or tuner.max_model_size
-        ):
+        model = hypermodel.model
+        if not isinstance(model, keras.Model) or hypermodel.rescale_init:
             return None
-        check_training(hypermodel.model)
-        table = slots(hypermodel.model)
-        names = chosen_slots(table, hypermodel.space.per) or ()
+        # KerasTuner compiles each trial's model with these, and counts its parameters
+        if tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
+            return None
+        check_training(model)
+        table = slots(model)
+        chosen = chosen_slots(table, hypermodel.space.per) or ()
         # losses look at what activation an output has
-        return (
-            None
-            if any(slot.role == "output" for slot in table if slot.name in names)
-            else hypermodel.model
-        )
+        if any(slot.role == "output" for slot in table if slot.name in chosen):
+            return None
+        return model
 
-    def _made(self, trial: Trial) -> list[BuiltModel]:
+    def _built_models(self, trial: Trial) -> list[BuiltModel]:
         """A trial's own models, one an execution."""
-        found = []
+        models = []
         for execution in range(self._tuner.executions_per_trial):
             with isolated_seed(derive(self._tuner.seed, Stream.EXECUTIONS, execution)):
-                found.append(inspect_model(self._tuner._try_build(trial.hyperparameters)))
-        return found
+                model = self._tuner.fresh_model(trial.hyperparameters)
+                models.append(inspect_model(model))
+        return models
 
-    def _key(self, trial: Trial, made: BuiltModel) -> str:
-        key = made.key
-        if made.rate is None or any(
-            isinstance(c, keras.callbacks.LearningRateScheduler) for c in self._callbacks
-        ):
-            key += f" {made.rate}"
-        if made.custom:  # its config may not tell all: only the activation may differ
-            hp = trial.hyperparameters.values
-            choice = self._tuner.choice
-            own = sorted(
-                (k, v)
-                for k, v in hp.items()
-                if k != choice and not k.startswith((f"{choice}.", "tuner/"))
-            )
-            key += repr(own)
+    def _key(self, trial: Trial, model: BuiltModel) -> str:
+        """What the models of one population have in common."""
+        key = model.key
+        # one schedule sets one rate for all
+        scheduled = any(
+            isinstance(callback, keras.callbacks.LearningRateScheduler)
+            for callback in self._callbacks
+        )
+        if model.rate is None or scheduled:
+            key += f" {model.rate}"
+        if model.custom:  # its config may not tell all: only the activation may differ
+            key += repr(self._others(trial))
         return key
 
-    @property
-    def _callbacks(self) -> list[Any]:
-        return keras.tree.flatten(self._fit.get("callbacks") or [])
+    def _others(self, trial: Trial) -> list[tuple[str, Any]]:
+        """A trial's hyperparameters but for the activation and KerasTuner's own."""
+        choice = self._tuner.choice
+        own = (f"{choice}.", "tuner/")
+        values = trial.hyperparameters.values
+        others = [name for name in values if name != choice and not name.startswith(own)]
+        return [(name, values[name]) for name in sorted(others)]
 
-    def _jobs(
-        self, entries: list[tuple[Trial, list[BuiltModel], Any]], fixed: keras.Model | None
+    def _members(
+        self, trials: Sequence[_InspectedTrial], fixed: keras.Model | None
     ) -> list[TrialMember]:
-        if not entries[0][1]:
+        if not trials[0].models:
             assert fixed is not None  # else each trial has models of its own
-            hypermodel = self._tuner.hypermodel
-            names = chosen_slots(slots(fixed), hypermodel.space.per)
-            chosen = [
-                (trial, hypermodel.candidate(trial.hyperparameters)) for trial, _, _ in entries
-            ]
-            return [
-                TrialMember(trial, fixed, names, candidate, None, None)
-                for trial, candidate in chosen
-            ]
-        names, candidates = differing_slots([made[0] for _, made, _ in entries])
-        rates = [made[0].rate for _, made, _ in entries]
-        own = len(set(rates)) > 1
-        return [
-            TrialMember(
-                trial,
-                entries[0][1][0].model,
-                names,
-                candidate,
-                rate if own else None,
-                tuple(one.model for one in made),
+            return self._members_of(fixed, trials)
+        firsts = [inspected.models[0] for inspected in trials]
+        names, candidates = differing_slots(firsts)
+        rates_differ = len({model.rate for model in firsts}) > 1
+        members = []
+        for inspected, candidate in zip(trials, candidates, strict=True):
+            rate = None
+            if rates_differ:
+                rate = inspected.models[0].rate
+            models = tuple(built.model for built in inspected.models)
+            members.append(
+                TrialMember(inspected.trial, firsts[0].model, names, candidate, rate, models)
             )
-            for (trial, made, _), candidate, rate in zip(entries, candidates, rates, strict=True)
-        ]
+        return members
+
+    def _members_of(
+        self, model: keras.Model, trials: Sequence[_InspectedTrial]
+    ) -> list[TrialMember]:
+        """The trials of a search whose models are one but for hidden activations."""
+        hypermodel = self._tuner.hypermodel
+        chosen = chosen_slots(slots(model), hypermodel.space.per)
+        members = []
+        for inspected in trials:
+            candidate = hypermodel.candidate(inspected.trial.hyperparameters)
+            members.append(
+                TrialMember(inspected.trial, model, chosen, candidate, rate=None, models=None)
+            )
+        return members
+
+    def _train_population(
+        self, members: Sequence[TrialMember], fit: Mapping[str, Any]
+    ) -> Histories:
+        """Train one population for each execution."""
+        histories: Histories = {member.trial.trial_id: [] for member in members}
+        kept = _KeptTrials(self._tuner, members, fit)
+        for execution in range(self._tuner.executions_per_trial):
+            epochs = self._train_execution(members, fit, execution, kept)
+            for member, values in zip(members, epochs.histories, strict=True):
+                history = keras.callbacks.History()
+                history.history = values
+                history.epoch = list(range(length(values)))
+                histories[member.trial.trial_id].append(history)
+        return histories
+
+    def _train_execution(
+        self,
+        members: Sequence[TrialMember],
+        fit: Mapping[str, Any],
+        execution: int,
+        kept: _KeptTrials,
+    ) -> MemberEpochs:
+        tuner = self._tuner
+        seed = derive(tuner.seed, Stream.EXECUTIONS, execution)
+        # handed over below, as the only reference: should the population become smaller, nobody
+        # else keeps the larger one in memory
+        handed_over = [self._population(members, seed, execution, fit)]
+        trials = [member.trial for member in members]
+        callbacks = TrialCallbacks(tuner, trials, execution, self._callbacks)
+        epochs = MemberEpochs(
+            tuner.watched,
+            lambda index, *rest: tuner.on_epoch_begin(trials[index], *rest),
+            lambda index, *rest: tuner.on_epoch_end(trials[index], *rest),
+            callbacks.per_trial,
+            callbacks.models(),
+        )
+        kept.begin(epochs)
+        options = {**fit, "callbacks": callbacks.shared}
+        objective = tuner.oracle.objective
+        with isolated_seed(seed):
+            if members[0].models is None:
+                # as KerasTuner, which builds a model first: the batches come in the same order then
+                handed_over[0].blueprint.drawn(members[0].candidate)
+            try:
+                train_until_done(handed_over.pop(), options, epochs, objective, kept.keep_finished)
+            except KeyboardInterrupt:
+                if epochs.all_began:
+                    kept.keep_partial_scores()
+                raise
+        return epochs
 
     def _population(
-        self, jobs: list[TrialMember], fit: Mapping[str, Any]
-    ) -> dict[str, list[keras.callbacks.History]]:
-        """Train one population for each execution."""
-        tuner = self._tuner
-        found: dict[str, list[keras.callbacks.History]] = {job.trial.trial_id: [] for job in jobs}
-        tops, bests = np.full(len(jobs), np.nan), list[np.ndarray]()
-        direction = tuner.oracle.objective.direction
-        for execution in range(tuner.executions_per_trial):
-            seed = derive(tuner.seed, Stream.EXECUTIONS, execution)
-            built = [self._built(jobs, seed, execution, fit)]
-            watching = TrialCallbacks(
-                tuner, [job.trial for job in jobs], execution, self._callbacks
-            )
-            epochs = MemberEpochs(
-                tuner.watched,
-                lambda slot, *rest: tuner.on_epoch_begin(jobs[slot].trial, *rest),
-                lambda slot, *rest: tuner.on_epoch_end(jobs[slot].trial, *rest),
-                watching.each,
-                watching.views(),
-            )
-            bests.append(np.full(len(jobs), np.nan))
-
-            def done(
-                population: PopulationModel,
-                best: BestEpochs,
-                places: np.ndarray,
-                epochs: MemberEpochs = epochs,
-            ) -> None:
-                """Keep the score of those trials, and their checkpoint if it is the best of their executions."""
-                slots, scores = epochs.inside[places], best.best[places]
-                bests[-1][slots] = scores
-                better = more_is_better(scores, direction) > more_is_better(tops[slots], direction)
-                better = np.isfinite(scores) & (better | np.isnan(tops[slots]))
-                tops[slots[better]] = scores[better]
-                taken = best.best_epoch + 1 - fit.get("initial_epoch", 0)
-                share = taken / max(map(length, epochs.histories))
-                self._save(
-                    population, [jobs[slot] for slot in epochs.inside], places[better], share
-                )
-
-            with isolated_seed(seed):
-                if jobs[0].made is None:  # as KerasTuner, which builds a model first
-                    built[0].blueprint.drawn(jobs[0].candidate)
-                try:
-                    own = {**fit, "callbacks": watching.shared}
-                    # nobody else keeps it, should it become smaller
-                    train_until_done(built.pop(), own, epochs, tuner.oracle.objective, done)
-                except KeyboardInterrupt:
-                    if all(map(length, epochs.histories)):
-                        lengths = map(length, epochs.histories)
-                        for job, score, epoch in zip(
-                            jobs, np.mean(bests, axis=0), lengths, strict=True
-                        ):
-                            tuner.so_far[job.trial.trial_id] = float(score), epoch
-                    raise
-            for job, history in zip(jobs, epochs.histories, strict=True):
-                recorded = keras.callbacks.History()
-                recorded.history, recorded.epoch = history, list(range(length(history)))
-                found[job.trial.trial_id].append(recorded)
-        return found
-
-    def _built(
-        self, jobs: list[TrialMember], seed: int, execution: int, fit: Mapping[str, Any]
+        self, members: Sequence[TrialMember], seed: int, execution: int, fit: Mapping[str, Any]
     ) -> PopulationModel:
-        model = jobs[0].model
-        members = [Member(job.candidate, seed) for job in jobs]
-        population = PopulationModel(model, members, slots=jobs[0].slots)
+        first = members[0]
+        population = PopulationModel(
+            first.model,
+            [Member(member.candidate, seed) for member in members],
+            slots=first.slots,
+        )
         # callbacks that want to see each batch train one by one
-        several = steps_per_execution(model, {**fit, "callbacks": None})
-        population.compile(**{**compile_arguments(model), **several})
-        if jobs[0].rate is not None:
-            population.set_learning_rates([job.rate or 0.0 for job in jobs])
-        if jobs[0].made is not None:
-            _start_from([job.made[execution] for job in jobs if job.made], population)
+        several_steps = steps_per_execution(first.model, {**fit, "callbacks": None})
+        population.compile(**{**compile_arguments(first.model), **several_steps})
+        if first.rate is not None:
+            population.set_learning_rates([member.rate or 0.0 for member in members])
+        if first.models is not None:
+            _start_from(
+                [member.models[execution] for member in members if member.models], population
+            )
         population.optimizer.build(population.trainable_variables)
         return population
 
-    def _save(
-        self,
-        population: PopulationModel,
-        jobs: list[TrialMember],
-        chosen: Iterable[int],
-        share: Any,
+
+class _KeptTrials:
+    """Keeps of each trial its scores, and the checkpoint of the best of its executions.
+
+    Args:
+        tuner: whose trials they are.
+        members: the trials, as members of a population.
+        fit: the arguments of `fit`.
+    """
+
+    def __init__(
+        self, tuner: ActivationTuner, members: Sequence[TrialMember], fit: Mapping[str, Any]
+    ):
+        self._tuner = tuner
+        self._members = members
+        self._first_epoch = fit.get("initial_epoch", 0)
+        self._best = np.full(len(members), np.nan)  # of all executions
+        self._scores: list[np.ndarray] = []  # of each execution
+        self._epochs: MemberEpochs
+
+    def begin(self, epochs: MemberEpochs) -> None:
+        """Begin with an execution."""
+        self._epochs = epochs
+        self._scores.append(np.full(len(self._members), np.nan))
+
+    def keep_finished(
+        self, population: PopulationModel, best: BestEpochs, indices: np.ndarray
     ) -> None:
-        """Write each chosen trial's checkpoint.
+        """Keep the score of those trials, and their checkpoint if it is their best execution's.
 
-        The state that its slot has now, after a share of all steps.
+        Args:
+            population: that they are in, with the weights of their best epochs.
+            best: those epochs.
+            indices: of the trials, in that population.
         """
-        _, groups = arrange([member.candidate for member in population.members])
-        contents, taken = (
-            transfer.state_reader(population),
-            int(keras.ops.convert_to_numpy(iterations_variable(population.optimizer))),
-        )
-        files: dict[int, tuple[keras.Model, Checkpoints]] = {}
-        for slot in chosen:
-            job, inside = jobs[slot], population.positions[slot]
-            group = next(g for g in groups if g.start <= inside < g.stop)
-            # without trained activations all files look alike
-            kind = group.start if group.trained else -1
-            if kind not in files:
-                blueprint = population.blueprint
-                model = blueprint.made(group.candidate) if group.trained else blueprint.reference
-                model.compile(**compile_arguments(job.model))
-                model.optimizer.build(model.trainable_variables)
-                files[kind] = model, Checkpoints(model)
-            model, checkpoints = files[kind]
-            # `iterations` may be a number of accumulated steps
-            own = {id(iterations_variable(model.optimizer)): round(taken * share[slot])}
-            if job.rate is not None:
-                own[id(model.optimizer.learning_rate)] = job.rate
-            found = [
-                (variable, own.get(id(variable), value))
-                for variable, value in contents(inside, model)
-            ]
-            checkpoints.write(checkpoint_file(self._tuner, job.trial.trial_id), found)
-            save_json(build_config_file(self._tuner, job.trial.trial_id), model.get_build_config())
+        direction = self._tuner.oracle.objective.direction
+        inside = self._epochs.inside
+        finished = inside[indices]
+        scores = best.best[indices]
+        self._scores[-1][finished] = scores
+        known = self._best[finished]
+        better = more_is_better(scores, direction) > more_is_better(known, direction)
+        better = np.isfinite(scores) & (better | np.isnan(known))
+        self._best[finished[better]] = scores[better]
+        taken = best.best_epoch + 1 - self._first_epoch
+        members = [self._members[int(index)] for index in inside]
+        _save(self._tuner, population, members, indices[better], taken / self._epochs.trained)
+
+    def keep_partial_scores(self) -> None:
+        """Leave to the tuner what trials that an interrupt ended scored until then."""
+        scores = np.mean(self._scores, axis=0)
+        for member, score, history in zip(
+            self._members, scores, self._epochs.histories, strict=True
+        ):
+            partial = PartialScore(float(score), length(history))
+            self._tuner.partial_scores[member.trial.trial_id] = partial
 
 
-def _start_from(models: list[keras.Model], population: PopulationModel) -> None:
-    """Give each slot the weights of an ordinary model of the same architecture, whatever its layers are called."""
-    values = [
-        [weights for _, layer in layers_of(model) for weights in [variables_of(layer)]]
-        for model in models
-    ]
-    order = population.order
+def _save(
+    tuner: ActivationTuner,
+    population: PopulationModel,
+    members: Sequence[TrialMember],
+    chosen: Iterable[int],
+    shares: np.ndarray,
+) -> None:
+    """Write each chosen trial's checkpoint: the state that its member has now.
+
+    Args:
+        tuner: who says where.
+        population: that the members are in.
+        members: its trials.
+        chosen: the indices of those whose checkpoint is written.
+        shares: of the steps of the population, those that led to each member's state.
+    """
+    contents_of = transfer.state_reader(population)
+    steps = int(keras.ops.convert_to_numpy(iterations_variable(population.optimizer)))
+    writers = _CheckpointWriters(population)
+    for index in chosen:
+        member = members[int(index)]
+        inside = population.positions[index]
+        model, checkpoints = writers.of(inside, member)
+        # not the population's: each trial has a number of steps and a rate of its own. `iterations`
+        # may be a number of accumulated steps
+        own: dict[int, np.ndarray] = {
+            id(iterations_variable(model.optimizer)): np.asarray(round(steps * shares[index]))
+        }
+        if member.rate is not None:
+            own[id(model.optimizer.learning_rate)] = np.asarray(member.rate)
+        contents = []
+        for variable, value in contents_of(inside, model):
+            contents.append((variable, own.get(id(variable), value)))
+        trial_id = member.trial.trial_id
+        checkpoints.write(checkpoint_file(tuner, trial_id), contents)
+        save_json(build_config_file(tuner, trial_id), model.get_build_config())
+
+
+class _CheckpointWriters:
+    """What writes the checkpoints of a population: one for all whose files look alike."""
+
+    def __init__(self, population: PopulationModel):
+        self._blueprint = population.blueprint
+        _, self._segments = arrange([member.candidate for member in population.members])
+        self._writers: dict[int, tuple[keras.Model, Checkpoints]] = {}
+
+    def of(self, inside: int, member: TrialMember) -> tuple[keras.Model, Checkpoints]:
+        """Return the model and the writer for a member, by its place inside."""
+        segment = next(one for one in self._segments if one.start <= inside < one.stop)
+        # without trained activations all files look alike
+        kind = -1
+        if segment.trained:
+            kind = segment.start
+        if kind not in self._writers:
+            model = self._blueprint.reference
+            if segment.trained:
+                model = self._blueprint.made(segment.candidate)
+            model.compile(**compile_arguments(member.model))
+            model.optimizer.build(model.trainable_variables)
+            self._writers[kind] = (model, Checkpoints(model))
+        return self._writers[kind]
+
+
+def _start_from(models: Sequence[keras.Model], population: PopulationModel) -> None:
+    """Give each member the weights of an ordinary model of the same architecture.
+
+    Whatever its layers are called.
+    """
+    variables = [[variables_of(layer) for _, layer in layers_of(model)] for model in models]
     paths = [path for path, _ in layers_of(population.blueprint.model)]
+    order = population.order
     for layer in population.stacked:
         position = paths.index(layer.plan.path)
+        of_layer = [layers[position] for layers in variables]
         if layer.plan.shared:
-            same = weights_of(layer.plan.layer)
-            if any(
-                not np.array_equal(v, same[key])
-                for own in values
-                for key, v in _numpy(own[position]).items()
-            ):
-                raise ModelError("frozen layers differ from trial to trial")
+            _check_same(weights_of(layer.plan.layer), of_layer)
         for block in layer.plan.blocks:
-            own = [values[order[i]][position][block.key] for i in range(block.start, block.stop)]
-            block.variable.assign(np.stack([keras.ops.convert_to_numpy(v) for v in own]))
+            rows = []
+            for index in order[block.start : block.stop]:
+                rows.append(keras.ops.convert_to_numpy(of_layer[index][block.key]))
+            block.variable.assign(np.stack(rows))
 
 
-def _numpy(variables: dict[str, Any]) -> dict[str, np.ndarray]:
-    return {key: keras.ops.convert_to_numpy(variable) for key, variable in variables.items()}
+def _check_same(weights: Mapping[str, np.ndarray], layers: Iterable[Mapping[str, Any]]) -> None:
+    """Check that a layer has the same weights in all models."""
+    for variables in layers:
+        for key, variable in variables.items():
+            if not np.array_equal(keras.ops.convert_to_numpy(variable), weights[key]):
+                raise ModelError("frozen layers differ from trial to trial")
 
 
 def _batch_size(fit: Mapping[str, Any]) -> int:
-    return max(fit.get("batch_size") or 32, fit.get("validation_batch_size") or 0)
+    training = fit.get("batch_size") or _BATCH_SIZE
+    return max(training, fit.get("validation_batch_size") or 0)

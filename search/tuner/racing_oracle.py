@@ -1,11 +1,11 @@
 """The race as an oracle of KerasTuner.
 
-A task's candidates are its trials, and who goes on is a trial that goes on.
+A rung's candidates are its trials, and who goes on is a trial that goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,12 +24,15 @@ from ..space.embedding import embed
 from ..space.entry import read_activation
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
-from .kerastuner import Trial, TrialStatus
+from .kerastuner import HyperParameter, Trial, TrialStatus
 from .oracle import ActivationOracle
 
 _BASELINE = Candidate.of("relu")
 _POOL = 256  # points at random, to propose from
-_OWN = 0.5  # how far apart the ends of a hyperparameter are, where activations are root mean squares apart
+# how far apart the ends of a hyperparameter are, where activations are root mean squares apart
+_OWN = 0.5
+# in the middle of its range: where a point has no such hyperparameter
+_MIDDLE = 0.5
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 # all hyperparameters of a candidate, the user's own too
@@ -42,7 +45,7 @@ class RacingOracle(ActivationOracle):
     Many for a few epochs, half of them further, the best to the end.
 
     Every activation starts with its default parameters, relu among them, which always goes on. As
-    many others are proposed by what the first showed (see `ShapeProposer`), the user's own
+    many others are proposed by what the first showed (see `SurrogateProposer`), the user's own
     hyperparameters among what varies. Rungs end at a quarter, a half and all of the epochs; half of
     a rung goes on, the best of each activation before the second best of any. Diverged and failed
     trials never do.
@@ -78,7 +81,7 @@ class RacingOracle(ActivationOracle):
 
     def __init__(
         self,
-        objective: Any = "val_loss",
+        objective: str | keras_tuner.Objective = "val_loss",
         trials: int = 20,
         *,
         max_epochs: int = 10,
@@ -86,34 +89,36 @@ class RacingOracle(ActivationOracle):
         choice: str = "act",
         **kwargs: Any,
     ):
-        for name, value, least in (
-            ("trials", trials, 2),
-            ("max_epochs", max_epochs, 1),
-            ("seed", seed, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise SearchError(
-                    f"{name} must be an integer >= {least}. Received: {name}={value!r}"
-                )
+        _check_integer("trials", trials, 2)
+        _check_integer("max_epochs", max_epochs, 1)
+        _check_integer("seed", seed, 0)
         # how many KerasTuner trials there are depends on who diverges
         super().__init__(checked_objective(objective), None, seed=seed, choice=choice, **kwargs)  # type: ignore[arg-type]
-        self.candidates, self.max_epochs = trials, max_epochs
+        self.candidates = trials
+        self.max_epochs = max_epochs
         self._declared: int | None = None  # hyperparameters that were known when the race began
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Return the hyperparameters of the next trial, IDLE while a rung is not finished, or STOPPED at the end."""
-        while (task := self._race.ask()) is not None:
-            runs = self._runs(task.epochs)
+        """Return the hyperparameters of the next trial.
+
+        IDLE while a rung is not finished, STOPPED at the end.
+        """
+        while True:
+            task = self._race.ask()
+            if task is None:
+                return {"status": TrialStatus.STOPPED}
+            trials_of = self._trials_by_point(task.epochs)
             waiting = False
             for point in task.candidates:
-                trials = runs.get(point, [])
+                trials = trials_of.get(point, [])
                 if not trials or self._goes_on(trials[-1], task):
                     return {"status": TrialStatus.RUNNING, "values": _values(point, task, trials)}
-                waiting |= trials[-1].status not in _ENDED
+                if trials[-1].status not in _ENDED:
+                    waiting = True
             if waiting:
                 return {"status": TrialStatus.IDLE}
-            self._race.tell(np.array([[self._score(runs[point])] for point in task.candidates]))
-        return {"status": TrialStatus.STOPPED}
+            scores = [self._score(trials_of[point]) for point in task.candidates]
+            self._race.tell(np.reshape(scores, (-1, 1)))
 
     def update_space(self, hyperparameters: keras_tuner.HyperParameters) -> None:
         """Add new hyperparameters.
@@ -121,17 +126,16 @@ class RacingOracle(ActivationOracle):
         Those that come when the race has begun stay at their defaults.
         """
         super().update_space(hyperparameters)
-        found = [hp for hp in self.hyperparameters.space if self._is_choice(hp)]
-        if any(hp.name != self.choice for hp in found):
+        choices = [hp for hp in self.hyperparameters.space if self._is_choice(hp)]
+        if any(hp.name != self.choice for hp in choices):
             raise SearchError(
-                f"A race has one activation for all slots. Received: {[hp.name for hp in found]}"
+                f"A race has one activation for all slots. Received: {[hp.name for hp in choices]}"
             )
-        if found and not any(
-            self._candidate({self.choice: label}) == _BASELINE for label in found[0].values
-        ):
-            raise SearchError(
-                f"The activations must have relu among them. Received: {list(found[0].values)}"
-            )
+        if not choices:
+            return
+        labels = list(choices[0].values)
+        if all(self._candidate({self.choice: label}) != _BASELINE for label in labels):
+            raise SearchError(f"The activations must have relu among them. Received: {labels}")
 
     def get_state(self) -> dict[str, Any]:
         """Return the state; the race itself is in its trials."""
@@ -146,79 +150,81 @@ class RacingOracle(ActivationOracle):
         """Go on from a state; the scores of the trials decide again what they decided."""
         super().set_state(state)
         race = state["race"]
-        self.candidates, self.max_epochs, self._declared = (
-            race["trials"],
-            race["max_epochs"],
-            race["declared"],
-        )
+        self.candidates = race["trials"]
+        self.max_epochs = race["max_epochs"]
+        self._declared = race["declared"]
+        # the race of another state, if there is one
         self.__dict__.pop("_race", None)
 
     @cached_property
     def _race(self) -> Race:
-        choices = [hp for hp in self.hyperparameters.space if self._is_choice(hp)]
-        if not choices:
+        labels = self._labels()
+        if not labels:
             raise SearchError(
                 f"The model must have a Choice called {self.choice!r}. Received: none"
             )
         if self._declared is None:
             self._declared = len(self.hyperparameters.space)
-        starts = [self._point(self._values(0, label)) for label in choices[0].values]
+        starts = [self._point(self._values(0, label)) for label in labels]
+        # the baseline first, the others as they are
         starts.sort(key=lambda point: self._candidate(dict(point)) != _BASELINE)
-        pool = [
-            self._point(self._values(derive(self.seed, Stream.POOL, number), None))
-            for number in range(_POOL)
-        ]
-        rungs = tuple(
-            _halving(
-                schedule(self.candidates, self.max_epochs, starts=len(starts)), self.candidates
-            )
-        )
+        pool = []
+        for number in range(_POOL):
+            seed = derive(self.seed, Stream.POOL, number)
+            pool.append(self._point(self._values(seed, None)))
+        rungs = schedule(self.candidates, self.max_epochs, starts=len(starts))
         proposer = SurrogateProposer([*starts, *pool], self._shapes)
-        return Race(
-            starts, rungs, proposer, lambda point: read_activation(dict(point)[self.choice])[0]
-        )
+        return Race(starts, tuple(_halving(rungs, self.candidates)), proposer, self._kind)
+
+    def _kind(self, point: Point) -> str:
+        """The activation of a point, without its parameters."""
+        name, _ = read_activation(dict(point)[self.choice])
+        return name
 
     def _point(self, values: dict[str, Any]) -> Point:
         names = {hp.name for hp in self.hyperparameters.space[: self._declared]}
-        return tuple(sorted((name, value) for name, value in values.items() if name in names))
+        pairs = [(name, value) for name, value in values.items() if name in names]
+        return tuple(sorted(pairs))
 
     def _candidate(self, values: dict[str, Any]) -> Candidate:
         name, fixed = read_activation(values[self.choice])
         prefix = f"{self.choice}.{name}."
+        if name not in keras_acts.names():
+            return Candidate(name)
         searched = {
             key.removeprefix(prefix): value
             for key, value in values.items()
             if key.startswith(prefix)
         }
-        return (
-            Candidate.of(name, **dict(fixed), **searched)
-            if name in keras_acts.names()
-            else Candidate(name)
-        )
+        return Candidate.of(name, **dict(fixed), **searched)
 
     def _shapes(self, points: Sequence[Point]) -> np.ndarray:
-        """The shape of the activation, then where in its range each of the user's own hyperparameters is."""
-        space = self.hyperparameters.space[: self._declared]
-        own = [
-            hp
-            for hp in space
-            if hp.name != self.choice and not hp.name.startswith(f"{self.choice}.")
-        ]
-        found = []
-        for values in map(dict, points):
-            places = [hp.value_to_prob(values[hp.name]) if hp.name in values else 0.5 for hp in own]
-            found.append(np.append(embed(self._candidate(values)), _OWN * np.array(places)))
-        return np.stack(found)
+        """What the surrogate sees of points.
 
-    def _runs(self, epochs: int) -> dict[Point, list[Trial]]:
+        The shape of the activation, then where in its range each of the user's own hyperparameters
+        is.
+        """
+        users = []
+        for hp in self.hyperparameters.space[: self._declared]:
+            if hp.name != self.choice and not hp.name.startswith(f"{self.choice}."):
+                users.append(hp)
+        shapes = []
+        for values in map(dict, points):
+            places = [_place(hp, values) for hp in users]
+            shape = embed(self._candidate(values))
+            shapes.append(np.append(shape, _OWN * np.array(places)))
+        return np.stack(shapes)
+
+    def _trials_by_point(self, epochs: int) -> dict[Point, list[Trial]]:
         """The trials of each candidate until an epoch, in the order in which they began."""
-        found: dict[Point, list[Trial]] = {}
+        trials: dict[Point, list[Trial]] = {}
         for trial_id in self.start_order:
             trial = self.trials[trial_id]
-            # after a resume, a task must not see what came of it later
-            if trial.hyperparameters.values["tuner/epochs"] <= epochs:
-                found.setdefault(self._point(trial.hyperparameters.values), []).append(trial)
-        return found
+            values = trial.hyperparameters.values
+            # after a resume, a rung must not see what came of it later
+            if values["tuner/epochs"] <= epochs:
+                trials.setdefault(self._point(values), []).append(trial)
+        return trials
 
     def _goes_on(self, trial: Trial, task: RungTask) -> bool:
         further = trial.hyperparameters.values["tuner/epochs"] < task.epochs
@@ -228,6 +234,18 @@ class RacingOracle(ActivationOracle):
         if any(trial.status == TrialStatus.FAILED for trial in trials):
             return float("nan")
         return max(more_is_better(trial.score, self.objective.direction) for trial in trials)
+
+
+def _check_integer(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SearchError(f"{name} must be an integer >= {least}. Received: {name}={value!r}")
+
+
+def _place(hp: HyperParameter, values: Mapping[str, Any]) -> float:
+    """Where in its range a hyperparameter is, from 0 to 1."""
+    if hp.name not in values:
+        return _MIDDLE
+    return hp.value_to_prob(values[hp.name])
 
 
 def _values(point: Point, task: RungTask, trials: list[Trial]) -> dict[str, Any]:
@@ -241,7 +259,8 @@ def _values(point: Point, task: RungTask, trials: list[Trial]) -> dict[str, Any]
 
 def _halving(rungs: Sequence[Rung], trials: int) -> Iterator[Rung]:
     """The rungs of a race with one seed: where nobody enters, the better half goes on, further."""
-    alive, epochs = trials - 1, 0
+    alive = trials - 1
+    epochs = 0
     for rung in rungs:
         if rung.enter:
             yield Rung(rung.epochs, 1, rung.keep, rung.enter)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import keras
+import keras_tuner
 
 from ..rewrite.first_inputs import built
 from ..runtime.reasons import first_line
@@ -22,6 +23,8 @@ from ..strategy.progress import SearchProgress
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
 from .tuner import ActivationTuner
+
+Logs = dict[str, float] | None
 
 
 class TrialSearch(ActivationTuner):
@@ -52,7 +55,7 @@ class TrialSearch(ActivationTuner):
         self.progress.say(text)
 
     @property
-    def objective(self) -> Any:
+    def objective(self) -> keras_tuner.Objective:
         """What ranks the trials."""
         return self.oracle.objective
 
@@ -72,15 +75,14 @@ class TrialSearch(ActivationTuner):
         """Start its clock."""
         self._begun[trial.trial_id] = time.perf_counter()
 
-    def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: Logs = None) -> None:
         """Show how far it is."""
         self.progress.epoch(str(self.hypermodel.candidate(trial.hyperparameters)), epoch)
 
     def on_trial_end(self, trial: Trial) -> None:
         """Stop its clock, and show what it scored."""
-        self._seconds[trial.trial_id] = (
-            time.perf_counter() - self._begun[trial.trial_id]
-        ) / self._sharing
+        seconds = time.perf_counter() - self._begun[trial.trial_id]
+        self._seconds[trial.trial_id] = seconds / self._trials_at_once
         super().on_trial_end(trial)
         row = self._row(self.oracle.trials[trial.trial_id], None)
         self.progress.trial(str(row.candidate), row.status, row.score, row.seconds or 0.0)
@@ -91,12 +93,9 @@ class TrialSearch(ActivationTuner):
         # equal scores share a rank, so that a tie with the baseline shows
         scores = [self._score(trial) for trial in ranked]
         rows = [self._row(trial, 1 + scores.index(self._score(trial))) for trial in ranked]
-        rest = [
-            self.oracle.trials[i]
-            for i in self.oracle.end_order
-            if self.oracle.trials[i] not in ranked
-        ]
-        return (*rows, *(self._row(trial, None) for trial in rest))
+        ended = (self.oracle.trials[trial_id] for trial_id in self.oracle.end_order)
+        rest = [self._row(trial, None) for trial in ended if trial not in ranked]
+        return (*rows, *rest)
 
     def leaders(self) -> tuple[Choice, ...]:
         """All that have a score, the best first."""
@@ -108,54 +107,65 @@ class TrialSearch(ActivationTuner):
     def model(self, candidate: Choice) -> keras.Model | None:
         """Return the best model of a candidate; None if it has none."""
         trial = self._best_of(candidate)
-        return None if trial is None else self.load_model(trial)
+        if trial is None:
+            return None
+        return self.load_model(trial)
 
     def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a candidate's best trial."""
         trial = self._best_of(candidate)
-        return None if trial is None else partial(self._fresh, trial.hyperparameters)
+        if trial is None:
+            return None
+        return partial(self._new_model, trial.hyperparameters)
 
-    def _fresh(self, hp: Any) -> keras.Model:
+    def _new_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return built(self.hypermodel.build(hp), self._inputs)
 
     def _best_of(self, candidate: Choice) -> Trial | None:
-        own = (
-            t for t in self._ranked() if self.hypermodel.candidate(t.hyperparameters) == candidate
-        )
-        return next(own, None)
+        for trial in self._ranked():
+            if self.hypermodel.candidate(trial.hyperparameters) == candidate:
+                return trial
+        return None
 
     def _ranked(self) -> list[Trial]:
-        scored = [
-            (score, trial)
-            for trial in self.oracle.trials.values()
-            if (score := self._score(trial)) is not None
-        ]
-        ranked = sorted(scored, key=lambda one: -more_is_better(one[0], self.objective.direction))
-        return [trial for _, trial in ranked]
+        direction = self.objective.direction
+        scores: dict[str, float] = {}  # more is better
+        for trial_id, trial in self.oracle.trials.items():
+            score = self._score(trial)
+            if score is not None:
+                scores[trial_id] = more_is_better(score, direction)
+        best_first = sorted(scores, key=lambda trial_id: -scores[trial_id])
+        return [self.oracle.trials[trial_id] for trial_id in best_first]
 
     def _score(self, trial: Trial) -> float | None:
         """The trial's score; of one that an interrupt ended, the one so far."""
         if trial.status == TrialStatus.COMPLETED:
             return float(trial.score)
-        score = self.so_far.get(trial.trial_id, (math.nan, 0))[0]
-        return score if math.isfinite(score) else None
+        partial_score = self.partial_scores.get(trial.trial_id)
+        if partial_score is None or not math.isfinite(partial_score.score):
+            return None
+        return partial_score.score
 
     def _row(self, trial: Trial, rank: int | None) -> TrialResult:
-        score, message = self._score(trial), trial.message or ""
-        status = (
-            "completed" if score is not None else "diverged" if is_diverged(trial) else "failed"
-        )
-        if trial.status != TrialStatus.COMPLETED and trial.trial_id in self.so_far:
-            status, message = (
-                "stopped",
-                f"interrupted after {self.so_far[trial.trial_id][1]} epochs",
-            )
+        status, message = self._status(trial)
         return TrialResult(
             rank=rank,
             candidate=self.hypermodel.candidate(trial.hyperparameters),
-            score=score,
+            score=self._score(trial),
             status=status,
             seconds=self._seconds.get(trial.trial_id),
             hyperparameters=trial.hyperparameters.values,
             message=message,
         )
+
+    def _status(self, trial: Trial) -> tuple[str, str]:
+        """How a trial ended, and why if it failed."""
+        message = trial.message or ""
+        partial_score = self.partial_scores.get(trial.trial_id)
+        if trial.status == TrialStatus.COMPLETED:
+            return "completed", message
+        if partial_score is not None:
+            return "stopped", f"interrupted after {partial_score.epochs} epochs"
+        if is_diverged(trial):
+            return "diverged", message
+        return "failed", message

@@ -11,8 +11,9 @@ import itertools
 import logging
 import traceback
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import keras_tuner
@@ -31,13 +32,16 @@ from ..strategy.checks import check_every_epoch, check_population
 from ..strategy.objective import check_direction, checked_objectives, needs_model
 from ..strategy.scoring import numbers
 from .callbacks import check_callbacks
-from .hypermodel import ActivationHyperModel, takes_activation
+from .hypermodel import ActivationHyperModel, Activations, takes_activation
 from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
-from .oracle import ActivationOracle
-from .populations import PopulationRunner
+from .oracle import ActivationOracle, Objectives
+from .populations import PartialScore, PopulationRunner, TrialMember
 from .proposals import next_trials
 
 _AT_ONCE = 64  # what an interrupt can cost
+
+# a Keras model, a function that builds one, or KerasTuner's hypermodel
+Searched: TypeAlias = keras.Model | Callable[..., keras.Model] | keras_tuner.HyperModel
 _log = logging.getLogger(__name__)
 
 
@@ -83,11 +87,11 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def __init__(
         self,
-        hypermodel: Any = None,
-        objective: Any = "val_loss",
+        hypermodel: Searched | None = None,
+        objective: Objectives = "val_loss",
         max_trials: int = 20,
         *,
-        activations: Any = None,
+        activations: Activations = None,
         choice: str = "act",
         seed: int = 0,
         population: int | str = "auto",
@@ -95,41 +99,31 @@ class ActivationTuner(keras_tuner.Tuner):
         **kwargs: Any,
     ):
         device.check_backend()
-        if isinstance(max_trials, bool) or not isinstance(max_trials, int) or max_trials < 1:
-            raise SearchError(
-                f"max_trials must be an integer >= 1. Received: max_trials={max_trials!r}"
-            )
-        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-            raise SearchError(f"seed must be an integer >= 0. Received: seed={seed!r}")
+        _check_integer("max_trials", max_trials, 1)
+        _check_integer("seed", seed, 0)
         check_population(population)
-        made_of = _hypermodel(hypermodel, activations, choice)
-        goal = oracle.objective if oracle is not None else objective
-        example = _example(made_of, seed) if needs_model(goal) else None
-        if example is not None and kwargs.get("metrics") is not None:
-            # KerasTuner compiles each trial with these instead of the model's own
-            example.compile(loss=kwargs.get("loss") or example.loss, metrics=kwargs["metrics"])
-        if oracle is None:
-            goal = checked_objectives(objective, example)
-        else:
-            check_direction(oracle, example)
-        self.seed, self.population, self.choice = seed, population, choice
-        self._trained: dict[str, list[keras.callbacks.History]] = {}
-        self.so_far: dict[
-            str, tuple[float, int]
-        ] = {}  # of trials that an interrupt ended: score and epochs
-        self._sharing = 1  # trials that the time goes to
-        self._said: set[str] = set()
+        searched = _hypermodel(hypermodel, activations, choice)
+        self.seed = seed
+        self.population = population
+        self.choice = choice
+        # of trials that an interrupt ended
+        self.partial_scores: dict[str, PartialScore] = {}
+        self._trained: dict[str, list[keras.callbacks.History]] = {}  # in populations
+        self._trials_at_once = 1  # that the time goes to
+        self._announced: set[str] = set()
         self._inputs: Any = None  # of the training
         self._executions = itertools.count()
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
+        if oracle is None:
+            example = _example_for(objective, searched, seed, kwargs)
+            goal = checked_objectives(objective, example)
+            oracle = ActivationOracle(goal, max_trials, seed=seed, choice=choice, **options)
+        else:
+            check_direction(oracle, _example_for(oracle.objective, searched, seed, kwargs))
         _clear(kwargs)
         # KerasTuner builds the model several times to find the hyperparameters
         with isolated_seed(derive(seed, Stream.BUILDS)):
-            super().__init__(
-                oracle or ActivationOracle(goal, max_trials, seed=seed, choice=choice, **options),
-                hypermodel=made_of,
-                **kwargs,
-            )
+            super().__init__(oracle, hypermodel=searched, **kwargs)
 
     def on_search_begin(self) -> None:
         """Say what trains."""
@@ -139,14 +133,16 @@ class ActivationTuner(keras_tuner.Tuner):
     def _populate_initial_space(self) -> None:
         # KerasTuner builds a model for each activation, to find its parameters; one shows that it
         # can be built
-        whole = self.hypermodel
-        if isinstance(whole, ActivationHyperModel) and isinstance(whole.model, keras.Model):
-            whole.build(self.oracle.get_space())
-            self.hypermodel = _Space(whole)
+        hypermodel = self.hypermodel
+        if isinstance(hypermodel, ActivationHyperModel) and isinstance(
+            hypermodel.model, keras.Model
+        ):
+            hypermodel.build(self.oracle.get_space())
+            self.hypermodel = _Space(hypermodel)
         try:
             super()._populate_initial_space()
         finally:
-            self.hypermodel = whole
+            self.hypermodel = hypermodel
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
         """Search; the arguments are those of `keras.Model.fit`."""
@@ -155,46 +151,53 @@ class ActivationTuner(keras_tuner.Tuner):
         check_every_epoch(fit)
         self._inputs = fit.get("x")
         self.save()  # without its file, KerasTuner would begin again and forget the trials in flight
-        reason = self._alone(fit)
+        reason = self._why_not_together(fit)
         if self.population == 1 or reason:
-            self._say(reason)
+            self._announce(reason)
             super().search(*fit_args, **fit_kwargs)
             return
         if "verbose" in fit:
             self.oracle.verbose = fit["verbose"]
         self.on_search_begin()
-        while trials := next_trials(
-            self, _AT_ONCE if self.population == "auto" else int(self.population)
-        ):
+        most = _AT_ONCE
+        if self.population != "auto":
+            most = int(self.population)
+        trials = next_trials(self, most)
+        while trials:
             self._train(trials, fit)
+            trials = next_trials(self, most)
         self.on_search_end()
 
     def _train(self, trials: list[Trial], fit: dict[str, Any]) -> None:
         """Train trials, in populations where that is possible, and end each."""
         if self.oracle.end_order:
             gc.collect()  # the models of earlier trials are full of cycles
-        together = PopulationRunner(self, fit, self.memory)
-        waiting = {trial.trial_id: trial for trial in trials}
-        for jobs, options in together.groups(trials) if len(trials) > 1 else ():
-            group = [waiting.pop(job.trial.trial_id) for job in jobs]
+        runner = PopulationRunner(self, fit, self.memory)
+        groups: list[tuple[list[TrialMember], dict[str, Any]]] = []
+        if len(trials) > 1:
+            groups = runner.groups(trials)
+        alone = {trial.trial_id: trial for trial in trials}
+        for members, options in groups:
+            group = [alone.pop(member.trial.trial_id) for member in members]
             for trial in group:
                 self.on_trial_begin(trial)
-            self._trained = together.train(jobs, options)
-            self._sharing = max(1, len(self._trained))
+            self._trained = runner.train(members, options)
+            self._trials_at_once = max(1, len(self._trained))
             self._end(group, fit, begun=True)
-            self._sharing = 1
-        for reason in together.reasons:
-            self._say(reason)
-        self._end(list(waiting.values()), fit, begun=False)
+            self._trials_at_once = 1
+        for reason in runner.reasons:
+            self._announce(reason)
+        self._end(list(alone.values()), fit, begun=False)
 
-    def _end(self, trials: list[Trial], fit: dict[str, Any], begun: bool) -> None:
+    def _end(self, trials: list[Trial], fit: dict[str, Any], *, begun: bool) -> None:
+        """End trials: those that did not train in a population train now."""
         for trial in trials:
             if not begun:
                 self.on_trial_begin(trial)
             self._try_run_and_update_trial(trial, **fit)
             self.on_trial_end(trial)
 
-    def _alone(self, fit: dict[str, Any]) -> str:
+    def _why_not_together(self, fit: dict[str, Any]) -> str:
         """Why no trial of this search can train in a population; empty if it may."""
         kind = type(self)
         if self.population == 1:
@@ -206,9 +209,11 @@ class ActivationTuner(keras_tuner.Tuner):
         for name, base in _STEPS.items():
             if getattr(kind, name) is not getattr(base or ActivationTuner, name):
                 return f"{kind.__name__}.{name} is its own"
-        if not isinstance(self.oracle.objective, keras_tuner.Objective) or hasattr(
-            self.oracle.objective, "objectives"
-        ):
+        objective = self.oracle.objective
+        is_one = isinstance(objective, keras_tuner.Objective) and not hasattr(
+            objective, "objectives"
+        )
+        if not is_one:
             return "there are several objectives, or none"
         try:
             check_callbacks(keras.tree.flatten(fit.get("callbacks") or []))
@@ -216,10 +221,10 @@ class ActivationTuner(keras_tuner.Tuner):
             return str(error)
         return ""
 
-    def _say(self, reason: str) -> None:
+    def _announce(self, reason: str) -> None:
         """Say once why trials train one by one."""
-        if reason and reason not in self._said:
-            self._said.add(reason)
+        if reason and reason not in self._announced:
+            self._announced.add(reason)
             self.say(f"Training one by one: {reason}")
 
     def say(self, text: str) -> None:
@@ -243,9 +248,8 @@ class ActivationTuner(keras_tuner.Tuner):
             return [self._checked(history) for history in self._trained.pop(trial.trial_id)]
         self._executions = itertools.count()
         kwargs = self.fit_options(trial, kwargs)
-        given = keras.tree.flatten(
-            kwargs.pop("callbacks", None) or []
-        )  # one object will do, as in `fit`
+        # one object will do, as in `fit`
+        given = keras.tree.flatten(kwargs.pop("callbacks", None) or [])
         callbacks = [*given, _StopDiverged(self.watched)]
         return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
 
@@ -258,12 +262,11 @@ class ActivationTuner(keras_tuner.Tuner):
         except keras_tuner.errors.FatalError:
             raise
         except keras_tuner.errors.FailedTrialError as error:
-            trial.status, trial.message = TrialStatus.FAILED, str(error)
+            trial.status = TrialStatus.FAILED
+            trial.message = str(error)
         except Exception as error:
-            trial.status, trial.message = (
-                TrialStatus.INVALID,
-                f"{first_line(error)}\n{traceback.format_exc()}",
-            )
+            trial.status = TrialStatus.INVALID
+            trial.message = f"{first_line(error)}\n{traceback.format_exc()}"
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         gc.collect()
@@ -272,13 +275,17 @@ class ActivationTuner(keras_tuner.Tuner):
         return self._checked(history)
 
     def _checked(self, history: Any) -> Any:
-        if isinstance(getattr(history, "history", None), dict):  # KerasTuner keeps numbers only
-            history.history = {
-                name: list(map(float, v)) for name, v in numbers(history.history, axes=1).items()
+        # a hypermodel with a fit of its own may return something else
+        logs = getattr(history, "history", None)
+        if isinstance(logs, dict):
+            # KerasTuner keeps numbers only
+            logs = {
+                name: list(map(float, values)) for name, values in numbers(logs, axes=1).items()
             }
+            history.history = logs
         # an infinite score would be the best one, or one without a checkpoint
         for name in self.watched:
-            for epoch, value in enumerate(getattr(history, "history", {}).get(name, []), start=1):
+            for epoch, value in enumerate((logs or {}).get(name, []), start=1):
                 if not np.isfinite(value):
                     raise keras_tuner.errors.FailedTrialError(
                         f"{DIVERGED}: {name} is {value} after epoch {epoch}"
@@ -298,21 +305,26 @@ class ActivationTuner(keras_tuner.Tuner):
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         with first_metric_names():
             model = super()._build_hypermodel(hp)
-        if (
-            "tuner/trial_id" in hp.values
-        ):  # Hyperband goes on from the best weights of an earlier trial
-            model = built(model, self._inputs) if self._inputs is not None else model
-            with warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", "Skipping variable loading for optimizer"
-                )  # it starts afresh
-                model.load_weights(checkpoint_file(self, hp.values["tuner/trial_id"]))
-            optimizer = getattr(
-                model, "optimizer", None
-            )  # a hypermodel with a loop of its own may compile nothing
-            if optimizer is not None and optimizer.built:  # then its state was loaded
-                model.compile(**compile_arguments(model))
+        if "tuner/trial_id" in hp.values:
+            # Hyperband goes on from the best weights of an earlier trial
+            model = self._built(model)
+            _load_weights(model, checkpoint_file(self, hp.values["tuner/trial_id"]))
         return model
+
+    def _built(self, model: keras.Model) -> keras.Model:
+        """A model with its weights, which a subclassed one has after its first call only."""
+        if self._inputs is None:
+            return model
+        return built(model, self._inputs)
+
+    def fresh_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        """Return the model of a trial as it is before it trains.
+
+        Raises:
+            keras_tuner.errors.FatalTypeError: if it is no Keras model.
+            keras_tuner.errors.FailedTrialError: if it has too many parameters.
+        """
+        return self._try_build(hp)
 
     def _try_build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         # KerasTuner's own begins with clear_session(), which forgets the user's dtype policy and
@@ -325,10 +337,11 @@ class ActivationTuner(keras_tuner.Tuner):
             )
         if self.max_model_size and model.count_params() > self.max_model_size:
             raise keras_tuner.errors.FailedTrialError(
-                f"The model must have at most {self.max_model_size} parameters. Received: {model.count_params()}"
+                f"The model must have at most {self.max_model_size} parameters. "
+                f"Received: {model.count_params()}"
             )
-        # a subclassed model has no weights before its first call, and then none that can be loaded
-        model = built(model, self._inputs) if self._inputs is not None else model
+        # without weights there are none that can be loaded
+        model = self._built(model)
         optimizer = getattr(model, "optimizer", None)
         if model.built and optimizer is not None:
             # a checkpoint holds the optimizer's variables too, and Keras warns if they have no
@@ -371,26 +384,56 @@ def _clear(kwargs: dict[str, Any]) -> None:
     clear_project(Path(directory) / (name or "untitled_project"))
 
 
-def _hypermodel(hypermodel: Any, activations: Any, choice: str) -> Any:
-    if isinstance(hypermodel, keras.Model) or (
-        callable(hypermodel)
-        and not isinstance(hypermodel, keras_tuner.HyperModel)
-        and takes_activation(hypermodel)
-    ):
+def _check_integer(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SearchError(f"{name} must be an integer >= {least}. Received: {name}={value!r}")
+
+
+def _hypermodel(
+    hypermodel: Searched | None, activations: Activations, choice: str
+) -> Searched | None:
+    if isinstance(hypermodel, keras.Model) or _takes_activation(hypermodel):
         return ActivationHyperModel(hypermodel, activations, choice=choice)
     if activations is not None:
         raise SearchError(
-            "activations goes with a model or a function build(hp, activation); anything else holds its own. "
+            "activations goes with a model or a function build(hp, activation); "
+            "anything else holds its own. "
             f"Received: activations={activations!r} with {hypermodel!r}"
         )
     return hypermodel
 
 
-def _example(hypermodel: Any, seed: int) -> keras.Model | None:
+def _takes_activation(hypermodel: Searched | None) -> bool:
+    """Whether it is a function ``build(hp, activation)``."""
+    if isinstance(hypermodel, keras_tuner.HyperModel) or not callable(hypermodel):
+        return False
+    return takes_activation(hypermodel)
+
+
+def _example_for(
+    objective: Objectives, searched: Searched | None, seed: int, options: Mapping[str, Any]
+) -> keras.Model | None:
+    """A model as the search trains them, if an objective needs one to say what is better."""
+    if not needs_model(objective):
+        return None
+    example = _example(searched, seed)
+    if example is None or options.get("metrics") is None:
+        return example
+    # KerasTuner compiles each trial with these instead of the model's own
+    loss = options.get("loss") or example.loss
+    if isinstance(searched, ActivationHyperModel) and example is searched.model:
+        # the user's own model stays as it was compiled: all trials are compiled like it
+        with isolated_seed(derive(seed, Stream.BUILDS)):
+            example = keras.models.clone_model(example)
+    example.compile(loss=loss, metrics=options["metrics"])
+    return example
+
+
+def _example(hypermodel: Searched | None, seed: int) -> keras.Model | None:
     """A model as the search trains them; None if it cannot be built, which KerasTuner tells of."""
     if isinstance(hypermodel, ActivationHyperModel) and isinstance(hypermodel.model, keras.Model):
         return hypermodel.model
-    build = getattr(hypermodel, "build", hypermodel)
+    build: Any = getattr(hypermodel, "build", hypermodel)
     try:
         with isolated_seed(derive(seed, Stream.BUILDS)), first_metric_names():
             return build(keras_tuner.HyperParameters())
@@ -398,12 +441,25 @@ def _example(hypermodel: Any, seed: int) -> keras.Model | None:
         return None
 
 
+def _load_weights(model: keras.Model, path: str) -> None:
+    """Load a checkpoint's weights; the optimizer starts afresh."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+        model.load_weights(path)
+    # a hypermodel with a loop of its own may compile nothing
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and optimizer.built:
+        # then its state was loaded
+        model.compile(**compile_arguments(model))
+
+
 class _Space(keras_tuner.HyperModel):
     """Declares what a hypermodel searches, and builds nothing."""
 
     def __init__(self, whole: ActivationHyperModel):
         super().__init__()
-        self.build, self.declare_hyperparameters = whole.candidate, whole.declare_hyperparameters
+        self.build = whole.candidate
+        self.declare_hyperparameters = whole.declare_hyperparameters
 
 
 class _StopDiverged(keras.callbacks.Callback):
@@ -414,5 +470,6 @@ class _StopDiverged(keras.callbacks.Callback):
         self._watched = watched
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if not all(np.isfinite((logs or {}).get(name, 0.0)) for name in self._watched):
+        values = logs or {}
+        if not all(np.isfinite(values.get(name, 0.0)) for name in self._watched):
             self.model.stop_training = True

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_acts.errors import ModelError, SearchError
-from keras_acts.search import ActivationSpace, Candidate, report, search_activations
+from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.population.members import Member
 from keras_acts.search.race import runner as racing_search
 from keras_acts.search.race.cohorts import Cohorts
@@ -104,8 +104,8 @@ def test_what_is_said_of_the_model_is_what_it_evaluates_to():
     assert found.score == pytest.approx(loss, rel=1e-5)
     assert loss <= found.kept.score + 1e-6  # it is the best run, and the row is the mean of all
     assert f"val_loss {loss:.4f} (on the data that ranked it" in str(found)
-    assert report.data(found)["score"] == found.score
-    card = report.card(found)["metrics"]["validation (it chose the model)"]
+    assert found.to_dict()["score"] == found.score
+    card = found.card()["metrics"]["validation (it chose the model)"]
     assert card["val_loss"]["value"] == found.score
 
 
@@ -134,7 +134,7 @@ def test_a_candidate_that_raises_is_set_aside(capsys):
 def test_the_table_tells_epochs_and_seeds(found):
     assert "A race: who went further ranks first" in str(found)
     assert list(found.to_pandas()["epochs"].dropna()) == [t.epochs for t in found.trials]
-    assert {"epochs", "seeds"} <= report.data(found)["trials"][0].keys()
+    assert {"epochs", "seeds"} <= found.to_dict()["trials"][0].keys()
     assert found.trials[0].hyperparameters["act"] in ("relu", "mish", "leaky_relu")
 
 
@@ -157,12 +157,12 @@ def test_when_a_run_begins_and_beside_whom_changes_nothing():
     fit = {"x": X, "y": Y, "validation_split": 0.2}
     members = [Member(Candidate.of(name), seed) for name in ("relu", "mish") for seed in (1, 2)]
     late, straight = (
-        Cohorts(mlp(), objective, fit, [1, 2], 0, lambda slots: None) for _ in range(2)
+        Cohorts(mlp(), objective, fit, [1, 2], 0, lambda members: None) for _ in range(2)
     )
     said, sizes, exhausted = [], [], Exhausted(2)
     tight = Cohorts(mlp(), objective, fit, [1, 2], 0, sizes.append, memory=1, say=said.append)
     halved = Cohorts(
-        mlp(), objective, {**fit, "callbacks": [exhausted]}, [1, 2], 0, lambda slots: None
+        mlp(), objective, {**fit, "callbacks": [exhausted]}, [1, 2], 0, lambda members: None
     )
     late.train(members[:2], 1)
     late.train(members[:3], 1)
@@ -191,8 +191,8 @@ def test_when_a_run_begins_and_beside_whom_changes_nothing():
 def test_any_error_after_a_rung_costs_no_more_than_the_next(monkeypatch):
     watch = racing_search.RaceSearch._epoch
 
-    def failing(self, slots):
-        watch(self, slots)
+    def failing(self, members):
+        watch(self, members)
         if self.rounds:
             raise ModelError("the settings are at fault after all")
 
@@ -206,9 +206,9 @@ def test_any_error_after_a_rung_costs_no_more_than_the_next(monkeypatch):
 def test_an_interrupt_gives_the_best_so_far(monkeypatch):
     watch, calls = racing_search.RaceSearch._epoch, []
 
-    def interrupting(self, slots):
-        watch(self, slots)
-        calls.append(slots)
+    def interrupting(self, members):
+        watch(self, members)
+        calls.append(members)
         if len(calls) == 2:
             raise KeyboardInterrupt
 
@@ -243,9 +243,9 @@ def test_same_seed_same_table_and_what_is_to_come_is_planned_into_the_time(
     # a clock that only the epochs of the runs move: each takes a second
     watch, clock = racing_search.RaceSearch._epoch, [0.0]
 
-    def watching(self, slots):
-        clock[0] += slots
-        watch(self, slots)
+    def watching(self, members):
+        clock[0] += members
+        watch(self, members)
 
     monkeypatch.setattr(racing_search.RaceSearch, "_epoch", watching)
     monkeypatch.setattr(racing_search.time, "monotonic", lambda: clock[0])
@@ -264,9 +264,9 @@ def test_same_seed_same_table_and_what_is_to_come_is_planned_into_the_time(
 def test_an_interrupted_race_goes_on(tmp_path, monkeypatch, found):
     watch, state = racing_search.RaceSearch._epoch, {"left": 3, "epochs": 0}
 
-    def watching(self, slots):
-        watch(self, slots)
-        state["epochs"] += slots
+    def watching(self, members):
+        watch(self, members)
+        state["epochs"] += members
         state["left"] -= 1
         if state["left"] == 0:
             raise KeyboardInterrupt

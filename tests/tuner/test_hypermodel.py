@@ -14,7 +14,6 @@ from keras_acts.search import (
     Assignment,
     Candidate,
     activation_choice,
-    report,
     search_activations,
     slots,
 )
@@ -258,7 +257,7 @@ def test_a_whole_search_by_layer_finds_its_baseline_again():
     assert {"relu", "mish", "tanh"} < set(named)
     assert [name for name in named if "first: " in name and ", second: " in name]
     assert result.baseline_test is not None
-    assert json.loads(json.dumps(report.data(result)))["best"] == str(result.best)
+    assert json.loads(json.dumps(result.to_dict()))["best"] == str(result.best)
 
 
 def test_rescaled_initializers_reach_the_model():

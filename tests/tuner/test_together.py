@@ -75,7 +75,7 @@ def assert_same(together, alone, says=False):
         assert trial.score == (other.score and pytest.approx(other.score, rel=2e-4))
 
 
-def fitted(monkeypatch, before=lambda slots: None):
+def fitted(monkeypatch, before=lambda members: None):
     """The list that the sizes of all populations go into, as they begin to train."""
     sizes, fit = [], PopulationModel.fit
 
@@ -267,7 +267,7 @@ def test_early_stopping_ends_each_trial_by_itself(tmp_path, monkeypatch):
 
 
 @pytest.mark.once
-def test_slots_leave_where_that_saves_more_than_it_costs():
+def test_members_leave_where_that_saves_more_than_it_costs():
     epochs = MemberEpochs((), None, None, [[]] * 4)
     epochs.set_params({"steps": 100})
     epochs.histories = [{"loss": [1.0] * 8}] * 4
@@ -280,7 +280,7 @@ def test_slots_leave_where_that_saves_more_than_it_costs():
     assert epochs._saves(7)
 
 
-def test_slots_leave_only_where_what_goes_on_is_the_same(monkeypatch):
+def test_members_leave_only_where_what_goes_on_is_the_same(monkeypatch):
     def interrupted(self, *args, **kwargs):
         raise KeyboardInterrupt
 
@@ -425,8 +425,8 @@ def test_a_limit_of_memory_makes_waves(tmp_path, monkeypatch, whole):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tensorflow", "python"])
 def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, kind, whole):
-    def short(slots):
-        if slots > 3:
+    def short(members):
+        if members > 3:
             raise (
                 MemoryError
                 if kind == "python"
@@ -443,7 +443,7 @@ def test_a_population_that_runs_out_of_memory_is_halved(tmp_path, monkeypatch, k
     )
 
 
-def test_a_slot_counts_the_outputs_of_its_layers_once():
+def test_a_member_counts_the_outputs_of_its_layers_once():
     layers = [keras.layers.Dense(8), keras.layers.Dense(5), keras.layers.Reshape((5, 1))]
     listed = keras.Sequential([keras.Input((4,)), *layers])
     added = keras.Sequential([keras.Input((4,))])

@@ -211,3 +211,17 @@ def test_bad_arguments_are_refused(tmp_path):
         tuner(tmp_path, seed=-1)
     with pytest.raises(SearchError, match="activations goes with a model"):
         tuner(tmp_path, lambda hp: mlp(activation_choice(hp)), activations=["relu"])
+
+
+def test_metrics_of_the_tuner_leave_the_users_model_as_it_was_compiled(tmp_path):
+    model = mlp()
+    optimizer = keras.optimizers.SGD(0.03)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    metric = keras.metrics.SparseTopKCategoricalAccuracy(2, name="two")
+    searched = tuner(tmp_path, model, objective="val_two", metrics=[metric], activations=SOME)
+    assert searched.oracle.objective.direction == "max"
+    assert model.optimizer is optimizer
+    trained = searched.fresh_model(searched.oracle.get_space())
+    assert isinstance(trained.optimizer, keras.optimizers.SGD)
+    assert float(trained.optimizer.learning_rate) == pytest.approx(0.03)
+    assert [m.name for m in model.metrics] == [m.name for m in mlp().metrics]
