@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 import keras
@@ -170,6 +170,7 @@ def check_readable_again(fit: Mapping[str, Any]) -> None:
         DataError: naming what can be read once only, without a number of steps.
     """
     for name, steps in (("x", "steps_per_epoch"), ("validation_data", "validation_steps")):
+        # an iterator goes on where it is; a dataset or a list begins anew
         if hasattr(fit.get(name), "__next__") and fit.get(steps) is None:
             raise DataError(
                 f"{name} must be data that each candidate can read from the beginning, or have no end and come with "
@@ -177,7 +178,9 @@ def check_readable_again(fit: Mapping[str, Any]) -> None:
             )
 
 
-def check_data(model: Any, x: Data, y: Data = None, *, masks: bool = False) -> None:
+def check_data(
+    model: keras.Model | Callable[..., keras.Model], x: Data, y: Data = None, *, masks: bool = False
+) -> None:
     """Check arrays against each other and against a model with one input and one output.
 
     What is no array (a dataset, a generator, several inputs) is left to Keras.
@@ -191,6 +194,7 @@ def check_data(model: Any, x: Data, y: Data = None, *, masks: bool = False) -> N
     Raises:
         DataError: naming the rule and the value.
     """
+    # they have a shape and a dtype as arrays have; Keras cannot cut or shuffle them
     if any("Ragged" in type(part).__name__ for part in (x, y)):
         raise DataError(
             "The data must be arrays of one length, such as padded ones (x.to_tensor()), or a tf.data.Dataset. "
@@ -201,7 +205,7 @@ def check_data(model: Any, x: Data, y: Data = None, *, masks: bool = False) -> N
     labelled = hasattr(y, "dtype")
     _check_arrays(x, y, labelled=labelled, masks=masks)
     if not isinstance(model, keras.Model) or len(model.inputs) != 1 or len(model.outputs) != 1:
-        return
+        return  # of several, an array does not say for which it is
     expected = tuple(model.inputs[0].shape[1:])
     received = tuple(x.shape[1:])
     if not _fit(received, expected):
@@ -229,7 +233,7 @@ def _check_arrays(x: Data, y: Data, *, labelled: bool, masks: bool) -> None:
         _check_finite("labels", y)
 
 
-def may_mask(model: Any) -> bool:
+def may_mask(model: keras.Model | Callable[..., keras.Model]) -> bool:
     """Whether a model's loss is one that Keras does not know, which may leave targets out that are NaN."""
     losses = keras.tree.flatten(getattr(model, "loss", None))
     return any(_is_of_the_user(loss) for loss in losses if loss is not None)
@@ -245,6 +249,7 @@ def _is_of_the_user(loss: Any) -> bool:
 
 
 def _check_finite(what: str, values: ArrayLike) -> None:
+    # whole numbers always are, and texts are refused elsewhere
     values = np.asarray(values)
     if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
         count = int((~np.isfinite(values)).sum())
@@ -259,6 +264,7 @@ def _check_labels(model: keras.Model, y: np.ndarray, masks: bool) -> None:
         return  # what its targets mean such a loss alone knows
     ignored = getattr(model.loss, "ignore_class", None)
     if ignored is not None:
+        # it may be any number, -1 for example
         y = y[y != ignored]
     if not y.size:
         return

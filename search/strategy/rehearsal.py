@@ -5,7 +5,7 @@ A model evaluated once on a few samples, as it will be when the training is over
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -24,7 +24,7 @@ _SAMPLES = 8
 
 
 def rehearse(
-    model: Any,
+    model: keras.Model | Callable[..., keras.Model],
     objective: Objectives,
     fit: Mapping[str, Any],
     *,

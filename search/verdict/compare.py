@@ -143,6 +143,7 @@ def compare_activations(
         **fit_options,
     }
     check_readable_again(fit)
+    # what would fail after hours of training shall fail now, and the user's random numbers stay
     with isolated_seed(seed):
         example = with_activations(model, candidates[0])
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
@@ -229,7 +230,7 @@ def decide(
     except KeyboardInterrupt:
         progress.say("Interrupted: the verdict is of the seeds that were trained")
     except _NoSuchMetric:
-        raise
+        raise  # what was trained could not be judged
     except Exception as error:
         if not replicates.runs.seeds:
             raise
@@ -248,6 +249,7 @@ def decide(
             withheld = f"no verdict: the test data could not be scored, {errors['test']}"
     yardstick = _Yardstick()
     with _noted(errors, "guess"), isolated_seed(seed):
+        # any candidate would do: all have the same loss, metrics and outputs
         model = builds[replicates.names.index(baseline)]()
         yardstick.measure(model, replicates, objective, part, test_data)
     seconds: dict[str, float] = {}
@@ -370,7 +372,7 @@ class _Yardstick:
             self.losses = replicates.scores(loss, part)
 
 
-def why_not_test_data(model: Any, test_data: Data) -> str:
+def why_not_test_data(model: keras.Model | Callable[..., keras.Model], test_data: Data) -> str:
     """Return what is wrong with test data of fewer labels than the model has classes.
 
     Empty if nothing is.
@@ -379,7 +381,8 @@ def why_not_test_data(model: Any, test_data: Data) -> str:
     """
     if not isinstance(test_data, tuple | list) or not hasattr(test_data[0], "shape"):
         return ""
-    if not _classifies(model):
+    # a function's model is not made for this: its training will say what is wrong
+    if not isinstance(model, keras.Model) or not _classifies(model):
         return ""
     output = model.outputs[0].shape
     samples = test_data[0].shape[0]
@@ -394,9 +397,9 @@ def why_not_test_data(model: Any, test_data: Data) -> str:
     return f"{labels} {what} for {output[-1]} classes"
 
 
-def _classifies(model: Any) -> bool:
+def _classifies(model: keras.Model) -> bool:
     """Whether a model has one output, which tells classes apart."""
-    if not isinstance(model, keras.Model) or len(model.outputs) != 1:
+    if len(model.outputs) != 1:
         return False
     # an object, a function, or a name
     loss = getattr(model.loss, "name", None) or getattr(model.loss, "__name__", model.loss)

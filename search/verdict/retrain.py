@@ -13,6 +13,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import isolated_seed
 from ..space.assignment import Choice
 from ..strategy.base import SHARED_CALLBACKS
+from ..strategy.objective import Objectives
 from ..strategy.progress import Progress
 from ..strategy.scoring import Data
 from .compare import decide, why_not_test_data
@@ -26,11 +27,11 @@ _LOOKS = 3
 
 
 def retrain_leaders(
-    model: Any,
+    model: keras.Model | Callable[..., keras.Model],
     builds: Mapping[Choice, Callable[[], keras.Model]],
     baseline: str,
     fit: Mapping[str, Any],
-    objective: Any,
+    objective: Objectives,
     *,
     seeds: int,
     seed: int,
@@ -92,7 +93,11 @@ def retrain_leaders(
 
 
 def _why_no_verdict(
-    model: Any, names: Sequence[str], baseline: str, objective: Any, test_data: Data
+    model: keras.Model | Callable[..., keras.Model],
+    names: Sequence[str],
+    baseline: str,
+    objective: Objectives,
+    test_data: Data,
 ) -> str:
     """Why nothing is trained again; empty if it is."""
     if baseline not in names:
@@ -112,7 +117,9 @@ def _withheld(names: Sequence[str], baseline: str, reason: str) -> Verdict:
     return judge(scores, baseline=baseline, withheld=f"no verdict: {reason}")
 
 
-def _of_a_retraining(callbacks: Iterable[keras.callbacks.Callback]) -> list[Any]:
+def _of_a_retraining(
+    callbacks: Iterable[keras.callbacks.Callback],
+) -> list[keras.callbacks.Callback]:
     """The callbacks that say how long and how fast a model trains."""
     return [
         callback
@@ -137,7 +144,7 @@ def _tell_of_callbacks(
 
 
 def _trainer(
-    model: Any,
+    model: keras.Model | Callable[..., keras.Model],
     builds: Mapping[Choice, Callable[[], keras.Model]],
     slots: Iterable[str] | None,
     callbacks: Sequence[keras.callbacks.Callback],

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# more than these are written in digits
 _NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
 
 
@@ -67,7 +68,7 @@ class Unit:
 def _two_significant(size: float) -> int:
     """How many digits after the point show two significant ones."""
     if not size > 0:
-        return 2
+        return 2  # of nothing, and of a margin that is not known: as in per cent
     return max(0, 1 - math.floor(math.log10(size)))
 
 
@@ -89,6 +90,7 @@ def p_text(p: float) -> str:
     """Return a p-value as one writes it."""
     if p < 0.001:
         return "p < 0.001"
+    # two digits would make 0.05 of 0.048 and of 0.052
     if p < 0.1:
         return f"p = {p:.3f}"
     return f"p = {p:.2f}"
