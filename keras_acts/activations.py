@@ -21,6 +21,8 @@ from keras_acts.specs import (
     ActivationSpec,
 )
 
+Tensor = Any
+
 
 class Activation:
     """An activation with fixed parameters.
@@ -41,7 +43,7 @@ class Activation:
     def __init__(self, **parameters: Any):
         object.__setattr__(self, "parameters", self.spec.check(parameters))
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Tensor) -> Tensor:
         """Return the activation of the tensor `x`: same shape, same dtype."""
         return self.spec.function(x, **self.parameters)
 
@@ -68,10 +70,13 @@ class Activation:
         return hash((self.spec.name, *self.parameters.items()))
 
     def __repr__(self) -> str:
-        said = (
-            p.name for p in self.spec.parameters if p.search or self.parameters[p.name] != p.default
-        )
-        return f"{type(self).__name__}({', '.join(f'{name}={self.parameters[name]!r}' for name in said)})"
+        told: list[str] = []
+        for parameter in self.spec.parameters:
+            value = self.parameters[parameter.name]
+            # the mode of a threshold ReLU, say, is told only where it is another
+            if parameter.search or value != parameter.default:
+                told.append(f"{parameter.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(told)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.spec.name, self.parameters)
@@ -97,12 +102,9 @@ _CLASSES: dict[str, type[Activation]] = {}
 
 def make_class(spec: ActivationSpec) -> type[Activation]:
     """Make the class of the objects of a spec and register it with Keras as ``keras_acts>CLASS_NAME``."""
-    doc = f"{spec.class_name}: ``{spec.formula}``.\n" + ("\nArgs:\n" if spec.parameters else "")
-    doc += "".join(f"    {p.name}: {p.valid}; {p.default!r} by default.\n" for p in spec.parameters)
-    doc += f"\nSource: {spec.paper}.\n" if spec.paper else ""
     namespace = {
         "spec": spec,
-        "__doc__": doc,
+        "__doc__": _doc(spec),
         "__module__": __name__,
         "__qualname__": spec.class_name,
     }
@@ -110,6 +112,17 @@ def make_class(spec: ActivationSpec) -> type[Activation]:
     keras.saving.register_keras_serializable(package="keras_acts", name=spec.class_name)(cls)
     _CLASSES[spec.name] = cls
     return cls
+
+
+def _doc(spec: ActivationSpec) -> str:
+    lines = [f"{spec.class_name}: ``{spec.formula}``."]
+    if spec.parameters:
+        lines += ["", "Args:"]
+    for parameter in spec.parameters:
+        lines.append(f"    {parameter.name}: {parameter.valid}; {parameter.default!r} by default.")
+    if spec.paper:
+        lines += ["", f"Source: {spec.paper}."]
+    return "\n".join([*lines, ""])
 
 
 def make(name: str, parameters: dict[str, Any]) -> Activation:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 
-def is_anonymous(function: Any) -> bool:
+def is_anonymous(function: object) -> bool:
     """Return whether the function is a lambda or a partial."""
-    return (
-        isinstance(function, functools.partial) or getattr(function, "__name__", "") == "<lambda>"
-    )
+    if isinstance(function, functools.partial):
+        return True
+    return getattr(function, "__name__", "") == "<lambda>"

@@ -10,7 +10,7 @@ stand in `OVERRIDDEN`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras.src.backend import rnn
@@ -34,6 +34,9 @@ from keras.src.utils import file_utils
 from keras.src.utils.naming import to_snake_case
 from keras.src.utils.tracking import no_automatic_dependency_tracking
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 __all__ = [
     "OVERRIDDEN",
     "ArrayDataAdapter",
@@ -55,6 +58,8 @@ __all__ = [
 ]
 
 Tensor = Any
+# a tensor, or lists, tuples and dicts of them
+Structure = Any
 
 # by a class of Keras': its private attributes that subclasses of ours read, replace or override on
 # themselves
@@ -69,54 +74,54 @@ OVERRIDDEN: dict[type, tuple[str, ...]] = {
 # ---- models and their graphs
 
 
-def all_layers(layer: Any) -> list[keras.layers.Layer]:
+def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """Return a layer and all layers in it, at any depth."""
     return list(layer._flatten_layers())
 
 
-def layers_held_by(layer: Any) -> list[Any]:
+def layers_held_by(layer: keras.layers.Layer) -> list[Any]:
     """Return the layers that a layer holds itself, input layers too."""
     return list(layer._layers)
 
 
-def own_variables(layer: Any) -> list[Any]:
+def own_variables(layer: keras.layers.Layer) -> list[Any]:
     """Return the variables that a layer made itself, not those of layers in it."""
     return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
-def functional_of(model: Any) -> Any:
+def functional_of(model: keras.Model) -> keras.Model:
     """Return the Functional model that a built Sequential one holds; any other model itself."""
     return model._functional if isinstance(model, keras.Sequential) else model
 
 
-def inputs_struct(functional: Any) -> Any:
+def inputs_struct(functional: Functional) -> Structure:
     """Return a Functional model's symbolic inputs in the structure that it was made with."""
     return functional._inputs_struct
 
 
-def outputs_struct(functional: Any) -> Any:
+def outputs_struct(functional: Functional) -> Structure:
     """Return a Functional model's symbolic outputs in the structure that it was made with."""
     return functional._outputs_struct
 
 
-def has_outputs_struct(model: Any) -> bool:
+def has_outputs_struct(model: keras.Model) -> bool:
     """Return whether a model knows its outputs: a Sequential one that is not built does not."""
     return hasattr(model, "_outputs_struct")
 
 
-def nodes_by_depth(functional: Any) -> dict[int, list[Any]]:
+def nodes_by_depth(functional: Functional) -> dict[int, list[Any]]:
     """Return the calls in a Functional model; the largest depth comes first."""
     nodes: dict[int, list[Any]] = functional._nodes_by_depth
     return nodes
 
 
-def calls_of(operation: Any) -> list[Any]:
+def calls_of(operation: keras.Operation) -> list[Any]:
     """Return the symbolic calls of an operation or a layer, in order, as Keras' nodes."""
     return list(operation._inbound_nodes)
 
 
 def run_through_graph(
-    functional: Any, inputs: Any, operation_fn: Callable[[Any], Callable[..., Any]]
+    functional: Functional, inputs: Structure, operation_fn: Callable[[Any], Callable[..., Any]]
 ) -> Any:
     """Run a Functional model's graph with something else in place of each operation.
 
@@ -128,7 +133,7 @@ def run_through_graph(
     return functional._run_through_graph(inputs, operation_fn=operation_fn)
 
 
-def standardize_inputs(functional: Any, inputs: Any) -> list[Tensor]:
+def standardize_inputs(functional: Functional, inputs: Structure) -> list[Tensor]:
     """Return inputs as a Functional model's graph takes them.
 
     Flat, in its order, dtypes and ranks.
@@ -137,17 +142,17 @@ def standardize_inputs(functional: Any, inputs: Any) -> list[Tensor]:
     return standardized
 
 
-def operation_behind(tensor: Any) -> Any:
+def operation_behind(tensor: Tensor) -> keras.Operation | None:
     """Return the operation that made a symbolic tensor; None if nothing tells it."""
     return getattr(getattr(tensor, "_keras_history", None), "operation", None)
 
 
-def mask_of(tensor: Any) -> Any:
+def mask_of(tensor: Tensor) -> Tensor | None:
     """Return the mask that a layer attached to a tensor; None if there is none."""
     return getattr(tensor, "_keras_mask", None)
 
 
-def logits_of(tensor: Any) -> Any:
+def logits_of(tensor: Tensor) -> Tensor | None:
     """Return what a saturated output was made from, as Keras' activations attach it.
 
     None if nothing is attached.
@@ -155,17 +160,17 @@ def logits_of(tensor: Any) -> Any:
     return getattr(tensor, "_keras_logits", None)
 
 
-def attach_logits(tensor: Any, logits: Any) -> None:
+def attach_logits(tensor: Tensor, logits: Tensor) -> None:
     """Attach what an output was made from, which Keras' crossentropies compute with."""
     tensor._keras_logits = logits
 
 
-def recorded_arguments(layer: Any) -> dict[str, Any] | None:
+def recorded_arguments(layer: keras.layers.Layer) -> dict[str, Any] | None:
     """Return the constructor's arguments as Keras recorded them; None where it did not."""
     return getattr(getattr(layer, "_auto_config", None), "config", None)
 
 
-def inner_lookup(layer: Any) -> Any:
+def inner_lookup(layer: keras.layers.Layer) -> Any:
     """Return the lookup layer inside a `TextVectorization`; any other layer itself."""
     return getattr(layer, "_lookup_layer", layer)
 
@@ -175,7 +180,7 @@ def output_shape_argument(layer: keras.layers.Lambda) -> Any:
     return layer._output_shape
 
 
-def recomputes(layer: Any) -> bool:
+def recomputes(layer: keras.layers.Layer) -> bool:
     """Return whether a layer runs its forward pass again in the backward pass (a `RematScope`)."""
     return getattr(layer, "_remat_mode", None) is not None
 
@@ -183,7 +188,7 @@ def recomputes(layer: Any) -> bool:
 # ---- what a model is compiled with
 
 
-def compiled_with(model: Any) -> dict[str, Any]:
+def compiled_with(model: keras.Model) -> dict[str, Any]:
     """Return the arguments that `compile` was called with; empty if it was not.
 
     The dictionary is Keras' own: what is written into it, `compile_from_config` takes.
@@ -192,16 +197,17 @@ def compiled_with(model: Any) -> dict[str, Any]:
     return {} if config is None else config
 
 
-def loss_metrics_of(model: Any) -> list[Any]:
+def loss_metrics_of(model: keras.Model) -> list[Any]:
     """Return the metrics that track a compiled model's losses.
 
     Of all outputs together, and of each.
     """
-    of_outputs = getattr(getattr(model, "_compile_loss", None), "metrics", None) or []
+    compiled_loss = getattr(model, "_compile_loss", None)
+    of_outputs = getattr(compiled_loss, "metrics", None) or []
     return [getattr(model, "_loss_tracker", None), *of_outputs]
 
 
-def resolved_parts(model: Any) -> tuple[Any, Any]:
+def resolved_parts(model: keras.Model) -> tuple[Any, Any]:
     """Return a compiled model's `CompileLoss` and `CompileMetrics`, None for each that it has not."""
     return model._compile_loss, model._compile_metrics
 
@@ -213,7 +219,7 @@ def flat_metrics(resolved: CompileMetrics) -> Iterator[Any]:
             yield metrics
 
 
-def wrapped_function(metric: Any) -> Any:
+def wrapped_function(metric: keras.metrics.Metric) -> Any:
     """Return the function inside a `MeanMetricWrapper`; None for another metric."""
     return getattr(metric, "_fn", None)
 
@@ -224,13 +230,13 @@ def function_arguments(wrapper: Any) -> dict[str, Any]:
     return arguments
 
 
-def direction_attribute(metric: Any) -> str | None:
+def direction_attribute(metric: keras.metrics.Metric) -> str | None:
     """Return ``"up"`` or ``"down"``, what a metric says is better; None if it says nothing."""
     direction: str | None = getattr(metric, "_direction", None)
     return direction
 
 
-def copy_direction(metric: Any, other: Any) -> None:
+def copy_direction(metric: keras.metrics.Metric, other: keras.metrics.Metric) -> None:
     """Have `metric` say that what is better for `other` is better for it."""
     if hasattr(other, "_direction"):
         metric._direction = other._direction
@@ -239,12 +245,12 @@ def copy_direction(metric: Any, other: Any) -> None:
 # ---- optimizers
 
 
-def given_learning_rate(optimizer: Any) -> Any:
+def given_learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
     """Return the learning rate as a variable, or the schedule; None where there is neither."""
     return getattr(optimizer, "_learning_rate", None)
 
 
-def config_with(optimizer: Any, **attributes: Any) -> dict[str, Any]:
+def config_with(optimizer: keras.optimizers.Optimizer, **attributes: Any) -> dict[str, Any]:
     """Return the config that an optimizer would have with other attributes; it is not touched."""
     asked = object.__new__(type(optimizer))
     vars(asked).update(vars(optimizer), **attributes)
@@ -252,7 +258,7 @@ def config_with(optimizer: Any, **attributes: Any) -> dict[str, Any]:
     return config
 
 
-def config_without_rate(optimizer: Any) -> dict[str, Any]:
+def config_without_rate(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
     """Return an optimizer's config with any learning rate.
 
     A schedule may be one that has no config.
@@ -260,49 +266,51 @@ def config_without_rate(optimizer: Any) -> dict[str, Any]:
     return config_with(optimizer, _learning_rate=0.0)
 
 
-def iterations_variable(optimizer: Any) -> Any:
+def iterations_variable(optimizer: keras.optimizers.Optimizer) -> Any:
     """Return the variable that counts updates, also inside an optimizer that accumulates gradients."""
     return optimizer._iterations
 
 
-def index_in(optimizer: Any, variable: Any) -> int:
+def index_in(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> int:
     """Return where a trained variable stands in the optimizer's lists of states."""
     return int(optimizer._get_variable_index(variable))
 
 
-def moments(optimizer: Any, index: int) -> tuple[Any, Any]:
+def moments(optimizer: keras.optimizers.Optimizer, index: int) -> tuple[Any, Any]:
     """Return Adam's first and second moment of the variable at an index."""
     return optimizer._momentums[index], optimizer._velocities[index]
 
 
-def clip_by_norm(optimizer: Any, gradient: Tensor, axes: tuple[int, ...]) -> Tensor:
+def clip_by_norm(
+    optimizer: keras.optimizers.Optimizer, gradient: Tensor, axes: tuple[int, ...]
+) -> Tensor:
     """Return a gradient whose norm over some axes is `clipnorm` at most."""
     return optimizer._clip_by_norm(gradient, axes)
 
 
-def decays(optimizer: Any, variable: Any) -> bool:
+def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> bool:
     """Return whether an optimizer's weight decay includes a variable."""
     return bool(optimizer._use_weight_decay(variable))
 
 
-def excluded_from_decay(optimizer: Any) -> tuple[Any, Any]:
+def excluded_from_decay(optimizer: keras.optimizers.Optimizer) -> tuple[Any, Any]:
     """Return the variables and the pattern of names that `exclude_from_weight_decay` was told, or None for each."""
     variables = getattr(optimizer, "_exclude_from_weight_decay", None)
     return variables, getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
 
 
-def exclude_names_from_decay(optimizer: Any, pattern: Any) -> None:
+def exclude_names_from_decay(optimizer: keras.optimizers.Optimizer, pattern: Any) -> None:
     """Exclude names from an optimizer's weight decay, as `excluded_from_decay` told them of another."""
     optimizer._exclude_from_weight_decay = set()
     optimizer._exclude_from_weight_decay_pattern = pattern
 
 
-def moving_averages(optimizer: Any) -> list[Any]:
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     """Return the averages that an optimizer with ``use_ema`` keeps of the weights, in their order."""
     return list(optimizer._model_variables_moving_average)
 
 
-def states_by_attribute(optimizer: Any) -> dict[str, list[Any]]:
+def states_by_attribute(optimizer: keras.optimizers.Optimizer) -> dict[str, list[Any]]:
     """Return an optimizer's lists of variables by the names of its attributes.
 
     ``"_momentums"``, ``"_velocities"``.
@@ -317,18 +325,20 @@ def states_by_attribute(optimizer: Any) -> dict[str, list[Any]]:
     }
 
 
-def replace_update_of_all(optimizer: Any, update: Callable[..., None]) -> None:
+def replace_update_of_all(
+    optimizer: keras.optimizers.Optimizer, update: Callable[..., None]
+) -> None:
     """Have an optimizer update all variables by `update(gradients, variables, learning_rate)`."""
     optimizer._backend_update_step = update
 
 
-def restore_update_of_all(optimizer: Any) -> None:
+def restore_update_of_all(optimizer: keras.optimizers.Optimizer) -> None:
     """Undo `replace_update_of_all`."""
     vars(optimizer).pop("_backend_update_step", None)
 
 
 def replace_clipping(
-    optimizer: Any, clip: Callable[[list[Tensor], list[Any]], list[Tensor]]
+    optimizer: keras.optimizers.Optimizer, clip: Callable[[list[Tensor], list[Any]], list[Tensor]]
 ) -> None:
     """Have an optimizer clip by `clip(gradients, variables)`.
 
@@ -337,13 +347,15 @@ def replace_clipping(
     """
 
     def apply(gradients: list[Tensor], variables: list[Any]) -> None:
-        optimizer._clip_gradients = lambda found: clip(found, variables)
+        optimizer._clip_gradients = lambda unclipped: clip(unclipped, variables)
         type(optimizer)._backend_apply_gradients(optimizer, gradients, variables)
 
     optimizer._backend_apply_gradients = apply
 
 
-def replace_weight_decay(optimizer: Any, decay: Callable[[list[Any]], None]) -> None:
+def replace_weight_decay(
+    optimizer: keras.optimizers.Optimizer, decay: Callable[[list[Any]], None]
+) -> None:
     """Have an optimizer decay weights by `decay(variables)`."""
     optimizer._apply_weight_decay = decay
 
@@ -374,12 +386,12 @@ def record_shared_object(thing: Any, identity: int) -> None:
     serialization_lib.record_object_after_deserialization(thing, identity)
 
 
-def track_resources(archive: Any) -> None:
+def track_resources(archive: keras.export.ExportArchive) -> None:
     """Have an `ExportArchive` find the lookup tables of what it tracks; `write_out` would do it."""
     archive._filter_and_track_resources()
 
 
-def trackable_of(archive: Any) -> Any:
+def trackable_of(archive: keras.export.ExportArchive) -> Any:
     """Return the object of TensorFlow that an `ExportArchive` saves."""
     return archive._tf_trackable
 
@@ -410,7 +422,7 @@ def tensorflow_random_state() -> Callable[[], None]:
     return restore
 
 
-def in_xla_context(graph: Any) -> bool:
+def in_xla_context(graph: tf.Graph) -> bool:
     """Return whether a graph that is being traced, or one around it, is compiled by XLA."""
     from tensorflow.python.ops import control_flow_util
 

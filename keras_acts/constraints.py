@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import numbers
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,14 +17,14 @@ class Real:
     low: float = -math.inf
     high: float = math.inf
 
-    def check(self, value: Any) -> float:
+    def check(self, value: object) -> float:
         """Return the value as a float, or raise `ValueError`."""
         # NumPy's scalars are numbers.Real; bool is one too, and always a slip
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise ValueError(f"{self}")
+            raise ValueError(str(self))
         number = float(value)
         if not math.isfinite(number) or not self.low <= number <= self.high:
-            raise ValueError(f"{self}")
+            raise ValueError(str(self))
         return number
 
     def __str__(self) -> str:
@@ -35,11 +34,14 @@ class Real:
             return f"a finite number >= {self.low:g}"
         return f"a number in [{self.low:g}, {self.high:g}]"
 
-    def invalid(self) -> tuple[Any, ...]:
+    def invalid(self) -> tuple[object, ...]:
         """Return values that break the constraint."""
-        below = () if math.isinf(self.low) else (self.low - 1.0,)
-        above = () if math.isinf(self.high) else (self.high + 1.0,)
-        return (math.nan, math.inf, -math.inf, "a word", None, True, [0.1], *below, *above)
+        values: list[object] = [math.nan, math.inf, -math.inf, "a word", None, True, [0.1]]
+        if not math.isinf(self.low):
+            values.append(self.low - 1.0)
+        if not math.isinf(self.high):
+            values.append(self.high + 1.0)
+        return tuple(values)
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,26 @@ class Integer:
 
     low: int | None = None
 
-    def check(self, value: Any) -> int:
+    def check(self, value: object) -> int:
         """Return the value as an int, or raise `ValueError`."""
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise ValueError(f"{self}")
+            raise ValueError(str(self))
         number = int(value)
         if self.low is not None and number < self.low:
-            raise ValueError(f"{self}")
+            raise ValueError(str(self))
         return number
 
     def __str__(self) -> str:
-        return "an integer" if self.low is None else f"an integer >= {self.low}"
+        if self.low is None:
+            return "an integer"
+        return f"an integer >= {self.low}"
 
-    def invalid(self) -> tuple[Any, ...]:
+    def invalid(self) -> tuple[object, ...]:
         """Return values that break the constraint."""
-        below = () if self.low is None else (self.low - 1,)
-        return (1.5, math.nan, "a word", None, True, *below)
+        values: list[object] = [1.5, math.nan, "a word", None, True]
+        if self.low is not None:
+            values.append(self.low - 1)
+        return tuple(values)
 
 
 @dataclass(frozen=True)
@@ -72,16 +78,16 @@ class Options:
 
     values: tuple[str, ...]
 
-    def check(self, value: Any) -> str:
+    def check(self, value: object) -> str:
         """Return the value, or raise `ValueError`."""
         if not isinstance(value, str) or value not in self.values:
-            raise ValueError(f"{self}")
+            raise ValueError(str(self))
         return value
 
     def __str__(self) -> str:
         return "one of " + ", ".join(repr(value) for value in self.values)
 
-    def invalid(self) -> tuple[Any, ...]:
+    def invalid(self) -> tuple[object, ...]:
         """Return values that break the constraint."""
         return ("a word", 1.5, None, True)
 

@@ -27,6 +27,12 @@ _SERIES = (
 )
 _SHORT_SERIES = (1.0, 0.5000308156013489, 0.16750061511993408, 0.041462622582912445)
 
+_LOG2_OF_E = 1.4426950408889634
+_LOG_2 = 0.6931471805599453
+# log(2) as the difference of two numbers: the first has few bits, so that k times it is exact
+_LOG_2_HIGH = 0.693359375
+_LOG_2_LOW = 2.12194440e-4
+
 
 def exp(x: Tensor, *, short: bool = False) -> Tensor:
     """Return ``exp(x)`` for x in [-200, 80] or NaN.
@@ -48,9 +54,9 @@ def short_expm1(x: Tensor) -> Tensor:
         return ops.expm1(x)
     if not _in_few_operations(x):
         near = ops.maximum(x, -0.01)  # finite: no inf * 0 in the gradient
-        series = ops.multiply(
-            near, ops.add(1.0, ops.multiply(near, ops.add(0.5, ops.divide(near, 6.0))))
-        )
+        # x + x^2 / 2 + x^3 / 6, where the difference of exp(x) and 1 would cancel
+        third_order = ops.add(0.5, ops.divide(near, 6.0))
+        series = ops.multiply(near, ops.add(1.0, ops.multiply(near, third_order)))
         return ops.where(ops.greater(x, -0.01), series, ops.subtract(ops.exp(x), 1.0))
     scale, rest = _parts(ops.maximum(x, -200.0), short=True)
     return scale * rest + (scale - 1.0)
@@ -69,13 +75,20 @@ def _parts(x: Tensor, short: bool) -> tuple[Tensor, Tensor]:
     """
     import tensorflow as tf
 
-    k = tf.stop_gradient(tf.round(x * 1.4426950408889634))
-    # log(2) in two parts: k times the first is exact
-    f = x - k * 0.6931471805599453 if short else (x - k * 0.693359375) + k * 2.12194440e-4
+    k = tf.stop_gradient(tf.round(x * _LOG2_OF_E))
+    f = _without(k, x, short)
     *others, rest = _SHORT_SERIES if short else _SERIES
     for coefficient in reversed(others):
         rest = rest * f + coefficient
     # the last bits of this sum are k + 127; shifted, they are the exponent of 2**k. What is below
     # 2**-126 becomes 0
     bits = tf.bitwise.left_shift(tf.bitcast(k + (1.5 * 2**23 + 127), tf.int32), 23)
-    return tf.stop_gradient(tf.bitcast(tf.maximum(bits, 0), tf.float32)), rest * f
+    power = tf.stop_gradient(tf.bitcast(tf.maximum(bits, 0), tf.float32))
+    return power, rest * f
+
+
+def _without(k: Tensor, x: Tensor, short: bool) -> Tensor:
+    """Return ``x - k * log(2)``."""
+    if short:
+        return x - k * _LOG_2
+    return (x - k * _LOG_2_HIGH) + k * _LOG_2_LOW

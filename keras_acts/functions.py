@@ -25,6 +25,7 @@ from keras import ops
 from keras_acts.compat import attach_logits
 from keras_acts.exponential import exp, short_expm1
 from keras_acts.lowering import (
+    Gradients,
     dtype_of,
     is_half,
     like,
@@ -46,12 +47,15 @@ KERNELS = ("rectangle", "triangle", "gaussian")
 @activation
 def sigmoid(x: Tensor) -> Tensor:
     """Logistic sigmoid, ``1 / (1 + exp(-x))``."""
-    return _with_logits(_sigmoid_of_half(x) if is_half(x) else ops.sigmoid(x), x)
+    y = _sigmoid_of_half(x) if is_half(x) else ops.sigmoid(x)
+    return _with_logits(y, x)
 
 
 def _sigmoid_closed(x: Tensor, short: bool) -> Tensor:
+    # 1 / (1 + e) where x > 0, e / (1 + e) elsewhere: never the exponential of a large number
     e = _exp_of_minus_abs(x, short)
-    return ops.divide(ops.where(ops.greater(x, 0), _constant(1.0, x), e), ops.add(e, 1.0))
+    numerator = ops.where(ops.greater(x, 0), _constant(1.0, x), e)
+    return ops.divide(numerator, ops.add(e, 1.0))
 
 
 def _sigmoid_derivative(x: Tensor, short: bool) -> Tensor:
@@ -106,7 +110,9 @@ def elu(x: Tensor, *, alpha: Tensor = 1.0) -> Tensor:
     if _is_number(alpha) and alpha == 1 and not is_half(x):
         return ops.elu(x)
     function = _elu_of_half if is_half(x) else _elu
-    return function(x, float(alpha) if _is_number(alpha) else _parameter(alpha, wide(x)))
+    if _is_number(alpha):
+        return function(x, float(alpha))
+    return function(x, _parameter(alpha, wide(x)))
 
 
 def _elu_closed(x: Tensor, alpha: Tensor, expm1: Callable[[Tensor], Tensor] = ops.expm1) -> Tensor:
@@ -120,12 +126,11 @@ def _elu_served(x: Tensor, alpha: Tensor) -> Tensor:
     return ops.where(ops.greater(x, 0), y, ops.multiply(alpha, y))
 
 
-def _elu_kernels(
-    x: Tensor, alpha: Tensor
-) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+def _elu_kernels(x: Tensor, alpha: Tensor) -> tuple[Tensor, Gradients]:
     import tensorflow as tf
 
-    above, y = ops.greater(x, 0), ops.elu(x)
+    above = ops.greater(x, 0)
+    y = ops.elu(x)
 
     def gradients(dy: Tensor) -> list[Tensor | None]:
         slope = tf.raw_ops.EluGrad(gradients=dy, outputs=y)
@@ -170,7 +175,8 @@ def trelu(
     if _is_number(alpha) and _is_number(theta):
         return _trelu_of_numbers(x, float(alpha), float(theta), mode)
     z = wide(x)
-    alpha, theta = _parameter(alpha, z), _parameter(theta, z)
+    alpha = _parameter(alpha, z)
+    theta = _parameter(theta, z)
     if mode == "threshold" and _is_number(theta) and theta == 0:
         return _leaky_relu(x, alpha)
     return _TRELUS[mode](x, alpha, theta)
@@ -195,10 +201,9 @@ def _prelu_served(x: Tensor, alpha: Tensor) -> Tensor:
     return ops.relu(x) + ops.multiply(ops.negative(alpha), ops.relu(ops.negative(x)))
 
 
-def _trelu_kernels(
-    x: Tensor, alpha: Tensor, theta: Tensor
-) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
-    below, low = ops.less_equal(x, theta), ops.maximum(x, _smallest(alpha, x))
+def _trelu_kernels(x: Tensor, alpha: Tensor, theta: Tensor) -> tuple[Tensor, Gradients]:
+    below = ops.less_equal(x, theta)
+    low = ops.maximum(x, _smallest(alpha, x))
 
     def gradients(dy: Tensor) -> list[Tensor | None]:
         slope = _select(below, ops.multiply(low, dy), ops.zeros_like(dy))
@@ -207,9 +212,7 @@ def _trelu_kernels(
     return _select(below, ops.multiply(alpha, low), x), gradients
 
 
-def _leaky_relu_kernels(
-    x: Tensor, alpha: Tensor
-) -> tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]:
+def _leaky_relu_kernels(x: Tensor, alpha: Tensor) -> tuple[Tensor, Gradients]:
     y, gradients = _trelu_kernels(x, alpha, _constant(0.0, x))
     return y, lambda dy: gradients(dy)[:2]
 
@@ -218,11 +221,11 @@ _leaky_relu = recomputed(
     lambda x, alpha: _trelu_closed(x, alpha, 0.0, "threshold"), _prelu_served, _leaky_relu_kernels
 )
 _TRELUS = {
-    mode: recomputed(
-        functools.partial(_trelu_closed, mode=mode),
-        kernels=_trelu_kernels if mode == "threshold" else None,
-    )
-    for mode in MODES
+    "threshold": recomputed(
+        functools.partial(_trelu_closed, mode="threshold"), kernels=_trelu_kernels
+    ),
+    "continuous": recomputed(functools.partial(_trelu_closed, mode="continuous")),
+    "keras": recomputed(functools.partial(_trelu_closed, mode="keras")),
 }
 
 
@@ -237,13 +240,15 @@ def _smallest(alpha: Tensor, x: Tensor) -> Tensor:
 
 def _trelu_of_numbers(x: Tensor, alpha: float, theta: float, mode: str) -> Tensor:
     if dtype_of(x) != "float64":
-        alpha, theta = float(np.float32(alpha)), float(np.float32(theta))
+        alpha = float(np.float32(alpha))
+        theta = float(np.float32(theta))
     rounded_once = alpha == 0 or (mode == "threshold" and _survives_rounding(alpha, x))
     if is_half(x) and not rounded_once:
         return _TRELUS[mode](x, alpha, theta)
     below = ops.less_equal(x, _constant(_round_down(theta, dtype_of(x)), x))
     if alpha == 0:
-        return ops.where(below, _constant(theta if mode == "continuous" else 0.0, x), x)
+        constant = theta if mode == "continuous" else 0.0
+        return ops.where(below, _constant(constant, x), x)
     if is_serving() and mode == "threshold" and 0 < alpha < 1:
         return _factored(x, alpha, theta)
     return ops.where(below, _below(x, alpha, theta, mode), x)
@@ -304,33 +309,31 @@ def surrogate_theta(
     z = wide(x)
     theta = _parameter(theta, z)
     u = ops.abs(ops.divide(ops.subtract(z, theta), bandwidth))
-    if kernel == "rectangle":
-        density = ops.cast(ops.less(u, 0.5), z.dtype)
-    elif kernel == "triangle":
-        density = ops.relu(ops.subtract(1.0, u))
-    else:
-        density = ops.multiply(ops.exp(ops.multiply(ops.square(u), -0.5)), (2 * np.pi) ** -0.5)
-    jump = (
-        theta if mode == "keras" else ops.multiply(ops.subtract(1.0, _parameter(alpha, z)), theta)
-    )
+    density = _density(u, kernel)
+    jump = theta
+    if mode != "keras":
+        jump = ops.multiply(ops.subtract(1.0, _parameter(alpha, z)), theta)
     slope = ops.stop_gradient(ops.multiply(density, ops.divide(jump, -bandwidth)))
     nothing = ops.subtract(theta, ops.stop_gradient(theta))  # 0, with derivative 1
     return y + like(ops.multiply(slope, nothing), y)
+
+
+def _density(u: Tensor, kernel: str) -> Tensor:
+    """Return the kernel at distances from theta, in bandwidths."""
+    if kernel == "rectangle":
+        return ops.cast(ops.less(u, 0.5), u.dtype)
+    if kernel == "triangle":
+        return ops.relu(ops.subtract(1.0, u))
+    return ops.multiply(ops.exp(ops.multiply(ops.square(u), -0.5)), (2 * np.pi) ** -0.5)
 
 
 @activation
 def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     """Softmax along `axis`, or over several axes together, ``exp(x) / sum(exp(x))``."""
     axes = list(axis) if isinstance(axis, tuple | list) else [axis]
-    if (
-        len(axes) != 1 or len(x.shape) > 5
-    ):  # Keras 3.12 takes several only eagerly, and oneDNN's kernel up to 5 axes
-        trailing = list(range(-len(axes), 0))
-        last = ops.moveaxis(x, axes, trailing)
-        shape = ops.shape(last)
-        rows = ops.reshape(last, (-1, math.prod(shape[len(shape) - len(axes) :])))
-        y = ops.moveaxis(ops.reshape(softmax(rows), shape), trailing, axes)
-        return _with_logits(y, x)
+    # Keras 3.12 takes several only eagerly, and oneDNN's kernel up to 5 axes
+    if len(axes) != 1 or len(x.shape) > 5:
+        return _with_logits(_softmax_of_rows(x, axes), x)
     (axis,) = axes
     if not is_half(x) or runs_exact_softmax(x):
         y = ops.softmax(x, axis=axis)
@@ -341,12 +344,21 @@ def softmax(x: Tensor, *, axis: int | tuple[int, ...] = -1) -> Tensor:
     return _with_logits(y, x)
 
 
+def _softmax_of_rows(x: Tensor, axes: list[int]) -> Tensor:
+    """Return the softmax over some axes together, as one over the rows of a matrix."""
+    trailing = list(range(-len(axes), 0))
+    last = ops.moveaxis(x, axes, trailing)
+    shape = ops.shape(last)
+    size = math.prod(shape[len(shape) - len(axes) :])
+    rows = ops.reshape(last, (-1, size))
+    return ops.moveaxis(ops.reshape(softmax(rows), shape), trailing, axes)
+
+
 @functools.cache
 def _softmax_of_bfloat16(axis: int) -> Callable[[Tensor], Tensor]:
     def product(y: Tensor, dy: Tensor) -> Tensor:
-        return ops.multiply(
-            y, ops.subtract(dy, ops.sum(ops.multiply(y, dy), axis=axis, keepdims=True))
-        )
+        mean = ops.sum(ops.multiply(y, dy), axis=axis, keepdims=True)
+        return ops.multiply(y, ops.subtract(dy, mean))
 
     return with_program(functools.partial(ops.softmax, axis=axis), product)
 
@@ -425,8 +437,10 @@ def _survives_rounding(alpha: float, x: Tensor) -> bool:
     if not is_half(x) or alpha == 0:
         return True
     info = ml_dtypes.finfo(dtype_of(x))
+    rounded = float(np.asarray(alpha, info.dtype))
+    relative_error = abs(rounded / alpha - 1)
     # half a unit for the product; relative to it, a unit is eps / 2 at the least
-    return 0.5 + abs(float(np.asarray(alpha, info.dtype)) / alpha - 1) * 2 / float(info.eps) <= 1
+    return 0.5 + relative_error * 2 / float(info.eps) <= 1
 
 
 def _round_down(theta: float, dtype: str) -> float:
@@ -435,11 +449,9 @@ def _round_down(theta: float, dtype: str) -> float:
     Every `x` of this dtype compares the same with both.
     """
     rounded = np.asarray(theta, ml_dtypes.finfo(dtype).dtype)
-    return float(
-        rounded
-        if float(rounded) <= theta
-        else np.nextafter(rounded, np.asarray(-np.inf, rounded.dtype))
-    )
+    if float(rounded) <= theta:
+        return float(rounded)
+    return float(np.nextafter(rounded, np.asarray(-np.inf, rounded.dtype)))
 
 
 def _with_logits(output: Tensor, logits: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import Any, ClassVar
 
 import keras
@@ -9,7 +11,7 @@ from keras import ops
 
 from keras_acts import sharing
 from keras_acts.anonymous import is_anonymous
-from keras_acts.constraints import Integer, Options, Real
+from keras_acts.constraints import Constraint, Integer, Options, Real
 from keras_acts.errors import ActivationError
 from keras_acts.functions import KERNELS, surrogate_theta
 from keras_acts.specs import ELU as ELU_SPEC
@@ -17,6 +19,9 @@ from keras_acts.specs import LEAKY_RELU, PRELU, TRELU, ActivationSpec, Parameter
 
 SHAPES = ("channel", "feature", "scalar")
 DATA_FORMATS = ("channels_last", "channels_first")
+
+Tensor = Any
+Shape = tuple[int | None, ...]
 
 
 class TrainedActivation(keras.layers.Layer):
@@ -62,39 +67,20 @@ class TrainedActivation(keras.layers.Layer):
     ):
         if "shared_axes" in kwargs:
             raise ActivationError(
-                f"{self._owner}: what shares a parameter is told by per: 'channel' (all but the channels, as Keras' "
+                f"{self._owner}: what shares a parameter is told by per: 'channel' (all but the "
+                "channels, as Keras' "
                 "shared_axes=[1, 2] of images), 'feature' (nothing) or 'scalar' (all). "
                 f"Received: shared_axes={kwargs['shared_axes']!r}"
             )
-        possible = tuple(p.name for p in self.spec.trained)
-        self._given = self.spec.check(
-            {p.name: kwargs.pop(p.name) for p in self.spec.parameters if p.name in kwargs}
-        )
-        options = {
-            name: kwargs.pop(name, None)
-            for p in possible
-            for name in (f"{p}_initializer", f"{p}_regularizer", f"{p}_constraint")
-        }
+        self._given = self.spec.check(_taken(kwargs, self._parameter_names()))
+        possible = tuple(parameter.name for parameter in self.spec.trained)
+        options = {name: kwargs.pop(name, None) for name in _option_names(possible)}
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.trained = (
-            possible
-            if trained is None
-            else tuple(trained)
-            if isinstance(trained, list | tuple)
-            else ()
-        )
-        if not self.trained or not all(name in possible for name in self.trained):
-            raise ActivationError(
-                f"{self._owner}: trained must name some of {possible}. Received: trained={trained!r}"
-            )
+        self.trained = self._checked_trained(trained, possible)
         self.per = self._check("per", per, Options(SHAPES))
-        self.axis = axis if axis is None else self._check("axis", axis, Integer())
-        self.data_format = (
-            data_format
-            if data_format is None
-            else self._check("data_format", data_format, Options(DATA_FORMATS))
-        )
+        self.axis = self._check_given("axis", axis, Integer())
+        self.data_format = self._check_given("data_format", data_format, Options(DATA_FORMATS))
         if self.axis == 0:
             raise ActivationError(
                 f"{self._owner}: axis must not be the batch axis 0. Received: axis=0"
@@ -103,14 +89,11 @@ class TrainedActivation(keras.layers.Layer):
             raise ActivationError(
                 f"{self._owner}: give axis or data_format. Received: {axis=}, {data_format=}"
             )
-        self.num_parameters = (
-            num_parameters
-            if num_parameters is None
-            else self._check("num_parameters", num_parameters, Integer(low=1))
-        )
+        self.num_parameters = self._check_given("num_parameters", num_parameters, Integer(low=1))
         if num_parameters is not None and per == "feature":
             raise ActivationError(
-                f"{self._owner}: num_parameters counts channels. Received: {per=}, {num_parameters=}"
+                f"{self._owner}: num_parameters counts channels. Received: {per=}, "
+                f"{num_parameters=}"
             )
         self._options = {name: self._option(name, value) for name, value in options.items()}
         if per == "scalar" or num_parameters == 1:
@@ -122,17 +105,38 @@ class TrainedActivation(keras.layers.Layer):
     def _owner(self) -> str:
         return f"layers.{self.spec.class_name}"
 
-    def _check(self, name: str, value: Any, valid: Any) -> Any:
+    @classmethod
+    def _parameter_names(cls) -> list[str]:
+        return [parameter.name for parameter in cls.spec.parameters]
+
+    def _check(self, name: str, value: Any, valid: Constraint) -> Any:
         return Parameter(name, None, valid).check(value, self._owner)
 
+    def _check_given(self, name: str, value: Any, valid: Constraint) -> Any:
+        return None if value is None else self._check(name, value, valid)
+
+    def _checked_trained(self, trained: Any, possible: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the parameters that are trained: all, unless some are named."""
+        if trained is None:
+            return possible
+        # a word would be taken for its letters
+        names = tuple(trained) if isinstance(trained, list | tuple) else ()
+        if not names or not all(name in possible for name in names):
+            raise ActivationError(
+                f"{self._owner}: trained must name some of {possible}. Received: "
+                f"trained={trained!r}"
+            )
+        return names
+
     def _option(self, name: str, value: Any) -> Any:
-        kind = name.rsplit("_", 1)[1]
+        kind = _kind_of(name)
         if is_anonymous(value):
             raise ActivationError(
-                f"{self._owner}: {name} must be a {kind} that can be saved. Received: {name}={value!r}"
+                f"{self._owner}: {name} must be a {kind} that can be saved. Received: "
+                f"{name}={value!r}"
             )
         try:
-            return getattr(keras, f"{kind}s").get(value)
+            return _keras_module(kind).get(value)
         except (TypeError, ValueError) as error:
             raise ActivationError(
                 f"{self._owner}: {name} must be a Keras {kind}. Received: {name}={value!r}"
@@ -142,37 +146,45 @@ class TrainedActivation(keras.layers.Layer):
         # theta is compared with the input, so half precision would move the threshold
         dtype = "float64" if self.variable_dtype == "float64" else "float32"
         for name in self.trained:
-            start = self._options[f"{name}_initializer"] or keras.initializers.Constant(
-                self._given[name]
-            )
+            initializer = self._options[f"{name}_initializer"]
+            if initializer is None:
+                initializer = keras.initializers.Constant(self._given[name])
             variable = self.add_weight(
                 name=name,
                 shape=shape,
                 dtype=dtype,
                 autocast=False,
-                initializer=start,
+                initializer=initializer,
                 regularizer=self._options[f"{name}_regularizer"],
                 constraint=self._options[f"{name}_constraint"],
             )
             setattr(self, name, variable)
         if shape:
-            axis = self._channel_axis()
-            sizes = dict(enumerate(shape, 1)) if self.per == "feature" else {axis: shape[0]}
-            self.input_spec = keras.InputSpec(
-                min_ndim=axis + 1 if axis > 0 else 1 - axis, axes=sizes
-            )
+            self.input_spec = self._spec_of_inputs(shape)
         self.built = True
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def _spec_of_inputs(self, shape: tuple[int, ...]) -> keras.InputSpec:
+        """What fits parameters of a shape: that many channels, or features."""
+        axis = self._channel_axis()
+        # an axis of 2 needs three, one of -2 two
+        least = axis + 1 if axis > 0 else 1 - axis
+        if self.per == "feature":
+            return keras.InputSpec(min_ndim=least, axes=dict(enumerate(shape, 1)))
+        return keras.InputSpec(min_ndim=least, axes={axis: shape[0]})
+
+    def build(self, input_shape: Shape) -> None:
         """Make the parameters that did not exist from the start."""
         if self.built:
             return
         owner = sharing.activation_owner(self)
         if owner is not None:
             raise ActivationError(
-                f"{self._owner} as activation= needs per='scalar' or num_parameters, so that its weights exist before "
-                "the first call (Keras would miss them in set_weights and load_weights); or add it to the model as a "
-                f"layer of its own. Received: per={self.per!r}, num_parameters=None in {owner.name!r}"
+                f"{self._owner} as activation= needs per='scalar' or num_parameters, so that its "
+                "weights exist before "
+                "the first call (Keras would miss them in set_weights and load_weights); or add it "
+                "to the model as a "
+                f"layer of its own. Received: per={self.per!r}, num_parameters=None in "
+                f"{owner.name!r}"
             )
         rank = len(input_shape)
         if self._channel_axis() not in (*range(1, rank), *range(1 - rank, 0)):
@@ -180,12 +192,15 @@ class TrainedActivation(keras.layers.Layer):
                 f"{self._owner}: axis must be an axis of the input other than the batch axis 0. "
                 f"Received: axis={self._channel_axis()} for an input of rank {rank}"
             )
-        sizes = input_shape[1:] if self.per == "feature" else (input_shape[self._channel_axis()],)
+        sizes = input_shape[1:]
+        if self.per != "feature":
+            sizes = (input_shape[self._channel_axis()],)
         shape = tuple(size for size in sizes if size is not None)
         if len(shape) < len(sizes):
             raise ActivationError(
                 f"{self._owner}: the axes that have a parameter each must have a known size. "
-                f"Received: input_shape={tuple(input_shape)}, per={self.per!r}, axis={self._channel_axis()}"
+                f"Received: input_shape={tuple(input_shape)}, per={self.per!r}, "
+                f"axis={self._channel_axis()}"
             )
         self._add_parameters(shape)
 
@@ -194,40 +209,43 @@ class TrainedActivation(keras.layers.Layer):
             return self.axis
         return 1 if self.data_format == "channels_first" else -1
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Return the activation of `x` with the parameters as they now are."""
         return self.spec.function(x, **self._values(x))
 
-    def _values(self, x: Any) -> dict[str, Any]:
+    def _values(self, x: Tensor) -> dict[str, Tensor]:
         """The parameters, shaped to broadcast against `x`."""
-        values: dict[str, Any] = dict(self._given)
-        rank = len(x.shape)
+        values: dict[str, Tensor] = dict(self._given)
         for name in self.trained:
             value = ops.convert_to_tensor(getattr(self, name))
             if self.per == "channel" and len(value.shape) == 1:
-                value = ops.reshape(
-                    value, [-1 if i == self._channel_axis() % rank else 1 for i in range(rank)]
-                )
+                value = ops.reshape(value, self._along_channels(len(x.shape)))
             values[name] = value
         return values
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def _along_channels(self, rank: int) -> list[int]:
+        """The shape of one value a channel beside an input of so many axes."""
+        shape = [1] * rank
+        shape[self._channel_axis() % rank] = -1
+        return shape
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Return the input's shape."""
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        options = {
-            name: getattr(keras, f"{name.rsplit('_', 1)[1]}s").serialize(value)
-            if value is not None
-            else None
-            for name, value in self._options.items()
+        return {
+            **super().get_config(),
+            **self._given,
+            **{name: _serialized(name, value) for name, value in self._options.items()},
+            "per": self.per,
+            "axis": self.axis,
+            "data_format": self.data_format,
+            "num_parameters": self.num_parameters,
+            "trained": list(self.trained),
+            **sharing.identity_for_file(self),
         }
-        shape = {
-            name: getattr(self, name) for name in ("per", "axis", "data_format", "num_parameters")
-        }
-        own = {**self._given, **options, **shape, "trained": list(self.trained)}
-        return {**super().get_config(), **own, **sharing.identity_for_file(self)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TrainedActivation:
@@ -238,12 +256,37 @@ class TrainedActivation(keras.layers.Layer):
         identity = config.get("shared_object_id")
         layer = sharing.shared_layer(identity)
         if layer is None:
+            arguments = dict(config)
+            arguments.pop("shared_object_id", None)
             # not super().from_config: it hides which rule was broken in a TypeError
-            layer = cls(
-                **{name: value for name, value in config.items() if name != "shared_object_id"}
-            )
+            layer = cls(**arguments)
             sharing.share(layer, identity)
         return layer
+
+
+def _taken(arguments: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Take those of some names out of a dict."""
+    return {name: arguments.pop(name) for name in names if name in arguments}
+
+
+def _option_names(parameters: Iterable[str]) -> Iterator[str]:
+    for parameter in parameters:
+        yield f"{parameter}_initializer"
+        yield f"{parameter}_regularizer"
+        yield f"{parameter}_constraint"
+
+
+def _kind_of(option: str) -> str:
+    """``alpha_initializer`` is an ``initializer``."""
+    return option.rpartition("_")[2]
+
+
+def _keras_module(kind: str) -> ModuleType:
+    return getattr(keras, f"{kind}s")
+
+
+def _serialized(option: str, value: Any) -> Any:
+    return None if value is None else _keras_module(_kind_of(option)).serialize(value)
 
 
 _CLASSES: dict[str, type[TrainedActivation]] = {}
@@ -254,7 +297,9 @@ def make_class(
 ) -> type[TrainedActivation]:
     """Make the layer class of a spec and register it with Keras as ``keras_acts>layers.CLASS_NAME``."""
     trained = " and ".join(f"{p.name} (start value {p.default!r})" for p in spec.trained)
-    doc = f"{spec.class_name} with trained {trained}: ``{spec.formula}``.\n{(base.__doc__ or '').split(chr(10), 1)[1]}"
+    # the first line is the class's own
+    _, _, rest_of_doc = (base.__doc__ or "").partition("\n")
+    doc = f"{spec.class_name} with trained {trained}: ``{spec.formula}``.\n{rest_of_doc}"
     namespace = {
         "spec": spec,
         "__doc__": doc,
@@ -305,7 +350,7 @@ class _TrainedTReLU(TrainedActivation):
         self.bandwidth = self._check("bandwidth", bandwidth, Real(low=1e-6))
         self.kernel = self._check("kernel", kernel, Options(KERNELS))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         values = self._values(x)
         y = self.spec.function(x, **values)
         if "theta" not in self.trained:
@@ -316,7 +361,7 @@ class _TrainedTReLU(TrainedActivation):
         return {**super().get_config(), "bandwidth": self.bandwidth, "kernel": self.kernel}
 
 
-_TrainedTReLU.__doc__ = (
-    f"{_TrainedTReLU.__doc__}\n{(TrainedActivation.__doc__ or '').split(chr(10), 2)[2]}"
-)
+# its first line, as above, and the empty one behind it
+_REST_OF_DOC = (TrainedActivation.__doc__ or "").partition("\n\n")[2]
+_TrainedTReLU.__doc__ = f"{_TrainedTReLU.__doc__}\n{_REST_OF_DOC}"
 TReLU = make_class(TRELU, _TrainedTReLU)

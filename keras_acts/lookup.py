@@ -39,19 +39,7 @@ def get(identifier: Any) -> Callable[..., Any]:
     if isinstance(identifier, str):
         return make(*parse(identifier))
     if isinstance(identifier, dict):
-        try:
-            found = keras.saving.deserialize_keras_object(identifier)
-        except (TypeError, ValueError, KeyError) as error:
-            if isinstance(error, ActivationError):
-                raise
-            raise ActivationError(
-                f"A dict must be a serialized Keras object. Received: {identifier!r} ({error})"
-            ) from error
-        if not callable(found):
-            raise ActivationError(
-                f"A dict must be a serialized activation. Received: {identifier!r}"
-            )
-        return found
+        return _deserialized(identifier)
     if callable(identifier) and not isinstance(identifier, type):
         if is_anonymous(identifier):
             raise ActivationError(
@@ -62,6 +50,20 @@ def get(identifier: Any) -> Callable[..., Any]:
     raise ActivationError(
         f"An activation must be a name, a config or a callable. Received: {identifier!r}"
     )
+
+
+def _deserialized(config: dict[str, Any]) -> Callable[..., Any]:
+    try:
+        activation = keras.saving.deserialize_keras_object(config)
+    except (TypeError, ValueError, KeyError) as error:
+        if isinstance(error, ActivationError):
+            raise
+        raise ActivationError(
+            f"A dict must be a serialized Keras object. Received: {config!r} ({error})"
+        ) from error
+    if not callable(activation):
+        raise ActivationError(f"A dict must be a serialized activation. Received: {config!r}")
+    return activation
 
 
 def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
@@ -83,16 +85,16 @@ def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
 
 def builtins() -> tuple[str, ...]:
     """Return the names of Keras' own activations that are not ours."""
-    public = sorted(
-        name for name in dir(keras.activations) if not name.startswith("_") and _builtin(name)
-    )
-    return tuple(name for name in public if name not in specs.names())
+    ours = specs.names()
+    public = [name for name in dir(keras.activations) if not name.startswith("_")]
+    return tuple(name for name in sorted(public) if name not in ours and _builtin(name))
 
 
 def _builtin(name: str) -> Callable[..., Any] | None:
-    if name in ("get", "serialize", "deserialize") or not callable(
-        getattr(keras.activations, name, None)
-    ):
+    # these are functions of the module, but no activations
+    if name in ("get", "serialize", "deserialize"):
+        return None
+    if not callable(getattr(keras.activations, name, None)):
         return None
     return keras.activations.get(name)
 

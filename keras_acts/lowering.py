@@ -16,7 +16,9 @@ from keras_acts.serving import is_serving
 
 Tensor = Any
 Function = Callable[..., Tensor]
-Kernels = Callable[..., tuple[Tensor, Callable[[Tensor], list[Tensor | None]]]]
+# from a gradient of the output to one for each argument; None where there is none
+Gradients = Callable[[Tensor], list[Tensor | None]]
+Kernels = Callable[..., tuple[Tensor, Gradients]]
 
 # In eager mode the Python around a program with a gradient of its own takes 1 to 2 ms, as long as
 # so many elements
@@ -107,11 +109,11 @@ def with_derivative(
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return _tensorflow(value, product, served, kernels)
-    return (
-        {"jax": _jax, "torch": _torch}[backend](value, product)
-        if backend in ("jax", "torch")
-        else value
-    )
+    if backend == "jax":
+        return _jax(value, product)
+    if backend == "torch":
+        return _torch(value, product)
+    return value
 
 
 def recomputed(
@@ -140,6 +142,58 @@ def recomputed(
         return value
     import tensorflow as tf
 
+    compiled = _compiled_with_slopes(value)
+    in_kernels = None if kernels is None else _in_kernels(kernels)
+
+    def function(x: Tensor, *parameters: Any) -> Tensor:
+        if is_serving():
+            return like((served or closed)(wide(x), *parameters), x)
+        if in_xla() or _has_unknown_rank(x, *parameters):
+            with _portable(not in_xla()):
+                return value(x, *parameters)
+        dtype = wide(x).dtype
+        tensors = [tf.convert_to_tensor(parameter, dtype) for parameter in parameters]
+        if not _UNCOMPILED.get():
+            fixed = (False, *(isinstance(parameter, float) for parameter in parameters))
+            return compiled(fixed)(x, *tensors)
+        if in_kernels is None or is_half(x):
+            return value(x, *tensors)
+        return in_kernels(x, *tensors)
+
+    return function
+
+
+def _has_unknown_rank(*arguments: Any) -> bool:
+    tensors = (argument for argument in arguments if hasattr(argument, "shape"))
+    return any(tensor.shape.rank is None for tensor in tensors)
+
+
+def _in_kernels(kernels: Kernels) -> Function:
+    """Return the function that kernels of TensorFlow compute, with the gradients that they know."""
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def call(*tensors: Tensor) -> tuple[Tensor, Gradients]:
+        y, gradients = kernels(*tensors)
+
+        def gradient(dy: Tensor) -> list[Tensor | None]:
+            sums: list[Tensor | None] = []
+            for slope, tensor in zip(gradients(dy), tensors, strict=True):
+                sums.append(None if slope is None else _summed(slope, tensor))
+            return sums
+
+        return y, gradient
+
+    return _traced_once(call)
+
+
+def _compiled_with_slopes(value: Function) -> Callable[[tuple[bool, ...]], Function]:
+    """Return what gives ``value(x, *tensors)``, compiled, with a compiled program for each gradient.
+
+    It is asked with which of the arguments are numbers, and have no gradient.
+    """
+    import tensorflow as tf
+
     def slope(argument: int, dy: Tensor, *arguments: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             tape.watch(arguments[argument])
@@ -147,55 +201,31 @@ def recomputed(
         return tape.gradient(y, arguments[argument], dy)
 
     compiled_value = _by_kind(value, xla=True)
-    compiled_slope = functools.cache(
-        lambda argument: _by_kind(functools.partial(slope, argument), xla=True)
-    )
-
-    def function(x: Tensor, *parameters: Any) -> Tensor:
-        unknown = any(
-            hasattr(tensor, "shape") and tensor.shape.rank is None for tensor in (x, *parameters)
-        )
-        if is_serving():
-            return like((served or closed)(wide(x), *parameters), x)
-        if in_xla() or unknown:
-            with _portable(not in_xla()):
-                return value(x, *parameters)
-        fixed = (False, *(isinstance(parameter, float) for parameter in parameters))
-        dtype = wide(x).dtype
-        tensors = [tf.convert_to_tensor(parameter, dtype) for parameter in parameters]
-        if _UNCOMPILED.get():
-            return value(x, *tensors) if kernels is None or is_half(x) else in_kernels(x, *tensors)
-        return of(fixed)(x, *tensors)
-
-    @_traced_once
-    @tf.custom_gradient
-    def in_kernels(*tensors: Tensor) -> tuple[Tensor, Function]:
-        assert kernels is not None
-        y, gradients = kernels(*tensors)
-        return y, lambda dy: [
-            None if slope is None else _summed(slope, tensor)
-            for slope, tensor in zip(gradients(dy), tensors, strict=True)
-        ]
 
     @functools.cache
-    def of(fixed: tuple[bool, ...]) -> Function:
+    def compiled_slope(argument: int) -> Function:
+        return _by_kind(functools.partial(slope, argument), xla=True)
+
+    @functools.cache
+    def compiled(fixed: tuple[bool, ...]) -> Function:
         @tf.custom_gradient
-        def call(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Function]:
+        def call(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Gradients]:
             with _portable(not tf.executing_eagerly()):
                 y = compiled_value(*map(_off_tape, (x, *tensors)))
 
             def gradient(dy: Tensor) -> list[Tensor | None]:
                 # one program for each: a graph prunes those that nobody asks for
-                return [
-                    None if number else compiled_slope(i)(dy, x, *tensors)
-                    for i, number in enumerate(fixed)
-                ]
+                slopes: list[Tensor | None] = [None] * len(fixed)
+                for argument, is_number in enumerate(fixed):
+                    if not is_number:
+                        slopes[argument] = compiled_slope(argument)(dy, x, *tensors)
+                return slopes
 
             return y, gradient
 
         return _traced_once(call)
 
-    return function
+    return compiled
 
 
 def with_program(closed: Function, product: Function) -> Function:
@@ -241,8 +271,11 @@ def with_program(closed: Function, product: Function) -> Function:
         return y, lambda dy: backward(x, y, dy)
 
     def call(x: Tensor) -> Tensor:
-        small = tf.executing_eagerly() and x.shape.num_elements() < _LARGE
-        return value(x) if small or is_serving() or in_xla() or not is_compiled() else function(x)
+        if tf.executing_eagerly() and x.shape.num_elements() < _LARGE:
+            return value(x)
+        if is_serving() or in_xla() or not is_compiled():
+            return value(x)
+        return function(x)
 
     return call
 
@@ -252,9 +285,8 @@ def _tensorflow(
 ) -> Function:
     import tensorflow as tf
 
-    compiled_value, compiled_product = (
-        _flat(_by_kind(function, xla=True)) for function in (value, product)
-    )
+    compiled_value = _flat(_by_kind(value, xla=True))
+    compiled_product = _flat(_by_kind(product, xla=True))
 
     @tf.custom_gradient
     def fused(x: Tensor) -> tuple[Tensor, Function]:
@@ -268,12 +300,15 @@ def _tensorflow(
         with _portable(not tf.executing_eagerly()):
             return compiled_value(z), lambda dy: compiled_product(x, dy)
 
-    in_fused, in_unfused = _traced_once(fused), _traced_once(unfused)
+    in_fused = _traced_once(fused)
+    in_unfused = _traced_once(unfused)
 
     def function(x: Tensor) -> Tensor:
         if is_serving():
             return like(served(wide(x)), x)
-        return in_fused(x) if in_xla() else in_unfused(x)
+        if in_xla():
+            return in_fused(x)
+        return in_unfused(x)
 
     return function
 
@@ -306,9 +341,7 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
     @functools.cache
     def traced(scopes: tuple[bool, bool], *kinds: tuple[str, int | None]) -> Function:
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
-        signature = [
-            tf.TensorSpec(None if rank is None else [None] * rank, dtype) for dtype, rank in kinds
-        ]
+        signature = [tf.TensorSpec(_open_shape(rank), dtype) for dtype, rank in kinds]
         # a function of its own for each kind: else TensorFlow warns of retracing
         return tf.function(
             lambda *x: function(*x), signature, autograph=False, jit_compile=xla or None
@@ -319,6 +352,10 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
         return traced((_UNCOMPILED.get(), _PORTABLE.get()), *kinds)(*tensors)
 
     return call
+
+
+def _open_shape(rank: int | None) -> list[None] | None:
+    return None if rank is None else [None] * rank
 
 
 def _traced_once(function: Function) -> Function:
@@ -332,11 +369,9 @@ def _traced_once(function: Function) -> Function:
     traced = _by_kind(function)
 
     def call(x: Tensor, *others: Tensor) -> Tensor:
-        return (
-            function(x, *others)
-            if tf.executing_eagerly()
-            else tf.ensure_shape(traced(x, *others), x.shape)
-        )
+        if tf.executing_eagerly():
+            return function(x, *others)
+        return tf.ensure_shape(traced(x, *others), x.shape)
 
     return call
 
@@ -387,13 +422,10 @@ def _softmax_is_exact() -> bool:
     if tf.config.get_visible_devices("GPU"):
         return False
     logits = tf.cast(tf.reshape(tf.linspace(-8.0, 8.0, 2048), [8, 256]), "bfloat16")
-    found, exact = (
-        tf.cast(tf.nn.softmax(logits), "float32"),
-        tf.nn.softmax(tf.cast(logits, "float32")),
-    )
-    return bool(
-        tf.reduce_all(tf.abs(found - exact) <= exact * 2.0**-8)
-    )  # half a unit, where the mantissa is near 1
+    in_half = tf.cast(tf.nn.softmax(logits), "float32")
+    exact = tf.nn.softmax(tf.cast(logits, "float32"))
+    # half a unit, where the mantissa is near 1
+    return bool(tf.reduce_all(tf.abs(in_half - exact) <= exact * 2.0**-8))
 
 
 def _jax(value: Function, product: Function) -> Function:

@@ -5,8 +5,6 @@ Which layer calls which, and which objects a file shares.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
 from keras_acts.compat import all_layers, get_global, record_shared_object, shared_object
@@ -15,12 +13,12 @@ from keras_acts.compat import all_layers, get_global, record_shared_object, shar
 def activation_owner(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     """Return the layer, among those that are being called now, that has `layer` as its ``activation=``."""
     context = get_global("current_call_ctx")
-    called = all_layers(context.entry_layer) if context is not None else ()
-    for owner in called:
-        if layer in (
-            getattr(owner, "activation", None),
-            getattr(owner, "recurrent_activation", None),
-        ):
+    if context is None:
+        return None
+    for owner in all_layers(context.entry_layer):
+        activation = getattr(owner, "activation", None)
+        recurrent_activation = getattr(owner, "recurrent_activation", None)
+        if layer in (activation, recurrent_activation):
             return owner
     return None
 
@@ -31,13 +29,17 @@ def identity_for_file(layer: keras.layers.Layer) -> dict[str, int]:
     Keras marks a shared object too, but only where it meets it for the second time: the first place
     is a copy by then, and the file cannot be loaded. Outside of a file this is empty.
     """
-    saving = get_global("shared_objects/id_to_config_map") is not None
-    return {"shared_object_id": id(layer)} if saving else {}
+    # Keras' table of the objects in the file being saved; there is none at other times
+    if get_global("shared_objects/id_to_config_map") is None:
+        return {}
+    return {"shared_object_id": id(layer)}
 
 
-def shared_layer(identity: int | None) -> Any:
+def shared_layer(identity: int | None) -> keras.layers.Layer | None:
     """Return the layer of this identity that was made already for the file being loaded, or None."""
-    return None if identity is None else shared_object(identity)
+    if identity is None:
+        return None
+    return shared_object(identity)
 
 
 def share(layer: keras.layers.Layer, identity: int | None) -> None:

@@ -109,9 +109,14 @@ class ActivationSpec:
             if name not in known:
                 expected = ", ".join(sorted(known)) or "no parameters"
                 raise ActivationError(
-                    f"{self.name}: unknown parameter. Expected: {expected}. Received: {name}={values[name]!r}"
+                    f"{self.name}: unknown parameter. Expected: {expected}. Received: "
+                    f"{name}={values[name]!r}"
                 )
-        return {p.name: p.check(values.get(p.name, p.default), self.name) for p in self.parameters}
+        checked: dict[str, Any] = {}
+        for parameter in self.parameters:
+            value = values.get(parameter.name, parameter.default)
+            checked[parameter.name] = parameter.check(value, self.name)
+        return checked
 
 
 _INF = float("inf")
@@ -138,7 +143,9 @@ def spec(name: str) -> ActivationSpec:
 def unknown(name: str, known: tuple[str, ...]) -> ActivationError:
     """Return the error for an unknown activation, with the nearest known names."""
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(known)}."
+    hint = f"Known: {', '.join(known)}."
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
     return ActivationError(f"Unknown activation. {hint} Received: {name!r}")
 
 
@@ -154,20 +161,22 @@ def add(new: ActivationSpec) -> None:
         )
     if new.name in _SPECS or new.class_name in {known.class_name for known in _SPECS.values()}:
         raise ActivationError(
-            f"An activation of this name is registered already. Received: {new.name=}, {new.class_name=}"
+            f"An activation of this name is registered already. Received: {new.name=}, "
+            f"{new.class_name=}"
         )
-    taken = inspect.signature(new.function).parameters
+    keywords = inspect.signature(new.function).parameters
+    parameter_names = [parameter.name for parameter in new.parameters]
     for parameter in new.parameters:
-        if [p.name for p in new.parameters].count(
-            parameter.name
-        ) > 1 or parameter.name not in taken:
+        if parameter_names.count(parameter.name) > 1 or parameter.name not in keywords:
             raise ActivationError(
-                f"{new.name}: parameters must be different keywords of the function. Received: {parameter.name!r} "
-                f"for a function of {tuple(taken)}"
+                f"{new.name}: parameters must be different keywords of the function. Received: "
+                f"{parameter.name!r} "
+                f"for a function of {tuple(keywords)}"
             )
-        tried = (parameter.search.low, parameter.search.high) if parameter.search else ()
-        for value in (parameter.default, *tried):
-            parameter.check(value, new.name)
+        parameter.check(parameter.default, new.name)
+        if parameter.search is not None:
+            parameter.check(parameter.search.low, new.name)
+            parameter.check(parameter.search.high, new.name)
     _SPECS[new.name] = new
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
+Tensor = Any
+
 _FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
@@ -19,7 +21,7 @@ def activation(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate ``function(tensor, *, parameter=...)`` to take arrays and a `keras.KerasTensor` too."""
 
     @functools.wraps(function)
-    def call(x: Any, **parameters: Any) -> Any:
+    def call(x: Tensor, **parameters: Any) -> Tensor:
         if isinstance(x, keras.KerasTensor):
             return Apply(function.__name__, parameters)(x)
         x = ops.convert_to_tensor(x)
@@ -40,9 +42,10 @@ class Apply(keras.Operation):
 
     def __init__(self, function: str, parameters: dict[str, Any], name: str | None = None):
         super().__init__(name=name)
-        self.function, self.parameters = function, dict(parameters)
+        self.function = function
+        self.parameters = dict(parameters)
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         """Return the function of `x`."""
         return _FUNCTIONS[self.function](x, **self.parameters)
 
