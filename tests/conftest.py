@@ -18,6 +18,19 @@ def _seeded():
     keras.utils.set_random_seed(7)
 
 
+@pytest.fixture
+def float64():
+    """Keras computes in float64 for a test."""
+    import keras
+
+    # Keras keeps the first default policy that was asked for
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _short_collections():
     """KerasTuner has the garbage collected in every trial.

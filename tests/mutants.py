@@ -101,28 +101,28 @@ MUTANTS = [
         file="search/population/transfer.py",
         old="for origin in self._origins[block.start : block.stop]]",
         new="for origin in self._origins[block.start : block.stop][::-1]]",
-        tests="tests/population/test_population.py::test_populations_of_one_model_join_as_they_are",
+        tests="tests/population/test_select_and_join.py::test_populations_of_one_model_join_as_they_are",
     ),
     Mutant(
         name="a member mixed up: public order is not inside order turned round",
         file="search/population/model.py",
         old="self.positions = tuple(int(i) for i in np.argsort(order))",
         new="self.positions = tuple(order)",
-        tests="tests/population/test_population.py::test_each_layer_may_have_a_choice_of_its_own",
+        tests="tests/population/test_select_and_join.py::test_each_layer_may_have_a_choice_of_its_own",
     ),
     Mutant(
         name="a seed lost: all members start from seed 0",
         file="search/population/blueprint.py",
         old="with isolated_seed(member.seed):",
         new="with isolated_seed(0):",
-        tests="tests/population/test_population.py::test_a_member_is_its_ordinary_model_with_folded_channels",
+        tests="tests/population/test_population_exactness.py::test_a_member_is_its_ordinary_model_with_folded_channels",
     ),
     Mutant(
         name="a member's gradient scaled by 1.001",
         file="search/population/model.py",
         old=("return ops.sum(losses)\n\n    def compute_metrics"),
         new=("return ops.sum(losses) + 0.001 * losses[0]\n\n    def compute_metrics"),
-        tests="tests/population/test_population.py::test_every_optimizer",
+        tests="tests/population/test_optimizers.py::test_every_optimizer",
     ),
     Mutant(
         name="best weights taken one epoch too late",
@@ -139,7 +139,7 @@ MUTANTS = [
             "return _unshared(x).map(lambda value: "
             "keras.random.dropout(value, rate, (1, *value.shape[1:]), seed=call.random))"
         ),
-        tests="tests/population/test_population.py::test_dropout_differs_between_members_and_drops_its_share",
+        tests="tests/population/test_population_exactness.py::test_dropout_differs_between_members_and_drops_its_share",
     ),
     Mutant(
         name="a rewritten slot left as it was",
@@ -153,14 +153,14 @@ MUTANTS = [
         file="search/population/model.py",
         old="inside_rates = public_rates[list(self.order)]\n",
         new="inside_rates = public_rates\n",
-        tests="tests/population/test_population.py::test_rates_may_be_set_again",
+        tests="tests/population/test_optimizers.py::test_rates_may_be_set_again",
     ),
     Mutant(
         name="the optimizer's state of a member is another's",
         file="search/population/transfer.py",
         old="return [read(row.block)[row.row] for row in trained]",
         new="return [read(row.block)[row.row - 1] for row in trained]",
-        tests="tests/population/test_population.py::test_every_optimizer",
+        tests="tests/population/test_optimizers.py::test_every_optimizer",
     ),
     Mutant(
         name="a layer made alone has lost its trainable",

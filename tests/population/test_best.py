@@ -6,7 +6,7 @@ import pytest
 
 from keras_acts.errors import ModelError
 from keras_acts.search import BestWeights, PopulationModel
-from tests.population.test_population import carry_into, data, mlp
+from tests.helpers.populations import carry_into, data, mlp
 
 CANDIDATES = [
     "leaky_relu(alpha=0.1)",

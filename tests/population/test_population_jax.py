@@ -16,7 +16,9 @@ import keras
 import numpy as np
 from keras_acts.search import BestWeights, PopulationModel
 from keras_acts.search.population.memory import outputs_per_sample
-from tests.population import test_population as t
+from tests.helpers import populations as t
+from tests.population import test_population_exactness as exactness
+from tests.population import test_optimizers as optimizers
 from tests.vectorize import test_population_rules as rules
 from tests.vectorize import test_population_sequences as sequences
 
@@ -29,14 +31,14 @@ t.check(t.mlp(), candidates, t.settings("sgd"), options, members=(1, 3), rtol=2e
 for model in (sequences.lstm(), sequences.attention(value_dim=4)):
     x3, y3 = t.data((4, 3))
     t.check(model, ["relu", "prelu", "tanh"], t.settings("sgd"), {"x": x3, "y": y3}, members=(1,), rtol=2e-4)
-t.test_a_member_is_its_ordinary_model_with_folded_channels("cnn")
+exactness.test_a_member_is_its_ordinary_model_with_folded_channels("cnn")
 for name in rules.CONVOLUTIONS:
     rules.test_convolutions(name)
 convolution = keras.Sequential([keras.Input((4, 4, 2)), t.layers.Conv2D(3, 3, padding="same")])
 assert outputs_per_sample(convolution) == 16 * (3 + 9 * 2)  # and patches
 large = keras.Sequential([keras.Input((4, 4, 40)), t.layers.Conv2D(3, 3, padding="same", activation="relu")])
 assert outputs_per_sample(large) == 16 * 3
-t.test_a_diverged_member_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
+optimizers.test_a_diverged_member_is_frozen_and_its_neighbours_never_notice("mlp", 1, "auto", "adam")
 
 model = keras.Sequential([keras.Input((4,)), t.layers.Dropout(0.5), *t.mlp().layers])
 population = PopulationModel(model, ["relu", "tanh"], seeds=2)

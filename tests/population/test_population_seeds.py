@@ -14,7 +14,7 @@ from keras_acts.search.population.trainers import PopulationTrainer
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.verdict.replicates import Replicates
 from tests.helpers import models
-from tests.population.test_population import cnn, data, float64, mlp, settings  # noqa: F401  (float64 is a fixture)
+from tests.helpers.populations import cnn, data, mlp, settings
 
 SEEDS = 3, 11
 
@@ -58,7 +58,7 @@ def weighted():
 
 
 @pytest.mark.parametrize("jit_compile", ["auto", pytest.param(True, marks=pytest.mark.slow)])
-def test_a_member_is_its_ordinary_fit(float64, jit_compile):  # noqa: F811
+def test_a_member_is_its_ordinary_fit(float64, jit_compile):
     x, y = data(samples=70)
     fitted = {"x": x, "y": y, "class_weight": {0: 0.5, 1: 1.0, 2: 3.0}, "validation_split": 0.1}
     options = {"compiled": weighted, "jit_compile": jit_compile, "steps_per_execution": 4}
@@ -66,7 +66,7 @@ def test_a_member_is_its_ordinary_fit(float64, jit_compile):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_weights_of_samples_other_losses_and_metrics(float64):  # noqa: F811
+def test_weights_of_samples_other_losses_and_metrics(float64):
     x, y = data(samples=44)
     onehot = np.eye(3)[y]
     fitted = {"x": x, "y": onehot, "epochs": 2, "sample_weight": np.linspace(0, 1, 44)}
@@ -80,7 +80,7 @@ def test_weights_of_samples_other_losses_and_metrics(float64):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_several_inputs_and_outputs(float64):  # noqa: F811
+def test_several_inputs_and_outputs(float64):
     a, b = keras.Input((4,), name="a"), keras.Input((2,), name="b")
     h = layers.Dense(5, activation="relu")(layers.Concatenate()([a, b]))
     outputs = {
@@ -106,7 +106,7 @@ def test_folded_channels():
 
 
 @pytest.mark.slow
-def test_a_frozen_prefix_runs_for_each_seed(float64):  # noqa: F811
+def test_a_frozen_prefix_runs_for_each_seed(float64):
     """Layers with a rule, one without, and an operation that mixes the samples of a batch."""
     x = keras.Input((6, 2))
     h = layers.Conv1DTranspose(3, 2, trainable=False)(layers.BatchNormalization(trainable=False)(x))
@@ -118,7 +118,7 @@ def test_a_frozen_prefix_runs_for_each_seed(float64):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_one_seed_has_the_order_of_its_own(float64):  # noqa: F811
+def test_one_seed_has_the_order_of_its_own(float64):
     x, y = data(samples=44)
     check(mlp(), ["relu", "tanh"], {"x": x, "y": y}, (1,), seeds=[11])
 

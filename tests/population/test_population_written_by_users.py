@@ -18,7 +18,7 @@ from keras_acts.search.rewrite.slots import slot_sites
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.known import as_written
-from tests.population.test_population import check, data, float64, settings  # noqa: F401
+from tests.helpers.populations import check, data, settings
 
 registered = keras.saving.register_keras_serializable("users")
 
@@ -122,7 +122,7 @@ def assigning():
 
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_layers_that_assign_their_own_weights_do_so_as_alone(jit_compile, float64):  # noqa: F811
+def test_layers_that_assign_their_own_weights_do_so_as_alone(jit_compile, float64):
     x, y = data(samples=40)
     population = check(
         assigning(),
@@ -153,7 +153,7 @@ def test_what_a_layer_assigns_in_a_diverged_member_is_not_kept():
         assert not np.array_equal(old, new)
 
 
-def test_subclasses_of_keras_own_compute_what_they_say(float64):  # noqa: F811
+def test_subclasses_of_keras_own_compute_what_they_say(float64):
     model = keras.Sequential(
         [
             keras.Input((4,)),

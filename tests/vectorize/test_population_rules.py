@@ -9,7 +9,7 @@ import keras_acts as ka
 from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.runtime.device import gpus
 from keras_acts.search.vectorize.convolutions import grouped_convolution
-from tests.population.test_population import check, data, float64, settings  # noqa: F401  (float64 is a fixture)
+from tests.helpers.populations import check, data, settings
 
 
 def model_of(shape, *tested):
@@ -146,7 +146,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", cases(OTHERS))
-def test_other_layers(name, float64):  # noqa: F811
+def test_other_layers(name, float64):
     shape, *tested = OTHERS[name]
     model = model_of(shape, *tested)
     x, y = data(shape, samples=40)
@@ -157,7 +157,7 @@ def test_other_layers(name, float64):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_trained_activations_that_are_not_searched(float64):  # noqa: F811
+def test_trained_activations_that_are_not_searched(float64):
     """As outputs: a search leaves those alone."""
     x = keras.Input((4, 3, 2))
     stacked = layers.Dense(4, activation="relu", name="searched")(x)

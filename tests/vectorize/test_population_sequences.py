@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from keras_acts.search.population.model import PopulationModel
-from tests.population.test_population import check, data, float64, settings  # noqa: F401  (float64 is a fixture)
+from tests.helpers.populations import check, data, settings
 from tests.vectorize.test_population_rules import rules_of
 
 
@@ -85,7 +85,7 @@ FAST = ("lstm",)
 @pytest.mark.parametrize(
     "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in MODELS]
 )
-def test_sequences(name, float64):  # noqa: F811
+def test_sequences(name, float64):
     x, y = data((4, 3))
     candidates = ["relu", "mish" if name == "both_ways" else "prelu", "tanh"]
     fitted = {"x": x, "y": y}
@@ -97,7 +97,7 @@ def test_sequences(name, float64):  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize("candidates", [("relu", "prelu"), ("prelu", "relu")])
-def test_both_ways_with_trained_activations_run_member_after_member(candidates, float64):  # noqa: F811
+def test_both_ways_with_trained_activations_run_member_after_member(candidates, float64):
     x, y = data((4, 3))
     population = check(both_ways(), candidates, settings(), {"x": x, "y": y})
     assert not all(rules_of(population).values())
