@@ -20,7 +20,7 @@ from .model import PopulationModel
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Remembers, for each member of a population, the weights of the epoch with the best monitored value.
+    """Remembers the weights of the epoch with the best monitored value, for each member of a population.
 
     What Keras' `EarlyStopping(restore_best_weights=True)` does for one model, without the stopping.
     Normalization states are weights too; the optimizer's are not. The weights are kept once, in the
@@ -33,8 +33,8 @@ class BestWeights(keras.callbacks.Callback):
             without it are passed over.
         mode: ``"min"``, ``"max"``, or ``"auto"``: what Keras knows of the metric; losses are
             minimized.
-        restore: whether the members get their best weights when training ends; else `restore_weights`
-            does it.
+        restore: whether the members get their best weights when training ends; else
+            `restore_weights` does it.
 
     Attributes:
         best: (P,) float64, the best value of each member; NaN where there was none.
@@ -84,6 +84,7 @@ class BestWeights(keras.callbacks.Callback):
             return
         direction = self._direction()
         better = more_is_better(values, direction) > more_is_better(self.best, direction)
+        # the first value is the best there is, however bad
         better = np.isfinite(values) & (better | np.isnan(self.best))
         if not better.any():
             return
@@ -100,6 +101,7 @@ class BestWeights(keras.callbacks.Callback):
         if kept is None:
             self._weights[id(block.variable)] = value.copy()
             return
+        # row by row: an index array would make a copy of the rows first
         for row in rows:
             kept[row] = value[row]
 
@@ -120,14 +122,16 @@ class BestWeights(keras.callbacks.Callback):
             block.variable.assign(value)
 
     def weights(self, member: int) -> dict[tuple[str, str], np.ndarray]:
-        """Return a copy of what a member had in its best epoch, by the layer's path and the variable's key in it."""
+        """Return a copy of what a member had in its best epoch.
+
+        By the path of the layer, and the key of the variable in it.
+        """
         position = self.model.positions[member]
         weights = {}
-        for layer in self.model.stacked:
-            for block in layer.plan.blocks:
-                if block.start <= position < block.stop:
-                    value = self._weights[id(block.variable)][position - block.start]
-                    weights[layer.plan.path, block.key] = value.copy()
+        for path, block in self.model.blocks():
+            if block.start <= position < block.stop:
+                value = self._weights[id(block.variable)][position - block.start]
+                weights[path, block.key] = value.copy()
         return weights
 
     def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
@@ -173,10 +177,7 @@ class BestWeights(keras.callbacks.Callback):
 
     def _blocks(self) -> list[StackedVariable]:
         """The variables whose values are kept."""
-        blocks = []
-        for layer in self.model.stacked:
-            blocks += layer.plan.blocks
-        return blocks
+        return [block for _, block in self.model.blocks()]
 
 
 def _view(variable: keras.Variable) -> np.ndarray:

@@ -67,7 +67,7 @@ class Blueprint:
             return self.drawn(member.candidate)
 
     def drawn(self, candidate: Choice) -> keras.Model:
-        """Return the candidate's model, not compiled, initialized from the random numbers as they are now."""
+        """Return the candidate's model, not compiled, initialized from the present random numbers."""
         return rewritten(self.model, self._wanted(candidate, self.hidden), compiled=False)
 
     def made(self, candidate: Choice) -> keras.Model:
@@ -101,6 +101,7 @@ class Blueprint:
 
     def _rewritten_layer(self, candidate: Choice, path: str, slots: tuple[str, ...]) -> Any:
         original = self._originals[path]
+        # one layer is made faster than a model, but only layers that are known build right alone
         if candidate in self._models or not _is_known(original):
             return self._layers_of(candidate)[path]
         of_layer = [site for site in self._sites if site.slot.name in slots]
@@ -122,7 +123,7 @@ class Blueprint:
         return dict.fromkeys(slots, candidate)
 
     def slots(self, path: str) -> tuple[str, ...]:
-        """Return the slots of the layer at this path, its own and those it holds, that candidates go to."""
+        """Return the slots that candidates go to of the layer at this path, its own and those it holds."""
         return slots_at(path, self.hidden)
 
     def initial(self, members: Sequence[Member]) -> list[Weights]:
@@ -177,6 +178,7 @@ class Blueprint:
 
         None if they differ in more than these.
         """
+        # fixed activations have no weights, so that all else is drawn alike
         if candidate == other or not (_trains(candidate) or _trains(other)):
             return weights
         exchanged = dict(weights)
@@ -234,7 +236,10 @@ def _weights(model: keras.Model) -> Weights:
 
 
 def _is_known(layer: Any) -> bool:
-    """Whether it and what it holds are Keras' own, or ours, which build from the shapes that they were built for."""
+    """Whether it and what it holds are Keras' own, or ours.
+
+    These build from the shapes that they were built for.
+    """
     if not isinstance(layer, keras.layers.Layer):  # an operation holds nothing
         return is_of_keras_or_ours(layer)
     return all(is_of_keras_or_ours(part) for part in all_layers(layer))
@@ -243,7 +248,8 @@ def _is_known(layer: Any) -> bool:
 def _refuse(model: keras.Model) -> None:
     if keras.backend.backend() not in ("tensorflow", "jax"):
         raise ModelError(
-            f"Populations train on the backends tensorflow and jax. Received: backend {keras.backend.backend()!r}"
+            "Populations train on the backends tensorflow and jax. "
+            f"Received: backend {keras.backend.backend()!r}"
         )
     for name, part in models_of(model):
         methods = own_methods(part)

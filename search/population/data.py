@@ -1,4 +1,7 @@
-"""Arrays as Keras feeds them, without tf.data's waits between epochs, and in the orders of several seeds at once."""
+"""Arrays as Keras feeds them, without tf.data's waits between epochs.
+
+And in the orders of several seeds at once.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ Structure = Any  # of arrays or tensors, as Keras nests them
 
 BY_SEED = "seed"  # a `shuffle` that Keras has not
 
+# one thread: an iterator is made while Keras validates, and there is one to make
 _background = ThreadPoolExecutor(1, "keras_acts_iterators")
 
 
@@ -157,11 +161,14 @@ class _Arrays(ArrayDataAdapter):
             return self._in_order()
         if not self.seeds:
             return super().get_tf_dataset()
-        with isolated_seed(self.seeds[0]):
+        with isolated_seed(self.seeds[0]):  # Keras shuffles by the global seed
             return super().get_tf_dataset()
 
     def _in_order(self) -> tf.data.Dataset:
-        """Keras' batches of dense arrays, without the functions that each take an iterator 5 ms to begin with."""
+        """Keras' batches of dense arrays, without its functions of a dataset.
+
+        Each of those takes an iterator 5 ms to begin with.
+        """
         import tensorflow as tf
 
         samples = self._num_samples

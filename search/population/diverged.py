@@ -20,11 +20,7 @@ Rows = Mapping[int, tuple[int, int]]
 
 def rows_of(population: PopulationModel) -> dict[int, tuple[int, int]]:
     """Return the members that each variable is stacked over."""
-    rows = {}
-    for layer in population.stacked:
-        for block in layer.plan.blocks:
-            rows[id(block.variable)] = (block.start, block.stop)
-    return rows
+    return {id(block.variable): (block.start, block.stop) for _, block in population.blocks()}
 
 
 class Healthy:

@@ -159,7 +159,10 @@ class _SharedCall:
 
 
 def _seed_rows_of(inputs: Structure, options: Structure) -> tuple[int, ...]:
-    """Where each member's seed lies in the seeded batches among the arguments; empty without such."""
+    """Where each member's seed lies in the seeded batches among the arguments.
+
+    Empty, if there are none.
+    """
     for x in keras.tree.flatten((inputs, options)):
         if isinstance(x, Batch) and x.seed_rows:
             return x.seed_rows

@@ -224,7 +224,7 @@ def _member_metric(metric: keras.metrics.Metric, count: int) -> keras.metrics.Me
         member_metric = _MemberFunctionMean(metric, count)
     else:
         member_metric = _MemberCopies(metric, count)
-    copy_direction(member_metric, metric)
+    copy_direction(member_metric, metric)  # callbacks ask for it
     return member_metric
 
 

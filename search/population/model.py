@@ -32,6 +32,7 @@ from ..vectorize.segments import arrange
 from . import transfer
 from .axes import column_shape
 from .batch_view import BatchView, by_seed, seeds_of
+from .block import StackedVariable
 from .blueprint import Blueprint, Weights
 from .clipping import clip_per_member
 from .data import BY_SEED, as_adapter
@@ -137,7 +138,7 @@ class PopulationModel(keras.Model):
         shared = frozen_prefix(blueprint.model, blueprint.hidden)
         layers = []
         for path, layer in layers_of(blueprint.reference):
-            if isinstance(layer, keras.layers.InputLayer):
+            if isinstance(layer, keras.layers.InputLayer):  # the graph walk never runs it
                 continue
             weights_of_layer = [of_member[path] for of_member in weights]
             layers.append(
@@ -146,6 +147,12 @@ class PopulationModel(keras.Model):
                 )
             )
         return layers
+
+    def blocks(self) -> Iterator[tuple[str, StackedVariable]]:
+        """Yield all stacked variables, each with the path of the layer that it is of."""
+        for layer in self.stacked:
+            for block in layer.plan.blocks:
+                yield layer.plan.path, block
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -206,8 +213,9 @@ class PopulationModel(keras.Model):
     def call(self, inputs: Structure, training: bool | None = None) -> Structure:
         """Return the outputs of all members, (P, B, ...) each."""
         state = self._state
-        state.losses = []
+        state.losses = []  # those of an earlier call are not this one's
         batches = state.view.inputs(state.graph, inputs, state.order)
+        # activations are no programs of their own here: XLA would take tens of milliseconds for each
         with uncompiled():
             outputs = self._through(state.graph, batches, "", training)
         return keras.tree.map_structure(lambda y: with_logits(self._public, y.stacked()), outputs)
@@ -262,6 +270,7 @@ class PopulationModel(keras.Model):
         trained = [layer.plan.layer for layer in self.stacked if layer.trainable_variables]
         check_optimizer(optimizer, trained)
         clip_per_member(optimizer, rows_of(self), len(self.members))
+        # it is for half precision, which a population refuses
         options = {**options, "auto_scale_loss": False}
         on_tensorflow = keras.backend.backend() == "tensorflow"
         if on_tensorflow:
@@ -271,7 +280,7 @@ class PopulationModel(keras.Model):
             options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
         if on_tensorflow:
-            # what a copy of the population is compiled with: as the user said
+            # a population that is joined from this one is compiled as the user said
             compiled_with(self)["jit_compile"] = jit_compile
         self._state.rates = None
         self._resolve_per_member(loss, loss_weights, metrics, weighted_metrics)
@@ -394,8 +403,9 @@ class PopulationModel(keras.Model):
         """Return the sum of the members' losses, so that each member gets its own gradient."""
         losses = self._member_losses(y, y_pred, sample_weight)
         samples = self._state.view.samples(x)
-        if training:
+        if training:  # who is frozen once stays so
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
+        # what is logged has no gradient
         shown = self._public(ops.convert_to_tensor(ops.stop_gradient(losses)))
         healthy = self._public(ops.convert_to_tensor(self.healthy))
         self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
@@ -417,6 +427,7 @@ class PopulationModel(keras.Model):
             if not isinstance(result, dict):
                 result = {metric.name: result}
             results.update(result)
+        # not the population's own: on JAX metrics see no variables but theirs
         healthy = ops.not_equal(self._loss_tracker.healthy, 0)
         means = {name: _mean_of_finite(values, healthy) for name, values in results.items()}
         return {**means, **{f"members/{name}": values for name, values in results.items()}}
@@ -509,12 +520,10 @@ class PopulationModel(keras.Model):
         self._state.members = tuple(members)
         inside = tuple(members[member] for member in self.order)
         weights = self.blueprint.initial(inside)
-        for layer in self.stacked:
-            for block in layer.plan.blocks:
-                of_block = weights[block.start : block.stop]
-                block.variable.assign(
-                    np.stack([of_member[layer.plan.path][block.key] for of_member in of_block])
-                )
+        for path, block in self.blocks():
+            of_block = weights[block.start : block.stop]
+            values = [of_member[path][block.key] for of_member in of_block]
+            block.variable.assign(np.stack(values))
         self.healthy.assign(np.ones(len(inside)))
         self.random.state.assign(keras.random.SeedGenerator(members[0].seed).state)
 

@@ -117,6 +117,7 @@ class _GradientProbe:
         args, kwargs = self._filled(tensors)
         with tf.GradientTape() as tape:
             outputs = keras.tree.flatten(self._layer.call(*args, **kwargs))
+            # whatever their dtypes: only the kind of the gradients is asked for
             floating = [y for y in outputs if y.dtype.is_floating]
             total = tf.add_n([tf.reduce_sum(tf.cast(y, tf.float32)) for y in floating])
         variables = [variable.value for variable in self._layer.trainable_variables]

@@ -141,6 +141,7 @@ class StackedLayer(keras.layers.Layer):
 
     def _call(self, layer: keras.layers.Layer, training: bool) -> RuleCall:
         """What a rule gets to know of the layer, or of one that it holds."""
+        # the variables are the outer layer's, under its keys
         key_of = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
         stacked = {block.key: block.variable for block in self.plan.blocks}
         variables = {}

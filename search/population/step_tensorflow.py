@@ -256,12 +256,14 @@ def _step_on(population: PopulationModel, data: Structure, update: Update) -> Lo
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     rows = rows_of(population)
+    # a diverged member gets back what its layers assign
     before = [(v, tf.identity(v.value)) for v in _may_be_assigned(population, rows)]
     with tf.GradientTape() as tape:
         y_pred = population(x, training=True)
         loss = population.compute_loss(x, y, y_pred, sample_weight, training=True)
         # the optimizer divides gradients by its `loss_scale_factor`
         loss = population.optimizer.scale_loss(loss)
+    # the backward functions of activations too are no programs of their own
     with uncompiled():
         gradients = tape.gradient(loss, population.trainable_variables)
     update([g if g is None else tf.convert_to_tensor(g) for g in gradients])

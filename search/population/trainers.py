@@ -168,7 +168,7 @@ class PopulationTrainer:
     def _give_up_populations(self, reason: str) -> None:
         """Train one by one from now on."""
         self.reason = reason
-        # its memory is wanted
+        # its memory is wanted, and who trains one by one has no use for it
         self._population = None
         self._initial_state = []
         gc.collect()
@@ -199,7 +199,7 @@ class PopulationTrainer:
         """Give the population the weights of several seeds."""
         for i, (variable, rows) in enumerate(self._stacked()):
             value = np.array(variable)
-            # the last wave may be smaller
+            # the last wave may be smaller: the rows of the other seeds stay as they are
             for rows_of_seed, of_seed in zip(rows, wave, strict=False):
                 value[rows_of_seed] = of_seed[i]
             variable.assign(value)
@@ -291,10 +291,9 @@ class PopulationTrainer:
         population = self._population
         seed_at = np.array(population.order) // len(self._members(0))
         stacked = []
-        for layer in population.stacked:
-            for block in layer.plan.blocks:
-                rows = self._rows_of_seeds(seed_at[block.start : block.stop])
-                stacked.append(_Stacked(block.variable, rows))
+        for _, block in population.blocks():
+            rows = self._rows_of_seeds(seed_at[block.start : block.stop])
+            stacked.append(_Stacked(block.variable, rows))
         return [*stacked, _Stacked(population.healthy, self._rows_of_seeds(seed_at))]
 
     def _rows_of_seeds(self, seed_at: np.ndarray) -> list[np.ndarray]:
@@ -390,7 +389,7 @@ def trainer_for(
     slots: Iterable[str] | None = None,
     callbacks: Iterable[Any] | None = None,
 ) -> Trainer:
-    """Return a population's trainer, or that of the single models, where the model or a callback needs that."""
+    """Return a population's trainer, or that of the single models where the model or a callback needs it."""
     if any(isinstance(callback, OF_ONE_MODEL) for callback in callbacks or ()):
         return OneByOneTrainer(builds)
     try:
@@ -450,7 +449,7 @@ def _per_candidate(scores: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.n
 
 
 def steps_per_execution(model: keras.Model, fit: Fit) -> dict[str, int]:
-    """More steps in one call, if the user has not said how many and no callback wants to see each batch."""
+    """More steps in one call, if the user named no number and no callback wants to see each batch."""
     # Keras looks at a number of steps between calls only: whatever it is, one call takes all of its
     # own
     if fit.get("steps_per_epoch") or fit.get("validation_steps"):

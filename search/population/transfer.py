@@ -43,7 +43,10 @@ _Rows = dict[tuple[str, str, int], _Row]
 
 
 def to_model(population: PopulationModel, position: int, model: keras.Model) -> None:
-    """Give an ordinary model an inside position's weights, compile it alike, and give its optimizer the state."""
+    """Give an ordinary model the weights of a position inside, and its optimizer the state.
+
+    It is compiled as the population is.
+    """
     if population.compiled:
         model.compile(**compile_arguments(population))
         if population.optimizer.built:
@@ -53,10 +56,11 @@ def to_model(population: PopulationModel, position: int, model: keras.Model) -> 
 
 
 def state_reader(population: PopulationModel) -> Callable[[int, keras.Model], Contents]:
-    """Return what tells which variable of an ordinary model has which value at a position inside, optimizer included.
+    """Return what tells which variable of an ordinary model has which value at a position inside.
 
-    It reads each stacked variable once, however many members it is asked for. Variables of a frozen
-    prefix are missing: the model has their values already.
+    Variables of its optimizer too, if it is compiled. It reads each stacked variable once, however
+    many members it is asked for. Variables of a frozen prefix are missing: the model has their
+    values already.
 
     Raises:
         ModelError: by what is returned, if the model is not made as the population's are.
@@ -104,6 +108,7 @@ class _StateReader:
                         "which the population has not"
                     )
                 rows[id(variable)] = (variable, row)
+        # none of the population's is left over
         expected = sum(of == position for _, _, of in self._rows)
         if len(rows) != expected:
             raise ModelError(
@@ -128,11 +133,10 @@ def to_population(origins: Sequence[Origin], target: PopulationModel) -> None:
     path_of: dict[int, str] = {}  # of the layer, by the identity of the stacked variable
     block_of: dict[int, StackedVariable] = {}
     weights = _Cached(_weights)
-    for layer in target.stacked:
-        for block in layer.plan.blocks:
-            path_of[id(block.variable)] = layer.plan.path
-            block_of[id(block.variable)] = block
-            block.variable.assign(gathering.values(block, layer.plan.path, weights))
+    for path, block in target.blocks():
+        path_of[id(block.variable)] = path
+        block_of[id(block.variable)] = block
+        block.variable.assign(gathering.values(block, path, weights))
     target.healthy.assign(gathering.healthy())
     first = gathering.sources[0]
     # not the numbers of the first steps again
@@ -195,10 +199,9 @@ class _Gathering:
 def _locate(population: PopulationModel) -> _Rows:
     """Where a variable of a layer lies for an inside position."""
     rows = {}
-    for layer in population.stacked:
-        for block in layer.plan.blocks:
-            for row in range(block.size):
-                rows[layer.plan.path, block.key, block.start + row] = _Row(block, row)
+    for path, block in population.blocks():
+        for row in range(block.size):
+            rows[path, block.key, block.start + row] = _Row(block, row)
     return rows
 
 
