@@ -179,13 +179,14 @@ def _wanted(table: SlotTable, activation: Activations) -> Mapping[str, Activatio
         for name in activation:
             if name not in current:
                 raise ModelError(
-                    f"The mapping must name slots of the model: {sorted(current)}. Received: {name!r}"
+                    f"The mapping must name slots of the model: {sorted(current)}. Received: "
+                    f"{name!r}"
                 )
         return {name: value for name, value in activation.items() if value != current[name]}
     if not table.hidden:
         raise ModelError(
-            "The model must have a hidden activation slot, such as Dense(..., activation='relu') inside. "
-            f"Received: a model with the slots {[(slot.name, slot.role) for slot in table]}"
+            "The model must have a hidden activation slot, such as Dense(..., activation='relu') "
+            f"inside. Received: a model with the slots {[(slot.name, slot.role) for slot in table]}"
         )
     return {slot.name: activation for slot in table.hidden}
 
@@ -230,8 +231,9 @@ class ModelCloner:
                 self._copies[id(layer)] = self._make(layer)
             except (TypeError, NotImplementedError) as error:
                 raise ModelError(
-                    "Every layer must be made again from its config: give it a get_config() that returns the arguments "
-                    f"of its constructor. Received: {layer.name!r} of class {type(layer).__name__} ({error})"
+                    "Every layer must be made again from its config: give it a get_config() that "
+                    f"returns the arguments of its constructor. Received: {layer.name!r} of class "
+                    f"{type(layer).__name__} ({error})"
                 ) from error
         return self._copies[id(layer)]
 
@@ -307,8 +309,9 @@ class ModelCloner:
                 variable.assign(value)
         elif id(old) not in self._changes:
             raise ModelError(
-                "A layer that is made again from its config must have weights of the same shapes. Received: "
-                f"{old.name!r} of class {type(old).__name__} with {_shapes(values)}, and then {_shapes(variables)}"
+                "A layer that is made again from its config must have weights of the same shapes. "
+                f"Received: {old.name!r} of class {type(old).__name__} with {_shapes(values)}, and "
+                f"then {_shapes(variables)}"
             )
         if isinstance(new, keras.layers.Normalization):
             new.finalize_state()
@@ -337,9 +340,9 @@ def _pairs(
     """The layers that a layer holds, each with that of the copy in its place."""
     if [type(layer) for layer in old] != [type(layer) for layer in new]:
         raise ModelError(
-            "A layer that is made again from its config must hold layers of the same classes in the same order. "
-            f"Received: {owner.name!r} of class {type(owner).__name__}, which holds {_kinds(old)}, "
-            f"and then {_kinds(new)}"
+            "A layer that is made again from its config must hold layers of the same classes in "
+            f"the same order. Received: {owner.name!r} of class {type(owner).__name__}, which "
+            f"holds {_kinds(old)}, and then {_kinds(new)}"
         )
     return list(zip(old, new, strict=True))
 
@@ -365,8 +368,8 @@ def _uncompiled(model: keras.Model) -> keras.Model:
 def _compile(old: keras.Model, new: keras.Model) -> None:
     if "compile" in own_methods(old):
         raise ModelError(
-            "A model with a compile() of its own cannot be compiled again: give a function build(hp, activation) "
-            f"instead. Received: {old.name!r} of class {type(old).__name__}"
+            "A model with a compile() of its own cannot be compiled again: give a function "
+            f"build(hp, activation) instead. Received: {old.name!r} of class {type(old).__name__}"
         )
     new.compile(**compile_arguments(old))
     if new.built and new.optimizer is not None:

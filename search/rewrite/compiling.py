@@ -57,7 +57,7 @@ def _fresh(argument: Any) -> Any:
 
 
 def steps_in_a_call_of(model: keras.Model, trained: keras.Model) -> keras.Model:
-    """Return a model that was trained for another one, with as many steps in a call as that one has."""
+    """Return a model that was trained for another one, with as many steps in a call as that."""
     steps = model.steps_per_execution
     trained.steps_per_execution = steps
     compiled_with(trained)["steps_per_execution"] = steps  # for copies and files of it
@@ -74,9 +74,9 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
     names = set_on_object(optimizer)
     if names:
         raise ModelError(
-            "Every candidate has an optimizer of its own, with the methods of the class of yours, not those that were "
-            f"set on it: write a subclass. Received: {optimizer.name!r} of class {type(optimizer).__name__} with its "
-            f"own {', '.join(sorted(names))}"
+            "Every candidate has an optimizer of its own, with the methods of the class of yours, "
+            f"not those that were set on it: write a subclass. Received: {optimizer.name!r} of "
+            f"class {type(optimizer).__name__} with its own {', '.join(sorted(names))}"
         )
     copy = _optimizer_again(optimizer)
     _keep_excluded(optimizer, copy)
@@ -86,8 +86,8 @@ def optimizer_like(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Op
 def _optimizer_again(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """An optimizer of the same config."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # its config holds that of the inner one, which Keras may not be able to read: any will do until
-        # the real one is made
+        # its config holds that of the inner one, which Keras may not be able to read: any will do
+        # until the real one is made
         config = config_with(optimizer, inner_optimizer=keras.optimizers.SGD())
         copy = type(optimizer).from_config(config)
         copy.inner_optimizer = optimizer_like(optimizer.inner_optimizer)
@@ -102,15 +102,16 @@ def _optimizer_again(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.
 
 
 def _keep_excluded(optimizer: keras.optimizers.Optimizer, copy: keras.optimizers.Optimizer) -> None:
-    """Have a copy of an optimizer, or of one that holds others, decay the weights that the optimizer decays."""
+    """Have a copy of an optimizer, or of one that holds others, decay the same weights."""
     for name, inner in vars(optimizer).items():
         if isinstance(inner, keras.optimizers.Optimizer) and inner is not optimizer:
             _keep_excluded(inner, getattr(copy, name))
     variables, pattern = excluded_from_decay(optimizer)
     if variables:
         raise ModelError(
-            "What is excluded from weight decay must be told by names: exclude_from_weight_decay(var_names=[...]). "
-            f"Received: an optimizer with a list of variables, {optimizer.name!r}"
+            "What is excluded from weight decay must be told by names: "
+            "exclude_from_weight_decay(var_names=[...]). Received: an optimizer with a list of "
+            f"variables, {optimizer.name!r}"
         )
     # what `exclude_from_weight_decay(var_names=...)` keeps, and no config tells
     if pattern is not None:
@@ -196,7 +197,7 @@ def auto_name(kind: str) -> str:
 
 
 def _untold(metric: keras.metrics.Metric, config: Mapping[str, Any]) -> list[str]:
-    """The arguments of a constructor of the user's that its config leaves out, and that may not be their defaults."""
+    """The arguments of a user's constructor that its config leaves out, but for their defaults."""
     kind = type(metric)
     from_config = getattr(kind.from_config, "__func__", None)
     is_written_by_user = not getattr(from_config, "__module__", "").startswith("keras.")
@@ -227,7 +228,7 @@ def _is_default(metric: keras.metrics.Metric, parameter: inspect.Parameter) -> b
 
 def _not_again(metric: keras.metrics.Metric, reason: str) -> ModelError:
     return ModelError(
-        "Every candidate has metrics of its own, made again from the config of yours: give it a get_config() that "
-        "returns all arguments of its constructor. "
+        "Every candidate has metrics of its own, made again from the config of yours: give it a "
+        "get_config() that returns all arguments of its constructor. "
         f"Received: {metric.name!r} of class {type(metric).__name__} ({reason})"
     )

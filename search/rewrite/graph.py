@@ -1,4 +1,4 @@
-"""A model as one flat list of calls, through nested models and wrappers, and what becomes of a value in it."""
+"""A model as one flat list of calls, through nested models and wrappers."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Graph:
         tensors: Sequence[keras.KerasTensor],
         prefix: str,
     ) -> list[int]:
-        """Add the calls that one call of a layer is, and return the values of its outputs, the `tensors`."""
+        """Add the calls that one call of a layer is, and return the values of the `tensors`."""
         path = prefix + layer.name
         while isinstance(layer, keras.layers.Wrapper):
             layer = layer.layer
@@ -209,7 +209,7 @@ def _inside(path: str, layer: keras.Operation) -> Iterator[tuple[str, keras.Oper
 
 
 def _shape(outer: keras.Operation, inner: keras.Operation, shape: Shape) -> Shape:
-    """The shape of what an inner layer makes, given that of the outer one, which may join two directions."""
+    """The shape of what an inner layer makes, given that of the outer, which may join two ways."""
     units = getattr(inner, "units", None) or getattr(inner, "filters", None)
     if inner is outer or not units:
         return shape

@@ -81,13 +81,14 @@ def _named_groups(table: SlotTable, hidden: list[str], per: NamedGroups) -> tupl
             unknown = [name for name in wanted if name not in left]
             if unknown:
                 raise ModelError(
-                    f"The group {group!r} must name slots that no group before it has: {left}. Received: {unknown}"
+                    f"The group {group!r} must name slots that no group before it has: {left}. "
+                    f"Received: {unknown}"
                 )
             taken = list(wanted)
         if not taken:
             raise ModelError(
-                f"The group {group!r} must match the whole name of a hidden slot that no group before it has: "
-                f"{[name for name in left if name in hidden]}. Received: {wanted!r}"
+                f"The group {group!r} must match the whole name of a hidden slot that no group "
+                f"before it has: {[name for name in left if name in hidden]}. Received: {wanted!r}"
             )
         left = [name for name in left if name not in taken]
         result.append(SlotGroup(group, tuple(taken)))

@@ -31,7 +31,7 @@ def gain(candidate: Candidate) -> float:
     parameter counts with its start value. An activation that has no such gain, because it is zero
     or infinite there, gets 1.
     """
-    # the integral as a sum, from where to where the normal density is above 1e-14 of its largest value
+    # the integral as a sum, over where the normal density is above 1e-14 of its largest value
     z = np.linspace(-8, 8, 4001, dtype="float32")
     density = np.exp(-0.5 * z.astype("float64") ** 2)
     y = candidate.activation()(keras.ops.convert_to_tensor(z))
@@ -45,7 +45,7 @@ def gain(candidate: Candidate) -> float:
 def rescaled_initializers(
     chosen: Mapping[SlotSite, Candidate],
 ) -> Iterator[tuple[keras.layers.Layer, keras.initializers.Initializer]]:
-    """Yield the layers whose kernel feeds a changed activation, each with its kernel's new initializer.
+    """Yield the layers whose kernel feeds a changed activation, each with a new initializer of it.
 
     The distribution and the seed stay. Initializers that do not scale with the fan (orthogonal,
     constant …), recurrent and depthwise layers, and layers behind a normalization, which sets the

@@ -58,7 +58,7 @@ _SET_BY_COMPILE = {"loss"}
 
 
 def own_methods(model: keras.Operation) -> list[str]:
-    """Return the names of what Keras' class of a model or layer does, and this one, or its class, does otherwise.
+    """Return the names of what a model or layer does otherwise than Keras' class of it.
 
     What a class adds under names of its own is none of them: Keras never calls it.
     """
@@ -76,7 +76,7 @@ def _written_in(classes: tuple[type, ...]) -> Iterator[str]:
 
 
 def set_on_object(thing: object) -> set[str]:
-    """Return the names of methods of the class of a layer, model, metric or optimizer that were set anew on itself."""
+    """Return the names of the methods that were set on an object, in place of its class's."""
     return {name for name, value in vars(thing).items() if _is_method_set_anew(thing, name, value)}
 
 

@@ -64,7 +64,7 @@ class Recipe(NamedTuple):
 
 
 def made_again(layer: keras.Operation, config: Arguments, whole: bool) -> keras.Operation:
-    """Return a layer or operation from a config, by the name and with the dtype policy of another one.
+    """Return a layer or operation from a config, with the name and dtype policy of another one.
 
     Args:
         layer: that the config is of.
@@ -99,7 +99,7 @@ def _without_untaken(kind: type[keras.Operation], config: Arguments) -> Argument
 
 
 def _left_out(layer: keras.Operation, copy: keras.Operation, recipe: Recipe) -> Arguments:
-    """The arguments of a layer's constructor that its config does not tell, and that a copy was made without.
+    """The arguments of a constructor that a config does not tell: the copy was made without.
 
     What the config tells is right: it may have changed since the layer was made. Keras records the
     arguments of a constructor only where all of them are plain values; of others nothing is known.
@@ -129,9 +129,9 @@ def _differing(arguments: Arguments, others: Arguments) -> Arguments:
 def _with_left_out(layer: keras.Operation, recipe: Recipe, left_out: Arguments) -> keras.Operation:
     written = ", ".join(f"{name}={value!r}" for name, value in left_out.items())
     message = (
-        "Every layer must be made again from its config: its get_config() must return each argument of its constructor "
-        f"that is not the default. Received: {layer.name!r} of class {type(layer).__name__} without "
-        f"{written}"
+        "Every layer must be made again from its config: its get_config() must return each "
+        f"argument of its constructor that is not the default. Received: {layer.name!r} of class "
+        f"{type(layer).__name__} without {written}"
     )
     try:
         copy = recipe.with_arguments(left_out).make(type(layer))
@@ -164,7 +164,7 @@ def _bound(kind: type[keras.Operation], recipe: Recipe) -> Arguments | None:
 
 
 def sequential_again(model: keras.Sequential, layers: list[keras.Operation]) -> keras.Sequential:
-    """Return a Sequential model of the class of another one, with other layers behind the same input.
+    """Return a Sequential model of the class of another one, with other layers behind its input.
 
     Raises:
         ModelError: if the class does something in its own way, and its constructor takes other
@@ -199,9 +199,10 @@ def _of_class(model: keras.Model, base: type[keras.Model], arguments: Arguments)
         return kind(**arguments, name=model.name)
     if methods:
         raise ModelError(
-            "A model with methods of its own is copied by its constructor, which must take what Keras' takes: "
-            f"{', '.join(arguments)}, name. For others give a function build(hp, activation) instead. "
-            f"Received: {model.name!r} of class {kind.__name__} with its own {', '.join(methods)}"
+            "A model with methods of its own is copied by its constructor, which must take what "
+            f"Keras' takes: {', '.join(arguments)}, name. For others give a function build(hp, "
+            f"activation) instead. Received: {model.name!r} of class {kind.__name__} with its own "
+            f"{', '.join(methods)}"
         )
     # all that it computes is Keras' own
     copy = kind.__new__(kind)
@@ -218,13 +219,16 @@ def check_methods(model: keras.Model) -> None:
     names = [name for name in own_methods(model) if name in vars(model)]
     if names:
         raise ModelError(
-            "A copy has the methods of a model's class, not those that were set on the model itself: give a function "
-            f"build(hp, activation) instead. Received: {model.name!r} with its own {', '.join(names)}"
+            "A copy has the methods of a model's class, not those that were set on the model "
+            f"itself: give a function build(hp, activation) instead. Received: {model.name!r} with "
+            f"its own {', '.join(names)}"
         )
 
 
 def check_same_methods(old: keras.Operation, new: keras.Operation) -> None:
-    """Check that a copy of a layer does what the layer does, and its initializers, regularizers and constraints do.
+    """Check that a copy of a layer does what the layer does.
+
+    So must its initializers, regularizers and constraints.
 
     Raises:
         ModelError: if one of them has methods that were set on it after it was made: the copy has
@@ -246,8 +250,8 @@ def _check_same_methods(original: object, copy: object, layer: keras.Operation) 
     if original is not layer:
         what = f"{what} in {type(original).__name__}"
     raise ModelError(
-        "A copy has the methods of a layer's class, not those that were set on the layer itself: write a "
-        "subclass, or give a function build(hp, activation) instead. "
+        "A copy has the methods of a layer's class, not those that were set on the layer itself: "
+        "write a subclass, or give a function build(hp, activation) instead. "
         f"Received: {layer.name!r} of class {type(layer).__name__} with its own {what}"
     )
 
@@ -290,8 +294,9 @@ def _copy_vocabulary(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
         return
     if not old.get_vocabulary(include_special_tokens=False):
         raise ModelError(
-            "A copy of a lookup is made with the vocabulary of its constructor, and Keras sets no empty one in its "
-            f"place. Received: {old.name!r}, which was made with {len(known)} tokens and emptied"
+            "A copy of a lookup is made with the vocabulary of its constructor, and Keras sets no "
+            f"empty one in its place. Received: {old.name!r}, which was made with {len(known)} "
+            "tokens and emptied"
         )
     if weights.size:
         new.set_vocabulary(vocabulary, idf_weights=weights[: len(vocabulary)])

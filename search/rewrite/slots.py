@@ -194,13 +194,14 @@ def is_activation(layer: keras.Operation) -> bool:
 def _check(model: keras.Model) -> None:
     if not isinstance(model, MODELS):
         raise ModelError(
-            "Only Sequential and Functional models can be rewritten; for a subclassed model give a function "
-            "build(hp, activation), or build(hp) that calls activation_choice(hp, 'act'), instead. "
-            f"Received: {type(model).__name__}"
+            "Only Sequential and Functional models can be rewritten; for a subclassed model give a "
+            "function build(hp, activation), or build(hp) that calls activation_choice(hp, 'act'), "
+            f"instead. Received: {type(model).__name__}"
         )
     if not model.built:
         raise ModelError(
-            f"The model must know its input shape: start it with keras.Input. Received: {model.name!r}"
+            "The model must know its input shape: start it with keras.Input. Received: "
+            f"{model.name!r}"
         )
 
 

@@ -51,10 +51,10 @@ def graph_of(model: keras.Model) -> keras.Model:
 
 
 def variables_of(layer: keras.Operation) -> dict[str, keras.Variable]:
-    """Return a layer's variables, the states of its random generators too, under keys that all candidates share.
+    """Return a layer's variables under keys that all candidates share.
 
-    Those of a trained ``activation=`` are called ``"activation.alpha"``, the others ``"0"``,
-    ``"1"``, …
+    The states of its random generators are among them. Those of a trained ``activation=`` are
+    called ``"activation.alpha"``, the others ``"0"``, ``"1"``, …
     """
     if not isinstance(layer, keras.layers.Layer):
         return {}

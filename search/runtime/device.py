@@ -22,8 +22,8 @@ def check_backend() -> None:
     """
     if keras.backend.backend() not in ("tensorflow", "jax"):
         raise SearchError(
-            "A search needs Keras on TensorFlow or JAX; what it finds can be saved and loaded elsewhere. "
-            f"Received: backend={keras.backend.backend()!r}"
+            "A search needs Keras on TensorFlow or JAX; what it finds can be saved and loaded "
+            f"elsewhere. Received: backend={keras.backend.backend()!r}"
         )
 
 

@@ -28,7 +28,10 @@ _PROJECT = re.compile(r"(keras_acts|oracle|tuner\d+)\.json")
 
 def mark(folder: Path) -> None:
     """Write down, in the folder itself, what is in it."""
-    what = "The files of an export of keras_acts. Another in its place replaces these; with others here it is refused."
+    what = (
+        "The files of an export of keras_acts. Another in its place replaces these; with others "
+        "here it is refused."
+    )
     content = {"what": what, "files": sorted(_names(folder) | {MARKER})}
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / MARKER).write_text(text + "\n", encoding="utf-8")
@@ -56,14 +59,15 @@ def check_replaceable(folder: Path, given: str | PathLike[str]) -> None:
     ours = _marked(folder)
     if ours is None:
         raise ExportError(
-            f"The export must not replace what it did not write, and this SavedModel has no {MARKER}, the list of the "
-            f"files that an export wrote: delete it yourself, or choose another path. Received: path={str(given)!r}"
+            "The export must not replace what it did not write, and this SavedModel has no "
+            f"{MARKER}, the list of the files that an export wrote: delete it yourself, or choose "
+            f"another path. Received: path={str(given)!r}"
         )
     others = sorted(_names(folder) - ours)
     if others:
         raise ExportError(
-            f"The export must not replace files of yours: move them elsewhere. Received: path={str(given)!r} with "
-            f"{_few(others)}"
+            "The export must not replace files of yours: move them elsewhere. Received: "
+            f"path={str(given)!r} with {_few(others)}"
         )
 
 
@@ -120,8 +124,8 @@ def clear_project(project: Path) -> None:
         names = _names(project)
     if names and not any(map(_PROJECT.fullmatch, names)):
         raise SearchError(
-            "overwrite=True deletes only the files of a search, and there is none in this folder: choose another "
-            f"directory or project_name. Received: {str(project)!r}"
+            "overwrite=True deletes only the files of a search, and there is none in this folder: "
+            f"choose another directory or project_name. Received: {str(project)!r}"
         )
     others = sorted(name for name in names if not _is_a_searchs(project, name))
     if others:

@@ -1,4 +1,4 @@
-"""Seeds: a scope in which all randomness follows one seed, and after which the user's own is as it was."""
+"""Seeds: a scope whose randomness follows one seed, and after which the user's is as it was."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def sequence(seed: int, stream: Stream, *path: int) -> np.random.SeedSequence:
 
 @contextmanager
 def isolated_seed(seed: int) -> Iterator[None]:
-    """Seed Python, NumPy, Keras and TensorFlow inside the scope, and restore the state of each afterwards."""
+    """Seed Python, NumPy, Keras and TensorFlow inside the scope, and restore them afterwards."""
     python_state = random.getstate()
     numpy_state = np.random.get_state()
     keras_state = {name: get_global(name) for name in _KERAS_STATE}

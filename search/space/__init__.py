@@ -1,4 +1,4 @@
-"""What is tried: candidates, one for a model or one for each group of its slots, and the space they come from.
+"""What is tried: candidates, for a model or each group of its slots, and the space of them.
 
 It knows activations and their parameters, and nothing of models. Open `candidate.py` first.
 """

@@ -71,7 +71,7 @@ class Assignment(Mapping[str, Candidate]):
         return candidates.pop()
 
     def __str__(self) -> str:
-        """What all groups have, or most of them and where others differ, if half of them agree; else each."""
+        """What all groups have; if half of them agree, what most have and the others; else each."""
         if self.only is not None:
             return str(self.only)
         counts = Counter(candidate for _, candidate in self.groups)

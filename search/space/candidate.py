@@ -1,4 +1,4 @@
-"""What is tried: an activation with its parameters, in the one form that all ways of writing the function share."""
+"""What is tried: an activation with its parameters, in one form for all ways of writing it."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ class Candidate:
         if isinstance(identifier, keras_acts.Activation):
             if not as_written(identifier):
                 raise ActivationError(
-                    "A class derived from one of ours has no name that makes it again: register a function instead, "
-                    f"with @keras.saving.register_keras_serializable(). Received: {identifier!r}"
+                    "A class derived from one of ours has no name that makes it again: register a "
+                    "function instead, with @keras.saving.register_keras_serializable(). "
+                    f"Received: {identifier!r}"
                 )
             parameters = dict(identifier.parameters)
             identifier = identifier.spec.name
@@ -82,14 +83,14 @@ class Candidate:
 
     @property
     def trained(self) -> bool:
-        """Whether the model trains a parameter of it, so that each slot needs a layer of its own."""
+        """Whether the model trains a parameter of it: then each slot needs a layer of its own."""
         if self._always_trained:
             return True
         return any(isinstance(value, Trained) for _, value in self.parameters)
 
     @property
     def elementwise(self) -> bool:
-        """Whether each output depends on its own input only, so that it can be a hidden activation."""
+        """Whether each output depends on its own input only: then it can be a hidden activation."""
         if self._is_ours:
             return keras_acts.spec(self.name).elementwise
         return self.name not in _MIXING
@@ -143,7 +144,9 @@ ActivationLike: TypeAlias = str | Candidate | Activation
 
 
 def checked(name: str, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return all parameters of one of our activations, defaults filled in, each a number or `Trained`.
+    """Return all parameters of one of our activations, each a number, a word or `Trained`.
+
+    Defaults are filled in.
 
     Raises:
         ActivationError: on an unknown or invalid parameter, or one that cannot be trained.
@@ -160,7 +163,8 @@ def checked(name: str, values: Mapping[str, Value]) -> dict[str, Value]:
     for key in starts:
         if key not in trainable:
             raise ActivationError(
-                f"{name}: only {trainable} can be written as trained. Received: {key}={values[key]!r}"
+                f"{name}: only {trainable} can be written as trained. Received: "
+                f"{key}={values[key]!r}"
             )
     for key in starts:
         numbers[key] = Trained(numbers[key])
@@ -186,7 +190,7 @@ def _start(value: str | Trained, default: Value) -> Value:
 
 
 def described(layer: layers.TrainedActivation) -> Candidate:
-    """Return the candidate that makes such a layer of ours, with its parameters trained from one start value each."""
+    """Return the candidate that makes such a layer of ours, each parameter from one start value."""
     config = layer.get_config()
     values = {parameter.name: config[parameter.name] for parameter in layer.spec.parameters}
     if layer.spec.value:
@@ -237,7 +241,8 @@ def _registered_name(identifier: Activation) -> str:
     activation = keras_acts.get(identifier)
     if isinstance(activation, keras.layers.Layer):
         raise ActivationError(
-            f"A layer with weights cannot be shared by candidates: name it. Received: {activation!r}"
+            "A layer with weights cannot be shared by candidates: name it. Received: "
+            f"{activation!r}"
         )
     # with a dot for Keras' ">", because KerasTuner would read a registered name as the object
     # itself
@@ -245,6 +250,6 @@ def _registered_name(identifier: Activation) -> str:
     if activation in (_registered(name), getattr(keras.activations, name, None)):
         return name
     raise ActivationError(
-        "A function of your own must be registered, or a saved model could not be loaded: decorate it with "
-        f"@keras.saving.register_keras_serializable(). Received: {activation!r}"
+        "A function of your own must be registered, or a saved model could not be loaded: decorate "
+        f"it with @keras.saving.register_keras_serializable(). Received: {activation!r}"
     )

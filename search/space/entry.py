@@ -63,6 +63,7 @@ def same_choice(first: SpaceEntry, second: SpaceEntry) -> bool:
 
     Of one label, or the same function with nothing to search.
     """
+    # the label holds what is fixed; ranges of the same parameters are one choice, whatever their ends
     if first.ranges or second.ranges:
         return first.label == second.label
     return first.candidate(()) == second.candidate(())
@@ -75,7 +76,8 @@ def make_entry(
     name, written = read_activation(activation)
     if not Candidate(name).elementwise:
         raise SearchError(
-            f"{name} mixes the elements of a sample: it is no hidden activation. Received: {activation!r}"
+            f"{name} mixes the elements of a sample: it is no hidden activation. Received: "
+            f"{activation!r}"
         )
     if name not in keras_acts.names():
         return SpaceEntry(name)

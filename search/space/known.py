@@ -25,7 +25,7 @@ def is_of_keras_or_ours(thing: object) -> bool:
 
 
 def as_written(thing: object) -> bool:
-    """Return whether all that a loss, metric, initializer or activation does is said by a class of Keras' or ours.
+    """Return whether a class of Keras' or ours says all that a loss, metric or activation does.
 
     A subclass of a user's may override any method, and so may an object: what it computes is known
     only by calling it.

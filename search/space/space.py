@@ -47,7 +47,7 @@ def default_activations() -> tuple[str, ...]:
 
 
 class ActivationSpace:
-    """The activations to choose from, the ranges of their parameters, and for what each choice is made.
+    """The activations to choose from, the ranges of their parameters, and what each choice is for.
 
     Args:
         activations: names (``"relu"``, Keras' built-ins too), activation objects, or registered
@@ -101,18 +101,21 @@ class ActivationSpace:
             same = self._entry_like(entry)
             if same is not None:
                 raise SearchError(
-                    f"Each activation may be given once. Received: {entry.label!r} twice, first as {same.label!r}"
+                    f"Each activation may be given once. Received: {entry.label!r} twice, first as "
+                    f"{same.label!r}"
                 )
             self._entries[entry.label] = entry
+        # a misspelt name would otherwise search the range of the spec, unseen
         if overrides.keys() - used:
             raise SearchError(
-                "ranges must name parameters of the space's activations that are not written already. "
-                f"The searched parameters are {list(self._searched_parameters())}. "
+                "ranges must name parameters of the space's activations that are not written "
+                f"already. The searched parameters are {list(self._searched_parameters())}. "
                 f"Received: {sorted(overrides.keys() - used)}"
             )
 
     @staticmethod
     def _of_entries(entries: Iterable[SpaceEntry], per: Per) -> ActivationSpace:
+        # not by the constructor: it would make the entries again, with the ranges of their specs
         space = ActivationSpace.__new__(ActivationSpace)
         space.per = per
         space._entries = {entry.label: entry for entry in entries}
@@ -194,7 +197,7 @@ class ActivationSpace:
         return len(self.grid())
 
     def grid(self, points: int = 5) -> tuple[Candidate, ...]:
-        """Return all candidates, each once, with `points` values, ends included, of every searched range."""
+        """Return all candidates, each once, with `points` values of every range, ends included."""
         if isinstance(points, bool) or not isinstance(points, int) or points < 1:
             raise SearchError(f"points must be an integer >= 1. Received: points={points!r}")
         candidates: list[Candidate] = []
@@ -210,7 +213,7 @@ class ActivationSpace:
         """
         rng = np.random.default_rng(seed)
         entries = list(self._entries.values())
-        # all activations before all values: another order would be other candidates of the same seed
+        # all activations before all values: another order would be other candidates of a seed
         drawn = [entries[rng.integers(len(entries))] for _ in range(count)]
         candidates = []
         for entry in drawn:
@@ -266,7 +269,7 @@ class ActivationSpace:
             entries = [_entry_from(given) for given in data["activations"]]
             space = ActivationSpace._of_entries(entries, _checked_per(data["per"]))
             written = data["fingerprint"]
-        except KerasActsError:
+        except KerasActsError:  # it says more than that the text is no space
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SearchError(
@@ -274,7 +277,8 @@ class ActivationSpace:
             ) from error
         if space.fingerprint != written:
             raise SearchError(
-                f"The space was changed. Expected: fingerprint {space.fingerprint}. Received: {written!r}"
+                f"The space was changed. Expected: fingerprint {space.fingerprint}. Received: "
+                f"{written!r}"
             )
         return space
 
@@ -338,8 +342,8 @@ def _checked_per(per: Any) -> Per:
         return per
     if not isinstance(per, Mapping) or not per:
         raise SearchError(
-            f"per must be one of {_PER} or a mapping from group names to a regular expression or a list of slot names. "
-            f"Received: per={per!r}"
+            f"per must be one of {_PER} or a mapping from group names to a regular expression or a "
+            f"list of slot names. Received: per={per!r}"
         )
     return {group: _checked_slots(group, slots) for group, slots in per.items()}
 
@@ -352,7 +356,8 @@ def _checked_slots(group: Any, slots: Any) -> str | list[str]:
             re.compile(slots)
         except re.error as error:
             raise SearchError(
-                f"A group's regular expression must be valid: {error}. Received: per={{{group!r}: {slots!r}}}"
+                f"A group's regular expression must be valid: {error}. Received: "
+                f"per={{{group!r}: {slots!r}}}"
             ) from error
         return slots
     is_list = isinstance(slots, list | tuple) and len(slots) > 0

@@ -78,6 +78,7 @@ def apply_by_segment(
         variables: of each segment, the trained parameters by name, (n,) or (n, C).
         x: the batch.
     """
+    # an activation of a whole sample must not see the channels of other members
     if x.layout != FOLDED or not all(is_elementwise(each.activation) for each in segments):
         x = x.as_stacked()
     if len(segments) == 1:

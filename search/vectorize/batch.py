@@ -71,6 +71,7 @@ class Batch:
             sizes = (self.members, *ops.shape(self.value))
             return ops.broadcast_to(ops.expand_dims(self.value, 0), sizes)
         sizes = with_free_axis(self.value, 0)
+        # (B, ..., P, C), then the members to the front
         unfolded = ops.reshape(self.value, (*sizes[:-1], self.members, self.channels))
         last = len(self.value.shape)
         return ops.transpose(unfolded, (last - 1, *range(last - 1), last))
@@ -81,6 +82,7 @@ class Batch:
             return self.value
         x = self.stacked()
         last = len(x.shape) - 1
+        # (B, ..., P, C): the members before the channels, so that each member's lie together
         x = ops.transpose(x, (*range(1, last), 0, last))
         sizes = with_free_axis(x, 0)
         return ops.reshape(x, (*sizes[:-2], self.members * self.channels))
@@ -151,7 +153,7 @@ def from_merged(x: Tensor, members: int) -> Batch:
 
 
 def with_logits(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``function(x)``, where `function` only moves values, with the logits of `x` moved along.
+    """Return ``function(x)`` of a `function` that only moves values; logits of `x` move along.
 
     Keras' cross-entropies look for them: without, the gradient of a saturated softmax or sigmoid is
     0.

@@ -34,10 +34,10 @@ class Window(NamedTuple):
 
 @functools.cache
 def grouped_convolution() -> bool:
-    """Whether grouped convolutions and their gradients run as one TensorFlow kernel here, outside of XLA.
+    """Whether grouped convolutions and their gradients run as one TensorFlow kernel here.
 
-    `keras.ops.conv` would send them through XLA, 100 times slower on a CPU. Without oneDNN a CPU
-    has no gradient.
+    That is outside of XLA, through which `keras.ops.conv` would send them, 100 times slower on a
+    CPU. Without oneDNN a CPU has no gradient.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -69,7 +69,7 @@ def _convolves(layer: keras.layers.Layer) -> bool:
 
 
 def _in_patches(kernel: Sequence[int], groups: int) -> bool:
-    """Whether a convolution with a kernel (..., C, F) is the fastest as a product for each member."""
+    """Whether a convolution with a kernel (..., C, F) is fastest as a product for each member."""
     if keras.backend.backend() == "tensorflow" or groups > 1:
         return False
     *window, channels, _ = kernel
@@ -82,7 +82,7 @@ def _in_patches(kernel: Sequence[int], groups: int) -> bool:
 
 
 def patches_per_sample(layer: keras.layers.Layer, output: Sequence[int | None]) -> int:
-    """Return how many values lie in memory between a convolution's input and its output, (B, ..., F)."""
+    """Return how many values a convolution keeps between its input and its output, (B, ..., F)."""
     if not isinstance(layer, layers.Conv1D | layers.Conv2D | layers.Conv3D):
         return 0
     *window, channels, _ = layer.kernel.shape
@@ -105,7 +105,7 @@ def _window(layer: keras.layers.Layer) -> Window:
 
 @vectorizes(layers.Conv1D, layers.Conv2D, layers.Conv3D, accepts=_convolves, xla=False)
 def convolution(call: RuleCall, x: Batch) -> Batch:
-    """A convolution of the shared batch with all kernels side by side, then grouped ones or products of patches."""
+    """With all kernels side by side on the shared batch; then grouped, or products of patches."""
     y = _convolve(x, call.weights["kernel"], _window(call.layer), call.layer.groups)
     return _finish(call, y)
 
@@ -157,7 +157,7 @@ def in_groups(
 
 
 def _convolve_in_tensorflow(value: Tensor, kernel: Tensor, window: Window) -> Tensor:
-    """Convolve with TensorFlow's own kernel, whose groups are how often the kernel's channels fit."""
+    """Convolve; TensorFlow sees from the channels how many groups there are."""
     import tensorflow as tf
 
     padding = window.padding.upper()

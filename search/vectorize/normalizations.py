@@ -43,6 +43,7 @@ def _scale_and_offset(
         variance: of the values.
         weight: returns a weight by its name, in a shape that broadcasts against the values.
     """
+    # the mean goes into the offset: one product and one sum a value, as Keras does it
     scale = ops.rsqrt(variance + layer.epsilon)
     if layer.scale:
         scale = scale * weight("gamma")
@@ -63,6 +64,7 @@ def batch_normalization(call: RuleCall, x: Batch) -> Batch:
     rank = len(x.value.shape)
     shape = [1] * rank
     shape[-1] = -1
+    # over all samples and places: what is left are the channels, and the members if apart
     if x.layout == FOLDED:
         axes = list(range(rank - 1))
     else:

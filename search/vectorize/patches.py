@@ -17,7 +17,7 @@ from .batch import STACKED, Batch, Tensor
 def multiply_patches(
     x: Batch, kernel: Tensor, strides: Sequence[int], padding: str, dilations: Sequence[int]
 ) -> Batch:
-    """Convolve as one product for each member, of what the window sees at each place and the kernel."""
+    """Convolve as one product a member, of what the window sees at each place and the kernel."""
     members, *window, _, filters = kernel.shape
     views = _shifted_views(x, window, strides, padding, dilations)
     patches = ops.concatenate(views, axis=-1)
@@ -35,6 +35,7 @@ def add_shifted(
     views = _shifted_views(x, window, strides, padding, dilations)
     ones = (1,) * (x.rank - 1)
     factors = ops.reshape(kernel, (members, len(views), *ones, channels, multiplier))
+    # M output channels for each of C, beside them
     products = [
         ops.multiply(ops.expand_dims(view, -1), factors[:, index])
         for index, view in enumerate(views)
@@ -57,6 +58,7 @@ def _shifted_views(
         starts = [place * dilation for place in range(span)]
         pads.append((before, after))
         slices_of_axes.append([slice(start, start + length, stride) for start in starts])
+    # neither members nor samples nor channels are padded
     value = ops.pad(value, [(0, 0), (0, 0), *pads, (0, 0)])
     return [value[:, :, *place] for place in itertools.product(*slices_of_axes)]
 

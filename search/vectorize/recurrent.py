@@ -115,8 +115,9 @@ def _projected_inputs(call: RuleCall, x: Batch) -> Tensor:
     return projected(by_step, call.weights["kernel"], bias).value
 
 
-# The cells below are Keras' own formulas. In them x holds what the inputs add for each gate, side by
-# side, h is the output of the step before and c LSTM's other state; the gates have Keras' letters.
+# The cells below are Keras' own formulas. In them x holds what the inputs add for each gate, side
+# by side, h is the output of the step before and c LSTM's other state; the gates have Keras'
+# letters.
 
 
 def _lstm(call: RuleCall, x: Tensor, h: Tensor, c: Tensor) -> list[Tensor]:

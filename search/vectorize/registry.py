@@ -17,7 +17,7 @@ from keras_acts.errors import ModelError
 
 from .batch import Batch, Tensor
 
-# takes a `RuleCall` and the layer's arguments, each tensor a `Batch`, and returns a `Batch` or several
+# takes a `RuleCall` and the layer's arguments, each tensor a `Batch`; returns a `Batch` or several
 Rule: TypeAlias = Callable[..., Any]
 # whether a rule covers the settings of a layer
 Accepts: TypeAlias = Callable[[keras.layers.Layer], bool]
@@ -66,11 +66,11 @@ def _any_settings(layer: keras.layers.Layer) -> bool:
 def vectorizes(
     *layers: type, accepts: Accepts = _any_settings, xla: bool = True
 ) -> Callable[[Rule], Rule]:
-    """Decorate ``rule(call, *inputs)`` as the way in which layers of these very classes run for a whole population.
+    """Decorate ``rule(call, *inputs)``: so layers of these very classes run for a population.
 
-    A rule gets a `RuleCall` and the layer's arguments, each tensor a `Batch`, and returns a `Batch`. A
-    class without a rule, a subclass too, runs member after member: always right, just not faster.
-    So does a call with arguments that the rule does not take, such as masks.
+    A rule gets a `RuleCall` and the layer's arguments, each tensor a `Batch`, and returns a
+    `Batch`. A class without a rule, a subclass too, runs member after member: always right, just
+    not faster. So does a call with arguments that the rule does not take, such as masks.
 
     Args:
         layers: the classes.
@@ -90,6 +90,7 @@ def vectorizes(
     for layer in layers:
         if not isinstance(layer, type) or not issubclass(layer, keras.Operation):
             raise ModelError(f"A rule is for classes of layers. Received: {layer!r}")
+        # nobody would see which of two rules runs
         if layer in _RULES:
             raise ModelError(
                 f"A class may have one rule. Received: {layer.__name__}, which has one"

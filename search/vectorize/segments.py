@@ -1,4 +1,4 @@
-"""Neighbours in a population that share an activation function, and the order that makes them neighbours."""
+"""Neighbours in a population that share an activation function, and the order that makes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Activation: TypeAlias = Callable[..., Any]
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Members that lie next to each other inside and have the same activation function, but for numbers.
+    """Members next to each other inside that have the same activation function, but for numbers.
 
     Where they are those of one layer, it may hold several activations, as recurrent layers do.
 
@@ -57,9 +57,10 @@ class Segment:
 
 
 def arrange(choices: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Segment, ...]]:
-    """Return the inside order, ``order[i]`` the public index of inside member i, and the segments in that order.
+    """Return the inside order, and the segments in that order.
 
-    Members of one segment have the same functions in all their activation slots.
+    ``order[i]`` is the public index of inside member i. Members of one segment have the same
+    functions in all their activation slots.
     """
     # functions cannot be compared: each has the rank in which it is first met
     ranks: dict[Hashable, int] = {}
@@ -72,7 +73,7 @@ def arrange(choices: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Segment, 
 
 
 def segments(inside: Sequence[Choice], slots: Sequence[str] = ()) -> tuple[Segment, ...]:
-    """Return the segments of members in inside order that have the same functions in some activation slots.
+    """Return the segments of members in inside order with the same functions in some slots.
 
     Args:
         inside: what each member has, in inside order.

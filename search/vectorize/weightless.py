@@ -120,6 +120,7 @@ def merge(call: RuleCall, inputs: list[Batch]) -> Batch:
 
     Their sizes may broadcast only within a member.
     """
+    # (P, B, C) with (B, P*C) would broadcast the members of one against the samples of the other
     layouts = {x.layout for x in inputs}
     shapes = {tuple(x.value.shape) for x in inputs}
     if len(layouts) == 1 and len(shapes) == 1:
