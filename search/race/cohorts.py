@@ -328,7 +328,7 @@ class Cohorts:
 
 
 def _joined(parts: list[_Part], most: int) -> Iterator[PopulationModel]:
-    """The populations of those who go on, who are all as far: one, if anybody leaves and they fit."""
+    """The populations of those who go on, all as far: one, if anybody leaves and they fit."""
     count = sum(len(part.staying) for part in parts)
     anybody_leaves = not all(part.is_whole for part in parts)
     # a population that changes is traced again in any case, and one program for all is faster

@@ -212,7 +212,8 @@ def best_if_significant(scores: np.ndarray, level: float = ALPHA) -> int:
         level: of the test.
 
     Example:
-        >>> best_if_significant(np.array([[0.90, 0.91, 0.90], [0.95, 0.96, 0.96], [0.80, 0.81, 0.80]]))
+        >>> present, better, worse = [0.90, 0.91, 0.90], [0.95, 0.96, 0.96], [0.80, 0.81, 0.80]
+        >>> best_if_significant(np.array([present, better, worse]))
         1
     """
     scores = np.asarray(scores, float)

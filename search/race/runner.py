@@ -179,6 +179,7 @@ class RaceSearch:
         known = len(self._journal)
         for number in itertools.count():
             if number < known:
+                # the time may have planned it anew then
                 self._race.follow(self._journal.rung(number))
             task = self._race.ask()
             if task is None:
@@ -270,6 +271,7 @@ class RaceSearch:
         if max(run.epochs for run in runs.values()) == whole and self.model(candidate) is not None:
             return
         member = next(iter(runs))
+        # a population of its own: those of the race may be gone, or end at other epochs
         alone = self._new_cohorts(_show_nothing)
         alone.train([member], whole)
         error = alone.runs[member].error

@@ -113,17 +113,21 @@ def _pattern(model: keras.Model, variables: list[keras.Variable]) -> _Pattern | 
         return None  # two variables have the same mark
     places: list[int | None] = []
     for mark in marks:
-        found = starts.get(mark, [])
-        if len(found) > 1:
+        mark_starts = starts.get(mark, [])
+        if len(mark_starts) > 1:
             return None
-        places.append(next(iter(found), None))
+        # there is none of what Keras does not save
+        places.append(next(iter(mark_starts), None))
     return _Pattern(file, places)
 
 
 def _marked_file(
     model: keras.Model, variables: list[keras.Variable]
 ) -> tuple[bytes, dict[bytes, list[int]], list[bytes]]:
-    """Write random values, the marks, and return the file, where its arrays begin, and the marks."""
+    """Write random values, the marks.
+
+    Return the file, where its arrays begin, and the marks.
+    """
     rng = np.random.default_rng(0)
     for variable in variables:
         variable.assign(_mark(variable, rng))

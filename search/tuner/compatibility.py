@@ -62,6 +62,7 @@ def inspect_model(model: keras.Model) -> BuiltModel:
         if site.slot.role != "hidden"
     ]
     compiled, rate = _compiled_without_rate(model)
+    # Keras counts up the names of what is built in one process
     names = {name: f"{index}" for index, name in enumerate(_names(model))}
     architecture = _common(model.get_config(), names, {site.layer.name for site in hidden})
     parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]

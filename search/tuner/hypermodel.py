@@ -1,4 +1,7 @@
-"""A Keras model, or a function that builds one, as a KerasTuner hypermodel whose activation is searched."""
+"""A model, or a function that builds one, as a KerasTuner hypermodel.
+
+What is searched is its activation.
+"""
 
 from __future__ import annotations
 

@@ -111,6 +111,7 @@ class MemberEpochs(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Begin an epoch of every member that runs."""
+        # those that are done train on in the population, unseen, until they leave it
         for member in map(int, np.flatnonzero(self.running)):
             self._begin(member, self.model, epoch, {})
             for callback in self._callbacks[member]:

@@ -26,9 +26,10 @@ Objectives: TypeAlias = str | keras_tuner.Objective | Sequence[str | keras_tuner
 class ActivationOracle(keras_tuner.Oracle):
     """Proposes every activation once with its default parameters, then samples at random.
 
-    In the order given. With groups of slots, the first trials give all of them the same activation. Plain random search
-    may never try an activation; a default is what most users would run. A trial that diverges is a
-    result, not a failure: it never counts towards `max_consecutive_failed_trials`.
+    In the order given. With groups of slots, the first trials give all of them the same activation.
+    Plain random search may never try an activation; a default is what most users would run. A trial
+    that diverges is a result, not a failure: it never counts towards
+    `max_consecutive_failed_trials`.
 
     Args:
         objective: as in KerasTuner; a name is that of one of Keras' metrics, which says whether

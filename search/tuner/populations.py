@@ -256,9 +256,9 @@ class PopulationRunner:
     def _others(self, trial: Trial) -> list[tuple[str, Any]]:
         """A trial's hyperparameters but for the activation and KerasTuner's own."""
         choice = self._tuner.choice
-        own = (f"{choice}.", "tuner/")
+        excluded = (f"{choice}.", "tuner/")
         values = trial.hyperparameters.values
-        others = [name for name in values if name != choice and not name.startswith(own)]
+        others = [name for name in values if name != choice and not name.startswith(excluded)]
         return [(name, values[name]) for name in sorted(others)]
 
     def _members(
@@ -450,14 +450,14 @@ def _save(
         model, checkpoints = writers.of(inside, member)
         # not the population's: each trial has a number of steps and a rate of its own. `iterations`
         # may be a number of accumulated steps
-        own: dict[int, np.ndarray] = {
+        of_trial: dict[int, np.ndarray] = {
             id(iterations_variable(model.optimizer)): np.asarray(round(steps * shares[index]))
         }
         if member.rate is not None:
-            own[id(model.optimizer.learning_rate)] = np.asarray(member.rate)
+            of_trial[id(model.optimizer.learning_rate)] = np.asarray(member.rate)
         contents = []
         for variable, value in contents_of(inside, model):
-            contents.append((variable, own.get(id(variable), value)))
+            contents.append((variable, of_trial.get(id(variable), value)))
         trial_id = member.trial.trial_id
         checkpoints.write(checkpoint_file(tuner, trial_id), contents)
         save_json(build_config_file(tuner, trial_id), model.get_build_config())

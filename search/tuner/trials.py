@@ -99,6 +99,7 @@ class TrialSearch(ActivationTuner):
 
     def leaders(self) -> tuple[Choice, ...]:
         """All that have a score, the best first."""
+        # who has none has no rank
         return tuple(row.candidate for row in self.results() if row.rank is not None)
 
     def finish(self, candidate: Choice) -> None:

@@ -150,7 +150,8 @@ class ActivationTuner(keras_tuner.Tuner):
         fit.pop("self")
         check_every_epoch(fit)
         self._inputs = fit.get("x")
-        self.save()  # without its file, KerasTuner would begin again and forget the trials in flight
+        # without its file, KerasTuner would begin again and forget the trials in flight
+        self.save()
         reason = self._why_not_together(fit)
         if self.population == 1 or reason:
             self._announce(reason)
