@@ -101,7 +101,7 @@ _CLASSES: dict[str, type[Activation]] = {}
 
 
 def make_class(spec: ActivationSpec) -> type[Activation]:
-    """Make the class of the objects of a spec and register it with Keras as ``keras_acts>CLASS_NAME``."""
+    """Make the class of a spec's objects; Keras knows it as ``keras_acts>CLASS_NAME``."""
     namespace = {
         "spec": spec,
         "__doc__": _doc(spec),

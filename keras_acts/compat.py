@@ -208,7 +208,7 @@ def loss_metrics_of(model: keras.Model) -> list[Any]:
 
 
 def resolved_parts(model: keras.Model) -> tuple[Any, Any]:
-    """Return a compiled model's `CompileLoss` and `CompileMetrics`, None for each that it has not."""
+    """Return a compiled model's `CompileLoss` and `CompileMetrics`, or None for each."""
     return model._compile_loss, model._compile_metrics
 
 
@@ -225,7 +225,10 @@ def wrapped_function(metric: keras.metrics.Metric) -> Any:
 
 
 def function_arguments(wrapper: Any) -> dict[str, Any]:
-    """Return the keyword arguments that a `MeanMetricWrapper` or `LossFunctionWrapper` hands to its function."""
+    """Return the arguments that a metric's or loss's wrapper hands to its function by keyword.
+
+    It is a `MeanMetricWrapper` or a `LossFunctionWrapper`.
+    """
     arguments: dict[str, Any] = wrapper._fn_kwargs
     return arguments
 
@@ -267,7 +270,7 @@ def config_without_rate(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]
 
 
 def iterations_variable(optimizer: keras.optimizers.Optimizer) -> Any:
-    """Return the variable that counts updates, also inside an optimizer that accumulates gradients."""
+    """Return the variable that counts updates, also where an optimizer accumulates gradients."""
     return optimizer._iterations
 
 
@@ -294,19 +297,22 @@ def decays(optimizer: keras.optimizers.Optimizer, variable: keras.Variable) -> b
 
 
 def excluded_from_decay(optimizer: keras.optimizers.Optimizer) -> tuple[Any, Any]:
-    """Return the variables and the pattern of names that `exclude_from_weight_decay` was told, or None for each."""
+    """Return what `exclude_from_weight_decay` was told: variables and a pattern of names.
+
+    None for each that it was not.
+    """
     variables = getattr(optimizer, "_exclude_from_weight_decay", None)
     return variables, getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
 
 
 def exclude_names_from_decay(optimizer: keras.optimizers.Optimizer, pattern: Any) -> None:
-    """Exclude names from an optimizer's weight decay, as `excluded_from_decay` told them of another."""
+    """Exclude names from an optimizer's weight decay, as `excluded_from_decay` returned them."""
     optimizer._exclude_from_weight_decay = set()
     optimizer._exclude_from_weight_decay_pattern = pattern
 
 
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """Return the averages that an optimizer with ``use_ema`` keeps of the weights, in their order."""
+    """Return the averages of the weights, in their order, that ``use_ema`` has kept."""
     return list(optimizer._model_variables_moving_average)
 
 
@@ -405,7 +411,10 @@ def reloaded_object(layer: keras.layers.TFSMLayer) -> Any:
 
 
 def tensorflow_random_state() -> Callable[[], None]:
-    """Return a function that restores TensorFlow's global seed and its stream of operation seeds as they are now."""
+    """Return a function that restores TensorFlow's random state as it is now.
+
+    That is its global seed, and the stream from which operations get theirs.
+    """
     from tensorflow.python.eager import context
 
     state = context.context()

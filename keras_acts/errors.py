@@ -24,8 +24,8 @@ class DataError(KerasActsError):
 
 
 class SearchError(KerasActsError):
-    """Contradictory or impossible settings of a search, or a search in which nothing could be trained."""
+    """Contradictory or impossible settings of a search, or one in which nothing could be trained."""
 
 
 class ExportError(KerasActsError):
-    """A model that cannot be exported to the place asked for, or whose export differs from the model."""
+    """A model that cannot be exported to the place asked for, or whose export differs from it."""

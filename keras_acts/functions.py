@@ -285,7 +285,9 @@ def surrogate_theta(
     bandwidth: float = 0.1,
     kernel: str = "rectangle",
 ) -> Tensor:
-    """Return `y`, the threshold ReLU of `x`, unchanged in value but with the jump's share of the gradient for theta.
+    """Return `y`, the threshold ReLU of `x`, with the jump's share of the gradient for theta.
+
+    Its value is unchanged.
 
     The derivative of a jump is 0 almost everywhere. The surrogate is that of JumpReLU
     (arXiv:2407.14435), ``-jump / bandwidth * kernel((x - theta) / bandwidth)``: the density of `x`
@@ -365,9 +367,10 @@ def _softmax_of_bfloat16(axis: int) -> Callable[[Tensor], Tensor]:
 
 @activation
 def mish(x: Tensor) -> Tensor:
-    """Mish, ``x * tanh(softplus(x))``, with a gradient in closed form that needs only `x` from the forward pass.
+    """Mish, ``x * tanh(softplus(x))``.
 
-    In float32 it is within 8 units of the last place.
+    Its gradient, in closed form, needs only `x` from the forward pass. In float32 it is within 8
+    units of the last place.
     """
     return _mish(x)
 
@@ -433,7 +436,10 @@ def _constant(number: float, x: Tensor) -> Tensor:
 
 
 def _survives_rounding(alpha: float, x: Tensor) -> bool:
-    """Whether ``alpha * x`` stays within one unit of the last place with alpha rounded to the dtype of `x`."""
+    """Whether alpha may be rounded to the dtype of `x`.
+
+    It may where ``alpha * x`` stays within one unit of the last place.
+    """
     if not is_half(x) or alpha == 0:
         return True
     info = ml_dtypes.finfo(dtype_of(x))

@@ -295,7 +295,7 @@ _CLASSES: dict[str, type[TrainedActivation]] = {}
 def make_class(
     spec: ActivationSpec, base: type[TrainedActivation] = TrainedActivation
 ) -> type[TrainedActivation]:
-    """Make the layer class of a spec and register it with Keras as ``keras_acts>layers.CLASS_NAME``."""
+    """Make the layer class of a spec; Keras knows it as ``keras_acts>layers.CLASS_NAME``."""
     trained = " and ".join(f"{p.name} (start value {p.default!r})" for p in spec.trained)
     # the first line is the class's own
     _, _, rest_of_doc = (base.__doc__ or "").partition("\n")

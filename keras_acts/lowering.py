@@ -1,4 +1,4 @@
-"""How a function with a gradient of its own reaches each backend, and what is cheapest where it runs."""
+"""How a function with a gradient of its own reaches each backend, in the cheapest way."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def with_derivative(
 def recomputed(
     closed: Function, served: Function | None = None, kernels: Kernels | None = None
 ) -> Function:
-    """Return ``closed(x, *parameters)`` with a backward pass that keeps nothing but these, and is compiled.
+    """Return ``closed(x, *parameters)`` with a compiled backward pass that keeps nothing but these.
 
     Half precision is computed in float32. On TensorFlow without XLA the value is compiled too, but
     for the scope of `uncompiled`; on other backends and under XLA this is `closed` itself, which is
@@ -179,7 +179,7 @@ def _in_kernels(kernels: Kernels) -> Function:
         def gradient(dy: Tensor) -> list[Tensor | None]:
             sums: list[Tensor | None] = []
             for slope, tensor in zip(gradients(dy), tensors, strict=True):
-                sums.append(None if slope is None else _summed(slope, tensor))
+                sums.append(_summed(slope, tensor))
             return sums
 
         return y, gradient
@@ -188,7 +188,7 @@ def _in_kernels(kernels: Kernels) -> Function:
 
 
 def _compiled_with_slopes(value: Function) -> Callable[[tuple[bool, ...]], Function]:
-    """Return what gives ``value(x, *tensors)``, compiled, with a compiled program for each gradient.
+    """Return what gives ``value(x, *tensors)``, compiled, with a program for each gradient.
 
     It is asked with which of the arguments are numbers, and have no gradient.
     """
@@ -229,7 +229,9 @@ def _compiled_with_slopes(value: Function) -> Callable[[tuple[bool, ...]], Funct
 
 
 def with_program(closed: Function, product: Function) -> Function:
-    """Return ``closed(x)`` of half precision, computed in float32, with a backward pass that is one compiled program.
+    """Return ``closed(x)`` of half precision with a backward pass that is one compiled program.
+
+    Both are computed in float32.
 
     TensorFlow's gradients are several operations, which would all read and write float32. The
     program reads the output as it was rounded to half precision (a program of `x` would take as
@@ -313,8 +315,10 @@ def _tensorflow(
     return function
 
 
-def _summed(x: Tensor, tensor: Tensor) -> Tensor:
-    """Return `x` summed to the shape of a tensor that was broadcast to it."""
+def _summed(x: Tensor | None, tensor: Tensor) -> Tensor | None:
+    """Return `x`, if there is one, summed to the shape of a tensor that was broadcast to it."""
+    if x is None:
+        return None
     import tensorflow as tf
 
     _, axes = tf.raw_ops.BroadcastGradientArgs(s0=tf.shape(x), s1=tf.shape(tensor))
@@ -400,7 +404,9 @@ def in_xla() -> bool:
 
 
 def runs_exact_softmax(x: Tensor) -> bool:
-    """Return whether the backend's own softmax of `x`, in half precision, is within one unit of the last place here.
+    """Return whether the backend's own softmax of `x`, in half precision, is exact here.
+
+    That is, within one unit of the last place.
 
     TensorFlow's is where oneDNN computes it in float32 inside: on some CPUs, in bfloat16, up to
     five axes, without XLA.

@@ -11,7 +11,7 @@ from keras_acts.compat import all_layers, get_global, record_shared_object, shar
 
 
 def activation_owner(layer: keras.layers.Layer) -> keras.layers.Layer | None:
-    """Return the layer, among those that are being called now, that has `layer` as its ``activation=``."""
+    """Return the layer that has `layer` as its ``activation=``, of those being called now."""
     context = get_global("current_call_ctx")
     if context is None:
         return None
@@ -24,7 +24,7 @@ def activation_owner(layer: keras.layers.Layer) -> keras.layers.Layer | None:
 
 
 def identity_for_file(layer: keras.layers.Layer) -> dict[str, int]:
-    """Return what a config says so that a layer used in two places is one layer again in the file being saved.
+    """Return what a config says so that a layer used in two places is one again when loaded.
 
     Keras marks a shared object too, but only where it meets it for the second time: the first place
     is a copy by then, and the file cannot be loaded. Outside of a file this is empty.
@@ -36,7 +36,7 @@ def identity_for_file(layer: keras.layers.Layer) -> dict[str, int]:
 
 
 def shared_layer(identity: int | None) -> keras.layers.Layer | None:
-    """Return the layer of this identity that was made already for the file being loaded, or None."""
+    """Return the layer of this identity that the file being loaded has made already, or None."""
     if identity is None:
         return None
     return shared_object(identity)

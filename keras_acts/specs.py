@@ -19,9 +19,9 @@ from keras_acts.errors import ActivationError
 
 @dataclass(frozen=True)
 class SearchRange:
-    """The values of a parameter that a search tries, ``[low, high]``, on a logarithmic scale if `log`.
+    """The values of a parameter that a search tries, ``[low, high]``.
 
-    The first one that it tries is `start`; without it, the parameter's default.
+    On a logarithmic scale if `log`. The first one that it tries is `start`; without it, the parameter's default.
     """
 
     low: float
@@ -103,7 +103,11 @@ class ActivationSpec:
         return tuple(parameter for parameter in self.parameters if parameter.trained)
 
     def check(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return all parameters, defaults filled in, in canonical types and order, or raise `ActivationError`."""
+        """Return all parameters, defaults filled in, in canonical types and order.
+
+        Raises:
+            ActivationError: if one is unknown or invalid.
+        """
         known = {parameter.name for parameter in self.parameters}
         for name in values:
             if name not in known:

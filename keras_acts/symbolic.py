@@ -18,7 +18,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
 
 def activation(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate ``function(tensor, *, parameter=...)`` to take arrays and a `keras.KerasTensor` too."""
+    """Decorate ``function(tensor, *, parameter=...)`` to take arrays and `keras.KerasTensor` too."""
 
     @functools.wraps(function)
     def call(x: Tensor, **parameters: Any) -> Tensor:

@@ -75,12 +75,12 @@ def of_plain(value: Plain) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
-def is_function(value: Any) -> bool:
+def is_function(value: object) -> bool:
     """Whether a value is a function or a method, or what `tf.function` or `jax.jit` made of one."""
     return inspect.isroutine(value) or inspect.isfunction(python_function(value))
 
 
-def python_function(value: Any) -> Any:
+def python_function(value: object) -> Any:
     """The function with Python code that `tf.function` or `jax.jit` was given.
 
     Else the value itself.
@@ -90,7 +90,7 @@ def python_function(value: Any) -> Any:
     return getattr(value, "python_function", None) or getattr(value, "__wrapped__", value)
 
 
-def is_of_a_library(thing: Any) -> bool:
+def is_of_a_library(thing: object) -> bool:
     """Whether a function or class is none of the user's."""
     module = str(getattr(thing, "__module__", None) or "builtins")
     return module.partition(".")[0] in _LIBRARIES
@@ -145,7 +145,7 @@ def _code(code: types.CodeType) -> list[Plain]:
     ]
 
 
-def _constant(value: Any) -> Plain:
+def _constant(value: object) -> Plain:
     if isinstance(value, types.CodeType):
         return _code(value)
     if isinstance(value, tuple):

@@ -56,7 +56,7 @@ _WRAPPED = ("build", "quantize")
 
 
 def check_resume(project: Path, settings: dict[str, Plain]) -> None:
-    """Compare with the settings of the search that `project` holds, or keep these for the next time.
+    """Compare with the settings of the search that `project` holds, or keep these in it.
 
     Raises:
         SearchError: naming what differs.
@@ -127,7 +127,7 @@ def fingerprint_training(model: keras.Model) -> dict[str, Plain]:
     return {name: fingerprint_value(value) for name, value in given.items()}
 
 
-def fingerprint_value(value: Any) -> Plain:
+def fingerprint_value(value: object) -> Plain:
     """Return what tells a value from others in another process, as plain data."""
     return _Description().value(value)
 
@@ -165,7 +165,7 @@ class _Description:
         described = self.configuration(layer)
         return [kind, shapes, described, *filter(None, functions)]
 
-    def configuration(self, thing: Any) -> Plain:
+    def configuration(self, thing: object) -> Plain:
         """What an object of Keras' says of itself, or else holds."""
         config = _config(thing)
         if config:
@@ -176,7 +176,7 @@ class _Description:
             known = vars(keras.layers.Layer())
         return self.attributes(thing, known)
 
-    def value(self, value: Any) -> Plain:
+    def value(self, value: object) -> Plain:
         """Any value."""
         if isinstance(value, float) and np.isnan(value):
             return repr(float(value))  # it would differ from itself
@@ -207,7 +207,7 @@ class _Description:
             return value.__name__
         return self.thing(value)
 
-    def configured(self, value: Any) -> dict[str, Plain]:
+    def configured(self, value: object) -> dict[str, Plain]:
         """An optimizer, a schedule, a loss or a metric, by its class, config and functions."""
         # in this order: what was seen already is told by its name only
         kind = self.kind(type(value))
@@ -240,7 +240,7 @@ class _Description:
             return json.dumps(value["config"], sort_keys=True, default=str)
         return {str(name): self.value(part) for name, part in value.items() if name not in _NAMES}
 
-    def function(self, function: Callable[..., Any]) -> str:
+    def function(self, function: object) -> str:
         """The name of a function, and a hash of what it does if a user wrote it."""
         inner = python_function(function)
         name = str(getattr(inner, "__qualname__", type(inner).__name__))
@@ -264,7 +264,7 @@ class _Description:
                 bodies.append({name: self.value(value) for name, value in body_of(base)})
         return f"{kind.__name__} {of_plain(bodies)}"
 
-    def functions(self, thing: Any) -> dict[str, str]:
+    def functions(self, thing: object) -> dict[str, str]:
         """The functions that an object was given, by the names of its attributes."""
         described: dict[str, str] = {}
         for name, value in sorted(vars(thing).items()):
@@ -273,7 +273,7 @@ class _Description:
             described[name] = self.function(value)
         return described
 
-    def attributes(self, thing: Any, known: Collection[str] = ()) -> dict[str, Plain]:
+    def attributes(self, thing: object, known: Collection[str] = ()) -> dict[str, Plain]:
         """The plain values that an object holds, but for attributes that are known."""
         described: dict[str, Plain] = {}
         for name, value in vars(thing).items():
@@ -283,7 +283,7 @@ class _Description:
                 described[name] = self.value(value)
         return described
 
-    def thing(self, thing: Any) -> Plain:
+    def thing(self, thing: object) -> Plain:
         """Any object: by its name or class, and, if that is the user's alone, by what it holds."""
         kind = type(thing)
         name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", kind.__name__)
@@ -339,7 +339,7 @@ def fingerprint_data(*parts: Any, hashed: bool) -> list[str]:
     return [_described(part, hashed) for part in keras.tree.flatten(parts)]
 
 
-def _described(part: Any, hashed: bool) -> str:
+def _described(part: object, hashed: bool) -> str:
     array = _as_array(part)
     if array is None:
         return f"{type(part).__name__}{_batches(part)}"
@@ -353,7 +353,7 @@ def _of_array(array: np.ndarray, hashed: bool) -> str:
     return f"{text} {of_array(array)}" if hashed else text
 
 
-def _batches(part: Any) -> str:
+def _batches(part: object) -> str:
     """How many batches there are, and what is in one, as far as data say so without being read."""
     if isinstance(part, keras.utils.PyDataset):
         return f" of {part.num_batches} batches"
@@ -367,7 +367,7 @@ def _batches(part: Any) -> str:
     return f" of {int(part.cardinality())} batches of {', '.join(specs)}"
 
 
-def _as_array(part: Any) -> np.ndarray | None:
+def _as_array(part: object) -> np.ndarray | None:
     """The values of an array, a tensor or a table of pandas; None of anything else."""
     if isinstance(part, np.ndarray):
         return part

@@ -20,7 +20,8 @@ from .files import Pair, read_csv, read_npz
 BUNDLED = ("digits", "breast_cancer", "iris", "wine", "diabetes")
 TASKS = ("auto", "classes", "regression")
 _SHARES = "60 % train, 20 % choose, 20 % test"
-# with task="auto", a target of more different numbers, and of more in a hundred rows, is a regression
+# with task="auto", a target of more different numbers than both, the second a share of the rows, is
+# a regression
 _MANY_NUMBERS = 20
 _MANY_OF_ROWS = 0.1
 

@@ -48,7 +48,8 @@ def search(
 
     All that can be refused is refused before the training.
     """
-    space = ActivationSpace(split_list(activations) if activations is not None else None, per=per)
+    candidates = None if activations is None else split_list(activations)
+    space = ActivationSpace(candidates, per=per)
     dataset = datasets.load(data, target, task)
     if unit is not None and dataset.classes:
         raise DataError(
@@ -69,17 +70,15 @@ def search(
         activations=space,
         seed=seed,
         directory=directory,
-        verbose=0 if quiet else 1,
+        verbose=int(not quiet),
         **budget,
     )
+    facts: dict[str, Any] = {
+        "class_names": _class_names(built, dataset),
+        "card": _facts(dataset, unit),
+    }
     try:
-        exported = result.export(
-            place,
-            overwrite=True,
-            samples=parts.test[0],
-            class_names=_class_names(built, dataset),
-            card=_facts(dataset, unit),
-        )
+        exported = result.export(place, overwrite=True, samples=parts.test[0], **facts)
     except Exception:
         # the search was the work: it is shown, and its model kept, also where no export can be made
         # of it
@@ -129,7 +128,10 @@ def _kept_aside(model: keras.Model, place: Path) -> str:
             folder = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=parent))
             file = folder / "model.keras"
             model.save(file)
-            return f"The export failed. The trained model is kept in {file}; load it after `import keras_acts`."
+            return (
+                f"The export failed. The trained model is kept in {file}; "
+                "load it after `import keras_acts`."
+            )
     return "The export failed, and there is no folder to keep the trained model in."
 
 
@@ -192,7 +194,7 @@ def compare(
         validation_data=parts.validation,
         test_data=parts.test,
         seed=seed,
-        verbose=0 if quiet else 1,
+        verbose=int(not quiet),
         **budget,
     )
     if as_json:

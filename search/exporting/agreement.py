@@ -83,7 +83,7 @@ def _widened(own_noise: float) -> float:
 
 
 def noise(model: keras.Model, x: dict[str, np.ndarray], y: Mapping[str, np.ndarray]) -> float:
-    """Return how much the model's predictions differ between batches of 1, of 7, and of all samples.
+    """Return how much the model's predictions differ between batches of 1, of 7, and of all.
 
     Args:
         model: on any backend.

@@ -22,7 +22,7 @@ from ..runtime.ownership import check_replaceable, is_marked, mark
 # will move to the target, and what was there before
 _LOCK = "lock"
 _SIGNED = "signed"
-_MADE = "export"
+_EXPORT = "export"
 _PREVIOUS = "previous"
 _SIGN = "An export of keras_acts is made here; the next one to the same place deletes it if it was killed.\n"
 
@@ -109,15 +109,15 @@ class Staging:
     """Where one export is made.
 
     Attributes:
-        made: the folder that will move to the target.
+        folder: what will move to the target.
         scratch: a folder for files that will not.
     """
 
     def __init__(self, folder: Path, target: Path, versioned: bool, overwrite: bool):
-        self.made = folder / _MADE
+        self.folder = folder / _EXPORT
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
-        self._folder = folder
+        self._around = folder
         self._target = target
         self._versioned = versioned
         self._overwrite = overwrite
@@ -128,8 +128,8 @@ class Staging:
         Raises:
             ExportError: if something else has come to lie there meanwhile.
         """
-        mark(self.made)
-        _flush(self.made)
+        mark(self.folder)
+        _flush(self.folder)
         if self._versioned:
             return self._publish_version()
         if not self._overwrite and os.path.lexists(self._target):
@@ -138,7 +138,7 @@ class Staging:
                 "there. "
                 f"Received: path={str(self._target)!r}"
             )
-        _replace(self._target, self.made, self._folder / _PREVIOUS)
+        _replace(self._target, self.folder, self._around / _PREVIOUS)
         _flush_folder(self._target.parent)
         return self._target
 
@@ -148,7 +148,7 @@ class Staging:
             taken = [int(entry.name) for entry in self._target.iterdir() if entry.name.isdecimal()]
             place = self._target / str(max(taken, default=0) + 1)
             try:
-                os.rename(self.made, place)
+                os.rename(self.folder, place)
             except OSError as error:
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
                     continue
@@ -202,7 +202,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock for as long as this process lives, so that others know that the folder is in use."""
+    """Hold a lock while this process lives, so that others know that the folder is in use."""
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()
@@ -237,13 +237,13 @@ def _clear_up(folder: Path, target: Path) -> None:
     """Remove what a killed export left behind, and put back what it had taken away."""
     if (folder / _PREVIOUS).is_dir() and not os.path.lexists(target):
         os.rename(folder / _PREVIOUS, target)
-    if _holds_others(folder / _PREVIOUS) or _holds_others(folder / _MADE):
+    if _holds_others(folder / _PREVIOUS) or _holds_others(folder / _EXPORT):
         return
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def _holds_others(export: Path) -> bool:
-    """Whether a file of the user's came into a whole export in the moment before the process was killed."""
+    """Whether a file of the user's came into a whole export just before the process was killed."""
     if not is_marked(export):
         return False
     try:

@@ -134,11 +134,11 @@ def export(
         on_tensorflow, of_backend = _write(whole, stage, x, y, options)
         converted = [name for name in formats if name in CONVERSIONS]
         checked = checker.check(
-            stage.made, stage.scratch / "samples.npz", x, on_tensorflow, converted
+            stage.folder, stage.scratch / "samples.npz", x, on_tensorflow, converted
         )
         differences = checked.pop("differences")
         if "keras" in formats:
-            differences["keras"] = _write_keras(whole, stage.made / FORMATS["keras"], x, y)
+            differences["keras"] = _write_keras(whole, stage.folder / FORMATS["keras"], x, y)
         agreed = agreement.judge(differences | of_backend, lambda: agreement.noise(whole, x, y))
         difference = agreed.differences["SavedModel"]
         facts = {
@@ -152,7 +152,7 @@ def export(
         written_card = _card(model, stage, given_names, verification, facts, extra)
         if notes is not None:
             for name, text in notes(difference).items():
-                (stage.made / name).write_text(text, encoding="utf-8")
+                (stage.folder / name).write_text(text, encoding="utf-8")
         return Exported(stage.publish(), difference, written_card)
 
 
@@ -198,9 +198,9 @@ def _write(
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        savedmodel.write(model, stage.made, **options)
+        savedmodel.write(model, stage.folder, **options)
         return y, {}
-    on_tensorflow = other_backends.write(model, stage.made, stage.scratch, x, **options)
+    on_tensorflow = other_backends.write(model, stage.folder, stage.scratch, x, **options)
     return on_tensorflow, {f"{backend}'s predictions": compare(y, on_tensorflow)}
 
 
@@ -225,9 +225,9 @@ def _card(
     options: Mapping[str, Any],
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    signature = {"signatures": savedmodel.signatures(stage.made, names), **options}
+    signature = {"signatures": savedmodel.signatures(stage.folder, names), **options}
     card = model_card.card(model, signature=signature, verification=verification, extra=extra)
-    model_card.write(stage.made, card)
+    model_card.write(stage.folder, card)
     return card
 
 

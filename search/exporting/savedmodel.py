@@ -178,7 +178,7 @@ def input_specs(model: keras.Model) -> dict[str, keras.InputSpec]:
 
 
 def given_names(model: keras.Model) -> dict[str, str]:
-    """Return the names of the inputs as the user gave them, by the names that they have in the export."""
+    """Return the names of the inputs that the user gave, by those that they have in the export."""
     given = [name for name, _ in _named_specs(model)]
     names = _unique(given, "input")
     return {name: original or name for name, original in zip(names, given, strict=True)}
@@ -191,7 +191,9 @@ def _named_specs(model: keras.Model) -> list[tuple[str | None, keras.InputSpec]]
 
 
 def by_export_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return inputs that are given by either kind of name by those of the export, or None if they are others.
+    """Return inputs, given by either kind of name, by the names of the export.
+
+    None if they have other names.
 
     Args:
         given: inputs by name.
@@ -499,8 +501,9 @@ def _described(tensors: Mapping[str, TensorInfo]) -> Tensors:
     described: Tensors = {}
     for name, info in sorted(tensors.items()):
         shape = tf.TensorShape(info.tensor_shape)
+        sizes = None if shape.rank is None else shape.as_list()
         described[name] = {
-            "shape": None if shape.rank is None else shape.as_list(),
+            "shape": sizes,
             "dtype": tf.as_dtype(info.dtype).name,
             "tensor": info.name,
         }

@@ -53,7 +53,7 @@ class Checker:
     def check(
         self, folder: Path, samples: Path, x: Arrays, y: Arrays, formats: Sequence[str] = ()
     ) -> dict[str, Any]:
-        """Return ``differences`` by kind of file, and the version of ``tensorflow`` that found them.
+        """Return ``differences`` by kind of file, and the version of ``tensorflow`` there.
 
         Args:
             folder: the SavedModel; the files of other `formats` are made in it.
@@ -130,7 +130,7 @@ def time_limit() -> float:
 def answer_of(
     process: subprocess.Popen[bytes], question: bytes, seconds: float
 ) -> tuple[bytes, bytes]:
-    """Return what a process that reads `question` writes until its end, on standard output and error.
+    """Return what a process that reads `question` writes on standard output and error.
 
     Raises:
         ExportError: if it takes longer than so many seconds; it has been ended then.
@@ -152,7 +152,7 @@ def _too_late(seconds: float) -> ExportError:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process that was started in a session of its own, with all that it started, if it still runs."""
+    """Kill a process, if it still runs, with all that it started in its session."""
     if process.poll() is not None:
         return
     if hasattr(os, "killpg"):

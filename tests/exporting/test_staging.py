@@ -35,7 +35,7 @@ def exported(folder, text):
 
 def put(target, text, **options):
     with staged(target, **options) as stage:
-        make(stage.made, text)
+        make(stage.folder, text)
         return stage.publish()
 
 
@@ -106,7 +106,7 @@ def test_a_failure_leaves_nothing_and_touches_nothing(tmp_path, monkeypatch, swa
         monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
     path = exported(tmp_path / "model", "before")
     with pytest.raises(OSError, match="File exists"), staged(path) as stage:
-        make(make(stage.made, "half"), "again")
+        make(make(stage.folder, "half"), "again")
     assert (os.listdir(tmp_path), (path / "saved_model.pb").read_text()) == (["model"], "before")
     with pytest.raises(ZeroDivisionError), staged(tmp_path / "new" / "folders" / "model"):
         raise ZeroDivisionError

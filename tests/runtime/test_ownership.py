@@ -160,7 +160,7 @@ def test_what_comes_while_an_export_is_made_is_kept(tmp_path, monkeypatch, swaps
 
     def slow():
         with staged(path) as stage:
-            make(stage.made, "second")
+            make(stage.folder, "second")
             (path / "notes.txt").write_text("mine")
             stage.publish()
 
