@@ -26,6 +26,7 @@ from ..rewrite.compiling import compile_arguments, optimizer_like
 from ..rewrite.walk import graph_of, is_graph, layers_of
 from ..runtime.device import gpus
 from ..runtime.graph_optimizer import unoptimized
+from ..space.candidate import Candidate
 from ..vectorize.batch import Batch, with_logits
 from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
@@ -48,6 +49,39 @@ from .step_tensorflow import Announcement, TrainingStep
 
 Tensor = Any
 Structure = Any  # of tensors, as Keras nests them
+
+
+def check_model(model: keras.Model, slots: Iterable[str] | None = None) -> None:
+    """Check that a model can be a population, as far as that can be seen without making one.
+
+    One ordinary copy is made, which shows whether its layers can be made again.
+
+    Args:
+        model: as of `PopulationModel`.
+        slots: as of `PopulationModel`.
+
+    Raises:
+        ModelError: as `PopulationModel` would.
+    """
+    _check_backend()
+    member = Member(Candidate.of("relu"), 0)
+    blueprint = Blueprint(model, activation_slots((member,), slots))
+    blueprint.initial((member,))
+    if not model.compiled:
+        return
+    optimizer = keras.optimizers.get(compile_arguments(model)["optimizer"])
+    layers = [layer for _, layer in layers_of(blueprint.reference)]
+    check_optimizer(
+        optimizer, [layer for layer in layers if getattr(layer, "trainable_variables", ())]
+    )
+
+
+def _check_backend() -> None:
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        raise ModelError(
+            "A population needs Keras on TensorFlow or JAX. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
 
 
 class PopulationModel(keras.Model):
@@ -99,11 +133,7 @@ class PopulationModel(keras.Model):
         name: str = "population",
         slots: Iterable[str] | None = None,
     ):
-        if keras.backend.backend() not in ("tensorflow", "jax"):
-            raise ModelError(
-                "A population needs Keras on TensorFlow or JAX. "
-                f"Received: backend={keras.backend.backend()!r}"
-            )
+        _check_backend()
         super().__init__(name=name, autocast=False)
         wanted = members(candidates, seeds)
         if isinstance(model, Blueprint):  # `join` gives one, and then all weights

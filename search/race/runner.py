@@ -19,7 +19,7 @@ import numpy as np
 from keras_acts.errors import ModelError, SearchError
 
 from ..population.members import Member
-from ..population.model import PopulationModel
+from ..population.model import check_model
 from ..rewrite.clone import with_activations
 from ..rewrite.groups import chosen_slots
 from ..rewrite.slots import slots
@@ -65,7 +65,7 @@ def why_not_race(
         if not isinstance(callback, SHARED_CALLBACKS):
             return f"the callback {type(callback).__name__} belongs to a single model"
     try:
-        PopulationModel(model, ["relu"], slots=chosen_slots(slots(model), space.per))
+        check_model(model, chosen_slots(slots(model), space.per))
     except ModelError as error:
         return str(error)
     return ""
