@@ -1,9 +1,9 @@
-"""The ways in which every slot of a population can convolve with its own kernel, side by side.
+"""The ways in which every member of a population can convolve with its own kernel, side by side.
 
-    python -m benchmarks.convolutions [--slots 8 32 128] [--dtype float32] [--repeats 11]
+    python -m benchmarks.convolutions [--members 8 32 128] [--dtype float32] [--repeats 11]
 
 Milliseconds of a convolution of 3x3 with tanh, forward and backward: as groups of one convolution,
-as products of patches, slot after slot. The seconds are those of the first call, which is traced
+as products of patches, member after member. The seconds are those of the first call, which is traced
 and compiled. For JAX set KERAS_BACKEND.
 """
 
@@ -36,7 +36,9 @@ HOW = ((1, 1), "same", (1, 1))
 CASES = ((32, 4, 16, 32), (64, 16, 32, 64), (64, 32, 64, 64))
 
 
-def slot_after_slot(x: Batch, kernel: Tensor, strides: Any, padding: str, dilations: Any) -> Batch:
+def member_after_member(
+    x: Batch, kernel: Tensor, strides: Any, padding: str, dilations: Any
+) -> Batch:
     """Convolve as the loop over layers without a rule does."""
     pairs = zip(x.per_member(), ops.unstack(kernel, x.members), strict=True)
     return Batch(
@@ -49,15 +51,15 @@ def slot_after_slot(x: Batch, kernel: Tensor, strides: Any, padding: str, dilati
 WAYS: dict[str, tuple[Callable[..., Batch], str]] = {
     "groups": (in_groups, FOLDED),
     "patches": (multiply_patches, STACKED),
-    "loop": (slot_after_slot, STACKED),
+    "loop": (member_after_member, STACKED),
 }
 
 
-def step(way: Callable[..., Batch], layout: str, slots: int) -> Callable[[Tensor, Tensor], Any]:
+def step(way: Callable[..., Batch], layout: str, members: int) -> Callable[[Tensor, Tensor], Any]:
     """Return the program of output and gradients."""
 
     def forward(x: Tensor, kernel: Tensor) -> Tensor:
-        return ops.tanh(way(Batch(x, layout, slots), kernel, *HOW).value)
+        return ops.tanh(way(Batch(x, layout, members), kernel, *HOW).value)
 
     return compiled(lambda x, kernel: value_and_gradients(forward, (x, kernel)))
 
@@ -80,7 +82,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--slots", type=int, nargs="+", default=[8, 32], help="(default: %(default)s)"
+        "--members", type=int, nargs="+", default=[8, 32], help="(default: %(default)s)"
     )
     parser.add_argument("--dtype", default="float32")
     parser.add_argument(
@@ -97,21 +99,21 @@ def main() -> None:
         "side",
         "channels",
         "filters",
-        "slots",
+        "members",
         *(f"{way}: ms (s)" for way in WAYS),
         box=MARKDOWN,
     )
     for samples, side, channels, filters in CASES[: arguments.cases]:
-        for slots in arguments.slots:
+        for members in arguments.members:
             kernel = ops.cast(
-                keras.random.normal((slots, 3, 3, channels, filters)), arguments.dtype
+                keras.random.normal((members, 3, 3, channels, filters)), arguments.dtype
             )
             x = Batch(
                 ops.cast(
-                    keras.random.normal((slots, samples, side, side, channels)), arguments.dtype
+                    keras.random.normal((members, samples, side, side, channels)), arguments.dtype
                 ),
                 STACKED,
-                slots,
+                members,
             )
             values = {STACKED: x.value, FOLDED: x.folded()}
             row = []
@@ -120,11 +122,11 @@ def main() -> None:
                     row.append("-")
                     continue
                 ms, first = measured(
-                    step(way, layout, slots), (values[layout], kernel), arguments.repeats
+                    step(way, layout, members), (values[layout], kernel), arguments.repeats
                 )
                 row.append(f"{ms:.3g} ({first:.1f})")
-            console.print(samples, side, channels, filters, slots, *row)
-            table.add_row(*map(str, (samples, side, channels, filters, slots)), *row)
+            console.print(samples, side, channels, filters, members, *row)
+            table.add_row(*map(str, (samples, side, channels, filters, members)), *row)
     console.print(table)
 
 

@@ -36,7 +36,7 @@ from keras_acts.search.vectorize import noise, registry
 
 EXACT, LOOPED, RANDOM, REFUSED, NEEDS, WRONG = (
     "exact",
-    "exact, slot after slot",
+    "exact, member after member",
     "its own random numbers",
     "refused",
     "not tried",
@@ -421,7 +421,7 @@ def _row_of(case: Case, population: PopulationModel, differs: bool) -> Row:
     rule = registry.rule_of(kind)
     if rule is not None and rule.__module__ == noise.__name__:
         return Row(
-            "layers", case.name, RANDOM, "each slot draws its own numbers: equal in distribution"
+            "layers", case.name, RANDOM, "each member draws its own numbers: equal in distribution"
         )
     if _differs_from_itself(case):
         return Row(
@@ -883,7 +883,7 @@ it for some steps, and compares weights, losses, metrics and their direction. Lo
 trained as a search does one by one, where they are made again for each candidate.
 `tests/test_exactness.py` runs the same.
 
-- **{EXACT}**: equal, all slots at once; **{LOOPED}**: equal, in a loop over slots ([population.md](population.md)).
+- **{EXACT}**: equal, all members at once; **{LOOPED}**: equal, in a loop over members ([population.md](population.md)).
 - **{RANDOM}**: equal in distribution.
 - **{REFUSED}**: before training, with this reason; searches then train one by one.
 - **{NEEDS}**: the reason is Keras' or the thing itself.

@@ -1,9 +1,9 @@
-"""What the planner expects a slot of a population to take, against what it takes.
+"""What the planner expects a member of a population to take, against what it takes.
 
-    python -m benchmarks.memory --mlp letters.csv letter --cnn optdigits.csv digit [--slots 16 128]
+    python -m benchmarks.memory --mlp letters.csv letter --cnn optdigits.csv digit [--members 16 128]
 
 Each row trains two populations, one process each, for an epoch, and divides the difference of their
-peaks of memory (the process's resident set, so on a CPU) by the difference of their slots.
+peaks of memory (the process's resident set, so on a CPU) by the difference of their members.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def task(kind: str, csv: str, target: str, batch_size: int) -> Task:
 
 
 def peak(pipe: Any, count: int, *of: Any) -> None:
-    """Send the peak of this process after it has trained a population, and what was expected of a slot."""
+    """Send the peak of this process after it has trained a population, and what was expected of a member."""
     found = task(*of)
     model = found.model()
     population = PopulationModel(model, ACTIVATIONS, seeds=count // len(ACTIVATIONS))
@@ -79,22 +79,22 @@ def main() -> None:
         "--cnn", nargs=2, metavar=("CSV", "TARGET"), help="square images for the CNNs"
     )
     parser.add_argument(
-        "--slots",
+        "--members",
         nargs=2,
         type=int,
         default=[16, 128],
         help="multiples of 8 (default: %(default)s)",
     )
     arguments = parser.parse_args()
-    few, many = arguments.slots
+    few, many = arguments.members
     wanted = [("mlp", *arguments.mlp)] * bool(arguments.mlp)
     wanted += [(kind, *arguments.cnn) for kind in ("cnn", "normalized") if arguments.cnn]
     table = Table(
         "task",
         "batch",
-        f"MB at {few} slots",
+        f"MB at {few} members",
         f"MB at {many}",
-        "MB a slot",
+        "MB a member",
         "expected",
         box=MARKDOWN,
     )

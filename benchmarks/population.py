@@ -6,7 +6,7 @@ The features are all numbers of the .csv but the target. The same candidates, ep
 ``verbose=0``, against (a) KerasTuner's GridSearch as users write it, (b) the same with
 ``steps_per_execution`` tuned, (c) a plain loop of `fit`. The peers train one model after the other,
 so their time is measured at ``--peers`` models and scaled; ours is measured whole, building and
-tracing included. More than 8 slots are 8 activations with several seeds each.
+tracing included. More than 8 members are 8 activations with several seeds each.
 
 "in steps" is the share of the seconds that the steps take at their median speed; the rest is
 building, tracing, compiling and Keras. "floor" is the time of the model's multiplications alone at
@@ -264,7 +264,7 @@ def main() -> None:
         "--cnn", nargs=2, metavar=("CSV", "TARGET"), help="square images for the CNNs"
     )
     parser.add_argument(
-        "--slots", type=int, nargs="+", default=[1, 8, 32, 128], help="(default: %(default)s)"
+        "--members", type=int, nargs="+", default=[1, 8, 32, 128], help="(default: %(default)s)"
     )
     parser.add_argument("--epochs", type=int, nargs="+", default=[5], help="(default: %(default)s)")
     parser.add_argument(
@@ -277,12 +277,12 @@ def main() -> None:
         "--jit", choices=("auto", "yes", "no"), default="auto", help="XLA for ours (default: auto)"
     )
     parser.add_argument(
-        "--plot", metavar="PNG", help="draw the seconds against the slots (needs matplotlib)"
+        "--plot", metavar="PNG", help="draw the seconds against the members (needs matplotlib)"
     )
     arguments = parser.parse_args()
-    if arguments.peers > len(ACTIVATIONS) or any(n > 8 and n % 8 for n in arguments.slots):
+    if arguments.peers > len(ACTIVATIONS) or any(n > 8 and n % 8 for n in arguments.members):
         parser.error(
-            "--slots must be at most 8 or multiples of 8 (activations x seeds), --peers at most 8"
+            "--members must be at most 8 or multiples of 8 (activations x seeds), --peers at most 8"
         )
     if not (arguments.mlp or arguments.cnn):
         parser.error("give --mlp or --cnn")
@@ -308,7 +308,7 @@ def main() -> None:
             for name, peer in PEERS.items()
         }
         alone = floor(task.model(), len(task.x) * task.epochs)
-        for count in arguments.slots:
+        for count in arguments.members:
             found = sorted(population(task, count, jit) for _ in range(arguments.repeats))
             seconds, in_steps = found[len(found) // 2]
             ratios = (f"{times[name] * count / seconds:.1f}" for name in PEERS)

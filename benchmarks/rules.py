@@ -1,11 +1,11 @@
-"""Each rule of a population against the loop over its slots.
+"""Each rule of a population against the loop over its members.
 
 One step forward and backward, in one process.
 
-    python -m benchmarks.rules [--slots 8 32] [--only Conv1D Depthwise] [--repeats 15]
+    python -m benchmarks.rules [--members 8 32] [--only Conv1D Depthwise] [--repeats 15]
 
 A model is a layer with a searched activation, the layer measured, and a dense one, on batches of
-32. A row shows the milliseconds of a step with the layer's rule, slot after slot, and their ratio,
+32. A row shows the milliseconds of a step with the layer's rule, member after member, and their ratio,
 and the seconds of the first step, which is traced. For JAX set KERAS_BACKEND.
 """
 
@@ -77,7 +77,7 @@ CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
 }
 
 
-def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
+def step(shape: tuple[int, ...], layer: Layer, members: int) -> Callable[[], Any]:
     """Return what trains a population on one batch; the model ends with the layer."""
     rank = len(shape) - 1
     before = getattr(layers, f"Conv{rank}D") if shape in (IMAGE, VOLUME, SERIES) else layers.Dense
@@ -91,7 +91,7 @@ def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
     h = before(**arguments, activation="relu")(x)
     h = made(h, h) if isinstance(made, layers.MultiHeadAttention) else made(h)
     model = keras.Model(x, layers.Dense(1)(layers.Flatten()(h)))
-    population = PopulationModel(model, ["relu", "tanh"], seeds=slots // 2)
+    population = PopulationModel(model, ["relu", "tanh"], seeds=members // 2)
     population.compile(
         "sgd", "mse", jit_compile="auto" if keras.backend.backend() == "jax" else False
     )
@@ -104,14 +104,14 @@ def step(shape: tuple[int, ...], layer: Layer, slots: int) -> Callable[[], Any]:
 
 
 def measured(
-    shape: tuple[int, ...], layer: Layer, slots: int, repeats: int
+    shape: tuple[int, ...], layer: Layer, members: int, repeats: int
 ) -> tuple[list[float], list[float]]:
-    """Return the seconds of the steps with the rule and slot after slot, which take turns."""
+    """Return the seconds of the steps with the rule and member after member, which take turns."""
     keras.backend.clear_session()
     kind = type(layer())
-    with_rule = step(shape, layer, slots)
+    with_rule = step(shape, layer, members)
     with registry.without_rule(kind):
-        steps = (with_rule, step(shape, layer, slots))
+        steps = (with_rule, step(shape, layer, members))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats + 2):
         for function, found in zip(steps, times, strict=True):
@@ -127,7 +127,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--slots", type=int, nargs="+", default=[8, 32], help="even (default: %(default)s)"
+        "--members", type=int, nargs="+", default=[8, 32], help="even (default: %(default)s)"
     )
     parser.add_argument(
         "--only", nargs="+", default=[""], help="the rows whose names begin with one of these"
@@ -135,18 +135,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15, help="of a step (default: %(default)s)")
     arguments = parser.parse_args()
     table = Table(
-        "layer", "slots", "ms, rule", "ms, loop", "times faster", "first: s, rule", "s, loop"
+        "layer", "members", "ms, rule", "ms, loop", "times faster", "first: s, rule", "s, loop"
     )
     for name, (shape, layer) in CASES.items():
         if name.startswith(tuple(arguments.only)):
-            for slots in arguments.slots:
-                times = measured(shape, layer, slots, arguments.repeats)
+            for members in arguments.members:
+                times = measured(shape, layer, members, arguments.repeats)
                 rule, loop = (
                     1e3 * statistics.median(found[2:]) for found in times
                 )  # the first two are for warming up
                 first = (f"{found[0]:.1f}" for found in times)
                 table.add_row(
-                    name, str(slots), f"{rule:.1f}", f"{loop:.1f}", f"{loop / rule:.1f}", *first
+                    name, str(members), f"{rule:.1f}", f"{loop:.1f}", f"{loop / rule:.1f}", *first
                 )
     Console(width=120).print(table)
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.seeds [--at-once 1 2 4 8] [--only MLP] [--repeats 3]
 
-Four activations each, on random data. A row shows how many values the layers put out a slot and
+Four activations each, on random data. A row shows how many values the layers put out a member and
 batch, which the verdict looks at (`keras_acts.search.population.trainers`), the seconds of building
 and tracing a population, and then those of a training of 5 epochs a seed, the start of its weights
 included (the median of the repeats).
