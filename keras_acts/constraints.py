@@ -5,6 +5,7 @@ They validate, print themselves, and name values that break them, for tests.
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 from dataclasses import dataclass
@@ -93,3 +94,10 @@ class Options:
 
 
 Constraint = Real | Integer | Options
+
+
+def is_anonymous(function: object) -> bool:
+    """Return whether a function is a lambda or a partial, which Keras cannot save."""
+    if isinstance(function, functools.partial):
+        return True
+    return getattr(function, "__name__", "") == "<lambda>"

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_acts.lowering import dtype_of, is_compiled, is_portable
+from keras_acts.lowering import dtype_of
+from keras_acts.target import is_compiled, is_portable
 
 Tensor = Any
 

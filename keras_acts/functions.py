@@ -35,8 +35,8 @@ from keras_acts.lowering import (
     with_derivative,
     with_program,
 )
-from keras_acts.serving import is_serving
 from keras_acts.symbolic import activation
+from keras_acts.target import is_serving
 
 Tensor = Any
 

@@ -10,8 +10,7 @@ import keras
 from keras import ops
 
 from keras_acts import sharing
-from keras_acts.anonymous import is_anonymous
-from keras_acts.constraints import Constraint, Integer, Options, Real
+from keras_acts.constraints import Constraint, Integer, Options, Real, is_anonymous
 from keras_acts.errors import ActivationError
 from keras_acts.functions import KERNELS, surrogate_theta
 from keras_acts.specs import ELU as ELU_SPEC

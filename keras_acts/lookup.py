@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from keras_acts import activations, layers, specs
-from keras_acts.anonymous import is_anonymous
+from keras_acts.constraints import is_anonymous
 from keras_acts.errors import ActivationError
 from keras_acts.specs import ActivationSpec
 

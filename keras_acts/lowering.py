@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_acts.compat import in_xla_context
-from keras_acts.serving import is_serving
+from keras_acts.target import in_xla, is_compiled, is_portable, is_serving, is_uncompiled, portable
 
 Tensor = Any
 Function = Callable[..., Tensor]
@@ -23,45 +20,6 @@ Kernels = Callable[..., tuple[Tensor, Gradients]]
 # In eager mode the Python around a program with a gradient of its own takes 1 to 2 ms, as long as
 # so many elements
 _LARGE = 2**20
-_UNCOMPILED: ContextVar[bool] = ContextVar("uncompiled", default=False)
-_PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
-
-
-@contextlib.contextmanager
-def uncompiled() -> Iterator[None]:
-    """Trace functions inside the scope as TensorFlow's own kernels.
-
-    XLA takes some 30 ms to compile a function, for each shape that it meets, and saves tenths of a
-    millisecond a step.
-    """
-    token = _UNCOMPILED.set(True)
-    try:
-        yield
-    finally:
-        _UNCOMPILED.reset(token)
-
-
-@contextlib.contextmanager
-def _portable(portable: bool = True) -> Iterator[None]:
-    """Trace functions inside the scope of operations that every client of an export has."""
-    token = _PORTABLE.set(portable)
-    try:
-        yield
-    finally:
-        _PORTABLE.reset(token)
-
-
-def is_compiled() -> bool:
-    """Return whether XLA will compile what is traced, in a program of ours or of the caller."""
-    return not _UNCOMPILED.get() or in_xla()
-
-
-def is_portable() -> bool:
-    """Return whether what is traced may come into an export.
-
-    The values of a graph may, by `keras.Model.export`.
-    """
-    return _PORTABLE.get()
 
 
 def dtype_of(x: Tensor) -> str:
@@ -149,11 +107,11 @@ def recomputed(
         if is_serving():
             return like((served or closed)(wide(x), *parameters), x)
         if in_xla() or _has_unknown_rank(x, *parameters):
-            with _portable(not in_xla()):
+            with portable(not in_xla()):
                 return value(x, *parameters)
         dtype = wide(x).dtype
         tensors = [tf.convert_to_tensor(parameter, dtype) for parameter in parameters]
-        if not _UNCOMPILED.get():
+        if not is_uncompiled():
             fixed = (False, *(isinstance(parameter, float) for parameter in parameters))
             return compiled(fixed)(x, *tensors)
         if in_kernels is None or is_half(x):
@@ -210,7 +168,7 @@ def _compiled_with_slopes(value: Function) -> Callable[[tuple[bool, ...]], Funct
     def compiled(fixed: tuple[bool, ...]) -> Function:
         @tf.custom_gradient
         def call(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Gradients]:
-            with _portable(not tf.executing_eagerly()):
+            with portable(not tf.executing_eagerly()):
                 y = compiled_value(*map(_off_tape, (x, *tensors)))
 
             def gradient(dy: Tensor) -> list[Tensor | None]:
@@ -297,9 +255,9 @@ def _tensorflow(
     @tf.custom_gradient
     def unfused(x: Tensor) -> tuple[Tensor, Function]:
         z = _off_tape(x)
-        if _UNCOMPILED.get() and not is_half(x):
+        if is_uncompiled() and not is_half(x):
             return kernels(z), lambda dy: product(x, dy)
-        with _portable(not tf.executing_eagerly()):
+        with portable(not tf.executing_eagerly()):
             return compiled_value(z), lambda dy: compiled_product(x, dy)
 
     in_fused = _traced_once(fused)
@@ -353,7 +311,7 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
 
     def call(*tensors: Tensor) -> Tensor:
         kinds = ((dtype_of(x), x.shape.rank) for x in tensors)
-        return traced((_UNCOMPILED.get(), _PORTABLE.get()), *kinds)(*tensors)
+        return traced((is_uncompiled(), is_portable()), *kinds)(*tensors)
 
     return call
 
@@ -392,15 +350,6 @@ def _flat(elementwise: Function) -> Function:
         return tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape)
 
     return call
-
-
-def in_xla() -> bool:
-    """Return whether TensorFlow is tracing a function that XLA will compile."""
-    import tensorflow as tf
-
-    if tf.executing_eagerly():
-        return False
-    return in_xla_context(tf.compat.v1.get_default_graph())
 
 
 def runs_exact_softmax(x: Tensor) -> bool:

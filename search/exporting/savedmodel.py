@@ -31,7 +31,7 @@ from keras_acts.compat import (
     trackable_of,
 )
 from keras_acts.errors import ExportError
-from keras_acts.serving import serving
+from keras_acts.target import serving
 
 from ..rewrite.clone import dtype_policy
 from ..runtime.reasons import reason_of

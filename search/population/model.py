@@ -20,7 +20,7 @@ from keras_acts.compat import (
     run_through_graph,
 )
 from keras_acts.errors import ModelError
-from keras_acts.lowering import uncompiled
+from keras_acts.target import uncompiled
 
 from ..rewrite.compiling import compile_arguments, optimizer_like
 from ..rewrite.walk import graph_of, is_graph, layers_of

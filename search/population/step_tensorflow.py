@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.compat import moving_averages, resolved_parts
-from keras_acts.lowering import uncompiled
+from keras_acts.target import uncompiled
 
 from ..runtime.device import lacks_onednn
 from .batch_view import BatchView, Structure

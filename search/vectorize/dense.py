@@ -9,7 +9,7 @@ import keras
 from keras import layers, ops
 
 from keras_acts.layers import ELU, LeakyReLU, PReLU, TReLU
-from keras_acts.lowering import is_compiled
+from keras_acts.target import is_compiled
 
 from ..runtime.device import gpus, lacks_onednn
 from .activations import last_axis, with_variables

@@ -18,7 +18,7 @@ import tensorflow as tf
 import keras_acts as ka
 from benchmarks.activations import saved_for_backward
 from keras_acts import functions, lowering
-from keras_acts.serving import serving
+from keras_acts.target import serving
 from tests.helpers.references import DERIVATIVES, KINKS, VALUES, array, rounded, ulp
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
