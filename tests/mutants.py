@@ -163,11 +163,11 @@ MUTANTS = [
         tests="tests/population/test_optimizers.py::test_every_optimizer",
     ),
     Mutant(
-        name="a layer made alone has lost its trainable",
+        name="a frozen layer made alone has fresh weights",
         file="search/rewrite/clone.py",
         old="            cloner.restore(layer, copy, weights=False)",
         new="            pass",
-        tests="tests/rewrite/test_zoo.py::test_a_frozen_layer_made_alone_is_frozen",
+        tests="tests/rewrite/test_zoo.py::test_a_frozen_layer_made_alone_is_frozen_and_keeps_its_weights",
     ),
     Mutant(
         name="a paired test that is not paired",

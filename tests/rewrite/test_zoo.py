@@ -250,13 +250,14 @@ def test_a_layer_made_alone_is_that_of_the_whole_model(name, rewritten):
                 assert _facts(alone) == _facts(whole[path])
 
 
-def test_a_frozen_layer_made_alone_is_frozen():
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "relu", name="frozen")])
-    model.layers[0].trainable = False
+def test_a_frozen_layer_made_alone_is_frozen_and_keeps_its_weights():
+    hidden = keras.layers.Dense(3, "relu", name="frozen", trainable=False)
+    model = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(2)])
     sites = [site for site in slot_sites(model) if site.slot.name == "frozen"]
-    alone = rewritten_layer(model, sites, OTHER, model.layers[0])
+    alone = rewritten_layer(model, sites, {"frozen": OTHER}, model.layers[0])
     assert alone.activation is not model.layers[0].activation
     assert not alone.trainable
+    np.testing.assert_array_equal(alone.kernel, hidden.kernel)
 
 
 def _facts(layer):
