@@ -1,0 +1,136 @@
+"""What comes after a search: what is kept, finished, scored and said, whatever the strategy found."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+
+from keras_acts.errors import SearchError
+from keras_acts.search import with_activations
+from keras_acts.search.outcome import Outcome
+from keras_acts.search.request import Limits, checked_request
+from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.verdict import retrain
+from keras_acts.search.verdict.judge import judge
+from tests.helpers.models import blobs, mlp
+from tests.helpers.strategies import FoundStrategy
+
+X, Y = blobs(60)
+TEST = blobs(30)
+LIMITS = Limits(
+    trials=3,
+    epochs=1,
+    executions_per_trial=1,
+    strategy="auto",
+    max_epochs=None,
+    max_seconds=None,
+    verdict=0,
+    population="auto",
+    seed=0,
+    directory=None,
+    project_name="activations",
+    overwrite=False,
+    verbose=0,
+)
+
+
+@pytest.fixture(scope="module")
+def request_():
+    return checked_request(
+        mlp(),
+        X,
+        Y,
+        activations=["relu", "tanh", "mish"],
+        baseline="relu",
+        objective="val_loss",
+        validation_data=None,
+        validation_split=0.2,
+        test_data=TEST,
+        batch_size=None,
+        fit_options={},
+        limits=LIMITS,
+    )
+
+
+@pytest.fixture(scope="module")
+def models(request_):
+    return {name: build(request_)(Candidate.of(name)) for name in ("relu", "tanh")}
+
+
+def build(request):
+    return lambda candidate: with_activations(request.model, candidate)
+
+
+def ended(request, *arguments, **options):
+    strategy = FoundStrategy(*arguments, build(request), **options)
+    outcome = Outcome(request, strategy)
+    outcome.judge()
+    outcome.keep()
+    return outcome.result(), strategy
+
+
+def test_the_first_is_kept_and_scored_beside_the_baseline(request_, models):
+    result, _ = ended(request_, {"tanh": 0.5, "relu": 0.75}, models)
+    assert result.model is models["tanh"]
+    assert str(result.best) == "tanh"
+    expected = models["tanh"].evaluate(*TEST, verbose=0, return_dict=True)
+    assert result.test == pytest.approx(expected)
+    assert result.baseline_test == pytest.approx(
+        models["relu"].evaluate(*TEST, verbose=0, return_dict=True)
+    )
+    assert result.errors == {}
+
+
+def test_what_is_kept_is_trained_to_its_end_once(request_, models):
+    result, strategy = ended(request_, {"mish": 0.25, "relu": 0.75}, models)
+    assert strategy.finished == [Candidate.of("mish")]
+    assert isinstance(result.model, keras.Model)
+
+
+def test_who_is_in_a_hurry_waits_for_no_training(request_, models):
+    result, strategy = ended(request_, {"mish": 0.25, "relu": 0.75}, models, interrupted=True)
+    assert strategy.finished == []
+    assert result.model is None
+    assert "must have been trained to its end" in result.errors["model"]
+    assert "Interrupted after 2 trials: the best so far." in str(result)
+    assert strategy.progress.said == [f"What failed besides: model: {result.errors['model']}"]
+
+
+def test_failures_are_told_and_rank_nothing(request_, models):
+    result, _ = ended(request_, {"tanh": 0.5, "relu": 0.75, "mish": None}, models)
+    assert [trial.rank for trial in result.trials] == [1, 2, None]
+    assert "Failed: mish: ValueError: it cannot be traced." in str(result)
+    rows = result.to_pandas().set_index("activation")
+    assert np.isnan(rows.loc["mish", "val_loss"])
+    assert result.to_dict()["trials"][2]["status"] == "failed"
+    assert "| 1 | tanh | 0.5000 | 1.5 |" in result.to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({}, "interrupted before its first trial was done"),
+        ({"mish": None}, "No candidate could be trained. The last one, mish: ValueError: it can"),
+    ],
+)
+def test_nothing_found_is_an_error_that_says_why(request_, scores, said):
+    with pytest.raises(SearchError, match=said):
+        Outcome(request_, FoundStrategy(scores, {}, build(request_)))
+
+
+def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
+    def judged(model, builders, *arguments, **options):
+        assert [str(candidate) for candidate in builders] == ["tanh", "mish", "relu"]
+        noise = np.random.default_rng(0).normal(size=(3, 8)) / 100
+        means = {"tanh": 0.5, "mish": 0.9, "relu": 0.4}
+        scores = zip(means.values(), noise, strict=True)
+        return judge(dict(zip(means, (mean + seeds for mean, seeds in scores), strict=True)))
+
+    monkeypatch.setattr(retrain, "retrain_leaders", judged)
+    limits = dataclasses.replace(LIMITS, verdict=8)
+    asked = dataclasses.replace(request_, limits=limits)
+    result, strategy = ended(asked, {"tanh": 0.2, "mish": 0.25, "relu": 0.75}, models)
+    assert str(result.best) == "mish"
+    assert strategy.finished == [Candidate.of("mish")]
+    assert "Best: mish, as the verdict suggests, although tanh ranked first" in str(result)
