@@ -200,12 +200,16 @@ def test_what_a_function_reads_from_its_module_counts(monkeypatch):
 def held(function):
     """The same model, with a function in each place that a layer has for one."""
     inside = keras.layers.TimeDistributed(keras.layers.Lambda(function))
+
+    def initial(shape, dtype=None):
+        return function(keras.ops.ones(shape, dtype))
+
     return {
         "lambda": keras.layers.Lambda(function),
         "activation": keras.layers.Dense(2, activation=function),
         "wrapped": inside,
         "cell": keras.layers.SimpleRNN(2, activation=function),
-        "initializer": keras.layers.Dense(2, kernel_regularizer=function),
+        "initializer": keras.layers.Dense(2, kernel_initializer=initial),
     }
 
 
