@@ -305,7 +305,9 @@ class PopulationModel(keras.Model):
         on_tensorflow = keras.backend.backend() == "tensorflow"
         if on_tensorflow:
             jit_compile = options.pop("jit_compile", "auto")
-            self._state.step = TrainingStep(self, optimizer, jit_compile, self._faster_under_xla())
+            self._state.step = TrainingStep(
+                len(self.members), optimizer, jit_compile, self._faster_under_xla()
+            )
             # Keras itself compiles nothing: validation runs too rarely for that
             options["jit_compile"] = False
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
@@ -352,7 +354,7 @@ class PopulationModel(keras.Model):
         rate_per_member(self.optimizer, inside_rates, rows_of(self), self.trainable_variables)
         # a program that was traced before holds the rates of then
         if self.training_step is not None:
-            self.training_step.forget_traces()
+            self.training_step.forget_traces(self)
         elif self.train_function is not None:
             self.make_train_function(force=True)
 
@@ -392,7 +394,7 @@ class PopulationModel(keras.Model):
         if orders_of_seeds:
             view = by_seed(self.members)
         layers = (layer.plan.layer for layer in self.stacked)
-        with unoptimized(layers, self.optimizer), step.batches(view):
+        with unoptimized(layers, self.optimizer), step.batches(self, view):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     @contextmanager
@@ -467,7 +469,7 @@ class PopulationModel(keras.Model):
         if keras.backend.backend() == "jax":
             return jax_train_step(self, super().train_step, *arguments)
         assert self.training_step is not None  # there is one since compile
-        return self.training_step(*arguments)
+        return self.training_step(self, *arguments)
 
     def predict_step(self, *arguments: Any) -> Any:
         """Return the outputs with the batch in front, which is the axis that Keras concatenates."""

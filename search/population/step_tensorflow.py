@@ -59,8 +59,10 @@ class TrainingStep:
     it is `one_kernel`: it depends on no batch, and in a graph an optimizer is a dozen passes over
     each variable.
 
+    It holds what is traced and how often; the population is handed to each call.
+
     Args:
-        population: the population.
+        members: how many the population has.
         optimizer: that it is compiled with.
         jit_compile: as in `compile`; ``"auto"`` for where it pays.
         faster: whether XLA makes the whole step faster.
@@ -68,14 +70,14 @@ class TrainingStep:
 
     def __init__(
         self,
-        population: PopulationModel,
+        members: int,
         optimizer: keras.optimizers.Optimizer,
         jit_compile: bool | str,
         faster: bool,
     ):
         import tensorflow as tf
 
-        self._population = population
+        self._members = members
         self._jit_compile = jit_compile
         self._faster = faster
         self._whole = jit_compile is True
@@ -85,37 +87,36 @@ class TrainingStep:
         # the first batch's size; made now: once Keras has traced a function, it may make none
         self._usual = tf.Variable(0, trainable=False)
         self._one_kernel = one_kernel(optimizer)
-        self._shared = BatchView(len(population.members))
+        self._shared = BatchView(members)
         self._view = self._shared
         # Keras' train function for batches of the other kind
         self._other: Callable[..., Any] | None = None
 
-    def expect(self, steps: float) -> None:
+    def expect(self, population: PopulationModel, steps: float) -> None:
         """Hear how many steps are about to come, infinity if that is unknown, and choose what is compiled."""
         self._usual.assign(0)
         total = self._steps + steps
         if np.isfinite(steps):
             self._steps += steps
-        count = len(self._population.members)
-        if self._jit_compile != "auto" or count < _LEAST_MEMBERS:
+        if self._jit_compile != "auto" or self._members < _LEAST_MEMBERS:
             return
         # what is compiled stays so: compiled anew it would cost again
-        whole = self._whole or (self._faster and _pays(total, count))
+        whole = self._whole or (self._faster and _pays(total, self._members))
         update = self._update_too or total >= _STEPS_FOR_UPDATE
         update = update and not whole and not self._one_kernel
         if (whole, update) != (self._whole, self._update_too):
             self._whole = whole
             self._update_too = update
-            self.forget_traces()
+            self.forget_traces(population)
 
-    def forget_traces(self) -> None:
+    def forget_traces(self, population: PopulationModel) -> None:
         """Have the step traced again: what it holds as constants has changed."""
         self._traced.clear()
         self._other = None
-        self._population.make_train_function(force=True)
+        population.make_train_function(force=True)
 
     @contextmanager
-    def batches(self, view: BatchView) -> Iterator[None]:
+    def batches(self, population: PopulationModel, view: BatchView) -> Iterator[None]:
         """Take batches that are to be viewed so inside the scope.
 
         Those of each seed have a train function of their own: Keras' would be traced for tensors of
@@ -125,33 +126,35 @@ class TrainingStep:
             yield
             return
         self._view = view
-        self._exchange_train_functions()
+        self._exchange_train_functions(population)
         try:
             yield
         finally:
             self._view = self._shared
-            self._exchange_train_functions()
+            self._exchange_train_functions(population)
 
-    def _exchange_train_functions(self) -> None:
-        current = self._population.train_function
-        self._population.train_function = self._other
+    def _exchange_train_functions(self, population: PopulationModel) -> None:
+        current = population.train_function
+        population.train_function = self._other
         self._other = current
 
-    def __call__(self, data: Structure) -> Logs:
+    def __call__(self, population: PopulationModel, data: Structure) -> Logs:
         """Take a step on one batch and return the logs."""
         import tensorflow as tf
 
         if tf.executing_eagerly():
-            update = functools.partial(_update_healthy, self._population)
-            return _step(self._population, data, self._view, update)
+            update = functools.partial(_update_healthy, population)
+            return _step(population, data, self._view, update)
         tensors = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
         specs = keras.tree.map_structure(_spec, data)
         key = (repr(specs), self._view)
         if key not in self._traced:
-            self._traced[key] = self._trace(data, specs)
+            self._traced[key] = self._trace(population, data, specs)
         return self._traced[key](*tensors)
 
-    def _trace(self, data: Structure, specs: Structure) -> Callable[..., Logs]:
+    def _trace(
+        self, population: PopulationModel, data: Structure, specs: Structure
+    ) -> Callable[..., Logs]:
         """Return a graph's step for batches of one kind, which takes their tensors."""
         import tensorflow as tf
 
@@ -160,11 +163,11 @@ class TrainingStep:
 
         def step(*tensors: Tensor) -> Logs:
             structured = _structured(specs, leaves, tensors)
-            return _step(self._population, structured, view, update)
+            return _step(population, structured, view, update)
 
         with tf.init_scope():  # outside of Keras' own trace
-            _build(self._population, data, view)
-        update = self._update()
+            _build(population, data, view)
+        update = self._update(population)
         arguments = [leaf for leaf in leaves if leaf is not None]
 
         def traced(jit_compile: bool) -> Callable[..., Logs]:
@@ -185,11 +188,10 @@ class TrainingStep:
 
         return compiled_if_usual
 
-    def _update(self) -> Update:
+    def _update(self, population: PopulationModel) -> Update:
         """What updates the weights in a step that is about to be traced."""
         import tensorflow as tf
 
-        population = self._population
         update_healthy = functools.partial(_update_healthy, population)
         # a constraint runs member after member, which XLA would compile for each of them
         constrained = any(v.constraint is not None for v in population.trainable_variables)
@@ -217,7 +219,7 @@ class Announcement(keras.callbacks.Callback):
         if step is None or self.epochs <= 0:
             return
         steps = self.params["steps"] or np.inf  # None if Keras does not know how many
-        step.expect(self.epochs * steps)
+        step.expect(self.model, self.epochs * steps)
 
 
 def _spec(leaf: Tensor | None) -> Any:
