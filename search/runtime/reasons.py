@@ -13,7 +13,7 @@ def first_line(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     message = _first_line_of_message(error) or "no message"
-    return f"{type(error).__name__}: {message}"
+    return f"{_class_of(error)}: {message}"
 
 
 def reason_of(error: BaseException) -> str:
@@ -21,12 +21,20 @@ def reason_of(error: BaseException) -> str:
 
     Its class if it says nothing.
     """
-    return _first_line_of_message(error) or type(error).__name__
+    return _first_line_of_message(error) or _class_of(error)
 
 
 def headline(message: str) -> str:
     """Return the first line of a message, which may be empty."""
     return message.strip().partition("\n")[0] or "no message"
+
+
+def _class_of(error: BaseException) -> str:
+    """The class of an error by a name that a user knows: a private one is called as its base."""
+    for kind in type(error).__mro__:
+        if not kind.__name__.startswith("_"):
+            return kind.__name__
+    return "Exception"
 
 
 def _first_line_of_message(error: BaseException) -> str:
