@@ -21,6 +21,8 @@ from ..runtime.reasons import reason_of
 from . import agreement, other_backends, savedmodel
 from . import card as model_card
 from .atomic import Staging, check_target, staged
+from .names import given_names, output_names
+from .precision import in_float32
 from .samples import named
 from .verify import Checker
 from .verify_process import CONVERSIONS, compare
@@ -118,7 +120,7 @@ def export(
     if not isinstance(model, keras.Model) or not model.built:
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
     extra = model_card.check_extra(card or {})
-    names = savedmodel.output_names(model)
+    names = output_names(model)
     _check_classes(model, class_names, names)
     options = {
         "names": names,
@@ -148,8 +150,8 @@ def export(
         }
         count = len(next(iter(x.values())))
         verification = {"samples": count, **checked, **asdict(agreed)}
-        given_names = savedmodel.given_names(whole)
-        written_card = _card(model, stage, given_names, verification, facts, extra)
+        inputs = given_names(whole)
+        written_card = _card(model, stage, inputs, verification, facts, extra)
         if notes is not None:
             for name, text in notes(difference).items():
                 (stage.folder / name).write_text(text, encoding="utf-8")
@@ -161,7 +163,7 @@ def _in_float32(
 ) -> tuple[keras.Model, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Return the model in float32, the samples by name, and its predictions for them."""
     random = samples is None
-    whole = savedmodel.in_float32(model)
+    whole = in_float32(model)
     x = named(whole, samples)
     y = _predicted(whole, x, names, random=random)
     if whole is not model:  # what follows compares with the copy only

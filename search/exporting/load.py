@@ -15,7 +15,7 @@ from keras_acts.compat import reloaded_object
 from keras_acts.errors import DataError, ExportError
 
 from . import card as model_card
-from .savedmodel import by_export_names
+from .names import by_export_names
 
 Arrays = dict[str, np.ndarray]
 # of the inputs of a signature, as the model card tells them

@@ -16,7 +16,7 @@ from keras_acts.compat import all_layers
 from keras_acts.errors import ExportError
 
 from ..rewrite.first_inputs import SAMPLES
-from . import savedmodel
+from .names import by_export_names, given_names, input_specs
 
 # an axis of unknown size, the batch one among them, gets so many random entries
 _RANDOM_SIZE = 32
@@ -34,7 +34,7 @@ def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
     Raises:
         ExportError: if they are not what it takes.
     """
-    specs = savedmodel.input_specs(model)
+    specs = input_specs(model)
     if samples is None:
         return _random_samples(model, specs)
     arrays = [_first_rows(leaf) for leaf in _in_order_of_inputs(model, samples)]
@@ -53,7 +53,7 @@ def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
 def _in_order_of_inputs(model: keras.Model, samples: Any) -> list[Any]:
     """The leaves of the samples, in the order of the export's inputs."""
     if isinstance(samples, Mapping):
-        by_name = savedmodel.by_export_names(samples, savedmodel.given_names(model))
+        by_name = by_export_names(samples, given_names(model))
         if by_name is not None:
             return list(by_name.values())
     return keras.tree.flatten(samples)

@@ -7,11 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
-import keyword
-import re
-import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,21 +15,15 @@ import keras
 import numpy as np
 
 from keras_acts.compat import (
-    Functional,
-    all_layers,
-    functional_of,
     get_input_signature,
-    operation_behind,
-    outputs_struct,
-    to_snake_case,
     track_resources,
     trackable_of,
 )
 from keras_acts.errors import ExportError
 from keras_acts.target import serving
 
-from ..rewrite.clone import dtype_policy
 from ..runtime.reasons import reason_of
+from .names import UNNAMED_INPUT, given_by_user, input_specs, names_of, output_names
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,9 +34,6 @@ Tensor = Any
 Structure = Any
 # of one side of a signature, by name: shape, dtype, …
 Tensors = dict[str, dict[str, Any]]
-
-# the names that Keras gives to inputs without one
-_UNNAMED = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")
 
 
 def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
@@ -83,190 +69,11 @@ def _raw_inputs(model: keras.Model, preprocessing: keras.layers.Layer) -> Any:
         dtype = "float32"
 
     def symbolic(spec: keras.InputSpec) -> keras.KerasTensor:
-        name = _given(spec.name, _UNNAMED) or "input"
+        name = given_by_user(spec.name, UNNAMED_INPUT) or "input"
         return keras.Input(spec.shape[1:], dtype=dtype or spec.dtype, name=name)
 
     struct = signature[0] if len(signature) == 1 else signature
     return keras.tree.map_structure(symbolic, struct)
-
-
-def in_float32(model: keras.Model) -> keras.Model:
-    """Return the model in float32: most clients of a SavedModel cannot run half precision."""
-    if not any(_other_floats(layer.compute_dtype) for layer in all_layers(model)):
-        return model
-    if not isinstance(model, keras.Sequential | Functional):
-        raise ExportError(
-            "A subclassed model must be built in float32 to be exported. Received: "
-            f"{type(model).__name__} "
-            f"with the dtype policy {model.dtype_policy.name}"
-        )
-    copy = _float32_copy(model)
-    unchanged = {
-        layer.name: layer.compute_dtype
-        for layer in all_layers(copy)
-        if _other_floats(layer.compute_dtype)
-    }
-    if unchanged:
-        raise ExportError(
-            "Every layer of a model that is exported must take the dtype policy of its config, or "
-            "the global one. "
-            f"Received: layers that stay as they are: {unchanged}"
-        )
-    return copy
-
-
-def _float32_copy(model: keras.Model) -> keras.Model:
-    """The model by way of a file, which holds all of its state: weights and vocabularies."""
-    known = {type(layer).__name__: type(layer) for layer in all_layers(model)}
-    with (
-        tempfile.TemporaryDirectory(prefix="keras-acts-") as folder,
-        keras.saving.custom_object_scope(known),
-    ):
-        saved = Path(folder, "model.keras")
-        changed = Path(folder, "float32.keras")
-        try:
-            model.save(saved)
-            _change_policy(saved, changed, "float32")
-            # layers whose config holds no policy take Keras' global one
-            with dtype_policy("float32"):
-                return keras.models.load_model(changed, compile=False, safe_mode=False)
-        except (ValueError, TypeError, NotImplementedError) as error:
-            raise ExportError(
-                "A model that is not in float32 must be one that Keras can save and load. "
-                f"Received: {model.name!r} "
-                f"with the dtype policy {model.dtype_policy.name} ({reason_of(error)})"
-            ) from error
-
-
-def _change_policy(saved: Path, changed: Path, policy: str) -> None:
-    """Write a ``.keras`` file anew, with another dtype policy in its config."""
-    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(changed, "w") as target:
-        for name in source.namelist():
-            content = source.read(name)
-            if name == "config.json":
-                content = json.dumps(_with_policy(json.loads(content), policy)).encode()
-            target.writestr(name, content)
-
-
-def _other_floats(dtype: str) -> bool:
-    """Whether a dtype, or a policy by its name, is of floats that are not float32.
-
-    Lookups compute in integers.
-    """
-    return "float" in dtype and dtype != "float32"
-
-
-def _with_policy(config: Any, policy: str) -> Any:
-    """Return the config of a model with another dtype policy wherever it holds one of floats."""
-    if isinstance(config, dict):
-        if config.get("class_name") == "DTypePolicy" and _other_floats(config["config"]["name"]):
-            return {**config, "config": {"name": policy}}
-        return {key: _with_policy(value, policy) for key, value in config.items()}
-    if isinstance(config, list | tuple):
-        return type(config)(_with_policy(value, policy) for value in config)
-    return config
-
-
-def input_specs(model: keras.Model) -> dict[str, keras.InputSpec]:
-    """Return the specs of the inputs by name.
-
-    The keys of a dict, the names given to `keras.Input`, else ``input``.
-    """
-    named_specs = _named_specs(model)
-    names = _unique([name for name, _ in named_specs], "input")
-    return {name: spec for name, (_, spec) in zip(names, named_specs, strict=True)}
-
-
-def given_names(model: keras.Model) -> dict[str, str]:
-    """Return the names of the inputs that the user gave, by those that they have in the export."""
-    given = [name for name, _ in _named_specs(model)]
-    names = _unique(given, "input")
-    return {name: original or name for name, original in zip(names, given, strict=True)}
-
-
-def _named_specs(model: keras.Model) -> list[tuple[str | None, keras.InputSpec]]:
-    """The specs of the inputs, in order, each with the name that the user gave it."""
-    leaves = keras.tree.flatten_with_path(get_input_signature(model))
-    return [(_key(path) or _given(spec.name, _UNNAMED), spec) for path, spec in leaves]
-
-
-def by_export_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
-    """Return inputs, given by either kind of name, by the names of the export.
-
-    None if they have other names.
-
-    Args:
-        given: inputs by name.
-        names: what `given_names` returned.
-    """
-    if given.keys() == names.keys():
-        return {name: given[name] for name in names}
-    if given.keys() == set(names.values()):
-        return {name: given[original] for name, original in names.items()}
-    return None
-
-
-def output_names(model: keras.Model) -> list[str] | None:
-    """Return the names of the outputs.
-
-    The keys of a dict, the names given to the last layers, else ``output``.
-
-    None for a subclassed model, whose outputs are known only when it is called.
-    """
-    if not isinstance(model, keras.Sequential | Functional):
-        return None
-    outputs = outputs_struct(functional_of(model))
-    return _names_of(outputs)
-
-
-def _names_of(outputs: Structure) -> list[str]:
-    leaves = keras.tree.flatten_with_path(outputs)
-    return _unique([_key(path) or _layer_name(tensor) for path, tensor in leaves], "output")
-
-
-def _key(path: tuple[Any, ...]) -> str | None:
-    if path and isinstance(path[-1], str):
-        return path[-1]
-    return None
-
-
-def _layer_name(tensor: Tensor) -> str | None:
-    operation = operation_behind(tensor)
-    if operation is None:
-        return None
-    # without a name Keras counts: dense, dense_1, …, which would differ from process to process
-    automatic = rf"{re.escape(to_snake_case(type(operation).__name__))}(_\d+)?"
-    return _given(operation.name, re.compile(automatic))
-
-
-def _given(name: str | None, automatic: re.Pattern[str]) -> str | None:
-    """The name, unless Keras made it."""
-    if name is None or automatic.fullmatch(name):
-        return None
-    return name
-
-
-def _unique(names: Sequence[str | None], default: str) -> list[str]:
-    """Return names that programs in any language, and TensorFlow's graphs, can write.
-
-    One that is missing, or has no letter or digit of ASCII, is the default, with a number if there
-    are several; one that begins otherwise than with a letter, or is a word of Python's, comes
-    behind the default: ``0`` is ``input_0``.
-    """
-    taken: list[str] = []
-    for index, name in enumerate(names):
-        plain = re.sub(r"\W", "_", name or "", flags=re.ASCII)
-        if not plain.strip("_"):
-            plain = default if len(names) == 1 else f"{default}_{index}"
-        elif not plain[0].isalpha() or keyword.iskeyword(plain):
-            plain = f"{default}_{plain.lstrip('_')}"
-        unique = plain
-        number = index
-        while unique in taken:
-            unique = f"{plain}_{number}"
-            number += 1
-        taken.append(unique)
-    return taken
 
 
 def write(
@@ -359,7 +166,7 @@ class _Endpoints:
         flat = [given[name] for name in self.specs]
         result = infer(self._model, *keras.tree.pack_sequence_as(self._struct, flat))
         if not self.outputs:
-            self.outputs.extend(_names_of(result))
+            self.outputs.extend(names_of(result))
         # identity: a model may return one tensor twice, or its input as it is
         tensors = [tf.identity(tensor) for tensor in keras.tree.flatten(result)]
         return dict(zip(self.outputs, tensors, strict=True))
@@ -421,7 +228,7 @@ def predict(
         else:  # `predict` knows one argument only, or is the user's own
             outputs = _called(model, args, count, batch_size)
     arrays = [_plain_array(leaf) for leaf in keras.tree.flatten(outputs)]
-    return dict(zip(names or _names_of(outputs), arrays, strict=True))
+    return dict(zip(names or names_of(outputs), arrays, strict=True))
 
 
 def _called(model: keras.Model, args: Structure, count: int, batch_size: int) -> Structure:

@@ -15,7 +15,7 @@ import tensorflow as tf
 import keras_acts as ka
 from keras_acts.errors import ExportError, KerasActsError
 from keras_acts.search import export, load
-from keras_acts.search.exporting.savedmodel import input_specs, output_names
+from keras_acts.search.exporting.names import input_specs, output_names
 from tests.clients import make_exports
 from tests.helpers.models import mlp
 from tests.helpers.processes import python

@@ -16,6 +16,8 @@ import tensorflow as tf
 from keras_acts.errors import DataError, ExportError
 from keras_acts.search import export, load
 from keras_acts.search.exporting import agreement, savedmodel, verify
+from keras_acts.search.exporting.names import by_export_names, given_names, input_specs
+from keras_acts.search.exporting.precision import in_float32
 from keras_acts.search.exporting.samples import named
 from keras_acts.search.rewrite.first_inputs import few
 from tests.helpers.models import mlp
@@ -186,7 +188,7 @@ def test_in_float32_it_is_the_same_model(policy):
     table = keras.layers.Embedding(4, 2, dtype=policy)
     scale.adapt(np.arange(8.0).reshape(4, 1, 2))
     model = keras.Sequential([keras.Input((1,), dtype="string"), lookup, table, scale])
-    copy = savedmodel.in_float32(model)
+    copy = in_float32(model)
     assert [layer.compute_dtype for layer in copy.layers] == [
         lookup.compute_dtype,
         "float32",
@@ -195,9 +197,9 @@ def test_in_float32_it_is_the_same_model(policy):
     found, expected = (np.asarray(m(tf.constant(words)), "float32") for m in (copy, model))
     assert len(np.unique(found[:, 0, 0])) == 3
     np.testing.assert_allclose(found, expected, atol=0.02)
-    assert savedmodel.in_float32(
-        keras.Sequential([keras.Input((1,), dtype="string"), lookup])
-    ).layers == [lookup]
+    assert in_float32(keras.Sequential([keras.Input((1,), dtype="string"), lookup])).layers == [
+        lookup
+    ]
 
 
 def test_one_value_a_sample_is_a_row():
@@ -231,13 +233,13 @@ def odd_names():
 def test_any_name_of_an_input_becomes_one_that_graphs_can_have():
     model = odd_names()
     names = {"input_0": "0", "input_in": "in", "input_2": "年龄", "input_x": "_x", "a_b": "a b"}
-    assert savedmodel.given_names(model) == names
+    assert given_names(model) == names
     given = {own: index for index, own in enumerate(names.values())}
-    assert list(savedmodel.by_export_names(given, names)) == list(names)
-    assert savedmodel.by_export_names({"0": 1}, names) is None
+    assert list(by_export_names(given, names)) == list(names)
+    assert by_export_names({"0": 1}, names) is None
     inputs = {name: keras.Input((1,), name=name) for name in ("input_0", "0")}
     same = keras.Model(inputs, keras.layers.Add()(list(inputs.values())))
-    assert len(savedmodel.input_specs(same)) == 2
+    assert len(input_specs(same)) == 2
 
 
 @pytest.mark.slow
@@ -349,7 +351,7 @@ def test_the_users_global_policy_is_not_the_copys():
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), WithoutPolicy()])
-        copy = savedmodel.in_float32(model)
+        copy = in_float32(model)
         assert keras.config.dtype_policy().name == "mixed_float16"
     finally:
         keras.config.set_dtype_policy("float32")
@@ -359,7 +361,7 @@ def test_the_users_global_policy_is_not_the_copys():
     with pytest.raises(
         ExportError, match=r"take the dtype policy of its config.*Received: .*{'mine': 'float16'}"
     ):
-        savedmodel.in_float32(model)
+        in_float32(model)
 
 
 @keras.saving.register_keras_serializable("test_export_agrees")
