@@ -52,6 +52,7 @@ class Outcome:
         self._test: dict[str, float] | None = None
         self._intervals: dict[str, dict[str, Any]] = {}
         self._baseline_test: dict[str, float] | None = None
+        self._samples: Any = None
         self._errors: dict[str, str] = {}
         if not self._trials or self._trials[0].rank is None:
             raise SearchError(_failure(self._trials))
@@ -91,6 +92,8 @@ class Outcome:
         with self._going_on("model"):
             self._model = self._model_of(kept(self._trials, self._verdict).candidate)
         test_data = self._request.test_data
+        with self._going_on("samples"):  # a dataset reads its first batch for it
+            self._samples = few(self._request.fit["x"])
         if self._model is not None:
             self._score(self._model, test_data)
         if test_data is None:
@@ -121,7 +124,7 @@ class Outcome:
             seed=request.limits.seed,
             data=request.data,
             intervals=self._intervals,
-            samples=few(request.fit["x"]),
+            samples=self._samples,
             validation=self._validation,
             groups=request.groups,
             errors=errors,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import keras_tuner
@@ -38,12 +38,9 @@ from .strategy.checks import (
     may_mask,
     validation_options,
 )
-from .strategy.objective import checked_objectives, default_objective
+from .strategy.objective import Objectives, checked_objectives, default_objective
 from .strategy.rehearsal import rehearse
 from .tuner.hypermodel import ActivationHyperModel
-
-# one metric, several, or a sum of several
-Objectives: TypeAlias = keras_tuner.Objective | list[keras_tuner.Objective]
 
 
 @dataclass(frozen=True)
