@@ -332,14 +332,7 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
         "slow or not slow",
         *mutant.tests.split(),
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(folder)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran(arguments, folder)
     if done.returncode == 0:
         return ""
     first = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, flags=re.MULTILINE)
@@ -347,7 +340,24 @@ def noticed_by(mutant: Mutant, folder: Path) -> str:
         raise SystemExit(
             f"{mutant.name}: pytest could not run {mutant.tests}\n{done.stdout[-3000:]}{done.stderr[-1000:]}"
         )
+    # a test that fails without the break too has noticed nothing
+    broken.write_text(text, encoding="utf-8")
+    arguments[-len(mutant.tests.split()) :] = [first.group(1)]
+    if ran(arguments, folder).returncode != 0:
+        raise SystemExit(f"{mutant.name}: {first.group(1)} fails without the break too")
     return first.group(1)
+
+
+def ran(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a folder that is a copy of the checkout."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def main() -> int:
