@@ -67,6 +67,8 @@ def read_by_name(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             yield node.attr, is_self(node.value)
+        if isinstance(node, ast.keyword) and is_private(node.arg or ""):
+            yield node.arg, False
         called = node.func if isinstance(node, ast.Call) else None
         if (
             isinstance(called, ast.Name)
@@ -109,13 +111,19 @@ def test_no_other_file_knows_a_private_name(file):
 
 @pytest.mark.once
 def test_the_check_sees_what_it_is_for():
-    tree = ast.parse(
-        "layer._flatten_layers(); getattr(model, '_functional'); self._mine; from keras.src import x"
-    )
+    lines = [
+        "layer._flatten_layers()",
+        "getattr(model, '_functional')",
+        "self._mine",
+        "changed(optimizer, _learning_rate=0)",
+        "from keras.src import x",
+    ]
+    tree = ast.parse("\n".join(lines))
     assert dict(read_by_name(tree)) == {
         "_flatten_layers": False,
         "_functional": False,
         "_mine": True,
+        "_learning_rate": False,
     }
     assert list(modules_in(tree)) == ["keras.src"]
     assert {"_flatten_layers", "_functional"} <= THEIRS
