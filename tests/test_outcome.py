@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_acts.errors import SearchError
-from keras_acts.search import with_activations
+from keras_acts.search import outcome, with_activations
 from keras_acts.search.outcome import Outcome
 from keras_acts.search.request import Limits, checked_request
 from keras_acts.search.space.candidate import Candidate
@@ -64,10 +64,10 @@ def build(request):
 
 def ended(request, *arguments, **options):
     strategy = FoundStrategy(*arguments, build(request), **options)
-    outcome = Outcome(request, strategy)
-    outcome.judge()
-    outcome.keep()
-    return outcome.result(), strategy
+    ending = Outcome(request, strategy)
+    ending.judge()
+    ending.keep()
+    return ending.result(), strategy
 
 
 def test_the_first_is_kept_and_scored_beside_the_baseline(request_, models):
@@ -134,3 +134,14 @@ def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
     assert str(result.best) == "mish"
     assert strategy.finished == [Candidate.of("mish")]
     assert "Best: mish, as the verdict suggests, although tanh ranked first" in str(result)
+
+
+def test_samples_that_cannot_be_read_cost_only_themselves(request_, models, monkeypatch):
+    def gone(x):
+        raise OSError("the data are gone")
+
+    monkeypatch.setattr(outcome, "few", gone)
+    result, _ = ended(request_, {"tanh": 0.5, "relu": 0.75}, models)
+    assert result.errors == {"samples": "OSError: the data are gone"}
+    assert result.model is models["tanh"]
+    assert result.test is not None

@@ -151,6 +151,23 @@ def test_what_a_killed_export_left_is_swept_and_what_a_living_one_makes_is_not(t
 
 
 @pytest.mark.once
+def test_a_file_system_without_locks_takes_exports_and_nothing_is_swept(tmp_path, monkeypatch):
+    def no_locks(self, *args, **options):
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    killed = tmp_path / ".model.exporting-killed"
+    make(killed / "export", "half")
+    (killed / "signed").write_text(atomic._SIGN)
+    monkeypatch.setattr(atomic.FileLock, "acquire", no_locks)
+    with staged(tmp_path / "model") as stage:
+        # unsigned: where locks do work, another process must not take it for abandoned
+        assert not (stage.scratch.parent / "signed").exists()
+        put(tmp_path / "model", "new")
+    assert (tmp_path / "model" / "saved_model.pb").read_text() == "new"
+    assert killed.is_dir()
+
+
+@pytest.mark.once
 def test_what_only_looks_like_a_killed_export_is_not_swept(tmp_path):
     mine = tmp_path / ".model.exporting-mine"
     mine.mkdir()
