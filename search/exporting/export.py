@@ -133,25 +133,14 @@ def export(
         Checker() as checker,
         staged(target, versioned=versioned, overwrite=overwrite) as stage,
     ):
-        on_tensorflow, of_backend = _write(whole, stage, x, y, options)
-        converted = [name for name in formats if name in CONVERSIONS]
-        checked = checker.check(
-            stage.folder, stage.scratch / "samples.npz", x, on_tensorflow, converted
-        )
-        differences = checked.pop("differences")
-        if "keras" in formats:
-            differences["keras"] = _write_keras(whole, stage.folder / FORMATS["keras"], x, y)
-        agreed = agreement.judge(differences | of_backend, lambda: agreement.noise(whole, x, y))
-        difference = agreed.differences["SavedModel"]
+        verification = _write_and_check(whole, stage, checker, x, y, formats, options)
+        difference = verification["differences"]["SavedModel"]
         facts = {
             "class_names": options["classes"],
             "preprocessing": _layers(preprocessing),
             "files": [FORMATS[name] for name in formats],
         }
-        count = len(next(iter(x.values())))
-        verification = {"samples": count, **checked, **asdict(agreed)}
-        inputs = given_names(whole)
-        written_card = _card(model, stage, inputs, verification, facts, extra)
+        written_card = _card(model, stage, given_names(whole), verification, facts, extra)
         if notes is not None:
             for name, text in notes(difference).items():
                 (stage.folder / name).write_text(text, encoding="utf-8")
@@ -185,6 +174,32 @@ def _predicted(
         raise ExportError(
             f"The model must predict {what}. Received: {model.name!r} ({reason_of(error)})"
         ) from error
+
+
+def _write_and_check(
+    model: keras.Model,
+    stage: Staging,
+    checker: Checker,
+    x: dict[str, np.ndarray],
+    y: dict[str, np.ndarray],
+    formats: Sequence[str],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the SavedModel and the other formats, and compare each with the model.
+
+    Return what the model card says of it.
+    """
+    on_tensorflow, of_backend = _write(model, stage, x, y, options)
+    converted = [name for name in formats if name in CONVERSIONS]
+    checked = checker.check(
+        stage.folder, stage.scratch / "samples.npz", x, on_tensorflow, converted
+    )
+    differences = checked.pop("differences")
+    if "keras" in formats:
+        differences["keras"] = _write_keras(model, stage.folder / FORMATS["keras"], x, y)
+    agreed = agreement.judge(differences | of_backend, lambda: agreement.noise(model, x, y))
+    samples = len(next(iter(x.values())))
+    return {"samples": samples, **checked, **asdict(agreed)}
 
 
 def _write(
