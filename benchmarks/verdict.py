@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import optimize, stats
 
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
 from keras_acts.search import Candidate, PopulationModel, search_activations
 from keras_acts.search.population.trainers import PopulationTrainer, steps_per_execution
@@ -353,7 +353,7 @@ def main() -> None:
         "--cache", type=Path, default=default_cache(), help="keeps the bank (default: %(default)s)"
     )
     parser.add_argument("--skip-end-to-end", action="store_true", help="leave out the ten searches")
-    arguments = parser.parse_args()
+    arguments = parsed(parser, bank_seeds=16, epochs=1, searches=50, skip_end_to_end=True)
     console = Console(width=140, highlight=False)
     console.print(environment(), soft_wrap=True)
     bank = load_or_train(
