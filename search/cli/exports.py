@@ -154,7 +154,9 @@ def _target(card: Mapping[str, Any]) -> str:
     if card.get("class_names") or not isinstance(target, Mapping) or not target.get("name"):
         return ""
     unit = target.get("unit")
-    return f"{target['name']} [{unit}]" if unit else str(target["name"])
+    if unit:
+        return f"{target['name']} [{unit}]"
+    return str(target["name"])
 
 
 def _table(

@@ -122,9 +122,9 @@ def export(
     extra = model_card.check_extra(card or {})
     names = output_names(model)
     _check_classes(model, class_names, names)
-    options = {
+    options: savedmodel.Options = {
         "names": names,
-        "classes": [str(name) for name in class_names],
+        "classes": list(map(str, class_names)),
         "cut": _cut(model, class_names, threshold),
     }
     whole, x, y = _in_float32(savedmodel.with_preprocessing(model, preprocessing), samples, names)
@@ -170,7 +170,9 @@ def _predicted(
     try:
         return savedmodel.predict(model, x, names)
     except Exception as error:  # each backend and layer has its own for what it does not take
-        what = "random samples; give samples=, some of your data" if random else "the samples"
+        what = "the samples"
+        if random:
+            what = "random samples; give samples=, some of your data"
         raise ExportError(
             f"The model must predict {what}. Received: {model.name!r} ({reason_of(error)})"
         ) from error
@@ -183,7 +185,7 @@ def _write_and_check(
     x: dict[str, np.ndarray],
     y: dict[str, np.ndarray],
     formats: Sequence[str],
-    options: dict[str, Any],
+    options: savedmodel.Options,
 ) -> dict[str, Any]:
     """Write the SavedModel and the other formats, and compare each with the model.
 
@@ -207,7 +209,7 @@ def _write(
     stage: Staging,
     x: dict[str, np.ndarray],
     y: dict[str, np.ndarray],
-    options: dict[str, Any],
+    options: savedmodel.Options,
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Write the SavedModel.
 
@@ -252,9 +254,11 @@ def _layers(model: keras.layers.Layer | None) -> list[str]:
     """The layers that are run, in order, as their classes are called."""
     if model is None:
         return []
-    layers = model.layers if isinstance(model, keras.Model) else [model]
-    kinds = [type(layer) for layer in layers]
-    return [kind.__name__ for kind in kinds if not issubclass(kind, keras.layers.InputLayer)]
+    layers = [model]
+    if isinstance(model, keras.Model):
+        layers = model.layers
+    inputs = keras.layers.InputLayer
+    return [type(layer).__name__ for layer in layers if not isinstance(layer, inputs)]
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -263,16 +267,16 @@ def _check_formats(formats: Sequence[str]) -> None:
             f"formats must be a list of some of {list(FORMATS)}. Received: formats={formats!r}"
         )
     for name in formats:
-        missing = [
-            package
-            for package in _NEEDED.get(name, ())
-            if importlib.util.find_spec(package) is None
-        ]
+        missing = _not_installed(_NEEDED.get(name, ()))
         if missing:
             raise ExportError(
                 f'The format {name!r} needs {" and ".join(missing)}: pip install "keras-acts[{name}]". '
                 f"Received: formats={list(formats)!r}"
             )
+
+
+def _not_installed(packages: Sequence[str]) -> list[str]:
+    return [package for package in packages if importlib.util.find_spec(package) is None]
 
 
 def _check_classes(
@@ -285,7 +289,8 @@ def _check_classes(
     if not len(class_names):
         return
     # a subclassed model does not know its outputs
-    shapes = [tuple(output.shape) for output in getattr(model, "outputs", None) or ()]
+    known = getattr(model, "outputs", None) or ()
+    shapes = [tuple(output.shape) for output in known]
     units = None
     if len(shapes) == 1 and len(shapes[0]) > 1:
         units = shapes[0][-1]
