@@ -62,6 +62,19 @@ def write(
         "modules": _modules(model),
         "options": options,
     }
+    reply = _ask(request)
+    if "error" in reply:
+        raise ExportError(
+            "The model must load where Keras runs on TensorFlow; layers and functions of your own "
+            "must be in modules "
+            f"that can be imported. Received: {model.name!r} ({reply['error']})"
+        )
+    with np.load(predicted) as arrays:
+        return dict(arrays)
+
+
+def _ask(request: dict[str, Any]) -> dict[str, Any]:
+    """What the TensorFlow process answers; where it ends without an answer, that is the error."""
     process = subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
@@ -73,15 +86,8 @@ def write(
     out, err = answer_of(process, json.dumps(request).encode(), time_limit())
     reply = last_json(out)
     if reply is None:
-        reply = {"error": last_line(err)}
-    if "error" in reply:
-        raise ExportError(
-            "The model must load where Keras runs on TensorFlow; layers and functions of your own "
-            "must be in modules "
-            f"that can be imported. Received: {model.name!r} ({reply['error']})"
-        )
-    with np.load(predicted) as arrays:
-        return dict(arrays)
+        return {"error": last_line(err)}
+    return reply
 
 
 def _modules(model: keras.Model) -> Sequence[str]:
