@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ from keras import ops
 from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.target import uncompiled
 
+from ..runtime import costs
 from ..runtime.device import lacks_onednn
 from .batch_view import BatchView, Structure
 from .diverged import Healthy, Rows, rows_of
@@ -29,25 +30,6 @@ Tensor = Any
 Logs = dict[str, Tensor]
 Gradients = Sequence[Tensor | None]
 Update = Callable[[Gradients], None]
-
-
-class _Compilation(NamedTuple):
-    """What XLA's compilation of a whole step costs and saves, in milliseconds."""
-
-    compiling: float
-    saved_a_step: float
-    saved_a_step_and_member: float
-
-
-# Measured with an MLP 64-64 with 8 activations on letters, 2 cores. Where oneDNN is off a step of
-# 32 members takes 10 ms, of which XLA saves 5.
-_WITH_ONEDNN = _Compilation(1600, 1.1, 0.015)
-_WITHOUT_ONEDNN = _Compilation(5000, 0.3, 0.17)
-# Compiling the update alone takes XLA 0.5 s and saves 2.7 ms a step of 32 members: it pays from so
-# many steps on
-_STEPS_FOR_UPDATE = 200
-# with fewer members nothing is compiled
-_LEAST_MEMBERS = 8
 
 
 class TrainingStep:
@@ -98,11 +80,11 @@ class TrainingStep:
         total = self._steps + steps
         if np.isfinite(steps):
             self._steps += steps
-        if self._jit_compile != "auto" or self._members < _LEAST_MEMBERS:
+        if self._jit_compile != "auto" or self._members < costs.XLA_LEAST_MEMBERS:
             return
         # what is compiled stays so: compiled anew it would cost again
         whole = self._whole or (self._faster and _pays(total, self._members))
-        update = self._update_too or total >= _STEPS_FOR_UPDATE
+        update = self._update_too or total >= costs.XLA_UPDATE_LEAST_STEPS
         update = update and not whole and not self._one_kernel
         if (whole, update) != (self._whole, self._update_too):
             self._whole = whole
@@ -243,9 +225,9 @@ def _structured(specs: Structure, leaves: Sequence[Any], tensors: Sequence[Tenso
 
 def _pays(steps: float, count: int) -> bool:
     """Whether a whole step under XLA saves, over so many, more than it takes to compile."""
-    costs = _WITHOUT_ONEDNN if lacks_onednn() else _WITH_ONEDNN
-    saved_a_step = costs.saved_a_step + costs.saved_a_step_and_member * count
-    return steps * saved_a_step >= costs.compiling
+    if lacks_onednn():
+        return costs.XLA_STEP_WITHOUT_ONEDNN.pays(steps, count)
+    return costs.XLA_STEP_WITH_ONEDNN.pays(steps, count)
 
 
 def _step(population: PopulationModel, data: Structure, view: BatchView, update: Update) -> Logs:

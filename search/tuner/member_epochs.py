@@ -17,17 +17,14 @@ from ..population.block import StackedVariable
 from ..population.data import are_arrays, as_adapter
 from ..population.model import PopulationModel
 from ..population.transfer import per_variable
+from ..runtime import costs
 from ..strategy.scoring import numbers
 
 Logs: TypeAlias = Mapping[str, Any]
 Hook = Callable[[int, keras.Model, int, dict[str, float]], None]
 KeepFinished = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]
 
-# A smaller population takes two to four seconds to build and to trace, which is so many steps of 32
-# MLPs or fewer of CNNs (7 and 30 ms, on 2 cores)
-_STEPS = 400
-
-# of the members: a population that is hardly smaller is hardly faster
+# of the members, as chosen: a population that is hardly smaller is hardly faster
 _LEAST_GONE = 0.5
 
 
@@ -150,7 +147,8 @@ class MemberEpochs(keras.callbacks.Callback):
         epochs_ahead = min(left, self.trained)
         steps_ahead = epochs_ahead * (self.params["steps"] or 0)
         gone = 1 - self.running[self.inside].mean()
-        return bool(gone >= _LEAST_GONE and steps_ahead * gone >= _STEPS)
+        saved_steps = steps_ahead * gone
+        return bool(gone >= _LEAST_GONE and saved_steps >= costs.SMALLER_POPULATION_LEAST_STEPS)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """End every member's training."""

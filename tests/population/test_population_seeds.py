@@ -11,6 +11,7 @@ from keras_acts.search import Candidate, with_activations
 from keras_acts.search.population import trainers
 from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.population.trainers import PopulationTrainer
+from keras_acts.search.runtime import costs
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.verdict.replicates import Replicates
 from tests.helpers import models
@@ -157,7 +158,7 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
     trainer = PopulationTrainer(
         models.mlp(), map(Candidate.of, ("prelu", "leaky_relu(alpha=1e38)"))
     )
-    monkeypatch.setattr(trainers, "_MOST_MEMBERS", 4)
+    monkeypatch.setattr(costs, "SEEDS_TOGETHER_MOST_MEMBERS", 4)
     alone = list(trainer.train([5, 6, 7, 8], FIT))
     together = list(trainer.train([5, 6, 7, 8], FIT, at_once=4))
     assert len(trainer._population.members) == 4
