@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -121,26 +121,17 @@ def compare_activations(
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_every_epoch(fit_options)
-    if seeds < 2:
-        raise SearchError(
-            f"seeds must be at least 2: one seed says nothing about the noise between seeds. Received: seeds={seeds!r}"
-        )
-    if not isinstance(model, keras.Model) or not model.compiled:
-        raise ModelError(
-            f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}"
-        )
+    _check_seeds_and_model(seeds, model)
     ranking = checked_objective(objective or default_objective(model), model)
     base, candidates = checked_candidates(model, activations, baseline)
     _check_all_data(model, x, y, validation_data, test_data)
-    if fit_options.get("callbacks") is not None:
-        fit_options["callbacks"] = keras.tree.flatten(fit_options["callbacks"])
     fit = {
         **validation_options(x, y, validation_data, validation_split),
         "x": x,
         "y": y,
         "epochs": epochs,
         "batch_size": batch_size,
-        **fit_options,
+        **_with_flat_callbacks(fit_options),
     }
     check_readable_again(fit)
     # what would fail after hours of training shall fail now, and the user's random numbers stay
@@ -149,7 +140,7 @@ def compare_activations(
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
     builds = [partial(with_activations, model, candidate) for candidate in candidates]
     names = [str(candidate) for candidate in candidates]
-    trainer = trainer_for(model, candidates, builds, callbacks=fit_options.get("callbacks"))
+    trainer = trainer_for(model, candidates, builds, callbacks=fit.get("callbacks"))
     if test_data is None:
         looks = 1  # what a look has seen cannot be judged as if it had not
     with (
@@ -169,6 +160,24 @@ def compare_activations(
             test_data=test_data,
             progress=progress,
         )
+
+
+def _check_seeds_and_model(seeds: int, model: keras.Model) -> None:
+    if seeds < 2:
+        raise SearchError(
+            f"seeds must be at least 2: one seed says nothing about the noise between seeds. Received: seeds={seeds!r}"
+        )
+    if not isinstance(model, keras.Model) or not model.compiled:
+        raise ModelError(
+            f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}"
+        )
+
+
+def _with_flat_callbacks(fit_options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `fit` with the callbacks, one or a list in Keras, as a list."""
+    if fit_options.get("callbacks") is None:
+        return dict(fit_options)
+    return {**fit_options, "callbacks": keras.tree.flatten(fit_options["callbacks"])}
 
 
 def _check_all_data(
@@ -221,23 +230,12 @@ def decide(
     metric = objective.name.removeprefix("val_")
     looks: list[Look] = []
     errors: dict[str, str] = {}
-    try:
+    with _keeping_trained_seeds(replicates, errors, progress):
         for taken in _train_in_looks(replicates, baseline, objective, plan, seed, progress):
             looks.append(taken)
             progress.say(str(taken))
             if taken.stop:
                 break
-    except KeyboardInterrupt:
-        progress.say("Interrupted: the verdict is of the seeds that were trained")
-    except _NoSuchMetric:
-        raise  # what was trained could not be judged
-    except Exception as error:
-        if not replicates.runs.seeds:
-            raise
-        errors["training"] = first_line(error)
-        progress.say(
-            f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained"
-        )
     part = "validation"
     withheld = ""
     if test_data is not None:
@@ -254,9 +252,7 @@ def decide(
         yardstick.measure(model, replicates, objective, part, test_data)
     seconds: dict[str, float] = {}
     with _noted(errors, "timing"):
-        with isolated_seed(seed):
-            models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
-        seconds = inference_seconds(models, replicates.inputs)
+        seconds = _timed(replicates, builds, seed)
     verdict = judge(
         replicates.scores(metric, part),
         baseline=baseline,
@@ -315,6 +311,30 @@ def _train_in_looks(
 
 
 @contextlib.contextmanager
+def _keeping_trained_seeds(
+    replicates: Replicates, errors: dict[str, str], progress: Progress
+) -> Iterator[None]:
+    """End a training early, by the user or a failure, with the seeds that are trained, and say so.
+
+    Raises:
+        Exception: what the training raised, if there is no seed yet, or none could be judged.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.say("Interrupted: the verdict is of the seeds that were trained")
+    except _NoSuchMetric:
+        raise  # what was trained could not be judged
+    except Exception as error:
+        if not replicates.runs.seeds:
+            raise
+        errors["training"] = first_line(error)
+        progress.say(
+            f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained"
+        )
+
+
+@contextlib.contextmanager
 def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
     """Note a failure and go on: what was trained is judged all the same, whatever fails afterwards."""
     try:
@@ -329,6 +349,15 @@ def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> No
         raise SearchError(
             f"The test data must have the metric that is judged. Received: {metric!r}"
         )
+
+
+def _timed(
+    replicates: Replicates, builds: Sequence[Callable[[], keras.Model]], seed: int
+) -> dict[str, float]:
+    """The seconds of inference of each candidate's single model."""
+    with isolated_seed(seed):
+        models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
+    return inference_seconds(models, replicates.inputs)
 
 
 @dataclass

@@ -70,12 +70,7 @@ def judge(
     unit = Unit(metric, share and reach_one(candidates, maximize))
     # a candidate that diverged on one seed has no mean that could be compared
     healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
-    withheld = withheld or _not_comparable(given, healthy, baseline)
-    if not withheld and runs is not None and runs.identical:
-        withheld = (
-            "no verdict: the seeds change nothing, every run of a candidate is the same (are the model's initializers "
-            "seeded, and its batches not shuffled?)"
-        )
+    withheld = withheld or _not_comparable(given, healthy, baseline, runs)
     if not withheld and guess is not None:
         learned = _any_learned(healthy, guess, maximize)
         if not learned and losses is not None and loss_guess is not None:
@@ -84,21 +79,18 @@ def judge(
             learned = _any_learned(healthy_losses, loss_guess, False)
         if not learned:
             withheld = _only_guessed(candidates, unit, guess)
+    ranked = [scored.activation for scored in candidates]
+    others = [name for name in ranked if name in healthy and name != baseline]
     against: tuple[Comparison, ...] = ()
     among: tuple[Comparison, ...] = ()
     if not withheld:
-        ranked = [scored.activation for scored in candidates]
-        others = [name for name in ranked if name in healthy and name != baseline]
         against = compare(healthy, [(name, baseline) for name in others])
-        if against and all(c.same and c.difference == 0 for c in against):
-            against = ()
-            withheld = (
-                f"no verdict: from seed to seed the {metric} differs by nothing at all between {baseline} and "
-                f"{listed(others)}, so that nothing can be said about noise"
-            )
-        else:
-            # half: with the other half, which falsely "beats the baseline", it makes 5 % in all
-            among = compare(healthy, list(itertools.combinations(others, 2)), ALPHA / 2)
+        withheld = _without_noise(against, metric)
+    if withheld:
+        against = ()
+    else:
+        # half: with the other half, which falsely "beats the baseline", it makes 5 % in all
+        among = compare(healthy, list(itertools.combinations(others, 2)), ALPHA / 2)
     return Verdict(
         metric=metric,
         maximize=maximize,
@@ -202,8 +194,22 @@ def _only_guessed(candidates: Sequence[Scored], unit: Unit, guess: Guess) -> str
     )
 
 
+def _without_noise(against: Sequence[Comparison], metric: str) -> str:
+    """Why comparisons say nothing where every seed gives the same; empty if they differ."""
+    if not against or not all(c.same and c.difference == 0 for c in against):
+        return ""
+    others = [comparison.first for comparison in against]
+    return (
+        f"no verdict: from seed to seed the {metric} differs by nothing at all between {against[0].second} and "
+        f"{listed(others)}, so that nothing can be said about noise"
+    )
+
+
 def _not_comparable(
-    scores: Mapping[str, np.ndarray], healthy: Mapping[str, np.ndarray], baseline: str
+    scores: Mapping[str, np.ndarray],
+    healthy: Mapping[str, np.ndarray],
+    baseline: str,
+    runs: Runs | None,
 ) -> str:
     """Why these scores cannot be compared; empty if they can."""
     n = len(scores[baseline])
@@ -224,4 +230,9 @@ def _not_comparable(
         return f"no verdict: {baseline} diverged on {count} of {n} seeds, so nothing can be compared with it"
     if n < 2:
         return "no verdict: one seed says nothing about the noise between seeds"
+    if runs is not None and runs.identical:
+        return (
+            "no verdict: the seeds change nothing, every run of a candidate is the same (are the model's initializers "
+            "seeded, and its batches not shuffled?)"
+        )
     return ""
