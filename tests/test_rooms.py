@@ -41,12 +41,12 @@ ALLOWED: dict[str, set[str]] = {
 DOORS: dict[str, set[str]] = {
     "fingerprints": set(),
     "resume": {"fingerprints", "runtime"},
-    "intervals": {"strategy", "rewrite", "runtime"},
+    "evaluation": {"strategy", "rewrite", "runtime"},
     "result": {"verdict", "exporting", "strategy", "space", "runtime"},
     "request": {"resume", "tuner", "strategy", "rewrite", "space", "runtime"},
     "plan": {"request", "resume", "race", "tuner", "strategy", "runtime"},
     "outcome": {
-        *("request", "intervals", "result"),
+        *("request", "evaluation", "result"),
         *("verdict", "strategy", "rewrite", "space", "runtime"),
     },
     "api": {"request", "plan", "outcome", "result", "runtime"},
