@@ -34,14 +34,13 @@ from .axes import column_shape
 from .batch_view import BatchView, by_seed, seeds_of
 from .block import StackedVariable
 from .blueprint import Blueprint, Weights
-from .clipping import clip_per_member
 from .data import BY_SEED, as_adapter
 from .diverged import rows_of
 from .forward_pass import ForwardPass
 from .frozen_prefix import frozen_prefix
 from .losses import MemberLosses, MemberLossMean, MemberMetrics
 from .members import Member, activation_slots, members
-from .optimizers import check_optimizer
+from .optimizers import check_optimizer, clip_per_member
 from .rates import rate_per_member
 from .stacked_layer import StackedLayer
 from .step_jax import jax_train_step
