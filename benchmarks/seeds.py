@@ -3,7 +3,7 @@
     python -m benchmarks.seeds [--at-once 1 2 4 8] [--only MLP] [--repeats 3]
 
 Four activations each, on random data. A row shows how many values the layers put out a member and
-batch, which the verdict looks at (`keras_acts.search.population.trainers`), the seconds of building
+batch, which the verdict looks at (`keras_acts.search.runtime.costs`), the seconds of building
 and tracing a population, and then those of a training of 5 epochs a seed, the start of its weights
 included (the median of the repeats).
 """
@@ -29,6 +29,7 @@ from benchmarks.machine import environment, parsed
 from keras_acts.search import Candidate
 from keras_acts.search.population import trainers
 from keras_acts.search.population.memory import outputs_per_sample
+from keras_acts.search.runtime import costs
 
 ACTIVATIONS = ("relu", "mish", "gelu", "silu")
 EPOCHS = 5
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[""], help="parts of the names")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parsed(parser, at_once=[1, 2], only=["MLP"], repeats=1)
-    trainers._MOST_OUTPUTS = math.inf  # what the product would not do is measured too
+    costs.SEEDS_TOGETHER_MOST_OUTPUTS = math.inf  # what the product would not do is measured too
     console, table = Console(), Table("model", "thousand values", "seeds", "start s", "s a seed")
     for name in CASES:
         if any(part in name for part in arguments.only):

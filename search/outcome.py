@@ -14,8 +14,7 @@ import keras
 
 from keras_acts.errors import SearchError
 
-from .evaluation import scores, validated
-from .intervals import with_intervals
+from .evaluation import scores, validated, with_intervals
 from .request import SearchRequest
 from .result import SearchResult, kept
 from .rewrite.first_inputs import few

@@ -83,7 +83,7 @@ class SearchResult:
         seed: of candidates, initialization and batch order.
         data: fingerprints of the arrays that trained, ranked and tested.
         intervals: the metrics on the test data with their intervals; see
-            `keras_acts.search.intervals`.
+            `keras_acts.search.evaluation`.
         samples: a few inputs, with which an export is compared.
         validation: the metrics of `model` on the validation data, if the objective is one of them.
         groups: of the slots that the search chose for, each by itself; empty if one activation was

@@ -42,12 +42,11 @@ DOORS: dict[str, set[str]] = {
     "fingerprints": set(),
     "resume": {"fingerprints", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
-    "intervals": {"strategy", "rewrite", "runtime"},
     "result": {"verdict", "exporting", "strategy", "space", "runtime"},
     "request": {"resume", "tuner", "strategy", "rewrite", "space", "runtime"},
     "plan": {"request", "resume", "race", "tuner", "strategy", "runtime"},
     "outcome": {
-        *("request", "evaluation", "intervals", "result"),
+        *("request", "evaluation", "result"),
         *("verdict", "strategy", "rewrite", "space", "runtime"),
     },
     "api": {"request", "plan", "outcome", "result", "runtime"},

@@ -25,7 +25,11 @@ class BestWeights(keras.callbacks.Callback):
     What Keras' `EarlyStopping(restore_best_weights=True)` does for one model, without the stopping.
     Normalization states are weights too; the optimizer's are not. The weights are kept once, in the
     host's memory, however many epochs there are. NaN and infinities never are best: a member that
-    has none but those keeps its last weights. Each `fit` starts afresh.
+    has none but those keeps its last weights. Each `fit` starts afresh, but for the first one after
+    `hand_over`.
+
+    A subclass may say otherwise which values count (`monitored`) and what else is kept
+    (`kept_variables`).
 
     Args:
         monitor: a name that an ordinary model would log, ``"val_loss"`` or ``"accuracy"``; each
@@ -60,6 +64,7 @@ class BestWeights(keras.callbacks.Callback):
         self.best = np.zeros(0)
         self.best_epoch = np.zeros(0)
         self._weights: dict[int, np.ndarray] = {}  # by the identity of the stacked variable
+        self._goes_on = False  # with what was handed over
 
     def set_model(self, model: keras.Model) -> None:
         """Take a population."""
@@ -71,7 +76,10 @@ class BestWeights(keras.callbacks.Callback):
         super().set_model(model)
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Forget what was."""
+        """Forget what was, unless it was handed over for this training."""
+        if self._goes_on:
+            self._goes_on = False
+            return
         count = len(self.model.members)
         self.best = np.full(count, np.nan)
         self.best_epoch = np.full(count, -1)
@@ -79,7 +87,7 @@ class BestWeights(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remember the weights of the members that improved."""
-        values = self._values(logs or {})
+        values = self.monitored(logs or {})
         if values is None:
             return
         direction = self._direction()
@@ -91,7 +99,7 @@ class BestWeights(keras.callbacks.Callback):
         self.best = np.where(better, values, self.best)
         self.best_epoch = np.where(better, epoch, self.best_epoch)
         inside = better[list(self.model.order)]
-        for block in self._blocks():
+        for block in self.kept_variables():
             self._remember(block, np.flatnonzero(inside[block.start : block.stop]))
 
     def _remember(self, block: StackedVariable, rows: np.ndarray) -> None:
@@ -115,11 +123,18 @@ class BestWeights(keras.callbacks.Callback):
         if not self._weights:
             return
         has_best = (self.best_epoch >= 0)[list(self.model.order)]
-        for block in self._blocks():
+        for block in self.kept_variables():
             value = _view(block.variable).copy()
             rows = has_best[block.start : block.stop]
             value[rows] = self._weights[id(block.variable)][rows]
             block.variable.assign(value)
+
+    def kept_variables(self) -> list[StackedVariable]:
+        """Return the variables of the population whose values are kept and restored: its weights.
+
+        A subclass may keep more. The order is the same for each population of one model.
+        """
+        return [block for _, block in self.model.blocks()]
 
     def weights(self, member: int) -> dict[tuple[str, str], np.ndarray]:
         """Return a copy of what a member had in its best epoch.
@@ -134,8 +149,31 @@ class BestWeights(keras.callbacks.Callback):
                 weights[path, block.key] = value.copy()
         return weights
 
-    def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
-        """Each member's value, (P,), or None in an epoch without validation."""
+    def hand_over(self, successor: BestWeights, rest: PopulationModel, members: np.ndarray) -> None:
+        """Have a `BestWeights` go on, in the next `fit` of a population of some members, where this one is.
+
+        Args:
+            successor: what goes on.
+            rest: the population, with the weights that the members train on from. Those of ours must
+                have their best weights now, by `restore_weights`.
+            members: which of ours are in it, in its order.
+        """
+        # the same members with their best weights, where `rest` has their last ones
+        successor.set_model(self.model.select(members))
+        variables = [block.variable for block in successor.kept_variables()]
+        values = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        successor.set_model(rest)
+        blocks = zip(successor.kept_variables(), values, strict=True)
+        successor._weights = {id(block.variable): value for block, value in blocks}
+        successor.best = self.best[members]
+        successor.best_epoch = self.best_epoch[members]
+        successor._goes_on = True
+
+    def monitored(self, logs: Mapping[str, Any]) -> np.ndarray | None:
+        """Return each member's value in an epoch, (P,), or None in one without validation.
+
+        What a subclass replaces by NaN does not count.
+        """
         logged = logs.get(self._key())
         if logged is None:
             if (self.best_epoch >= 0).any():
@@ -174,10 +212,6 @@ class BestWeights(keras.callbacks.Callback):
                 f"Received: {self.monitor!r}"
             )
         return direction
-
-    def _blocks(self) -> list[StackedVariable]:
-        """The variables whose values are kept."""
-        return [block for _, block in self.model.blocks()]
 
 
 def _view(variable: keras.Variable) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -56,7 +56,6 @@ class LayerPlan:
         blocks: its variables.
         shared: whether it runs once for all members, with the weights that all of them have: part
             of a frozen prefix.
-        assigned: the trained variables that the layer itself assigned, the last time that it ran.
     """
 
     path: str
@@ -66,7 +65,6 @@ class LayerPlan:
     rule: Callable[..., Any] | None
     blocks: list[StackedVariable]
     shared: bool = False
-    assigned: list[keras.Variable] = field(default_factory=list)
 
     @property
     def layer(self) -> Any:

@@ -17,13 +17,14 @@ from keras_acts.compat import recomputes
 from ..rewrite.walk import variables_of
 from ..vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
 from .block import LayerPlan
+from .forward_pass import ForwardPass
 
 Tensor = Any
 Structure = Any  # of tensors or batches, as Keras nests them
 
 
 def run_one_by_one(
-    plan: LayerPlan, training: bool, losses: list[Tensor], inputs: Structure, options: Structure
+    plan: LayerPlan, forward: ForwardPass, training: bool, inputs: Structure, options: Structure
 ) -> Structure:
     """Return what a layer or operation makes of its arguments, each tensor a `Batch`.
 
@@ -37,9 +38,9 @@ def run_one_by_one(
     for member in range(plan.size):
         args, kwargs = arguments.of(member)
         runs.append(_run(plan, member, weights[member], training, args, kwargs))
-    _assign_states(plan, runs)
+    forward.assigned.extend(_assign_states(plan, runs))
     if any(run.losses for run in runs):
-        losses.append(ops.stack([_total(run.losses) for run in runs]))
+        forward.losses.append(ops.stack([_total(run.losses) for run in runs]))
     return _stacked([run.outputs for run in runs])
 
 
@@ -94,9 +95,9 @@ def _weights_of_members(plan: LayerPlan) -> list[dict[str, Tensor]]:
     return weights
 
 
-def _assign_states(plan: LayerPlan, runs: Sequence[_Run]) -> None:
-    """Give the stacked variables what the members' layers assigned to theirs."""
-    plan.assigned.clear()
+def _assign_states(plan: LayerPlan, runs: Sequence[_Run]) -> list[keras.Variable]:
+    """Give the stacked variables what the members' layers assigned to theirs; return the trained ones."""
+    trained = []
     for block in plan.blocks:
         runs_of_block = runs[block.start : block.stop]
         states = [run.states[block.key] for run in runs_of_block if block.key in run.states]
@@ -104,7 +105,8 @@ def _assign_states(plan: LayerPlan, runs: Sequence[_Run]) -> None:
             continue
         block.variable.assign(ops.stack(states))
         if block.variable.trainable:
-            plan.assigned.append(block.variable)
+            trained.append(block.variable)
+    return trained
 
 
 def _total(losses: Sequence[Tensor]) -> Tensor:

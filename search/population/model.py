@@ -6,7 +6,6 @@ Many candidates and seeds as one Keras model, each trained exactly as it would b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -35,13 +34,13 @@ from .axes import column_shape
 from .batch_view import BatchView, by_seed, seeds_of
 from .block import StackedVariable
 from .blueprint import Blueprint, Weights
-from .clipping import clip_per_member
 from .data import BY_SEED, as_adapter
 from .diverged import rows_of
+from .forward_pass import ForwardPass
 from .frozen_prefix import frozen_prefix
 from .losses import MemberLosses, MemberLossMean, MemberMetrics
 from .members import Member, activation_slots, members
-from .optimizers import check_optimizer
+from .optimizers import check_optimizer, clip_per_member
 from .rates import rate_per_member
 from .stacked_layer import StackedLayer
 from .step_jax import jax_train_step
@@ -240,18 +239,46 @@ class PopulationModel(keras.Model):
         plans = [layer.plan for layer in self.stacked]
         return all(plan.rule is not None and compiles(plan.layer) for plan in plans)
 
-    def call(self, inputs: Structure, training: bool | None = None) -> Structure:
-        """Return the outputs of all members, (P, B, ...) each."""
-        state = self._state
-        state.losses = []  # those of an earlier call are not this one's
-        batches = state.view.inputs(state.graph, inputs, state.order)
+    def call(
+        self,
+        inputs: Structure,
+        training: bool | None = None,
+        forward: ForwardPass | None = None,
+    ) -> Structure:
+        """Return the outputs of all members, (P, B, ...) each.
+
+        What layers add to the members' losses is in `losses` then, as with every Keras model, but
+        (P,) each.
+
+        Args:
+            inputs: as of the model.
+            training: as of every Keras model.
+            forward: this call, for who wants to know more of it; by default one of a batch that all
+                members see.
+        """
+        if forward is None:
+            forward = ForwardPass(self._shared_view)
+        batches = forward.view.inputs(self.member_graph, inputs, self.order)
         # activations are no programs of their own here: XLA would take tens of milliseconds for each
         with uncompiled():
-            outputs = self._through(state.graph, batches, "", training)
+            outputs = self._through(self.member_graph, batches, "", forward, training)
+        if forward.losses:
+            # from here to `compute_loss` Keras carries them, on each backend in its way
+            self.add_loss(self._all_public(forward.losses))
         return keras.tree.map_structure(lambda y: with_logits(self._public, y.stacked()), outputs)
 
+    @property
+    def _shared_view(self) -> BatchView:
+        """How members see a batch if nothing else is said: all of them the same samples."""
+        return BatchView(len(self.members))
+
     def _through(
-        self, graph: keras.Model, batches: list[Batch], prefix: str, training: bool | None
+        self,
+        graph: keras.Model,
+        batches: list[Batch],
+        prefix: str,
+        forward: ForwardPass,
+        training: bool | None,
     ) -> Structure:
         """Return what flows out of a graph; `prefix` is the path of the model whose graph it is."""
 
@@ -259,10 +286,11 @@ class PopulationModel(keras.Model):
             path = f"{prefix}{op.name}"
 
             def nested_model(*args: Any, **options: Any) -> Structure:
-                return self._through(graph_of(op), keras.tree.flatten(args), f"{path}/", training)
+                inner = keras.tree.flatten(args)
+                return self._through(graph_of(op), inner, f"{path}/", forward, training)
 
             def layer(*args: Any, **options: Any) -> Structure:
-                return self._state.stacked[path].run(training, self._state.losses, args, options)
+                return self._state.stacked[path].run(forward, training, args, options)
 
             if is_graph(op):
                 return nested_model
@@ -273,6 +301,12 @@ class PopulationModel(keras.Model):
     def _public(self, x: Tensor) -> Tensor:
         """From inside order to public order, along the first axis."""
         return _rows_at(x, self.positions)
+
+    def _all_public(self, losses: Sequence[Tensor]) -> list[Tensor]:
+        """Losses of the members, (P,) each, from inside order to public order."""
+        # all in one, so that it is one step for however many variables are regularized
+        columns = ops.stack([ops.cast(loss, self.healthy.dtype) for loss in losses], axis=1)
+        return list(ops.unstack(self._public(columns), axis=1))
 
     def _inside(self, x: Tensor) -> Tensor:
         """From public order to inside order, along the first axis."""
@@ -390,36 +424,27 @@ class PopulationModel(keras.Model):
                 )
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
         x, y, options = as_adapter(x, y, batch_size, options, seeds_of(self.members))
-        view = BatchView(len(self.members))
+        view = self._shared_view
         if orders_of_seeds:
             view = by_seed(self.members)
         layers = (layer.plan.layer for layer in self.stacked)
         with unoptimized(layers, self.optimizer), step.batches(self, view):
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
-    @contextmanager
-    def viewing(self, view: BatchView) -> Iterator[None]:
-        """Take batches that are to be viewed so inside the scope."""
-        usual_view = self._state.view
-        self._state.view = view
-        try:
-            yield
-        finally:
-            self._state.view = usual_view
-
-    def _member_losses(self, y: Structure, y_pred: Structure, sample_weight: Structure) -> Tensor:
-        """Each member's loss, with what its layers added in the last call, (P,) in inside order."""
-        added = self._state.losses
+    def _member_losses(
+        self, y: Structure, y_pred: Structure, sample_weight: Structure, view: BatchView
+    ) -> Tensor:
+        """Each member's loss, with what its layers added in the call of `y_pred`, (P,) in public order."""
+        added = self.losses
         if self._compile_loss is None and not added:
             raise ModelError(
                 "There is no loss to train on. Expected: compile(loss=...). Received: loss=None"
             )
         losses = ops.zeros((len(self.members),), self.healthy.dtype)
         if self._compile_loss is not None:
-            view = self._state.view
             y = view.per_member(y)
             sample_weight = view.per_member(sample_weight)
-            losses = self._inside(self._compile_loss(y, y_pred, sample_weight))
+            losses = self._compile_loss(y, y_pred, sample_weight)
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
         return losses
@@ -431,10 +456,16 @@ class PopulationModel(keras.Model):
         y_pred: Structure = None,
         sample_weight: Structure = None,
         training: bool = True,
+        view: BatchView | None = None,
     ) -> Tensor:
-        """Return the sum of the members' losses, so that each member gets its own gradient."""
-        losses = self._member_losses(y, y_pred, sample_weight)
-        samples = self._state.view.samples(x)
+        """Return the sum of the members' losses, so that each member gets its own gradient.
+
+        `view` tells how the batch is seen; by default all members see the same samples.
+        """
+        if view is None:
+            view = self._shared_view
+        losses = self._inside(self._member_losses(y, y_pred, sample_weight, view))
+        samples = view.samples(x)
         if training:  # who is frozen once stays so
             self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
         # what is logged has no gradient
@@ -444,10 +475,19 @@ class PopulationModel(keras.Model):
         return ops.sum(losses)
 
     def compute_metrics(
-        self, x: Structure, y: Structure, y_pred: Structure, sample_weight: Structure = None
+        self,
+        x: Structure,
+        y: Structure,
+        y_pred: Structure,
+        sample_weight: Structure = None,
+        view: BatchView | None = None,
     ) -> dict[str, Tensor]:
-        """Update the metrics of all members and return their results."""
-        view = self._state.view
+        """Update the metrics of all members and return their results.
+
+        `view` tells how the batch is seen; by default all members see the same samples.
+        """
+        if view is None:
+            view = self._shared_view
         y = view.per_member(y)
         return super().compute_metrics(x, y, y_pred, view.per_member(sample_weight))
 
@@ -583,10 +623,8 @@ class _State:
         positions: where each member is inside.
         graph: whose operations a call goes through.
         stacked: the layers by path.
-        losses: what layers added in the last call, (P,) in inside order each.
         rates: each member's own learning rate, if `set_learning_rates` was called.
         step: what trains on TensorFlow.
-        view: how the batches of now are seen.
     """
 
     def __init__(self, blueprint: Blueprint, members: tuple[Member, ...], order: tuple[int, ...]):
@@ -596,10 +634,8 @@ class _State:
         self.positions = tuple(int(i) for i in np.argsort(order))
         self.graph = graph_of(blueprint.reference)
         self.stacked: dict[str, StackedLayer] = {}
-        self.losses: list[Tensor] = []
         self.rates: np.ndarray | None = None
         self.step: TrainingStep | None = None
-        self.view = BatchView(len(members))
 
 
 def _check_join(populations: Sequence[PopulationModel]) -> None:

@@ -23,6 +23,7 @@ from ..vectorize.segments import Segment, segments
 from .axes import axes_within
 from .block import LayerPlan, StackedVariable
 from .blueprint import Blueprint
+from .forward_pass import ForwardPass
 from .loop import run_one_by_one, run_shared
 
 Tensor = Any
@@ -111,14 +112,14 @@ class StackedLayer(keras.layers.Layer):
             )
 
     def run(
-        self, training: bool | None, losses: list[Tensor], inputs: Any, options: dict[str, Any]
+        self, forward: ForwardPass, training: bool | None, inputs: Any, options: dict[str, Any]
     ) -> Any:
         """Return what the layer makes of the inputs, each tensor a `Batch`.
 
         Args:
+            forward: the call of the population, to which the layer appends what it adds to the
+                members' losses, and what it assigns.
             training: whether the model trains; None leaves it to what the layer was called with.
-            losses: a list to which the layer appends what it adds to the members' losses, (P,)
-                each.
             inputs: the layer's arguments.
             options: its keyword arguments.
         """
@@ -133,10 +134,10 @@ class StackedLayer(keras.layers.Layer):
         inputs, options = keras.tree.map_structure(_unseeded, (inputs, options))
         given = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, given):
-            return run_one_by_one(plan, training, losses, inputs, options)
+            return run_one_by_one(plan, forward, training, inputs, options)
         for block in plan.blocks:
             if block.regularizer is not None and block.variable.trainable:
-                losses.append(penalties(block, plan.size))
+                forward.losses.append(penalties(block, plan.size))
         return plan.rule(self._call(plan.layer, training), *inputs, **given)
 
     def _call(self, layer: keras.layers.Layer, training: bool) -> RuleCall:

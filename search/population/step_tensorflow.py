@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,9 +17,11 @@ from keras import ops
 from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.target import uncompiled
 
+from ..runtime import costs
 from ..runtime.device import lacks_onednn
 from .batch_view import BatchView, Structure
 from .diverged import Healthy, Rows, rows_of
+from .forward_pass import ForwardPass
 from .one_kernel import one_kernel
 
 if TYPE_CHECKING:
@@ -29,25 +31,6 @@ Tensor = Any
 Logs = dict[str, Tensor]
 Gradients = Sequence[Tensor | None]
 Update = Callable[[Gradients], None]
-
-
-class _Compilation(NamedTuple):
-    """What XLA's compilation of a whole step costs and saves, in milliseconds."""
-
-    compiling: float
-    saved_a_step: float
-    saved_a_step_and_member: float
-
-
-# Measured with an MLP 64-64 with 8 activations on letters, 2 cores. Where oneDNN is off a step of
-# 32 members takes 10 ms, of which XLA saves 5.
-_WITH_ONEDNN = _Compilation(1600, 1.1, 0.015)
-_WITHOUT_ONEDNN = _Compilation(5000, 0.3, 0.17)
-# Compiling the update alone takes XLA 0.5 s and saves 2.7 ms a step of 32 members: it pays from so
-# many steps on
-_STEPS_FOR_UPDATE = 200
-# with fewer members nothing is compiled
-_LEAST_MEMBERS = 8
 
 
 class TrainingStep:
@@ -87,10 +70,7 @@ class TrainingStep:
         # the first batch's size; made now: once Keras has traced a function, it may make none
         self._usual = tf.Variable(0, trainable=False)
         self._one_kernel = one_kernel(optimizer)
-        self._shared = BatchView(members)
-        self._view = self._shared
-        # Keras' train function for batches of the other kind
-        self._other: Callable[..., Any] | None = None
+        self._batches = _Batches(BatchView(members))
 
     def expect(self, population: PopulationModel, steps: float) -> None:
         """Hear how many steps are about to come, infinity if that is unknown, and choose what is compiled."""
@@ -98,11 +78,11 @@ class TrainingStep:
         total = self._steps + steps
         if np.isfinite(steps):
             self._steps += steps
-        if self._jit_compile != "auto" or self._members < _LEAST_MEMBERS:
+        if self._jit_compile != "auto" or self._members < costs.XLA_LEAST_MEMBERS:
             return
         # what is compiled stays so: compiled anew it would cost again
         whole = self._whole or (self._faster and _pays(total, self._members))
-        update = self._update_too or total >= _STEPS_FOR_UPDATE
+        update = self._update_too or total >= costs.XLA_UPDATE_LEAST_STEPS
         update = update and not whole and not self._one_kernel
         if (whole, update) != (self._whole, self._update_too):
             self._whole = whole
@@ -112,7 +92,7 @@ class TrainingStep:
     def forget_traces(self, population: PopulationModel) -> None:
         """Have the step traced again: what it holds as constants has changed."""
         self._traced.clear()
-        self._other = None
+        self._batches.train_functions.clear()
         population.make_train_function(force=True)
 
     @contextmanager
@@ -122,21 +102,12 @@ class TrainingStep:
         Those of each seed have a train function of their own: Keras' would be traced for tensors of
         any rank.
         """
-        if view == self._shared:
-            yield
-            return
-        self._view = view
-        self._exchange_train_functions(population)
+        usual_view = self._batches.view
+        self._batches.become(view, population)
         try:
             yield
         finally:
-            self._view = self._shared
-            self._exchange_train_functions(population)
-
-    def _exchange_train_functions(self, population: PopulationModel) -> None:
-        current = population.train_function
-        population.train_function = self._other
-        self._other = current
+            self._batches.become(usual_view, population)
 
     def __call__(self, population: PopulationModel, data: Structure) -> Logs:
         """Take a step on one batch and return the logs."""
@@ -144,10 +115,10 @@ class TrainingStep:
 
         if tf.executing_eagerly():
             update = functools.partial(_update_healthy, population)
-            return _step(population, data, self._view, update)
+            return _step(population, data, self._batches.view, update)
         tensors = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
         specs = keras.tree.map_structure(_spec, data)
-        key = (repr(specs), self._view)
+        key = (repr(specs), self._batches.view)
         if key not in self._traced:
             self._traced[key] = self._trace(population, data, specs)
         return self._traced[key](*tensors)
@@ -159,7 +130,7 @@ class TrainingStep:
         import tensorflow as tf
 
         leaves = keras.tree.flatten(specs)
-        view = self._view
+        view = self._batches.view
 
         def step(*tensors: Tensor) -> Logs:
             structured = _structured(specs, leaves, tensors)
@@ -200,6 +171,31 @@ class TrainingStep:
         if self._whole:
             return update_healthy
         return functools.partial(_update_most, population)
+
+
+class _Batches:
+    """How the batches of the `fit` that runs are seen, with Keras' train function for such.
+
+    This waits here because Keras hands to `train_step` a batch and nothing else: what `fit` was asked
+    for cannot be passed on. `TrainingStep.batches` sets it, for one `fit`.
+
+    Attributes:
+        view: of the batches of now.
+        train_functions: by the view of the batches that each takes, those that are not in use now.
+    """
+
+    def __init__(self, view: BatchView):
+        self.view = view
+        self.train_functions: dict[BatchView, Callable[..., Any] | None] = {}
+
+    def become(self, view: BatchView, population: PopulationModel) -> None:
+        """Expect batches that are seen so from now on."""
+        if view == self.view:
+            return
+        self.train_functions[self.view] = population.train_function
+        # None until there is one: then `fit` has Keras make it
+        population.train_function = self.train_functions.pop(view, None)
+        self.view = view
 
 
 class Announcement(keras.callbacks.Callback):
@@ -243,17 +239,12 @@ def _structured(specs: Structure, leaves: Sequence[Any], tensors: Sequence[Tenso
 
 def _pays(steps: float, count: int) -> bool:
     """Whether a whole step under XLA saves, over so many, more than it takes to compile."""
-    costs = _WITHOUT_ONEDNN if lacks_onednn() else _WITH_ONEDNN
-    saved_a_step = costs.saved_a_step + costs.saved_a_step_and_member * count
-    return steps * saved_a_step >= costs.compiling
+    if lacks_onednn():
+        return costs.XLA_STEP_WITHOUT_ONEDNN.pays(steps, count)
+    return costs.XLA_STEP_WITH_ONEDNN.pays(steps, count)
 
 
 def _step(population: PopulationModel, data: Structure, view: BatchView, update: Update) -> Logs:
-    with population.viewing(view):
-        return _step_on(population, data, update)
-
-
-def _step_on(population: PopulationModel, data: Structure, update: Update) -> Logs:
     import tensorflow as tf
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -261,8 +252,9 @@ def _step_on(population: PopulationModel, data: Structure, update: Update) -> Lo
     # a diverged member gets back what its layers assign
     before = [(v, tf.identity(v.value)) for v in _may_be_assigned(population, rows)]
     with tf.GradientTape() as tape:
-        y_pred = population(x, training=True)
-        loss = population.compute_loss(x, y, y_pred, sample_weight, training=True)
+        forward = ForwardPass(view)
+        y_pred = population(x, training=True, forward=forward)
+        loss = population.compute_loss(x, y, y_pred, sample_weight, training=True, view=view)
         # the optimizer divides gradients by its `loss_scale_factor`
         loss = population.optimizer.scale_loss(loss)
     # the backward functions of activations too are no programs of their own
@@ -270,11 +262,11 @@ def _step_on(population: PopulationModel, data: Structure, update: Update) -> Lo
         gradients = tape.gradient(loss, population.trainable_variables)
     update([g if g is None else tf.convert_to_tensor(g) for g in gradients])
     healthy = Healthy(rows, population.healthy)
-    assigned = _assigned_by_layers(population)
+    assigned = {id(variable) for variable in forward.assigned}
     for variable, value in before:
         if not variable.trainable or id(variable) in assigned:
             variable.assign(healthy.where(variable, variable, value))
-    return population.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+    return population.compute_metrics(x, y, y_pred, sample_weight, view=view)
 
 
 def _may_be_assigned(population: PopulationModel, rows: Rows) -> list[keras.Variable]:
@@ -287,14 +279,6 @@ def _may_be_assigned(population: PopulationModel, rows: Rows) -> list[keras.Vari
         if layer.plan.rule is None:
             variables += layer.trainable_variables
     return [variable for variable in variables if id(variable) in rows]
-
-
-def _assigned_by_layers(population: PopulationModel) -> set[int]:
-    """The identities of the trained variables that layers have assigned in this step."""
-    identities: set[int] = set()
-    for layer in population.stacked:
-        identities.update(map(id, layer.plan.assigned))
-    return identities
 
 
 def _update_most(population: PopulationModel, gradients: Gradients) -> None:

@@ -14,6 +14,7 @@ from keras_acts.errors import ModelError
 
 from ..rewrite.compiling import compile_arguments
 from ..rewrite.first_inputs import built
+from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
 from ..strategy.scoring import evaluated, numbers
@@ -26,15 +27,6 @@ Item = TypeVar("Item")
 Fit = Mapping[str, Any]  # the arguments of `fit`
 Build = Callable[[], keras.Model]  # returns a compiled, freshly initialized model
 
-# of a population's training in one call: less Python an epoch
-_MOST_STEPS_PER_EXECUTION = 100
-# A population of several seeds has at most so many members: beyond, a run is hardly faster, and
-# Ctrl-C loses more of them
-_MOST_MEMBERS = 32
-# and its layers put out at most so many values a member and batch: with 0.6 million seeds together
-# were 1.3 times faster, with 1.7 and 2.5 million between 0.8 and 1.3 (CNNs, folded and member after
-# member, on 2 cores)
-_MOST_OUTPUTS = 2**20
 # where a `fit` names none
 _BATCH_SIZE_OF_KERAS = 32
 
@@ -121,7 +113,9 @@ class PopulationTrainer:
         self._members = members or self._all_from
         self._population: Any = PopulationModel(model, self._members(0), slots=self._slots)
         self._initial_state: list[np.ndarray] = []  # of the optimizer, once there is one
-        self._most_seeds = _MOST_MEMBERS  # of a population: less, once memory has run out
+        self._most_seeds = (
+            costs.SEEDS_TOGETHER_MOST_MEMBERS
+        )  # of a population: less, once memory has run out
 
     def _all_from(self, seed: int) -> list[Member]:
         return [Member(candidate, seed) for candidate in self._candidates]
@@ -262,9 +256,12 @@ class PopulationTrainer:
         """How many seeds a population has."""
         if not self._seeds_train_together(fit):
             return 1
-        if _batch_size(fit) * memory.outputs_per_sample(self._model) > _MOST_OUTPUTS:
+        if (
+            _batch_size(fit) * memory.outputs_per_sample(self._model)
+            > costs.SEEDS_TOGETHER_MOST_OUTPUTS
+        ):
             return 1
-        most_members = min(_MOST_MEMBERS, self._fitting(fit))
+        most_members = min(costs.SEEDS_TOGETHER_MOST_MEMBERS, self._fitting(fit))
         most_seeds = min(self._most_seeds, most_members // len(self._candidates))
         return _largest_divisor(at_once, max(1, most_seeds))
 
@@ -458,7 +455,7 @@ def steps_per_execution(model: keras.Model, fit: Fit) -> dict[str, int]:
         return {}
     if any(map(_watches_batches, _callbacks(fit))) or not hasattr(fit.get("x"), "shape"):
         return {}
-    steps = min(_MOST_STEPS_PER_EXECUTION, len(fit["x"]) // _batch_size(fit))
+    steps = min(costs.MOST_STEPS_PER_EXECUTION, len(fit["x"]) // _batch_size(fit))
     return {"steps_per_execution": max(1, steps)}
 
 

@@ -25,14 +25,13 @@ from ..population.trainers import steps_per_execution
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
+from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
 from ..vectorize.segments import arrange
-
-_MAX_MEMBERS = 128  # of one population: beyond, an epoch takes as long as it has members
 
 # Keras' own, where `fit` is given none
 _BATCH_SIZE = 32
@@ -135,7 +134,7 @@ class Cohorts:
         if slots is not None:
             self._slots = tuple(slots)
         self._memory = memory
-        self._max_members = _MAX_MEMBERS  # fewer, once memory has run out
+        self._max_members = costs.RACE_MOST_MEMBERS  # fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
         self._best: dict[Member, _Best] = {}
         self._bytes = self._bytes_per_member()

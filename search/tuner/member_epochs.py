@@ -17,17 +17,14 @@ from ..population.block import StackedVariable
 from ..population.data import are_arrays, as_adapter
 from ..population.model import PopulationModel
 from ..population.transfer import per_variable
+from ..runtime import costs
 from ..strategy.scoring import numbers
 
 Logs: TypeAlias = Mapping[str, Any]
 Hook = Callable[[int, keras.Model, int, dict[str, float]], None]
 KeepFinished = Callable[[PopulationModel, "BestEpochs", np.ndarray], None]
 
-# A smaller population takes two to four seconds to build and to trace, which is so many steps of 32
-# MLPs or fewer of CNNs (7 and 30 ms, on 2 cores)
-_STEPS = 400
-
-# of the members: a population that is hardly smaller is hardly faster
+# of the members, as chosen: a population that is hardly smaller is hardly faster
 _LEAST_GONE = 0.5
 
 
@@ -150,7 +147,8 @@ class MemberEpochs(keras.callbacks.Callback):
         epochs_ahead = min(left, self.trained)
         steps_ahead = epochs_ahead * (self.params["steps"] or 0)
         gone = 1 - self.running[self.inside].mean()
-        return bool(gone >= _LEAST_GONE and steps_ahead * gone >= _STEPS)
+        saved_steps = steps_ahead * gone
+        return bool(gone >= _LEAST_GONE and saved_steps >= costs.SMALLER_POPULATION_LEAST_STEPS)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """End every member's training."""
@@ -212,7 +210,9 @@ def train_until_done(
             raise KeyboardInterrupt
         if rest is None:
             return
-        best = best.taken_over(rest, staying)
+        best_of_all = best
+        best = BestEpochs(epochs, objective)
+        best_of_all.hand_over(best, rest, staying)
         population = rest
         epochs.inside = epochs.inside[staying]
 
@@ -276,40 +276,18 @@ class BestEpochs(BestWeights):
     def __init__(self, epochs: MemberEpochs, objective: keras_tuner.Objective):
         super().__init__(objective.name, objective.direction, restore=False)
         self._epochs = epochs
-        self._objective = objective
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Forget what was, unless it was taken over."""
-        if not self._weights:
-            super().on_train_begin(logs)
-
-    def taken_over(self, rest: PopulationModel, indices: np.ndarray) -> BestEpochs:
-        """Return those of a population of some members; ours must have their best weights now.
-
-        Args:
-            rest: the population.
-            indices: where its members are in ours.
-        """
-        taken = BestEpochs(self._epochs, self._objective)
-        # the same members with their best weights, where `rest` has their last ones
-        taken.set_model(self.model.select(indices))
-        values = [keras.ops.convert_to_numpy(block.variable) for block in taken._blocks()]
-        taken.set_model(rest)
-        blocks = zip(taken._blocks(), values, strict=True)
-        taken._weights = {id(block.variable): value for block, value in blocks}
-        taken.best = self.best[indices]
-        taken.best_epoch = self.best_epoch[indices]
-        return taken
-
-    def _values(self, logs: dict[str, Any]) -> np.ndarray | None:
-        values = super()._values(logs)
+    def monitored(self, logs: Mapping[str, Any]) -> np.ndarray | None:
+        """Return the values of the members that run; NaN for those that are done."""
+        values = super().monitored(logs)
         if values is None:
             return None
         running = self._epochs.running[self._epochs.inside]
         return np.where(running, values, np.nan)
 
-    def _blocks(self) -> list[StackedVariable]:
-        blocks = super()._blocks()
+    def kept_variables(self) -> list[StackedVariable]:
+        """Return the weights, and then the optimizer's state of each."""
+        blocks = super().kept_variables()
         block_of = {id(block.variable): block for block in blocks}
         variables = self.model.trainable_variables
         of_optimizer = []

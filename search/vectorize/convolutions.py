@@ -13,15 +13,12 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
+from ..runtime import costs
 from ..runtime.device import gpus
 from .batch import FOLDED, SHARED, Batch, Tensor, broadcast_parameters
 from .dense import plain
 from .patches import add_shifted, multiply_patches
 from .registry import RuleCall, vectorizes
-
-# so many values in a window, and products of patches are not the fastest any more
-_VALUES_ON_CPU = 256
-_VALUES_ON_GPU = 512
 
 
 class Window(NamedTuple):
@@ -77,8 +74,8 @@ def _in_patches(kernel: Sequence[int], groups: int) -> bool:
     if pixels == 1:
         return True
     if gpus():
-        return pixels * channels < _VALUES_ON_GPU
-    return pixels * channels < _VALUES_ON_CPU
+        return pixels * channels < costs.PATCHES_TOO_MANY_VALUES_ON_GPU
+    return pixels * channels < costs.PATCHES_TOO_MANY_VALUES_ON_CPU
 
 
 def patches_per_sample(layer: keras.layers.Layer, output: Sequence[int | None]) -> int:

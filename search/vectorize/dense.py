@@ -11,16 +11,11 @@ from keras import layers, ops
 from keras_acts.layers import ELU, LeakyReLU, PReLU, TReLU
 from keras_acts.target import is_compiled
 
+from ..runtime import costs
 from ..runtime.device import gpus, lacks_onednn
 from .activations import last_axis, with_variables
 from .batch import FOLDED, SHARED, STACKED, Batch, Tensor, broadcast_parameters, with_free_axis
 from .registry import RuleCall, vectorizes
-
-# Without oneDNN, TensorFlow's batched product of 32 matrices, 128 x 64 x 64, takes 0.8 to 1.1 ms,
-# 32 products of two 0.4 to 0.5. Small ones are not worth their place in the graph, and more of them
-# take longer to trace than they save.
-_LEAST_SINGLE = 1024  # values of a kernel
-_MOST_SINGLE = 64  # members
 
 
 def plain(layer: keras.layers.Layer) -> bool:
@@ -57,8 +52,9 @@ def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
 def _products(x: Tensor, kernels: Tensor) -> Tensor:
     """Return x (P or 1, N, C) times kernels (P, C, F)."""
     members, *size = kernels.shape
-    few = members <= _MOST_SINGLE and math.prod(size) >= _LEAST_SINGLE
-    if not few or not lacks_onednn() or gpus() or is_compiled():
+    few = members <= costs.PRODUCT_A_MEMBER_MOST_MEMBERS
+    large = math.prod(size) >= costs.PRODUCT_A_MEMBER_LEAST_VALUES
+    if not (few and large) or not lacks_onednn() or gpus() or is_compiled():
         return ops.matmul(x, kernels)
     if x.shape[0] == 1:
         parts = [x[0]] * members

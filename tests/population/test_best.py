@@ -129,3 +129,28 @@ def test_what_cannot_be_monitored_is_refused():
         BestWeights(mode="best")
     with pytest.raises(ModelError, match=r"members of a PopulationModel. Received: Sequential"):
         BestWeights().set_model(mlp())
+
+
+def test_what_is_remembered_goes_on_in_a_smaller_population():
+    population, best, weights, history = trained("val_loss", restore=False)
+    best.restore_weights()
+    members = [3, 0]
+    rest = population.select(members)
+    successor = BestWeights("val_loss", restore=False)
+    best.hand_over(successor, rest, np.array(members))
+    for layer in rest.stacked:  # whoever goes on is no better than it was
+        for variable in layer.trainable_variables:
+            variable.assign(variable * 0 + 1e3)
+    x, y = data(samples=60)
+    rest.fit(x[:40], y[:40], validation_data=(x[40:], y[40:]), verbose=0, callbacks=[successor])
+    losses = np.array(history["val_members/loss"])[:, members]
+    np.testing.assert_array_equal(successor.best, np.nanmin(losses, axis=0))
+    successor.restore_weights()
+    for index, member in enumerate(members):
+        epoch = int(successor.best_epoch[index])
+        for restored, kept in zip(
+            rest.model(index).get_weights(), weights[epoch][member], strict=True
+        ):
+            np.testing.assert_array_equal(restored, kept)
+    successor.on_train_begin()  # of a fit after that, which starts afresh
+    assert (successor.best_epoch == -1).all()

@@ -144,3 +144,19 @@ def test_a_searched_output_has_logits_in_all_members_or_in_none():
         PopulationModel(mlp(), ["softmax", "linear"], slots=["output"])
     population = PopulationModel(mlp(), ["softmax", "softmax"], slots=["output"])
     assert hasattr(population(np.zeros((1, 4), "float32")), "_keras_logits")
+
+
+def test_what_layers_add_is_told_for_each_member_and_of_the_last_call_only():
+    population = PopulationModel(
+        mlp(kernel_regularizer="l2", bias_regularizer="l1"), ["prelu", "relu", "mish", "relu"], [3]
+    )
+    for member in range(4):
+        alone = population.model(member)
+        alone.set_weights([(member + 1) * weight for weight in alone.get_weights()])
+        carry_into(population, member, alone)
+    expected = [population.model(member).losses for member in range(4)]
+    for _ in range(2):
+        population(np.zeros((1, 4), "float32"))
+        assert len(population.losses) == len(expected[0])
+        for loss, of_members in zip(population.losses, zip(*expected, strict=True), strict=True):
+            np.testing.assert_allclose(loss, of_members, rtol=1e-5)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from keras_acts.errors import ModelError
-from keras_acts.search.population import step_tensorflow
 from keras_acts.search.population.model import PopulationModel
+from keras_acts.search.runtime import costs
 from tests.helpers.populations import (
     OPTIMIZERS,
     _values,
@@ -86,7 +86,7 @@ def test_a_diverged_member_is_frozen_and_its_neighbours_never_notice(
     population = PopulationModel(made, ["relu", "prelu", "mish", "leaky_relu(alpha=0.1)"], seeds)
     population.compile(optimizer, "sparse_categorical_crossentropy", jit_compile=jit_compile)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(step_tensorflow, "_STEPS_FOR_UPDATE", 1)
+        patched.setattr(costs, "XLA_UPDATE_LEAST_STEPS", 1)
         population.fit(x, y, batch_size=8, epochs=1, shuffle=False, verbose=0)
     if optimizer == "rmsprop":
         assert population.training_step._update_too

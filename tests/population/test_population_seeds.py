@@ -9,8 +9,10 @@ from keras import layers
 from keras_acts.errors import ModelError
 from keras_acts.search import Candidate, with_activations
 from keras_acts.search.population import trainers
+from keras_acts.search.population.members import Member
 from keras_acts.search.population.model import PopulationModel
 from keras_acts.search.population.trainers import PopulationTrainer
+from keras_acts.search.runtime import costs
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.verdict.replicates import Replicates
 from tests.helpers import models
@@ -157,7 +159,7 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
     trainer = PopulationTrainer(
         models.mlp(), map(Candidate.of, ("prelu", "leaky_relu(alpha=1e38)"))
     )
-    monkeypatch.setattr(trainers, "_MOST_MEMBERS", 4)
+    monkeypatch.setattr(costs, "SEEDS_TOGETHER_MOST_MEMBERS", 4)
     alone = list(trainer.train([5, 6, 7, 8], FIT))
     together = list(trainer.train([5, 6, 7, 8], FIT, at_once=4))
     assert len(trainer._population.members) == 4
@@ -280,3 +282,27 @@ def test_how_many_seeds_train_together(monkeypatch):
     assert size(4, x=tf.data.Dataset.from_tensors((X, Y)), y=None) == 1
     monkeypatch.setattr(trainers.memory, "most_members", lambda member_bytes: 7)
     assert size(4) == 2
+
+
+def test_other_seeds_have_other_orders_in_a_population_that_starts_again():
+    """What was traced for the seeds of before is not taken for those of now."""
+    names = ("relu", "mish", "tanh", "elu")
+
+    def members(*seeds):
+        return [Member(Candidate.of(name), seed) for name, seed in zip(names, seeds, strict=True)]
+
+    def weights(population):
+        fit = {name: FIT[name] for name in ("x", "y", "batch_size")}
+        population.fit(**fit, shuffle="seed", verbose=0)
+        return population.model(1).get_weights()
+
+    def made(*seeds):
+        population = PopulationModel(models.mlp(), members(*seeds))
+        population.compile("sgd", "sparse_categorical_crossentropy")
+        return population
+
+    population = made(0, 0, 1, 1)
+    weights(population)
+    population.restart(members(0, 1, 0, 1))
+    for value, expected in zip(weights(population), weights(made(0, 1, 0, 1)), strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)

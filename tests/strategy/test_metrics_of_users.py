@@ -18,7 +18,7 @@ from keras_acts.search import (
     search_activations,
     with_activations,
 )
-from keras_acts.search.intervals import with_intervals
+from keras_acts.search.evaluation import with_intervals
 from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer
 from keras_acts.search.rewrite.compiling import compile_arguments, fresh_metric
 from keras_acts.search.runtime.seeding import isolated_seed

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import binom
 
-from keras_acts.search.intervals import wilson, with_intervals
+from keras_acts.search.evaluation import wilson, with_intervals
 from keras_acts.search.strategy.labels import count_labels
 from keras_acts.search.verdict.compare import why_not_test_data
 

@@ -1,0 +1,82 @@
+"""What was measured: from how many members, steps or values on one way to train costs less than another.
+
+Each number stands with the command that shows it, and with the machine and the day of its commit
+where they are known. On another machine it is a guess of the right size: by a wrong one nothing
+becomes wrong, only slower. What is chosen or counted, not measured, stands where it is used.
+
+"2 cores" are CPU cores. Those of 24 November 2026 are an earlier machine whose CPU nobody wrote down;
+from 26 November on it is the AMD EPYC with AVX2 of `docs/population.md` (TensorFlow 2.21, Keras 3.15.1).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# ---- XLA. The MLP 64-64 with 8 activations on letters, 2 cores: whole trainings with and without by
+# `python -m benchmarks.population --mlp letters.csv letter --jit yes` (or no); no command prints the
+# parts, which were taken from such runs.
+
+
+class Compilation(NamedTuple):
+    """What XLA's compilation of a whole training step costs and saves, in milliseconds."""
+
+    compiling: float
+    saved_a_step: float
+    saved_a_step_and_member: float
+
+    def pays(self, steps: float, members: int) -> bool:
+        """Whether it saves, over so many steps, more than it takes to compile."""
+        saved_a_step = self.saved_a_step + self.saved_a_step_and_member * members
+        return steps * saved_a_step >= self.compiling
+
+
+# with oneDNN; 24 November 2026
+XLA_STEP_WITH_ONEDNN = Compilation(1600, 1.1, 0.015)
+# without; 26 November 2026. A step of 32 members takes 10 ms there, of which XLA saves 5
+XLA_STEP_WITHOUT_ONEDNN = Compilation(5000, 0.3, 0.17)
+# steps; 24 November 2026. To compile the update of the weights alone takes 0.5 s and saves 2.7 ms a
+# step of 32 members: it pays from so many on
+XLA_UPDATE_LEAST_STEPS = 200
+# members; 24 November 2026. Fewer do not earn a compilation back
+XLA_LEAST_MEMBERS = 8
+
+
+# ---- Dense layers without oneDNN, one product a member instead of a batched one. 2 cores, 26 November
+# 2026: TensorFlow's batched product of 32 matrices, 128 x 64 x 64, takes 0.8 to 1.1 ms, 32 products of
+# two 0.4 to 0.5. No command prints that; whole trainings do, `TF_ENABLE_ONEDNN_OPTS=0 python -m
+# benchmarks.population --mlp letters.csv letter`.
+
+# values of a member's kernel: smaller products are not worth their place in the graph
+PRODUCT_A_MEMBER_LEAST_VALUES = 1024
+# members: more products take longer to trace than they save
+PRODUCT_A_MEMBER_MOST_MEMBERS = 64
+
+
+# ---- Convolutions on JAX: `KERAS_BACKEND=jax python -m benchmarks.convolutions`, JAX 0.11.2, 27 November
+# 2026. Values of a window, its pixels times its channels; with so many, products of patches are not
+# the fastest any more.
+
+PATCHES_TOO_MANY_VALUES_ON_CPU = 256  # 2 cores
+PATCHES_TOO_MANY_VALUES_ON_GPU = 512  # NVIDIA H200
+
+
+# ---- How large a population is, and how often it comes back to Python
+
+# steps in one call of Keras' train function: less Python an epoch. With 125 instead of one, 32 MLPs took
+# 6 s instead of 9 (a machine and day nobody wrote down); `python -m benchmarks.population` has 125
+# in all rows
+MOST_STEPS_PER_EXECUTION = 100
+# members of a population of several seeds: `python -m benchmarks.seeds`, 2 cores, 26 November 2026.
+# Beyond, a run is hardly faster, and Ctrl-C loses more of them
+SEEDS_TOGETHER_MOST_MEMBERS = 32
+# values that the layers of such a population put out a member and batch: `python -m benchmarks.seeds`,
+# 2 cores, 26 November 2026. With 0.6 million seeds together were 1.3 times faster, with 1.7 and 2.5
+# million between 0.8 and 1.3 (CNNs, folded and member after member)
+SEEDS_TOGETHER_MOST_OUTPUTS = 2**20
+# members of a population in a race: `python -m benchmarks.population --plot growth.png`, 2 cores, 24
+# November 2026. Beyond, an epoch takes as long as it has members
+RACE_MOST_MEMBERS = 128
+# steps that a smaller population must save to be worth making: `python -m benchmarks.population`, 2
+# cores, 26 November 2026. What is not "in steps" there, to build and to trace it, takes two to four
+# seconds: so many steps of 32 MLPs, or fewer of CNNs (7 and 30 ms)
+SMALLER_POPULATION_LEAST_STEPS = 400
