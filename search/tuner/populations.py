@@ -219,6 +219,8 @@ class PopulationRunner:
         model = hypermodel.model
         if not isinstance(model, keras.Model) or hypermodel.rescale_init:
             return None
+        if hypermodel.searches_rates:
+            return None
         # KerasTuner compiles each trial's model with these, and counts its parameters
         if tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
             return None
