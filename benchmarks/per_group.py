@@ -77,6 +77,7 @@ def main() -> None:
         test_data=parts.test,
         activations=ActivationSpace(per="layer"),
         **budget,
+        learning_rates=None,
     )
     print(result)
     runs = sum((trial.epochs or 0) * (trial.seeds or 0) for trial in result.trials)

@@ -281,6 +281,7 @@ def live(truth: Truth, folder: Path | None, count: int, budget: int, seed: int) 
             seed=seed + index,
             verdict=0,
             verbose=0,
+            learning_rates=None,
         )
         assert isinstance(found.best, Candidate)
         seconds.append(time.perf_counter() - start)

@@ -315,6 +315,7 @@ def end_to_end(data: str, target: str | None, console: Console) -> None:
                 epochs=5,
                 seed=seed,
                 verbose=0,
+                learning_rates=None,
             )
             assert found.verdict is not None
             right[kind] += found.verdict.significant == (kind == "planted")

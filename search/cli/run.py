@@ -39,6 +39,7 @@ def search(
     unit: str | None,
     out: Path | None,
     directory: Path | None,
+    learning_rates: str,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -51,6 +52,7 @@ def search(
     candidates = None
     if activations is not None:
         candidates = split_list(activations)
+    rates = _rates(learning_rates)
     space = ActivationSpace(candidates, per=per)
     dataset = datasets.load(data, target, task)
     _check_unit(unit, dataset)
@@ -66,6 +68,7 @@ def search(
         validation_data=parts.validation,
         test_data=parts.test,
         activations=space,
+        learning_rates=rates,
         seed=seed,
         directory=directory,
         verbose=int(not quiet),
@@ -87,6 +90,15 @@ def search(
     _print_result(result)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
     _to_stdout(f"Exported to {place} with its model card and report.md ({difference}).")
+
+
+def _rates(text: str) -> str | list[str] | None:
+    """What --learning-rates says, as `search_activations` takes it."""
+    if text == "none":
+        return None
+    if text == "auto":
+        return text
+    return split_list(text)
 
 
 def _check_unit(unit: str | None, dataset: datasets.Dataset) -> None:
@@ -182,6 +194,7 @@ def compare(
     model: str | None,
     activations: str,
     csv: Path | None,
+    learning_rates: str,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -189,6 +202,7 @@ def compare(
 ) -> None:
     """Load, split, train on many seeds, print the verdict, and write its runs."""
     candidates = split_list(activations)
+    rates = _rates(learning_rates)
     if csv is not None:
         files.check_writable(csv, "--csv")
     dataset = datasets.load(data, target, task)
@@ -202,6 +216,7 @@ def compare(
         candidates,
         validation_data=parts.validation,
         test_data=parts.test,
+        learning_rates=rates,
         seed=seed,
         verbose=int(not quiet),
         **budget,
