@@ -1,5 +1,7 @@
 """Members at learning rates of their own train as ordinary models at these rates do."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -36,16 +38,14 @@ def cosine():
 
 
 OPTIMIZERS = {
-    "Adam": lambda: decayed("Adam"),
+    "Adam": partial(decayed, "Adam"),
     "SGD": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.05),
     "schedule": cosine,
     "accumulated": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
     "clipped": lambda: keras.optimizers.Adam(0.01, global_clipnorm=0.1),
-    **{
-        name: lambda name=name: decayed(name)
-        for name in ("AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
-    },
 }
+for _name in ("AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion"):
+    OPTIMIZERS[_name] = partial(decayed, _name)
 _FAST = ("Adam", "schedule")
 
 
