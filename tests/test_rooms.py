@@ -72,8 +72,11 @@ PURE = {
     "verdict": {
         "paired",
         "sequential",
+        "robust",
+        "failures",
         "judge",
         "verdict",
+        "caveats",
         "runs",
         "convergence",
         "tables",
