@@ -3,13 +3,17 @@
 Null, power and coverage, by resampling a bank of real runs, and ten searches end to end.
 
     python -m benchmarks.verdict [--data letters.csv --target letter] [--cache FOLDER]
+    python -m benchmarks.verdict --only-nulls   # scores that are not kind: skewed, failing, tied
+    python -m benchmarks.verdict --quick        # a few minutes: small banks, few searches, wide intervals
 
 The bank is trained once, as populations, and kept in the user's cache: seeds x (relu, mish, gelu
 and tanh on one initialization and batch order a seed; five relus with initialization streams of
 their own). A resampled search draws 16 seeds from it, with replacement, and then does what the
 product does, with the product's own code: planned looks at the validation scores, then the verdict
 on the test scores of the seeds so far. The truth is the mean of the bank. Errors are given with
-exact (Clopper-Pearson) 95 % intervals.
+exact (Clopper-Pearson) 95 % intervals. Banks of narrow nets, and scores that are made, then show
+what holds where scores are skewed, where trainings fail, where noise is unequal, and where scores
+are tied.
 """
 
 from __future__ import annotations
@@ -28,8 +32,10 @@ from rich.console import Console
 from rich.table import Table
 from scipy import optimize, stats
 
+from benchmarks import verdict_narrow
 from benchmarks.machine import environment, parsed
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
+from benchmarks.verdict_nulls import nulls
 from keras_acts.search import Candidate, PopulationModel, search_activations
 from keras_acts.search.population.trainers import PopulationTrainer, steps_per_execution
 from keras_acts.search.rewrite.compiling import compile_arguments
@@ -354,9 +360,26 @@ def main() -> None:
         "--cache", type=Path, default=default_cache(), help="keeps the bank (default: %(default)s)"
     )
     parser.add_argument("--skip-end-to-end", action="store_true", help="leave out the ten searches")
-    arguments = parsed(parser, bank_seeds=16, epochs=1, searches=50, skip_end_to_end=True)
-    console = Console(width=140, highlight=False)
+    parser.add_argument(
+        "--narrow-seeds", type=int, default=256, help="seeds in each narrow bank (default: 256)"
+    )
+    parser.add_argument(
+        "--only-nulls", action="store_true", help="only scores that are not kind; data play no role"
+    )
+    arguments = parsed(
+        parser, bank_seeds=16, epochs=1, searches=200, narrow_seeds=32, skip_end_to_end=True
+    )
+    console = Console(width=170, highlight=False)
     console.print(environment(), soft_wrap=True)
+    if not arguments.only_nulls:
+        kind(arguments, console)
+    unkind(arguments, console)
+    if not (arguments.only_nulls or arguments.skip_end_to_end):
+        end_to_end(arguments.data, arguments.target, console)
+
+
+def kind(arguments: argparse.Namespace, console: Console) -> None:
+    """Measure what a verdict says of an ordinary net's runs."""
     bank = load_or_train(
         *(arguments.data, arguments.target),
         seeds=arguments.bank_seeds,
@@ -374,9 +397,27 @@ def main() -> None:
     correlations(bank, table)
     luck(bank, arguments.searches, table)
     console.print(table)
-    cost(arguments.data, arguments.target, arguments.batch_size, console)
-    if not arguments.skip_end_to_end:
-        end_to_end(arguments.data, arguments.target, console)
+    if not arguments.quick:
+        cost(arguments.data, arguments.target, arguments.batch_size, console)
+
+
+def unkind(arguments: argparse.Namespace, console: Console) -> None:
+    """Measure what it says of equal candidates whose scores are not kind."""
+    banks = []
+    for net in verdict_narrow.NETS:
+        bank = verdict_narrow.load_or_train(
+            net, seeds=arguments.narrow_seeds, cache=arguments.cache
+        )
+        console.print(f"Bank: {bank.about}", soft_wrap=True)
+        banks.append(bank)
+    table = Table(
+        *("equal candidates", "seeds", "promised", 'any "beats"', "by Student's t alone"),
+        *("all intervals cover", "all of Student's"),
+        box=None,
+        title=f"{arguments.searches} verdicts a row [exact 95 %]",
+    )
+    nulls(banks, arguments.searches, table)
+    console.print(table)
 
 
 if __name__ == "__main__":

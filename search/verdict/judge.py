@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from ..strategy.rounding import is_rounding
+from .failures import failed_runs, to_learn
 from .paired import ALPHA, Comparison, compare
 from .rates import RateStudy
 from .runs import Runs
@@ -67,12 +68,13 @@ def judge(
     """
     given = {name: np.asarray(values, float) for name, values in scores.items()}
     _check_shapes(given, baseline)
-    candidates = _ranked(given, seconds or {}, maximize)
+    # a candidate that diverged on one seed has no mean that could be compared
+    healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
+    failed = _failed(healthy, maximize, guess)
+    candidates = _ranked(given, seconds or {}, failed, maximize)
     if share is None:
         share = metric == "acc" or metric.endswith("accuracy")
     unit = Unit(metric, share and reach_one(candidates, maximize))
-    # a candidate that diverged on one seed has no mean that could be compared
-    healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
     withheld = withheld or _not_comparable(given, healthy, baseline, runs)
     if not withheld and guess is not None:
         learned = _any_learned(healthy, guess, maximize)
@@ -87,13 +89,15 @@ def judge(
     against: tuple[Comparison, ...] = ()
     among: tuple[Comparison, ...] = ()
     if not withheld:
-        against = compare(healthy, [(name, baseline) for name in others])
+        pairs = [(name, baseline) for name in others]
+        against = compare(healthy, pairs, failed=failed, maximize=maximize)
         withheld = _without_noise(against, metric)
     if withheld:
         against = ()
     else:
         # half: with the other half, which falsely "beats the baseline", it makes 5 % in all
-        among = compare(healthy, list(itertools.combinations(others, 2)), ALPHA / 2)
+        pairs = list(itertools.combinations(others, 2))
+        among = compare(healthy, pairs, ALPHA / 2, failed=failed, maximize=maximize)
     return Verdict(
         metric=metric,
         maximize=maximize,
@@ -123,13 +127,27 @@ def _check_shapes(scores: Mapping[str, np.ndarray], baseline: str) -> None:
         )
 
 
+def _failed(
+    scores: Mapping[str, np.ndarray], maximize: bool, guess: Guess | None
+) -> dict[str, np.ndarray]:
+    """Which runs of each candidate that did not diverge failed all the same."""
+    guessed = None
+    if guess is not None:
+        guessed = guess.score
+    return failed_runs(scores, maximize=maximize, guess=guessed)
+
+
 def _ranked(
-    scores: Mapping[str, np.ndarray], seconds: Mapping[str, float], maximize: bool
+    scores: Mapping[str, np.ndarray],
+    seconds: Mapping[str, float],
+    failed: Mapping[str, np.ndarray],
+    maximize: bool,
 ) -> tuple[Scored, ...]:
     """The candidates, the best mean first, those without any last."""
     candidates = []
     for name, values in scores.items():
-        candidates.append(_scored(name, values, seconds.get(name, math.nan)))
+        failures = int(np.sum(failed.get(name, False)))
+        candidates.append(_scored(name, values, seconds.get(name, math.nan), failures))
 
     def place(scored: Scored) -> tuple[bool, float]:
         if maximize:
@@ -139,7 +157,7 @@ def _ranked(
     return tuple(sorted(candidates, key=place))
 
 
-def _scored(name: str, values: np.ndarray, seconds: float) -> Scored:
+def _scored(name: str, values: np.ndarray, seconds: float, failed: int) -> Scored:
     finite = values[np.isfinite(values)]
     mean = math.nan
     sd = math.nan
@@ -147,7 +165,7 @@ def _scored(name: str, values: np.ndarray, seconds: float) -> Scored:
         mean = float(np.mean(finite))
     if len(finite) > 1:
         sd = float(np.std(finite, ddof=1))
-    return Scored(name, mean, sd, len(finite), len(values) - len(finite), seconds)
+    return Scored(name, mean, sd, len(finite), len(values) - len(finite), seconds, failed)
 
 
 def _any_learned(scores: Mapping[str, np.ndarray], guess: Guess, maximize: bool) -> bool:
@@ -169,7 +187,7 @@ def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> 
     mean = float(gains.mean())
     if not mean > 0 or is_rounding(mean, scores, np.array(guess)):
         return False
-    if mean > _LEARNED * _to_learn(scores, guess, maximize):
+    if mean > _LEARNED * to_learn(scores, guess, maximize):
         return True
     n = len(gains)
     sd = float(gains.std(ddof=1))
@@ -177,15 +195,6 @@ def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> 
         # without a spread there is no t test: n equal signs, one-sided
         return 2.0**-n < level
     return bool(special.stdtr(n - 1, -mean / (sd / math.sqrt(n))) < level)
-
-
-def _to_learn(scores: np.ndarray, guess: float, maximize: bool) -> float:
-    """How much better than guessing a score can be; infinite where that is not known."""
-    if maximize and guess < 1 and float(scores.max()) <= 1:
-        return 1 - guess
-    if not maximize and guess > 0 and float(scores.min()) >= 0:
-        return guess
-    return math.inf
 
 
 def _only_guessed(candidates: Sequence[Scored], unit: Unit, guess: Guess) -> str:

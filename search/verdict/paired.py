@@ -15,6 +15,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from ..strategy.rounding import is_rounding
+from .robust import farthest, mean_test, signs, stretching_costs
 
 # a verdict's own level; a race has another, for another question
 ALPHA = 0.05
@@ -35,18 +36,31 @@ class Comparison:
         n: how many pairs.
         difference: the mean of ``first - second``, in units of the score.
         low: the lower end of the simultaneous interval, of 95 % in all: the intervals of a family
-            cover together.
+            cover together. It is Student's, stretched where the differences are skewed; see
+            `robust.mean_test`.
         high: the upper end.
-        p: two-sided, of the paired t test, times the number of comparisons in the family
-            (Bonferroni), and adjusted for the family's share of the 5 %. Below 5 % it is exactly
-            where the interval does not hold 0.
+        p: two-sided, of the test that belongs to the interval, times the number of comparisons in
+            the family (Bonferroni), and adjusted for the family's share of the 5 %. Below 5 % it is
+            exactly where the interval does not hold 0.
         effect: the mean divided by the standard deviation of the differences (Cohen's d_z).
         correlation: of the two scores over the seeds. The higher, the more the pairing helped.
         detectable: the true difference that n other such pairs find with 80 % power; see
-            `detectable`.
+            `detectable` and `robust.stretching_costs`.
         same: whether the difference is the same on all seeds. Then there is no spread to measure it
             by, so no interval, and p is that of the sign test: n equal signs have a probability of
             ``2 ** (1 - n)``.
+        above: on how many seeds the first has the higher score; a failed training is below all.
+        below: on how many it has the lower one.
+        sign_p: of the sign test, two-sided and adjusted as p is.
+        counted: whether some trainings of one of the two failed. No mean of a few seeds tells how
+            often that happens, so there is no interval, and p is that of the sign test.
+        contradicted: whether the one that is better on more seeds has the worse mean, or fails more
+            often. Which one is better depends on what one asks then, so that there is no p.
+        stretched: whether the interval reaches farther to one side than to the other.
+        farthest: the seed, counted from 1, that carries more than half of the spread, where that is
+            no chance; 0 if there is none.
+        share: of the spread (the sum of squared deviations) that this seed carries.
+        without: the mean difference without it.
     """
 
     first: str
@@ -60,6 +74,15 @@ class Comparison:
     correlation: float
     detectable: float
     same: bool = False
+    above: int = 0
+    below: int = 0
+    sign_p: float = math.nan
+    counted: bool = False
+    contradicted: bool = False
+    stretched: bool = False
+    farthest: int = 0
+    share: float = math.nan
+    without: float = math.nan
 
     @property
     def significant(self) -> bool:
@@ -73,12 +96,18 @@ class Comparison:
 
 
 def compare(
-    scores: Mapping[str, np.ndarray], pairs: Sequence[tuple[str, str]], alpha: float = ALPHA
+    scores: Mapping[str, np.ndarray],
+    pairs: Sequence[tuple[str, str]],
+    alpha: float = ALPHA,
+    *,
+    failed: Mapping[str, np.ndarray] | None = None,
+    maximize: bool = True,
 ) -> tuple[Comparison, ...]:
     """Return the comparison of each pair of candidates; all pairs together are one family.
 
     The intervals are those of Student's t with Bonferroni's level, ``alpha / len(pairs)``: together
-    they cover with at least ``1 - alpha``, whatever the correlation. The p-values are Bonferroni's
+    they cover with at least ``1 - alpha``, whatever the correlation. Where the differences are
+    skewed they are wider. The p-values are Bonferroni's
     too, so that what is significant and what has an interval without 0 are the same. Step-down
     p-values (Holm 1979) would call some differences significant whose interval holds 0; the first
     of a family, and so whether there is any, would be the same.
@@ -88,26 +117,35 @@ def compare(
         pairs: names of candidates.
         alpha: what the family may err. If it is less than 5 %, p-values grow by as much, so that
             below 5 % still means significant.
+        failed: for each candidate, which of its trainings failed; see `failures.failed_runs`. By
+            default none.
+        maximize: whether higher is better: a failed training counts as worse than all others.
     """
     differences = {pair: scores[pair[0]] - scores[pair[1]] for pair in pairs}
     level = alpha / max(len(pairs), 1)
-    return tuple(_comparison(pair, values, scores, level) for pair, values in differences.items())
+    comparisons = []
+    for pair, values in differences.items():
+        told = _told(pair, values, scores, level)
+        if failed is not None and any(failed[name].any() for name in pair):
+            comparisons.append(_counted(told, scores, failed, maximize, level))
+        else:
+            comparisons.append(_measured(told, values, scores, level))
+    return tuple(comparisons)
 
 
-def _comparison(
+def _told(
     pair: tuple[str, str], differences: np.ndarray, scores: Mapping[str, np.ndarray], level: float
 ) -> Comparison:
-    """The comparison of one pair, whose test may err with `level`."""
+    """What one pair tells without a test of its mean; nan is what it does not."""
     first = scores[pair[0]]
     second = scores[pair[1]]
-    n = len(differences)
     mean = math.nan
-    if n:
+    if len(differences):
         mean = float(np.mean(differences))
-    # what one pair tells; nan is what it does not
-    told = Comparison(
+    counts = signs(first, second)
+    return Comparison(
         *pair,
-        n=n,
+        n=len(differences),
         difference=mean,
         low=math.nan,
         high=math.nan,
@@ -115,23 +153,74 @@ def _comparison(
         effect=math.nan,
         correlation=_correlation(first, second),
         detectable=math.nan,
+        above=counts.above,
+        below=counts.below,
+        sign_p=adjusted(counts.p, level),
     )
-    if n < 2:
+
+
+def _measured(
+    told: Comparison, differences: np.ndarray, scores: Mapping[str, np.ndarray], level: float
+) -> Comparison:
+    """The comparison of one pair by its mean difference, whose test may err with `level`."""
+    if told.n < 2:
         return told
+    first = scores[told.first]
+    second = scores[told.second]
     sd = float(np.std(differences, ddof=1))
     if is_rounding(sd, first, second):
-        if is_rounding(abs(mean), first, second):
+        if is_rounding(abs(told.difference), first, second):
             return replace(told, difference=0.0, p=1.0, same=True)
-        return replace(told, p=adjusted(2.0 ** (1 - n), level), same=True)
-    test = stats.ttest_rel(first, second)
-    interval = test.confidence_interval(1 - level)
+        return replace(told, p=adjusted(2.0 ** (1 - told.n), level), same=True)
+    test = mean_test(differences, level)
+    measured = replace(
+        told,
+        low=test.low,
+        high=test.high,
+        p=adjusted(test.p, level),
+        effect=told.difference / sd,
+        detectable=detectable(sd, told.n, level) * stretching_costs(told.n),
+        stretched=test.stretched,
+    )
+    far = farthest(differences, level)
+    if not far.dominates:
+        return measured
+    return replace(measured, farthest=far.index + 1, share=far.share, without=far.without)
+
+
+def _counted(
+    told: Comparison,
+    scores: Mapping[str, np.ndarray],
+    failed: Mapping[str, np.ndarray],
+    maximize: bool,
+    level: float,
+) -> Comparison:
+    """The comparison of two, of which one fails now and then: by the seeds on which each is better."""
+    worst = math.inf
+    if maximize:
+        worst = -math.inf
+    counts = signs(
+        np.where(failed[told.first], worst, scores[told.first]),
+        np.where(failed[told.second], worst, scores[told.second]),
+    )
+    majority = counts.above - counts.below
+    # whom the failures speak for, as the sign of a score
+    failures = int(failed[told.second].sum()) - int(failed[told.first].sum())
+    if not maximize:
+        failures = -failures
+    contradicted = majority * failures < 0 or majority * told.difference < 0
+    sign_p = adjusted(counts.p, level)
+    p = sign_p
+    if contradicted:
+        p = math.nan
     return replace(
         told,
-        low=float(interval.low),
-        high=float(interval.high),
-        p=adjusted(float(test.pvalue), level),
-        effect=mean / sd,
-        detectable=detectable(sd, n, level),
+        p=p,
+        above=counts.above,
+        below=counts.below,
+        sign_p=sign_p,
+        counted=True,
+        contradicted=contradicted,
     )
 
 

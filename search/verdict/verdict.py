@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..runtime.as_json import finite
+from .caveats import about_failures, about_spread, better_seeds, failures_in_short, on_seeds
 from .convergence import late_gains
 from .paired import ALPHA, Comparison, detectable, needed, needed_signs
 from .rate_words import about_rates
@@ -73,6 +74,8 @@ class Scored:
         n: how many they are.
         diverged: on how many seeds its loss was no longer finite. Such a candidate is not compared.
         seconds: that the model takes to predict one batch; nan if that was not measured.
+        failed: how many of the n failed all the same: they learned no more than guessing, or are
+            far below the others. See `failures.failed_runs`.
     """
 
     activation: str
@@ -81,6 +84,7 @@ class Scored:
     n: int
     diverged: int
     seconds: float = math.nan
+    failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,8 @@ class Verdict:
         ahead = self._gain(closest) > 0
         if ahead and closest.same:
             return True
+        if closest.counted:
+            return ahead and closest.n < needed_signs(self._level)
         if detectable(1.0, closest.n, self._level) > _BLIND:
             return True
         return ahead and closest.detectable >= self._room
@@ -230,6 +236,10 @@ class Verdict:
             return self.withheld
         if not self.against_baseline:
             return self._alone()
+        return self._decided() + failures_in_short(self.candidates)
+
+    def _decided(self) -> str:
+        """The sentence but for the trainings that failed."""
         winner = self.winner
         if winner is not None:
             return self._won(winner)
@@ -245,6 +255,7 @@ class Verdict:
             f"Verdict: {self.sentence}.",
             *about_rates(self),
             *self._how_to_read(),
+            *self._how_kind_scores_are(),
             *self._how_far_it_goes(),
             *self._what_else(),
         ]
@@ -259,12 +270,16 @@ class Verdict:
     def gain(self, comparison: Comparison, *, margin: bool = True) -> str:
         """Return how far apart two candidates are, in words.
 
-        With its margin, or "the same …" where it never varies.
+        With its margin, or its interval where that reaches farther to one side, or "the same …"
+        where it never varies.
         """
         difference = abs(comparison.difference)
         if comparison.same:
             return f"the same {self.amount(difference)}"
-        if margin:
+        if margin and comparison.stretched:
+            ends = sorted((abs(comparison.low), abs(comparison.high)))
+            return self._unit.between(difference, *ends)
+        if margin and not comparison.counted:
             return self.amount(difference, comparison.margin)
         return self.amount(difference)
 
@@ -396,6 +411,13 @@ class Verdict:
             return comparison.first, comparison.second
         return comparison.second, comparison.first
 
+    def _on_how_many(self, comparison: Comparison) -> str:
+        """On how many seeds the better of two is better."""
+        firsts, seconds = better_seeds(comparison, self.maximize)
+        if self._gain(comparison) >= 0:
+            return on_seeds(firsts, comparison.n)
+        return on_seeds(seconds, comparison.n)
+
     def _ordered(self, names: Iterable[str]) -> tuple[str, ...]:
         """Names, the best mean first."""
         wanted = set(names)
@@ -416,8 +438,11 @@ class Verdict:
             also = f", and {listed(others)}"
         ahead = self.with_rate(winner)
         behind = self.with_rate(self.baseline, first=False)
-        lead = f"{ahead} beats {behind} by {self.gain(comparison)}"
         p = p_text(comparison.p)
+        if comparison.counted:
+            where = self._on_how_many(comparison)
+            return f"{ahead} beats {behind} {where} ({p}, sign test){also}"
+        lead = f"{ahead} beats {behind} by {self.gain(comparison)}"
         if comparison.same:
             return f"{lead} on {all_seeds(comparison.n)} ({p}, sign test){also}"
         return f"{lead} ({self.seeds} seeds, {p}){also}"
@@ -435,12 +460,19 @@ class Verdict:
 
     def _kept(self) -> str:
         baseline = self.with_rate(self.baseline)
-        detectable_differences = [c.detectable for c in self.against_baseline if not c.same]
+        detectable_differences = [
+            c.detectable for c in self.against_baseline if not math.isnan(c.detectable)
+        ]
         if detectable_differences:
             worst = self.amount(max(detectable_differences))
             return (
                 f"keep {baseline}: nothing beats it significantly ({self.seeds} seeds; a difference of "
                 f"{worst} would have been found with 80 % power)"
+            )
+        counted = [c for c in self.against_baseline if c.counted]
+        if counted:
+            return (
+                f"keep {baseline}: nothing beats it significantly ({self.seeds} seeds, sign test)"
             )
         equal = [c.first for c in self.against_baseline if c.difference == 0]
         why = "it is ahead on every seed"
@@ -456,6 +488,11 @@ class Verdict:
         lead = f"{first} is ahead of {second} by {self.gain(closest, margin=False)}"
         if closest.difference == 0:
             lead = f"{first} and {second} are equal"
+        if closest.counted:
+            return (
+                f"undecided: {first} is better than {second} {self._on_how_many(closest)}, which may be chance; "
+                f"at least {needed_signs(self._level)} seeds would decide"
+            )
         if not closest.same:
             return (
                 f"undecided: {lead}, but {closest.n} seeds would have found no less than "
@@ -504,6 +541,13 @@ class Verdict:
                 '"every seed": the difference is the same on all of them; p is that of a sign test.'
             )
 
+    def _how_kind_scores_are(self) -> Iterator[str]:
+        """What failed, and where a mean and its deviation are not the whole story."""
+        if self.withheld:
+            return
+        yield from about_failures(self.candidates, self.against_baseline, self.maximize)
+        yield from about_spread((*self.against_baseline, *self.among), self._unit)
+
     def _how_far_it_goes(self) -> Iterator[str]:
         """What the scores are worth by themselves."""
         if self.guess is not None and not self.withheld:
@@ -531,15 +575,13 @@ class Verdict:
             seeds = ", ".join(str(look.seeds) for look in self.looks)
             ended = _ENDED.get(self.looks[-1].decision, "interrupted")
             yield f"Looked at the validation scores after {seeds} seeds; {ended}."
-        diverged = [s for s in self.candidates if s.diverged]
-        if diverged and not self.withheld:
-            counts = ", ".join(f"{s.activation} on {s.diverged} of {self.seeds}" for s in diverged)
-            yield f"Not compared, because its loss was not finite on some seeds: {counts}."
         for what, reason in self.errors.items():
             yield f"What failed besides: {what}: {reason}."
 
     def _pair(self, comparison: Comparison) -> str:
         better, worse = self._better_first(comparison)
+        if comparison.counted:
+            return f"{better} beats {worse} {self._on_how_many(comparison)}"
         text = f"{better} beats {worse} by {self.gain(comparison)}"
         if comparison.same:
             text += " on every seed"
@@ -566,6 +608,7 @@ class Verdict:
             "sd": scored.sd,
             "n": scored.n,
             "diverged": scored.diverged,
+            "failed": scored.failed,
             "inference_seconds": scored.seconds,
             **compared,
         }
@@ -610,6 +653,13 @@ class Verdict:
         difference = self._unit.cell(comparison.difference, sign="+")
         if comparison.same:
             difference += " every seed"
+        elif comparison.counted:
+            firsts, seconds = better_seeds(comparison, self.maximize)
+            difference += f" ({firsts}:{seconds} seeds)"
+        elif comparison.stretched:
+            low = self._unit.cell(comparison.low, sign="+")
+            high = self._unit.cell(comparison.high, sign="+")
+            difference += f" ({low} to {high})"
         elif not math.isnan(comparison.margin):
             difference += f" ± {self._unit.cell(comparison.margin)}"
         return [

@@ -52,6 +52,18 @@ class Unit:
             return f"{text} points"
         return f"{text} of {self.metric}"
 
+    def between(self, difference: float, low: float, high: float) -> str:
+        """Return a difference in words with the ends of its interval.
+
+        ``"0.98 points (0.62 to 1.75)"``.
+        """
+        digits = _two_significant((high - low) / 2 * self._scale)
+        ends = f"{low * self._scale:.{digits}f} to {high * self._scale:.{digits}f}"
+        text = f"{difference * self._scale:.{digits}f}"
+        if self.share:
+            return f"{text} points ({ends})"
+        return f"{text} of {self.metric} ({ends})"
+
     def cell(self, value: float, sign: str = "") -> str:
         """Return a score or a difference for a table, which names the unit in its header."""
         if self.share:
