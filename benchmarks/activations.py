@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
-from benchmarks.machine import compiled, environment, value_and_gradients, wait
+from benchmarks.machine import compiled, environment, parsed, value_and_gradients, wait
 
 ON_JAX = keras.backend.backend() == "jax"
 if not ON_JAX:
@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", default=(), help="only the activations whose name starts so"
     )
-    arguments = parser.parse_args()
+    arguments = parsed(parser, size=2**16, repeats=7, only=["relu"])
     if arguments.repeats < 7 or arguments.size < COLUMNS:
         parser.error(f"needs --repeats >= 7 and --size >= {COLUMNS}")
     console = Console(width=120)

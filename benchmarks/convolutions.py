@@ -24,7 +24,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import compiled, environment, value_and_gradients, wait
+from benchmarks.machine import compiled, environment, parsed, value_and_gradients, wait
 from keras_acts.search.runtime.device import gpus
 from keras_acts.search.vectorize.batch import FOLDED, STACKED, Batch
 from keras_acts.search.vectorize.convolutions import grouped_convolution, in_groups
@@ -89,7 +89,7 @@ def main() -> None:
         "--cases", type=int, default=2, help="how many sizes, of 3 (default: %(default)s)"
     )
     parser.add_argument("--repeats", type=int, default=11)
-    arguments = parser.parse_args()
+    arguments = parsed(parser, members=[8], cases=1, repeats=3)
     # XLA would take minutes on a CPU; without oneDNN there are none
     groups = gpus() if keras.backend.backend() == "jax" else grouped_convolution()
     console = Console(width=120)

@@ -29,6 +29,7 @@ import keras
 import numpy as np
 from keras import layers, losses, metrics, optimizers
 
+from benchmarks.machine import parsed
 from keras_acts.errors import ModelError
 from keras_acts.search import PopulationModel, with_activations
 from keras_acts.search.runtime.seeding import isolated_seed
@@ -919,7 +920,7 @@ def main() -> None:
     )
     parser.add_argument("--write", type=Path, help="the file to write the page to")
     parser.add_argument("--only", nargs="+", choices=list(TRIALS), default=list(TRIALS))
-    chosen = parser.parse_args()
+    chosen = parsed(parser, only=["metrics"])
     warnings.filterwarnings(
         "ignore", "Gradients do not exist"
     )  # behind layers that make whole numbers

@@ -33,7 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
 from keras_acts.search import export
 
 Run = Callable[[], Any]
@@ -193,7 +193,7 @@ def main() -> None:
         "--only", nargs="*", default=[], help="only the activations whose name starts so"
     )
     parser.add_argument("--json", help="write the measurements to this file too")
-    arguments = parser.parse_args()
+    arguments = parsed(parser, only=["relu"], repeats=7)
     if arguments.repeats < 7:
         parser.error("needs --repeats >= 7")
     console = Console(width=120)

@@ -22,7 +22,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
 from benchmarks.population import compiled
 from benchmarks.search import tasks
 from keras_acts.search import ActivationSpace, PopulationModel
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--tasks", nargs="+", default=["default", "mlp", "cnn", "lstm"])
     parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
+    arguments = parsed(parser, tasks=["default"], repeats=1)
     # the product's own choice is what is measured here
     population_module.unoptimized = lambda layers, optimizer: contextlib.nullcontext()  # type: ignore[assignment]
     console = Console()

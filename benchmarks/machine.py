@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import importlib
 import os
@@ -24,6 +25,23 @@ def environment() -> str:
         f"{backend.__name__} {backend.__version__}, Keras {keras.__version__}, KerasTuner {keras_tuner.__version__}, "
         f"ours {ka.__version__}; load {os.getloadavg()[0]:.1f}"
     )
+
+
+def parsed(parser: argparse.ArgumentParser, **least: object) -> argparse.Namespace:
+    """Return the arguments of a command, which has --quick too.
+
+    Args:
+        parser: of the command.
+        least: by the names of arguments, what they are by default with --quick: as little as shows
+            that the benchmark runs. Its numbers say nothing.
+    """
+    settings = ", ".join(f"{name} {value}" for name, value in least.items())
+    parser.add_argument("--quick", action="store_true", help=f"only whether it runs: {settings}")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        parser.set_defaults(**least)
+        arguments = parser.parse_args()
+    return arguments
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,7 +20,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
 from benchmarks.population import ACTIVATIONS, STEPS, Task, cnn, compiled, mlp, read
 from keras_acts.search.population.memory import bytes_per_member
 from keras_acts.search.population.model import PopulationModel
@@ -85,7 +85,7 @@ def main() -> None:
         default=[16, 128],
         help="multiples of 8 (default: %(default)s)",
     )
-    arguments = parser.parse_args()
+    arguments = parsed(parser, members=[8, 16])
     few, many = arguments.members
     wanted = [("mlp", *arguments.mlp)] * bool(arguments.mlp)
     wanted += [(kind, *arguments.cnn) for kind in ("cnn", "normalized") if arguments.cnn]

@@ -10,7 +10,7 @@ tracing included. More than 8 members are 8 activations with several seeds each.
 
 "in steps" is the share of the seconds that the steps take at their median speed; the rest is
 building, tracing, compiling and Keras. "floor" is the time of the model's multiplications alone at
-the machine's own measured rate (`benchmarks.floor`), "of floor" its share of the time in steps.
+the machine's own measured rate (`benchmarks.peak`), "of floor" its share of the time in steps.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.floor import floor
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
+from benchmarks.peak import seconds_at_peak
 from keras_acts.search import with_activations
 from keras_acts.search.population.model import PopulationModel
 
@@ -279,7 +279,7 @@ def main() -> None:
     parser.add_argument(
         "--plot", metavar="PNG", help="draw the seconds against the members (needs matplotlib)"
     )
-    arguments = parser.parse_args()
+    arguments = parsed(parser, members=[1, 8], epochs=[1], peers=1, repeats=1)
     if arguments.peers > len(ACTIVATIONS) or any(n > 8 and n % 8 for n in arguments.members):
         parser.error(
             "--members must be at most 8 or multiples of 8 (activations x seeds), --peers at most 8"
@@ -307,7 +307,7 @@ def main() -> None:
             / arguments.peers
             for name, peer in PEERS.items()
         }
-        alone = floor(task.model(), len(task.x) * task.epochs)
+        alone = seconds_at_peak(task.model(), len(task.x) * task.epochs)
         for count in arguments.members:
             found = sorted(population(task, count, jit) for _ in range(arguments.repeats))
             seconds, in_steps = found[len(found) // 2]

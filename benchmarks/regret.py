@@ -7,7 +7,7 @@ Recognition, target `digit`, column `split`); without it only the regressions ar
 diabetes, which scikit-learn brings, and Friedman's first function (5,000 samples), which it makes.
 
 First the truth: every candidate of a grid is trained on many seeds, as populations, once
-(`benchmarks.regret_table`). Then each method searches that table, with its own code: what it asks
+(`benchmarks.regret_ground_truth`). Then each method searches that table, with its own code: what it asks
 to train is looked up, on a seed that it has not seen, and charged with the measured seconds of its
 way to train. Regret is the mean test score of the best candidate minus that of the one found. All
 methods have the same space, and each proposal is moved to the nearest candidate of the grid; the
@@ -45,7 +45,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import environment
-from benchmarks.regret_table import TASKS, Truth, load_or_train, prepared
+from benchmarks.regret_ground_truth import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.race.runner import race_in
@@ -281,6 +281,7 @@ def live(truth: Truth, folder: Path | None, count: int, budget: int, seed: int) 
             seed=seed + index,
             verdict=0,
             verbose=0,
+            learning_rates=None,
         )
         assert isinstance(found.best, Candidate)
         seconds.append(time.perf_counter() - start)

@@ -22,6 +22,7 @@ from rich.table import Table
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from benchmarks.machine import parsed
 from keras_acts.search import with_activations
 from keras_acts.search.runtime.seeding import isolated_seed
 
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--only", nargs="+", default=ACTIVATIONS)
-    arguments = parser.parse_args()
+    arguments = parsed(parser, depths=[3], seeds=2, epochs=1, only=["relu"])
     table = Table(box=MARKDOWN)
     for name in (
         "hidden layers",

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 import keras_acts as ka
+from benchmarks.machine import parsed
 from keras_acts.search import PopulationModel
 from keras_acts.search.vectorize import registry
 
@@ -133,7 +134,7 @@ def main() -> None:
         "--only", nargs="+", default=[""], help="the rows whose names begin with one of these"
     )
     parser.add_argument("--repeats", type=int, default=15, help="of a step (default: %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parsed(parser, members=[8], only=["Conv1D"], repeats=3)
     table = Table(
         "layer", "members", "ms, rule", "ms, loop", "times faster", "first: s, rule", "s, loop"
     )

@@ -33,7 +33,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
 from benchmarks.population import StepTimer, Task, cnn, compiled, mlp, read
 from keras_acts.search import ActivationHyperModel, ActivationTuner, PopulationModel
 from keras_acts_cli import data as datasets
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--peers", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1, help="of both, in turn; medians count")
-    arguments = parser.parse_args()
+    arguments = parsed(parser, tasks=["default"], trials=4, peers=1)
     console = Console()
     console.print(environment())
     table = Table(

@@ -25,7 +25,7 @@ from keras import layers
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
 from keras_acts.search import Candidate
 from keras_acts.search.population import trainers
 from keras_acts.search.population.memory import outputs_per_sample
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--only", nargs="+", default=[""], help="parts of the names")
     parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
+    arguments = parsed(parser, at_once=[1, 2], only=["MLP"], repeats=1)
     costs.SEEDS_TOGETHER_MOST_OUTPUTS = math.inf  # what the product would not do is measured too
     console, table = Console(), Table("model", "thousand values", "seeds", "start s", "s a seed")
     for name in CASES:

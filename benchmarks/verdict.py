@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy import optimize, stats
 
-from benchmarks.machine import environment
+from benchmarks.machine import environment, parsed
 from benchmarks.verdict_bank import PAIRED, Bank, default_cache, load_or_train
 from keras_acts.search import Candidate, PopulationModel, search_activations
 from keras_acts.search.population.trainers import PopulationTrainer, steps_per_execution
@@ -315,6 +315,7 @@ def end_to_end(data: str, target: str | None, console: Console) -> None:
                 epochs=5,
                 seed=seed,
                 verbose=0,
+                learning_rates=None,
             )
             assert found.verdict is not None
             right[kind] += found.verdict.significant == (kind == "planted")
@@ -353,7 +354,7 @@ def main() -> None:
         "--cache", type=Path, default=default_cache(), help="keeps the bank (default: %(default)s)"
     )
     parser.add_argument("--skip-end-to-end", action="store_true", help="leave out the ten searches")
-    arguments = parser.parse_args()
+    arguments = parsed(parser, bank_seeds=16, epochs=1, searches=50, skip_end_to_end=True)
     console = Console(width=140, highlight=False)
     console.print(environment(), soft_wrap=True)
     bank = load_or_train(

@@ -27,6 +27,7 @@ from keras_acts.activations import (
 )
 from keras_acts.errors import ActivationError, KerasActsError
 from keras_acts.lookup import PReLU, get, register, unregister
+from keras_acts.schedules import ScaledSchedule
 from keras_acts.specs import ActivationSpec, Parameter, SearchRange, names, spec
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "PReLU",
     "Parameter",
     "ReLU",
+    "ScaledSchedule",
     "SearchRange",
     "Sigmoid",
     "Softmax",

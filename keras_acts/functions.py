@@ -18,12 +18,12 @@ import numbers
 from collections.abc import Callable
 from typing import Any, TypeGuard
 
+import keras
 import ml_dtypes
 import numpy as np
 from keras import ops
 
 from keras_acts.compat import attach_logits
-from keras_acts.exponential import exp, short_expm1
 from keras_acts.lowering import (
     Gradients,
     dtype_of,
@@ -51,20 +51,20 @@ def sigmoid(x: Tensor) -> Tensor:
     return _with_logits(y, x)
 
 
-def _sigmoid_closed(x: Tensor, short: bool) -> Tensor:
+def _sigmoid_closed(x: Tensor) -> Tensor:
     # 1 / (1 + e) where x > 0, e / (1 + e) elsewhere: never the exponential of a large number
-    e = _exp_of_minus_abs(x, short)
+    e = _exp_of_minus_abs(x)
     numerator = ops.where(ops.greater(x, 0), _constant(1.0, x), e)
     return ops.divide(numerator, ops.add(e, 1.0))
 
 
-def _sigmoid_derivative(x: Tensor, short: bool) -> Tensor:
-    e = _exp_of_minus_abs(x, short)
+def _sigmoid_derivative(x: Tensor) -> Tensor:
+    e = _exp_of_minus_abs(x)
     return ops.divide(e, ops.square(ops.add(e, 1.0)))
 
 
-def _exp_of_minus_abs(x: Tensor, short: bool) -> Tensor:
-    return exp(ops.maximum(ops.negative(ops.abs(x)), -200.0), short=short)
+def _exp_of_minus_abs(x: Tensor) -> Tensor:
+    return ops.exp(ops.negative(ops.abs(x)))
 
 
 _sigmoid_of_half = with_derivative(_sigmoid_closed, _sigmoid_derivative, ops.sigmoid, ops.sigmoid)
@@ -121,6 +121,20 @@ def _elu_closed(x: Tensor, alpha: Tensor, expm1: Callable[[Tensor], Tensor] = op
     return ops.where(ops.greater(x, 0), x, ops.multiply(alpha, negative))
 
 
+def _expm1_of_half(x: Tensor) -> Tensor:
+    """Return ``exp(x) - 1`` for x <= 0, exact enough for half precision.
+
+    XLA's own takes longer than Keras' ELU as a whole.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return ops.expm1(x)
+    near = ops.maximum(x, -0.01)  # finite: no inf * 0 in the gradient
+    # x + x^2 / 2 + x^3 / 6, where the difference of exp(x) and 1 would cancel
+    third_order = ops.add(0.5, ops.divide(near, 6.0))
+    series = ops.multiply(near, ops.add(1.0, ops.multiply(near, third_order)))
+    return ops.where(ops.greater(x, -0.01), series, ops.subtract(ops.exp(x), 1.0))
+
+
 def _elu_served(x: Tensor, alpha: Tensor) -> Tensor:
     y = ops.elu(x)
     return ops.where(ops.greater(x, 0), y, ops.multiply(alpha, y))
@@ -153,7 +167,7 @@ def _select(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 _elu = recomputed(_elu_closed, _elu_served, _elu_kernels)
-_elu_of_half = recomputed(functools.partial(_elu_closed, expm1=short_expm1), _elu_served)
+_elu_of_half = recomputed(functools.partial(_elu_closed, expm1=_expm1_of_half), _elu_served)
 
 
 @activation
@@ -387,9 +401,9 @@ def _lowest(x: Tensor) -> float:
     return -1e4 if dtype_of(x) == "float64" else -200.0
 
 
-def _mish_closed(x: Tensor, short: bool) -> Tensor:
+def _mish_closed(x: Tensor) -> Tensor:
     x = ops.maximum(x, _lowest(x))
-    e = exp(ops.minimum(x, _HIGHEST), short=short)
+    e = ops.exp(ops.minimum(x, _HIGHEST))
     n = ops.multiply(e, ops.add(e, 2.0))
     return ops.multiply(x, ops.divide(n, ops.add(n, 2.0)))
 
@@ -398,11 +412,11 @@ def _mish_served(x: Tensor) -> Tensor:
     return ops.multiply(x, ops.tanh(ops.softplus(x)))  # what clients fuse; NaN at -inf
 
 
-def _mish_derivative(x: Tensor, short: bool) -> Tensor:
+def _mish_derivative(x: Tensor) -> Tensor:
     # neither `clip` nor a minimum of a maximum: TensorFlow 2.18's XLA makes a bound of NaN, and a
     # diverged gradient 0
     x = ops.where(ops.greater(x, _HIGHEST), _constant(_HIGHEST, x), ops.maximum(x, _lowest(x)))
-    e = exp(x, short=short)
+    e = ops.exp(x)
     n = ops.multiply(e, ops.add(e, 2.0))
     d = ops.add(n, 2.0)
     slope = ops.multiply(ops.multiply(4.0, x), ops.subtract(n, e))

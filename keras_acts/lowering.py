@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_acts.target import in_xla, is_compiled, is_portable, is_serving, is_uncompiled, portable
+from keras_acts.target import in_xla, is_compiled, is_serving, is_uncompiled
 
 Tensor = Any
 Function = Callable[..., Tensor]
@@ -51,18 +51,17 @@ def with_derivative(
     pass. TensorFlow without XLA compiles both, but for the scope of `uncompiled`.
 
     Args:
-        closed: the function as one formula on `keras.ops`, of `x` and of whether half precision is
-            enough.
+        closed: the function as one formula on `keras.ops`.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
         served: the function of `x` in the form that clients of an export fuse.
         kernels: the function of `x` as few kernels of TensorFlow, for the scope of `uncompiled`.
     """
 
     def value(x: Tensor) -> Tensor:
-        return like(closed(wide(x), is_half(x)), x)
+        return like(closed(wide(x)), x)
 
     def product(x: Tensor, d: Tensor) -> Tensor:
-        return like(ops.multiply(wide(d), derivative(wide(x), is_half(x))), x)
+        return like(ops.multiply(wide(d), derivative(wide(x))), x)
 
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -107,8 +106,7 @@ def recomputed(
         if is_serving():
             return like((served or closed)(wide(x), *parameters), x)
         if in_xla() or _has_unknown_rank(x, *parameters):
-            with portable(not in_xla()):
-                return value(x, *parameters)
+            return value(x, *parameters)
         dtype = wide(x).dtype
         tensors = [tf.convert_to_tensor(parameter, dtype) for parameter in parameters]
         if not is_uncompiled():
@@ -168,8 +166,7 @@ def _compiled_with_slopes(value: Function) -> Callable[[tuple[bool, ...]], Funct
     def compiled(fixed: tuple[bool, ...]) -> Function:
         @tf.custom_gradient
         def call(x: Tensor, *tensors: Tensor) -> tuple[Tensor, Gradients]:
-            with portable(not tf.executing_eagerly()):
-                y = compiled_value(*map(_off_tape, (x, *tensors)))
+            y = compiled_value(*map(_off_tape, (x, *tensors)))
 
             def gradient(dy: Tensor) -> list[Tensor | None]:
                 # one program for each: a graph prunes those that nobody asks for
@@ -257,8 +254,7 @@ def _tensorflow(
         z = _off_tape(x)
         if is_uncompiled() and not is_half(x):
             return kernels(z), lambda dy: product(x, dy)
-        with portable(not tf.executing_eagerly()):
-            return compiled_value(z), lambda dy: compiled_product(x, dy)
+        return compiled_value(z), lambda dy: compiled_product(x, dy)
 
     in_fused = _traced_once(fused)
     in_unfused = _traced_once(unfused)
@@ -301,7 +297,7 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
     import tensorflow as tf
 
     @functools.cache
-    def traced(scopes: tuple[bool, bool], *kinds: tuple[str, int | None]) -> Function:
+    def traced(uncompiled: bool, *kinds: tuple[str, int | None]) -> Function:
         # sizes left open: one trace serves all (XLA still compiles once for each that it meets)
         signature = [tf.TensorSpec(_open_shape(rank), dtype) for dtype, rank in kinds]
         # a function of its own for each kind: else TensorFlow warns of retracing
@@ -311,7 +307,7 @@ def _by_kind(function: Function, xla: bool = False) -> Function:
 
     def call(*tensors: Tensor) -> Tensor:
         kinds = ((dtype_of(x), x.shape.rank) for x in tensors)
-        return traced((is_uncompiled(), is_portable()), *kinds)(*tensors)
+        return traced(is_uncompiled(), *kinds)(*tensors)
 
     return call
 

@@ -14,7 +14,6 @@ from keras_acts.compat import in_xla_context
 
 _SERVING: ContextVar[bool] = ContextVar("serving", default=False)
 _UNCOMPILED: ContextVar[bool] = ContextVar("uncompiled", default=False)
-_PORTABLE: ContextVar[bool] = ContextVar("portable", default=False)
 
 
 @contextlib.contextmanager
@@ -49,27 +48,9 @@ def uncompiled() -> Iterator[None]:
         _UNCOMPILED.reset(token)
 
 
-@contextlib.contextmanager
-def portable(yes: bool = True) -> Iterator[None]:
-    """Trace functions inside the scope of operations that every client of an export has."""
-    token = _PORTABLE.set(yes)
-    try:
-        yield
-    finally:
-        _PORTABLE.reset(token)
-
-
 def is_compiled() -> bool:
     """Return whether XLA will compile what is traced, in a program of ours or of the caller."""
     return not _UNCOMPILED.get() or in_xla()
-
-
-def is_portable() -> bool:
-    """Return whether what is traced may come into an export.
-
-    The values of a graph may, by `keras.Model.export`.
-    """
-    return _PORTABLE.get()
 
 
 def is_uncompiled() -> bool:

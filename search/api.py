@@ -28,6 +28,7 @@ def search_activations(
     epochs: int = 10,
     batch_size: int | None = None,
     executions_per_trial: int = 1,
+    learning_rates: Any = "auto",
     strategy: str = "auto",
     max_epochs: int | None = None,
     max_seconds: float | None = None,
@@ -66,6 +67,15 @@ def search_activations(
         batch_size: as in `fit`.
         executions_per_trial: how many seeds a candidate; its score is their mean. A race trains so
             many times longer.
+        learning_rates: at which rates each activation is tried. One rate for all would say more about
+            the rate than about the activations, and it is often worth more than they are. ``"auto"``:
+            in a race a quarter, a half, once, twice and four times the rate that the model is
+            compiled with, and beyond where the best is at an end; the model's own where trials train
+            one after the other. A list of rates (``0.004``) and of multiples of the model's own
+            (``"x2"``), which is always among them. None: the model's own. With more rates a race
+            starts half as many candidates more, and trains half as many epochs more, unless
+            `max_epochs` limits it; the verdict then chooses a rate for each of its candidates, on
+            seeds of their own.
         strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves,
             who stays trains longer and on more seeds, about ``trials * epochs`` epochs in all.
             ``"random"``: each trial trains to its end, those that can together. ``"auto"``: a race
@@ -128,6 +138,7 @@ def search_activations(
         validation_split=validation_split,
         test_data=test_data,
         batch_size=batch_size,
+        learning_rates=learning_rates,
         fit_options=fit_options,
         limits=limits,
     )
@@ -140,8 +151,10 @@ def search_activations(
         progress.say(f"Training up to {trials} candidates on {device.describe()}")
         if strategy == "auto" and how.why_not_race:
             progress.say(f"Not as a race: {how.why_not_race}")
+        elif how.rates.why_not:
+            progress.say(f"At the model's own learning rate: {how.rates.why_not}")
         searching.run()
-        outcome = Outcome(request, searching)
+        outcome = Outcome(request, searching, how.rates)
         outcome.judge()
         outcome.keep()
         return outcome.result()

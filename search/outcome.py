@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -20,9 +21,10 @@ from .result import SearchResult, kept
 from .rewrite.first_inputs import few
 from .runtime import device
 from .runtime.reasons import first_line, headline
-from .space.assignment import Choice
 from .space.candidate import Candidate
+from .space.rated import Rated
 from .strategy.base import Strategy, TrialResult
+from .strategy.learning_rates import RatePlan
 from .verdict import retrain
 from .verdict.verdict import Verdict
 
@@ -36,14 +38,16 @@ class Outcome:
     Args:
         request: what was asked for.
         strategy: what has searched.
+        rates: which learning rates it has tried.
 
     Raises:
         SearchError: if nothing could be trained.
     """
 
-    def __init__(self, request: SearchRequest, strategy: Strategy):
+    def __init__(self, request: SearchRequest, strategy: Strategy, rates: RatePlan):
         self._request = request
         self._strategy = strategy
+        self._rates = rates
         self._trials = strategy.results()
         self._verdict: Verdict | None = None
         self._model: keras.Model | None = None
@@ -66,10 +70,11 @@ class Outcome:
                 "Interrupted: the verdict on what was found; another Ctrl-C judges by the seeds so far"
             )
         with self._going_on("verdict"):
-            builders = _leaders(strategy, request.baseline)
+            leaders = _leaders(strategy, request.baseline)
             self._verdict = retrain.retrain_leaders(
                 request.model,
-                builders,
+                leaders,
+                partial(_builder, strategy),
                 str(request.baseline),
                 {**request.fit, "epochs": request.limits.epochs},
                 strategy.objective,
@@ -78,18 +83,35 @@ class Outcome:
                 test_data=request.test_data,
                 progress=strategy.progress,
                 slots=request.searched_slots,
+                rate_plan=self._rates,
             )
         if self._verdict is None or self._verdict.withheld:
             return
         with self._going_on("finish"):
-            by_name = {str(candidate): candidate for candidate in builders}
-            strategy.finish(by_name[self._verdict.suggested])
+            wanted = [leader for leader in leaders if self._is_wanted(leader)]
+            strategy.finish(*map(self._at_judged_rate, wanted))
         self._trials = strategy.results()
+
+    def _is_wanted(self, leader: Rated) -> bool:
+        """Whether the model of a leader is: it is kept, or what that is compared with on test data."""
+        assert self._verdict is not None
+        if str(leader.choice) == self._verdict.suggested:
+            return True
+        # a race always trains the baseline at the model's own rate, but perhaps not at this one
+        is_compared = self._verdict.rates is not None and self._request.test_data is not None
+        return is_compared and leader.choice == self._request.baseline
+
+    def _at_judged_rate(self, leader: Rated) -> Rated:
+        """A candidate at the learning rate at which the verdict judged it."""
+        verdict = self._verdict
+        if verdict is None or verdict.rates is None:
+            return leader
+        return Rated(leader.choice, verdict.rates.factor(str(leader.choice)))
 
     def keep(self) -> None:
         """Make the model of what is kept, and score it once on the data that it has not trained on."""
         with self._going_on("model"):
-            self._model = self._model_of(kept(self._trials, self._verdict).candidate)
+            self._model = self._model_of(kept(self._trials, self._verdict).rated)
         test_data = self._request.test_data
         with self._going_on("samples"):  # a dataset reads its first batch for it
             self._samples = few(self._request.fit["x"])
@@ -98,7 +120,7 @@ class Outcome:
         if test_data is None:
             return
         with self._going_on("baseline"):
-            baseline = self._strategy.model(self._request.baseline)
+            baseline = self._strategy.model(self._at_judged_rate(Rated(self._request.baseline)))
             if baseline is not None:
                 self._baseline_test = scores(baseline, test_data)
 
@@ -127,9 +149,11 @@ class Outcome:
             validation=self._validation,
             groups=request.groups,
             errors=errors,
+            own_rate=self._rates.own,
+            with_rates=self._rates.searches,
         )
 
-    def _model_of(self, candidate: Choice) -> keras.Model:
+    def _model_of(self, candidate: Rated) -> keras.Model:
         """Return a candidate's model, trained to its end now if it was not and nobody is in a hurry."""
         model = self._strategy.model(candidate)
         if model is None and not self._strategy.interrupted:
@@ -164,22 +188,28 @@ class Outcome:
             self._errors[what] = first_line(error)
 
 
-def _leaders(strategy: Strategy, baseline: Candidate) -> dict[Choice, Callable[[], keras.Model]]:
-    """Return what builds the best of each activation, and the baseline, as in its best trial.
+def _leaders(strategy: Strategy, baseline: Candidate) -> list[Rated]:
+    """Return the best of each activation, and the baseline, each at its best rate in the search.
 
     Two alphas of one activation are hardly ever told apart; another activation may be.
     """
-    best: dict[Any, Choice] = {}
-    for choice in strategy.leaders():
-        if choice != baseline:
-            # an assignment has no name of its own: each is another
-            best.setdefault(getattr(choice, "name", choice), choice)
-    builders: dict[Choice, Callable[[], keras.Model]] = {}
-    for choice in (*list(best.values())[:_LEADERS], baseline):
-        builder = strategy.builder(choice)
-        if builder is not None:
-            builders[choice] = builder
-    return builders
+    best: dict[Any, Rated] = {}
+    of_baseline = Rated(baseline)
+    for rated in reversed(strategy.leaders()):
+        if rated.choice == baseline:
+            of_baseline = rated
+    for rated in strategy.leaders():
+        if rated.choice != baseline:
+            best.setdefault(rated.kind, rated)
+    leaders = [*list(best.values())[:_LEADERS], of_baseline]
+    return [rated for rated in leaders if strategy.builder(rated) is not None]
+
+
+def _builder(strategy: Strategy, rated: Rated) -> Callable[[], keras.Model]:
+    """What builds a leader's model at any rate."""
+    build = strategy.builder(rated)
+    assert build is not None  # a leader was tried
+    return build
 
 
 def _failure(trials: tuple[TrialResult, ...]) -> str:

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,8 +21,12 @@ from .request import SearchRequest
 from .resume import check_resume
 from .runtime.ownership import clear_project
 from .strategy.base import Strategy
+from .strategy.learning_rates import RatePlan, plan_rates
 from .strategy.progress import RaceProgress, SearchProgress
 from .tuner.trials import TrialSearch
+
+# with learning rates a race starts so many times the candidates, and trains so many times the epochs
+_MORE_WITH_RATES = 1.5
 
 
 class Way(StrEnum):
@@ -40,10 +44,12 @@ class Plan:
     Attributes:
         way: which one.
         why_not_race: why it is no race; empty if it is one.
+        rates: which learning rates are tried.
     """
 
     way: Way
     why_not_race: str = ""
+    rates: RatePlan = field(default_factory=RatePlan)
 
 
 def planned(request: SearchRequest) -> Plan:
@@ -54,12 +60,16 @@ def planned(request: SearchRequest) -> Plan:
     """
     limits = request.limits
     reason = _why_not_race(request)
+    rates = plan_rates(request.learning_rates, request.example, request.callbacks, reason)
     if not reason:
-        return Plan(Way.RACE if request.space.per == "model" else Way.RACE_BY_GROUP)
+        way = Way.RACE_BY_GROUP
+        if request.space.per == "model":
+            way = Way.RACE
+        return Plan(way, rates=rates)
     only_as_race = limits.max_epochs is not None or limits.max_seconds is not None
     if limits.strategy == "race" or only_as_race:
         raise SearchError(f"A race is not possible here. Received: {reason}")
-    return Plan(Way.TRIALS, reason)
+    return Plan(Way.TRIALS, reason, rates)
 
 
 def _why_not_race(request: SearchRequest) -> str:
@@ -112,15 +122,36 @@ def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
 def strategy_for(request: SearchRequest, plan: Plan, place: Place) -> Strategy:
     """Return what searches."""
     if plan.way is Way.RACE:
-        return _race(request, place)
+        return _race(request, plan, place)
     if plan.way is Way.RACE_BY_GROUP:
-        return _race_by_group(request, place)
+        return _race_by_group(request, plan, place)
     return _trials(request, place)
 
 
-def _race(request: SearchRequest, place: Place) -> RaceSearch:
+@dataclass(frozen=True)
+class _Size:
+    """How many candidates a race starts, and how many epochs all of its runs may take."""
+
+    trials: int
+    epochs: int
+
+
+def _size(request: SearchRequest, plan: Plan) -> _Size:
+    """The size of a race: with learning rates there is more to try, unless the user limits it."""
+    limits = request.limits
+    if not plan.rates.searches:
+        return _Size(limits.trials, limits.total_epochs)
+    trials = round(_MORE_WITH_RATES * limits.trials)
+    if limits.max_epochs is not None:
+        return _Size(trials, limits.max_epochs)
+    return _Size(trials, round(_MORE_WITH_RATES * limits.total_epochs))
+
+
+def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
     limits, space = request.limits, request.space
-    race = race_in(space, limits.trials, limits.epochs, limits.total_epochs, limits.seed)
+    size = _size(request, plan)
+    factors = plan.rates.factors
+    race = race_in(space, size.trials, limits.epochs, size.epochs, limits.seed, factors)
     journal = None
     if place.project is not None:
         journal = place.project / "race.json"
@@ -137,20 +168,22 @@ def _race(request: SearchRequest, place: Place) -> RaceSearch:
     )
 
 
-def _race_by_group(request: SearchRequest, place: Place) -> PerGroupSearch:
+def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroupSearch:
     limits = request.limits
+    size = _size(request, plan)
     return PerGroupSearch(
         request.model,
         request.space,
         request.objective,
         request.fit,
-        trials=limits.trials,
+        trials=size.trials,
         epochs=limits.epochs,
-        total=limits.total_epochs,
+        total=size.epochs,
         seconds=limits.max_seconds,
         seed=limits.seed,
         project=place.project,
         verbose=limits.verbose,
+        factors=plan.rates.factors,
     )
 
 

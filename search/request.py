@@ -24,6 +24,7 @@ from .runtime.ownership import check_project_name
 from .runtime.seeding import Stream, derive, isolated_seed
 from .space.assignment import SlotGroup
 from .space.candidate import Candidate
+from .space.learning_rates import LearningRates, LearningRatesLike
 from .space.space import ActivationSpace
 from .strategy.checks import (
     check_budget,
@@ -113,6 +114,7 @@ class SearchRequest:
         test_data: what neither trains nor ranks; None if there is none.
         limits: how much the search may do.
         data: what tells the data from others, for the result and for a resume.
+        learning_rates: which are tried; None for the model's own.
     """
 
     model: Any
@@ -124,6 +126,12 @@ class SearchRequest:
     test_data: Any
     limits: Limits
     data: Mapping[str, Any]
+    learning_rates: LearningRates | None = None
+
+    @property
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """Those of the training."""
+        return list(self.fit.get("callbacks") or [])
 
     @property
     def space(self) -> ActivationSpace:
@@ -155,12 +163,16 @@ class SearchRequest:
             for name, value in self.fit.items()
             if name not in ("x", "y", "validation_data", "batch_size")
         }
+        rates: Any = None
+        if self.learning_rates is not None:
+            rates = self.learning_rates.written()
         return {
             "model": described,
             **fingerprint_training(self.example),
             "data": self.data["training"],
             "validation": self.data["validation"],
             "activations": self.space.fingerprint,
+            "learning_rates": rates,
             "baseline": str(self.baseline),
             "objective": _in_words(self.objective),
             "epochs": self.limits.epochs,
@@ -183,6 +195,7 @@ def checked_request(
     validation_split: float,
     test_data: Any,
     batch_size: int | None,
+    learning_rates: LearningRatesLike,
     fit_options: Mapping[str, Any],
     limits: Limits,
 ) -> SearchRequest:
@@ -202,6 +215,7 @@ def checked_request(
         validation_split: the share of the training data that ranks otherwise.
         test_data: what neither trains nor ranks, or None.
         batch_size: of `fit`.
+        learning_rates: which are tried, if the space does not say it itself.
         fit_options: further arguments of `fit`.
         limits: how much the search may do.
 
@@ -218,6 +232,10 @@ def checked_request(
     if not isinstance(space, ActivationSpace):
         space = ActivationSpace(activations)
     base = Candidate.of(baseline)
+    rates = space.learning_rates or LearningRates.of(learning_rates)
+    trials_have_rates = rates is not None and not rates.automatic
+    # a race has rates of its own; trials one by one have more than the model's own only if asked to
+    space = space.with_learning_rates(rates if trials_have_rates else None)
     hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
     example = _example(hypermodel, limits.seed)
     masks = may_mask(example)
@@ -255,6 +273,7 @@ def checked_request(
         test_data=test_data,
         limits=limits,
         data=described,
+        learning_rates=rates,
     )
 
 

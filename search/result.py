@@ -23,6 +23,7 @@ from .runtime.reasons import headline
 from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import TrialResult
+from .verdict.rates import written
 from .verdict.tables import TextTable, plain_text
 from .verdict.verdict import Verdict
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import pandas
 
 # columns of the table of pandas that are not the objective's or hyperparameters
-_COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds"}
+_COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds", "learning_rate_factor"}
 _WIDTH = 100  # columns of the result as text
 
 _CAUTION = (
@@ -54,10 +55,14 @@ def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
     """
     if verdict is None or verdict.withheld:
         return trials[0]
+    factor = 1.0
+    if verdict.rates is not None:
+        factor = verdict.rates.factor(verdict.suggested)
     for trial in trials:
         # who left a race before its end has no model
         went_as_far = trial.rank is not None and trial.epochs == trials[0].epochs
-        if went_as_far and str(trial.candidate) == verdict.suggested:
+        is_suggested = str(trial.candidate) == verdict.suggested and trial.factor == factor
+        if went_as_far and is_suggested:
             return trial
     return trials[0]
 
@@ -91,6 +96,9 @@ class SearchResult:
         errors: what failed once the training was done, by what was done then: ``"verdict"``,
             ``"finish"``, ``"model"``, ``"validation"``, ``"test"``, …. What they would have found
             is missing; the rest is as good as ever.
+        own_rate: the learning rate that the user's model is compiled with; None if it changes in the
+            training, or other rates were not searched.
+        with_rates: whether other learning rates than the model's own were tried.
     """
 
     objective: str
@@ -111,6 +119,18 @@ class SearchResult:
     validation: Mapping[str, float] | None = None
     groups: tuple[SlotGroup, ...] = field(default=(), repr=False)
     errors: Mapping[str, str] = field(default_factory=dict)
+    own_rate: float | None = None
+    with_rates: bool = False
+
+    @property
+    def learning_rate(self) -> str:
+        """The learning rate of `model` as one writes it.
+
+        ``"0.004"``, or ``"x4"`` of one that changes in the training; empty if no others were tried.
+        """
+        if not self.with_rates:
+            return ""
+        return written(self.kept.factor, self.own_rate)
 
     @property
     def best(self) -> Candidate | Assignment:
@@ -213,6 +233,7 @@ class SearchResult:
             "objective": self.objective,
             "direction": self.direction,
             "best": str(self.best),
+            "learning_rate": self.learning_rate or None,
             "score": self.score,
             "baseline": str(self.baseline),
             "test": self.test,
@@ -260,6 +281,7 @@ class SearchResult:
             metrics[f"test ({seen})"] = dict(self.intervals)
         search = {
             "best": str(self.best),
+            "learning_rate": self.learning_rate or None,
             "baseline": str(self.baseline),
             "trials": len(self.trials),
             "executions_per_trial": self.executions_per_trial,
@@ -317,6 +339,8 @@ class SearchResult:
             "status": trial.status,
             "seconds": trial.seconds,
         }
+        if self.with_rates:
+            row["learning_rate_factor"] = trial.factor
         if trial.epochs is not None:
             row |= {"epochs": trial.epochs, "seeds": trial.seeds}
         taken = _COLUMNS | set(row)
@@ -331,20 +355,28 @@ class SearchResult:
         if self._raced:
             header += ["epochs", "seeds"]
         header.append("seconds")
+        rows = [_cells(trial) for trial in self.trials]
+        if self.with_rates:
+            header.insert(2, "rate")
+            for trial, row in zip(self.trials, rows, strict=True):
+                row.insert(2, written(trial.factor, self.own_rate))
         best = [trial is self.kept for trial in self.trials].index(True)
-        return TextTable(header, [_cells(trial) for trial in self.trials], bold=best)
+        return TextTable(header, rows, bold=best)
 
     def _best_line(self) -> str:
         score = (
             f"{self.objective} {self.score:.4f} (on the data that ranked it{self._mean_beside()})"
         )
+        best = str(self.best)
+        if self.with_rates:
+            best += f" at learning rate {self.learning_rate}"
         if not self._verdict_chose():
-            return f"Best: {self.best}, {score}."
+            return f"Best: {best}, {score}."
         instead = ""
         first = self.trials[0].candidate
         if first != self.kept.candidate:
             instead = f", although {first} ranked first"
-        return f"Best: {self.best}, as the verdict suggests{instead}; {score}."
+        return f"Best: {best}, as the verdict suggests{instead}; {score}."
 
     def _mean_beside(self) -> str:
         """The score in the row of what is kept, where the model has another."""
@@ -419,6 +451,7 @@ def _plain_trial(trial: TrialResult) -> dict[str, Any]:
         "seconds": trial.seconds,
         "epochs": trial.epochs,
         "seeds": trial.seeds,
+        "learning_rate_factor": trial.factor,
         "hyperparameters": dict(trial.hyperparameters),
     }
 

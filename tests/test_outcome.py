@@ -11,6 +11,7 @@ from keras_acts.search import outcome, with_activations
 from keras_acts.search.outcome import Outcome
 from keras_acts.search.request import Limits, checked_request
 from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.strategy.learning_rates import RatePlan
 from keras_acts.search.verdict import retrain
 from keras_acts.search.verdict.judge import judge
 from tests.helpers.models import blobs, mlp
@@ -48,6 +49,7 @@ def request_():
         validation_split=0.2,
         test_data=TEST,
         batch_size=None,
+        learning_rates=None,
         fit_options={},
         limits=LIMITS,
     )
@@ -64,7 +66,7 @@ def build(request):
 
 def ended(request, *arguments, **options):
     strategy = FoundStrategy(*arguments, build(request), **options)
-    ending = Outcome(request, strategy)
+    ending = Outcome(request, strategy, RatePlan())
     ending.judge()
     ending.keep()
     return ending.result(), strategy
@@ -116,12 +118,12 @@ def test_failures_are_told_and_rank_nothing(request_, models):
 )
 def test_nothing_found_is_an_error_that_says_why(request_, scores, said):
     with pytest.raises(SearchError, match=said):
-        Outcome(request_, FoundStrategy(scores, {}, build(request_)))
+        Outcome(request_, FoundStrategy(scores, {}, build(request_)), RatePlan())
 
 
 def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
-    def judged(model, builders, *arguments, **options):
-        assert [str(candidate) for candidate in builders] == ["tanh", "mish", "relu"]
+    def judged(model, leaders, *arguments, **options):
+        assert [str(leader.choice) for leader in leaders] == ["tanh", "mish", "relu"]
         noise = np.random.default_rng(0).normal(size=(3, 8)) / 100
         means = {"tanh": 0.5, "mish": 0.9, "relu": 0.4}
         scores = zip(means.values(), noise, strict=True)

@@ -70,6 +70,8 @@ OF_THE_COMMAND_LINE = {
 PURE = {
     "verdict": {
         "paired",
+        "rates",
+        "rate_words",
         "sequential",
         "judge",
         "verdict",

@@ -31,6 +31,7 @@ from keras_acts.search.resume import (
     fingerprint_training,
     fingerprint_value,
 )
+from keras_acts.search.space.rated import Rated
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress
@@ -59,7 +60,13 @@ def searched():
     keras.utils.set_random_seed(11)
     activations = ["mish", "leaky_relu(alpha=1e38)"]
     found = search_activations(
-        model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=activations, **FAST
+        model,
+        X[:90],
+        Y[:90],
+        test_data=(X[90:], Y[90:]),
+        activations=activations,
+        **FAST,
+        learning_rates=None,
     )
     return found, undisturbed, draws()
 
@@ -156,7 +163,7 @@ def test_scores_rank_and_equal_ones_share_a_rank(tmp_path):
         (1, "completed"),
         (None, "diverged"),
     ]
-    assert diverged.builder(Candidate.of("relu")) is None  # so that no verdict is made of it
+    assert diverged.builder(Rated(Candidate.of("relu"))) is None  # so that no verdict is made of it
     assert diverged.builder(Candidate.of("mish")) is not None
 
 
@@ -172,13 +179,22 @@ def test_an_interrupt_keeps_what_was_found():
                 raise KeyboardInterrupt
 
     model = eager(mlp())  # such callbacks have trials train one by one
-    found = search_activations(model, X, Y, activations=["mish"], callbacks=[Interrupt()], **FAST)
+    found = search_activations(
+        model, X, Y, activations=["mish"], callbacks=[Interrupt()], **FAST, learning_rates=None
+    )
     assert found.interrupted
     assert [str(t.candidate) for t in found.trials] == ["relu"]
     # nothing was found before the first trial ended
     with pytest.raises(SearchError, match="interrupted before its first trial"):
         search_activations(
-            model, X, Y, activations=["mish"], baseline="mish", callbacks=[Interrupt()], **FAST
+            model,
+            X,
+            Y,
+            activations=["mish"],
+            baseline="mish",
+            callbacks=[Interrupt()],
+            **FAST,
+            learning_rates=None,
         )
 
 
@@ -194,7 +210,11 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(
             **changed,
         }
         return search_activations(
-            arguments.pop("model", mlp()), arguments.pop("x", X), Y, **arguments
+            arguments.pop("model", mlp()),
+            arguments.pop("x", X),
+            Y,
+            **arguments,
+            learning_rates=None,
         )
 
     def interrupting(self, trial, model, epoch, logs=None):
@@ -294,7 +314,7 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(
 def test_bad_input_is_refused_before_training(arguments, message):
     arguments = {"x": X, "y": Y, **FAST, **arguments}
     with pytest.raises(KerasActsError, match=message):
-        search_activations(mlp(), **arguments)
+        search_activations(mlp(), **arguments, learning_rates=None)
 
 
 @keras.saving.register_keras_serializable(package="test_search")
@@ -306,7 +326,7 @@ def test_failures_leave_the_others_their_result():
     activations = ["mish", broken]
     # one callback need not be in a list
     options = {**FAST, "trials": 3, "callbacks": keras.callbacks.EarlyStopping()}
-    found = search_activations(mlp(), X, Y, activations=activations, **options)
+    found = search_activations(mlp(), X, Y, activations=activations, **options, learning_rates=None)
     assert [t.status for t in found.trials] == ["completed", "completed", "failed"]
     assert "Failed: test_search.broken: OSError: no such kernel" in str(found)
 
@@ -318,7 +338,9 @@ def test_an_infinite_objective_is_divergence():
                 logs["val_loss"] = float("inf")
 
     arguments = {"objective": "val_loss", "test_data": (X, Y), "callbacks": [Infinite()], **FAST}
-    found = search_activations(eager(mlp()), X, Y, activations=["mish"], **arguments)
+    found = search_activations(
+        eager(mlp()), X, Y, activations=["mish"], **arguments, learning_rates=None
+    )
     assert [(str(t.candidate), t.status) for t in found.trials] == [
         ("mish", "completed"),
         ("relu", "diverged"),
@@ -330,7 +352,13 @@ def test_an_infinite_objective_is_divergence():
 @pytest.mark.slow
 def test_the_baselines_score_is_the_baselines(result):
     alone = search_activations(
-        mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), activations=["relu"], **FAST
+        mlp(),
+        X[:90],
+        Y[:90],
+        test_data=(X[90:], Y[90:]),
+        activations=["relu"],
+        **FAST,
+        learning_rates=None,
     )
     assert {str(t.candidate): t.score for t in result.trials}["relu"] == alone.score
     assert result.baseline_test == pytest.approx(alone.test)
@@ -346,6 +374,7 @@ def test_datasets_validate_and_test():
         activations=["mish"],
         shuffle=False,
         **FAST,
+        learning_rates=None,
     )
     assert found.test["accuracy"] == pytest.approx(found.score, abs=1e-6)
 
@@ -365,7 +394,7 @@ def test_a_loss_is_minimized_over_several_seeds():
     )
     # of several outputs no accuracy is the model's
     found = search_activations(
-        model, X, [Y, Y], activations=["mish"], executions_per_trial=2, **FAST
+        model, X, [Y, Y], activations=["mish"], executions_per_trial=2, **FAST, learning_rates=None
     )
     assert "2 seeds a trial" in str(found)
     assert (found.objective, found.direction) == ("val_loss", "min")
@@ -404,7 +433,7 @@ def test_no_candidate_trained_says_why():
         "epochs": 1,
     }
     with pytest.raises(SearchError, match=r"leaky_relu.*diverged: loss is nan"):
-        search_activations(mlp(), X, Y, **options)
+        search_activations(mlp(), X, Y, **options, learning_rates=None)
 
 
 def test_errors_of_the_training_are_shown():
@@ -413,7 +442,9 @@ def test_errors_of_the_training_are_shown():
             raise OSError("the disk is gone")
 
     with pytest.raises(SearchError, match="the disk is gone"):
-        search_activations(mlp(), X, Y, callbacks=[Broken()], **{**FAST, "trials": 1})
+        search_activations(
+            mlp(), X, Y, callbacks=[Broken()], **{**FAST, "trials": 1}, learning_rates=None
+        )
 
 
 @keras.saving.register_keras_serializable(package="test_search")
@@ -431,11 +462,13 @@ def test_a_loss_of_ones_own_may_leave_targets_out():
         [keras.Input((4,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)]
     )
     model.compile("sgd", masked)
-    found = search_activations(model, X, y, activations=["mish"], **{**FAST, "epochs": 1})
+    found = search_activations(
+        model, X, y, activations=["mish"], **{**FAST, "epochs": 1}, learning_rates=None
+    )
     assert [t.status for t in found.trials] == ["completed"] * 2
     model.compile("sgd", "mse")
     with pytest.raises(DataError, match="labels must be finite"):
-        search_activations(model, X, y, activations=["mish"], **FAST)
+        search_activations(model, X, y, activations=["mish"], **FAST, learning_rates=None)
 
 
 def injected(*arguments, **options):
@@ -471,7 +504,13 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypat
     options = {**FAST, "trials": 1, "epochs": 1, "verdict": 0 if what == "model" else 2}
     test_data = (X, Y) if what == "finishing" else (X, Y, np.ones(len(X)))
     found = search_activations(
-        eager(mlp()), X, Y, test_data=test_data, activations=["relu"], **options
+        eager(mlp()),
+        X,
+        Y,
+        test_data=test_data,
+        activations=["relu"],
+        **options,
+        learning_rates=None,
     )
     assert found.errors == expected
     assert [(t.rank, str(t.candidate)) for t in found.trials] == [(1, "relu")]
@@ -551,7 +590,9 @@ def test_models_of_a_function_need_not_know_their_inputs(kind):
 
     weights = np.linspace(0, 1, 30)
     options = {**FAST, "trials": 2, "verdict": 2, "test_data": (X[90:], Y[90:], weights)}
-    found = search_activations(build, X[:90], Y[:90], activations=["mish"], **options)
+    found = search_activations(
+        build, X[:90], Y[:90], activations=["mish"], **options, learning_rates=None
+    )
     assert found.errors == {}
     assert (
         found.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["accuracy"]
@@ -577,8 +618,8 @@ def test_labels_that_a_loss_ignores_are_no_classes():
 def test_other_backends_are_told_so_at_once(monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     for search in (
-        lambda: search_activations(None, X, Y),
-        lambda: compare_activations(None, X, Y, ["mish", "relu"]),
+        lambda: search_activations(None, X, Y, learning_rates=None),
+        lambda: compare_activations(None, X, Y, ["mish", "relu"], learning_rates=None),
         lambda: ActivationTuner(None),
     ):
         with pytest.raises(
@@ -594,7 +635,7 @@ def test_a_function_must_return_a_compiled_model():
         )
 
     with pytest.raises(ModelError, match="must return a compiled Keras model"):
-        search_activations(build, X, Y, activations=["mish"], **FAST)
+        search_activations(build, X, Y, activations=["mish"], **FAST, learning_rates=None)
 
 
 @pytest.mark.once
@@ -625,7 +666,12 @@ def judged():
         "test_data": (X[90:], Y[90:]),
     }
     return search_activations(
-        model, X[:90], Y[:90], activations=["elu", "elu(alpha=1.1)", "tanh", "silu"], **options
+        model,
+        X[:90],
+        Y[:90],
+        activations=["elu", "elu(alpha=1.1)", "tanh", "silu"],
+        **options,
+        learning_rates=None,
     )
 
 
@@ -695,10 +741,10 @@ def test_a_search_without_a_verdict_has_none(result):
         result.to_pandas(epochs=True)
     # nor has one that found the baseline only
     options = {"seeds": 2, "seed": 0, "test_data": None, "progress": Progress(1, verbose=0)}
-    relu = Candidate.of("relu")
+    relu = Rated(Candidate.of("relu"))
     assert (
         retrain.retrain_leaders(
-            mlp(), {relu: mlp}, "relu", {"x": X, "y": Y}, "val_accuracy", **options
+            mlp(), [relu], lambda _: mlp, "relu", {"x": X, "y": Y}, "val_accuracy", **options
         )
         is None
     )
@@ -716,7 +762,7 @@ def test_models_of_a_function_are_judged_one_by_one():
         return eager(model)
 
     options = {**FAST, "trials": 2, "epochs": 1, "verdict": 2}
-    found = search_activations(build, X, Y, activations=["mish"], **options)
+    found = search_activations(build, X, Y, activations=["mish"], **options, learning_rates=None)
     assert {s.activation for s in found.verdict.candidates} == {"relu", "mish"}
     assert found.verdict.part == "validation"
 
@@ -725,7 +771,12 @@ def test_models_of_a_function_are_judged_one_by_one():
 def test_choices_for_each_layer_are_judged_too():
     space = ActivationSpace(["mish", "tanh"], per="layer")
     found = search_activations(
-        mlp(), X, Y, activations=space, **{**FAST, "trials": 4, "epochs": 1, "verdict": 2}
+        mlp(),
+        X,
+        Y,
+        activations=space,
+        **{**FAST, "trials": 4, "epochs": 1, "verdict": 2},
+        learning_rates=None,
     )
     assert {s.activation for s in found.verdict.candidates} == {
         str(trial.candidate) for trial in found.trials
@@ -742,9 +793,9 @@ def test_why_there_is_no_verdict_is_said():
             "test_data": test_data,
             "progress": Progress(1, verbose=0),
         }
-        builds = {Candidate.of(name): mlp for name in found}
+        leaders = [Rated(Candidate.of(name)) for name in found]
         return retrain.retrain_leaders(
-            mlp(), builds, "relu", {"x": X, "y": Y}, goal, **options
+            mlp(), leaders, lambda _: mlp, "relu", {"x": X, "y": Y}, goal, **options
         ).sentence
 
     few = sentence(["mish", "relu"], test_data=(X[:2], Y[:2]))
@@ -766,7 +817,7 @@ def test_the_verdict_of_a_search_ends_trainings_as_the_search_does(capsys):
         "activations": ["mish"],
         "callbacks": [stop, Watching()],
     }
-    found = search_activations(eager(mlp()), X, Y, **{**options, "verbose": 1})
+    found = search_activations(eager(mlp()), X, Y, **{**options, "verbose": 1}, learning_rates=None)
     assert found.verdict.runs.history["loss"].shape == (2, 2, 2)
     said = capsys.readouterr().err
     assert "One by one: the callback EarlyStopping looks at a single model" in said
@@ -788,7 +839,12 @@ def test_a_search_is_kept_where_its_verdict_fails():
         "callbacks": [Score()],
     }
     found = search_activations(
-        eager(mlp()), X, Y, objective=keras_tuner.Objective("val_own", "max"), **options
+        eager(mlp()),
+        X,
+        Y,
+        objective=keras_tuner.Objective("val_own", "max"),
+        **options,
+        learning_rates=None,
     )
     assert found.trials[0].rank == 1
     assert found.verdict.sentence.startswith(

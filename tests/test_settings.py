@@ -136,11 +136,15 @@ def test_a_search_of_several_objectives_goes_on(tmp_path):
         "strategy": "random",
     }
     options |= {"directory": tmp_path, "objective": objectives}
-    first = search_activations(eager(mlp()), x, y, **options)
-    assert len(search_activations(eager(mlp()), x, y, **options).trials) == len(first.trials) == 1
+    first = search_activations(eager(mlp()), x, y, **options, learning_rates=None)
+    assert (
+        len(search_activations(eager(mlp()), x, y, **options, learning_rates=None).trials)
+        == len(first.trials)
+        == 1
+    )
     objectives.pop()
     with pytest.raises(SearchError, match="goes on with the settings it began with"):
-        search_activations(eager(mlp()), x, y, **options)
+        search_activations(eager(mlp()), x, y, **options, learning_rates=None)
 
 
 def scaled(rate):

@@ -166,6 +166,12 @@ _SHARED = (
         "--batch-size", default=32, type=click.IntRange(min=1), help="Samples a training step."
     ),
     click.option(
+        "--learning-rates",
+        default="auto",
+        help="At which rates each activation is tried: auto, none (the model's own), or a list such as "
+        '"0.001,0.004" or "x0.5,x2".',
+    ),
+    click.option(
         "--seed",
         default=0,
         type=click.IntRange(0, 2**32 - 1),
@@ -224,7 +230,7 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     "--max-epochs",
     default=None,
     type=click.IntRange(min=1),
-    help="Of all runs of a race.  [default: trials x epochs]",
+    help="Of all runs of a race.  [default: trials x epochs, and half as many more with learning rates]",
 )
 @click.option(
     "--max-seconds",

@@ -69,7 +69,9 @@ class Dataset:
 
     def split(self, seed: int) -> Parts:
         """Return 60 % to train, 20 % to choose by, 20 % to test; classes keep their shares."""
-        least = 3 if self.given_test is None else 2
+        least = 2
+        if self.given_test is None:
+            least = 3
         if len(self.x) < least:
             raise DataError(
                 f"The data must be enough for three parts ({_SHARES}). Received: {len(self.x)} "
@@ -86,7 +88,9 @@ class Dataset:
     def _cut(self, x: np.ndarray, y: np.ndarray, share: float, seed: int) -> tuple[Pair, Pair]:
         from sklearn.model_selection import train_test_split
 
-        stratify = y if self._is_enough_of_each(y, share) else None
+        stratify = None
+        if self._is_enough_of_each(y, share):
+            stratify = y
         x_first, x_second, y_first, y_second = train_test_split(
             x, y, test_size=share, random_state=seed, stratify=stratify
         )
@@ -103,7 +107,9 @@ class Dataset:
 
     def describe(self, parts: Parts) -> str:
         """Return one line about the data."""
-        what = f"{len(self.classes)} classes" if self.classes else "a regression"
+        what = "a regression"
+        if self.classes:
+            what = f"{len(self.classes)} classes"
         parts_in_order = (parts.train, parts.validation, parts.test)
         sizes = " / ".join(str(len(x)) for x, _ in parts_in_order)
         return (
@@ -151,13 +157,13 @@ def load(source: str, target: str | None = None, task: str = "auto") -> Dataset:
 
 def _check_readable(path: Path, source: str) -> None:
     try:
-        size = path.stat().st_size if path.is_file() else None
+        if not path.is_file():
+            raise DataError(f"--data must be a file that exists. Received: {source!r}")
+        size = path.stat().st_size
     except OSError as error:
         raise DataError(
             f"--data must be a file that can be read. Received: {source!r} ({error})"
         ) from None
-    if size is None:
-        raise DataError(f"--data must be a file that exists. Received: {source!r}")
     if size == 0:
         raise DataError(f"--data must not be empty. Received: {source!r}, 0 bytes")
 
@@ -166,8 +172,10 @@ def _bundled(name: str, task: str) -> Dataset:
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
-    # images of digits have a channel; scikit-learn's own rows are flat
-    x = bunch.images[..., None] if name == "digits" else bunch.data
+    x = bunch.data
+    if name == "digits":
+        # images have a channel; scikit-learn's own rows are flat
+        x = bunch.images[..., None]
     if name == "diabetes" and task == "auto":
         task = "regression"
     return _dataset(name, (x, bunch.target), task, getattr(bunch, "target_names", ()))
@@ -192,12 +200,14 @@ def _dataset(
         raise DataError(f"The labels must be of at least two classes. Received: only {classes[0]}")
     if test is not None:
         test = (test[0], _numbered(test[1], classes))
-    names = class_names if len(class_names) == len(classes) else classes
+    names: Sequence[str] | np.ndarray = classes
+    if len(class_names) == len(classes):
+        names = class_names
     return Dataset(
         name,
         x,
         labels.astype("int64"),
-        tuple(str(class_name) for class_name in names),
+        tuple(map(str, names)),
         test,
         renumbered=not _counts_from_0(classes),
     )

@@ -35,17 +35,7 @@ def export(
     **options: Any,
 ) -> None:
     """Load a ``.keras`` file and export it."""
-    if not model.endswith(".keras") or not Path(model).is_file():
-        raise ModelError(f"MODEL must be a .keras file that exists. Received: {model!r}")
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-            loaded = keras.models.load_model(model)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ModelError(
-            f"MODEL must be a .keras file that Keras can load. Received: {model!r} ({reason})"
-        ) from error
+    loaded = _loaded(model)
     card: dict[str, Any] = {}
     inputs = None
     if samples is not None:
@@ -72,6 +62,20 @@ def export(
         "card": exported.card,
     }
     print(json.dumps(result))
+
+
+def _loaded(model: str) -> keras.Model:
+    if not model.endswith(".keras") or not Path(model).is_file():
+        raise ModelError(f"MODEL must be a .keras file that exists. Received: {model!r}")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            return keras.models.load_model(model)
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f"MODEL must be a .keras file that Keras can load. Received: {model!r} ({reason})"
+        ) from error
 
 
 def _normalization(values: np.ndarray, path: Path) -> keras.layers.Layer:
@@ -150,7 +154,9 @@ def _target(card: Mapping[str, Any]) -> str:
     if card.get("class_names") or not isinstance(target, Mapping) or not target.get("name"):
         return ""
     unit = target.get("unit")
-    return f"{target['name']} [{unit}]" if unit else str(target["name"])
+    if unit:
+        return f"{target['name']} [{unit}]"
+    return str(target["name"])
 
 
 def _table(

@@ -33,7 +33,9 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
     """
     arrays = _arrays(path)
     for name, array in sorted(arrays.items()):
-        least = 2 if name.startswith("x") else 1
+        least = 1
+        if name.startswith("x"):
+            least = 2
         if not isinstance(array, np.ndarray):
             raise DataError(
                 f"The members of a .npz must be arrays. Received: {name}, {len(array)} bytes that "
@@ -83,7 +85,9 @@ def _arrays(path: Path) -> dict[str, Any]:
 
 def _image(x: np.ndarray) -> np.ndarray:
     """Images of one channel with its axis; anything else as it is."""
-    return x[..., None] if x.ndim == 3 else x
+    if x.ndim == 3:
+        return x[..., None]
+    return x
 
 
 def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str]:
@@ -102,8 +106,10 @@ def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str
             f"{table.shape}"
         )
     _check_names(_header(path))
-    names = [str(name) for name in table.columns]
-    label = names[-1] if target is None else target
+    names = list(map(str, table.columns))
+    label = names[-1]
+    if target is not None:
+        label = target
     if label not in names:
         raise DataError(f"--target must be a column: {', '.join(names)}. Received: {label!r}")
     _check_header(names, label, table[label])
@@ -147,7 +153,7 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
     table = _table(path, "The data")
     if len(table) == 0:
         raise DataError(f"The data must have rows. Received: {str(path)!r}, shape {table.shape}")
-    columns = [str(name) for name in table.columns]
+    columns = list(map(str, table.columns))
     table.columns = columns
     missing = [name for name in names or () if name not in columns]
     if missing:
@@ -155,7 +161,8 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
             f"The data must have the columns {names}. Received: {columns}, without {missing}"
         )
     if names:
-        _check_names([name for name in _header(path) if name in names])
+        read = [name for name in _header(path) if name in names]
+        _check_names(read)
         table = table[names]
     return _numbers(table), tuple(table.columns)
 
@@ -184,7 +191,7 @@ def _header(path: Path) -> list[str]:
     first = pandas.read_csv(
         path, header=None, nrows=1, index_col=False, dtype=str, keep_default_na=False
     )
-    return [str(name) for name in first.iloc[0]]
+    return list(map(str, first.iloc[0]))
 
 
 def _check_names(names: list[str]) -> None:
@@ -224,9 +231,10 @@ def _numbers(features: pandas.DataFrame) -> np.ndarray:
 
 def _check_header(names: list[str], label: str, labels: pandas.Series) -> None:
     """Refuse a first line that is a sample; 0, 1, 2, … are names that pandas gives."""
-    if names == [str(i) for i in range(len(names))]:
+    if names == list(map(str, range(len(names)))):
         return
-    if not all(_is_number(name) for name in names if name != label):
+    features = [name for name in names if name != label]
+    if not all(map(_is_number, features)):
         return
     if _is_number(label) or label in set(labels):
         raise DataError(
@@ -248,7 +256,9 @@ def check_no_gaps(x: np.ndarray, names: Sequence[str], path: Path) -> None:
         return
     row, column = _in_words(tuple(map(int, gaps[0])), names)
     others = len(np.unique(gaps[:, 0])) - 1
-    more = f", and {others} more such rows" if others else ""
+    more = ""
+    if others:
+        more = f", and {others} more such rows"
     raise DataError(
         "Every value must be there; --allow-nan predicts rows with gaps too, if the model knows "
         "what to do with NaN. "

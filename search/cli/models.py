@@ -39,7 +39,10 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
     """
     model = model or _default(dataset)
     with isolated_seed(seed):
-        built = _small(model, dataset, parts) if model in BUILT else _load(model)
+        if model in BUILT:
+            built = _small(model, dataset, parts)
+        else:
+            built = _load(model)
         if not built.compiled:
             loss, metric = _loss(built, dataset)
             built.compile(optimizer="adam", loss=loss, metrics=[metric])
@@ -49,7 +52,9 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
 
 
 def _default(dataset: Dataset) -> str:
-    return "cnn" if dataset.images else "mlp"
+    if dataset.images:
+        return "cnn"
+    return "mlp"
 
 
 def _load(path: str) -> keras.Model:
@@ -77,7 +82,9 @@ def _loss(model: keras.Model, dataset: Dataset) -> tuple[Loss, Metric]:
     shapes = [tuple(output.shape) for output in model.outputs]
     suiting = None
     if len(shapes) == 1 and len(shapes[0]) == 2 and len(ends) <= 1:
-        end = ends[0].partition("(")[0] if ends else "linear"
+        end = "linear"
+        if ends:
+            end = ends[0].partition("(")[0]
         suiting = _suiting(len(dataset.classes), shapes[0][1], end)
     if suiting is None:
         shapes_text = ", ".join(map(str, shapes))
@@ -95,7 +102,9 @@ def _suiting(classes: int, units: int, end: str) -> tuple[Loss, Metric] | None:
     None if the output suits no data of so many classes, where 0 is a regression.
     """
     if not classes:
-        return ("mse", "mae") if units == 1 and end != "softmax" else None
+        if units == 1 and end != "softmax":
+            return "mse", "mae"
+        return None
     if units > 1 and end == "softmax":
         return "sparse_categorical_crossentropy", "accuracy"
     if units > 1 and end == "linear":

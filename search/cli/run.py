@@ -39,6 +39,7 @@ def search(
     unit: str | None,
     out: Path | None,
     directory: Path | None,
+    learning_rates: str,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -48,14 +49,13 @@ def search(
 
     All that can be refused is refused before the training.
     """
-    candidates = None if activations is None else split_list(activations)
+    candidates = None
+    if activations is not None:
+        candidates = split_list(activations)
+    rates = _rates(learning_rates)
     space = ActivationSpace(candidates, per=per)
     dataset = datasets.load(data, target, task)
-    if unit is not None and dataset.classes:
-        raise DataError(
-            f"--unit is of a target of numbers. Received: --unit {unit!r} for "
-            f"{len(dataset.classes)} classes"
-        )
+    _check_unit(unit, dataset)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
     place = out or Path("saved_models") / f"{dataset.name}-{models.title(model, dataset)}"
@@ -68,6 +68,7 @@ def search(
         validation_data=parts.validation,
         test_data=parts.test,
         activations=space,
+        learning_rates=rates,
         seed=seed,
         directory=directory,
         verbose=int(not quiet),
@@ -80,14 +81,7 @@ def search(
     try:
         exported = result.export(place, overwrite=True, samples=parts.test[0], **facts)
     except Exception:
-        # the search was the work: it is shown, and its model kept, also where no export can be made
-        # of it
-        if as_json:
-            _print_json(result.to_dict(), data=dataset.name, export=None)
-        else:
-            print(result)
-        if result.model is not None:
-            _to_stderr(_kept_aside(result.model, place))
+        _show_without_export(result, place, dataset.name, as_json)
         raise
     if as_json:
         written = {"path": str(place), "max_difference": exported.difference}
@@ -96,6 +90,33 @@ def search(
     _print_result(result)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
     _to_stdout(f"Exported to {place} with its model card and report.md ({difference}).")
+
+
+def _rates(text: str) -> str | list[str] | None:
+    """What --learning-rates says, as `search_activations` takes it."""
+    if text == "none":
+        return None
+    if text == "auto":
+        return text
+    return split_list(text)
+
+
+def _check_unit(unit: str | None, dataset: datasets.Dataset) -> None:
+    if unit is not None and dataset.classes:
+        raise DataError(
+            f"--unit is of a target of numbers. Received: --unit {unit!r} for "
+            f"{len(dataset.classes)} classes"
+        )
+
+
+def _show_without_export(result: SearchResult, place: Path, data: str, as_json: bool) -> None:
+    """Show a search, and keep its model, also where no export can be made of it: it was the work."""
+    if as_json:
+        _print_json(result.to_dict(), data=data, export=None)
+    else:
+        print(result)
+    if result.model is not None:
+        _to_stderr(_kept_aside(result.model, place))
 
 
 def _to_stdout(text: str) -> None:
@@ -173,6 +194,7 @@ def compare(
     model: str | None,
     activations: str,
     csv: Path | None,
+    learning_rates: str,
     seed: int,
     as_json: bool,
     quiet: bool,
@@ -180,6 +202,7 @@ def compare(
 ) -> None:
     """Load, split, train on many seeds, print the verdict, and write its runs."""
     candidates = split_list(activations)
+    rates = _rates(learning_rates)
     if csv is not None:
         files.check_writable(csv, "--csv")
     dataset = datasets.load(data, target, task)
@@ -193,6 +216,7 @@ def compare(
         candidates,
         validation_data=parts.validation,
         test_data=parts.test,
+        learning_rates=rates,
         seed=seed,
         verbose=int(not quiet),
         **budget,

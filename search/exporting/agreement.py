@@ -117,7 +117,9 @@ def check_copy(
         ExportError: naming the difference, of state that the copy has not, for one.
     """
     coarse = any("bfloat16" in layer.compute_dtype for layer in all_layers(model))
-    limit = _BFLOAT16 if coarse else _HALF
+    limit = _HALF
+    if coarse:
+        limit = _BFLOAT16
     for name, predicted in copy.items():
         # words and whole numbers follow from rounded ones by steps, which no limit knows
         if predicted.dtype.kind != "f":

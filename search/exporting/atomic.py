@@ -90,7 +90,9 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
             target.parent.mkdir(parents=True, exist_ok=True)
             # versions may lie on a volume of their own, and a folder moves in one step only inside
             # a volume
-            beside = target if versioned and target.is_dir() else target.parent
+            beside = target.parent
+            if versioned and target.is_dir():
+                beside = target
             for place in {beside, target.parent}:
                 _sweep(place, target)
             folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))

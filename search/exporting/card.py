@@ -51,21 +51,19 @@ def activations(model: keras.Model) -> list[dict[str, Any]]:
     Trained ones with the values they have now.
     """
     try:
-        found_places = slot_sites(model)
+        places = slot_sites(model)
     except keras_acts.KerasActsError:  # a subclassed model keeps its slots to itself
         return []
-    return [
-        {
-            "slot": place.slot.name,
-            "layer": place.slot.layer,
-            "role": place.slot.role,
-            **_activation(place.slot.current, _object_at(place)),
-        }
-        for place in found_places
-    ]
+    return list(map(_activation_at, places))
 
 
-def _object_at(place: SlotSite) -> Any:
+def _activation_at(place: SlotSite) -> dict[str, Any]:
+    slot = place.slot
+    where = {"slot": slot.name, "layer": slot.layer, "role": slot.role}
+    return {**where, **_activation(slot.current, _object_at(place))}
+
+
+def _object_at(place: SlotSite) -> object:
     """The activation at a place: a layer of its own, or what its layer was given as an argument."""
     activation = place.layer
     if not is_activation(place.layer):
@@ -75,7 +73,7 @@ def _object_at(place: SlotSite) -> Any:
     return activation
 
 
-def _activation(current: str, activation: Any) -> dict[str, Any]:
+def _activation(current: str, activation: object) -> dict[str, Any]:
     if isinstance(activation, keras_acts.Activation):
         return {"activation": activation.spec.name, "parameters": dict(activation.parameters)}
     if isinstance(activation, TrainedActivation):
@@ -168,7 +166,7 @@ def write(folder: Path, data: Mapping[str, Any]) -> None:
     (folder / TEXT).write_text(markdown(data), encoding="utf-8")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__}")
@@ -198,7 +196,7 @@ def read(folder: Path) -> dict[str, Any]:
     return data
 
 
-def _is_readable(data: Any) -> bool:
+def _is_readable(data: object) -> bool:
     """Whether this is a card of a format that we know."""
     if not isinstance(data, dict) or not isinstance(data.get("format"), int):
         return False
@@ -302,7 +300,9 @@ def _slot(entry: Entry) -> Row:
     parameters: list[str] = []
     for name, value in entry["parameters"].items():
         # numbers in few digits; `mode` of a threshold ReLU is a word
-        text = f"{value:g}" if isinstance(value, float) else str(value)
+        text = str(value)
+        if isinstance(value, float):
+            text = f"{value:g}"
         parameters.append(f"{name} = {text}")
     for name, trained in entry.get("trained", {}).items():
         parameters.append(f"{name} trained: {_trained(trained)}")
@@ -333,10 +333,12 @@ def _interval(metric: Entry) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4g}"
+    if value is None:
+        return "not finite"
+    return f"{value:.4g}"
 
 
-def _list(value: Any) -> Iterator[str]:
+def _list(value: object) -> Iterator[str]:
     if not isinstance(value, Mapping):
         yield _inline(value)
         return
@@ -344,8 +346,10 @@ def _list(value: Any) -> Iterator[str]:
         yield f"- {name}: {_inline(entry)}"
 
 
-def _inline(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _inline(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _tensor(spec: Entry) -> str:
@@ -355,5 +359,10 @@ def _tensor(spec: Entry) -> str:
 def _shape(spec: Entry) -> str:
     if spec["shape"] is None:
         return "any"
-    sizes = ["n" if size is None else str(size) for size in spec["shape"]]
-    return f"({', '.join(sizes)})"
+    return f"({', '.join(map(_size, spec['shape']))})"
+
+
+def _size(size: int | None) -> str:
+    if size is None:
+        return "n"
+    return str(size)

@@ -122,9 +122,9 @@ def export(
     extra = model_card.check_extra(card or {})
     names = output_names(model)
     _check_classes(model, class_names, names)
-    options = {
+    options: savedmodel.Options = {
         "names": names,
-        "classes": [str(name) for name in class_names],
+        "classes": list(map(str, class_names)),
         "cut": _cut(model, class_names, threshold),
     }
     whole, x, y = _in_float32(savedmodel.with_preprocessing(model, preprocessing), samples, names)
@@ -133,25 +133,14 @@ def export(
         Checker() as checker,
         staged(target, versioned=versioned, overwrite=overwrite) as stage,
     ):
-        on_tensorflow, of_backend = _write(whole, stage, x, y, options)
-        converted = [name for name in formats if name in CONVERSIONS]
-        checked = checker.check(
-            stage.folder, stage.scratch / "samples.npz", x, on_tensorflow, converted
-        )
-        differences = checked.pop("differences")
-        if "keras" in formats:
-            differences["keras"] = _write_keras(whole, stage.folder / FORMATS["keras"], x, y)
-        agreed = agreement.judge(differences | of_backend, lambda: agreement.noise(whole, x, y))
-        difference = agreed.differences["SavedModel"]
+        verification = _write_and_check(whole, stage, checker, x, y, formats, options)
+        difference = verification["differences"]["SavedModel"]
         facts = {
             "class_names": options["classes"],
             "preprocessing": _layers(preprocessing),
             "files": [FORMATS[name] for name in formats],
         }
-        count = len(next(iter(x.values())))
-        verification = {"samples": count, **checked, **asdict(agreed)}
-        inputs = given_names(whole)
-        written_card = _card(model, stage, inputs, verification, facts, extra)
+        written_card = _card(model, stage, given_names(whole), verification, facts, extra)
         if notes is not None:
             for name, text in notes(difference).items():
                 (stage.folder / name).write_text(text, encoding="utf-8")
@@ -181,10 +170,38 @@ def _predicted(
     try:
         return savedmodel.predict(model, x, names)
     except Exception as error:  # each backend and layer has its own for what it does not take
-        what = "random samples; give samples=, some of your data" if random else "the samples"
+        what = "the samples"
+        if random:
+            what = "random samples; give samples=, some of your data"
         raise ExportError(
             f"The model must predict {what}. Received: {model.name!r} ({reason_of(error)})"
         ) from error
+
+
+def _write_and_check(
+    model: keras.Model,
+    stage: Staging,
+    checker: Checker,
+    x: dict[str, np.ndarray],
+    y: dict[str, np.ndarray],
+    formats: Sequence[str],
+    options: savedmodel.Options,
+) -> dict[str, Any]:
+    """Write the SavedModel and the other formats, and compare each with the model.
+
+    Return what the model card says of it.
+    """
+    on_tensorflow, of_backend = _write(model, stage, x, y, options)
+    converted = [name for name in formats if name in CONVERSIONS]
+    checked = checker.check(
+        stage.folder, stage.scratch / "samples.npz", x, on_tensorflow, converted
+    )
+    differences = checked.pop("differences")
+    if "keras" in formats:
+        differences["keras"] = _write_keras(model, stage.folder / FORMATS["keras"], x, y)
+    agreed = agreement.judge(differences | of_backend, lambda: agreement.noise(model, x, y))
+    samples = len(next(iter(x.values())))
+    return {"samples": samples, **checked, **asdict(agreed)}
 
 
 def _write(
@@ -192,7 +209,7 @@ def _write(
     stage: Staging,
     x: dict[str, np.ndarray],
     y: dict[str, np.ndarray],
-    options: dict[str, Any],
+    options: savedmodel.Options,
 ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """Write the SavedModel.
 
@@ -237,9 +254,11 @@ def _layers(model: keras.layers.Layer | None) -> list[str]:
     """The layers that are run, in order, as their classes are called."""
     if model is None:
         return []
-    layers = model.layers if isinstance(model, keras.Model) else [model]
-    kinds = [type(layer) for layer in layers]
-    return [kind.__name__ for kind in kinds if not issubclass(kind, keras.layers.InputLayer)]
+    layers = [model]
+    if isinstance(model, keras.Model):
+        layers = model.layers
+    inputs = keras.layers.InputLayer
+    return [type(layer).__name__ for layer in layers if not isinstance(layer, inputs)]
 
 
 def _check_formats(formats: Sequence[str]) -> None:
@@ -248,16 +267,16 @@ def _check_formats(formats: Sequence[str]) -> None:
             f"formats must be a list of some of {list(FORMATS)}. Received: formats={formats!r}"
         )
     for name in formats:
-        missing = [
-            package
-            for package in _NEEDED.get(name, ())
-            if importlib.util.find_spec(package) is None
-        ]
+        missing = _not_installed(_NEEDED.get(name, ()))
         if missing:
             raise ExportError(
                 f'The format {name!r} needs {" and ".join(missing)}: pip install "keras-acts[{name}]". '
                 f"Received: formats={list(formats)!r}"
             )
+
+
+def _not_installed(packages: Sequence[str]) -> list[str]:
+    return [package for package in packages if importlib.util.find_spec(package) is None]
 
 
 def _check_classes(
@@ -270,7 +289,8 @@ def _check_classes(
     if not len(class_names):
         return
     # a subclassed model does not know its outputs
-    shapes = [tuple(output.shape) for output in getattr(model, "outputs", None) or ()]
+    known = getattr(model, "outputs", None) or ()
+    shapes = [tuple(output.shape) for output in known]
     units = None
     if len(shapes) == 1 and len(shapes[0]) > 1:
         units = shapes[0][-1]

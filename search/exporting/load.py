@@ -55,17 +55,21 @@ class LoadedModel(keras.layers.TFSMLayer):
                 numbers, for one.
         """
         signatures = self.card["signatures"]
-        name = "classify" if "classify" in signatures else "serving_default"
+        name = "serving_default"
+        if "classify" in signatures:
+            name = "classify"
         inputs = _prepared(x, signatures[name]["inputs"], allow_nan=allow_nan)
         count = len(next(iter(inputs.values())))
-        batches = [
-            self._outputs_of(name, inputs, slice(start, start + batch_size))
-            for start in range(0, count, batch_size)
-        ]
+        batches: list[Arrays] = []
+        for start in range(0, count, batch_size):
+            rows = slice(start, start + batch_size)
+            batches.append(self._outputs_of(name, inputs, rows))
         outputs: Arrays = {}
         for key in batches[0]:
             values = np.concatenate([batch[key] for batch in batches])
-            outputs[key] = _words(values) if values.dtype == object else values
+            if values.dtype == object:
+                values = _words(values)
+            outputs[key] = values
         return outputs
 
     def _outputs_of(self, signature: str, inputs: Arrays, rows: slice) -> Arrays:
@@ -109,7 +113,9 @@ def misfit(values: np.ndarray, dtype: str) -> tuple[int, ...] | None:
     """
     if values.dtype.kind == "b" or not dtype.startswith(("int", "uint", "bool")):
         return None
-    numbers = values if values.dtype.kind in "iub" else values.astype("float64")
+    numbers = values
+    if values.dtype.kind not in "iub":
+        numbers = values.astype("float64")
     fits = np.isfinite(numbers)
     if dtype != "bool":
         limits = np.iinfo(dtype)
@@ -150,7 +156,8 @@ def _check_no_gaps(given: Arrays) -> None:
 
 def _words(values: np.ndarray) -> np.ndarray:
     """TensorFlow's bytes as text."""
-    return np.array([word.decode() for word in values.ravel()]).reshape(values.shape)
+    words = [word.decode() for word in values.ravel()]
+    return np.array(words).reshape(values.shape)
 
 
 def _newest(folder: Path) -> Path:
@@ -197,13 +204,20 @@ def _check_shapes(given: Arrays, specs: Specs) -> None:
     for name, values in given.items():
         shape = specs[name]["shape"]
         if not _has_shape(values, shape):
-            expected = tuple("n" if size is None else size for size in shape)
+            expected = tuple(map(_size, shape))
             raise DataError(
                 f"The input {name!r} must have the shape {expected}. Received: {values.shape}"
             )
     counts = {name: len(values) for name, values in given.items()}
     if len(set(counts.values())) > 1:
         raise DataError(f"All inputs need as many samples. Received: {counts}")
+
+
+def _size(size: int | None) -> int | str:
+    """A size, or ``n`` where any will do."""
+    if size is None:
+        return "n"
+    return size
 
 
 def _has_shape(values: np.ndarray, shape: Sequence[int | None]) -> bool:
@@ -216,4 +230,6 @@ def _has_shape(values: np.ndarray, shape: Sequence[int | None]) -> bool:
 
 def _cast(values: np.ndarray, dtype: str) -> np.ndarray:
     # NumPy knows no dtype of the name "string"; TensorFlow takes its words as they are
-    return values if dtype == "string" else values.astype(dtype)
+    if dtype == "string":
+        return values
+    return values.astype(dtype)

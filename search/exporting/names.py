@@ -33,8 +33,9 @@ def input_specs(model: keras.Model) -> dict[str, keras.InputSpec]:
     The keys of a dict, the names given to `keras.Input`, else ``input``.
     """
     named_specs = _named_specs(model)
-    names = _unique([name for name, _ in named_specs], "input")
-    return {name: spec for name, (_, spec) in zip(names, named_specs, strict=True)}
+    given = [name for name, _ in named_specs]
+    specs = [spec for _, spec in named_specs]
+    return dict(zip(_unique(given, "input"), specs, strict=True))
 
 
 def given_names(model: keras.Model) -> dict[str, str]:
@@ -46,8 +47,11 @@ def given_names(model: keras.Model) -> dict[str, str]:
 
 def _named_specs(model: keras.Model) -> list[tuple[str | None, keras.InputSpec]]:
     """The specs of the inputs, in order, each with the name that the user gave it."""
-    leaves = keras.tree.flatten_with_path(get_input_signature(model))
-    return [(_key(path) or given_by_user(spec.name, UNNAMED_INPUT), spec) for path, spec in leaves]
+    named_specs: list[tuple[str | None, keras.InputSpec]] = []
+    for path, spec in keras.tree.flatten_with_path(get_input_signature(model)):
+        name = _key(path) or given_by_user(spec.name, UNNAMED_INPUT)
+        named_specs.append((name, spec))
+    return named_specs
 
 
 def by_export_names(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
@@ -82,7 +86,8 @@ def output_names(model: keras.Model) -> list[str] | None:
 def names_of(outputs: Structure) -> list[str]:
     """Return the names of outputs, symbolic or not: as of `output_names`."""
     leaves = keras.tree.flatten_with_path(outputs)
-    return _unique([_key(path) or _layer_name(tensor) for path, tensor in leaves], "output")
+    given = [_key(path) or _layer_name(tensor) for path, tensor in leaves]
+    return _unique(given, "output")
 
 
 def _key(path: tuple[Any, ...]) -> str | None:
@@ -118,7 +123,9 @@ def _unique(names: Sequence[str | None], default: str) -> list[str]:
     for index, name in enumerate(names):
         plain = re.sub(r"\W", "_", name or "", flags=re.ASCII)
         if not plain.strip("_"):
-            plain = default if len(names) == 1 else f"{default}_{index}"
+            plain = default
+            if len(names) > 1:
+                plain = f"{default}_{index}"
         elif not plain[0].isalpha() or keyword.iskeyword(plain):
             plain = f"{default}_{plain.lstrip('_')}"
         unique = plain

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -30,7 +30,11 @@ _NOT_THEIRS = {"", "__main__", "builtins", "keras", "keras_acts"}
 
 
 def write(
-    model: keras.Model, folder: Path, scratch: Path, x: dict[str, np.ndarray], **options: Any
+    model: keras.Model,
+    folder: Path,
+    scratch: Path,
+    x: dict[str, np.ndarray],
+    **options: Unpack[savedmodel.Options],
 ) -> dict[str, np.ndarray]:
     """Write the model as `savedmodel.write` does, in a TensorFlow process.
 
@@ -58,6 +62,19 @@ def write(
         "modules": _modules(model),
         "options": options,
     }
+    reply = _ask(request)
+    if "error" in reply:
+        raise ExportError(
+            "The model must load where Keras runs on TensorFlow; layers and functions of your own "
+            "must be in modules "
+            f"that can be imported. Received: {model.name!r} ({reply['error']})"
+        )
+    with np.load(predicted) as arrays:
+        return dict(arrays)
+
+
+def _ask(request: dict[str, Any]) -> dict[str, Any]:
+    """What the TensorFlow process answers; where it ends without an answer, that is the error."""
     process = subprocess.Popen(
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
@@ -68,22 +85,19 @@ def write(
     )
     out, err = answer_of(process, json.dumps(request).encode(), time_limit())
     reply = last_json(out)
-    if reply is None or "error" in reply:
-        reason = last_line(err) if reply is None else reply["error"]
-        raise ExportError(
-            "The model must load where Keras runs on TensorFlow; layers and functions of your own "
-            "must be in modules "
-            f"that can be imported. Received: {model.name!r} ({reason})"
-        )
-    with np.load(predicted) as arrays:
-        return dict(arrays)
+    if reply is None:
+        return {"error": last_line(err)}
+    return reply
 
 
 def _modules(model: keras.Model) -> Sequence[str]:
     """The modules that the user's own objects come from."""
-    objects = [*map(type, all_layers(model)), *keras.saving.get_custom_objects().values()]
-    modules = {getattr(thing, "__module__", None) or "" for thing in objects}
-    return sorted(name for name in modules if name.partition(".")[0] not in _NOT_THEIRS)
+    modules: set[str] = set()
+    for thing in (*map(type, all_layers(model)), *keras.saving.get_custom_objects().values()):
+        module = getattr(thing, "__module__", None) or ""
+        if module.partition(".")[0] not in _NOT_THEIRS:
+            modules.add(module)
+    return sorted(modules)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

@@ -31,11 +31,10 @@ def in_float32(model: keras.Model) -> keras.Model:
             f"with the dtype policy {model.dtype_policy.name}"
         )
     copy = _float32_copy(model)
-    unchanged = {
-        layer.name: layer.compute_dtype
-        for layer in all_layers(copy)
-        if _other_floats(layer.compute_dtype)
-    }
+    unchanged: dict[str, str] = {}
+    for layer in all_layers(copy):
+        if _other_floats(layer.compute_dtype):
+            unchanged[layer.name] = layer.compute_dtype
     if unchanged:
         raise ExportError(
             "Every layer of a model that is exported must take the dtype policy of its config, or "

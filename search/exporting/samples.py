@@ -92,7 +92,9 @@ def _fits(array: np.ndarray, spec: keras.InputSpec) -> bool:
 
 def _dtype(spec: keras.InputSpec) -> DTypeLike:
     # NumPy knows no dtype of the name "string"
-    return str if spec.dtype == "string" else spec.dtype
+    if spec.dtype == "string":
+        return str
+    return spec.dtype
 
 
 def _words(model: keras.Model) -> list[str]:
@@ -113,7 +115,11 @@ def _random_samples(
 
 
 def _random(rng: np.random.Generator, spec: keras.InputSpec, words: list[str]) -> np.ndarray:
-    shape = [_RANDOM_SIZE if size is None else size for size in spec.shape]
+    shape: list[int] = []
+    for size in spec.shape:
+        if size is None:
+            size = _RANDOM_SIZE
+        shape.append(size)
     if spec.dtype == "string":
         return rng.choice(words, shape)
     if "int" in spec.dtype:

@@ -9,7 +9,7 @@ import contextlib
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import keras
 import numpy as np
@@ -36,7 +36,18 @@ Structure = Any
 Tensors = dict[str, dict[str, Any]]
 
 
-def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
+class Options(TypedDict):
+    """How a model is exported."""
+
+    # of the outputs, flat; None where only a call tells them
+    names: list[str] | None
+    # in the order of the last axis of the one output; empty without
+    classes: list[str]
+    # the output of one unit above which it is the second class
+    cut: float
+
+
+def with_preprocessing(model: keras.Model, preprocessing: keras.layers.Layer | None) -> keras.Model:
     """Return a model that takes what `preprocessing`, a Keras layer or model, takes.
 
     Raises:
@@ -58,7 +69,7 @@ def with_preprocessing(model: keras.Model, preprocessing: Any) -> keras.Model:
         ) from error
 
 
-def _raw_inputs(model: keras.Model, preprocessing: keras.layers.Layer) -> Any:
+def _raw_inputs(model: keras.Model, preprocessing: keras.layers.Layer) -> Structure:
     """Symbolic inputs for what comes first in the graph, in its structure."""
     if isinstance(preprocessing, keras.Model):
         signature = get_input_signature(preprocessing)
@@ -72,7 +83,9 @@ def _raw_inputs(model: keras.Model, preprocessing: keras.layers.Layer) -> Any:
         name = given_by_user(spec.name, UNNAMED_INPUT) or "input"
         return keras.Input(spec.shape[1:], dtype=dtype or spec.dtype, name=name)
 
-    struct = signature[0] if len(signature) == 1 else signature
+    struct = signature
+    if len(signature) == 1:
+        struct = signature[0]
     return keras.tree.map_structure(symbolic, struct)
 
 
@@ -145,10 +158,9 @@ class _Endpoints:
         self._classes = list(classes)
         self._cut = cut
         self._struct = get_input_signature(model)
-        self.specs: dict[str, tf.TensorSpec] = {
-            name: tf.TensorSpec(spec.shape, spec.dtype, name=name)
-            for name, spec in input_specs(model).items()
-        }
+        self.specs: dict[str, tf.TensorSpec] = {}
+        for name, spec in input_specs(model).items():
+            self.specs[name] = tf.TensorSpec(spec.shape, spec.dtype, name=name)
         self.outputs = list(names or output_names(model) or ())
 
     def structured_signature(self) -> Structure:
@@ -261,7 +273,9 @@ def _as_tensor(x: Tensor) -> Tensor:
 def _plain_array(x: Tensor) -> np.ndarray:
     array = np.asarray(x)
     # words come as objects, which no file of plain arrays can hold
-    return array.astype("S") if array.dtype == object else array
+    if array.dtype == object:
+        return array.astype("S")
+    return array
 
 
 def _on_the_cpu() -> contextlib.AbstractContextManager[Any]:
@@ -308,7 +322,9 @@ def _described(tensors: Mapping[str, TensorInfo]) -> Tensors:
     described: Tensors = {}
     for name, info in sorted(tensors.items()):
         shape = tf.TensorShape(info.tensor_shape)
-        sizes = None if shape.rank is None else shape.as_list()
+        sizes = None
+        if shape.rank is not None:
+            sizes = shape.as_list()
         described[name] = {
             "shape": sizes,
             "dtype": tf.as_dtype(info.dtype).name,

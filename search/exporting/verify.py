@@ -116,8 +116,10 @@ def time_limit() -> float:
         ExportError: if the environment says what is no time.
     """
     given = os.environ.get(LIMIT_VARIABLE)
+    if given is None:
+        return _DEFAULT_LIMIT
     try:
-        seconds = _DEFAULT_LIMIT if given is None else float(given)
+        seconds = float(given)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
@@ -186,19 +188,23 @@ def last_json(out: bytes) -> dict[str, Any] | None:
         reply = json.loads(lines[-1])
     except ValueError:
         return None
-    return reply if isinstance(reply, dict) else None
+    if isinstance(reply, dict):
+        return reply
+    return None
 
 
 def last_line(err: bytes) -> str:
     """Return what a process that failed said last."""
     lines = err.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "no answer; it was ended"
+    if not lines:
+        return "no answer; it was ended"
+    return lines[-1]
 
 
 def environment(**changes: str) -> dict[str, str]:
     """Return the environment for a process that imports what this one can."""
     return {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         **changes,
     }

@@ -34,7 +34,9 @@ def relative(expected: np.ndarray, received: np.ndarray) -> float:
     if received.shape != expected.shape:
         raise ValueError(f"outputs of shape {received.shape} instead of {expected.shape}")
     if expected.dtype.kind not in "fc":
-        return 0.0 if np.array_equal(received, expected) else float("inf")
+        if np.array_equal(received, expected):
+            return 0.0
+        return float("inf")
     with np.errstate(invalid="ignore"):
         difference = np.abs(received - expected) / np.maximum(1.0, np.abs(expected))
     # infinities of one sign, and NaN in both, are equal; their difference would be NaN
@@ -61,8 +63,8 @@ def check_saved_model(folder: str, x: Arrays, y: Arrays) -> float:
     serving = loaded.signatures["serving_default"]
     inputs = {name: tf.constant(value) for name, value in x.items()}
     outputs = {name: value.numpy() for name, value in serving(**inputs).items()}
-    of_one_sample = serving(**{name: value[:1] for name, value in inputs.items()})
-    for name, value in of_one_sample.items():
+    first_rows = {name: value[:1] for name, value in inputs.items()}
+    for name, value in serving(**first_rows).items():
         if value.shape != (1, *outputs[name].shape[1:]):
             raise ValueError(f"the output {name!r} of one sample has shape {tuple(value.shape)}")
     differences = [compare(y, outputs)]

@@ -12,6 +12,7 @@ from keras_acts.errors import ModelError
 
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
+from ..space.rated import Rated
 
 _MOST_SEED = 2**32  # NumPy's legacy generators take no larger one
 
@@ -21,10 +22,21 @@ class Member:
     """One model of a population.
 
     A candidate, for all activation slots or for each, and the seed of its weights.
+
+    Attributes:
+        candidate: what its activation slots have.
+        seed: of its initialization.
+        factor: what the learning rate of the population's optimizer is multiplied by for it.
     """
 
     candidate: Choice
     seed: int
+    factor: float = 1.0
+
+    @property
+    def rated(self) -> Rated:
+        """What it is without its seed."""
+        return Rated(self.candidate, self.factor)
 
 
 def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Member, ...]:
@@ -33,14 +45,14 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
     Raises:
         ModelError: if there is no candidate or no seed, or a seed is no integer from 0 on.
     """
-    if isinstance(candidates, str | keras_acts.Activation | Candidate | Assignment):
+    if isinstance(candidates, str | keras_acts.Activation | Candidate | Assignment | Rated):
         raise ModelError(
             f"candidates must be a list of activations. Received: candidates={candidates!r}"
         )
     wanted = list(candidates)
     if wanted and all(isinstance(candidate, Member) for candidate in wanted):
         return tuple(wanted)
-    choices = [_choice(candidate) for candidate in wanted]
+    choices = [_rated(candidate) for candidate in wanted]
     listed = _listed(seeds)
     if not choices or not listed:
         raise ModelError(
@@ -54,10 +66,10 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
     return tuple(_each_on_each(choices, listed))
 
 
-def _choice(candidate: Any) -> Choice:
-    if isinstance(candidate, Assignment):
-        return candidate
-    return Candidate.of(candidate)
+def _rated(candidate: Any) -> Rated:
+    if isinstance(candidate, Assignment | Rated):
+        return Rated.of(candidate)
+    return Rated(Candidate.of(candidate))
 
 
 def _listed(seeds: Any) -> list[Any]:
@@ -75,10 +87,10 @@ def _is_seed(seed: Any) -> bool:
     return 0 <= int(seed) < _MOST_SEED
 
 
-def _each_on_each(choices: Sequence[Choice], seeds: Sequence[int]) -> Iterator[Member]:
-    for choice in choices:
+def _each_on_each(choices: Sequence[Rated], seeds: Sequence[int]) -> Iterator[Member]:
+    for rated in choices:
         for seed in seeds:
-            yield Member(choice, int(seed))
+            yield Member(rated.choice, int(seed), rated.factor)
 
 
 def activation_slots(

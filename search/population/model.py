@@ -22,6 +22,7 @@ from keras_acts.errors import ModelError
 from keras_acts.target import uncompiled
 
 from ..rewrite.compiling import compile_arguments, optimizer_like
+from ..rewrite.learning_rate import scale_learning_rate
 from ..rewrite.walk import graph_of, is_graph, layers_of
 from ..runtime.device import gpus
 from ..runtime.graph_optimizer import unoptimized
@@ -349,6 +350,7 @@ class PopulationModel(keras.Model):
             # a population that is joined from this one is compiled as the user said
             compiled_with(self)["jit_compile"] = jit_compile
         self._state.rates = None
+        self._multiply_rates()
         self._resolve_per_member(loss, loss_weights, metrics, weighted_metrics)
 
     def _resolve_per_member(
@@ -365,6 +367,21 @@ class PopulationModel(keras.Model):
             self._compile_metrics = MemberMetrics(
                 count, metrics, weighted_metrics, output_names=self.output_names
             )
+
+    def _multiply_rates(self) -> None:
+        """Have the optimizer train each member at its own multiple of the learning rate."""
+        factors = np.array([member.factor for member in self.members])
+        if (factors == 1).all():
+            return
+        self._train_at(factors, are_factors=True)
+
+    def _train_at(self, rates: np.ndarray, *, are_factors: bool) -> None:
+        """Have the optimizer train each member at its own rate, or multiple of the rate."""
+        inside = rates[list(self.order)]
+        trained = self.trainable_variables
+        rate_per_member(self.optimizer, inside, rows_of(self), trained, are_factors=are_factors)
+        if self.training_step is not None:
+            self.training_step.has_several_rates()
 
     def set_learning_rates(self, rates: Iterable[float]) -> None:
         """Give each member a constant learning rate of its own, for weight decay too, until `compile` is called again.
@@ -384,8 +401,7 @@ class PopulationModel(keras.Model):
                 f"members. Received: rates={public_rates.tolist()}"
             )
         self._state.rates = public_rates
-        inside_rates = public_rates[list(self.order)]
-        rate_per_member(self.optimizer, inside_rates, rows_of(self), self.trainable_variables)
+        self._train_at(public_rates, are_factors=False)
         # a program that was traced before holds the rates of then
         if self.training_step is not None:
             self.training_step.forget_traces(self)
@@ -541,6 +557,8 @@ class PopulationModel(keras.Model):
         transfer.to_model(self, self.positions[member], model)
         if self._state.rates is not None:
             model.optimizer.learning_rate = float(self._state.rates[member])
+        elif self.compiled:
+            scale_learning_rate(model.optimizer, self.members[member].factor)
         return model
 
     def select(self, members: Iterable[int]) -> PopulationModel:
@@ -586,7 +604,7 @@ class PopulationModel(keras.Model):
         return result
 
     def restart(self, members: Sequence[Member]) -> None:
-        """Become a population of other members of the same candidates, at their start.
+        """Become a population of other members of the same candidates and rates, at their start.
 
         The optimizer stays as it is.
         """

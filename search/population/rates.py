@@ -26,6 +26,8 @@ def rate_per_member(
     rates: np.ndarray,
     rows: Rows,
     variables: Sequence[keras.Variable],
+    *,
+    are_factors: bool = False,
 ) -> None:
     """Have an optimizer of stacked variables use a rate for each member, in the update and in weight decay.
 
@@ -34,20 +36,24 @@ def rate_per_member(
         rates: (P,), inside order.
         rows: by the identity of a variable, the first of its members and the one after the last.
         variables: the trained ones.
+        are_factors: whether the rates are multiples of the optimizer's own, whatever that is in a
+            step: a number, a schedule, or what a callback sets.
     """
     rates_of = _rates_by_variable(rates, rows, variables)
     # the class's own step: the instance's may be one of ours, with other rates
     update_with_rate = partial(type(optimizer).update_step, optimizer)
     restore_update_of_all(optimizer)  # `one_kernel` has one rate for all
 
-    def column(variable: keras.Variable) -> Tensor:
-        rates_of_rows = rates_of[id(variable)]
-        return ops.convert_to_tensor(
-            rates_of_rows.reshape(column_shape(len(variable.shape))), variable.dtype
-        )
+    def column(variable: keras.Variable, own_rate: Tensor) -> Tensor:
+        shape = column_shape(len(variable.shape))
+        rates_of_rows = rates_of[id(variable)].reshape(shape)
+        rates_as_tensor = ops.convert_to_tensor(rates_of_rows, variable.dtype)
+        if not are_factors:
+            return rates_as_tensor
+        return ops.cast(own_rate, variable.dtype) * rates_as_tensor
 
     def update_step(gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
-        update_with_rate(gradient, variable, column(variable))
+        update_with_rate(gradient, variable, column(variable, learning_rate))
 
     def apply_weight_decay(decayed: list[keras.Variable]) -> None:
         if optimizer.weight_decay is None:
@@ -55,7 +61,8 @@ def rate_per_member(
         for variable in decayed:
             if decays(optimizer, variable):
                 decay = ops.cast(optimizer.weight_decay, variable.dtype)
-                variable.assign(variable - variable * decay * column(variable))
+                rate = column(variable, optimizer.learning_rate)
+                variable.assign(variable - variable * decay * rate)
 
     optimizer.update_step = update_step
     replace_weight_decay(optimizer, apply_weight_decay)

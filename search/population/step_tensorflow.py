@@ -89,6 +89,10 @@ class TrainingStep:
             self._update_too = update
             self.forget_traces(population)
 
+    def has_several_rates(self) -> None:
+        """Hear that members have learning rates of their own, for which `one_kernel` has no place."""
+        self._one_kernel = False
+
     def forget_traces(self, population: PopulationModel) -> None:
         """Have the step traced again: what it holds as constants has changed."""
         self._traced.clear()

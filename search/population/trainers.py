@@ -14,14 +14,16 @@ from keras_acts.errors import ModelError
 
 from ..rewrite.compiling import compile_arguments
 from ..rewrite.first_inputs import built
+from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
+from ..space.rated import Rated
 from ..strategy.scoring import evaluated, numbers
 from . import memory
 from .data import BY_SEED, are_arrays
-from .members import Member
-from .model import PopulationModel
+from .members import Member, members
+from .model import PopulationModel, check_model
 
 Item = TypeVar("Item")
 Fit = Mapping[str, Any]  # the arguments of `fit`
@@ -83,7 +85,7 @@ class PopulationTrainer:
 
     Args:
         model: compiled.
-        candidates: activations.
+        candidates: activations, each at the model's own learning rate or `Rated`.
         members: the members for a seed, which is then trained by itself; by default all candidates
             start from it.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
@@ -107,18 +109,19 @@ class PopulationTrainer:
         self._model = model
         self._candidates = list(candidates)
         self._slots = None if slots is None else tuple(slots)
-        self._alone = OneByOneTrainer(builds) if builds else None
+        self._alone: OneByOneTrainer | None = None
+        if builds:
+            self._alone = OneByOneTrainer(builds, factors_of(self._candidates))
         self.reason = ""
         self._each_seed_by_itself = members is not None
         self._members = members or self._all_from
         self._population: Any = PopulationModel(model, self._members(0), slots=self._slots)
         self._initial_state: list[np.ndarray] = []  # of the optimizer, once there is one
-        self._most_seeds = (
-            costs.SEEDS_TOGETHER_MOST_MEMBERS
-        )  # of a population: less, once memory has run out
+        # of a population: less, once memory has run out
+        self._most_seeds = costs.SEEDS_TOGETHER_MOST_MEMBERS
 
     def _all_from(self, seed: int) -> list[Member]:
-        return [Member(candidate, seed) for candidate in self._candidates]
+        return list(members(self._candidates, [seed]))
 
     def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed.
@@ -171,8 +174,7 @@ class PopulationTrainer:
         return memory.bytes_per_member(self._model, _largest_batch(fit))
 
     def _fitting(self, fit: Fit) -> int:
-        """How many members fit into memory."""
-        return memory.most_members(self._member_bytes(fit))
+        return most_together(self._model, fit)
 
     def test(
         self, weights: Iterable[list[np.ndarray]], data: Any
@@ -302,13 +304,16 @@ class OneByOneTrainer:
 
     Args:
         builds: a function for each candidate that returns its compiled, freshly initialized model.
+        factors: of each, the multiple of the user's learning rate that its model has, for callbacks
+            that set rates; by default once.
 
     Attributes:
         reason: empty: it is no news that it trains so.
     """
 
-    def __init__(self, builds: Sequence[Build]):
+    def __init__(self, builds: Sequence[Build], factors: Sequence[float] = ()):
         self._builds = builds
+        self._factors = list(factors) or [1.0] * len(builds)
         self.reason = ""
 
     def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
@@ -319,10 +324,12 @@ class OneByOneTrainer:
         logs = []
         weights = []
         diverged = []
-        for build in self._builds:
+        for build, factor in zip(self._builds, self._factors, strict=True):
+            callbacks = scaled_callbacks(_callbacks(fit), factor)
+            options = {**fit, "callbacks": callbacks or None, "verbose": 0}
             with isolated_seed(seed):
                 model = build()
-                history = numbers(model.fit(**fit, verbose=0).history, axes=1)
+                history = numbers(model.fit(**options).history, axes=1)
             logs.append(history)
             weights_of_model = model.get_weights()
             weights += weights_of_model
@@ -379,6 +386,20 @@ _OF_ANY_SEED = (keras.callbacks.LearningRateScheduler, Shown)
 OF_ONE_MODEL = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
 
 
+def why_alone(
+    model: keras.Model, slots: Iterable[str] | None, callbacks: Iterable[Any] | None
+) -> str:
+    """Return why `trainer_for` trains the candidates of a model one by one; empty if it does not."""
+    for callback in callbacks or ():
+        if isinstance(callback, OF_ONE_MODEL):
+            return f"the callback {type(callback).__name__} looks at a single model"
+    try:
+        check_model(model, slots)
+    except ModelError as error:
+        return str(error)
+    return ""
+
+
 def trainer_for(
     model: keras.Model,
     candidates: Sequence[Any],
@@ -387,14 +408,31 @@ def trainer_for(
     callbacks: Iterable[Any] | None = None,
 ) -> Trainer:
     """Return a population's trainer, or that of the single models where the model or a callback needs it."""
+    alone = OneByOneTrainer(builds, factors_of(candidates))
     if any(isinstance(callback, OF_ONE_MODEL) for callback in callbacks or ()):
-        return OneByOneTrainer(builds)
+        return alone
     try:
         return PopulationTrainer(model, candidates, slots=slots, builds=builds)
     except Exception as error:
         if not isinstance(error, ModelError) and not is_out_of_memory(error):
             raise
-        return OneByOneTrainer(builds)
+        return alone
+
+
+def most_together(model: keras.Model, fit: Fit) -> int:
+    """Return how many members of a model's population fit into memory."""
+    return memory.most_members(memory.bytes_per_member(model, _largest_batch(fit)))
+
+
+def factors_of(candidates: Iterable[Any]) -> list[float]:
+    """Return the multiple of the model's own learning rate of each candidate."""
+    factors = []
+    for candidate in candidates:
+        factor = 1.0
+        if isinstance(candidate, Rated):
+            factor = candidate.factor
+        factors.append(factor)
+    return factors
 
 
 def _callbacks(fit: Fit) -> list[keras.callbacks.Callback]:

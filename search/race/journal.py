@@ -76,7 +76,7 @@ class Journal:
 
 
 def _name(member: Member) -> list[Any]:
-    return [str(member.candidate), member.seed]
+    return [str(member.rated), member.seed]
 
 
 def _row(run: MemberRecord) -> list[Any]:

@@ -18,12 +18,14 @@ import numpy as np
 
 from ..rewrite.clone import with_activations
 from ..rewrite.groups import chosen_slots, groups
+from ..rewrite.learning_rate import at_factor
 from ..rewrite.slots import slots
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 from ..space.embedding import embeddings
+from ..space.rated import Rated
 from ..space.space import ActivationSpace
 from ..strategy.base import TrialResult
 from ..strategy.direction import more_is_better
@@ -60,6 +62,8 @@ class PerGroupSearch:
         seed: of candidates, initialization and batch order.
         project: a folder that keeps the scores of finished rungs.
         verbose: 0 shows nothing.
+        factors: multiples of the model's own learning rate, for the race for the uniform choice.
+            Its changes train at the rate of the best one.
 
     Attributes:
         errors: what ended the search before its end, once there was a choice.
@@ -79,6 +83,7 @@ class PerGroupSearch:
         seed: int = 0,
         project: Path | None = None,
         verbose: int = 1,
+        factors: Sequence[float] = (1.0,),
     ):
         self.progress = RaceProgress(total, verbose)
         self.interrupted = False
@@ -100,8 +105,11 @@ class PerGroupSearch:
             self._budget = neighbourhood.budget(total, epochs)
         if self._budget is not None:
             total = self._budget.race
-            trials = _fitting_trials(trials, epochs, total, len(space.grid(1)))
-        self._race = self._stage("race", race_in(space, trials, epochs, total, seed), seed)
+            starts = len(space.grid(1)) + len(factors) - 1
+            trials = _fitting_trials(trials, epochs, total, starts)
+        self._factor = 1.0  # of the best uniform choice
+        race = race_in(space, trials, epochs, total, seed, factors)
+        self._race = self._stage("race", race, seed)
         self.objective = self._race.objective
         self._screening: RaceSearch | None = None
         self._final: RaceSearch | None = None
@@ -132,6 +140,7 @@ class PerGroupSearch:
             slots=chosen_slots(slots(self._model), self._space.per),
             models=models,
             label=label,
+            factor=self._factor,
         )
 
     def _journal(self, name: str, choices: Sequence[Choice]) -> Path | None:
@@ -160,6 +169,7 @@ class PerGroupSearch:
         first = next(iter(self._race.results()), None)
         if first is None or first.rank is None:
             return
+        self._factor = first.factor
         self._uniform = self._assignment(first.candidate)
         self._chosen = self._uniform
         if self._nothing_to_change:
@@ -172,7 +182,7 @@ class PerGroupSearch:
             )
             return
         self.progress.say(
-            f"Best for all {len(self._groups)} groups: {first.candidate}. Now its changes"
+            f"Best for all {len(self._groups)} groups: {first.rated}. Now its changes"
         )
         try:
             changes = self._screened(self._uniform, self._budget)
@@ -221,9 +231,11 @@ class PerGroupSearch:
         scores: dict[Candidate, float] = {}
         # the baseline was in the later rungs in any case
         for result in self._race.rounds[:_SCREENING_RUNGS]:
-            for candidate, mean in zip(result.task.candidates, result.means, strict=True):
+            for rated, mean in zip(result.task.candidates, result.means, strict=True):
+                candidate = rated.choice
                 if np.isfinite(mean) and candidate != uniform.only:
-                    scores[candidate] = float(mean)
+                    # of several rates the best
+                    scores[candidate] = max(float(mean), scores.get(candidate, -np.inf))
         best: dict[str, Candidate] = {}
         for candidate in sorted(scores, key=lambda scored: -scores[scored]):
             # two alphas of one activation are hardly ever told apart
@@ -288,28 +300,26 @@ class PerGroupSearch:
 
     def results(self) -> tuple[TrialResult, ...]:
         """All choices: the one that is kept first, then who went further, the diverged last."""
-        rows: dict[Assignment, TrialResult] = {}
+        rows: dict[Rated, TrialResult] = {}
         for stage in self._stages:
             for row in stage.results():
-                choice = self._assignment(row.candidate)
-                rows[choice] = self._merged(choice, rows.get(choice), row)
+                rated = self._assigned(row.rated)
+                rows[rated] = self._merged(rated, rows.get(rated), row)
         keys = {
-            choice: self._rank_key(choice, row)
-            for choice, row in rows.items()
+            rated: self._rank_key(rated, row)
+            for rated, row in rows.items()
             if row.score is not None
         }
         places = sorted(keys.values())
         ranked = []
-        for choice in sorted(keys, key=keys.__getitem__):
+        for rated in sorted(keys, key=keys.__getitem__):
             # equal ones share a rank
-            rank = 1 + places.index(keys[choice])
-            ranked.append(replace(rows[choice], rank=rank))
+            rank = 1 + places.index(keys[rated])
+            ranked.append(replace(rows[rated], rank=rank))
         rest = [replace(row, rank=None) for row in rows.values() if row.score is None]
         return (*ranked, *rest)
 
-    def _merged(
-        self, choice: Assignment, earlier: TrialResult | None, row: TrialResult
-    ) -> TrialResult:
+    def _merged(self, rated: Rated, earlier: TrialResult | None, row: TrialResult) -> TrialResult:
         """One row of what several stages trained.
 
         With the score of the one that went furthest, the latest of such.
@@ -324,10 +334,11 @@ class PerGroupSearch:
         if status == "completed" and furthest.epochs != self._epochs:
             # it completed its stage, which is no whole training
             status = "stopped"
+        choice = self._assignment(rated.choice)
         candidate = choice.only or choice
         return replace(furthest, candidate=candidate, status=status, seconds=seconds)
 
-    def leaders(self) -> tuple[Choice, ...]:
+    def leaders(self) -> tuple[Rated, ...]:
         """What the verdict judges: the best change and the best uniform choice.
 
         If no change is ahead, the race's.
@@ -337,44 +348,61 @@ class PerGroupSearch:
             means = np.nan_to_num(final.means, nan=-np.inf)
             best = final.task.candidates[int(np.argmax(means))]
             if best != self._uniform:
-                return (best.only or best, self._uniform.only or self._uniform)
+                judged = (best, self._uniform)
+                return tuple(Rated(choice.only or choice, self._factor) for choice in judged)
         return self._race.leaders()
 
-    def model(self, candidate: Choice) -> keras.Model | None:
+    def model(self, candidate: Rated) -> keras.Model | None:
         """Return the best model of a choice; None if it is not kept."""
-        choice = self._assignment(candidate)
+        rated = self._assigned(candidate)
         model = None
         if self._final is not None and self._final.rounds:
-            model = self._final.model(choice)
-        if model is None and choice.only is not None:
-            model = self._race.model(choice.only)
+            model = self._final.model(rated)
+        uniform = self._assignment(rated.choice).only
+        if model is None and uniform is not None:
+            model = self._race.model(Rated(uniform, rated.factor))
         return model
 
-    def finish(self, candidate: Choice) -> None:
-        """Train a uniform choice that left the race as far as the others.
+    def finish(self, *candidates: Rated) -> None:
+        """Train choices to the end that left the race, or at rates that they had in none.
 
-        Nothing, if it is in the final, or no such choice.
+        Nothing, if they are in the final, or no such choices.
         """
-        choice = self._assignment(candidate)
-        final = self._final_result
-        if final is not None and choice in final.task.candidates:
-            return
-        uniform = choice.only
-        if uniform is not None and any(row.candidate == uniform for row in self._race.results()):
-            self._race.finish(uniform)
+        in_final = []
+        in_race = []
+        tried = {row.candidate for row in self._race.results()}
+        for candidate in candidates:
+            rated = self._assigned(candidate)
+            choice = self._assignment(rated.choice)
+            final = self._final_result
+            if final is not None and choice in final.task.candidates:
+                in_final.append(rated)
+            elif choice.only in tried:
+                in_race.append(Rated(choice.only, rated.factor))
+        if self._final is not None:
+            self._final.finish(*in_final)
+        self._race.finish(*in_race)
 
-    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
+    def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a choice."""
-        return partial(with_activations, self._model, self._assignment(candidate))
+        choice = self._assignment(candidate.choice)
+        return at_factor(partial(with_activations, self._model, choice), candidate.factor)
+
+    def _assigned(self, rated: Rated) -> Rated:
+        """A choice for each group, at the same rate."""
+        return Rated(self._assignment(rated.choice), rated.factor)
 
     def _assignment(self, candidate: Choice) -> Assignment:
         if isinstance(candidate, Assignment):
             return candidate
         return Assignment(tuple((group, candidate) for group in self._groups))
 
-    def _rank_key(self, choice: Assignment, row: TrialResult) -> tuple[float, ...]:
+    def _rank_key(self, rated: Rated, row: TrialResult) -> tuple[float, ...]:
         score = more_is_better(row.score or 0.0, self.objective.direction)
-        return (choice != self._chosen, -(row.epochs or 0), row.status != "completed", -score)
+        chosen = None
+        if self._chosen is not None:
+            chosen = Rated(self._chosen, self._factor)
+        return (rated != chosen, -(row.epochs or 0), row.status != "completed", -score)
 
     def _hyperparameters(self, candidate: Choice) -> dict[str, Any]:
         values: dict[str, Any] = {}

@@ -22,11 +22,13 @@ from ..population.members import Member
 from ..population.model import check_model
 from ..rewrite.clone import with_activations
 from ..rewrite.groups import chosen_slots
+from ..rewrite.learning_rate import at_factor
 from ..rewrite.slots import slots
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive
 from ..space.assignment import Choice
-from ..space.embedding import embeddings
+from ..space.embedding import rated_embeddings
+from ..space.rated import Rated
 from ..space.space import ActivationSpace
 from ..strategy.base import DIVERGED, SHARED_CALLBACKS, TrialResult
 from ..strategy.direction import more_is_better
@@ -75,8 +77,18 @@ class _Over(BaseException):
     """The time is over, which is no error: it ends a training as Ctrl-C does."""
 
 
-def race_in(space: ActivationSpace, trials: int, epochs: int, total: int, seed: int) -> Race:
+def race_in(
+    space: ActivationSpace,
+    trials: int,
+    epochs: int,
+    total: int,
+    seed: int,
+    factors: Sequence[float] = (1.0,),
+) -> Race:
     """Return a race of the candidates of a space, the baseline first.
+
+    Every activation starts at the model's own learning rate, and the baseline at the other rates
+    too. What that shows of the rates says at which the others are proposed.
 
     Args:
         space: what is searched.
@@ -84,11 +96,15 @@ def race_in(space: ActivationSpace, trials: int, epochs: int, total: int, seed: 
         epochs: of a whole training.
         total: how many epochs all runs together may take.
         seed: of random candidates.
+        factors: multiples of the model's own learning rate, 1 among them.
     """
-    starts = space.grid(1)
-    pool = [*space.grid(5), *space.sample(_POOL, derive(seed, Stream.CANDIDATES))]
+    starts = [Rated(candidate) for candidate in space.grid(1)]
+    baseline = starts[0].choice
+    starts += [Rated(baseline, factor) for factor in factors if factor != 1]
+    choices = [*space.grid(5), *space.sample(_POOL, derive(seed, Stream.CANDIDATES))]
+    pool = [Rated(choice, factor) for choice, factor in itertools.product(choices, factors)]
     rungs = schedule(trials, epochs, total, len(starts))
-    return Race(starts, rungs, SurrogateProposer(pool, embeddings), attrgetter("name"))
+    return Race(starts, rungs, SurrogateProposer(pool, rated_embeddings), attrgetter("kind"))
 
 
 class RaceSearch:
@@ -96,7 +112,7 @@ class RaceSearch:
 
     Args:
         model: that `why_not_race` has nothing against.
-        race: who starts, and who goes on.
+        race: who starts, and who goes on: each a `Rated`, or a choice for the rate of `factor`.
         objective: what ranks the candidates, one metric.
         fit: the arguments of `fit`, data included, without epochs.
         hyperparameters: returns those of a candidate, for the table.
@@ -110,6 +126,7 @@ class RaceSearch:
             trains it again.
         label: what the race is called where it shows how it goes.
         memory: the bytes that a population may use; None for half of what is free.
+        factor: the multiple of the model's own learning rate for candidates that have none.
 
     Attributes:
         errors: what failed once there were scores, by what was done then.
@@ -131,6 +148,7 @@ class RaceSearch:
         models: bool = True,
         label: str = "",
         memory: int | None = None,
+        factor: float = 1.0,
     ):
         self.objective = checked_objective(objective)
         self.seconds = seconds
@@ -145,6 +163,7 @@ class RaceSearch:
         self._journal = Journal(journal)
         self._models = models
         self._label = label
+        self._factor = factor
         ends = sorted({rung.epochs for rung in race.rungs})
         self._new_cohorts = partial(
             Cohorts, model, self.objective, fit, ends, seed, slots=slots, memory=memory
@@ -225,10 +244,10 @@ class RaceSearch:
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""
-        tried: dict[Choice, None] = {}
+        tried: dict[Rated, None] = {}
         for member, run in self._cohorts.runs.items():
             if run.epochs or run.error:
-                tried[member.candidate] = None
+                tried[member.rated] = None
         rows = [self._row(candidate) for candidate in tried]
         scored = sorted((row for row in rows if row.score is not None), key=self._rank_key)
         keys = [self._rank_key(row) for row in scored]
@@ -238,11 +257,11 @@ class RaceSearch:
         ]
         return (*ranked, *(row for row in rows if row.score is None))
 
-    def leaders(self) -> tuple[Choice, ...]:
+    def leaders(self) -> tuple[Rated, ...]:
         """All that have a score, the best first."""
-        return tuple(row.candidate for row in self.results() if row.rank is not None)
+        return tuple(row.rated for row in self.results() if row.rank is not None)
 
-    def model(self, candidate: Choice) -> keras.Model | None:
+    def model(self, candidate: Rated) -> keras.Model | None:
         """Return the candidate's best model.
 
         None if it diverged, or left the race and was not finished.
@@ -259,32 +278,46 @@ class RaceSearch:
                 return model
         return None
 
-    def finish(self, candidate: Choice) -> None:
-        """Train a candidate to the end, if it left the race or that was ended.
+    def finish(self, *candidates: Rated) -> None:
+        """Train candidates to the end that left the race, that was ended, or that were not in it.
 
         On the race's first seed.
         """
-        runs = self._runs_of(candidate)
-        whole = self._race.rungs[-1].epochs
-        if any(run.diverged for run in runs.values()):
+        members = [self._first_member(each) for each in candidates if self._is_unfinished(each)]
+        if not members:
             return
-        if max(run.epochs for run in runs.values()) == whole and self.model(candidate) is not None:
-            return
-        member = next(iter(runs))
         # a population of its own: those of the race may be gone, or end at other epochs
         alone = self._new_cohorts(_show_nothing)
-        alone.train([member], whole)
-        error = alone.runs[member].error
-        if error:
+        alone.train(members, self._race.rungs[-1].epochs)
+        errors = []
+        for member in members:
+            record = alone.runs[member]
+            if record.error:
+                errors.append(f"{member.rated}: {record.error}")
+                continue
+            self._cohorts.runs[member] = record
+            self._finished[member] = alone.model(member)
+        if errors:
             raise SearchError(
-                f"{candidate} must be trained to its end to be kept. Received: {error}"
+                f"What is kept must be trained to its end. Received: {'; '.join(errors)}"
             )
-        self._cohorts.runs[member] = alone.runs[member]
-        self._finished[member] = alone.model(member)
 
-    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
+    def _first_member(self, candidate: Rated) -> Member:
+        first_seed = derive(self._seed, Stream.INITIAL, 0)
+        return Member(candidate.choice, first_seed, candidate.factor)
+
+    def _is_unfinished(self, candidate: Rated) -> bool:
+        runs = self._runs_of(candidate).values()
+        if any(run.diverged for run in runs):
+            return False
+        trained = max((run.epochs for run in runs), default=0)
+        whole = self._race.rungs[-1].epochs
+        return trained < whole or self.model(candidate) is None
+
+    def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
-        return partial(with_activations, self._model, candidate)
+        build = partial(with_activations, self._model, candidate.choice)
+        return at_factor(build, candidate.factor)
 
     @property
     def rounds(self) -> list[RungResult]:
@@ -303,14 +336,11 @@ class RaceSearch:
     def _rank_key(self, row: TrialResult) -> tuple[float, ...]:
         return (-(row.epochs or 0), -(row.seeds or 0), -self._better(row.score or 0.0))
 
-    def _runs_of(self, candidate: Choice) -> dict[Member, MemberRecord]:
-        return {
-            member: run
-            for member, run in self._cohorts.runs.items()
-            if member.candidate == candidate
-        }
+    def _runs_of(self, candidate: Rated) -> dict[Member, MemberRecord]:
+        runs = self._cohorts.runs.items()
+        return {member: run for member, run in runs if member.rated == candidate}
 
-    def _row(self, candidate: Choice) -> TrialResult:
+    def _row(self, candidate: Rated) -> TrialResult:
         runs = list(self._runs_of(candidate).values())
         epochs = max(run.epochs for run in runs)
         furthest = [run for run in runs if run.epochs == epochs]
@@ -320,11 +350,12 @@ class RaceSearch:
             score = float(np.mean([run.best for run in furthest]))
         return TrialResult(
             rank=None,
-            candidate=candidate,
+            candidate=candidate.choice,
+            factor=candidate.factor,
             score=score,
             status=status,
             seconds=sum(run.seconds for run in runs),
-            hyperparameters=self._hyperparameters(candidate),
+            hyperparameters=self._hyperparameters(candidate.choice),
             message=message,
             epochs=epochs,
             seeds=len(furthest),
@@ -346,8 +377,13 @@ class RaceSearch:
 
     def _members(self, task: RungTask) -> list[Member]:
         seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(task.seeds)]
-        pairs = itertools.product(task.candidates, seeds)
-        return [Member(candidate, seed) for candidate, seed in pairs]
+        pairs = itertools.product(map(self._rated, task.candidates), seeds)
+        return [Member(rated.choice, seed, rated.factor) for rated, seed in pairs]
+
+    def _rated(self, candidate: Choice | Rated) -> Rated:
+        if isinstance(candidate, Rated):
+            return candidate
+        return Rated(candidate, self._factor)
 
     def _scores(self, task: RungTask) -> np.ndarray:
         scores = [self._score(member) for member in self._members(task)]
@@ -405,7 +441,7 @@ class RaceSearch:
             seeds,
         ]
         runs = self._cohorts.runs
-        failed = len({m.candidate for m in self._members(task) if runs[m].error})
+        failed = len({m.rated for m in self._members(task) if runs[m].error})
         without_score = int(np.isnan(self._race.rounds[-1].means).sum())
         diverged = without_score - failed
         if diverged:

@@ -155,7 +155,8 @@ def dtype_policy(policy: str | keras.DTypePolicy) -> Iterator[None]:
 
 def _chosen(sites: Sequence[SlotSite], activation: Activations) -> dict[SlotSite, Candidate]:
     """The candidate for each slot that changes."""
-    wanted = _wanted(SlotTable(site.slot for site in sites), activation)
+    table = SlotTable(site.slot for site in sites)
+    wanted = _wanted(table, activation)
     candidates = {name: Candidate.of(value) for name, value in wanted.items()}
     chosen = {}
     for site in sites:
@@ -184,9 +185,10 @@ def _wanted(table: SlotTable, activation: Activations) -> Mapping[str, Activatio
                 )
         return {name: value for name, value in activation.items() if value != current[name]}
     if not table.hidden:
+        roles = [(slot.name, slot.role) for slot in table]
         raise ModelError(
             "The model must have a hidden activation slot, such as Dense(..., activation='relu') "
-            f"inside. Received: a model with the slots {[(slot.name, slot.role) for slot in table]}"
+            f"inside. Received: a model with the slots {roles}"
         )
     return {slot.name: activation for slot in table.hidden}
 
@@ -213,7 +215,7 @@ class ModelCloner:
         """Return the copy of a model, not compiled."""
         check_methods(model)
         if isinstance(model, keras.Sequential):
-            copy = sequential_again(model, [self.layer(layer) for layer in model.layers])
+            copy = sequential_again(model, list(map(self.layer, model.layers)))
         else:
             # clone_model's own way into nested models differs between versions, and leads into no
             # wrapper
@@ -248,7 +250,7 @@ class ModelCloner:
         copies: _Arguments = {}
         for argument, part in parts_of(layer).items():
             if isinstance(part, list):
-                copies[argument] = [self.layer(one) for one in part]
+                copies[argument] = list(map(self.layer, part))
             else:
                 copies[argument] = self.layer(part)
         return made_again(layer, {**layer.get_config(), **new, **copies}, whole=not copies)
@@ -320,7 +322,9 @@ class ModelCloner:
 def _activation_layer(layer: keras.Operation, activation: Activation) -> keras.layers.Activation:
     """A layer with another activation, in place of one that is nothing but an activation."""
     # an operation has no policy of its own: it computes in what it is given
-    policy = layer.dtype_policy if isinstance(layer, keras.layers.Layer) else layer.output.dtype
+    policy = layer.output.dtype
+    if isinstance(layer, keras.layers.Layer):
+        policy = layer.dtype_policy
     return keras.layers.Activation(activation, name=layer.name, dtype=policy)
 
 
@@ -338,7 +342,7 @@ def _pairs(
     new: Sequence[keras.layers.Layer],
 ) -> list[_Pair]:
     """The layers that a layer holds, each with that of the copy in its place."""
-    if [type(layer) for layer in old] != [type(layer) for layer in new]:
+    if list(map(type, old)) != list(map(type, new)):
         raise ModelError(
             "A layer that is made again from its config must hold layers of the same classes in "
             f"the same order. Received: {owner.name!r} of class {type(owner).__name__}, which "

@@ -86,9 +86,10 @@ def _named_groups(table: SlotTable, hidden: list[str], per: NamedGroups) -> tupl
                 )
             taken = list(wanted)
         if not taken:
+            free = [name for name in left if name in hidden]
             raise ModelError(
                 f"The group {group!r} must match the whole name of a hidden slot that no group "
-                f"before it has: {[name for name in left if name in hidden]}. Received: {wanted!r}"
+                f"before it has: {free}. Received: {wanted!r}"
             )
         left = [name for name in left if name not in taken]
         result.append(SlotGroup(group, tuple(taken)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from types import CodeType
-from typing import Any
 
 import keras
 
@@ -80,7 +79,7 @@ def set_on_object(thing: object) -> set[str]:
     return {name for name, value in vars(thing).items() if _is_method_set_anew(thing, name, value)}
 
 
-def _is_method_set_anew(thing: object, name: str, value: Any) -> bool:
+def _is_method_set_anew(thing: object, name: str, value: object) -> bool:
     if name in _SET_BY_COMPILE or not callable(value):
         return False
     if not callable(getattr(type(thing), name, None)):
@@ -88,7 +87,7 @@ def _is_method_set_anew(thing: object, name: str, value: Any) -> bool:
     return not _is_set_by_keras(name, value)
 
 
-def _is_set_by_keras(name: str, value: Any) -> bool:
+def _is_set_by_keras(name: str, value: object) -> bool:
     """Whether Keras wraps this method of each layer, or this package set it."""
     if str(getattr(value, "__module__", "")).startswith("keras_acts."):
         return True
@@ -100,8 +99,8 @@ def _is_set_by_keras(name: str, value: Any) -> bool:
 @functools.cache
 def _wrappers() -> dict[str, CodeType]:
     """The code of what Keras sets on every layer, by the name of the method that it wraps."""
-    return {
-        name: value.__code__
-        for name, value in vars(keras.layers.Layer()).items()
-        if hasattr(value, "__code__")
-    }
+    wrappers: dict[str, CodeType] = {}
+    for name, value in vars(keras.layers.Layer()).items():
+        if hasattr(value, "__code__"):
+            wrappers[name] = value.__code__
+    return wrappers

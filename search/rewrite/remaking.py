@@ -119,11 +119,11 @@ def _left_out(layer: keras.Operation, copy: keras.Operation, recipe: Recipe) -> 
 
 def _differing(arguments: Arguments, others: Arguments) -> Arguments:
     """Those of the arguments that are missing among the others, or another value there."""
-    return {
-        name: value
-        for name, value in arguments.items()
-        if name not in others or others[name] != value
-    }
+    differing: Arguments = {}
+    for name, value in arguments.items():
+        if name not in others or others[name] != value:
+            differing[name] = value
+    return differing
 
 
 def _with_left_out(layer: keras.Operation, recipe: Recipe, left_out: Arguments) -> keras.Operation:
@@ -263,9 +263,9 @@ def _takes(kind: type[keras.Model], wanted: set[str]) -> bool:
     by_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     missing = wanted - {p.name for p in named}
-    needs_more = any(p.default is p.empty for p in named if p.name not in wanted)
-    if needs_more:
-        return False
+    for parameter in named:
+        if parameter.name not in wanted and parameter.default is parameter.empty:
+            return False  # it needs more
     if not missing:
         return True
     # with **options alone nobody knows whether they go on to Keras

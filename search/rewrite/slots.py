@@ -83,8 +83,13 @@ class SlotTable(tuple[Slot, ...]):
 
 def _printed_shape(slot: Slot) -> str:
     """The shape of one sample, ``(-, 32)`` where a size is not known."""
-    sizes = ["-" if size is None else str(size) for size in slot.shape[1:]]
-    return f"({', '.join(sizes)})"
+    return f"({', '.join(map(_printed_size, slot.shape[1:]))})"
+
+
+def _printed_size(size: int | None) -> str:
+    if size is None:
+        return "-"
+    return str(size)
 
 
 @dataclass(frozen=True, eq=False)

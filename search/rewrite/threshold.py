@@ -82,7 +82,8 @@ def _gives_a_logit(last: Call | None) -> bool:
 
 
 def _losses(model: keras.Model) -> list[_Loss]:
-    return [loss for loss in keras.tree.flatten(getattr(model, "loss", None)) if loss is not None]
+    given = keras.tree.flatten(getattr(model, "loss", None))
+    return [loss for loss in given if loss is not None]
 
 
 def _of_loss(loss: _Loss) -> float | None:

@@ -45,6 +45,8 @@ class Stream(IntEnum):
     """The races of a search for groups, by stage."""
     BENCHMARKS = 15
     """What benchmarks train."""
+    RATES = 16
+    """Initialization and batch order of what learning rates are chosen by, by seed."""
 
 
 def derive(seed: int, stream: Stream, *path: int) -> int:

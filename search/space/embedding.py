@@ -10,13 +10,17 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from .assignment import Choice
 from .candidate import Candidate
+from .rated import Rated
 
 # where a normalized layer's inputs lie; what they rarely are counts little
 _GRID = np.linspace(-4, 4, 33)
 _WEIGHTS = np.exp(-0.5 * (_GRID / 1.5) ** 2)
 # what a function reaches outside of this would hide all other differences
 _LARGEST = 20
+# how far twice the learning rate is
+_DOUBLED = 0.25
 # how far a trained activation is from the fixed one that it starts as
 _TRAINED = 0.5
 
@@ -36,6 +40,19 @@ def embed(candidate: Candidate) -> np.ndarray:
 def embeddings(candidates: Iterable[Candidate]) -> np.ndarray:
     """Return the vector of each, (N, D)."""
     return np.stack([embed(candidate) for candidate in candidates])
+
+
+def rated_embeddings(candidates: Iterable[Rated]) -> np.ndarray:
+    """Return the vector of each activation, and behind it the logarithm of its learning rate."""
+    listed = list(candidates)
+    shapes: dict[Choice, np.ndarray] = {}
+    rows = []
+    for rated in listed:
+        if rated.choice not in shapes:
+            assert isinstance(rated.choice, Candidate)  # a race is for one activation everywhere
+            shapes[rated.choice] = embed(rated.choice)
+        rows.append(np.append(shapes[rated.choice], _DOUBLED * np.log2(rated.factor)))
+    return np.stack(rows)
 
 
 def _values_on_grid(candidate: Candidate) -> np.ndarray:

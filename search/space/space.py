@@ -23,6 +23,7 @@ from keras_acts.specs import SearchRange
 
 from .candidate import ActivationLike, Candidate
 from .entry import SpaceEntry, make_entry, read_activation, same_choice
+from .learning_rates import LearningRates, LearningRatesLike
 from .ranges import fraction_of, grid, value_at
 
 __all__ = ["ActivationSpace", "Candidate", "default_activations"]
@@ -63,10 +64,16 @@ class ActivationSpace:
             regular expression that the whole name of a hidden slot must match, or to a list of
             names of any slots; a slot goes to the first group that takes it, and one that no group
             takes keeps its activation.
+        learning_rates: at which rates each activation trains, as one more thing that is chosen.
+            ``"auto"``: a quarter, a half, once, twice and four times the rate that the model is
+            compiled with, and beyond where the best is at an end. A list of rates (``0.004``) and
+            of multiples of the model's own (``"x2"``), which is always among them. None: the
+            model's own.
 
     Raises:
         ActivationError: on an unknown activation or an invalid parameter.
-        SearchError: on an empty space, an activation given twice, a range or a group that is none.
+        SearchError: on an empty space, an activation given twice, a range, a group or learning
+            rates that are none.
 
     Example:
         >>> space = ActivationSpace(["relu", "mish", "trelu(theta=0.5)"])
@@ -80,6 +87,7 @@ class ActivationSpace:
         *,
         ranges: Mapping[str, Any] | None = None,
         per: Per = "model",
+        learning_rates: LearningRatesLike = None,
     ):
         if isinstance(activations, str):
             raise SearchError(
@@ -95,6 +103,7 @@ class ActivationSpace:
         overrides = dict(ranges or {})
         used: set[str] = set()
         self.per = _checked_per(per)
+        self.learning_rates = LearningRates.of(learning_rates)
         self._entries: dict[str, SpaceEntry] = {}
         for activation in given:
             entry = make_entry(activation, overrides, used)
@@ -114,10 +123,13 @@ class ActivationSpace:
             )
 
     @staticmethod
-    def _of_entries(entries: Iterable[SpaceEntry], per: Per) -> ActivationSpace:
+    def _of_entries(
+        entries: Iterable[SpaceEntry], per: Per, learning_rates: LearningRates | None
+    ) -> ActivationSpace:
         # not by the constructor: it would make the entries again, with the ranges of their specs
         space = ActivationSpace.__new__(ActivationSpace)
         space.per = per
+        space.learning_rates = learning_rates
         space._entries = {entry.label: entry for entry in entries}
         return space
 
@@ -151,7 +163,16 @@ class ActivationSpace:
         entry = make_entry(baseline, {}, set())
         first = self._entry_like(entry) or entry
         others = [known for known in self._entries.values() if known is not first]
-        return ActivationSpace._of_entries([first, *others], self.per)
+        return ActivationSpace._of_entries([first, *others], self.per, self.learning_rates)
+
+    def with_learning_rates(self, learning_rates: LearningRatesLike) -> ActivationSpace:
+        """Return the space with other learning rates.
+
+        Raises:
+            SearchError: if they are none.
+        """
+        rates = LearningRates.of(learning_rates)
+        return ActivationSpace._of_entries(self._entries.values(), self.per, rates)
 
     def choose(self, hp: keras_tuner.HyperParameters, name: str = "act") -> Candidate:
         """Return the candidate that `hp` holds, declaring its hyperparameters.
@@ -267,7 +288,9 @@ class ActivationSpace:
         try:
             data = json.loads(text)
             entries = [_entry_from(given) for given in data["activations"]]
-            space = ActivationSpace._of_entries(entries, _checked_per(data["per"]))
+            # older files have none
+            rates = LearningRates.of(data.get("learning_rates"))
+            space = ActivationSpace._of_entries(entries, _checked_per(data["per"]), rates)
             written = data["fingerprint"]
         except KerasActsError:  # it says more than that the text is no space
             raise
@@ -295,7 +318,10 @@ class ActivationSpace:
         for entry in self._entries.values():
             ranges = {name: [r.low, r.high, r.log, r.start] for name, r in entry.ranges}
             activations.append({"activation": entry.label, "ranges": ranges})
-        return {"format": _FORMAT, "activations": activations, "per": self.per}
+        data = {"format": _FORMAT, "activations": activations, "per": self.per}
+        if self.learning_rates is not None:
+            data["learning_rates"] = self.learning_rates.written()
+        return data
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ActivationSpace):
@@ -306,7 +332,10 @@ class ActivationSpace:
         return hash(self.fingerprint)
 
     def __repr__(self) -> str:
-        return f"ActivationSpace({list(self.labels)}, per={self.per!r})"
+        options = f"per={self.per!r}"
+        if self.learning_rates is not None:
+            options += f", learning_rates={self.learning_rates.written()}"
+        return f"ActivationSpace({list(self.labels)}, {options})"
 
 
 def _declare_ranges(

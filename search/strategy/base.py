@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import keras
 import keras_tuner
 
-from ..space.assignment import Assignment, Choice
+from ..space.assignment import Assignment
 from ..space.candidate import Candidate
+from ..space.rated import Rated
 from .progress import Progress
 
 # what trains a population as it trains a single model; the others steer or watch one training, and
@@ -40,6 +41,7 @@ class TrialResult:
         message: why it failed.
         epochs: how far it trained, in a race.
         seeds: how many runs the score is the mean of, in a race.
+        factor: what the model's own learning rate was multiplied by.
     """
 
     rank: int | None
@@ -51,6 +53,12 @@ class TrialResult:
     message: str = field(default="", repr=False)
     epochs: int | None = None
     seeds: int | None = None
+    factor: float = 1.0
+
+    @property
+    def rated(self) -> Rated:
+        """What was tried: the candidate and its rate."""
+        return Rated(self.candidate, self.factor)
 
 
 class Strategy(Protocol):
@@ -82,14 +90,14 @@ class Strategy(Protocol):
     def results(self) -> tuple[TrialResult, ...]:
         """Return all that was tried, the best first, what has no score last."""
 
-    def leaders(self) -> tuple[Choice, ...]:
+    def leaders(self) -> tuple[Rated, ...]:
         """Return what a verdict may judge, the best first."""
 
-    def finish(self, candidate: Choice) -> None:
-        """Train a candidate to its end, if it is not."""
+    def finish(self, *candidates: Rated) -> None:
+        """Train candidates to their end that are not, also at rates that they had not in the search."""
 
-    def model(self, candidate: Choice) -> keras.Model | None:
+    def model(self, candidate: Rated) -> keras.Model | None:
         """Return a candidate's best model; None if it diverged or is not kept."""
 
-    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
-        """Return what builds a candidate's fresh model; None if it was never tried."""
+    def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
+        """Return what builds a candidate's fresh model; None if its activation was never tried."""

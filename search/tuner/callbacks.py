@@ -54,9 +54,8 @@ class TrialCallbacks:
         self._trials = trials
         self.shared = [copy.deepcopy(given) for given in callbacks if type(given) in _SHARED]
         originals = [given for given in callbacks if type(given) in _PER_TRIAL]
-        self._write_models = any(
-            isinstance(given, keras.callbacks.TensorBoard) for given in originals
-        )
+        board = keras.callbacks.TensorBoard
+        self._write_models = any(isinstance(given, board) for given in originals)
         self.per_trial: list[list[keras.callbacks.Callback]] = []
         for trial in trials:
             copies = copies_of_callbacks(tuner, originals)

@@ -1,4 +1,10 @@
-"""Checkpoints as Keras writes them, sooner where there are many of one model."""
+"""Checkpoints as Keras writes them, sooner where there are many of one model.
+
+For a file of a frozen MobileNetV2 with a trained head Keras takes 233 ms of CPU time, a copy 2 ms
+(medians of 7). A search of 32 such trials took 12.9 seconds with copies and 21.7 without, another
+time 14.9 and 23.8 (28 November 2026: AMD EPYC, 2 cores that others worked on too). They stay while
+``python -m benchmarks.pieces --only checkpoints`` shows a gain of 5 %.
+"""
 
 from __future__ import annotations
 

@@ -55,24 +55,26 @@ def inspect_model(model: keras.Model) -> BuiltModel:
     """
     check_training(model)
     sites = slot_sites(model)
-    hidden = [site for site in sites if site.slot.role == "hidden"]
-    others = [
-        (site.argument, site.slot.current, site.slot.role)
-        for site in sites
-        if site.slot.role != "hidden"
-    ]
+    hidden: list[SlotSite] = []
+    others: list[tuple[str, str, str]] = []
+    for site in sites:
+        if site.slot.role == "hidden":
+            hidden.append(site)
+        else:
+            others.append((site.argument, site.slot.current, site.slot.role))
     compiled, rate = _compiled_without_rate(model)
     # Keras counts up the names of what is built in one process
     names = {name: f"{index}" for index, name in enumerate(_names(model))}
-    architecture = _common(model.get_config(), names, {site.layer.name for site in hidden})
+    layers = {site.layer.name for site in hidden}
+    architecture = _common(model.get_config(), names, layers)
     parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]
     return BuiltModel(
         model,
         key=json.dumps([architecture, compiled, others], default=repr),
-        activations=tuple(_candidate(site) for site in hidden),
+        activations=tuple(map(_candidate, hidden)),
         slots=tuple(site.slot.name for site in hidden),
         rate=rate,
-        custom=not all(_module(part).startswith(_OURS) for part in parts),
+        custom=not all(map(_is_ours, parts)),
     )
 
 
@@ -134,7 +136,8 @@ def differing_slots(models: Sequence[BuiltModel]) -> tuple[tuple[str, ...], list
 
 def _differing(models: Sequence[BuiltModel]) -> list[int]:
     """Where models differ; if nowhere, where all have what they have in their first slot."""
-    columns = list(zip(*(model.activations for model in models), strict=True))
+    rows = [model.activations for model in models]
+    columns = list(zip(*rows, strict=True))
     differing = [index for index, column in enumerate(columns) if len(set(column)) > 1]
     if differing:
         return differing
@@ -162,10 +165,12 @@ def _candidate(site: SlotSite) -> Candidate:
         ) from error
 
 
-def _module(part: Any) -> str:
+def _is_ours(part: object) -> bool:
+    """Whether a part of a model is a plain value, or of a class or function of `_OURS`."""
     if isinstance(part, str | int | float | bool | dict) or part is None:
-        return "builtins"
-    return str(getattr(part, "__module__", None) or type(part).__module__)
+        return True
+    module = str(getattr(part, "__module__", None) or type(part).__module__)
+    return module.startswith(_OURS)
 
 
 def _names(model: keras.Model) -> Iterator[str]:
@@ -185,11 +190,11 @@ def _common(config: Any, names: Mapping[str, str], hidden: Container[str]) -> An
         without: tuple[str, ...] = ()
         if config.get("name") in hidden:
             without = ("activation",)
-        return {
-            key: _common(value, names, hidden)
-            for key, value in config.items()
-            if key not in without
-        }
+        common = {}
+        for key, value in config.items():
+            if key not in without:
+                common[key] = _common(value, names, hidden)
+        return common
     if isinstance(config, list | tuple):
         return [_common(value, names, hidden) for value in config]
     if isinstance(config, str):

@@ -17,6 +17,7 @@ from keras_acts.errors import ModelError, SearchError
 from ..rewrite.clone import with_activations
 from ..rewrite.compiling import first_metric_names
 from ..rewrite.groups import groups
+from ..rewrite.learning_rate import own_rate, scale_learning_rate, why_no_rates
 from ..rewrite.slots import slots
 from ..space.assignment import Assignment, SlotGroup
 from ..space.candidate import Candidate
@@ -28,6 +29,9 @@ Per: TypeAlias = str | Mapping[str, Any]
 LayerActivation: TypeAlias = Callable[..., Any] | dict[str, Any]
 # an `ActivationSpace`, or what it is made of; None for the default activations
 Activations: TypeAlias = ActivationSpace | Iterable[Any] | None
+
+# the hyperparameter that multiplies the learning rate
+FACTOR = "learning_rate_factor"
 
 
 def activation_choice(
@@ -84,6 +88,9 @@ class ActivationHyperModel(keras_tuner.HyperModel):
             ``act.GROUP``.
         rescale_init: as in `with_activations`; the baseline's initializers are rescaled too.
 
+    Where the space has learning rates, each model trains at a multiple of the rate that it is
+    compiled with, which the hyperparameter ``learning_rate_factor`` holds.
+
     Raises:
         ModelError: if the model is not compiled, cannot be rewritten, or has no hidden slot (for a
             group).
@@ -105,9 +112,14 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         self.rescale_init = rescale_init
         if isinstance(model, keras.Model):
             self._groups = _checked_groups(model, self.space.per)
+            self._factors = self._factors_for(own_rate(model))
+            if self.searches_rates:
+                _check_rate(model)
         else:
             _check_function(model, self.space.per, rescale_init)
             self._groups = _named_groups(self.space.per)
+            # each model that it builds may have another rate
+            self._factors = self._factors_for(None)
 
     @property
     def size(self) -> float:
@@ -115,7 +127,7 @@ class ActivationHyperModel(keras_tuner.HyperModel):
 
         Infinity if a range is searched.
         """
-        return self.space.size ** len(self._groups)
+        return self.space.size ** len(self._groups) * len(self._factors)
 
     def candidate(self, hp: keras_tuner.HyperParameters) -> Candidate | Assignment:
         """Return the candidate that `hp` holds.
@@ -124,6 +136,22 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         """
         assignment = self._assignment(hp, self._groups)
         return assignment.only or assignment
+
+    @property
+    def searches_rates(self) -> bool:
+        """Whether models train at different multiples of a learning rate."""
+        return len(self._factors) > 1
+
+    def factor(self, hp: keras_tuner.HyperParameters) -> float:
+        """Return by what the learning rate is multiplied that a model is compiled with."""
+        if len(self._factors) == 1:
+            return self._factors[0]
+        return float(hp.Choice(FACTOR, list(self._factors), ordered=True, default=1.0))
+
+    def _factors_for(self, own: float | None) -> tuple[float, ...]:
+        if self.space.learning_rates is None:
+            return (1.0,)
+        return self.space.learning_rates.for_model(own)
 
     def _assignment(
         self, hp: keras_tuner.HyperParameters, chosen_for: tuple[SlotGroup, ...]
@@ -137,7 +165,15 @@ class ActivationHyperModel(keras_tuner.HyperModel):
         return Assignment(tuple(pairs))
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Return the compiled, freshly initialized model with the activation that `hp` holds."""
+        """Return the compiled, freshly initialized model with the activation and rate that `hp` holds."""
+        model = self._at_own_rate(hp)
+        factor = self.factor(hp)
+        if factor != 1:
+            _check_rate(model)
+            scale_learning_rate(model.optimizer, factor)
+        return model
+
+    def _at_own_rate(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = self.model
         chosen_for = self._groups
         if not isinstance(model, keras.Model):
@@ -149,6 +185,12 @@ class ActivationHyperModel(keras_tuner.HyperModel):
             chosen_for = _checked_groups(model, self.space.per)
         assignment = self._assignment(hp, chosen_for)
         return with_activations(model, assignment, rescale_init=self.rescale_init)
+
+
+def _check_rate(model: keras.Model) -> None:
+    reason = why_no_rates(model)
+    if reason:
+        raise ModelError(f"The learning rate cannot be searched. Received: {reason}")
 
 
 def _check_function(build: Callable[..., keras.Model], per: Per, rescale_init: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import keras_tuner
 from keras_tuner.src.distribute.utils import has_chief_oracle
 from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
@@ -50,13 +51,18 @@ def build_config_file(tuner: keras_tuner.Tuner, trial_id: str) -> str:
     return str(tuner._get_build_config_fname(trial_id))
 
 
-def copies_of_callbacks(tuner: keras_tuner.Tuner, callbacks: list[Any]) -> list[Any]:
+def copies_of_callbacks(
+    tuner: keras_tuner.Tuner, callbacks: list[keras.callbacks.Callback]
+) -> list[keras.callbacks.Callback]:
     """Return copies of callbacks for one trial."""
     return list(tuner._deepcopy_callbacks(callbacks))
 
 
 def set_tensorboard_folder(
-    tuner: keras_tuner.Tuner, callbacks: list[Any], trial: Trial, execution: int
+    tuner: keras_tuner.Tuner,
+    callbacks: list[keras.callbacks.Callback],
+    trial: Trial,
+    execution: int,
 ) -> None:
     """Have the TensorBoard callbacks among these write into the trial's own folder."""
     tuner._configure_tensorboard_dir(callbacks, trial, execution)
@@ -67,11 +73,11 @@ def waiting_retries(oracle: keras_tuner.Oracle) -> list[str]:
     return list(oracle._retry_queue)
 
 
-def brackets_of(oracle: Any) -> list[dict[str, Any]]:
+def brackets_of(oracle: keras_tuner.oracles.HyperbandOracle) -> list[dict[str, Any]]:
     """Return the brackets of a `HyperbandOracle`, each with its rounds."""
     return list(oracle._brackets)
 
 
-def size_of_round(oracle: Any, bracket: int, number: int) -> int:
+def size_of_round(oracle: keras_tuner.oracles.HyperbandOracle, bracket: int, number: int) -> int:
     """Return how many trials a round of a bracket of a `HyperbandOracle` has."""
     return int(oracle._get_size(bracket, number))

@@ -219,15 +219,18 @@ class PopulationRunner:
         model = hypermodel.model
         if not isinstance(model, keras.Model) or hypermodel.rescale_init:
             return None
+        if hypermodel.searches_rates:
+            return None
         # KerasTuner compiles each trial's model with these, and counts its parameters
         if tuner.optimizer or tuner.loss or tuner.metrics or tuner.max_model_size:
             return None
         check_training(model)
         table = slots(model)
         chosen = chosen_slots(table, hypermodel.space.per) or ()
-        # losses look at what activation an output has
-        if any(slot.role == "output" for slot in table if slot.name in chosen):
-            return None
+        for slot in table:
+            # losses look at what activation an output has
+            if slot.name in chosen and slot.role == "output":
+                return None
         return model
 
     def _built_models(self, trial: Trial) -> list[BuiltModel]:
@@ -242,16 +245,16 @@ class PopulationRunner:
     def _key(self, trial: Trial, model: BuiltModel) -> str:
         """What the models of one population have in common."""
         key = model.key
-        # one schedule sets one rate for all
-        scheduled = any(
-            isinstance(callback, keras.callbacks.LearningRateScheduler)
-            for callback in self._callbacks
-        )
-        if model.rate is None or scheduled:
+        if model.rate is None or self._is_scheduled():
             key += f" {model.rate}"
         if model.custom:  # its config may not tell all: only the activation may differ
             key += repr(self._others(trial))
         return key
+
+    def _is_scheduled(self) -> bool:
+        """Whether a callback sets the learning rate: one rate for all."""
+        schedule = keras.callbacks.LearningRateScheduler
+        return any(isinstance(callback, schedule) for callback in self._callbacks)
 
     def _others(self, trial: Trial) -> list[tuple[str, Any]]:
         """A trial's hyperparameters but for the activation and KerasTuner's own."""
@@ -350,20 +353,17 @@ class PopulationRunner:
         self, members: Sequence[TrialMember], seed: int, execution: int, fit: Mapping[str, Any]
     ) -> PopulationModel:
         first = members[0]
-        population = PopulationModel(
-            first.model,
-            [Member(member.candidate, seed) for member in members],
-            slots=first.slots,
-        )
+        on_one_seed = [Member(member.candidate, seed) for member in members]
+        population = PopulationModel(first.model, on_one_seed, slots=first.slots)
         # callbacks that want to see each batch train one by one
         several_steps = steps_per_execution(first.model, {**fit, "callbacks": None})
         population.compile(**{**compile_arguments(first.model), **several_steps})
         if first.rate is not None:
-            population.set_learning_rates([member.rate or 0.0 for member in members])
+            rates = [member.rate or 0.0 for member in members]
+            population.set_learning_rates(rates)
         if first.models is not None:
-            _start_from(
-                [member.models[execution] for member in members if member.models], population
-            )
+            models = [member.models[execution] for member in members if member.models]
+            _start_from(models, population)
         population.optimizer.build(population.trainable_variables)
         return population
 
@@ -493,7 +493,10 @@ def _start_from(models: Sequence[keras.Model], population: PopulationModel) -> N
 
     Whatever its layers are called.
     """
-    variables = [[variables_of(layer) for _, layer in layers_of(model)] for model in models]
+    # of each model, those of its layers in order
+    variables: list[list[dict[str, keras.Variable]]] = []
+    for model in models:
+        variables.append([variables_of(layer) for _, layer in layers_of(model)])
     paths = [path for path, _ in layers_of(population.blueprint.model)]
     order = population.order
     for layer in population.stacked:

@@ -127,10 +127,9 @@ class RacingOracle(ActivationOracle):
         """
         super().update_space(hyperparameters)
         choices = [hp for hp in self.hyperparameters.space if self._is_choice(hp)]
-        if any(hp.name != self.choice for hp in choices):
-            raise SearchError(
-                f"A race has one activation for all slots. Received: {[hp.name for hp in choices]}"
-            )
+        names = [hp.name for hp in choices]
+        if set(names) - {self.choice}:
+            raise SearchError(f"A race has one activation for all slots. Received: {names}")
         if not choices:
             return
         labels = list(choices[0].values)
@@ -191,11 +190,10 @@ class RacingOracle(ActivationOracle):
         prefix = f"{self.choice}.{name}."
         if name not in keras_acts.names():
             return Candidate(name)
-        searched = {
-            key.removeprefix(prefix): value
-            for key, value in values.items()
-            if key.startswith(prefix)
-        }
+        searched = {}
+        for key, value in values.items():
+            if key.startswith(prefix):
+                searched[key.removeprefix(prefix)] = value
         return Candidate.of(name, **dict(fixed), **searched)
 
     def _shapes(self, points: Sequence[Point]) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,16 +16,35 @@ import keras
 import keras_tuner
 
 from ..rewrite.first_inputs import built
+from ..rewrite.learning_rate import at_factor, scaled_callbacks
 from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
+from ..space.rated import Rated
 from ..strategy.base import TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.progress import SearchProgress
+from .hypermodel import FACTOR
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
 from .tuner import ActivationTuner
 
 Logs = dict[str, float] | None
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A model that was trained after the trials.
+
+    Attributes:
+        model: with the weights of its best epoch.
+        score: the objective then.
+        seconds: that it took.
+    """
+
+    model: keras.Model
+    score: float
+    seconds: float
 
 
 class TrialSearch(ActivationTuner):
@@ -47,6 +67,7 @@ class TrialSearch(ActivationTuner):
         self._fit = fit
         self._begun: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
+        self._finished: dict[Rated, _Finished] = {}
         super().__init__(*args, **kwargs)
         self._inputs = fit.get("x")
 
@@ -90,43 +111,105 @@ class TrialSearch(ActivationTuner):
     def results(self) -> tuple[TrialResult, ...]:
         """All trials that have a score or ended, the best first, those without a score last."""
         ranked = self._ranked()
+        rows = [self._row(trial, None) for trial in ranked]
+        rows += [self._finished_row(rated, one) for rated, one in self._finished.items()]
+        rows.sort(key=self._loss)
         # equal scores share a rank, so that a tie with the baseline shows
-        scores = [self._score(trial) for trial in ranked]
-        rows = [self._row(trial, 1 + scores.index(self._score(trial))) for trial in ranked]
+        losses = [self._loss(row) for row in rows]
+        rows = [replace(row, rank=1 + losses.index(self._loss(row))) for row in rows]
         ended = (self.oracle.trials[trial_id] for trial_id in self.oracle.end_order)
         rest = [self._row(trial, None) for trial in ended if trial not in ranked]
         return (*rows, *rest)
 
-    def leaders(self) -> tuple[Choice, ...]:
+    def _loss(self, row: TrialResult) -> float:
+        """The score of a row as a number of which less is better."""
+        assert row.score is not None  # a trial that is ranked has one
+        return -more_is_better(row.score, self.objective.direction)
+
+    def _finished_row(self, rated: Rated, finished: _Finished) -> TrialResult:
+        """What was trained after the trials, at a rate that none of them had."""
+        values: dict[str, Any] = {}
+        trial = self._best_of_choice(rated.choice)
+        if trial is not None:
+            values = {**trial.hyperparameters.values, FACTOR: rated.factor}
+        return TrialResult(
+            rank=None,
+            candidate=rated.choice,
+            factor=rated.factor,
+            score=finished.score,
+            status="completed",
+            seconds=finished.seconds,
+            hyperparameters=values,
+        )
+
+    def leaders(self) -> tuple[Rated, ...]:
         """All that have a score, the best first."""
         # who has none has no rank
-        return tuple(row.candidate for row in self.results() if row.rank is not None)
+        return tuple(row.rated for row in self.results() if row.rank is not None)
 
-    def finish(self, candidate: Choice) -> None:
-        """Nothing: each trial trained to its end."""
+    def finish(self, *candidates: Rated) -> None:
+        """Train activations at rates that no trial had; each trial trained to its end."""
+        for candidate in candidates:
+            self._finish(candidate)
 
-    def model(self, candidate: Choice) -> keras.Model | None:
+    def _finish(self, candidate: Rated) -> None:
+        if self.model(candidate) is not None:
+            return
+        build = self.builder(candidate)
+        if build is None:
+            return
+        best = keras.callbacks.EarlyStopping(
+            monitor=self.objective.name,
+            mode=self.objective.direction,
+            patience=self._fit["epochs"],  # it never stops, but keeps the best epoch
+            restore_best_weights=True,
+        )
+        given = keras.tree.flatten(self._fit.get("callbacks") or [])
+        callbacks = [*scaled_callbacks(given, candidate.factor), best]
+        begun = time.perf_counter()
+        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, 0)):
+            model = build()
+            model.fit(**{**self._fit, "callbacks": callbacks, "verbose": 0})
+        if best.best_weights is None:
+            return  # it diverged in its first epoch
+        seconds = time.perf_counter() - begun
+        self._finished[candidate] = _Finished(model, float(best.best), seconds)
+
+    def model(self, candidate: Rated) -> keras.Model | None:
         """Return the best model of a candidate; None if it has none."""
         trial = self._best_of(candidate)
         if trial is None:
-            return None
+            finished = self._finished.get(candidate)
+            return None if finished is None else finished.model
         return self.load_model(trial)
 
-    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
-        """Return what builds the model of a candidate's best trial."""
-        trial = self._best_of(candidate)
+    def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
+        """Return what builds the model of a candidate's best trial, at the candidate's rate."""
+        trial = self._best_of(candidate) or self._best_of_choice(candidate.choice)
         if trial is None:
             return None
-        return partial(self._new_model, trial.hyperparameters)
+        factor = candidate.factor / self.hypermodel.factor(trial.hyperparameters)
+        return at_factor(partial(self._new_model, trial.hyperparameters), factor)
 
     def _new_model(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         return built(self.hypermodel.build(hp), self._inputs)
 
-    def _best_of(self, candidate: Choice) -> Trial | None:
+    def _best_of(self, candidate: Rated) -> Trial | None:
         for trial in self._ranked():
-            if self.hypermodel.candidate(trial.hyperparameters) == candidate:
+            if self._rated(trial) == candidate:
                 return trial
         return None
+
+    def _best_of_choice(self, choice: Choice) -> Trial | None:
+        """The best trial of an activation, at whatever rate."""
+        for trial in self._ranked():
+            if self._rated(trial).choice == choice:
+                return trial
+        return None
+
+    def _rated(self, trial: Trial) -> Rated:
+        hp = trial.hyperparameters
+        return Rated(self.hypermodel.candidate(hp), self.hypermodel.factor(hp))
 
     def _ranked(self) -> list[Trial]:
         direction = self.objective.direction
@@ -149,9 +232,11 @@ class TrialSearch(ActivationTuner):
 
     def _row(self, trial: Trial, rank: int | None) -> TrialResult:
         status, message = self._status(trial)
+        rated = self._rated(trial)
         return TrialResult(
             rank=rank,
-            candidate=self.hypermodel.candidate(trial.hyperparameters),
+            candidate=rated.choice,
+            factor=rated.factor,
             score=self._score(trial),
             status=status,
             seconds=self._seconds.get(trial.trial_id),

@@ -30,7 +30,7 @@ from ..runtime.seeding import Stream, derive, isolated_seed
 from ..strategy.base import DIVERGED
 from ..strategy.checks import check_every_epoch, check_population
 from ..strategy.objective import check_direction, checked_objectives, needs_model
-from ..strategy.scoring import numbers
+from ..strategy.scoring import Data, numbers
 from .callbacks import check_callbacks
 from .hypermodel import ActivationHyperModel, Activations, takes_activation
 from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
@@ -111,7 +111,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._trained: dict[str, list[keras.callbacks.History]] = {}  # in populations
         self._trials_at_once = 1  # that the time goes to
         self._announced: set[str] = set()
-        self._inputs: Any = None  # of the training
+        self._inputs: Data = None  # of the training
         self._executions = itertools.count()
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
         if oracle is None:
@@ -278,15 +278,15 @@ class ActivationTuner(keras_tuner.Tuner):
     def _checked(self, history: Any) -> Any:
         # a hypermodel with a fit of its own may return something else
         logs = getattr(history, "history", None)
+        kept: dict[str, list[float]] = {}
         if isinstance(logs, dict):
             # KerasTuner keeps numbers only
-            logs = {
-                name: list(map(float, values)) for name, values in numbers(logs, axes=1).items()
-            }
-            history.history = logs
+            for name, values in numbers(logs, axes=1).items():
+                kept[name] = list(map(float, values))
+            history.history = kept
         # an infinite score would be the best one, or one without a checkpoint
         for name in self.watched:
-            for epoch, value in enumerate((logs or {}).get(name, []), start=1):
+            for epoch, value in enumerate(kept.get(name, []), start=1):
                 if not np.isfinite(value):
                     raise keras_tuner.errors.FailedTrialError(
                         f"{DIVERGED}: {name} is {value} after epoch {epoch}"

@@ -128,7 +128,9 @@ def broadcast_parameters(value: Tensor, x: Batch) -> Tensor:
         x: the batch.
     """
     # NumPy reshapes an array at once, so that it comes as one constant into a graph
-    xp = np if isinstance(value, np.ndarray) else ops
+    xp = ops
+    if isinstance(value, np.ndarray):
+        xp = np
     members, *sizes = value.shape
     if not sizes:
         sizes = [1]

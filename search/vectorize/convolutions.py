@@ -143,7 +143,10 @@ def in_groups(
 
     Groups of the folded channels, or one that sees what all members share.
     """
-    value = x.value if x.layout == SHARED and groups == 1 else x.folded()
+    if x.layout == SHARED and groups == 1:
+        value = x.value
+    else:
+        value = x.folded()
     kernel = _side_by_side(kernel)
     value, padding = _causal(value, padding, kernel.shape[0], dilations[0])
     if keras.backend.backend() == "tensorflow":

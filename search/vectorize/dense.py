@@ -33,7 +33,10 @@ def dense(call: RuleCall, x: Batch) -> Batch:
 
 def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
     """Return the products of the last axis with kernels (P, C, F), plus biases (P, F)."""
-    value = ops.expand_dims(x.value, 0) if x.layout == SHARED else x.stacked()
+    if x.layout == SHARED:
+        value = ops.expand_dims(x.value, 0)
+    else:
+        value = x.stacked()
     flat = value
     if x.rank != 2:
         flat = ops.reshape(value, (value.shape[0], -1, value.shape[-1]))
@@ -53,9 +56,13 @@ def _products(x: Tensor, kernels: Tensor) -> Tensor:
     large = math.prod(size) >= costs.PRODUCT_A_MEMBER_LEAST_VALUES
     if not (few and large) or not lacks_onednn() or gpus() or is_compiled():
         return ops.matmul(x, kernels)
-    parts = [x[0]] * members if x.shape[0] == 1 else ops.unstack(x, members)
+    if x.shape[0] == 1:
+        parts = [x[0]] * members
+    else:
+        parts = ops.unstack(x, members)
     pairs = zip(parts, ops.unstack(kernels, members), strict=True)
-    return ops.stack([ops.matmul(part, kernel) for part, kernel in pairs])
+    products = [ops.matmul(part, kernel) for part, kernel in pairs]
+    return ops.stack(products)
 
 
 @vectorizes(layers.EinsumDense, accepts=plain)

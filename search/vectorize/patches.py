@@ -36,10 +36,9 @@ def add_shifted(
     ones = (1,) * (x.rank - 1)
     factors = ops.reshape(kernel, (members, len(views), *ones, channels, multiplier))
     # M output channels for each of C, beside them
-    products = [
-        ops.multiply(ops.expand_dims(view, -1), factors[:, index])
-        for index, view in enumerate(views)
-    ]
+    products = []
+    for index, view in enumerate(views):
+        products.append(ops.multiply(ops.expand_dims(view, -1), factors[:, index]))
     y = sum(products)
     return Batch(ops.reshape(y, (*y.shape[:-2], channels * multiplier)), STACKED, members)
 
@@ -55,9 +54,12 @@ def _shifted_views(
     for size, span, stride, dilation in zip(sizes, window, strides, dilations, strict=True):
         before, after = _padding(padding, size, span, stride, dilation)
         length = before + size + after - (span - 1) * dilation
-        starts = [place * dilation for place in range(span)]
         pads.append((before, after))
-        slices_of_axes.append([slice(start, start + length, stride) for start in starts])
+        slices = []
+        for place in range(span):
+            start = place * dilation
+            slices.append(slice(start, start + length, stride))
+        slices_of_axes.append(slices)
     # neither members nor samples nor channels are padded
     value = ops.pad(value, [(0, 0), (0, 0), *pads, (0, 0)])
     return [value[:, :, *place] for place in itertools.product(*slices_of_axes)]

@@ -136,9 +136,10 @@ def _gru(call: RuleCall, x: Tensor, h: Tensor) -> list[Tensor]:
     else:
         inner = ops.matmul(h, kernel[..., :gates])
     z, r = ops.split(_gate(call, x[..., :gates] + inner[..., :gates]), 2, axis=-1)
-    of_state = (
-        r * inner[..., gates:] if call.layer.reset_after else ops.matmul(r * h, kernel[..., gates:])
-    )
+    if call.layer.reset_after:
+        of_state = r * inner[..., gates:]
+    else:
+        of_state = ops.matmul(r * h, kernel[..., gates:])
     return [z * h + (1 - z) * _activated(call, x[..., gates:] + of_state)]
 
 

@@ -66,8 +66,10 @@ def arrange(choices: Sequence[Choice]) -> tuple[tuple[int, ...], tuple[Segment, 
     ranks: dict[Hashable, int] = {}
     keys: dict[Choice, list[int]] = {}
     for choice in dict.fromkeys(choices):
-        functions = [_function(candidate.activation(1)) for candidate in _candidates(choice)]
-        keys[choice] = [ranks.setdefault(function, len(ranks)) for function in functions]
+        keys[choice] = []
+        for candidate in _candidates(choice):
+            function = _function(candidate.activation(1))
+            keys[choice].append(ranks.setdefault(function, len(ranks)))
     order = tuple(sorted(range(len(choices)), key=lambda index: keys[choices[index]]))
     return order, segments([choices[index] for index in order])
 
@@ -90,14 +92,20 @@ def segments(inside: Sequence[Choice], slots: Sequence[str] = ()) -> tuple[Segme
     start = 0
     for _, run in itertools.groupby(inside, functions.__getitem__):
         members = list(run)
-        numbers = [_numbers(activations[choice][0]) for choice in members]
-        columns = {
-            name: np.array([of_member[name] for of_member in numbers]) for name in numbers[0]
-        }
+        columns = _columns([activations[choice][0] for choice in members])
         stop = start + len(members)
         result.append(Segment(start, stop, members[0], activations[members[0]], columns))
         start = stop
     return tuple(result)
+
+
+def _columns(activations: Sequence[Activation]) -> dict[str, np.ndarray]:
+    """The numbers of activations with the same function, by name: one value an activation."""
+    rows = list(map(_numbers, activations))
+    columns: dict[str, np.ndarray] = {}
+    for name in rows[0]:
+        columns[name] = np.array([row[name] for row in rows])
+    return columns
 
 
 def _candidates(choice: Choice, slots: Sequence[str] = ()) -> tuple[Candidate, ...]:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -16,14 +12,15 @@ import numpy as np
 
 from keras_acts.errors import DataError, ModelError, SearchError
 
-from ..population.trainers import trainer_for
+from ..population.trainers import why_alone
 from ..rewrite.clone import with_activations
+from ..rewrite.learning_rate import at_factor
 from ..rewrite.slots import slots
 from ..runtime import device
-from ..runtime.reasons import first_line
-from ..runtime.seeding import Stream, derive, isolated_seed
-from ..runtime.tracing import expected_traces
+from ..runtime.seeding import isolated_seed
 from ..space.candidate import Candidate
+from ..space.learning_rates import LearningRates, LearningRatesLike
+from ..space.rated import Rated
 from ..strategy.checks import (
     check_budget,
     check_data,
@@ -33,18 +30,16 @@ from ..strategy.checks import (
     may_mask,
     validation_options,
 )
-from ..strategy.direction import more_is_better
 from ..strategy.labels import count_labels
-from ..strategy.objective import checked_objective, default_objective, is_share, metrics_of
+from ..strategy.learning_rates import plan_rates
+from ..strategy.objective import checked_objective, default_objective
 from ..strategy.progress import Progress
 from ..strategy.rehearsal import rehearse
 from ..strategy.scoring import Data
-from .guessing import best_guess, loss_of
-from .judge import judge
-from .replicates import Replicates
-from .sequential import Look, look, planned
-from .timing import inference_seconds
-from .verdict import Guess, Verdict
+from .decide import judged_at_rates
+from .rate_trials import RatedModels
+from .sequential import planned
+from .verdict import Verdict
 
 # a name, an activation object, a registered function, or a `Candidate`
 ActivationLike: TypeAlias = Any
@@ -65,6 +60,7 @@ def compare_activations(
     looks: int = 3,
     epochs: int = 10,
     batch_size: int | None = None,
+    learning_rates: LearningRatesLike = "auto",
     seed: int = 0,
     verbose: int = 1,
     **fit_options: Any,
@@ -97,6 +93,12 @@ def compare_activations(
         looks: how many planned looks, the last one at the end; 1 trains all seeds.
         epochs: how long to train each.
         batch_size: as in `fit`.
+        learning_rates: at which rates each activation is tried first, on seeds of their own and the
+            validation data, so that each is judged at a rate that suits it. ``"auto"``: a quarter,
+            a half, once, twice and four times the rate that the model is compiled with, and beyond
+            where the best is at an end; the model's own where candidates train one by one. A list
+            of rates (``0.004``) and of multiples of the model's own (``"x2"``), which is always
+            among them. None: all train at the model's own.
         seed: that the seeds are derived from. The user's own global seed is left as it was.
         verbose: 0 shows nothing.
         **fit_options: further arguments of `fit`. With `EarlyStopping` or `ReduceLROnPlateau` each
@@ -138,28 +140,31 @@ def compare_activations(
     with isolated_seed(seed):
         example = with_activations(model, candidates[0])
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
-    builds = [partial(with_activations, model, candidate) for candidate in candidates]
-    names = [str(candidate) for candidate in candidates]
-    trainer = trainer_for(model, candidates, builds, callbacks=fit.get("callbacks"))
+    callbacks = fit.get("callbacks") or []
+    rate_plan = plan_rates(
+        LearningRates.of(learning_rates), model, callbacks, why_alone(model, None, callbacks)
+    )
+    models = RatedModels(model, tuple(candidates), partial(_at_rate, model))
     if test_data is None:
         looks = 1  # what a look has seen cannot be judged as if it had not
-    with (
-        Progress(seeds, verbose, "seed") as progress,
-        Replicates(trainer, names, fit, progress.show) as replicates,
-    ):
-        progress.say(
-            f"Training {', '.join(names)} on up to {seeds} seeds each on {device.describe()}"
-        )
-        return decide(
-            replicates,
-            builds,
+    names = ", ".join(models.names)
+    with Progress(seeds, verbose, "seed") as progress:
+        return judged_at_rates(
+            models,
             str(base),
+            rate_plan,
+            fit,
             ranking,
             planned(seeds, looks),
             seed=seed,
             test_data=test_data,
             progress=progress,
+            announcement=f"Training {names} on up to {seeds} seeds each on {device.describe()}",
         )
+
+
+def _at_rate(model: keras.Model, rated: Rated) -> Callable[[], keras.Model]:
+    return at_factor(partial(with_activations, model, rated.choice), rated.factor)
 
 
 def _check_seeds_and_model(seeds: int, model: keras.Model) -> None:
@@ -194,211 +199,6 @@ def _check_all_data(
         raise DataError(
             f"The test data must be at least as many as the classes. Received: {reason}"
         )
-
-
-class _NoSuchMetric(SearchError):
-    """What was trained has no such score, on any seed."""
-
-
-@expected_traces()
-def decide(
-    replicates: Replicates,
-    builds: Sequence[Callable[[], keras.Model]],
-    baseline: str,
-    objective: keras_tuner.Objective,
-    plan: tuple[int, ...],
-    *,
-    seed: int,
-    test_data: Data,
-    progress: Progress,
-) -> Verdict:
-    """Train seeds until a planned look ends it, then score the test data, and judge.
-
-    Args:
-        replicates: what trains the candidates.
-        builds: what makes each candidate's single model, to measure its inference.
-        baseline: the name of the candidate that the others have to beat.
-        objective: the metric and its direction.
-        plan: after how many seeds to look.
-        seed: that the seeds are derived from.
-        test_data: what to score at the end; None for the validation scores.
-        progress: shows what happens.
-
-    Raises:
-        SearchError: if the objective is no metric of the models.
-    """
-    metric = objective.name.removeprefix("val_")
-    looks: list[Look] = []
-    errors: dict[str, str] = {}
-    with _keeping_trained_seeds(replicates, errors, progress):
-        for taken in _train_in_looks(replicates, baseline, objective, plan, seed, progress):
-            looks.append(taken)
-            progress.say(str(taken))
-            if taken.stop:
-                break
-    part = "validation"
-    withheld = ""
-    if test_data is not None:
-        with _noted(errors, "test"):
-            _score_test_data(replicates, test_data, metric)
-            part = "test"
-        if "test" in errors:
-            # what the looks have seen cannot be judged as if they had not
-            withheld = f"no verdict: the test data could not be scored, {errors['test']}"
-    yardstick = _Yardstick()
-    with _noted(errors, "guess"), isolated_seed(seed):
-        # any candidate would do: all have the same loss, metrics and outputs
-        model = builds[replicates.names.index(baseline)]()
-        yardstick.measure(model, replicates, objective, part, test_data)
-    seconds: dict[str, float] = {}
-    with _noted(errors, "timing"):
-        seconds = _timed(replicates, builds, seed)
-    verdict = judge(
-        replicates.scores(metric, part),
-        baseline=baseline,
-        metric=metric,
-        maximize=objective.direction == "max",
-        part=part,
-        seconds=seconds,
-        withheld=withheld,
-        looks=looks,
-        runs=replicates.runs,
-        guess=yardstick.guess,
-        losses=yardstick.losses,
-        loss_guess=yardstick.loss_guess,
-        share=yardstick.share,
-    )
-    return replace(verdict, errors=errors)
-
-
-def _train_in_looks(
-    replicates: Replicates,
-    baseline: str,
-    objective: keras_tuner.Objective,
-    plan: tuple[int, ...],
-    seed: int,
-    progress: Progress,
-) -> Iterator[Look]:
-    """Train the seeds of a plan, and yield each look at their validation scores.
-
-    A plan of one step has none: there is nothing left to decide.
-
-    Raises:
-        _NoSuchMetric: if the objective is no metric of the models.
-    """
-    metric = objective.name.removeprefix("val_")
-    # steps of as many seeds as divide all of the plan: so populations of one size train all
-    at_once = math.gcd(*np.diff((0, *plan)))
-    told_why_alone = False
-    for start, stop in itertools.pairwise((0, *plan)):
-        fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
-        for _ in replicates.train(fresh, at_once=at_once):
-            progress.advance()
-            if replicates.reason and not told_why_alone:
-                told_why_alone = True
-                progress.say(f"Training one by one: {replicates.reason}")
-            logged = replicates.runs.history
-            if f"val_{metric}" not in logged:
-                raise _NoSuchMetric(
-                    f"The objective must be one of {sorted(logged)}. Received: {objective.name!r}"
-                )
-        if len(plan) > 1:
-            scores = replicates.scores(metric, "validation")
-            signed = {
-                name: more_is_better(values, objective.direction) for name, values in scores.items()
-            }
-            yield look(signed, baseline, plan)
-
-
-@contextlib.contextmanager
-def _keeping_trained_seeds(
-    replicates: Replicates, errors: dict[str, str], progress: Progress
-) -> Iterator[None]:
-    """End a training early, by the user or a failure, with the seeds that are trained, and say so.
-
-    Raises:
-        Exception: what the training raised, if there is no seed yet, or none could be judged.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        progress.say("Interrupted: the verdict is of the seeds that were trained")
-    except _NoSuchMetric:
-        raise  # what was trained could not be judged
-    except Exception as error:
-        if not replicates.runs.seeds:
-            raise
-        errors["training"] = first_line(error)
-        progress.say(
-            f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained"
-        )
-
-
-@contextlib.contextmanager
-def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
-    """Note a failure and go on: what was trained is judged all the same, whatever fails afterwards."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        errors[what] = first_line(error)
-
-
-def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> None:
-    replicates.test(test_data)
-    if replicates.runs.seeds and metric not in replicates.runs.test:
-        raise SearchError(
-            f"The test data must have the metric that is judged. Received: {metric!r}"
-        )
-
-
-def _timed(
-    replicates: Replicates, builds: Sequence[Callable[[], keras.Model]], seed: int
-) -> dict[str, float]:
-    """The seconds of inference of each candidate's single model."""
-    with isolated_seed(seed):
-        models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
-    return inference_seconds(models, replicates.inputs)
-
-
-@dataclass
-class _Yardstick:
-    """What scores are held against besides each other; see `judge`.
-
-    One is measured after the other, so that a failure leaves those before it.
-    """
-
-    share: bool | None = None
-    guess: Guess | None = None
-    losses: dict[str, np.ndarray] | None = None
-    loss_guess: Guess | None = None
-
-    def measure(
-        self,
-        model: keras.Model,
-        replicates: Replicates,
-        objective: keras_tuner.Objective,
-        part: str,
-        test_data: Data,
-    ) -> None:
-        """Measure all that is known of a metric on the scored part of the data."""
-        metric = objective.name.removeprefix("val_")
-        logged = metrics_of(model).get(metric)
-        if logged is not None:
-            self.share = is_share(logged)
-        if replicates.weighted:
-            return  # its loss aims at other scores than these
-        scored = test_data
-        known = set(replicates.runs.test)
-        if part == "validation":
-            scored = replicates.validation
-            known = {name.removeprefix("val_") for name in replicates.runs.history}
-        self.guess = best_guess(model, scored, metric, objective.direction == "max")
-        loss = loss_of(model, metric)
-        if self.guess is None or metric == loss or loss not in known:
-            return
-        self.loss_guess = best_guess(model, scored, loss, False)
-        if self.loss_guess is not None:
-            self.losses = replicates.scores(loss, part)
 
 
 def why_not_test_data(model: keras.Model | Callable[..., keras.Model], test_data: Data) -> str:

@@ -12,6 +12,7 @@ from scipy import special
 
 from ..strategy.rounding import is_rounding
 from .paired import ALPHA, Comparison, compare
+from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
 from .verdict import Guess, Scored, Verdict, reach_one
@@ -36,6 +37,7 @@ def judge(
     losses: Mapping[str, ArrayLike] | None = None,
     loss_guess: Guess | None = None,
     share: bool | None = None,
+    rates: RateStudy | None = None,
 ) -> Verdict:
     """Return the verdict on paired scores.
 
@@ -54,6 +56,7 @@ def judge(
             the score.
         loss_guess: what guessing has in the loss.
         share: whether the metric is a share of the samples; None where only its name can tell.
+        rates: how the learning rates of the candidates were chosen, where they have their own.
 
     Raises:
         ValueError: if the baseline has no scores, or candidates differ in the number of seeds.
@@ -104,6 +107,7 @@ def judge(
         runs=runs,
         guess=guess,
         share=unit.share,
+        rates=rates,
     )
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 import keras_tuner
 
-from ..population.trainers import OF_ONE_MODEL, OneByOneTrainer, Trainer, trainer_for
+from ..population.trainers import OF_ONE_MODEL
 from ..runtime.reasons import first_line
-from ..runtime.seeding import isolated_seed
-from ..space.assignment import Choice
+from ..space.learning_rates import around
+from ..space.rated import Rated
 from ..strategy.base import SHARED_CALLBACKS
+from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import Objectives
 from ..strategy.progress import Progress
 from ..strategy.scoring import Data
-from .compare import decide, why_not_test_data
+from .compare import why_not_test_data
+from .decide import judged_at_rates
 from .judge import judge
-from .replicates import Replicates
+from .rate_trials import Builder, RatedModels
 from .sequential import planned
 from .verdict import Verdict
 
@@ -28,7 +31,8 @@ _LOOKS = 3
 
 def retrain_leaders(
     model: keras.Model | Callable[..., keras.Model],
-    builds: Mapping[Choice, Callable[[], keras.Model]],
+    leaders: Sequence[Rated],
+    builder: Builder,
     baseline: str,
     fit: Mapping[str, Any],
     objective: Objectives,
@@ -38,6 +42,7 @@ def retrain_leaders(
     test_data: Data,
     progress: Progress,
     slots: Iterable[str] | None = None,
+    rate_plan: RatePlan | None = None,
 ) -> Verdict | None:
     """Return the verdict on the leaders of a search.
 
@@ -47,7 +52,8 @@ def retrain_leaders(
 
     Args:
         model: that was searched: a compiled Keras model, or a function that builds one.
-        builds: for each leader and the baseline what builds its model.
+        leaders: the best of the search, each at its rate there, and the baseline.
+        builder: of the model of a choice at any rate.
         baseline: its name.
         fit: the arguments of `fit`. Of the callbacks, those are kept that say how long and how fast
             a model trains, as else the verdict would be about other models than the search's:
@@ -59,8 +65,10 @@ def retrain_leaders(
         test_data: of the search.
         progress: shows what happens.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
+        rate_plan: which learning rates the search has tried. Those near the leaders' own are tried
+            again, to choose one for each. None: none but the model's own.
     """
-    names = [str(candidate) for candidate in builds]
+    names = [str(leader.choice) for leader in leaders]
     if len(names) < 2 and baseline in names:
         return None
     reason = _why_no_verdict(model, names, baseline, objective, test_data)
@@ -69,27 +77,46 @@ def retrain_leaders(
     callbacks = _of_a_retraining(fit.get("callbacks") or [])
     options = {**fit, "callbacks": callbacks or None}
     progress.begin(seeds, "seed")
-    progress.say(f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds")
     _tell_of_callbacks(fit.get("callbacks") or [], callbacks, progress)
     looks = _LOOKS
     if test_data is None:
         looks = 1  # what a look has seen cannot be judged as if it had not
+    function = not isinstance(model, keras.Model)
+    models = RatedModels(
+        model=None if function else model,
+        choices=tuple(leader.choice for leader in leaders),
+        builder=builder,
+        slots=None if slots is None else tuple(slots),
+    )
+    near = rate_plan or RatePlan()
+    if near.searches:
+        near = replace(near, factors=_near(leaders, near))
     try:
-        with isolated_seed(seed):
-            trainer = _trainer(model, builds, slots, callbacks)
-        with Replicates(trainer, names, options, progress.show) as replicates:
-            return decide(
-                replicates,
-                list(builds.values()),
-                baseline,
-                objective,
-                planned(seeds, looks),
-                seed=seed,
-                test_data=test_data,
-                progress=progress,
-            )
+        return judged_at_rates(
+            models,
+            baseline,
+            near,
+            options,
+            objective,
+            planned(seeds, looks),
+            seed=seed,
+            test_data=test_data,
+            progress=progress,
+            announcement=f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds",
+        )
     except Exception as error:
         return _withheld(names, baseline, f"training again failed, {first_line(error)}")
+
+
+def _near(leaders: Sequence[Rated], tried: RatePlan) -> tuple[float, ...]:
+    """The rates of the leaders, those next to the best one's, and the model's own."""
+    near = set(around(tried.factors, leaders[0].factor))
+    if not tried.widens:
+        # the user has said which there are
+        near &= set(tried.factors)
+    near.add(1.0)
+    near.update(leader.factor for leader in leaders)
+    return tuple(sorted(near))
 
 
 def _why_no_verdict(
@@ -141,16 +168,3 @@ def _tell_of_callbacks(
     left_out = {type(callback).__name__ for callback in given if callback not in kept}
     if left_out:
         progress.say(f"Without the callbacks {', '.join(sorted(left_out))}")
-
-
-def _trainer(
-    model: keras.Model | Callable[..., keras.Model],
-    builds: Mapping[Choice, Callable[[], keras.Model]],
-    slots: Iterable[str] | None,
-    callbacks: Sequence[keras.callbacks.Callback],
-) -> Trainer:
-    """What trains the leaders: together if they are one model with other activations."""
-    models = list(builds.values())
-    if not isinstance(model, keras.Model):
-        return OneByOneTrainer(models)  # a function may build each of another shape
-    return trainer_for(model, list(builds), models, slots, callbacks)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..runtime.as_json import finite
 from .convergence import late_gains
 from .paired import ALPHA, Comparison, detectable, needed, needed_signs
+from .rate_words import about_rates
+from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
 from .tables import TextTable, plain_text
@@ -106,6 +108,8 @@ class Verdict:
         share: whether the metric is a share of the samples, as an accuracy is.
         errors: what failed besides, by what was done then: ``"training"`` of further seeds,
             ``"test"``, ``"guess"``, ``"timing"``.
+        rates: at which learning rate each candidate trained, and how that was chosen; None if all
+            had the model's own.
     """
 
     metric: str
@@ -121,6 +125,7 @@ class Verdict:
     guess: Guess | None = None
     share: bool = False
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
+    rates: RateStudy | None = field(default=None, repr=False, compare=False)
 
     @property
     def seeds(self) -> int:
@@ -238,6 +243,7 @@ class Verdict:
         """Return what to say below the table, a sentence a line; the verdict's own comes first."""
         return [
             f"Verdict: {self.sentence}.",
+            *about_rates(self),
             *self._how_to_read(),
             *self._how_far_it_goes(),
             *self._what_else(),
@@ -266,6 +272,18 @@ class Verdict:
         """Return a score in words."""
         return self._unit.score(value)
 
+    def with_rate(self, activation: str, *, first: bool = True) -> str:
+        """Return an activation with its learning rate, if candidates have their own.
+
+        ``"mish (learning rate 0.004)"``, and where it is not the first, ``"relu (0.004)"``.
+        """
+        if self.rates is None:
+            return activation
+        rate = self.rates.rate(activation)
+        if first:
+            rate = f"learning rate {rate}"
+        return f"{activation} ({rate})"
+
     # as tables and data
 
     @property
@@ -292,6 +310,9 @@ class Verdict:
         guess = None
         if self.guess is not None:
             guess = dataclasses.asdict(self.guess)
+        rates = None
+        if self.rates is not None:
+            rates = self.rates.to_dict()
         plain = {
             "sentence": self.sentence,
             "significant": self.significant,
@@ -308,6 +329,7 @@ class Verdict:
             "among": [dataclasses.asdict(comparison) for comparison in self.among],
             "looks": [dataclasses.asdict(look) for look in self.looks],
             "errors": dict(self.errors),
+            "learning_rates": rates,
         }
         return dict(finite(plain))
 
@@ -392,7 +414,9 @@ class Verdict:
         also = ""
         if others:
             also = f", and {listed(others)}"
-        lead = f"{winner} beats {self.baseline} by {self.gain(comparison)}"
+        ahead = self.with_rate(winner)
+        behind = self.with_rate(self.baseline, first=False)
+        lead = f"{ahead} beats {behind} by {self.gain(comparison)}"
         p = p_text(comparison.p)
         if comparison.same:
             return f"{lead} on {all_seeds(comparison.n)} ({p}, sign test){also}"
@@ -402,31 +426,36 @@ class Verdict:
         leaders = self.leaders
         worst = max(c.p for c in self.against_baseline if c.first in leaders)
         suggested, reason = self._suggested_tie
+        names = [self.with_rate(name, first=name == leaders[0]) for name in leaders]
+        baseline = self.with_rate(self.baseline, first=False)
         return (
-            f"no significant winner among {', '.join(leaders)}; {all_of(len(leaders))} beat {self.baseline} "
+            f"no significant winner among {', '.join(names)}; {all_of(len(leaders))} beat {baseline} "
             f"({self.seeds} seeds, {p_text(worst)}); {suggested} suggested as {reason}"
         )
 
     def _kept(self) -> str:
+        baseline = self.with_rate(self.baseline)
         detectable_differences = [c.detectable for c in self.against_baseline if not c.same]
         if detectable_differences:
             worst = self.amount(max(detectable_differences))
             return (
-                f"keep {self.baseline}: nothing beats it significantly ({self.seeds} seeds; a difference of "
+                f"keep {baseline}: nothing beats it significantly ({self.seeds} seeds; a difference of "
                 f"{worst} would have been found with 80 % power)"
             )
         equal = [c.first for c in self.against_baseline if c.difference == 0]
         why = "it is ahead on every seed"
         if equal:
             why = f"{listed(equal)} is as good on every seed"
-        return f"keep {self.baseline}: nothing beats it ({self.seeds} seeds; {why})"
+        return f"keep {baseline}: nothing beats it ({self.seeds} seeds; {why})"
 
     def _undecided(self) -> str:
         closest = self._closest
         ahead, behind = self._better_first(closest)
-        lead = f"{ahead} is ahead of {behind} by {self.gain(closest, margin=False)}"
+        first = self.with_rate(ahead)
+        second = self.with_rate(behind, first=False)
+        lead = f"{first} is ahead of {second} by {self.gain(closest, margin=False)}"
         if closest.difference == 0:
-            lead = f"{ahead} and {behind} are equal"
+            lead = f"{first} and {second} are equal"
         if not closest.same:
             return (
                 f"undecided: {lead}, but {closest.n} seeds would have found no less than "
@@ -532,6 +561,7 @@ class Verdict:
             compared = {name: getattr(comparison, name) for name in _COMPARED}
         return {
             "activation": scored.activation,
+            **self._rate_of(scored),
             f"{self.part}_{self.metric}": scored.mean,
             "sd": scored.sd,
             "n": scored.n,
@@ -540,12 +570,20 @@ class Verdict:
             **compared,
         }
 
+    def _rate_of(self, scored: Scored) -> Row:
+        """The multiple of the model's learning rate, where candidates have their own."""
+        if self.rates is None:
+            return {}
+        return {"learning_rate_factor": self.rates.factor(scored.activation)}
+
     def _text_table(self) -> TextTable:
         metric = self.metric
         if self.in_points:
             metric += " %"
         against = f"- {self.baseline}"
         header = ["activation", metric, against, "p", "effect", "corr.", "detects", "ms"]
+        if self.rates is not None:
+            header.insert(1, "rate")
         rows = [self._cells(scored) for scored in self.candidates]
         if self.withheld:
             return TextTable(header, rows)
@@ -563,7 +601,10 @@ class Verdict:
         compared = [""] * 5
         if comparison is not None:
             compared = self._cells_compared(comparison)
-        return [scored.activation, score, *compared, milliseconds]
+        cells = [scored.activation, score, *compared, milliseconds]
+        if self.rates is not None:
+            cells.insert(1, self.rates.rate(scored.activation))
+        return cells
 
     def _cells_compared(self, comparison: Comparison) -> list[str]:
         difference = self._unit.cell(comparison.difference, sign="+")

@@ -128,6 +128,7 @@ def test_a_whole_search(arctan):
         epochs=2,
         verdict=0,
         verbose=0,
+        learning_rates=None,
     )
     assert any(str(trial.candidate).startswith("arctan_beta") for trial in result.trials)
 

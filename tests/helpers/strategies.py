@@ -7,6 +7,7 @@ import keras_tuner
 
 from keras_acts.search.space.assignment import Choice
 from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.rated import Rated
 from keras_acts.search.strategy.base import TrialResult
 from keras_acts.search.strategy.progress import Progress
 
@@ -69,17 +70,18 @@ class FoundStrategy:
             )
         return tuple(rows)
 
-    def leaders(self) -> Sequence[Choice]:
-        return tuple(row.candidate for row in self.results() if row.rank is not None)
+    def leaders(self) -> Sequence[Rated]:
+        return tuple(row.rated for row in self.results() if row.rank is not None)
 
-    def finish(self, candidate: Choice) -> None:
-        self.finished.append(candidate)
-        self._models.setdefault(str(candidate), self._build(candidate))
+    def finish(self, *candidates: Rated) -> None:
+        for rated in candidates:
+            self.finished.append(rated.choice)
+            self._models.setdefault(str(rated.choice), self._build(rated.choice))
 
-    def model(self, candidate: Choice) -> keras.Model | None:
-        return self._models.get(str(candidate))
+    def model(self, candidate: Rated) -> keras.Model | None:
+        return self._models.get(str(candidate.choice))
 
-    def builder(self, candidate: Choice) -> Callable[[], keras.Model] | None:
-        if str(candidate) not in self._scores:
+    def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
+        if str(candidate.choice) not in self._scores:
             return None
-        return lambda: self._build(candidate)
+        return lambda: self._build(candidate.choice)

@@ -25,9 +25,21 @@ class Untrained(keras.callbacks.Callback):
 def test_validation_now_and_then_is_refused(every, tmp_path):
     options = {"validation_freq": every, "callbacks": [Untrained()]}
     with pytest.raises(SearchError, match=RULE):
-        compare_activations(mlp(), X, Y, ["mish", "relu"], epochs=4, seeds=2, verbose=0, **options)
+        compare_activations(
+            mlp(),
+            X,
+            Y,
+            ["mish", "relu"],
+            epochs=4,
+            seeds=2,
+            verbose=0,
+            **options,
+            learning_rates=None,
+        )
     with pytest.raises(SearchError, match=RULE):
-        search_activations(mlp(), X, Y, trials=2, epochs=4, verbose=0, **options)
+        search_activations(
+            mlp(), X, Y, trials=2, epochs=4, verbose=0, **options, learning_rates=None
+        )
     tuner = ActivationTuner(mlp(), max_trials=2, directory=tmp_path)
     with pytest.raises(SearchError, match=RULE):
         tuner.search(X, Y, validation_split=0.2, epochs=4, **options)

@@ -23,7 +23,9 @@ def raced(**options):
     model.compile(
         keras.optimizers.Adam(0.03), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
-    return search_activations(model, X[:90], Y[:90], **{"activations": SOME, **RACE, **options})
+    return search_activations(
+        model, X[:90], Y[:90], **{"activations": SOME, **RACE, **options}, learning_rates=None
+    )
 
 
 def table(search):
@@ -97,7 +99,13 @@ def test_what_is_said_of_the_model_is_what_it_evaluates_to():
     model = mlp()
     model.compile(keras.optimizers.SGD(), "sparse_categorical_crossentropy")
     found = search_activations(
-        model, X[:90], Y[:90], activations=["mish"], **{**RACE, "epochs": 4}, callbacks=wreck
+        model,
+        X[:90],
+        Y[:90],
+        activations=["mish"],
+        **{**RACE, "epochs": 4},
+        callbacks=wreck,
+        learning_rates=None,
     )
     loss = found.model.evaluate(X[72:90], Y[72:90], verbose=0)
     assert found.kept.epochs == 4
@@ -116,7 +124,9 @@ def broken(x):
 
 def test_a_candidate_that_raises_is_set_aside(capsys):
     options = {**RACE, "trials": 4, "epochs": 1, "verbose": 1}
-    found = search_activations(mlp(), X, Y, activations=["mish", broken, "elu"], **options)
+    found = search_activations(
+        mlp(), X, Y, activations=["mish", broken, "elu"], **options, learning_rates=None
+    )
     status = {str(t.candidate): (t.status, t.rank is None) for t in found.trials}
     assert status["test_race.broken"] == ("failed", True)
     assert status["relu"] == status["mish"] == ("completed", False)
@@ -128,7 +138,15 @@ def test_a_candidate_that_raises_is_set_aside(capsys):
     # where all fail alike no candidate is at fault
     scheduler = keras.callbacks.LearningRateScheduler(broken)
     with pytest.raises(OSError, match="no such kernel"):
-        search_activations(mlp(), X, Y, activations=["mish", "elu"], callbacks=[scheduler], **RACE)
+        search_activations(
+            mlp(),
+            X,
+            Y,
+            activations=["mish", "elu"],
+            callbacks=[scheduler],
+            **RACE,
+            learning_rates=None,
+        )
 
 
 def test_the_table_tells_epochs_and_seeds(found):
@@ -198,7 +216,9 @@ def test_any_error_after_a_rung_costs_no_more_than_the_next(monkeypatch):
 
     monkeypatch.setattr(racing_search.RaceSearch, "_epoch", failing)
     options = {**RACE, "activations": SOME, "verdict": 0}
-    found = search_activations(mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), **options)
+    found = search_activations(
+        mlp(), X[:90], Y[:90], test_data=(X[90:], Y[90:]), **options, learning_rates=None
+    )
     assert found.errors["race"] == "ModelError: the settings are at fault after all"
     assert found.trials[0].rank == 1
 
@@ -219,7 +239,9 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
         keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     options = {**RACE, "activations": SOME, "verdict": 2, "batch_size": 10, "objective": "val_loss"}
-    found = search_activations(model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), **options)
+    found = search_activations(
+        model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), **options, learning_rates=None
+    )
     assert found.interrupted
     assert found.verdict.seeds == 2
     assert found.verdict.part == "test"
@@ -293,7 +315,9 @@ def test_what_is_no_race_says_why(capsys):
         pass
 
     options = {**RACE, "strategy": "auto", "trials": 1, "epochs": 1, "verbose": 1}
-    search_activations(mlp(), X, Y, activations=["relu"], callbacks=[Watching()], **options)
+    search_activations(
+        mlp(), X, Y, activations=["relu"], callbacks=[Watching()], **options, learning_rates=None
+    )
     assert (
         "Not as a race: the callback Watching belongs to a single model" in capsys.readouterr().err
     )

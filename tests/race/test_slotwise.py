@@ -56,7 +56,11 @@ def branches():
 def searched(**options):
     space = ActivationSpace(["relu", "tanh"], per="layer")
     return search_activations(
-        branches(), X[:200], Y[:200], **{"activations": space, **OPTIONS, **options}
+        branches(),
+        X[:200],
+        Y[:200],
+        **{"activations": space, **OPTIONS, **options},
+        learning_rates=None,
     )
 
 
@@ -180,7 +184,10 @@ def test_an_interrupt_between_stages_gives_the_best_so_far(stage, monkeypatch):
     space = ActivationSpace(["relu", "tanh"], per="layer")
     options = {**OPTIONS, "epochs": 2, "batch_size": 160}
     assert_best_so_far(
-        search_activations(eager(branches()), X[:200], Y[:200], activations=space, **options), stage
+        search_activations(
+            eager(branches()), X[:200], Y[:200], activations=space, **options, learning_rates=None
+        ),
+        stage,
     )
 
 
@@ -213,7 +220,15 @@ def test_slots_in_no_group_keep_their_activation():
     x, y = blobs(60)
     space = ActivationSpace(["relu", "prelu"], per={"some": ["second"]})
     found = search_activations(
-        mlp("elu"), x, y, activations=space, trials=2, epochs=1, verdict=2, verbose=0
+        mlp("elu"),
+        x,
+        y,
+        activations=space,
+        trials=2,
+        epochs=1,
+        verdict=2,
+        verbose=0,
+        learning_rates=None,
     )
     kept, changed = slots(found.model).hidden
     assert (str(kept.current), str(changed.current)) == ("elu(alpha=1.0)", str(found.best))
@@ -335,7 +350,14 @@ def test_of_six_slots_the_one_that_must_change_does():
     space = ActivationSpace(["relu", "sigmoid"], per="layer")
     data = {"x": x[:1200], "y": y[:1200], "test_data": (x[1200:], y[1200:])}
     found = search_activations(
-        cnn(), **data, activations=space, trials=20, epochs=4, verdict=4, verbose=0
+        cnn(),
+        **data,
+        activations=space,
+        trials=20,
+        epochs=4,
+        verdict=4,
+        verbose=0,
+        learning_rates=None,
     )
     assert found.best["entry"] == Candidate.of("sigmoid")
     assert sum(c == Candidate.of("relu") for c in found.best.values()) >= 4

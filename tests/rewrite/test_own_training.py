@@ -167,7 +167,7 @@ def test_a_verdict_and_a_search_train_it_as_what_it_is(tmp_path):
     model = built(Still)
     model.compile("sgd", "sparse_categorical_crossentropy")
     runs = compare_activations(
-        model, X, Y, ["relu", "mish"], epochs=2, seeds=2, looks=1, verbose=0
+        model, X, Y, ["relu", "mish"], epochs=2, seeds=2, looks=1, verbose=0, learning_rates=None
     ).runs
     np.testing.assert_array_equal(runs.history["loss"], 0)
     np.testing.assert_array_equal(runs.history["val_loss"][:, 0], runs.history["val_loss"][:, 1])
@@ -292,12 +292,25 @@ def test_a_model_that_logs_no_loss_is_trained_one_by_one():
 def test_a_model_that_wants_no_targets_is_compared_and_searched():
     options = {"epochs": 2, "verbose": 0, "objective": keras_tuner.Objective("val_distance", "min")}
     runs = compare_activations(
-        comparing(Compares), X, None, ["relu", "mish"], seeds=2, looks=1, **options
+        comparing(Compares),
+        X,
+        None,
+        ["relu", "mish"],
+        seeds=2,
+        looks=1,
+        **options,
+        learning_rates=None,
     ).runs
     assert set(runs.history) == {"distance", "val_distance"}
     assert not runs.diverged.any()
     found = search_activations(
-        comparing(Compares), X, activations=["mish"], trials=2, verdict=2, **options
+        comparing(Compares),
+        X,
+        activations=["mish"],
+        trials=2,
+        verdict=2,
+        **options,
+        learning_rates=None,
     )
     assert {t.status for t in found.trials} == {"completed"}
     assert found.errors == {}

@@ -57,7 +57,9 @@ def test_overwrite_deletes_nothing_of_the_users(users, name):
     x, y = blobs()
     options = {"directory": folder / "searches", "project_name": name, "overwrite": True}
     with pytest.raises(SearchError, match="Received"):
-        search_activations(mlp(), x, y, trials=1, epochs=1, verbose=0, **options)
+        search_activations(
+            mlp(), x, y, trials=1, epochs=1, verbose=0, **options, learning_rates=None
+        )
     with pytest.raises(SearchError, match="Received"):
         ActivationTuner(mlp(), activations=["relu"], **options)
     assert contents(folder) == before

@@ -124,6 +124,7 @@ def test_a_search_reports_each_class_and_weighs_the_test_data(options):
         test_data=(X[TEST], Y[TEST], WEIGHTS[TEST]),
         activations=["relu", "tanh"],
         **{"trials": 2, "epochs": 8, "verdict": 2, "verbose": 0, **options},
+        learning_rates=None,
     )
     assert found.objective == "val_loss"
     assert found.verdict is not None
@@ -156,8 +157,10 @@ def test_a_metric_that_cannot_be_made_again_is_refused_before_anything():
             continue
         for call in (
             lambda: PopulationModel(made, ["relu"]),
-            lambda: compare_activations(made, X, Y, ["relu", "tanh"], verbose=0),
-            lambda: search_activations(made, X, Y, verbose=0),
+            lambda: compare_activations(
+                made, X, Y, ["relu", "tanh"], verbose=0, learning_rates=None
+            ),
+            lambda: search_activations(made, X, Y, verbose=0, learning_rates=None),
         ):
             with pytest.raises(
                 ModelError, match=rf"get_config\(\).*'largest' of class Largest.*{said}"
@@ -305,6 +308,7 @@ def test_a_search_of_models_that_are_built_late():
         test_data=(X[TEST], Y[TEST]),
         activations=["relu", "tanh"],
         **{"trials": 2, "epochs": 2, "verdict": 2, "verbose": 0},
+        learning_rates=None,
     )
     assert found.model.built
     expected = found.model.evaluate(X[TEST], Y[TEST], return_dict=True, verbose=0)

@@ -274,7 +274,9 @@ def regression():
 
 def test_a_comparison_prefers_the_larger_r2():
     fit = {"objective": "val_r2_score", "seeds": 2, "epochs": 2, "verbose": 0, "batch_size": 8}
-    found = compare_activations(regression(), X[:40], TARGET[:40], ["relu", "sigmoid"], **fit)
+    found = compare_activations(
+        regression(), X[:40], TARGET[:40], ["relu", "sigmoid"], **fit, learning_rates=None
+    )
     assert found.maximize
     assert found.candidates[0].mean > found.candidates[1].mean
 
@@ -295,6 +297,7 @@ def test_a_search_prefers_the_larger_metric_of_an_output(options):
             "verbose": 0,
             **options,
         },
+        learning_rates=None,
     )
     assert (found.objective, found.direction) == ("val_size_r2_score", "max")
     furthest = [t.score for t in found.trials if t.epochs == found.trials[0].epochs]

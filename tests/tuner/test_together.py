@@ -502,7 +502,7 @@ def test_bad_sizes_are_refused(tmp_path, population):
     with pytest.raises(SearchError, match="population must be 'auto' or an integer >= 1"):
         tuner(tmp_path, population=population)
     with pytest.raises(SearchError, match="population must be"):
-        search_activations(mlp(), X, Y, population=population)
+        search_activations(mlp(), X, Y, population=population, learning_rates=None)
 
 
 @pytest.mark.slow

@@ -59,7 +59,9 @@ def compared():
     keras.utils.set_random_seed(11)
     undisturbed = draws()
     keras.utils.set_random_seed(11)
-    found = compare_activations(model, *TRAIN, ["mish", "relu"], **DATA, **FAST)
+    found = compare_activations(
+        model, *TRAIN, ["mish", "relu"], **DATA, **FAST, learning_rates=None
+    )
     return found, undisturbed, draws()
 
 
@@ -164,7 +166,9 @@ def test_early_stopping_ends_each_model_by_itself():
     )
     stop = keras.callbacks.EarlyStopping("val_loss", patience=1, restore_best_weights=True)
     options = {**FAST, "seeds": 2, "epochs": 6, "batch_size": 60, "callbacks": [stop]}
-    found = compare_activations(model, *TRAIN, ["tanh", "relu"], **DATA, **options).runs
+    found = compare_activations(
+        model, *TRAIN, ["tanh", "relu"], **DATA, **options, learning_rates=None
+    ).runs
     lengths = []
     for (s, seed), (k, name) in itertools.product(
         enumerate(found.seeds), enumerate(found.activations)
@@ -198,7 +202,9 @@ def test_a_seed_leaves_nothing_for_the_next():
 @pytest.mark.slow
 def test_what_no_population_trains_is_trained_one_by_one(verdict):
     model = plain(clipnorm=1.0)
-    found = compare_activations(model, *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 2})
+    found = compare_activations(
+        model, *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 2}, learning_rates=None
+    )
     assert found.seeds == 2
     with isolated_seed(found.runs.seeds[1]):
         model = with_activations(model, "mish")
@@ -213,6 +219,7 @@ def test_a_clear_difference_ends_at_the_first_look():
         objective="val_loss",
         **DATA,
         **{**FAST, "epochs": 4, "seeds": 12, "looks": 3},
+        learning_rates=None,
     )
     assert [(look.seeds, look.decision) for look in found.looks] == [(6, "clear")]
     assert found.winner == "elu(alpha=1.0)"
@@ -223,7 +230,7 @@ def test_a_clear_difference_ends_at_the_first_look():
 
 @pytest.mark.slow
 def test_without_test_data_no_look_is_taken():
-    found = compare_activations(mlp(), X, Y, ["mish", "relu"], **FAST)
+    found = compare_activations(mlp(), X, Y, ["mish", "relu"], **FAST, learning_rates=None)
     assert (found.part, found.looks, found.seeds) == ("validation", (), 3)
     assert "There were no test data" in str(found)
     assert not found.runs.test
@@ -247,7 +254,7 @@ def test_a_dataset_trains_too():
     options = {**FAST, "seeds": 2, "batch_size": None}
     parts = {"validation_data": data, "test_data": data}
     found = compare_activations(
-        mlp(), data, None, ["mish", "relu"], shuffle=False, **parts, **options
+        mlp(), data, None, ["mish", "relu"], shuffle=False, **parts, **options, learning_rates=None
     )
     assert found.part == "test"
     assert all(np.isnan(s.seconds) for s in found.candidates)
@@ -260,7 +267,9 @@ def test_the_users_seed_is_left_alone(compared):
 
 def test_what_diverges_gets_no_numbers():
     options = {**DATA, **FAST, "seeds": 2, "epochs": 1}
-    others = compare_activations(mlp(), *TRAIN, ["leaky_relu(alpha=1e38)"], **options)
+    others = compare_activations(
+        mlp(), *TRAIN, ["leaky_relu(alpha=1e38)"], **options, learning_rates=None
+    )
     assert (
         others.sentence
         == "keep relu: all others diverged (leaky_relu(alpha=1e+38) on 2 of 2 seeds)"
@@ -299,7 +308,13 @@ def test_an_interrupt_keeps_the_seeds_so_far():
         (0, "no verdict: no seed was trained to its end"),
     ):
         found = compare_activations(
-            mlp(), *TRAIN, ["mish", "relu"], callbacks=[Interrupt(seeds)], **DATA, **FAST
+            mlp(),
+            *TRAIN,
+            ["mish", "relu"],
+            callbacks=[Interrupt(seeds)],
+            **DATA,
+            **FAST,
+            learning_rates=None,
         )
         assert (found.seeds, found.sentence) == (seeds, sentence)
         assert len(found.to_pandas()) == seeds * 2 * 2
@@ -311,9 +326,11 @@ def test_what_fails_after_the_training_costs_no_more_than_itself(monkeypatch):
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(Replicates, "test", injected)
-    monkeypatch.setattr("keras_acts.search.verdict.compare.best_guess", injected)
+    monkeypatch.setattr("keras_acts.search.verdict.decide.best_guess", injected)
     options = {**FAST, "seeds": 2, "epochs": 1}
-    found = compare_activations(mlp(), *TRAIN, ["mish", "relu"], **DATA, **options)
+    found = compare_activations(
+        mlp(), *TRAIN, ["mish", "relu"], **DATA, **options, learning_rates=None
+    )
     told = "OSError: the disk is gone"
     assert found.errors == {"test": told, "guess": told}
     assert all(scored.seconds > 0 for scored in found.candidates)
@@ -340,7 +357,13 @@ def test_what_is_no_share_is_said_in_its_own_unit():
     model.layers[-1].activation = keras.activations.linear
     model.compile("adam", "mse", metrics=["r2_score"])
     found = compare_activations(
-        model, x, y, ["mish", "relu"], objective="val_r2_score", **{**FAST, "seeds": 2}
+        model,
+        x,
+        y,
+        ["mish", "relu"],
+        objective="val_r2_score",
+        **{**FAST, "seeds": 2},
+        learning_rates=None,
     )
     assert found.metric == "r2_score"
     assert not found.share
@@ -361,7 +384,12 @@ def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, err
 
     monkeypatch.setattr(PopulationTrainer, "_wave", interrupted)
     found = compare_activations(
-        mlp(), *TRAIN, ["mish", "relu"], **DATA, **{**FAST, "seeds": 8, "looks": 3}
+        mlp(),
+        *TRAIN,
+        ["mish", "relu"],
+        **DATA,
+        **{**FAST, "seeds": 8, "looks": 3},
+        learning_rates=None,
     )
     assert (waves, found.seeds) == ([2, 2, 2], 4)
     failed = (
@@ -428,7 +456,7 @@ def test_a_model_of_two_activations_needs_a_baseline():
     )
     model.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(SearchError, match=r"baseline must be given .*elu.*tanh"):
-        compare_activations(model, *TRAIN, ["mish"], **DATA, **FAST)
+        compare_activations(model, *TRAIN, ["mish"], **DATA, **FAST, learning_rates=None)
 
 
 def test_inference_is_timed_on_arrays_only():
@@ -456,14 +484,14 @@ def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, mon
 
     if trainer == "one by one":
         monkeypatch.setattr(
-            "keras_acts.search.verdict.compare.trainer_for",
+            "keras_acts.search.verdict.rate_trials.trainer_for",
             lambda model, _, builds, **rest: OneByOneTrainer(builds),
         )
     options = {**FAST, "epochs": 7, "callbacks": [After()]}
     model = eager(mlp()) if trainer == "one by one" else mlp()
-    history = compare_activations(model, *TRAIN, ["mish", "relu"], **DATA, **options).runs.history[
-        "val_loss"
-    ]
+    history = compare_activations(
+        model, *TRAIN, ["mish", "relu"], **DATA, **options, learning_rates=None
+    ).runs.history["val_loss"]
     assert history.shape == (3, 3 if trainer == "population" else 6, 2)
     np.testing.assert_array_equal(history[0, 1, 0], history[0, 0, 0])
     assert len(set(history[2, :, 1])) == history.shape[1]

@@ -255,6 +255,7 @@ def test_a_training_with_weights_is_not_measured_by_guessing():
             "looks": 1,
             "verbose": 0,
         },
+        learning_rates=None,
     )
     assert found.guess is None
     assert "guessing" not in found.sentence
@@ -332,6 +333,7 @@ def test_a_model_that_cannot_learn_gets_no_verdict():
         validation_data=(X[90:], Y[90:]),
         test_data=(X[90:], Y[90:]),
         **{"epochs": 1, "seeds": 3, "looks": 1, "batch_size": 30, "verbose": 0},
+        learning_rates=None,
     )
     assert found.guess.score == pytest.approx(np.bincount(Y[90:]).max() / 60)
     assert found.sentence.startswith("no candidate learned more than guessing: the best, ")

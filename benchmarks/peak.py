@@ -6,6 +6,7 @@ Its multiplications at the machine's own measured rate.
 from __future__ import annotations
 
 import functools
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -17,29 +18,23 @@ from keras import ops, random
 from benchmarks.machine import compiled, wait
 
 
-def floor(model: keras.Model, samples: int) -> float:
+def seconds_at_peak(model: keras.Model, samples: int) -> float:
     """Return the seconds that the multiplications of dense layers and convolutions take for so many samples.
 
     A layer multiplies three times: for its output, for the gradient of its weights and, but for the
     first layer, for that of its input.
     """
-    seconds, first = 0.0, True
+    seconds = 0.0
+    times = 2
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
-            kernel, positions = layer.kernel.shape, 1
-            for size in layer.output.shape[1:-1]:
-                positions *= size
-            products = float(positions)
-            for size in kernel:
-                products *= size
-            seconds += (
-                2
-                * products
-                * samples
-                * (2 if first else 3)
-                / rate(isinstance(layer, keras.layers.Conv2D))
-            )
-            first = False
+        if not isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
+            continue
+        positions = math.prod(layer.output.shape[1:-1])
+        products = math.prod(layer.kernel.shape) * positions * samples
+        # a multiplication and an addition each
+        operations = 2 * products * times
+        seconds += operations / rate(isinstance(layer, keras.layers.Conv2D))
+        times = 3
     return seconds
 
 
@@ -47,23 +42,17 @@ def floor(model: keras.Model, samples: int) -> float:
 def rate(convolution: bool) -> float:
     """Return the floating-point operations a second of a large matrix product or convolution in float32."""
     if convolution:
-        x, kernel = random.normal((32, 32, 32, 64)), random.normal((3, 3, 64, 64))
-        return (
-            2
-            * 32
-            * 32
-            * 32
-            * 9
-            * 64
-            * 64
-            / _seconds(lambda x, k: ops.conv(x, k, 1, "same"), x, kernel)
-        )
+        x = random.normal((32, 32, 32, 64))
+        kernel = random.normal((3, 3, 64, 64))
+        products = math.prod(x.shape[:-1]) * math.prod(kernel.shape)
+        return 2 * products / _seconds(lambda x, k: ops.conv(x, k, 1, "same"), x, kernel)
     matrix = random.normal((1024, 1024))
     return 2 * 1024**3 / _seconds(ops.matmul, matrix, matrix)
 
 
 def _seconds(function: Callable[..., Any], *arguments: Any, repeats: int = 15) -> float:
-    run, times = compiled(function), []
+    run = compiled(function)
+    times = []
     for _ in range(repeats + 2):
         start = time.perf_counter()
         wait(run(*arguments))

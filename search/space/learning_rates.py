@@ -1,0 +1,132 @@
+"""Which learning rates a search tries: what a user may write for it, and what it means for a model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from keras_acts.errors import SearchError
+
+# what `learning_rates=` takes: "auto", None, or a list of rates (0.004) and factors ("x2")
+LearningRatesLike: TypeAlias = "str | Iterable[float | str] | LearningRates | None"
+
+# each is twice the one before: closer, they could hardly be told apart, and the best may be far
+_STEP = 2.0
+_AUTOMATIC = (0.25, 0.5, 1.0, 2.0, 4.0)
+_FACTOR = re.compile(r"x\s*(.+)$")
+# two numbers that stand for one rate
+_SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """The learning rates that a search tries; the model's own is always among them.
+
+    Attributes:
+        factors: multiples of the model's own rate.
+        values: rates.
+        automatic: whether the range is widened where its best rate is at an end.
+    """
+
+    factors: tuple[float, ...] = ()
+    values: tuple[float, ...] = ()
+    automatic: bool = False
+
+    @classmethod
+    def of(cls, given: LearningRatesLike) -> LearningRates | None:
+        """Return what a user means; None for the model's own rate alone.
+
+        Raises:
+            SearchError: if it is neither ``"auto"``, None nor a list of positive rates and factors.
+        """
+        if given is None or isinstance(given, LearningRates):
+            return given
+        if isinstance(given, str):
+            if given != "auto":
+                raise _neither(given)
+            return cls(factors=_AUTOMATIC, automatic=True)
+        if not isinstance(given, Iterable):
+            raise _neither(given)
+        factors = []
+        values = []
+        for rate in given:
+            match = _FACTOR.match(rate) if isinstance(rate, str) else None
+            if match is not None:
+                factors.append(_positive(match[1], given))
+            else:
+                values.append(_positive(rate, given))
+        if not factors and not values:
+            raise _neither(given)
+        return cls(tuple(sorted(factors)), tuple(sorted(values)))
+
+    def for_model(self, own: float | None) -> tuple[float, ...]:
+        """Return the factors for a model, rising, 1 among them.
+
+        Args:
+            own: the model's own rate; None if it changes in the training.
+
+        Raises:
+            SearchError: if a rate is given, and the model's own is no number.
+        """
+        if self.values and own is None:
+            raise SearchError(
+                "A learning rate that changes in the training is searched in multiples of it: "
+                f"learning_rates=['x0.5', 'x2']. Received: {list(self.values)}"
+            )
+        wanted = [1.0, *self.factors]
+        for value in self.values:
+            assert own is not None
+            wanted.append(value / own)
+        distinct: list[float] = []
+        for factor in sorted(wanted):
+            if not distinct or factor / distinct[-1] > 1 + _SAME:
+                distinct.append(factor)
+        # exactly 1, also where a value is the model's own rate but for rounding
+        return tuple(
+            1.0 if math.isclose(factor, 1, rel_tol=_SAME) else factor for factor in distinct
+        )
+
+    def written(self) -> str | list[str]:
+        """Return all as text that `of` reads again."""
+        if self.automatic:
+            return "auto"
+        return [f"x{factor!r}" for factor in self.factors] + [repr(value) for value in self.values]
+
+
+def wider(factors: Iterable[float], best: float) -> float | None:
+    """Return the factor beyond the end of a range where its best one is; None if it is inside."""
+    rising = sorted(factors)
+    if best == rising[-1]:
+        return best * _STEP
+    if best == rising[0]:
+        return best / _STEP
+    return None
+
+
+def around(factors: Iterable[float], best: float) -> tuple[float, ...]:
+    """Return a factor and its neighbours in a range; beyond its ends, those that would follow."""
+    rising = sorted(factors)
+    index = rising.index(best)
+    below = rising[index - 1] if index > 0 else best / _STEP
+    above = rising[index + 1] if index + 1 < len(rising) else best * _STEP
+    return below, best, above
+
+
+def _positive(written: float | str, given: object) -> float:
+    try:
+        number = float(written)
+    except (TypeError, ValueError):
+        raise _neither(given) from None
+    if isinstance(written, bool) or not (0 < number < math.inf):
+        raise _neither(given)
+    return number
+
+
+def _neither(given: object) -> SearchError:
+    return SearchError(
+        "learning_rates must be 'auto', None, or a list of rates > 0 (0.004) and multiples of the "
+        f"model's own ('x2'). Received: learning_rates={given!r}"
+    )

@@ -1,0 +1,314 @@
+"""Candidates trained on fresh seeds, each at its learning rate, until a look ends it; then the verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+
+from keras_acts.errors import SearchError
+
+from ..runtime.reasons import first_line
+from ..runtime.seeding import Stream, derive, isolated_seed
+from ..runtime.tracing import expected_traces
+from ..space.rated import Rated
+from ..strategy.direction import more_is_better
+from ..strategy.learning_rates import RatePlan
+from ..strategy.objective import is_share, metrics_of
+from ..strategy.progress import Progress
+from ..strategy.scoring import Data
+from .guessing import best_guess, loss_of
+from .judge import judge
+from .rate_trials import RatedModels, choose_rates
+from .rates import RateStudy
+from .replicates import Replicates
+from .sequential import Look, look
+from .timing import inference_seconds
+from .verdict import Guess, Verdict
+
+
+def judged_at_rates(
+    models: RatedModels,
+    baseline: str,
+    rate_plan: RatePlan,
+    fit: Mapping[str, Any],
+    objective: keras_tuner.Objective,
+    plan: tuple[int, ...],
+    *,
+    seed: int,
+    test_data: Data,
+    progress: Progress,
+    announcement: str,
+) -> Verdict:
+    """Choose a learning rate for each candidate, train all on fresh seeds at their rates, and judge.
+
+    Args:
+        models: the candidates, the baseline among them.
+        baseline: its name.
+        rate_plan: which learning rates to try.
+        fit: the arguments of `fit`, data included.
+        objective: the metric and its direction.
+        plan: after how many seeds to look.
+        seed: that the seeds are derived from.
+        test_data: what to score at the end; None for the validation scores.
+        progress: shows what happens.
+        announcement: what is said before the fresh seeds are trained.
+
+    Raises:
+        SearchError: if the objective is no metric of the models.
+    """
+    names = models.names
+    callbacks = fit.get("callbacks") or []
+    rates = None
+    if rate_plan.searches:
+        try:
+            with expected_traces():
+                rates = choose_rates(
+                    models, rate_plan, fit, objective, seed=seed, progress=progress
+                )
+        except KeyboardInterrupt:
+            none: dict[str, list[float]] = {name: [] for name in names}
+            withheld = "no verdict: interrupted while the learning rates were chosen"
+            return judge(none, baseline=baseline, withheld=withheld)
+        progress.say(_rates_chosen(rates))
+    elif rate_plan.why_not:
+        progress.say(f"At the model's own learning rate: {rate_plan.why_not}")
+    rated = [Rated(choice) for choice in models.choices]
+    if rates is not None:
+        rated = [Rated(choice, rates.factor(str(choice))) for choice in models.choices]
+    with isolated_seed(seed):
+        trainer = models.trainer(rated, callbacks)
+    progress.begin(plan[-1], "seed")
+    with Replicates(trainer, names, fit, progress.show) as replicates:
+        progress.say(announcement)
+        return decide(
+            replicates,
+            models.builds(rated),
+            baseline,
+            objective,
+            plan,
+            seed=seed,
+            test_data=test_data,
+            progress=progress,
+            rates=rates,
+        )
+
+
+def _rates_chosen(rates: RateStudy) -> str:
+    chosen = [f"{name} {rates.rate(name)}" for name in rates.names]
+    return f"Learning rates: {', '.join(chosen)}"
+
+
+class _NoSuchMetric(SearchError):
+    """What was trained has no such score, on any seed."""
+
+
+@expected_traces()
+def decide(
+    replicates: Replicates,
+    builds: Sequence[Callable[[], keras.Model]],
+    baseline: str,
+    objective: keras_tuner.Objective,
+    plan: tuple[int, ...],
+    *,
+    seed: int,
+    test_data: Data,
+    progress: Progress,
+    rates: RateStudy | None = None,
+) -> Verdict:
+    """Train seeds until a planned look ends it, then score the test data, and judge.
+
+    Args:
+        replicates: what trains the candidates.
+        builds: what makes each candidate's single model, to measure its inference.
+        baseline: the name of the candidate that the others have to beat.
+        objective: the metric and its direction.
+        plan: after how many seeds to look.
+        seed: that the seeds are derived from.
+        test_data: what to score at the end; None for the validation scores.
+        progress: shows what happens.
+        rates: how the learning rates were chosen at which the candidates train.
+
+    Raises:
+        SearchError: if the objective is no metric of the models.
+    """
+    metric = objective.name.removeprefix("val_")
+    looks: list[Look] = []
+    errors: dict[str, str] = {}
+    with _keeping_trained_seeds(replicates, errors, progress):
+        for taken in _train_in_looks(replicates, baseline, objective, plan, seed, progress):
+            looks.append(taken)
+            progress.say(str(taken))
+            if taken.stop:
+                break
+    part = "validation"
+    withheld = ""
+    if test_data is not None:
+        with _noted(errors, "test"):
+            _score_test_data(replicates, test_data, metric)
+            part = "test"
+        if "test" in errors:
+            # what the looks have seen cannot be judged as if they had not
+            withheld = f"no verdict: the test data could not be scored, {errors['test']}"
+    yardstick = _Yardstick()
+    with _noted(errors, "guess"), isolated_seed(seed):
+        # any candidate would do: all have the same loss, metrics and outputs
+        model = builds[replicates.names.index(baseline)]()
+        yardstick.measure(model, replicates, objective, part, test_data)
+    seconds: dict[str, float] = {}
+    with _noted(errors, "timing"):
+        seconds = _timed(replicates, builds, seed)
+    verdict = judge(
+        replicates.scores(metric, part),
+        baseline=baseline,
+        metric=metric,
+        maximize=objective.direction == "max",
+        part=part,
+        seconds=seconds,
+        withheld=withheld,
+        looks=looks,
+        runs=replicates.runs,
+        guess=yardstick.guess,
+        losses=yardstick.losses,
+        loss_guess=yardstick.loss_guess,
+        share=yardstick.share,
+        rates=rates,
+    )
+    return replace(verdict, errors=errors)
+
+
+def _train_in_looks(
+    replicates: Replicates,
+    baseline: str,
+    objective: keras_tuner.Objective,
+    plan: tuple[int, ...],
+    seed: int,
+    progress: Progress,
+) -> Iterator[Look]:
+    """Train the seeds of a plan, and yield each look at their validation scores.
+
+    A plan of one step has none: there is nothing left to decide.
+
+    Raises:
+        _NoSuchMetric: if the objective is no metric of the models.
+    """
+    metric = objective.name.removeprefix("val_")
+    # steps of as many seeds as divide all of the plan: so populations of one size train all
+    at_once = math.gcd(*np.diff((0, *plan)))
+    told_why_alone = False
+    for start, stop in itertools.pairwise((0, *plan)):
+        fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
+        for _ in replicates.train(fresh, at_once=at_once):
+            progress.advance()
+            if replicates.reason and not told_why_alone:
+                told_why_alone = True
+                progress.say(f"Training one by one: {replicates.reason}")
+            logged = replicates.runs.history
+            if f"val_{metric}" not in logged:
+                raise _NoSuchMetric(
+                    f"The objective must be one of {sorted(logged)}. Received: {objective.name!r}"
+                )
+        if len(plan) > 1:
+            scores = replicates.scores(metric, "validation")
+            signed = {
+                name: more_is_better(values, objective.direction) for name, values in scores.items()
+            }
+            yield look(signed, baseline, plan)
+
+
+@contextlib.contextmanager
+def _keeping_trained_seeds(
+    replicates: Replicates, errors: dict[str, str], progress: Progress
+) -> Iterator[None]:
+    """End a training early, by the user or a failure, with the seeds that are trained, and say so.
+
+    Raises:
+        Exception: what the training raised, if there is no seed yet, or none could be judged.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.say("Interrupted: the verdict is of the seeds that were trained")
+    except _NoSuchMetric:
+        raise  # what was trained could not be judged
+    except Exception as error:
+        if not replicates.runs.seeds:
+            raise
+        errors["training"] = first_line(error)
+        progress.say(
+            f"The training ended early, {errors['training']}: the verdict is of the seeds that were trained"
+        )
+
+
+@contextlib.contextmanager
+def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
+    """Note a failure and go on: what was trained is judged all the same, whatever fails afterwards."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        errors[what] = first_line(error)
+
+
+def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> None:
+    replicates.test(test_data)
+    if replicates.runs.seeds and metric not in replicates.runs.test:
+        raise SearchError(
+            f"The test data must have the metric that is judged. Received: {metric!r}"
+        )
+
+
+def _timed(
+    replicates: Replicates, builds: Sequence[Callable[[], keras.Model]], seed: int
+) -> dict[str, float]:
+    """The seconds of inference of each candidate's single model."""
+    with isolated_seed(seed):
+        models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
+    return inference_seconds(models, replicates.inputs)
+
+
+@dataclass
+class _Yardstick:
+    """What scores are held against besides each other; see `judge`.
+
+    One is measured after the other, so that a failure leaves those before it.
+    """
+
+    share: bool | None = None
+    guess: Guess | None = None
+    losses: dict[str, np.ndarray] | None = None
+    loss_guess: Guess | None = None
+
+    def measure(
+        self,
+        model: keras.Model,
+        replicates: Replicates,
+        objective: keras_tuner.Objective,
+        part: str,
+        test_data: Data,
+    ) -> None:
+        """Measure all that is known of a metric on the scored part of the data."""
+        metric = objective.name.removeprefix("val_")
+        logged = metrics_of(model).get(metric)
+        if logged is not None:
+            self.share = is_share(logged)
+        if replicates.weighted:
+            return  # its loss aims at other scores than these
+        scored = test_data
+        known = set(replicates.runs.test)
+        if part == "validation":
+            scored = replicates.validation
+            known = {name.removeprefix("val_") for name in replicates.runs.history}
+        self.guess = best_guess(model, scored, metric, objective.direction == "max")
+        loss = loss_of(model, metric)
+        if self.guess is None or metric == loss or loss not in known:
+            return
+        self.loss_guess = best_guess(model, scored, loss, False)
+        if self.loss_guess is not None:
+            self.losses = replicates.scores(loss, part)

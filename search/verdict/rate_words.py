@@ -1,0 +1,104 @@
+"""What a verdict says of learning rates: what they bring by themselves, and what they explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .paired import Comparison
+from .rates import RateStudy, written
+
+if TYPE_CHECKING:
+    from .verdict import Verdict
+
+
+def about_rates(verdict: Verdict) -> Iterator[str]:
+    """Yield what is to be said, a sentence each; nothing if all have the model's own rate."""
+    rates = verdict.rates
+    if rates is None:
+        return
+    # after the sentence what matters most: what one rate for all would have made believe
+    yield from _both_answers(verdict, rates)
+    yield from _what_the_rate_brings(verdict, rates)
+    yield _how_chosen(rates)
+    if rates.best_at_end:
+        tried = [written(factor, rates.own) for factor in rates.factors]
+        yield (
+            f"The {rates.best_at_end} learning rate that was tried, of {', '.join(tried)}, is the best of one "
+            "candidate at least: rates beyond it may be better still."
+        )
+
+
+def _both_answers(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
+    """Where the answer at the model's own rate is another one than at the best rates."""
+    if verdict.withheld:
+        return
+    best = {comparison.first: comparison for comparison in verdict.against_baseline}
+    for own in rates.at_own_rate(verdict.baseline):
+        at_best = best.get(own.first)
+        is_same_rate = rates.factor(own.first) == 1 and rates.factor(verdict.baseline) == 1
+        if at_best is None or is_same_rate or not own.significant:
+            continue
+        agrees = at_best.significant and _sign(verdict, at_best) == _sign(verdict, own)
+        if agrees:
+            continue
+        outcome = f"{_wins_or_loses(verdict, own)} {verdict.gain(own)} against {verdict.baseline}"
+        yield (
+            f"At the model's own learning rate, {written(1.0, rates.own)}, {own.first} {outcome} "
+            f"(validation, {own.n} seeds); each at its best rate {_at_best(verdict, at_best)}: "
+            "the difference at one rate is about the rate."
+        )
+
+
+def _at_best(verdict: Verdict, at_best: Comparison) -> str:
+    if not at_best.significant:
+        return f"no difference is shown ({verdict.gain(at_best)})"
+    return f"it {_wins_or_loses(verdict, at_best)} {verdict.gain(at_best)}"
+
+
+def _wins_or_loses(verdict: Verdict, comparison: Comparison) -> str:
+    if _sign(verdict, comparison) > 0:
+        return "wins"
+    return "loses"
+
+
+def _sign(verdict: Verdict, comparison: Comparison) -> int:
+    """1 if the first of two is better, -1 if the second is."""
+    difference = comparison.difference
+    if not verdict.maximize:
+        difference = -difference
+    if difference > 0:
+        return 1
+    return -1
+
+
+def _what_the_rate_brings(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
+    """What the baseline, and what is suggested, gain by their rates alone."""
+    gains = []
+    for name in dict.fromkeys([verdict.suggested, verdict.baseline]):
+        gain = rates.gain(name)
+        if gain is None:
+            continue
+        sign = "+"
+        if _sign(verdict, gain) < 0:
+            sign = "-"
+        gains.append(
+            f"{name} at {rates.rate(name)} instead of {written(1.0, rates.own)}: {sign}{verdict.gain(gain)}"
+        )
+    if gains:
+        yield f"What the learning rate brings by itself (validation, {rates.seeds} seeds): {'; '.join(gains)}."
+
+
+def _how_chosen(rates: RateStudy) -> str:
+    tried = ", ".join(written(factor, rates.own) for factor in rates.factors)
+    further = ""
+    if rates.widened:
+        further = ", further than planned, as the best was at an end"
+    chosen = {rates.factor(name) for name in rates.names}
+    own = "some have a rate of their own, as they are clearly better there"
+    if len(chosen) == 1:
+        own = "none is clearly better at a rate of its own"
+    return (
+        f"Learning rates: {tried} were tried on {rates.seeds} other seeds{further}; one for all, but where the "
+        f"validation data clearly ask for another: {own}."
+    )

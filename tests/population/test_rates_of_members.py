@@ -1,0 +1,157 @@
+"""Members at learning rates of their own train as ordinary models at these rates do."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_acts
+from keras_acts.search import PopulationModel, with_activations
+from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer
+from keras_acts.search.rewrite.learning_rate import (
+    at_factor,
+    own_rate,
+    scale_learning_rate,
+    why_no_rates,
+)
+from keras_acts.search.runtime.seeding import isolated_seed
+from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.rated import Rated
+from tests.helpers.models import blobs, mlp
+
+X, Y = blobs(64)
+FIT = {"batch_size": 16, "epochs": 2, "verbose": 0}
+CHOICES = [
+    Rated(Candidate.of("relu")),
+    Rated(Candidate.of("mish"), 4.0),
+    Rated(Candidate.of("relu"), 0.25),
+]
+
+
+def decayed(name):
+    return getattr(keras.optimizers, name)(0.01, weight_decay=0.05)
+
+
+def cosine():
+    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 6))
+
+
+OPTIMIZERS = {
+    "Adam": lambda: decayed("Adam"),
+    "SGD": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.05),
+    "schedule": cosine,
+    "accumulated": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+    "clipped": lambda: keras.optimizers.Adam(0.01, global_clipnorm=0.1),
+    **{
+        name: lambda name=name: decayed(name)
+        for name in ("AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Lion")
+    },
+}
+_FAST = ("Adam", "schedule")
+
+
+def compiled(optimizer):
+    model = mlp()
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def alone(model, rated, **fit):
+    """An ordinary model at a rate, trained from seed 5 on the batches of seed 7."""
+    with isolated_seed(5):
+        single = with_activations(model, rated.choice)
+    scale_learning_rate(single.optimizer, rated.factor)
+    with isolated_seed(7):
+        single.fit(X, Y, **{**FIT, **fit})
+    return single
+
+
+def together(model, choices=CHOICES, **fit):
+    population = PopulationModel(model, choices, seeds=[5])
+    with isolated_seed(7):
+        population.fit(X, Y, **{**FIT, **fit})
+    return population
+
+
+def assert_same(single, member, atol=2e-6):
+    for expected, found in zip(single.get_weights(), member.get_weights(), strict=True):
+        np.testing.assert_allclose(found, expected, atol=atol)
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in _FAST else pytest.param(n, marks=pytest.mark.slow) for n in OPTIMIZERS]
+)
+def test_a_member_equals_a_training_at_its_rate(name):
+    model = compiled(OPTIMIZERS[name]())
+    population = together(model)
+    for index, rated in enumerate(CHOICES):
+        single = alone(model, rated)
+        member = population.model(index)
+        assert_same(single, member)
+        # what is kept goes on at the same rate
+        rates = [float(one.optimizer.learning_rate) for one in (single, member)]
+        assert rates[0] == rates[1]
+    # nobody else's model is changed
+    assert own_rate(model) in (None, 0.01, 0.05)
+
+
+def test_members_that_are_joined_keep_their_rates():
+    model = compiled(decayed("Adam"))
+    population = together(model)
+    joined = PopulationModel.join([(population, [2, 1])])
+    assert [member.factor for member in joined.members] == [0.25, 4.0]
+    with isolated_seed(8):
+        joined.fit(X, Y, **FIT)
+    for index, rated in ((0, CHOICES[2]), (1, CHOICES[1])):
+        single = alone(model, rated)
+        with isolated_seed(8):
+            single.fit(X, Y, **FIT)
+        assert_same(single, joined.model(index))
+
+
+def test_a_callback_sets_rates_that_are_multiplied():
+    model = compiled(keras.optimizers.Adam(0.01))
+    told = []
+
+    def halved(epoch, rate):
+        told.append(rate)
+        return rate / 2
+
+    fit = {**FIT, "x": X, "y": Y, "validation_split": 0.25}
+    fit["callbacks"] = [keras.callbacks.LearningRateScheduler(halved)]
+    del fit["verbose"]
+    (shared,) = PopulationTrainer(model, CHOICES).train([5], fit)
+    builds = [
+        at_factor(lambda rated=rated: with_activations(model, rated.choice), rated.factor)
+        for rated in CHOICES
+    ]
+    factors = [rated.factor for rated in CHOICES]
+    told.clear()
+    (single,) = OneByOneTrainer(builds, factors).train([5], fit)
+    np.testing.assert_allclose(shared.history["loss"], single.history["loss"], rtol=1e-5)
+    # the user's function hears of the rate that the model would have by itself
+    assert told == pytest.approx([0.01, 0.005] * 3)
+
+
+def test_a_schedule_times_a_number_is_saved_with_its_model(tmp_path):
+    model = compiled(cosine())
+    scale_learning_rate(model.optimizer, 4.0)
+    model.fit(X, Y, batch_size=64, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    schedule = loaded.get_compile_config()["optimizer"]["config"]["learning_rate"]
+    assert schedule["class_name"] == "ScaledSchedule"
+    assert float(loaded.optimizer.learning_rate) == float(model.optimizer.learning_rate)
+    twice = keras_acts.ScaledSchedule(keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5), 2)
+    assert [float(twice(step)) for step in range(3)] == [2.0, 1.0, 0.5]
+
+
+def test_whose_rate_is_known():
+    assert own_rate(compiled(keras.optimizers.Adam(0.001))) == 0.001
+    assert own_rate(compiled(cosine())) is None
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1)
+    assert own_rate(mlp(), [scheduler]) is None
+    assert why_no_rates(mlp()) == ""
+    assert "without an optimizer" in why_no_rates(keras.Sequential([keras.layers.Dense(1)]))
+    callable_rate = compiled(keras.optimizers.SGD(0.1))
+    callable_rate.optimizer.learning_rate = lambda: 0.1
+    assert "neither a number nor a schedule" in why_no_rates(callable_rate)

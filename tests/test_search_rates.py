@@ -1,0 +1,189 @@
+"""Searches and comparisons that choose a learning rate for each activation."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_acts.errors import SearchError
+from keras_acts.search import ActivationSpace, compare_activations, search_activations
+from keras_acts.search.runtime.seeding import isolated_seed
+from tests.helpers.models import blobs, eager, mlp
+
+X, Y = blobs(120)
+TRAIN = (X[:90], Y[:90])
+TEST = (X[90:], Y[90:])
+SOME = ["relu", "tanh", "mish"]
+RACE = {
+    "activations": SOME,
+    "trials": 4,
+    "epochs": 2,
+    "batch_size": 15,
+    "validation_split": 0.2,
+    "objective": "val_loss",
+    "verbose": 0,
+}
+
+
+def slow_learner(rate=0.001):
+    """An MLP at a learning rate that is far too low for so few steps."""
+    with isolated_seed(0):
+        model = mlp()
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    model = slow_learner()
+    return search_activations(
+        model, *TRAIN, test_data=TEST, verdict=2, directory=folder, **RACE
+    ), folder
+
+
+def test_a_search_finds_a_rate_and_its_model_has_it(found):
+    result, _ = found
+    rates = result.verdict.rates
+    # it is too low by far: the range was widened
+    assert rates.own == 0.001
+    assert rates.widened
+    assert max(rates.factors) > 4
+    factor = rates.factor(str(result.best))
+    assert factor > 1
+    assert result.kept.factor == factor
+    assert float(result.model.optimizer.learning_rate) == pytest.approx(0.001 * factor)
+    assert result.learning_rate == rates.rate(str(result.best))
+
+
+def test_a_score_is_what_the_kept_model_evaluates_to(found):
+    result, _ = found
+    assert result.errors == {}
+    expected = result.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)
+    assert result.score == pytest.approx(expected["loss"], rel=1e-5)
+    on_test = result.model.evaluate(*TEST, verbose=0, return_dict=True)
+    assert result.test == pytest.approx(on_test, rel=1e-5)
+    if result.best != result.baseline:
+        # the baseline at its own rate stands beside it
+        assert result.baseline_test is not None
+
+
+def test_a_search_says_its_rates(found):
+    result, _ = found
+    text = str(result)
+    assert f"at learning rate {result.learning_rate}" in text
+    assert "What the learning rate brings by itself" in text
+    assert "(learning rate " in result.verdict.sentence or result.verdict.withheld
+    table = result.to_pandas()
+    assert set(table["learning_rate_factor"]) > {1.0}
+    plain = result.to_dict()
+    assert plain["learning_rate"] == result.learning_rate
+    assert {row["learning_rate_factor"] for row in plain["trials"]} > {1.0}
+    assert result.card()["search"]["learning_rate"] == result.learning_rate
+
+
+def test_a_kept_search_goes_on_with_the_same_rates_only(found):
+    result, folder = found
+    options = {**RACE, "test_data": TEST, "verdict": 0, "directory": folder}
+    again = search_activations(slow_learner(), *TRAIN, **options)
+
+    def finalists(result):
+        return {str(trial.rated): trial.score for trial in result.trials if trial.seeds == 2}
+
+    assert finalists(again) == pytest.approx(finalists(result), rel=1e-4)
+    with pytest.raises(SearchError, match="learning_rates"):
+        search_activations(slow_learner(), *TRAIN, **options, learning_rates=["x2"])
+
+
+def test_the_models_own_rate_where_candidates_train_one_by_one(capsys):
+    options = {**RACE, "epochs": 1, "trials": 2, "verdict": 0, "verbose": 1, "strategy": "random"}
+    result = search_activations(slow_learner(), *TRAIN, **options)
+    assert {trial.factor for trial in result.trials} == {1.0}
+    assert not result.with_rates
+    assert "At the model's own learning rate: strategy is 'random'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alone", [False, True])
+def test_trials_have_the_rates_that_are_asked_for(alone):
+    options = {**RACE, "epochs": 1, "trials": 5, "verdict": 2, "strategy": "random"}
+    model = slow_learner()
+    if alone:
+        model = eager(model)
+    result = search_activations(model, *TRAIN, **options, learning_rates=[0.004, 0.016])
+    assert {trial.factor for trial in result.trials} <= {1.0, 4.0, 16.0}
+    assert len({trial.factor for trial in result.trials}) > 1
+    rates = result.verdict.rates
+    assert set(rates.factors) >= {1.0}
+    expected = 0.001 * rates.factor(str(result.best))
+    assert float(result.model.optimizer.learning_rate) == pytest.approx(expected)
+    evaluated = result.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)
+    assert result.score == pytest.approx(evaluated["loss"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_choices_for_each_layer_train_at_the_rate_of_the_best_one():
+    space = ActivationSpace(["relu", "tanh"], per="layer", learning_rates=["x4", "x16"])
+    options = {**RACE, "activations": space, "trials": 12, "verdict": 2}
+    result = search_activations(slow_learner(), *TRAIN, **options)
+    assert result.errors == {}
+    factor = result.verdict.rates.factor(result.verdict.suggested)
+    assert result.kept.factor == factor
+    assert float(result.model.optimizer.learning_rate) == pytest.approx(0.001 * factor)
+    assert {trial.factor for trial in result.trials} > {1.0}
+
+
+def test_a_comparison_is_of_each_at_its_rate():
+    verdict = compare_activations(
+        slow_learner(),
+        *TRAIN,
+        ["relu", "tanh"],
+        validation_split=0.2,
+        test_data=TEST,
+        objective="val_loss",
+        seeds=2,
+        epochs=2,
+        batch_size=15,
+        verbose=0,
+        learning_rates=["x8", "x16"],
+    )
+    rates = verdict.rates
+    assert rates.factors == (1.0, 8.0, 16.0)
+    assert rates.scores.shape == (2, 3, 4)
+    # a given list is not widened, but said
+    assert not rates.widened
+    assert rates.chosen == (2, 2)
+    assert any("rates beyond it may be better still" in line for line in verdict.summary())
+    # what is judged is what was trained at that rate: the losses are lower than at the model's own
+    own = rates.scores[:, 0].mean()
+    assert verdict.runs.history["val_loss"][:, -1].mean() < own
+
+
+def test_a_comparison_at_the_models_own_rate_is_one_of_no_rates():
+    options = {
+        "validation_split": 0.2,
+        "objective": "val_loss",
+        "seeds": 2,
+        "epochs": 1,
+        "batch_size": 15,
+        "verbose": 0,
+    }
+    verdict = compare_activations(
+        slow_learner(), *TRAIN, ["relu", "tanh"], **options, learning_rates=None
+    )
+    assert verdict.rates is None
+    with pytest.raises(SearchError, match="learning_rates must be"):
+        compare_activations(slow_learner(), *TRAIN, SOME, **options, learning_rates="often")
+
+
+def test_an_interrupt_while_rates_are_chosen_is_said(monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("keras_acts.search.verdict.decide.choose_rates", interrupted)
+    verdict = compare_activations(
+        slow_learner(), *TRAIN, ["relu", "tanh"], seeds=2, epochs=1, verbose=0, batch_size=30
+    )
+    assert verdict.sentence == "no verdict: interrupted while the learning rates were chosen"
+    assert np.isnan([scored.mean for scored in verdict.candidates]).all()
