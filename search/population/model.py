@@ -480,12 +480,13 @@ class PopulationModel(keras.Model):
         """
         if view is None:
             view = self._shared_view
-        losses = self._inside(self._member_losses(y, y_pred, sample_weight, view))
+        losses = self._member_losses(y, y_pred, sample_weight, view)
         samples = view.samples(x)
-        if training:  # who is frozen once stays so
-            self.healthy.assign(self.healthy * ops.cast(ops.isfinite(losses), self.healthy.dtype))
         # what is logged has no gradient
-        shown = self._public(ops.convert_to_tensor(ops.stop_gradient(losses)))
+        shown = ops.convert_to_tensor(ops.stop_gradient(losses))
+        if training:  # who is frozen once stays so
+            finite = self._inside(ops.isfinite(shown))
+            self.healthy.assign(self.healthy * ops.cast(finite, self.healthy.dtype))
         healthy = self._public(ops.convert_to_tensor(self.healthy))
         self._loss_tracker.update_state(shown, sample_weight=samples, healthy=healthy)
         return ops.sum(losses)
