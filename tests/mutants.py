@@ -151,9 +151,30 @@ MUTANTS = [
     Mutant(
         name="rates in public order where they are to be in inside order",
         file="search/population/model.py",
-        old="inside_rates = public_rates[list(self.order)]\n",
-        new="inside_rates = public_rates\n",
+        old="inside = rates[list(self.order)]\n",
+        new="inside = rates\n",
         tests="tests/population/test_optimizers.py::test_rates_may_be_set_again",
+    ),
+    Mutant(
+        name="a member's multiple of the learning rate is left out of weight decay",
+        file="search/population/rates.py",
+        old="variable * decay * rate)",
+        new="variable * decay * ops.cast(optimizer.learning_rate, variable.dtype))",
+        tests="tests/population/test_rates_of_members.py::test_a_member_equals_a_training_at_its_rate",
+    ),
+    Mutant(
+        name="the kept model goes on at the rate of all",
+        file="search/population/model.py",
+        old="scale_learning_rate(model.optimizer, self.members[member].factor)",
+        new="pass",
+        tests="tests/population/test_rates_of_members.py::test_a_member_equals_a_training_at_its_rate",
+    ),
+    Mutant(
+        name="each candidate takes its best mean rate, however little better it is",
+        file="search/verdict/rates.py",
+        old="< ALPHA / tests",
+        new="< 1",
+        tests="tests/verdict/test_rates.py::test_equal_candidates_hardly_ever_get_unequal_rates",
     ),
     Mutant(
         name="the optimizer's state of a member is another's",
