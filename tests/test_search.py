@@ -164,7 +164,7 @@ def test_scores_rank_and_equal_ones_share_a_rank(tmp_path):
         (None, "diverged"),
     ]
     assert diverged.builder(Rated(Candidate.of("relu"))) is None  # so that no verdict is made of it
-    assert diverged.builder(Candidate.of("mish")) is not None
+    assert diverged.builder(Rated(Candidate.of("mish"))) is not None
 
 
 def test_the_users_seed_and_settings_are_left_alone(searched):

@@ -23,6 +23,7 @@ from keras_acts_cli.run import _class_names, split_list
 from tests.helpers.models import blobs, contents, mlp
 
 FEW = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
+FEW += ["--learning-rates", "none"]
 SMALL = ["--strategy", "random", *FEW]  # traces fewer programs than a race
 
 
@@ -214,6 +215,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
             "verdict": 7,
         },
         **{"strategy": "race", "per": "block", "unit": "EUR", "max_epochs": 8, "max_seconds": 9.0},
+        "learning_rates": "x0.5,0.004",
     }
     names = {"executions_per_trial": "executions"}
     flags = {name: names.get(name, name).replace("_", "-") for name in options}
@@ -628,11 +630,14 @@ def test_compare_says_a_sentence(tmp_path):
         "2",
         "--epochs",
         "1",
+        "--learning-rates",
+        "x4",
     ]
     done = command(tmp_path, "compare", *options, "--csv", "runs.csv")
     assert done.exit_code == 0, done.output
     for text in (
         "Verdict: ",
+        "Learning rates: ",
         "trelu(alpha=0.1, theta=0.5)",
         "Every epoch x seed x activation: runs.csv",
     ):
@@ -652,6 +657,10 @@ def test_compare_says_a_sentence(tmp_path):
         (["--activations", "relu"], "another one than the baseline relu"),
         (["--activations", "relu,misch"], "Did you mean mish"),
         (["--activations", "relu,mish", "--seeds", "1"], "--seeds"),
+        (
+            ["--activations", "relu,mish", "--learning-rates", "often"],
+            "learning_rates must be 'auto', None, or a list",
+        ),
         (
             ["--activations", "relu,mish", "--csv", "no/where.csv"],
             "--csv must lie in a folder that exists",
