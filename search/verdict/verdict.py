@@ -94,6 +94,9 @@ class Verdict:
     The intervals and p-values are about new seeds (initialization and batch order) on this split of
     the data. In at most 5 % of verdicts any "beats" is false: one over the baseline in at most 2.5
     %, which is one side of a two-sided 5 %; one among the candidates in at most 2.5 %, both sides.
+    Both are about trainings that do not fail, and hold as far as differences are not skewed much
+    more than narrow nets' are: docs/verdict.md says how far. Failed trainings are counted by
+    themselves.
 
     Attributes:
         metric: what was scored, after the last epoch.
