@@ -131,7 +131,7 @@ def null(bank: Bank, searches: int, plan: tuple[int, ...], table: Table) -> None
             share(either, searches),
         )
         table.add_row(
-            "", f"{label}: any difference among the three", "<= 2.5 %", share(among, searches)
+            "", f"{label}: any difference among the three", "<= 1.5 %", share(among, searches)
         )
         table.add_row(
             "", f"{label}: any 'beats' at all", "<= 5 %", share(sum(map(says, found)), searches)

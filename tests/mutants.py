@@ -205,6 +205,27 @@ MUTANTS = [
         tests="tests/verdict/test_verdict.py",
     ),
     Mutant(
+        name="an interval stretched to the side without a tail",
+        file="search/verdict/robust.py",
+        old="abs(skewness) - _NOISE * error), skewness)",
+        new="abs(skewness) - _NOISE * error), -skewness)",
+        tests="tests/verdict/test_robust.py",
+    ),
+    Mutant(
+        name="a candidate that fails more often beats the baseline",
+        file="search/verdict/paired.py",
+        old="    if contradicted:",
+        new="    if not contradicted:",
+        tests="tests/verdict/test_failures.py",
+    ),
+    Mutant(
+        name="a slow learner taken for a failed training",
+        file="search/verdict/failures.py",
+        old="float(np.median(others)) >= _MUCH * typical",
+        new="float(np.median(others)) >= -_MUCH * typical",
+        tests="tests/verdict/test_failures.py",
+    ),
+    Mutant(
         name="ties of float32 taken for certainty",
         file="search/strategy/rounding.py",
         old="_ROUNDING = 1e-6",

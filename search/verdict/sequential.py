@@ -3,7 +3,7 @@
 NumPy and SciPy only.
 
 Looks only decide how many seeds are trained. What is claimed comes from the test scores of the
-seeds that were trained, with the plain paired t test: `python -m benchmarks.verdict` measures that
+seeds that were trained, by tests that know of no looks: `python -m benchmarks.verdict` measures that
 its error rates hold nevertheless.
 """
 

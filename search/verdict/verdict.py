@@ -93,7 +93,11 @@ class Verdict:
 
     The intervals and p-values are about new seeds (initialization and batch order) on this split of
     the data. In at most 5 % of verdicts any "beats" is false: one over the baseline in at most 2.5
-    %, which is one side of a two-sided 5 %; one among the candidates in at most 2.5 %, both sides.
+    %, which is one side of a two-sided 5 %; one among the candidates in at most 1.5 %, both sides;
+    the last percent is kept for skewed scores.
+    Both are about trainings that do not fail, and hold as far as differences are not skewed much
+    more than narrow nets' are: docs/verdict.md says how far. Failed trainings are counted by
+    themselves.
 
     Attributes:
         metric: what was scored, after the last epoch.
@@ -103,7 +107,7 @@ class Verdict:
         candidates: all of them, the baseline too, the best mean first.
         against_baseline: each candidate minus the baseline.
         among: each pair of candidates without the baseline; their intervals cover together with
-            97.5 %.
+            98.5 %.
         withheld: the sentence where there is no verdict, ``"no verdict: ..."`` or ``"no candidate
             learned more than guessing: ..."``; else empty.
         looks: the planned looks at the validation scores.
