@@ -269,11 +269,9 @@ class PopulationTrainer:
 
     def _seeds_train_together(self, fit: Fit) -> bool:
         """Whether each seed of a population can have its own batch order."""
-        if self._each_seed_by_itself or keras.backend.backend() != "tensorflow":
+        if self._each_seed_by_itself:
             return False
-        if not are_arrays(fit.get("x"), fit.get("y"), fit.get("sample_weight")):
-            return False
-        return fit.get("shuffle", True) in (True, False) and _see_one_model(fit)
+        return several_orders_at_once(fit) and _see_one_model(fit)
 
     @property
     def _seeds(self) -> int:
@@ -297,6 +295,15 @@ class PopulationTrainer:
 
     def _rows_of_seeds(self, seed_at: np.ndarray) -> list[np.ndarray]:
         return [np.flatnonzero(seed_at == seed) for seed in range(self._seeds)]
+
+
+def several_orders_at_once(fit: Fit) -> bool:
+    """Whether each seed of one population can have the batch order that it has by itself."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    if not are_arrays(fit.get("x"), fit.get("y"), fit.get("sample_weight")):
+        return False
+    return fit.get("shuffle", True) in (True, False)
 
 
 class OneByOneTrainer:

@@ -17,11 +17,13 @@ import numpy as np
 from keras_acts.errors import KerasActsError, SearchError
 
 from ..population import memory as planner
+from ..population.batch_view import seeds_of
 from ..population.best_weights import BestWeights
+from ..population.data import BY_SEED
 from ..population.frozen_prefix import frozen_prefix
 from ..population.members import Member
 from ..population.model import PopulationModel
-from ..population.trainers import steps_per_execution
+from ..population.trainers import several_orders_at_once, steps_per_execution
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
@@ -107,6 +109,10 @@ class Cohorts:
             ones.
         say: called with what the user should know.
         memory: the bytes that a population may use; None for half of what is free.
+        order_of_each_seed: whether each seed has a batch order of its own, the one that `fit` has
+            under it, instead of one for all. Then there is one stretch. With one order for all,
+            what it does for a candidate is in the scores of all seeds, and no number of seeds tells
+            it from the candidate.
     """
 
     def __init__(
@@ -121,7 +127,10 @@ class Cohorts:
         slots: Iterable[str] | None = None,
         say: Callable[[str], None] = lambda text: None,
         memory: int | None = None,
+        order_of_each_seed: bool = False,
     ):
+        # a second stretch would begin the seeds' orders again
+        assert len(ends) == 1 or not order_of_each_seed
         self.runs: dict[Member, MemberRecord] = {}
         self.objective = objective
         self.watch = watch
@@ -134,6 +143,7 @@ class Cohorts:
         if slots is not None:
             self._slots = tuple(slots)
         self._memory = memory
+        self._order_of_each_seed = order_of_each_seed
         self._max_members = costs.RACE_MOST_MEMBERS  # fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
         self._best: dict[Member, _Best] = {}
@@ -147,6 +157,8 @@ class Cohorts:
             self._fit.get("validation_batch_size") or 0,
         )
         shared = frozen_prefix(self._model, chosen)
+        if self._order_of_each_seed:
+            shared = frozenset()  # it runs once for each seed
         return planner.bytes_per_member(self._model, batch_size, shared)
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
@@ -248,7 +260,19 @@ class Cohorts:
         if most == 1 and len(members) > 1 and not self._said_alone:
             self._said_alone = True
             self.say(f"Training one by one: {planner.too_little(self._bytes, self._memory)}")
-        return planner.waves(members, self._bytes, most * self._bytes)
+        waves = []
+        for together in self._trainable_together(members):
+            waves += planner.waves(together, self._bytes, most * self._bytes)
+        return waves
+
+    def _trainable_together(self, members: list[Member]) -> list[list[Member]]:
+        """The members in as few parts as may be populations, whatever the memory."""
+        if not self._order_of_each_seed or several_orders_at_once(self._fit):
+            return [members]
+        by_seed: dict[int, list[Member]] = {}
+        for member in members:
+            by_seed.setdefault(member.seed, []).append(member)
+        return list(by_seed.values())
 
     def _affordable_members(self) -> int:
         """How many members a population may have, by the memory and by experience."""
@@ -309,8 +333,14 @@ class Cohorts:
             "epochs": end,
             "verbose": 0,
         }
+        seed = derive(self._seed, Stream.BATCHES, index)
+        if self._order_of_each_seed:
+            seeds = seeds_of(cohort.population.members)
+            seed = seeds[0]
+            if len(seeds) > 1 and self._fit.get("shuffle", True):
+                options["shuffle"] = BY_SEED
         try:
-            with isolated_seed(derive(self._seed, Stream.BATCHES, index)):
+            with isolated_seed(seed):
                 cohort.population.fit(**options)
         finally:
             self._remember(cohort.population, best)

@@ -124,6 +124,7 @@ class PerGroupSearch:
         choices: Sequence[Choice] = (),
         *,
         models: bool = True,
+        order_of_each_seed: bool = False,
     ) -> RaceSearch:
         label = ""
         if self._budget is not None:
@@ -141,6 +142,7 @@ class PerGroupSearch:
             models=models,
             label=label,
             factor=self._factor,
+            order_of_each_seed=order_of_each_seed,
         )
 
     def _journal(self, name: str, choices: Sequence[Choice]) -> Path | None:
@@ -261,7 +263,9 @@ class PerGroupSearch:
         starts = [uniform, *changes[: plan.changes]]
         rung = Rung(self._epochs, plan.seeds, keep=0, enter=len(starts) - 1)
         race = Race(starts, [rung], _propose_nothing)
-        self._final = self._stage("final", race, derive(self._seed, Stream.STAGES, 1), starts)
+        seed = derive(self._seed, Stream.STAGES, 1)
+        # the test that decides wants seeds that have nothing in common
+        self._final = self._stage("final", race, seed, starts, order_of_each_seed=True)
         if not self._train(self._final, 1):
             return
         result = self._final_result

@@ -85,7 +85,7 @@ def survivors(
         leader = ranking[0]
         # the level is shared by the tests of all others: whichever of them leads, each may be the
         # best candidate of all
-        if k != leader and _worse(scores[k], scores[leader], level / (len(ranking) - 1)):
+        if k != leader and surely_worse(scores[k], scores[leader], level / (len(ranking) - 1)):
             continue
         if k != 0:
             others.append(k)
@@ -105,8 +105,14 @@ def _best_of_each_first(ranking: Sequence[int], kinds: Sequence[Hashable]) -> li
     return sorted(ranking, key=ahead.__getitem__)
 
 
-def _worse(scores: np.ndarray, leader: np.ndarray, level: float) -> bool:
-    """Whether a one-sided paired t test at this level says that the leader's are better."""
+def surely_worse(scores: np.ndarray, leader: np.ndarray, level: float) -> bool:
+    """Return whether a one-sided paired t test at this level says that the leader's are better.
+
+    Args:
+        scores: (S,), higher is better.
+        leader: (S,), of the same seeds.
+        level: of the test; 0 for none.
+    """
     n = len(scores)
     if n < 2 or not level:
         return False

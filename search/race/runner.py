@@ -127,6 +127,8 @@ class RaceSearch:
         label: what the race is called where it shows how it goes.
         memory: the bytes that a population may use; None for half of what is free.
         factor: the multiple of the model's own learning rate for candidates that have none.
+        order_of_each_seed: whether each seed has a batch order of its own, for a race of one rung;
+            else all have one.
 
     Attributes:
         errors: what failed once there were scores, by what was done then.
@@ -149,6 +151,7 @@ class RaceSearch:
         label: str = "",
         memory: int | None = None,
         factor: float = 1.0,
+        order_of_each_seed: bool = False,
     ):
         self.objective = checked_objective(objective)
         self.seconds = seconds
@@ -166,7 +169,15 @@ class RaceSearch:
         self._factor = factor
         ends = sorted({rung.epochs for rung in race.rungs})
         self._new_cohorts = partial(
-            Cohorts, model, self.objective, fit, ends, seed, slots=slots, memory=memory
+            Cohorts,
+            model,
+            self.objective,
+            fit,
+            ends,
+            seed,
+            slots=slots,
+            memory=memory,
+            order_of_each_seed=order_of_each_seed,
         )
         self._cohorts = self._new_cohorts(self._epoch, say=self._say)
         self._finished: dict[Member, keras.Model | None] = {}
