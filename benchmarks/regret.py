@@ -1,6 +1,6 @@
 """How good the activation is that a search finds, for its epochs and for its seconds, against other tuners.
 
-    python -m benchmarks.regret [--data FOLDER] [--tasks letters-mlp …] [--quick] [--live N]
+    python -m benchmarks.regret [--data FOLDER] [--tasks letters-mlp …] [--rates] [--quick] [--live N]
 
 FOLDER holds letters.csv (UCI Letter Recognition, target `letter`) and optdigits.csv (UCI Optical
 Recognition, target `digit`, column `split`); without it only the regressions are measured:
@@ -14,6 +14,11 @@ methods have the same space, and each proposal is moved to the nearest candidate
 peers keep a trial's best epoch, as they do. The floor is the regret of the candidate whose
 validation score is best over all seeds: no method that only sees validation scores can be expected
 to do better.
+
+With `--rates` a candidate is an activation at a multiple of the model's learning rate: the table has
+every activation at five of them. The race is the product's own with `learning_rates="auto"`, which
+trains one and a half times the epochs; the peers have as many, and the rate as one more
+hyperparameter, on a logarithmic scale.
 
 With `--live N` the product itself searches N times on each task, trained and timed, and what it
 finds is looked up.
@@ -48,11 +53,24 @@ from benchmarks.machine import environment
 from benchmarks.regret_ground_truth import TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
+from keras_acts.search.plan import MORE_WITH_RATES
 from keras_acts.search.race.runner import race_in
 from keras_acts.search.space.embedding import embeddings
+from keras_acts.search.space.learning_rates import LearningRates
+from keras_acts.search.space.rated import Rated
 
 SPACE = ActivationSpace().with_baseline()
-BUDGETS = (10, 20)  # whole trainings
+BUDGETS = (10, 20)  # trials that a user asks for
+OWN_RATE = (1.0,)
+# as KerasTuner and Optuna know it
+RATE = "learning_rate_factor"
+
+
+def automatic_factors() -> tuple[float, ...]:
+    """Return the multiples of a model's learning rate that a search tries by itself."""
+    automatic = LearningRates.of("auto")
+    assert automatic is not None
+    return automatic.factors
 
 
 @dataclass
@@ -103,30 +121,53 @@ class Replay:
 
 
 class Grid:
-    """The nearest candidate of the table, by the shape of the function."""
+    """The nearest candidate of the table: by the shape of the function, at the nearest rate.
+
+    Attributes:
+        factors: the multiples of the learning rate that the table has, rising.
+    """
 
     def __init__(self, truth: Truth):
-        self.index = {candidate: k for k, candidate in enumerate(truth.candidates)}
-        self.shapes = embeddings(truth.candidates)
-        self._known: dict[Candidate, int] = dict(self.index)
+        self.factors = tuple(sorted({rated.factor for rated in truth.candidates}))
+        self._index = {rated: k for k, rated in enumerate(truth.candidates)}
+        self._choices: list[Candidate] = []
+        for rated in truth.candidates:
+            assert isinstance(rated.choice, Candidate)
+            if rated.choice not in self._choices:
+                self._choices.append(rated.choice)
+        self._shapes = embeddings(self._choices)
+        self._known = {choice: choice for choice in self._choices}
 
-    def nearest(self, candidate: Candidate) -> int:
+    @property
+    def range(self) -> tuple[float, float]:
+        """The rates to choose from: half a step beyond the ends, so that each is nearest as often."""
+        half = (self.factors[1] / self.factors[0]) ** 0.5
+        return self.factors[0] / half, self.factors[-1] * half
+
+    def nearest(self, rated: Rated) -> int:
         """Return its index."""
+        assert isinstance(rated.choice, Candidate)
+        distances = [abs(np.log(factor / rated.factor)) for factor in self.factors]
+        factor = self.factors[int(np.argmin(distances))]
+        return self._index[Rated(self._nearest_choice(rated.choice), factor)]
+
+    def _nearest_choice(self, candidate: Candidate) -> Candidate:
         if candidate not in self._known:
-            apart = np.linalg.norm(self.shapes - embeddings([candidate])[0], axis=1)
-            same = np.array([c.name == candidate.name for c in self.index])
-            self._known[candidate] = int(
-                np.argmin(np.where(same, apart, np.inf) if same.any() else apart)
-            )
+            apart = np.linalg.norm(self._shapes - embeddings([candidate])[0], axis=1)
+            same = np.array([choice.name == candidate.name for choice in self._choices])
+            if same.any():
+                apart = np.where(same, apart, np.inf)
+            self._known[candidate] = self._choices[int(np.argmin(apart))]
         return self._known[candidate]
 
 
 def race(replay: Replay, grid: Grid, budget: int) -> None:
     """Ours: the product's own race, its populations charged as `keras_acts.search.race.cohorts` makes them."""
     total = budget * replay.whole
-    made = race_in(SPACE, budget, replay.whole, total, int(replay.rng.integers(2**31)))
-    cohorts: list[set[tuple[Candidate, int]]] = []
-    done: dict[tuple[Candidate, int], int] = {}
+    seed = int(replay.rng.integers(2**31))
+    made = race_in(SPACE, budget, replay.whole, total, seed, grid.factors)
+    cohorts: list[set[tuple[Rated, int]]] = []
+    done: dict[tuple[Rated, int], int] = {}
     while (task := made.ask()) is not None:
         wanted = {(candidate, s) for candidate in task.candidates for s in range(task.seeds)}
         kept = [(cohort, cohort & wanted) for cohort in cohorts if cohort & wanted]
@@ -155,12 +196,21 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
         replay.found.append((replay.epochs, replay.seconds, places[leader]))
 
 
+def chosen(hyperparameters: keras_tuner.HyperParameters, grid: Grid) -> Rated:
+    """Return what hyperparameters choose, and make them known."""
+    choice = SPACE.choose(hyperparameters)
+    if grid.factors == OWN_RATE:
+        return Rated(choice)
+    least, most = grid.range
+    return Rated(choice, hyperparameters.Float(RATE, least, most, sampling="log"))
+
+
 def tuned(oracle: Callable[[keras_tuner.Objective, int, int, int], keras_tuner.Oracle]) -> Any:
     """KerasTuner's oracle, asked and told as its tuners do."""
 
     def search(replay: Replay, grid: Grid, budget: int) -> None:
         hps = keras_tuner.HyperParameters()
-        SPACE.choose(hps)
+        chosen(hps, grid)
         seed = int(replay.rng.integers(1, 2**31))
         made = oracle(keras_tuner.Objective("score", "max"), budget, replay.whole, seed)
         made.hyperparameters = hps
@@ -180,7 +230,7 @@ def tuned(oracle: Callable[[keras_tuner.Objective, int, int, int], keras_tuner.O
                 )
                 parent = values.get("tuner/trial_id")
                 seeds[trial.trial_id] = seeds[parent] if parent in seeds else replay.fresh()
-                k = grid.nearest(SPACE.choose(trial.hyperparameters))
+                k = grid.nearest(chosen(trial.hyperparameters, grid))
                 scores = replay.run(k, seeds[trial.trial_id], end)[begin:]
                 score = float(scores.max()) if np.isfinite(scores).all() else np.nan
                 replay.trial(k, end - begin, start + epoch * (end - begin), score)
@@ -224,7 +274,10 @@ def tpe(replay: Replay, grid: Grid, budget: int) -> None:
             trial.suggest_float(f"{entry.name}.{name}", r.low, r.high, log=r.log)
             for name, r in entry.ranges
         ]
-        k = grid.nearest(entry.candidate(values))
+        factor = 1.0
+        if grid.factors != OWN_RATE:
+            factor = trial.suggest_float(RATE, *grid.range, log=True)
+        k = grid.nearest(Rated(entry.candidate(values), factor))
         scores, state = (
             replay.run(k, replay.fresh(), replay.whole),
             optuna.trial.TrialState.COMPLETE,
@@ -262,11 +315,21 @@ def searches_of(truth: Truth, method: str, count: int, budget: int) -> list[Repl
     return made
 
 
+def trainings(budget: int, factors: Sequence[float]) -> int:
+    """Return how many whole trainings the product has for so many trials."""
+    if len(factors) == 1:
+        return budget
+    return round(MORE_WITH_RATES * budget)
+
+
 def live(truth: Truth, folder: Path | None, count: int, budget: int, seed: int) -> str:
     """Search for real so many times, from a seed on, and return the regrets and seconds in words."""
     task, regrets, seconds = truth.task, [], []
     model, parts = prepared(task, folder)
     grid = Grid(truth)
+    learning_rates = None
+    if grid.factors != OWN_RATE:
+        learning_rates = "auto"
     for index in range(count):
         start = time.perf_counter()
         found = search_activations(
@@ -281,17 +344,15 @@ def live(truth: Truth, folder: Path | None, count: int, budget: int, seed: int) 
             seed=seed + index,
             verdict=0,
             verbose=0,
-            learning_rates=None,
+            learning_rates=learning_rates,
         )
         assert isinstance(found.best, Candidate)
         seconds.append(time.perf_counter() - start)
-        regrets.append(
-            (100 if task.maximize else 1)
-            * float(truth.test.max() - truth.test[grid.nearest(found.best)])
-        )
+        place = grid.nearest(Rated(found.best, found.kept.factor))
+        regrets.append((100 if task.maximize else 1) * float(truth.test.max() - truth.test[place]))
         keras.backend.clear_session()
     each = ", ".join(f"{value:.3g}" for value in regrets)
-    whole = budget * task.epochs
+    whole = trainings(budget, grid.factors) * task.epochs
     return f"live, {whole} epochs: regret {_cell(regrets)} in {np.mean(seconds):.0f} s ({count} searches: {each})"
 
 
@@ -302,16 +363,22 @@ def regret(replay: Replay, epochs: float = np.inf, seconds: float = np.inf) -> f
     return float(test.max() - test[inside[-1] if inside else 0])
 
 
-def report(truth: Truth, count: int, budgets: Sequence[int]) -> Table:
+def report(truth: Truth, count: int, trials: Sequence[int]) -> Table:
     """Return the regrets at equal epochs and at the seconds that RandomSearch needs for as many."""
+    factors = {rated.factor for rated in truth.candidates}
+    budgets = [trainings(asked, sorted(factors)) for asked in trials]
     task, test = truth.task, truth.test
     scale, unit = (100, "points") if task.maximize else (1, task.metric)
-    chosen = int(np.argmax(np.nan_to_num(truth.validation.max(axis=1).mean(axis=0), nan=-np.inf)))
+    means = np.nan_to_num(truth.validation.max(axis=1).mean(axis=0), nan=-np.inf)
+    best_validated = int(np.argmax(means))
     title = (
         f"Regret in {unit}: relu {scale * (test.max() - test[0]):.3g}, the median candidate "
-        f"{scale * (test.max() - np.median(test)):.3g}, floor {scale * (test.max() - test[chosen]):.3g}; "
+        f"{scale * (test.max() - np.median(test)):.3g}, floor {scale * (test.max() - test[best_validated]):.3g}; "
         f"the best is {truth.candidates[int(np.argmax(test))]}"
     )
+    if len(factors) > 1:
+        own = [k for k, rated in enumerate(truth.candidates) if rated.factor == 1]
+        title += f", at the model's own rate {scale * (test.max() - test[own].max()):.3g}"
     start, epoch = truth.costs.tuner
     limits = [budget * (start + epoch * task.epochs) for budget in budgets]
     columns = [f"{budget * task.epochs} epochs" for budget in budgets] + [
@@ -370,6 +437,9 @@ def main() -> None:
         "--quick", action="store_true", help="a small table: 3 points a range, 8 seeds"
     )
     parser.add_argument(
+        "--rates", action="store_true", help="each activation at five learning rates too"
+    )
+    parser.add_argument(
         "--points", type=int, default=5, help="of each range (default: %(default)s)"
     )
     parser.add_argument(
@@ -394,6 +464,9 @@ def main() -> None:
     points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
     console = Console(width=140, highlight=False)
     console.print(environment(), soft_wrap=True)
+    factors: tuple[float, ...] = OWN_RATE
+    if arguments.rates:
+        factors = automatic_factors()
     for task in (task for task in TASKS if task.name in arguments.tasks):
         if task.data.endswith(".csv") and arguments.data is None:
             console.print(f"{task.name}: left out, --data is not given")
@@ -403,6 +476,7 @@ def main() -> None:
             "seeds": seeds,
             "top_seeds": arguments.top_seeds,
             "cache": arguments.cache,
+            "factors": factors,
         }
         truth = load_or_train(task, arguments.data, **options)
         console.print(truth.about, soft_wrap=True)

@@ -1,6 +1,7 @@
 """The ground truth of `benchmarks.regret`.
 
-Every candidate of a grid on many seeds, trained as populations, once.
+Every candidate of a grid, at one learning rate or at several, on many seeds, trained as populations,
+once.
 
 Each seed is a file of its own in the user's cache: an interrupted run goes on, and a run with more
 seeds adds them.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import tempfile
@@ -29,9 +31,10 @@ import pandas
 import tensorflow as tf
 from sklearn.datasets import make_friedman1
 
-from keras_acts.search import ActivationHyperModel, ActivationSpace, Candidate, with_activations
+from keras_acts.search import ActivationHyperModel, ActivationSpace, with_activations
 from keras_acts.search.population.trainers import PopulationTrainer
 from keras_acts.search.runtime.seeding import Stream, derive
+from keras_acts.search.space.rated import Rated
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 
@@ -114,7 +117,7 @@ class Truth:
 
     Attributes:
         task: what was trained.
-        candidates: K, the baseline first.
+        candidates: K, the baseline at the model's own learning rate first.
         validation: (S, E, K), higher is better; nan where it diverged.
         test: (K,), the mean test score, higher is better, of more seeds for the best; -inf where
             one diverged.
@@ -124,7 +127,7 @@ class Truth:
     """
 
     task: Task
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Rated, ...]
     validation: np.ndarray
     test: np.ndarray
     error: np.ndarray
@@ -132,13 +135,16 @@ class Truth:
     about: str
 
 
-def grid(points: int) -> tuple[Candidate, ...]:
+def grid(points: int, factors: Sequence[float] = (1.0,)) -> tuple[Rated, ...]:
     """Return the candidates.
 
-    The baseline first, every activation's start, then `points` of each range.
+    The baseline first, every activation's start, then `points` of each range; all at the model's
+    own learning rate before all at the next.
     """
     space = ActivationSpace().with_baseline()
-    return tuple(dict.fromkeys([*space.grid(1), *space.grid(points)]))
+    choices = dict.fromkeys([*space.grid(1), *space.grid(points)])
+    own_first = dict.fromkeys([1.0, *factors])
+    return tuple(Rated(choice, factor) for factor, choice in itertools.product(own_first, choices))
 
 
 def prepared(task: Task, folder: Path | None) -> tuple[keras.Model, datasets.Parts]:
@@ -175,11 +181,18 @@ def prepared(task: Task, folder: Path | None) -> tuple[keras.Model, datasets.Par
 
 
 def load_or_train(
-    task: Task, folder: Path | None, *, points: int, seeds: int, top_seeds: int, cache: Path
+    task: Task,
+    folder: Path | None,
+    *,
+    points: int,
+    seeds: int,
+    top_seeds: int,
+    cache: Path,
+    factors: Sequence[float] = (1.0,),
 ) -> Truth:
     """Return what is known about a task from the cache, and train what it lacks."""
     model, parts = prepared(task, folder)
-    candidates = grid(points)
+    candidates = grid(points, factors)
     begun = time.perf_counter()
     validation, test = _runs(task, model, parts, candidates, seeds, cache)
     mean, error = test.mean(axis=0), test.std(axis=0, ddof=1) / np.sqrt(seeds)
@@ -187,7 +200,7 @@ def load_or_train(
     if top_seeds > seeds:
         _, again = _runs(task, model, parts, [candidates[k] for k in best], top_seeds, cache)
         mean[best], error[best] = again.mean(axis=0), again.std(axis=0, ddof=1) / np.sqrt(top_seeds)
-    costs = _costs(task, model, parts, cache)
+    costs = _costs(task, model, parts, cache, factors)
     about = (
         f"{task.name}: {len(candidates)} candidates, {task.epochs} epochs, batch {task.batch_size}, "
         f"{'/'.join(str(len(p[0])) for p in (parts.train, parts.validation, parts.test))} samples, {seeds} seeds, "
@@ -220,7 +233,7 @@ def _runs(
     task: Task,
     model: keras.Model,
     parts: datasets.Parts,
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Rated],
     seeds: int,
     cache: Path,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -253,14 +266,20 @@ def _runs(
     )  # type: ignore[return-value]
 
 
-def _costs(task: Task, model: keras.Model, parts: datasets.Parts, cache: Path) -> Costs:
-    file = cache / f"regret-costs-{task.name}-{_fingerprint(task, parts, _SLOTS)}.json"
+def _costs(
+    task: Task, model: keras.Model, parts: datasets.Parts, cache: Path, factors: Sequence[float]
+) -> Costs:
+    settings: list[Sequence[float]] = [_SLOTS]
+    if len(factors) > 1:
+        # members that have rates of their own take other steps
+        settings.append(factors)
+    file = cache / f"regret-costs-{task.name}-{_fingerprint(task, parts, *settings)}.json"
     if not file.is_file():
         measured = {
             "tuner": _line(_tuner, task, model, parts),
             "loop": _line(_loop, task, model, parts),
         }
-        lines = [_population(task, model, parts, slots) for slots in _SLOTS]
+        lines = [_population(task, model, parts, slots, factors) for slots in _SLOTS]
         measured |= {
             "slots": _SLOTS,
             "start": [a for a, _ in lines],
@@ -297,10 +316,18 @@ def _loop(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int) ->
 
 
 def _population(
-    task: Task, model: keras.Model, parts: datasets.Parts, slots: int
+    task: Task,
+    model: keras.Model,
+    parts: datasets.Parts,
+    slots: int,
+    factors: Sequence[float],
 ) -> tuple[float, float]:
     start = time.perf_counter()
-    chosen = grid(3)
+    chosen = grid(3, factors)
+    if len(factors) > 1:
+        # several rates among the first few too, as in a race
+        order = np.random.default_rng(0).permutation(len(chosen))
+        chosen = tuple(chosen[k] for k in order)
     trainer = PopulationTrainer(model, (chosen * (slots // len(chosen) + 1))[:slots])
     list(trainer.train([0], {**_fit(task, parts), "epochs": 1}))
     first = time.perf_counter() - start

@@ -26,7 +26,7 @@ from .strategy.progress import RaceProgress, SearchProgress
 from .tuner.trials import TrialSearch
 
 # with learning rates a race starts so many times the candidates, and trains so many times the epochs
-_MORE_WITH_RATES = 1.5
+MORE_WITH_RATES = 1.5
 
 
 class Way(StrEnum):
@@ -141,10 +141,10 @@ def _size(request: SearchRequest, plan: Plan) -> _Size:
     limits = request.limits
     if not plan.rates.searches:
         return _Size(limits.trials, limits.total_epochs)
-    trials = round(_MORE_WITH_RATES * limits.trials)
+    trials = round(MORE_WITH_RATES * limits.trials)
     if limits.max_epochs is not None:
         return _Size(trials, limits.max_epochs)
-    return _Size(trials, round(_MORE_WITH_RATES * limits.total_epochs))
+    return _Size(trials, round(MORE_WITH_RATES * limits.total_epochs))
 
 
 def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:

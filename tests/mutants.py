@@ -177,6 +177,20 @@ MUTANTS = [
         tests="tests/verdict/test_rates.py::test_equal_candidates_hardly_ever_get_unequal_rates",
     ),
     Mutant(
+        name="epochs saved, against the mean of the baseline instead of the same seed's",
+        file="search/verdict/savings.py",
+        old="targets = scores[:, -1, theirs]",
+        new="targets = np.full(len(scores), scores[:, -1, theirs].mean())",
+        tests="tests/verdict/test_savings.py",
+    ),
+    Mutant(
+        name="epochs saved, without the seeds that never come so far",
+        file="search/verdict/savings.py",
+        old="return np.where(has_target.any(axis=1), first, np.inf)",
+        new="return np.where(has_target.any(axis=1), first, scores.shape[1])",
+        tests="tests/verdict/test_savings.py",
+    ),
+    Mutant(
         name="the optimizer's state of a member is another's",
         file="search/population/transfer.py",
         old="return [read(row.block)[row.row] for row in trained]",

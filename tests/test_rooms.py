@@ -79,6 +79,7 @@ PURE = {
         "verdict",
         "caveats",
         "runs",
+        "savings",
         "convergence",
         "tables",
         "words",

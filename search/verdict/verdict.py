@@ -18,6 +18,7 @@ from .paired import ALPHA, Comparison, detectable, needed, needed_signs
 from .rate_words import about_rates
 from .rates import RateStudy
 from .runs import Runs
+from .savings import Savings, about_savings, savings
 from .sequential import Look
 from .tables import TextTable, plain_text
 from .words import Unit, all_of, all_seeds, cell, listed, p_cell, p_text
@@ -220,6 +221,22 @@ class Verdict:
         return late_gains(self.runs, self.metric, self.maximize)
 
     @property
+    def savings(self) -> tuple[Savings, ...]:
+        """When candidates are as good as the baseline at its end, on the validation data.
+
+        Of those that are not significantly worse in the end, and reach as much on more than half of
+        the seeds.
+        """
+        found = []
+        for comparison in self.against_baseline:
+            if comparison.significant and self._gain(comparison) < 0:
+                continue
+            saved = savings(self.runs, self.metric, self.maximize, comparison.first, self.baseline)
+            if saved is not None:
+                found.append(saved)
+        return tuple(found)
+
+    @property
     def in_points(self) -> bool:
         """Whether scores are shares of the samples, whose differences are said in points of 100.
 
@@ -258,6 +275,7 @@ class Verdict:
         return [
             f"Verdict: {self.sentence}.",
             *about_rates(self),
+            *self._what_it_saves(),
             *self._how_to_read(),
             *self._how_kind_scores_are(),
             *self._how_far_it_goes(),
@@ -314,7 +332,13 @@ class Verdict:
 
     def rows(self) -> list[Row]:
         """Return the rows of `table` as plain data."""
-        return [self._row(scored) for scored in self.candidates]
+        epochs = {saved.activation: float(saved.epochs) for saved in self.savings}
+        rows = []
+        for scored in self.candidates:
+            row = self._row(scored)
+            row["epochs_to_baseline"] = epochs.get(scored.activation, math.nan)
+            rows.append(row)
+        return rows
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return every epoch x seed x candidate; see `Runs.to_pandas`."""
@@ -344,6 +368,7 @@ class Verdict:
             "seeds": self.seeds,
             "guess": guess,
             "improving": dict(self.improving),
+            "savings": [dataclasses.asdict(saved) for saved in self.savings],
             "candidates": self.rows(),
             "among": [dataclasses.asdict(comparison) for comparison in self.among],
             "looks": [dataclasses.asdict(look) for look in self.looks],
@@ -526,6 +551,12 @@ class Verdict:
         return f"about {seeds} seeds would find {self.amount(smallest)}"
 
     # what stands below the table
+
+    def _what_it_saves(self) -> Iterator[str]:
+        """How early what is suggested is as good as the baseline."""
+        for saved in self.savings:
+            if saved.activation == self.suggested:
+                yield about_savings(saved, self.metric, self.baseline)
 
     def _how_to_read(self) -> Iterator[str]:
         """What the columns mean."""
