@@ -29,6 +29,7 @@ def search_activations(
     batch_size: int | None = None,
     executions_per_trial: int = 1,
     learning_rates: Any = "auto",
+    rescale_init: bool = False,
     strategy: str = "auto",
     max_epochs: int | None = None,
     max_seconds: float | None = None,
@@ -76,6 +77,10 @@ def search_activations(
             starts half as many candidates more, and trains half as many epochs more, unless
             `max_epochs` limits it; the verdict then chooses a rate for each of its candidates, on
             seeds of their own.
+        rescale_init: whether each activation, the baseline too, has kernels initialized for it, with
+            variance ``gain**2 / fan_in``, as by `with_activations`; else all have the model's own
+            initializers, which suit some activations better than others. A function ``build(hp,
+            activation)`` has initializers of its own.
         strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves,
             who stays trains longer and on more seeds, about ``trials * epochs`` epochs in all.
             ``"random"``: each trial trains to its end, those that can together. ``"auto"``: a race
@@ -139,6 +144,7 @@ def search_activations(
         test_data=test_data,
         batch_size=batch_size,
         learning_rates=learning_rates,
+        rescale_init=rescale_init,
         fit_options=fit_options,
         limits=limits,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -84,7 +85,10 @@ class Outcome:
                 progress=strategy.progress,
                 slots=request.searched_slots,
                 rate_plan=self._rates,
+                rescale_init=request.rescale_init,
             )
+        if self._verdict is not None:
+            self._verdict = replace(self._verdict, rescale_init=request.rescale_init)
         if self._verdict is None or self._verdict.withheld:
             return
         with self._going_on("finish"):
@@ -151,6 +155,7 @@ class Outcome:
             errors=errors,
             own_rate=self._rates.own,
             with_rates=self._rates.searches,
+            rescale_init=request.rescale_init,
         )
 
     def _model_of(self, candidate: Rated) -> keras.Model:

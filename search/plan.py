@@ -165,6 +165,7 @@ def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
         seed=limits.seed,
         journal=journal,
         progress=RaceProgress(cost(race.rungs), limits.verbose),
+        rescale_init=request.rescale_init,
     )
 
 
@@ -184,6 +185,7 @@ def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroup
         project=place.project,
         verbose=limits.verbose,
         factors=plan.rates.factors,
+        rescale_init=request.rescale_init,
     )
 
 

@@ -33,6 +33,7 @@ from .strategy.checks import (
     check_from_the_start,
     check_population,
     check_readable_again,
+    check_rescaling,
     check_strategy,
     check_targets,
     check_verdict,
@@ -139,6 +140,11 @@ class SearchRequest:
         return self.hypermodel.space
 
     @property
+    def rescale_init(self) -> bool:
+        """Whether kernels are initialized for the activation that they feed."""
+        return self.hypermodel.rescale_init
+
+    @property
     def groups(self) -> tuple[SlotGroup, ...]:
         """The groups of slots that are chosen for by themselves; empty where one choice is for all."""
         if self.space.per == "model" or not isinstance(self.model, keras.Model):
@@ -163,6 +169,10 @@ class SearchRequest:
             for name, value in self.fit.items()
             if name not in ("x", "y", "validation_data", "batch_size")
         }
+        # not in settings that were kept before there was such a thing
+        initializers = {}
+        if self.rescale_init:
+            initializers["rescale_init"] = True
         rates: Any = None
         if self.learning_rates is not None:
             rates = self.learning_rates.written()
@@ -173,6 +183,7 @@ class SearchRequest:
             "validation": self.data["validation"],
             "activations": self.space.fingerprint,
             "learning_rates": rates,
+            **initializers,
             "baseline": str(self.baseline),
             "objective": _in_words(self.objective),
             "epochs": self.limits.epochs,
@@ -196,6 +207,7 @@ def checked_request(
     test_data: Any,
     batch_size: int | None,
     learning_rates: LearningRatesLike,
+    rescale_init: bool,
     fit_options: Mapping[str, Any],
     limits: Limits,
 ) -> SearchRequest:
@@ -216,6 +228,7 @@ def checked_request(
         test_data: what neither trains nor ranks, or None.
         batch_size: of `fit`.
         learning_rates: which are tried, if the space does not say it itself.
+        rescale_init: whether kernels are initialized for the activation that they feed.
         fit_options: further arguments of `fit`.
         limits: how much the search may do.
 
@@ -236,8 +249,11 @@ def checked_request(
     trials_have_rates = rates is not None and not rates.automatic
     # a race has rates of its own; trials one by one have more than the model's own only if asked to
     space = space.with_learning_rates(rates if trials_have_rates else None)
-    hypermodel = ActivationHyperModel(model, space.with_baseline(str(base)))
+    hypermodel = ActivationHyperModel(
+        model, space.with_baseline(str(base)), rescale_init=rescale_init
+    )
     example = _example(hypermodel, limits.seed)
+    check_rescaling(example, rescale_init, space.per)
     masks = may_mask(example)
     check_targets(example, x, y, validation_data)
     check_data(model, x, y, masks=masks)

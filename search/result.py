@@ -47,6 +47,8 @@ _CHOSEN = (
     "choice is taken if it is surely better on the same seeds, so a better mean may stand below it."
 )
 
+_RESCALED = "Each activation, the baseline too, has kernels initialized for it (rescale_init=True)."
+
 
 def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
     """Return the trial whose model a search keeps.
@@ -99,6 +101,7 @@ class SearchResult:
         own_rate: the learning rate that the user's model is compiled with; None if it changes in the
             training, or other rates were not searched.
         with_rates: whether other learning rates than the model's own were tried.
+        rescale_init: whether kernels were initialized for the activation that they feed.
     """
 
     objective: str
@@ -121,6 +124,7 @@ class SearchResult:
     errors: Mapping[str, str] = field(default_factory=dict)
     own_rate: float | None = None
     with_rates: bool = False
+    rescale_init: bool = False
 
     @property
     def learning_rate(self) -> str:
@@ -184,6 +188,9 @@ class SearchResult:
             lines.append(_CAUTION.format(seeds=_counted_seeds(self.executions_per_trial)))
         if self.groups:
             lines.append(_CHOSEN)
+        # else the verdict says it
+        if self.rescale_init and self.verdict is None:
+            lines.append(_RESCALED)
         for trial in self.trials:
             if trial.status == "failed":
                 lines.append(f"Failed: {trial.candidate}: {headline(trial.message)}.")
@@ -234,6 +241,7 @@ class SearchResult:
             "direction": self.direction,
             "best": str(self.best),
             "learning_rate": self.learning_rate or None,
+            "rescale_init": self.rescale_init,
             "score": self.score,
             "baseline": str(self.baseline),
             "test": self.test,
@@ -282,6 +290,7 @@ class SearchResult:
         search = {
             "best": str(self.best),
             "learning_rate": self.learning_rate or None,
+            "rescale_init": self.rescale_init,
             "baseline": str(self.baseline),
             "trials": len(self.trials),
             "executions_per_trial": self.executions_per_trial,

@@ -149,6 +149,27 @@ MUTANTS = [
         tests="tests/rewrite/test_zoo.py::test_another_activation_changes_every_hidden_slot_and_nothing_else",
     ),
     Mutant(
+        name="one batch order for all seeds of the final of a search by groups",
+        file="search/race/cohorts.py",
+        old="seed = seeds[0]",
+        new="seeds = seeds[:1]",
+        tests="tests/race/test_own_orders.py",
+    ),
+    Mutant(
+        name="members share the kernels that another activation is initialized with",
+        file="search/population/blueprint.py",
+        old="if member.candidate == reference or not self.rescale_init:",
+        new="if member.seed is not None:",
+        tests="tests/test_search_initializers.py",
+    ),
+    Mutant(
+        name="a race with the model's own initializers where each activation's are wanted",
+        file="search/race/cohorts.py",
+        old="self._model, inside, slots=self._slots, rescale_init=self._rescale_init",
+        new="self._model, inside, slots=self._slots",
+        tests="tests/test_search_initializers.py",
+    ),
+    Mutant(
         name="rates in public order where they are to be in inside order",
         file="search/population/model.py",
         old="inside = rates[list(self.order)]\n",

@@ -172,6 +172,12 @@ _SHARED = (
         '"0.001,0.004" or "x0.5,x2".',
     ),
     click.option(
+        "--rescale-init",
+        is_flag=True,
+        help="Initialize kernels for the activation that they feed, the baseline's too; else all have "
+        "the model's own initializers.",
+    ),
+    click.option(
         "--seed",
         default=0,
         type=click.IntRange(0, 2**32 - 1),

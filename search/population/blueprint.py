@@ -37,14 +37,22 @@ class Blueprint:
     Args:
         model: a Sequential or Functional model.
         chosen: the names of the slots that candidates go to; by default all hidden ones.
+        rescale_init: whether kernels are initialized for the activation that they feed, as by
+            `with_activations`.
 
     Raises:
         ModelError: if the model cannot be rewritten, or does what a population cannot do exactly.
     """
 
-    def __init__(self, model: keras.Model, chosen: tuple[str, ...] | None = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        chosen: tuple[str, ...] | None = None,
+        rescale_init: bool = False,
+    ):
         self.model = model
         self.chosen = chosen
+        self.rescale_init = rescale_init
         self._sites = slot_sites(model)
         if chosen:
             self.hidden = chosen
@@ -68,7 +76,12 @@ class Blueprint:
 
     def drawn(self, candidate: Choice) -> keras.Model:
         """Return the candidate's model, not compiled, initialized from the present random numbers."""
-        return rewritten(self.model, self._wanted(candidate, self.hidden), compiled=False)
+        return rewritten(
+            self.model,
+            self._wanted(candidate, self.hidden),
+            rescale_init=self.rescale_init,
+            compiled=False,
+        )
 
     def made(self, candidate: Choice) -> keras.Model:
         """Return some model with the candidate, the same one each time."""
@@ -130,21 +143,26 @@ class Blueprint:
         """Return each member's initial weights by layer.
 
         Members of one seed have the same random numbers: what activations train starts as
-        constants. The reference is the first member's without such, if there is one.
+        constants. The reference is the first member's without such, if there is one. Where
+        initializers follow the activations, each candidate's model is made.
         """
         self._check_outputs(members)
         reference = min(members, key=lambda member: _trains(member.candidate)).candidate
         weights_of_seed = self._reference_weights(reference, members)
-        by_member: dict[Member, Weights] = {}
+        # whatever its learning rate
+        by_start: dict[tuple[Choice, int], Weights] = {}
         for member in members:
-            if member in by_member:
+            start = (member.candidate, member.seed)
+            if start in by_start:
                 continue
-            common = weights_of_seed[member.seed]
-            weights = self._exchanged(member.candidate, reference, common)
+            weights = None
+            if member.candidate == reference or not self.rescale_init:
+                common = weights_of_seed[member.seed]
+                weights = self._exchanged(member.candidate, reference, common)
             if weights is None:
                 weights = _weights(self.build(member))
-            by_member[member] = weights
-        return [by_member[member] for member in members]
+            by_start[start] = weights
+        return [by_start[member.candidate, member.seed] for member in members]
 
     def _reference_weights(
         self, reference: Choice, members: Sequence[Member]

@@ -111,6 +111,8 @@ class PopulationModel(keras.Model):
         name: of the model.
         slots: the names of the activation slots that the candidates go to; by default those of the
             assignments, else all hidden ones.
+        rescale_init: as of `with_activations`: each member's kernels are initialized for the
+            activations that they feed.
 
     Raises:
         ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly:
@@ -132,6 +134,7 @@ class PopulationModel(keras.Model):
         *,
         name: str = "population",
         slots: Iterable[str] | None = None,
+        rescale_init: bool = False,
     ):
         _check_backend()
         super().__init__(name=name, autocast=False)
@@ -140,7 +143,7 @@ class PopulationModel(keras.Model):
             blueprint = model
             initial_weights = blueprint.some
         else:
-            blueprint = Blueprint(model, activation_slots(wanted, slots))
+            blueprint = Blueprint(model, activation_slots(wanted, slots), rescale_init)
             initial_weights = blueprint.initial
         order, _ = arrange([member.candidate for member in wanted])
         inside = tuple(wanted[p] for p in order)
@@ -662,7 +665,8 @@ def _check_join(populations: Sequence[PopulationModel]) -> None:
     for population in populations:
         blueprint = population.blueprint
         has_rates = population._state.rates is not None
-        kinds.add((id(blueprint.model), blueprint.chosen, _steps_of(population), has_rates))
+        starts = (id(blueprint.model), blueprint.chosen, blueprint.rescale_init)
+        kinds.add((*starts, _steps_of(population), has_rates))
     if len(kinds) != 1:
         steps = [_steps_of(population) for population in populations]
         raise ModelError(

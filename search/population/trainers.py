@@ -90,6 +90,7 @@ class PopulationTrainer:
             start from it.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
         builds: as of `OneByOneTrainer`, for where memory is short.
+        rescale_init: as of `PopulationModel`.
 
     Attributes:
         reason: why the candidates are trained one by one; empty as long as they are not.
@@ -105,8 +106,10 @@ class PopulationTrainer:
         members: Callable[[int], list[Member]] | None = None,
         slots: Iterable[str] | None = None,
         builds: Sequence[Build] = (),
+        rescale_init: bool = False,
     ):
         self._model = model
+        self._rescale_init = rescale_init
         self._candidates = list(candidates)
         self._slots = None if slots is None else tuple(slots)
         self._alone: OneByOneTrainer | None = None
@@ -115,10 +118,15 @@ class PopulationTrainer:
         self.reason = ""
         self._each_seed_by_itself = members is not None
         self._members = members or self._all_from
-        self._population: Any = PopulationModel(model, self._members(0), slots=self._slots)
+        self._population: Any = self._new_population(self._members(0))
         self._initial_state: list[np.ndarray] = []  # of the optimizer, once there is one
         # of a population: less, once memory has run out
         self._most_seeds = costs.SEEDS_TOGETHER_MOST_MEMBERS
+
+    def _new_population(self, members: Sequence[Member]) -> PopulationModel:
+        return PopulationModel(
+            self._model, members, slots=self._slots, rescale_init=self._rescale_init
+        )
 
     def _all_from(self, seed: int) -> list[Member]:
         return list(members(self._candidates, [seed]))
@@ -202,7 +210,7 @@ class PopulationTrainer:
 
     def _tested_one_by_one(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
         """Test the candidates of a seed that a population trained."""
-        self._population = PopulationModel(self._model, self._members(0), slots=self._slots)
+        self._population = self._new_population(self._members(0))
         self._assign([weights])
         scores = []
         for member in range(len(self._candidates)):
@@ -226,7 +234,7 @@ class PopulationTrainer:
     def _begin(self, members: list[Member], fit: Fit) -> None:
         """Have the population be these members, at their start."""
         if len(members) != len(self._population.members):
-            self._population = PopulationModel(self._model, members, slots=self._slots)
+            self._population = self._new_population(members)
             self._initial_state = []
         population = self._population
         if not self._initial_state:
@@ -413,13 +421,19 @@ def trainer_for(
     builds: Sequence[Build],
     slots: Iterable[str] | None = None,
     callbacks: Iterable[Any] | None = None,
+    rescale_init: bool = False,
 ) -> Trainer:
-    """Return a population's trainer, or that of the single models where the model or a callback needs it."""
+    """Return a population's trainer, or that of the single models where the model or a callback needs it.
+
+    `builds` have the initializers that `rescale_init` says.
+    """
     alone = OneByOneTrainer(builds, factors_of(candidates))
     if any(isinstance(callback, OF_ONE_MODEL) for callback in callbacks or ()):
         return alone
     try:
-        return PopulationTrainer(model, candidates, slots=slots, builds=builds)
+        return PopulationTrainer(
+            model, candidates, slots=slots, builds=builds, rescale_init=rescale_init
+        )
     except Exception as error:
         if not isinstance(error, ModelError) and not is_out_of_memory(error):
             raise

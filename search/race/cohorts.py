@@ -113,6 +113,7 @@ class Cohorts:
             under it, instead of one for all. Then there is one stretch. With one order for all,
             what it does for a candidate is in the scores of all seeds, and no number of seeds tells
             it from the candidate.
+        rescale_init: as of `PopulationModel`.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Cohorts:
         say: Callable[[str], None] = lambda text: None,
         memory: int | None = None,
         order_of_each_seed: bool = False,
+        rescale_init: bool = False,
     ):
         # a second stretch would begin the seeds' orders again
         assert len(ends) == 1 or not order_of_each_seed
@@ -144,6 +146,7 @@ class Cohorts:
             self._slots = tuple(slots)
         self._memory = memory
         self._order_of_each_seed = order_of_each_seed
+        self._rescale_init = rescale_init
         self._max_members = costs.RACE_MOST_MEMBERS  # fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
         self._best: dict[Member, _Best] = {}
@@ -316,7 +319,9 @@ class Cohorts:
     def _new_cohort(self, members: list[Member]) -> _Cohort:
         order, _ = arrange([member.candidate for member in members])
         inside = [members[index] for index in order]  # then its outputs need no sorting
-        population = PopulationModel(self._model, inside, slots=self._slots)
+        population = PopulationModel(
+            self._model, inside, slots=self._slots, rescale_init=self._rescale_init
+        )
         several_steps = steps_per_execution(self._model, self._fit)
         population.compile(**{**compile_arguments(self._model), **several_steps})
         return _Cohort(population)

@@ -64,6 +64,7 @@ class PerGroupSearch:
         verbose: 0 shows nothing.
         factors: multiples of the model's own learning rate, for the race for the uniform choice.
             Its changes train at the rate of the best one.
+        rescale_init: whether kernels are initialized for the activation that they feed.
 
     Attributes:
         errors: what ended the search before its end, once there was a choice.
@@ -84,11 +85,13 @@ class PerGroupSearch:
         project: Path | None = None,
         verbose: int = 1,
         factors: Sequence[float] = (1.0,),
+        rescale_init: bool = False,
     ):
         self.progress = RaceProgress(total, verbose)
         self.interrupted = False
         self.errors: dict[str, str] = {}
         self._model = model
+        self._rescale_init = rescale_init
         self._space = space
         self._objective = objective
         self._fit = fit
@@ -143,6 +146,7 @@ class PerGroupSearch:
             label=label,
             factor=self._factor,
             order_of_each_seed=order_of_each_seed,
+            rescale_init=self._rescale_init,
         )
 
     def _journal(self, name: str, choices: Sequence[Choice]) -> Path | None:
@@ -390,7 +394,8 @@ class PerGroupSearch:
     def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a choice."""
         choice = self._assignment(candidate.choice)
-        return at_factor(partial(with_activations, self._model, choice), candidate.factor)
+        build = partial(with_activations, self._model, choice, rescale_init=self._rescale_init)
+        return at_factor(build, candidate.factor)
 
     def _assigned(self, rated: Rated) -> Rated:
         """A choice for each group, at the same rate."""

@@ -129,6 +129,7 @@ class RaceSearch:
         factor: the multiple of the model's own learning rate for candidates that have none.
         order_of_each_seed: whether each seed has a batch order of its own, for a race of one rung;
             else all have one.
+        rescale_init: whether kernels are initialized for the activation that they feed.
 
     Attributes:
         errors: what failed once there were scores, by what was done then.
@@ -152,6 +153,7 @@ class RaceSearch:
         memory: int | None = None,
         factor: float = 1.0,
         order_of_each_seed: bool = False,
+        rescale_init: bool = False,
     ):
         self.objective = checked_objective(objective)
         self.seconds = seconds
@@ -167,6 +169,7 @@ class RaceSearch:
         self._models = models
         self._label = label
         self._factor = factor
+        self._rescale_init = rescale_init
         ends = sorted({rung.epochs for rung in race.rungs})
         self._new_cohorts = partial(
             Cohorts,
@@ -178,6 +181,7 @@ class RaceSearch:
             slots=slots,
             memory=memory,
             order_of_each_seed=order_of_each_seed,
+            rescale_init=rescale_init,
         )
         self._cohorts = self._new_cohorts(self._epoch, say=self._say)
         self._finished: dict[Member, keras.Model | None] = {}
@@ -327,7 +331,9 @@ class RaceSearch:
 
     def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
-        build = partial(with_activations, self._model, candidate.choice)
+        build = partial(
+            with_activations, self._model, candidate.choice, rescale_init=self._rescale_init
+        )
         return at_factor(build, candidate.factor)
 
     @property

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import keras
 import numpy as np
 
 from ..space.candidate import Candidate
 from ..space.known import as_written
-from .slots import SlotSite
+from .slots import SlotSite, slot_sites
 
 # in these, and with this, the fan-in that Keras computes is the number of terms in each sum
 _LAYERS = (keras.layers.Dense, keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -53,14 +53,44 @@ def rescaled_initializers(
     """
     for site, candidate in chosen.items():
         layer = site.source
-        if layer is None or type(layer) not in _LAYERS:
+        if layer is None or not _scales(layer):
             continue
         old = layer.kernel_initializer
-        if isinstance(old, keras.initializers.VarianceScaling) and as_written(old):
-            new = keras.initializers.VarianceScaling(
-                scale=gain(candidate) ** 2,
-                mode="fan_in",
-                distribution=old.distribution,
-                seed=old.get_config()["seed"],
-            )
-            yield layer, new
+        new = keras.initializers.VarianceScaling(
+            scale=gain(candidate) ** 2,
+            mode="fan_in",
+            distribution=old.distribution,
+            seed=old.get_config()["seed"],
+        )
+        yield layer, new
+
+
+def why_not_rescaled(model: keras.Model, chosen: Iterable[str] | None = None) -> str:
+    """Return why no initializer of a model depends on its activations; empty if one does.
+
+    Args:
+        model: a Sequential or Functional model.
+        chosen: the names of the slots that change; by default all hidden ones.
+    """
+    names = None if chosen is None else set(chosen)
+    for site in slot_sites(model):
+        if names is None:
+            changes = site.slot.role == "hidden"
+        else:
+            changes = site.slot.name in names
+        layer = site.source
+        # a frozen kernel keeps its values, whatever its initializer
+        if changes and layer is not None and _scales(layer) and layer.trainable:
+            return ""
+    return (
+        "no activation that changes is fed by a Dense layer or an ordinary convolution that is "
+        "trained and whose initializer scales with the fan"
+    )
+
+
+def _scales(layer: keras.Operation) -> bool:
+    """Whether the initializer of a layer's kernel is made for the fan, and can be for a gain."""
+    if type(layer) not in _LAYERS:
+        return False
+    initializer = layer.kernel_initializer
+    return isinstance(initializer, keras.initializers.VarianceScaling) and as_written(initializer)

@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike
 
 from keras_acts.errors import DataError, SearchError
 
+from ..rewrite.groups import NamedGroups, chosen_slots
+from ..rewrite.initializers import why_not_rescaled
 from ..rewrite.own_training import own_methods
+from ..rewrite.slots import slots
 from ..space.known import is_of_keras
 from .scoring import Data, have_shapes
 
@@ -67,6 +70,34 @@ def check_verdict(seeds: int) -> None:
         raise SearchError(
             "verdict must be 0 or an integer >= 2, a number of seeds: one says nothing about the noise between seeds. "
             f"Received: verdict={seeds!r}"
+        )
+
+
+def check_rescaling(
+    model: keras.Model, rescale_init: bool, per: str | NamedGroups = "model"
+) -> None:
+    """Check that initializers can follow the activations of a model, if they are to.
+
+    Args:
+        model: Sequential or Functional.
+        rescale_init: whether they are to.
+        per: what activations are chosen for, as of an `ActivationSpace`.
+
+    Raises:
+        SearchError: on anything but True or False, or where no initializer would change: then the
+            answer would be about the model's own, and said to be about others.
+    """
+    if not isinstance(rescale_init, bool):
+        raise SearchError(
+            f"rescale_init must be True or False. Received: rescale_init={rescale_init!r}"
+        )
+    if not rescale_init:
+        return
+    reason = why_not_rescaled(model, chosen_slots(slots(model), per))
+    if reason:
+        raise SearchError(
+            f"rescale_init=True would change nothing in this model: {reason}. "
+            "Received: rescale_init=True"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -26,6 +27,7 @@ from ..strategy.checks import (
     check_data,
     check_every_epoch,
     check_readable_again,
+    check_rescaling,
     check_targets,
     may_mask,
     validation_options,
@@ -61,6 +63,7 @@ def compare_activations(
     epochs: int = 10,
     batch_size: int | None = None,
     learning_rates: LearningRatesLike = "auto",
+    rescale_init: bool = False,
     seed: int = 0,
     verbose: int = 1,
     **fit_options: Any,
@@ -99,6 +102,9 @@ def compare_activations(
             where the best is at an end; the model's own where candidates train one by one. A list
             of rates (``0.004``) and of multiples of the model's own (``"x2"``), which is always
             among them. None: all train at the model's own.
+        rescale_init: whether each activation, the baseline too, has kernels initialized for it, with
+            variance ``gain**2 / fan_in``, as by `with_activations`; else all have the model's own
+            initializers, which suit some activations better than others.
         seed: that the seeds are derived from. The user's own global seed is left as it was.
         verbose: 0 shows nothing.
         **fit_options: further arguments of `fit`. With `EarlyStopping` or `ReduceLROnPlateau` each
@@ -125,6 +131,7 @@ def compare_activations(
     check_every_epoch(fit_options)
     _check_seeds_and_model(seeds, model)
     ranking = checked_objective(objective or default_objective(model), model)
+    check_rescaling(model, rescale_init)
     base, candidates = checked_candidates(model, activations, baseline)
     _check_all_data(model, x, y, validation_data, test_data)
     fit = {
@@ -138,18 +145,23 @@ def compare_activations(
     check_readable_again(fit)
     # what would fail after hours of training shall fail now, and the user's random numbers stay
     with isolated_seed(seed):
-        example = with_activations(model, candidates[0])
+        example = with_activations(model, candidates[0], rescale_init=rescale_init)
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
     callbacks = fit.get("callbacks") or []
     rate_plan = plan_rates(
         LearningRates.of(learning_rates), model, callbacks, why_alone(model, None, callbacks)
     )
-    models = RatedModels(model, tuple(candidates), partial(_at_rate, model))
+    models = RatedModels(
+        model,
+        tuple(candidates),
+        partial(_at_rate, model, rescale_init),
+        rescale_init=rescale_init,
+    )
     if test_data is None:
         looks = 1  # what a look has seen cannot be judged as if it had not
     names = ", ".join(models.names)
     with Progress(seeds, verbose, "seed") as progress:
-        return judged_at_rates(
+        verdict = judged_at_rates(
             models,
             str(base),
             rate_plan,
@@ -161,10 +173,12 @@ def compare_activations(
             progress=progress,
             announcement=f"Training {names} on up to {seeds} seeds each on {device.describe()}",
         )
+    return replace(verdict, rescale_init=rescale_init)
 
 
-def _at_rate(model: keras.Model, rated: Rated) -> Callable[[], keras.Model]:
-    return at_factor(partial(with_activations, model, rated.choice), rated.factor)
+def _at_rate(model: keras.Model, rescale_init: bool, rated: Rated) -> Callable[[], keras.Model]:
+    build = partial(with_activations, model, rated.choice, rescale_init=rescale_init)
+    return at_factor(build, rated.factor)
 
 
 def _check_seeds_and_model(seeds: int, model: keras.Model) -> None:

@@ -40,12 +40,15 @@ class RatedModels:
         choices: the K candidates.
         builder: of their models.
         slots: the names of the slots that the candidates go to; None for all hidden ones.
+        rescale_init: whether the models that are built have kernels initialized for the activation
+            that they feed.
     """
 
     model: keras.Model | None
     choices: tuple[Choice, ...]
     builder: Builder
     slots: tuple[str, ...] | None = None
+    rescale_init: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +64,9 @@ class RatedModels:
         builds = self.builds(rated)
         if self.model is None:  # a function may build each of another shape
             return OneByOneTrainer(builds, [one.factor for one in rated])
-        return trainer_for(self.model, rated, builds, self.slots, callbacks)
+        return trainer_for(
+            self.model, rated, builds, self.slots, callbacks, rescale_init=self.rescale_init
+        )
 
 
 def choose_rates(

@@ -43,6 +43,7 @@ def retrain_leaders(
     progress: Progress,
     slots: Iterable[str] | None = None,
     rate_plan: RatePlan | None = None,
+    rescale_init: bool = False,
 ) -> Verdict | None:
     """Return the verdict on the leaders of a search.
 
@@ -67,6 +68,7 @@ def retrain_leaders(
         slots: the names of the slots that the candidates go to; by default all hidden ones.
         rate_plan: which learning rates the search has tried. Those near the leaders' own are tried
             again, to choose one for each. None: none but the model's own.
+        rescale_init: whether `builder` initializes kernels for the activation that they feed.
     """
     names = [str(leader.choice) for leader in leaders]
     if len(names) < 2 and baseline in names:
@@ -87,6 +89,7 @@ def retrain_leaders(
         choices=tuple(leader.choice for leader in leaders),
         builder=builder,
         slots=None if slots is None else tuple(slots),
+        rescale_init=rescale_init,
     )
     near = rate_plan or RatePlan()
     if near.searches:

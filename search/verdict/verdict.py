@@ -119,6 +119,7 @@ class Verdict:
             ``"test"``, ``"guess"``, ``"timing"``.
         rates: at which learning rate each candidate trained, and how that was chosen; None if all
             had the model's own.
+        rescale_init: whether kernels were initialized for the activation that they feed.
     """
 
     metric: str
@@ -135,6 +136,7 @@ class Verdict:
     share: bool = False
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
     rates: RateStudy | None = field(default=None, repr=False, compare=False)
+    rescale_init: bool = field(default=False, compare=False)
 
     @property
     def seeds(self) -> int:
@@ -276,11 +278,19 @@ class Verdict:
             f"Verdict: {self.sentence}.",
             *about_rates(self),
             *self._what_it_saves(),
+            *self._how_initialized(),
             *self._how_to_read(),
             *self._how_kind_scores_are(),
             *self._how_far_it_goes(),
             *self._what_else(),
         ]
+
+    def _how_initialized(self) -> Iterator[str]:
+        if self.rescale_init:
+            yield (
+                "Each activation, the baseline too, has kernels initialized for it "
+                "(rescale_init=True)."
+            )
 
     def amount(self, difference: float, margin: float | None = None) -> str:
         """Return a difference in words, with as many digits as its margin deserves.
@@ -374,6 +384,7 @@ class Verdict:
             "looks": [dataclasses.asdict(look) for look in self.looks],
             "errors": dict(self.errors),
             "learning_rates": rates,
+            "rescale_init": self.rescale_init,
         }
         return dict(finite(plain))
 
