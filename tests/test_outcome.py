@@ -50,6 +50,7 @@ def request_():
         test_data=TEST,
         batch_size=None,
         learning_rates=None,
+        rescale_init=False,
         fit_options={},
         limits=LIMITS,
     )

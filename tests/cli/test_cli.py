@@ -222,8 +222,9 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     arguments = [
         text for name, value in options.items() for text in (f"--{flags[name]}", str(value))
     ]
-    assert run(tmp_path, *arguments).exit_code == 0
-    assert given == {**options, "out": None, "directory": None, "as_json": False, "quiet": False}
+    assert run(tmp_path, *arguments, "--rescale-init").exit_code == 0
+    unset = {"out": None, "directory": None, "as_json": False, "quiet": False}
+    assert given == {**options, **unset, "rescale_init": True}
 
 
 def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_path):
