@@ -27,7 +27,8 @@ class ScaledSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> Any:
         """Return the rate at a step."""
-        rate = self.schedule(step)
+        # a user's schedule may return a number of Python
+        rate = ops.convert_to_tensor(self.schedule(step))
         return rate * ops.cast(self.factor, keras.backend.standardize_dtype(rate.dtype))
 
     def get_config(self) -> dict[str, Any]:

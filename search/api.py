@@ -154,10 +154,11 @@ def search_activations(
         place = stack.enter_context(plan.place_for(request, how))
         searching = plan.strategy_for(request, how, place)
         progress = stack.enter_context(searching.progress)
-        progress.say(f"Training up to {trials} candidates on {device.describe()}")
+        candidates = plan.size_of(request, how).trials
+        progress.say(f"Training up to {candidates} candidates on {device.describe()}")
         if strategy == "auto" and how.why_not_race:
             progress.say(f"Not as a race: {how.why_not_race}")
-        elif how.rates.why_not:
+        if how.rates.why_not:
             progress.say(f"At the model's own learning rate: {how.rates.why_not}")
         searching.run()
         outcome = Outcome(request, searching, how.rates)

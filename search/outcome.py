@@ -56,6 +56,7 @@ class Outcome:
         self._test: dict[str, float] | None = None
         self._intervals: dict[str, dict[str, Any]] = {}
         self._baseline_test: dict[str, float] | None = None
+        self._baseline_factor = 1.0
         self._samples: Any = None
         self._errors: dict[str, str] = {}
         if not self._trials or self._trials[0].rank is None:
@@ -94,7 +95,8 @@ class Outcome:
         with self._going_on("finish"):
             wanted = [leader for leader in leaders if self._is_wanted(leader)]
             strategy.finish(*map(self._at_judged_rate, wanted))
-        self._trials = strategy.results()
+        with self._going_on("results"):
+            self._trials = strategy.results()
 
     def _is_wanted(self, leader: Rated) -> bool:
         """Whether the model of a leader is: it is kept, or what that is compared with on test data."""
@@ -108,7 +110,7 @@ class Outcome:
     def _at_judged_rate(self, leader: Rated) -> Rated:
         """A candidate at the learning rate at which the verdict judged it."""
         verdict = self._verdict
-        if verdict is None or verdict.rates is None:
+        if verdict is None or verdict.withheld or verdict.rates is None:
             return leader
         return Rated(leader.choice, verdict.rates.factor(str(leader.choice)))
 
@@ -124,9 +126,19 @@ class Outcome:
         if test_data is None:
             return
         with self._going_on("baseline"):
-            baseline = self._strategy.model(self._at_judged_rate(Rated(self._request.baseline)))
-            if baseline is not None:
-                self._baseline_test = scores(baseline, test_data)
+            self._score_baseline(test_data)
+
+    def _score_baseline(self, test_data: Any) -> None:
+        """Score the baseline at the rate at which it was judged, else at its best one that has a model."""
+        baseline = self._request.baseline
+        best_first = [trial.rated for trial in self._trials if trial.rank is not None]
+        rated = [each for each in best_first if each.choice == baseline]
+        for each in (self._at_judged_rate(Rated(baseline)), *rated):
+            model = self._strategy.model(each)
+            if model is not None:
+                self._baseline_test = scores(model, test_data)
+                self._baseline_factor = each.factor
+                return
 
     def result(self) -> SearchResult:
         """Return the result, and show what failed."""
@@ -155,6 +167,7 @@ class Outcome:
             errors=errors,
             own_rate=self._rates.own,
             with_rates=self._rates.searches,
+            baseline_factor=self._baseline_factor,
             rescale_init=request.rescale_init,
         )
 

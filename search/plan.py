@@ -8,9 +8,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+
+import keras
 
 from keras_acts.errors import SearchError
 
@@ -61,6 +63,9 @@ def planned(request: SearchRequest) -> Plan:
     limits = request.limits
     reason = _why_not_race(request)
     rates = plan_rates(request.learning_rates, request.example, request.callbacks, reason)
+    if not isinstance(request.model, keras.Model):
+        # each model that a function builds may have another
+        rates = replace(rates, own=None)
     if not reason:
         way = Way.RACE_BY_GROUP
         if request.space.per == "model":
@@ -129,27 +134,27 @@ def strategy_for(request: SearchRequest, plan: Plan, place: Place) -> Strategy:
 
 
 @dataclass(frozen=True)
-class _Size:
+class Size:
     """How many candidates a race starts, and how many epochs all of its runs may take."""
 
     trials: int
     epochs: int
 
 
-def _size(request: SearchRequest, plan: Plan) -> _Size:
-    """The size of a race: with learning rates there is more to try, unless the user limits it."""
+def size_of(request: SearchRequest, plan: Plan) -> Size:
+    """Return the size of a search: a race with learning rates has more to try, unless the user limits it."""
     limits = request.limits
-    if not plan.rates.searches:
-        return _Size(limits.trials, limits.total_epochs)
+    if plan.way is Way.TRIALS or not plan.rates.searches:
+        return Size(limits.trials, limits.total_epochs)
     trials = round(MORE_WITH_RATES * limits.trials)
     if limits.max_epochs is not None:
-        return _Size(trials, limits.max_epochs)
-    return _Size(trials, round(MORE_WITH_RATES * limits.total_epochs))
+        return Size(trials, limits.max_epochs)
+    return Size(trials, round(MORE_WITH_RATES * limits.total_epochs))
 
 
 def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
     limits, space = request.limits, request.space
-    size = _size(request, plan)
+    size = size_of(request, plan)
     factors = plan.rates.factors
     race = race_in(space, size.trials, limits.epochs, size.epochs, limits.seed, factors)
     journal = None
@@ -171,7 +176,7 @@ def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
 
 def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroupSearch:
     limits = request.limits
-    size = _size(request, plan)
+    size = size_of(request, plan)
     return PerGroupSearch(
         request.model,
         request.space,

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from keras_acts.errors import ModelError
+from keras_acts.errors import ModelError, SearchError
 
 from .resume import (
     fingerprint_data,
@@ -245,7 +245,7 @@ def checked_request(
     if not isinstance(space, ActivationSpace):
         space = ActivationSpace(activations)
     base = Candidate.of(baseline)
-    rates = space.learning_rates or LearningRates.of(learning_rates)
+    rates = _checked_rates(space.learning_rates, LearningRates.of(learning_rates))
     trials_have_rates = rates is not None and not rates.automatic
     # a race has rates of its own; trials one by one have more than the model's own only if asked to
     space = space.with_learning_rates(rates if trials_have_rates else None)
@@ -291,6 +291,21 @@ def checked_request(
         data=described,
         learning_rates=rates,
     )
+
+
+def _checked_rates(
+    of_space: LearningRates | None, given: LearningRates | None
+) -> LearningRates | None:
+    """Return the learning rates that are meant; those of the space, unless others are given."""
+    if of_space is None:
+        return given
+    is_default = given is not None and given.automatic
+    if not is_default and given != of_space:
+        raise SearchError(
+            "The space has learning rates already: learning_rates of the search must be the same, or left out. "
+            f"Received: {given and given.written()} for a space with {of_space.written()}"
+        )
+    return of_space
 
 
 def _example(hypermodel: ActivationHyperModel, seed: int) -> keras.Model:

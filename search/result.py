@@ -57,16 +57,25 @@ def kept(trials: Sequence[TrialResult], verdict: Verdict | None) -> TrialResult:
     """
     if verdict is None or verdict.withheld:
         return trials[0]
-    factor = 1.0
-    if verdict.rates is not None:
-        factor = verdict.rates.factor(verdict.suggested)
+    suggested = _suggested_factor(verdict)
+    of_suggested = []
     for trial in trials:
         # who left a race before its end has no model
         went_as_far = trial.rank is not None and trial.epochs == trials[0].epochs
-        is_suggested = str(trial.candidate) == verdict.suggested and trial.factor == factor
-        if went_as_far and is_suggested:
+        if went_as_far and str(trial.candidate) == verdict.suggested:
+            of_suggested.append(trial)
+    for trial in of_suggested:
+        if trial.factor == suggested:
             return trial
-    return trials[0]
+    # its training at that rate failed: another rate is nearer to it than another activation
+    return next(iter(of_suggested), trials[0])
+
+
+def _suggested_factor(verdict: Verdict) -> float:
+    """The multiple of the model's learning rate at which the verdict judged what it suggests."""
+    if verdict.rates is None:
+        return 1.0
+    return verdict.rates.factor(verdict.suggested)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ class SearchResult:
         own_rate: the learning rate that the user's model is compiled with; None if it changes in the
             training, or other rates were not searched.
         with_rates: whether other learning rates than the model's own were tried.
+        baseline_factor: the multiple of that rate at which `baseline_test` was trained.
         rescale_init: whether kernels were initialized for the activation that they feed.
     """
 
@@ -124,6 +134,7 @@ class SearchResult:
     errors: Mapping[str, str] = field(default_factory=dict)
     own_rate: float | None = None
     with_rates: bool = False
+    baseline_factor: float = 1.0
     rescale_init: bool = False
 
     @property
@@ -193,14 +204,15 @@ class SearchResult:
             lines.append(_RESCALED)
         for trial in self.trials:
             if trial.status == "failed":
-                lines.append(f"Failed: {trial.candidate}: {headline(trial.message)}.")
+                lines.append(f"Failed: {trial.rated}: {headline(trial.message)}.")
         for what, reason in self.errors.items():
             lines.append(f"What failed besides: {what}: {reason}.")
         if not self._keeps_what_is_suggested:
             assert self.verdict is not None
+            suggested = self._at_rate(self.verdict.suggested, _suggested_factor(self.verdict))
             lines.append(
-                f"Kept is {self.best}: the search ended before {self.verdict.suggested}, "
-                "which is suggested, was as far."
+                f"Kept is {self._at_rate(self.best, self.kept.factor)}: {suggested}, which is suggested, was not "
+                "trained to its end."
             )
         if self.interrupted:
             lines.append(f"Interrupted after {len(self.trials)} trials: the best so far.")
@@ -376,9 +388,7 @@ class SearchResult:
         score = (
             f"{self.objective} {self.score:.4f} (on the data that ranked it{self._mean_beside()})"
         )
-        best = str(self.best)
-        if self.with_rates:
-            best += f" at learning rate {self.learning_rate}"
+        best = self._at_rate(self.best, self.kept.factor)
         if not self._verdict_chose():
             return f"Best: {best}, {score}."
         instead = ""
@@ -386,6 +396,12 @@ class SearchResult:
         if first != self.kept.candidate:
             instead = f", although {first} ranked first"
         return f"Best: {best}, as the verdict suggests{instead}; {score}."
+
+    def _at_rate(self, activation: object, factor: float) -> str:
+        """An activation with its learning rate, where others than the model's own were tried."""
+        if not self.with_rates:
+            return str(activation)
+        return f"{activation} at learning rate {written(factor, self.own_rate)}"
 
     def _mean_beside(self) -> str:
         """The score in the row of what is kept, where the model has another."""
@@ -403,15 +419,17 @@ class SearchResult:
         once = "looked at once"
         if self._verdict_chose("test"):
             once = "on which the verdict chose the activation"
-        lines = [f"Held-out test, {once}: {self.best} {_metrics(self.test)}."]
+        best = self._at_rate(self.best, self.kept.factor)
+        lines = [f"Held-out test, {once}: {best} {_metrics(self.test)}."]
         if self.baseline_test is not None and self.kept.candidate != self.baseline:
-            lines.append(f"The same test with {self.baseline}: {_metrics(self.baseline_test)}.")
+            baseline = self._at_rate(self.baseline, self.baseline_factor)
+            lines.append(f"The same test with {baseline}: {_metrics(self.baseline_test)}.")
         return lines
 
     def _verdict_chose(self, part: str = "") -> bool:
         """Whether the verdict, on this part of the data if one is said, decided what is kept."""
         verdict = self.verdict
-        if verdict is None or verdict.withheld or str(self.best) != verdict.suggested:
+        if verdict is None or verdict.withheld or not self._keeps_what_is_suggested:
             return False
         return part in ("", verdict.part)
 
@@ -419,7 +437,8 @@ class SearchResult:
     def _keeps_what_is_suggested(self) -> bool:
         if self.verdict is None or self.verdict.withheld:
             return True
-        return str(self.best) == str(self.verdict.suggested)
+        is_suggested = str(self.best) == str(self.verdict.suggested)
+        return is_suggested and self.kept.factor == _suggested_factor(self.verdict)
 
     @property
     def _raced(self) -> bool:

@@ -154,7 +154,8 @@ class PerGroupSearch:
             return None
         if choices:
             # the time may end another race in another choice, of which nothing is known
-            checksum = zlib.crc32(" | ".join(map(str, choices)).encode())
+            rated = [str(Rated(choice, self._factor)) for choice in choices]
+            checksum = zlib.crc32(" | ".join(rated).encode())
             name = f"{name}-{checksum:08x}"
         return self._project / f"{name}.json"
 

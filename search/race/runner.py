@@ -40,6 +40,8 @@ from .race import Race, RungResult, RungTask
 from .schedule import cost, schedule
 from .surrogate import SurrogateProposer
 
+# other rates of the baseline that start before other activations do
+_FIRST_RATES = 2
 _POOL = 256  # candidates with random parameters, to propose from
 
 # what ranks, as KerasTuner takes it
@@ -98,9 +100,13 @@ def race_in(
         seed: of random candidates.
         factors: multiples of the model's own learning rate, 1 among them.
     """
-    starts = [Rated(candidate) for candidate in space.grid(1)]
-    baseline = starts[0].choice
-    starts += [Rated(baseline, factor) for factor in factors if factor != 1]
+    activations = [Rated(candidate) for candidate in space.grid(1)]
+    baseline = activations[0]
+    others = [Rated(baseline.choice, factor) for factor in factors if factor != 1]
+    # where not all find a place, the rates next to the model's own and above come first
+    others.sort(key=lambda rated: (abs(np.log2(rated.factor)), -rated.factor))
+    first = others[:_FIRST_RATES]
+    starts = [baseline, *first, *activations[1:], *others[_FIRST_RATES:]]
     choices = [*space.grid(5), *space.sample(_POOL, derive(seed, Stream.CANDIDATES))]
     pool = [Rated(choice, factor) for choice, factor in itertools.product(choices, factors)]
     rungs = schedule(trials, epochs, total, len(starts))
@@ -298,24 +304,27 @@ class RaceSearch:
 
         On the race's first seed.
         """
-        members = [self._first_member(each) for each in candidates if self._is_unfinished(each)]
-        if not members:
-            return
-        # a population of its own: those of the race may be gone, or end at other epochs
-        alone = self._new_cohorts(_show_nothing)
-        alone.train(members, self._race.rungs[-1].epochs)
-        errors = []
-        for member in members:
-            record = alone.runs[member]
-            if record.error:
-                errors.append(f"{member.rated}: {record.error}")
-                continue
-            self._cohorts.runs[member] = record
-            self._finished[member] = alone.model(member)
+        unfinished = [each for each in candidates if self._is_unfinished(each)]
+        errors = [f"{each}: {DIVERGED}" for each in candidates if self._has_diverged(each)]
+        members = list(map(self._first_member, unfinished))
+        if members:
+            # a population of its own: those of the race may be gone, or end at other epochs
+            alone = self._new_cohorts(_show_nothing)
+            alone.train(members, self._race.rungs[-1].epochs)
+            for member in members:
+                record = alone.runs[member]
+                if not record.error:
+                    self._cohorts.runs[member] = record
+                    self._finished[member] = alone.model(member)
+                if record.error or record.diverged:
+                    errors.append(f"{member.rated}: {record.error or DIVERGED}")
         if errors:
             raise SearchError(
                 f"What is kept must be trained to its end. Received: {'; '.join(errors)}"
             )
+
+    def _has_diverged(self, candidate: Rated) -> bool:
+        return any(run.diverged for run in self._runs_of(candidate).values())
 
     def _first_member(self, candidate: Rated) -> Member:
         first_seed = derive(self._seed, Stream.INITIAL, 0)
@@ -323,7 +332,7 @@ class RaceSearch:
 
     def _is_unfinished(self, candidate: Rated) -> bool:
         runs = self._runs_of(candidate).values()
-        if any(run.diverged for run in runs):
+        if self._has_diverged(candidate):
             return False
         trained = max((run.epochs for run in runs), default=0)
         whole = self._race.rungs[-1].epochs

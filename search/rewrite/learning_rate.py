@@ -74,11 +74,11 @@ def _given(optimizer: keras.optimizers.Optimizer) -> Any:
     return given_learning_rate(optimizer)
 
 
-class ScaledScheduler(keras.callbacks.LearningRateScheduler):
+class ScaledScheduler(keras.callbacks.Callback):
     """A `LearningRateScheduler` for a model at a multiple of its learning rate.
 
-    Its rates are those of another one, times a factor. So is the rate that the user's function is
-    told: the one that the model would have by itself.
+    Its rates are those of the user's, times a factor. What the user's sees as the model's rate is
+    the one that the model would have by itself.
 
     Args:
         scheduler: the user's.
@@ -86,21 +86,44 @@ class ScaledScheduler(keras.callbacks.LearningRateScheduler):
     """
 
     def __init__(self, scheduler: keras.callbacks.LearningRateScheduler, factor: float):
-        super().__init__(scheduler.schedule, verbose=scheduler.verbose)
+        super().__init__()
+        self._scheduler = scheduler
         self._factor = np.float32(factor)
-        self._unscaled: float | None = None
+        self._unscaled: np.float32 | None = None
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Hand them on."""
+        super().set_params(params)
+        self._scheduler.set_params(params)
+
+    def set_model(self, model: keras.Model) -> None:
+        """Hand it on."""
+        super().set_model(model)
+        self._scheduler.set_model(model)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Begin at the model's own rate."""
+        self._unscaled = self._rate() / self._factor
+        self._scheduler.on_train_begin(logs)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate of an epoch."""
         optimizer = self.model.optimizer
-        if self._unscaled is None:
-            scaled = np.float32(keras.ops.convert_to_numpy(optimizer.learning_rate))
-            self._unscaled = float(scaled / self._factor)
         optimizer.learning_rate = self._unscaled
-        super().on_epoch_begin(epoch, logs)
-        unscaled = np.float32(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        self._unscaled = float(unscaled)
-        optimizer.learning_rate = unscaled * self._factor
+        self._scheduler.on_epoch_begin(epoch, logs)
+        self._unscaled = self._rate()
+        optimizer.learning_rate = self._unscaled * self._factor
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Have the rate logged."""
+        self._scheduler.on_epoch_end(epoch, logs)
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Hand it on."""
+        self._scheduler.on_train_end(logs)
+
+    def _rate(self) -> np.float32:
+        return np.float32(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
 
 def scaled_callbacks(callbacks: Iterable[Any], factor: float) -> list[Any]:

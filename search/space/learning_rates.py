@@ -71,9 +71,10 @@ class LearningRates:
         Raises:
             SearchError: if a rate is given, and the model's own is no number.
         """
-        if self.values and own is None:
+        if self.values and not own:
             raise SearchError(
-                "A learning rate that changes in the training is searched in multiples of it: "
+                "Where the model's own learning rate is no single number above 0, as it changes in the training or "
+                "from one model of a function to another, multiples of it are searched: "
                 f"learning_rates=['x0.5', 'x2']. Received: {list(self.values)}"
             )
         wanted = [1.0, *self.factors]
@@ -103,6 +104,20 @@ def wider(factors: Iterable[float], best: float) -> float | None:
         return best * _STEP
     if best == rising[0]:
         return best / _STEP
+    return None
+
+
+def next_of(factors: Iterable[float], best: float, end: str) -> float | None:
+    """Return the next of a list beyond a factor, at its ``"highest"`` or ``"lowest"`` end.
+
+    None if there is none.
+    """
+    higher = sorted(factor for factor in factors if factor > best)
+    lower = sorted(factor for factor in factors if factor < best)
+    if end == "highest" and higher:
+        return higher[0]
+    if end == "lowest" and lower:
+        return lower[-1]
     return None
 
 

@@ -22,12 +22,14 @@ class RatePlan:
         factors: multiples of the model's own rate, 1 among them.
         own: that rate; None if it changes in the training.
         widens: whether to try more where the best rate is at an end of the range.
+        listed: all that the user has listed, of which `factors` may be a part.
         why_not: why only the model's own is; empty if that is what the user wants, or others are.
     """
 
     factors: tuple[float, ...] = (1.0,)
     own: float | None = None
     widens: bool = False
+    listed: tuple[float, ...] = ()
     why_not: str = ""
 
     @property
@@ -59,4 +61,5 @@ def plan_rates(
     if reason:
         raise SearchError(f"The learning rate cannot be searched. Received: {reason}")
     own = own_rate(model, callbacks)
-    return RatePlan(wanted.for_model(own), own, wanted.automatic)
+    factors = wanted.for_model(own)
+    return RatePlan(factors, own, wanted.automatic, factors)

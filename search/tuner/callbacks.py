@@ -12,6 +12,7 @@ import keras
 
 from keras_acts.errors import ModelError
 
+from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime.seeding import Stream, derive, isolated_seed
 from .kerastuner import Trial, copies_of_callbacks, set_tensorboard_folder
 
@@ -52,7 +53,9 @@ class TrialCallbacks:
     ):
         self._tuner = tuner
         self._trials = trials
-        self.shared = [copy.deepcopy(given) for given in callbacks if type(given) in _SHARED]
+        shared = [copy.deepcopy(given) for given in callbacks if type(given) in _SHARED]
+        # where there are any, all trials have one rate
+        self.shared = scaled_callbacks(shared, tuner.factor(trials[0]))
         originals = [given for given in callbacks if type(given) in _PER_TRIAL]
         board = keras.callbacks.TensorBoard
         self._write_models = any(isinstance(given, board) for given in originals)

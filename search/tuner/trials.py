@@ -14,6 +14,9 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
+
+from keras_acts.errors import SearchError
 
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import at_factor, scaled_callbacks
@@ -21,13 +24,13 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..space.rated import Rated
-from ..strategy.base import TrialResult
+from ..strategy.base import DIVERGED, TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.progress import SearchProgress
 from .hypermodel import FACTOR
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
-from .tuner import ActivationTuner
+from .tuner import ActivationTuner, StopDiverged
 
 Logs = dict[str, float] | None
 
@@ -98,7 +101,7 @@ class TrialSearch(ActivationTuner):
 
     def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: Logs = None) -> None:
         """Show how far it is."""
-        self.progress.epoch(str(self.hypermodel.candidate(trial.hyperparameters)), epoch)
+        self.progress.epoch(str(self._rated(trial)), epoch)
 
     def on_trial_end(self, trial: Trial) -> None:
         """Stop its clock, and show what it scored."""
@@ -106,7 +109,7 @@ class TrialSearch(ActivationTuner):
         self._seconds[trial.trial_id] = seconds / self._trials_at_once
         super().on_trial_end(trial)
         row = self._row(self.oracle.trials[trial.trial_id], None)
-        self.progress.trial(str(row.candidate), row.status, row.score, row.seconds or 0.0)
+        self.progress.trial(str(row.rated), row.status, row.score, row.seconds or 0.0)
 
     def results(self) -> tuple[TrialResult, ...]:
         """All trials that have a score or ended, the best first, those without a score last."""
@@ -148,16 +151,28 @@ class TrialSearch(ActivationTuner):
         return tuple(row.rated for row in self.results() if row.rank is not None)
 
     def finish(self, *candidates: Rated) -> None:
-        """Train activations at rates that no trial had; each trial trained to its end."""
-        for candidate in candidates:
-            self._finish(candidate)
+        """Train activations at rates that no trial had; each trial trained to its end.
 
-    def _finish(self, candidate: Rated) -> None:
-        if self.model(candidate) is not None:
-            return
+        Raises:
+            SearchError: if one cannot be trained to its end; the others are.
+        """
+        errors = []
+        for candidate in candidates:
+            if self.model(candidate) is not None:
+                continue
+            reason = self._finish(candidate)
+            if reason:
+                errors.append(f"{candidate}: {reason}")
+        if errors:
+            raise SearchError(
+                f"What is kept must be trained to its end. Received: {'; '.join(errors)}"
+            )
+
+    def _finish(self, candidate: Rated) -> str:
+        """Train an activation at a rate; return why it has no model then, or nothing."""
         build = self.builder(candidate)
         if build is None:
-            return
+            return "it was not tried"
         best = keras.callbacks.EarlyStopping(
             monitor=self.objective.name,
             mode=self.objective.direction,
@@ -165,15 +180,18 @@ class TrialSearch(ActivationTuner):
             restore_best_weights=True,
         )
         given = keras.tree.flatten(self._fit.get("callbacks") or [])
-        callbacks = [*scaled_callbacks(given, candidate.factor), best]
+        scaled = scaled_callbacks(given, candidate.factor)
+        callbacks = [*scaled, StopDiverged(self.watched), best]
         begun = time.perf_counter()
         with isolated_seed(derive(self.seed, Stream.EXECUTIONS, 0)):
             model = build()
-            model.fit(**{**self._fit, "callbacks": callbacks, "verbose": 0})
-        if best.best_weights is None:
-            return  # it diverged in its first epoch
+            history = model.fit(**{**self._fit, "callbacks": callbacks, "verbose": 0}).history
+        for name in self.watched:
+            if not np.isfinite(history.get(name, [])).all():
+                return f"{DIVERGED}, {name} is not finite"
         seconds = time.perf_counter() - begun
         self._finished[candidate] = _Finished(model, float(best.best), seconds)
+        return ""
 
     def model(self, candidate: Rated) -> keras.Model | None:
         """Return the best model of a candidate; None if it has none."""
@@ -184,8 +202,11 @@ class TrialSearch(ActivationTuner):
         return self.load_model(trial)
 
     def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
-        """Return what builds the model of a candidate's best trial, at the candidate's rate."""
-        trial = self._best_of(candidate) or self._best_of_choice(candidate.choice)
+        """Return what builds the model of an activation's best trial, at the candidate's rate.
+
+        At each rate of an activation all other hyperparameters are the same.
+        """
+        trial = self._best_of_choice(candidate.choice)
         if trial is None:
             return None
         factor = candidate.factor / self.hypermodel.factor(trial.hyperparameters)
@@ -195,8 +216,10 @@ class TrialSearch(ActivationTuner):
         return built(self.hypermodel.build(hp), self._inputs)
 
     def _best_of(self, candidate: Rated) -> Trial | None:
+        """The best trial of an activation at a rate, with what else its best trial of all has."""
+        best = self._best_of_choice(candidate.choice)
         for trial in self._ranked():
-            if self._rated(trial) == candidate:
+            if best is not None and self._rated(trial) == candidate and _alike(trial, best):
                 return trial
         return None
 
@@ -255,3 +278,11 @@ class TrialSearch(ActivationTuner):
         if is_diverged(trial):
             return "diverged", message
         return "failed", message
+
+
+def _alike(first: Trial, second: Trial) -> bool:
+    """Whether two trials differ in their learning rate at most."""
+    values = [dict(trial.hyperparameters.values) for trial in (first, second)]
+    for of_trial in values:
+        of_trial.pop(FACTOR, None)
+    return values[0] == values[1]

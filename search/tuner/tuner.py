@@ -23,6 +23,7 @@ from keras_acts.errors import ModelError, SearchError
 
 from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
+from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime import device
 from ..runtime.ownership import check_project_name, clear_project
 from ..runtime.reasons import first_line
@@ -243,6 +244,12 @@ class ActivationTuner(keras_tuner.Tuner):
             "initial_epoch": values["tuner/initial_epoch"],
         }
 
+    def factor(self, trial: Trial) -> float:
+        """Return by what the learning rate of a trial's model is multiplied."""
+        if isinstance(self.hypermodel, ActivationHyperModel):
+            return self.hypermodel.factor(trial.hyperparameters)
+        return 1.0
+
     def run_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         """Train the trial's candidate `executions_per_trial` times and return the histories."""
         if trial.trial_id in self._trained:
@@ -251,7 +258,7 @@ class ActivationTuner(keras_tuner.Tuner):
         kwargs = self.fit_options(trial, kwargs)
         # one object will do, as in `fit`
         given = keras.tree.flatten(kwargs.pop("callbacks", None) or [])
-        callbacks = [*given, _StopDiverged(self.watched)]
+        callbacks = [*scaled_callbacks(given, self.factor(trial)), StopDiverged(self.watched)]
         return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
@@ -459,11 +466,16 @@ class _Space(keras_tuner.HyperModel):
 
     def __init__(self, whole: ActivationHyperModel):
         super().__init__()
-        self.build = whole.candidate
+        self._whole = whole
         self.declare_hyperparameters = whole.declare_hyperparameters
 
+    def build(self, hp: keras_tuner.HyperParameters) -> None:
+        """Declare the activation and the learning rate."""
+        self._whole.candidate(hp)
+        self._whole.factor(hp)
 
-class _StopDiverged(keras.callbacks.Callback):
+
+class StopDiverged(keras.callbacks.Callback):
     """Ends the training when the loss or the objective is not finite: no later epoch can help."""
 
     def __init__(self, watched: tuple[str, ...]):
@@ -471,6 +483,7 @@ class _StopDiverged(keras.callbacks.Callback):
         self._watched = watched
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """End it, if something is not finite."""
         values = logs or {}
         if not all(np.isfinite(values.get(name, 0.0)) for name in self._watched):
             self.model.stop_training = True

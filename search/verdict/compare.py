@@ -161,6 +161,8 @@ def compare_activations(
         looks = 1  # what a look has seen cannot be judged as if it had not
     names = ", ".join(models.names)
     with Progress(seeds, verbose, "seed") as progress:
+        if rate_plan.why_not:
+            progress.say(f"At the model's own learning rate: {rate_plan.why_not}")
         verdict = judged_at_rates(
             models,
             str(base),

@@ -27,7 +27,7 @@ from ..strategy.scoring import Data
 from .guessing import best_guess, loss_of
 from .judge import judge
 from .rate_trials import RatedModels, choose_rates
-from .rates import RateStudy
+from .rates import RateStudy, written
 from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
@@ -68,42 +68,112 @@ def judged_at_rates(
     callbacks = fit.get("callbacks") or []
     rates = None
     if rate_plan.searches:
-        try:
-            with expected_traces():
-                rates = choose_rates(
-                    models, rate_plan, fit, objective, seed=seed, progress=progress
-                )
-        except KeyboardInterrupt:
+        with expected_traces():
+            rates = choose_rates(
+                models, rate_plan, fit, objective, seed=seed, most_seeds=plan[-1], progress=progress
+            )
+        if rates is None:
             none: dict[str, list[float]] = {name: [] for name in names}
             withheld = "no verdict: interrupted while the learning rates were chosen"
             return judge(none, baseline=baseline, withheld=withheld)
         progress.say(_rates_chosen(rates))
-    elif rate_plan.why_not:
-        progress.say(f"At the model's own learning rate: {rate_plan.why_not}")
-    rated = [Rated(choice) for choice in models.choices]
-    if rates is not None:
-        rated = [Rated(choice, rates.factor(str(choice))) for choice in models.choices]
+    entries = _entries(models, baseline, rates)
     with isolated_seed(seed):
-        trainer = models.trainer(rated, callbacks)
+        trainer = models.trainer(entries.rated, callbacks)
     progress.begin(plan[-1], "seed")
-    with Replicates(trainer, names, fit, progress.show) as replicates:
+    with Replicates(trainer, entries.columns, fit, progress.show) as replicates:
         progress.say(announcement)
         return decide(
             replicates,
-            models.builds(rated),
-            baseline,
+            entries,
+            models.builds(entries.rated[: len(names)]),
             objective,
             plan,
             seed=seed,
             test_data=test_data,
             progress=progress,
-            rates=rates,
         )
 
 
 def _rates_chosen(rates: RateStudy) -> str:
     chosen = [f"{name} {rates.rate(name)}" for name in rates.names]
     return f"Learning rates: {', '.join(chosen)}"
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What is trained: each candidate at its rate, and the baseline at another that may suit it too.
+
+    The baseline counts with the better of its two. Else a candidate could win as its own rate was
+    met better than the baseline's.
+
+    Attributes:
+        rated: of each column, the candidates first.
+        columns: their names.
+        names: of the candidates.
+        baseline: the name of the candidate that the others have to beat.
+        rates: how the rates were chosen; None if all have the model's own.
+    """
+
+    rated: tuple[Rated, ...]
+    columns: tuple[str, ...]
+    names: tuple[str, ...]
+    baseline: str
+    rates: RateStudy | None = None
+
+    def chosen(self, scores: Mapping[str, np.ndarray], maximize: bool) -> list[int]:
+        """Return the column of each candidate: of the baseline the one with the better mean."""
+        chosen = list(range(len(self.names)))
+        if len(self.columns) == len(self.names):
+            return chosen
+        own = chosen[self.names.index(self.baseline)]
+        other = len(self.columns) - 1
+        means = [
+            more_is_better(scores[self.columns[c]].mean(), _direction(maximize))
+            for c in (own, other)
+        ]
+        # nan, of a training that diverged, is no better than anything
+        if means[1] > means[0] or (np.isnan(means[0]) and np.isfinite(means[1])):
+            chosen[self.names.index(self.baseline)] = other
+        return chosen
+
+    def of_candidates(
+        self, scores: Mapping[str, np.ndarray], columns: Sequence[int]
+    ) -> dict[str, np.ndarray]:
+        """Return the scores of the columns that were chosen, by candidate."""
+        named = {}
+        for name, column in zip(self.names, columns, strict=True):
+            named[name] = scores[self.columns[column]]
+        return named
+
+    def rates_of(self, columns: Sequence[int]) -> RateStudy | None:
+        """Return the study, with the baseline's rate as its column has it."""
+        if self.rates is None or len(self.columns) == len(self.names):
+            return self.rates
+        index = self.names.index(self.baseline)
+        both = (self.rated[index].factor, self.rated[-1].factor)
+        if columns[index] == index:
+            return replace(self.rates, twice=both[1])
+        return replace(self.rates.having(self.baseline, both[1]), twice=both[0])
+
+
+def _entries(models: RatedModels, baseline: str, rates: RateStudy | None) -> Entries:
+    names = models.names
+    if rates is None:
+        return Entries(tuple(map(Rated, models.choices)), names, names, baseline)
+    rated = [Rated(choice, rates.factor(str(choice))) for choice in models.choices]
+    columns = list(names)
+    other = rates.alternative(baseline)
+    if other is not None:
+        rated.append(Rated(models.choices[names.index(baseline)], other))
+        columns.append(f"{baseline} at {written(other, rates.own)}")
+    return Entries(tuple(rated), tuple(columns), names, baseline, rates)
+
+
+def _direction(maximize: bool) -> str:
+    if maximize:
+        return "max"
+    return "min"
 
 
 class _NoSuchMetric(SearchError):
@@ -113,28 +183,26 @@ class _NoSuchMetric(SearchError):
 @expected_traces()
 def decide(
     replicates: Replicates,
+    entries: Entries,
     builds: Sequence[Callable[[], keras.Model]],
-    baseline: str,
     objective: keras_tuner.Objective,
     plan: tuple[int, ...],
     *,
     seed: int,
     test_data: Data,
     progress: Progress,
-    rates: RateStudy | None = None,
 ) -> Verdict:
     """Train seeds until a planned look ends it, then score the test data, and judge.
 
     Args:
         replicates: what trains the candidates.
+        entries: what its columns are.
         builds: what makes each candidate's single model, to measure its inference.
-        baseline: the name of the candidate that the others have to beat.
         objective: the metric and its direction.
         plan: after how many seeds to look.
         seed: that the seeds are derived from.
         test_data: what to score at the end; None for the validation scores.
         progress: shows what happens.
-        rates: how the learning rates were chosen at which the candidates train.
 
     Raises:
         SearchError: if the objective is no metric of the models.
@@ -143,7 +211,7 @@ def decide(
     looks: list[Look] = []
     errors: dict[str, str] = {}
     with _keeping_trained_seeds(replicates, errors, progress):
-        for taken in _train_in_looks(replicates, baseline, objective, plan, seed, progress):
+        for taken in _train_in_looks(replicates, entries, objective, plan, seed, progress):
             looks.append(taken)
             progress.say(str(taken))
             if taken.stop:
@@ -160,33 +228,39 @@ def decide(
     yardstick = _Yardstick()
     with _noted(errors, "guess"), isolated_seed(seed):
         # any candidate would do: all have the same loss, metrics and outputs
-        model = builds[replicates.names.index(baseline)]()
+        model = builds[entries.names.index(entries.baseline)]()
         yardstick.measure(model, replicates, objective, part, test_data)
     seconds: dict[str, float] = {}
     with _noted(errors, "timing"):
-        seconds = _timed(replicates, builds, seed)
+        seconds = _timed(entries.names, builds, replicates.inputs, seed)
+    maximize = objective.direction == "max"
+    scores = replicates.scores(metric, part)
+    columns = entries.chosen(scores, maximize)
+    losses = None
+    if yardstick.losses is not None:
+        losses = entries.of_candidates(yardstick.losses, columns)
     verdict = judge(
-        replicates.scores(metric, part),
-        baseline=baseline,
+        entries.of_candidates(scores, columns),
+        baseline=entries.baseline,
         metric=metric,
-        maximize=objective.direction == "max",
+        maximize=maximize,
         part=part,
         seconds=seconds,
         withheld=withheld,
         looks=looks,
-        runs=replicates.runs,
+        runs=replicates.runs.of_columns(columns, entries.names),
         guess=yardstick.guess,
-        losses=yardstick.losses,
+        losses=losses,
         loss_guess=yardstick.loss_guess,
         share=yardstick.share,
-        rates=rates,
+        rates=entries.rates_of(columns),
     )
     return replace(verdict, errors=errors)
 
 
 def _train_in_looks(
     replicates: Replicates,
-    baseline: str,
+    entries: Entries,
     objective: keras_tuner.Objective,
     plan: tuple[int, ...],
     seed: int,
@@ -216,11 +290,11 @@ def _train_in_looks(
                     f"The objective must be one of {sorted(logged)}. Received: {objective.name!r}"
                 )
         if len(plan) > 1:
-            scores = replicates.scores(metric, "validation")
-            signed = {
-                name: more_is_better(values, objective.direction) for name, values in scores.items()
-            }
-            yield look(signed, baseline, plan)
+            signed = {}
+            for name, values in replicates.scores(metric, "validation").items():
+                signed[name] = more_is_better(values, objective.direction)
+            columns = entries.chosen(signed, maximize=True)
+            yield look(entries.of_candidates(signed, columns), entries.baseline, plan)
 
 
 @contextlib.contextmanager
@@ -265,12 +339,12 @@ def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> No
 
 
 def _timed(
-    replicates: Replicates, builds: Sequence[Callable[[], keras.Model]], seed: int
+    names: Sequence[str], builds: Sequence[Callable[[], keras.Model]], inputs: Data, seed: int
 ) -> dict[str, float]:
     """The seconds of inference of each candidate's single model."""
     with isolated_seed(seed):
-        models = {name: build() for name, build in zip(replicates.names, builds, strict=True)}
-    return inference_seconds(models, replicates.inputs)
+        models = {name: build() for name, build in zip(names, builds, strict=True)}
+    return inference_seconds(models, inputs)
 
 
 @dataclass

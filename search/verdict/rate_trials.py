@@ -13,17 +13,19 @@ import numpy as np
 
 from keras_acts.errors import SearchError
 
-from ..population.trainers import OneByOneTrainer, Trainer, most_together, trainer_for
+from ..population.trainers import OneByOneTrainer, Trained, Trainer, most_together, trainer_for
+from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
-from ..space.learning_rates import wider
+from ..space.learning_rates import next_of, wider
 from ..space.rated import Rated
 from ..strategy.learning_rates import RatePlan
 from ..strategy.progress import Progress
 from .rates import RateStudy, extended, study
 
-# on so many seeds each rate is tried
+# on so many seeds each rate is tried at most
 RATE_SEEDS = 4
+_LEAST_SEEDS = 2
 # how often a range is widened at most: eight times its end is far from what the user has
 _MOST_WIDENINGS = 3
 
@@ -76,9 +78,13 @@ def choose_rates(
     objective: keras_tuner.Objective,
     *,
     seed: int,
+    most_seeds: int,
     progress: Progress,
-) -> RateStudy:
+) -> RateStudy | None:
     """Return the learning rate for each candidate, by its scores on the validation data.
+
+    None if the user ended it before a seed was trained. What was found before an interrupt or a
+    failure of a further rate is kept.
 
     Args:
         models: the candidates.
@@ -86,81 +92,130 @@ def choose_rates(
         fit: the arguments of `fit`, data included.
         objective: what ranks.
         seed: that the seeds are derived from.
+        most_seeds: of the verdict that follows: with few there, there are few here.
         progress: shows what happens.
 
     Raises:
         SearchError: if the objective is no metric of the models.
     """
-    metric = objective.name.removeprefix("val_")
-    maximize = objective.direction == "max"
-    seeds = [derive(seed, Stream.RATES, index) for index in range(RATE_SEEDS)]
-
-    def scores_at(tried: Sequence[float]) -> np.ndarray:
-        progress.begin(RATE_SEEDS, "seed")
-        pairs = itertools.product(models.choices, tried)
-        rated = [Rated(choice, factor) for choice, factor in pairs]
-        scores = _scores(models, rated, fit, metric, seeds, seed, progress)
-        return scores.reshape(len(models.choices), len(tried), RATE_SEEDS)
-
-    scores = scores_at(plan.factors)
+    count = max(_LEAST_SEEDS, min(RATE_SEEDS, most_seeds // 2))
+    trials = _RateTrials(
+        models=models,
+        fit=fit,
+        metric=objective.name.removeprefix("val_"),
+        seeds=[derive(seed, Stream.RATES, index) for index in range(count)],
+        seed=seed,
+        progress=progress,
+    )
+    scores = trials.scores(plan.factors)
+    if scores is None:
+        return None
     found = study(
-        models.names, plan.factors, scores, metric=metric, maximize=maximize, own=plan.own
+        models.names,
+        plan.factors,
+        scores,
+        metric=trials.metric,
+        maximize=objective.direction == "max",
+        own=plan.own,
     )
     for _ in range(_MOST_WIDENINGS):
-        beyond = _beyond(found)
-        if beyond is None or not plan.widens:
+        beyond = _beyond(found, plan)
+        if beyond is None or trials.interrupted:
             break
         progress.say(f"The best learning rate is the {found.best_at_end} one: further")
-        found = extended(found, beyond, scores_at([beyond])[:, 0])
+        try:
+            further = trials.scores([beyond])
+        except Exception as error:
+            progress.say(f"No further: {first_line(error)}")
+            break
+        if further is None or trials.interrupted:
+            break
+        found = extended(found, beyond, further[:, 0])
     return found
 
 
-def _beyond(found: RateStudy) -> float | None:
+def _beyond(found: RateStudy, plan: RatePlan) -> float | None:
     """A factor beyond the range, where a chosen one is at an end; None if all are inside."""
-    for index in sorted(set(found.chosen), reverse=True):
-        beyond = wider(found.factors, found.factors[index])
-        if beyond is not None:
-            return beyond
-    return None
+    end = found.best_at_end
+    if not end:
+        return None
+    best = found.factors[0]
+    if end == "highest":
+        best = found.factors[-1]
+    if plan.widens:
+        return wider(found.factors, best)
+    return next_of(plan.listed, best, end)
 
 
-def _scores(
-    models: RatedModels,
-    rated: Sequence[Rated],
-    fit: Mapping[str, Any],
-    metric: str,
-    seeds: Sequence[int],
-    seed: int,
-    progress: Progress,
-) -> np.ndarray:
-    """The validation score of each on each seed, (N, S); nan where it diverged."""
-    columns = []
-    parts = list(_parts(models, rated, fit))
-    for index, part in enumerate(parts):
-        callbacks = keras.tree.flatten(fit.get("callbacks") or [])
-        with isolated_seed(seed):
-            trainer = models.trainer(part, callbacks)
-        rows = []
-        for trained in trainer.train(seeds, fit, at_once=len(seeds)):
-            if f"val_{metric}" not in trained.history:
-                raise SearchError(
-                    f"The objective must be one of {sorted(trained.history)}. "
-                    f"Received: 'val_{metric}'"
-                )
-            last = trained.history[f"val_{metric}"][-1]
-            rows.append(np.where(trained.diverged | ~np.isfinite(last), np.nan, last))
-            if index == len(parts) - 1:
-                progress.advance()
-        columns.append(np.stack(rows, axis=1))
-    return np.concatenate(columns)
+@dataclass
+class _RateTrials:
+    """Trains candidates at learning rates, each on the same seeds.
 
+    Attributes:
+        models: the candidates.
+        fit: the arguments of `fit`, data included.
+        metric: that ranks, without ``val_``.
+        seeds: of the trainings.
+        seed: of what is built to be looked at.
+        progress: shows what happens.
+        interrupted: whether the user ended one; then there are fewer seeds.
+    """
 
-def _parts(
-    models: RatedModels, rated: Sequence[Rated], fit: Mapping[str, Any]
-) -> Iterator[Sequence[Rated]]:
-    """The candidates in as few parts as fit into memory, each as one population."""
-    most = len(rated)
-    if models.model is not None:
-        most = max(1, min(most, most_together(models.model, fit)))
-    for start in range(0, len(rated), most):
-        yield rated[start : start + most]
+    models: RatedModels
+    fit: Mapping[str, Any]
+    metric: str
+    seeds: Sequence[int]
+    seed: int
+    progress: Progress
+    interrupted: bool = False
+
+    def scores(self, factors: Sequence[float]) -> np.ndarray | None:
+        """Return the validation scores of all candidates at some rates, (K, R, S).
+
+        Nan where a training diverged. None if no seed was trained.
+        """
+        self.progress.begin(len(self.seeds), "seed")
+        pairs = itertools.product(self.models.choices, factors)
+        rated = [Rated(choice, factor) for choice, factor in pairs]
+        columns = []
+        for part in self._parts(rated):
+            rows = self._part(part)
+            if not rows:
+                return None
+            columns.append(np.stack(rows, axis=1))
+        # an interrupt leaves later parts with fewer seeds
+        seeds = min(part.shape[1] for part in columns)
+        scores = np.concatenate([part[:, :seeds] for part in columns])
+        return scores.reshape(len(self.models.choices), len(factors), seeds)
+
+    def _part(self, rated: Sequence[Rated]) -> list[np.ndarray]:
+        """The scores of some candidates, (N,) of each seed that was trained."""
+        callbacks = keras.tree.flatten(self.fit.get("callbacks") or [])
+        rows: list[np.ndarray] = []
+        try:
+            with isolated_seed(self.seed):
+                trainer = self.models.trainer(rated, callbacks)
+            for trained in trainer.train(self.seeds, self.fit, at_once=len(self.seeds)):
+                rows.append(self._row(trained))
+                self.progress.advance()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self.progress.say("Interrupted: the learning rates are chosen by the seeds so far")
+        return rows
+
+    def _row(self, trained: Trained) -> np.ndarray:
+        logged = f"val_{self.metric}"
+        if logged not in trained.history:
+            raise SearchError(
+                f"The objective must be one of {sorted(trained.history)}. Received: {logged!r}"
+            )
+        last = trained.history[logged][-1]
+        return np.where(trained.diverged | ~np.isfinite(last), np.nan, last)
+
+    def _parts(self, rated: Sequence[Rated]) -> Iterator[Sequence[Rated]]:
+        """The candidates in as few parts as fit into memory, each as one population."""
+        most = len(rated)
+        if self.models.model is not None:
+            most = max(1, min(most, most_together(self.models.model, self.fit)))
+        for start in range(0, len(rated), most):
+            yield rated[start : start + most]

@@ -21,12 +21,22 @@ def about_rates(verdict: Verdict) -> Iterator[str]:
     yield from _both_answers(verdict, rates)
     yield from _what_the_rate_brings(verdict, rates)
     yield _how_chosen(rates)
+    if rates.twice is not None:
+        yield _tried_twice(verdict, rates, rates.twice)
     if rates.best_at_end:
-        tried = [written(factor, rates.own) for factor in rates.factors]
         yield (
-            f"The {rates.best_at_end} learning rate that was tried, of {', '.join(tried)}, is the best of one "
-            "candidate at least: rates beyond it may be better still."
+            f"The {rates.best_at_end} learning rate that was tried is the best of one candidate at least: "
+            "rates beyond it may be better still."
         )
+
+
+def _tried_twice(verdict: Verdict, rates: RateStudy, other: float) -> str:
+    """That the baseline was judged at two rates."""
+    baseline = verdict.baseline
+    return (
+        f"{baseline} was trained at {rates.rate(baseline)} and {written(other, rates.own)}, which may suit it as "
+        f"well; the first was better, and counts."
+    )
 
 
 def _both_answers(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
@@ -43,10 +53,12 @@ def _both_answers(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
         if agrees:
             continue
         outcome = f"{_wins_or_loses(verdict, own)} {verdict.gain(own)} against {verdict.baseline}"
+        about = "whether that is about the rate cannot be told"
+        if rates.explains(own.first, verdict.baseline):
+            about = "the difference at one rate is about the rate"
         yield (
             f"At the model's own learning rate, {written(1.0, rates.own)}, {own.first} {outcome} "
-            f"(validation, {own.n} seeds); each at its best rate {_at_best(verdict, at_best)}: "
-            "the difference at one rate is about the rate."
+            f"(validation, {own.n} seeds); each at its best rate {_at_best(verdict, at_best)}: {about}."
         )
 
 
@@ -86,7 +98,10 @@ def _what_the_rate_brings(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
             f"{name} at {rates.rate(name)} instead of {written(1.0, rates.own)}: {sign}{verdict.gain(gain)}"
         )
     if gains:
-        yield f"What the learning rate brings by itself (validation, {rates.seeds} seeds): {'; '.join(gains)}."
+        yield (
+            f"What the learning rate brings by itself (validation, {rates.seeds} seeds, which also chose it): "
+            f"{'; '.join(gains)}."
+        )
 
 
 def _how_chosen(rates: RateStudy) -> str:
@@ -95,10 +110,10 @@ def _how_chosen(rates: RateStudy) -> str:
     if rates.widened:
         further = ", further than planned, as the best was at an end"
     chosen = {rates.factor(name) for name in rates.names}
-    own = "some have a rate of their own, as they are clearly better there"
+    own = "where candidates differ in that by more than noise, each has its own"
     if len(chosen) == 1:
-        own = "none is clearly better at a rate of its own"
+        own = "all have the same"
     return (
-        f"Learning rates: {tried} were tried on {rates.seeds} other seeds{further}; one for all, but where the "
-        f"validation data clearly ask for another: {own}."
+        f"Learning rates: {tried} were tried on {rates.seeds} other seeds{further}, and the best taken by the "
+        f"validation data; {own}."
     )

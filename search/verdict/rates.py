@@ -6,16 +6,14 @@ a rate that was chosen by luck is not judged by the same luck.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ..strategy.rounding import is_rounding
-from .paired import ALPHA, Comparison, compare
+from .paired import Comparison, compare
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +30,8 @@ class RateStudy:
         chosen: of each candidate the index of its factor.
         own: the model's own rate; None if it changes in the training.
         widened: whether rates were added, as the best was at an end.
+        twice: another multiple at which the verdict trained the baseline too, as it may suit it as
+            well; None if it did not.
     """
 
     names: tuple[str, ...]
@@ -42,6 +42,7 @@ class RateStudy:
     chosen: tuple[int, ...]
     own: float | None = None
     widened: bool = False
+    twice: float | None = None
 
     @property
     def seeds(self) -> int:
@@ -62,12 +63,62 @@ class RateStudy:
 
     @property
     def best_at_end(self) -> str:
-        """``"highest"`` or ``"lowest"`` if a chosen rate is at that end of the range, else empty."""
-        if len(self.factors) - 1 in self.chosen:
-            return "highest"
-        if 0 in self.chosen:
-            return "lowest"
+        """``"highest"`` or ``"lowest"`` if a chosen rate is at that end of the range, else empty.
+
+        Not where its neighbour is as good.
+        """
+        ends = {"highest": (len(self.factors) - 1, -2), "lowest": (0, 1)}
+        for name, (end, inner) in ends.items():
+            for k, index in enumerate(self.chosen):
+                if index == end and self._is_better(k, end, inner):
+                    return name
         return ""
+
+    def _is_better(self, k: int, index: int, other: int) -> bool:
+        """Whether a candidate's mean is better at one rate than at another, by more than rounding."""
+        if len(self.factors) < 2 or not np.isfinite(self.scores[k, index]).all():
+            return False
+        if not np.isfinite(self.scores[k, other]).all():
+            return True
+        difference = float(self.scores[k, index].mean() - self.scores[k, other].mean())
+        if not self.maximize:
+            difference = -difference
+        return difference > 0 and not is_rounding(difference, self.scores[k, index])
+
+    def alternative(self, name: str) -> float | None:
+        """Return the multiple that may suit a candidate as well as the chosen one.
+
+        The best of the others by its mean; None if there is none at which no training diverged.
+        """
+        k = self.names.index(name)
+        means = self.means()[k]
+        if not self.maximize:
+            means = -means
+        means[self.chosen[k]] = np.nan
+        if not np.isfinite(means).any():
+            return None
+        return self.factors[int(np.nanargmax(means))]
+
+    def having(self, name: str, factor: float) -> RateStudy:
+        """Return the study with another rate of those that were tried for one candidate."""
+        chosen = list(self.chosen)
+        chosen[self.names.index(name)] = self.factors.index(factor)
+        return replace(self, chosen=tuple(chosen))
+
+    def explains(self, name: str, baseline: str) -> bool:
+        """Return whether the rate changes the difference of two candidates: a paired test says so.
+
+        Of their difference at the model's own rate and at the chosen ones, on the same seeds.
+        """
+        own = self.factors.index(1.0)
+        differences = []
+        for k in (self.names.index(name), self.names.index(baseline)):
+            differences.append(self.scores[k, own] - self.scores[k, self.chosen[k]])
+        if not np.isfinite(differences).all():
+            return False
+        first, second = differences
+        (changed,) = compare({"first": first, "second": second}, [("first", "second")])
+        return changed.significant
 
     def at_own_rate(self, baseline: str) -> tuple[Comparison, ...]:
         """Return each candidate minus the baseline, all at the model's own rate.
@@ -119,85 +170,94 @@ def written(factor: float, own: float | None) -> str:
     return f"{own * factor:.3g}"
 
 
-def choose(scores: np.ndarray, maximize: bool) -> tuple[int, ...]:
-    """Return for each candidate the index of its rate: one for all, but where another is clearly better.
+def choose(scores: np.ndarray, factors: Sequence[float], maximize: bool) -> tuple[int, ...]:
+    """Return for each candidate the index of its rate.
 
-    The rate for all is the one at which the candidates lose least on average against their own best
-    rates. A candidate has another if it is better there by a one-sided paired t test, whose noise
-    is estimated from all candidates and rates, at a level that all tests share. To take each one's
-    best mean would give equal candidates unequal rates by luck, which a verdict could then take for
-    a difference of the functions. A rate at which a training diverges is not taken, unless all are
-    such.
+    It is the one with the best mean, where each mean is moved towards what the rate does for all
+    candidates: the further, the less of how candidates differ in that is more than noise (an
+    empirical Bayes estimate). Candidates that are alike so get one rate, and not each its own by
+    luck; one that clearly wants another rate gets it. Of equally good rates the one nearest to the
+    model's own is taken. A rate at which a training diverges is not, unless all are such.
 
     Args:
         scores: (K, R, S), nan where a training diverged.
+        factors: the R multiples of the model's own rate.
         maximize: whether more is better.
     """
     signed = np.asarray(scores, float)
     if not maximize:
         signed = -signed
-    finite = np.isfinite(signed).all(axis=2)
-    means = np.where(finite, signed.mean(axis=2), -np.inf)
-    common = _common(means, finite)
-    shared = _pooled_deviation(signed, finite, common)
-    tests = means.shape[0] * (means.shape[1] - 1)
+    means = _shrunken_means(signed)
+    # the nearest to the model's own first: of equals it is taken
+    nearest = np.argsort(np.abs(np.log(factors)), kind="stable")
     chosen = []
-    for k, of_candidate in enumerate(means):
-        best = int(np.argmax(of_candidate))
-        if best == common or not finite[k, best]:
-            chosen.append(common)
-        elif not finite[k, common] or _clearly_better(signed[k], best, common, shared, tests):
-            chosen.append(best)
-        else:
-            chosen.append(common)
+    for of_candidate in means:
+        best = int(nearest[0])
+        for r in nearest[1:]:
+            difference = of_candidate[r] - of_candidate[best]
+            if difference > 0 and not is_rounding(float(difference), signed[np.isfinite(signed)]):
+                best = int(r)
+        chosen.append(best)
     return tuple(chosen)
 
 
-def _common(means: np.ndarray, finite: np.ndarray) -> int:
-    """The rate at which candidates lose least on average against their best ones."""
-    best = means.max(axis=1, keepdims=True)
-    # the rates at which most candidates train to the end
-    counts = finite.sum(axis=0)
-    most = counts == counts.max()
-    losses = np.where(finite, best - np.where(finite, means, 0.0), 0.0)
-    average = losses.sum(axis=0) / np.maximum(counts, 1)
-    return int(np.argmin(np.where(most, average, np.inf)))
+def _shrunken_means(signed: np.ndarray) -> np.ndarray:
+    """The mean of each candidate at each rate, (K, R), moved towards what the rate does for most.
+
+    In units of each candidate's own noise, so that one that learns badly does not choose for all.
+    -inf where a training diverged.
+    """
+    finite = np.isfinite(signed).all(axis=2)
+    known = np.full(finite.shape, np.nan)
+    units = np.ones(len(signed))
+    for k, healthy in enumerate(finite):
+        if healthy.any():
+            of_candidate = signed[k, healthy]
+            units[k] = _noise(of_candidate)
+            known[k, healthy] = (of_candidate.mean(axis=1) - of_candidate.mean()) / units[k]
+    of_most = np.array([_median(of_rate[np.isfinite(of_rate)]) for of_rate in known.T])
+    shrunken = np.full(finite.shape, -np.inf)
+    for k, healthy in enumerate(finite):
+        own = known[k, healthy] - of_most[healthy]
+        kept = _share_kept(own, signed.shape[2], alone=len(signed) == 1)
+        shrunken[k, healthy] = units[k] * (of_most[healthy] + kept * own)
+    return shrunken
 
 
-@dataclass(frozen=True)
-class _Spread:
-    """The standard deviation of differences between rates on a seed, and its degrees of freedom."""
-
-    deviation: float
-    freedom: int
+def _median(values: np.ndarray) -> float:
+    if len(values) == 0:
+        return 0.0
+    return float(np.median(values))
 
 
-def _pooled_deviation(signed: np.ndarray, finite: np.ndarray, common: int) -> _Spread:
-    squares = 0.0
-    freedom = 0
-    for k, of_candidate in enumerate(signed):
-        if not finite[k, common]:
-            continue
-        for r, of_rate in enumerate(of_candidate):
-            if r == common or not finite[k, r]:
-                continue
-            differences = of_rate - of_candidate[common]
-            squares += float(((differences - differences.mean()) ** 2).sum())
-            freedom += len(differences) - 1
-    if freedom == 0:
-        return _Spread(math.nan, 0)
-    return _Spread(math.sqrt(squares / freedom), freedom)
+def _noise(scores: np.ndarray) -> float:
+    """The deviation of a candidate's scores, (R, S), without what all rates of a seed share; 1 if none."""
+    rates, seeds = scores.shape
+    freedom = (rates - 1) * (seeds - 1)
+    if freedom <= 0:
+        return 1.0
+    rest = scores - scores.mean(axis=1, keepdims=True)
+    rest = rest - rest.mean(axis=0)
+    deviation = float(np.sqrt((rest**2).sum() / freedom))
+    if is_rounding(deviation, scores):
+        return 1.0
+    return deviation
 
 
-def _clearly_better(
-    scores: np.ndarray, best: int, common: int, spread: _Spread, tests: int
-) -> bool:
-    if spread.freedom == 0 or is_rounding(spread.deviation, scores):
-        return False
-    seeds = scores.shape[1]
-    difference = float((scores[best] - scores[common]).mean())
-    t = difference / (spread.deviation / math.sqrt(seeds))
-    return float(stats.t.sf(t, spread.freedom)) < ALPHA / tests
+def _share_kept(own: np.ndarray, seeds: int, *, alone: bool) -> float:
+    """How much of what rates do for one candidate alone is no noise, from 0 to 1 (James and Stein).
+
+    Args:
+        own: what they do, in units of the noise of one training.
+        seeds: that the means are of.
+        alone: whether there is no other candidate to be like.
+    """
+    if alone:
+        return 1.0
+    seen = float((own**2).sum())
+    if seeds < 2 or not seen > 0:
+        return 0.0
+    return max(0.0, 1 - (len(own) - 1) / seeds / seen)
 
 
 def study(
@@ -219,7 +279,7 @@ def study(
         scores=in_order,
         metric=metric,
         maximize=maximize,
-        chosen=choose(in_order, maximize),
+        chosen=choose(in_order, rising, maximize),
         own=own,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,13 @@ class Runs:
             return np.where(self.diverged, np.nan, self.test[metric])
         last = self.history[f"val_{metric}"][:, -1]
         return np.where(self.diverged, np.nan, last)
+
+    def of_columns(self, columns: Sequence[int], names: Sequence[str]) -> Runs:
+        """Return the runs of some of the candidates, under other names."""
+        chosen = list(columns)
+        history = {name: values[..., chosen] for name, values in self.history.items()}
+        test = {name: values[..., chosen] for name, values in self.test.items()}
+        return Runs(tuple(names), self.seeds, history, test, self.diverged[:, chosen])
 
     @property
     def identical(self) -> bool:
