@@ -77,6 +77,7 @@ TASKS = (
     Task("letters-mlp", "letters.csv", "letter", "mlp", 10, 128, "accuracy", True),
     Task("optdigits-cnn", "optdigits.csv", "digit", "cnn", 6, 64, "accuracy", True),
     Task("diabetes-mlp", "diabetes", None, "mlp", 30, 32, "loss", False),
+    Task("optdigits-mlp", "optdigits.csv", "digit", "mlp", 10, 64, "accuracy", True),
     Task("friedman-mlp", "friedman1", None, "mlp", 10, 32, "loss", False),
 )
 
@@ -163,14 +164,12 @@ def prepared(task: Task, folder: Path | None) -> tuple[keras.Model, datasets.Par
     if source == "friedman1":
         x, y = make_friedman1(5000, noise=1.0, random_state=0)
         dataset = datasets.Dataset(source, x.astype("float32"), y.astype("float32"), classes=())
-    elif task.model == "cnn":
+    elif task.data == "optdigits.csv":
         rows = pandas.read_csv(source)
-        pixels = (
-            rows.drop(columns=task.target)
-            .select_dtypes("number")
-            .to_numpy("float32")
-            .reshape(-1, 8, 8, 1)
-        )
+        # without the column `split`, which is text
+        pixels = rows.drop(columns=task.target).select_dtypes("number").to_numpy("float32")
+        if task.model == "cnn":
+            pixels = pixels.reshape(-1, 8, 8, 1)
         with tempfile.TemporaryDirectory() as scratch:
             np.savez(Path(scratch, "images.npz"), x=pixels, y=rows[task.target].to_numpy())
             dataset = datasets.load(str(Path(scratch, "images.npz")))

@@ -198,6 +198,13 @@ MUTANTS = [
         tests="tests/verdict/test_rates.py::test_equal_candidates_hardly_ever_get_unequal_rates",
     ),
     Mutant(
+        name="activations start in a race at the model's own learning rate, whatever the baseline has shown",
+        file="search/race/rates.py",
+        old="best_score = -np.inf",
+        new="best_score = np.inf",
+        tests="tests/race/test_start_rates.py",
+    ),
+    Mutant(
         name="epochs saved, against the mean of the baseline instead of the same seed's",
         file="search/verdict/savings.py",
         old="targets = scores[:, -1, theirs]",

@@ -84,14 +84,14 @@ PURE = {
         "tables",
         "words",
     },
-    "race": {"schedule", "race", "surrogate", "neighbourhood"},
+    "race": {"schedule", "race", "rates", "surrogate", "neighbourhood"},
     "strategy": {"rounding", "direction", "labels"},
     "runtime": {"as_json"},
 }
 # of these packages they take what they need; candidates and assignments are names and numbers to
 # them
 PURE_PACKAGES = {"numpy", "scipy", "sklearn", "pandas", "rich"} | set(sys.stdlib_module_names)
-VALUES = {"space.candidate", "space.assignment"}
+VALUES = {"space.candidate", "space.assignment", "space.rated"}
 
 
 @cache

@@ -220,9 +220,10 @@ class Race:
             entering = coming[0].enter * left // planned
             before = replace(coming[0], enter=entering)
             finished = (*finished, before)
-            coming = coming[1:]
             alive += entering
             left -= entering * before.seeds * before.epochs
+            # a second rung of proposed candidates, if there is one, does not
+            coming = tuple(rung for rung in coming if not rung.enter)
         ends = [rung.epochs for rung in coming]
         self.rungs = (*finished, *later_rungs(before, ends, left, alive))
 

@@ -37,7 +37,8 @@ from ..strategy.progress import RaceProgress
 from .cohorts import Cohorts, MemberRecord
 from .journal import Journal
 from .race import Race, RungResult, RungTask
-from .schedule import cost, schedule
+from .rates import AtBestRate
+from .schedule import cost, in_two_rounds, schedule
 from .surrogate import SurrogateProposer
 
 # other rates of the baseline that start before other activations do
@@ -89,8 +90,10 @@ def race_in(
 ) -> Race:
     """Return a race of the candidates of a space, the baseline first.
 
-    Every activation starts at the model's own learning rate, and the baseline at the other rates
-    too. What that shows of the rates says at which the others are proposed.
+    The baseline starts at all learning rates. Every other activation starts at the one at which it
+    was best; the surrogate proposes others at any of them. Where so few start that not all
+    activations would, each starts at the model's own rate instead, after the baseline at the rates
+    next to it.
 
     Args:
         space: what is searched.
@@ -100,17 +103,25 @@ def race_in(
         seed: of random candidates.
         factors: multiples of the model's own learning rate, 1 among them.
     """
-    activations = [Rated(candidate) for candidate in space.grid(1)]
-    baseline = activations[0]
-    others = [Rated(baseline.choice, factor) for factor in factors if factor != 1]
-    # where not all find a place, the rates next to the model's own and above come first
-    others.sort(key=lambda rated: (abs(np.log2(rated.factor)), -rated.factor))
-    first = others[:_FIRST_RATES]
-    starts = [baseline, *first, *activations[1:], *others[_FIRST_RATES:]]
+    baseline, *others = space.grid(1)
+    rates = [Rated(baseline, factor) for factor in factors if factor != 1]
+    rates.sort(key=lambda rated: (abs(np.log2(rated.factor)), -rated.factor))
     choices = [*space.grid(5), *space.sample(_POOL, derive(seed, Stream.CANDIDATES))]
     pool = [Rated(choice, factor) for choice, factor in itertools.product(choices, factors)]
-    rungs = schedule(trials, epochs, total, len(starts))
-    return Race(starts, rungs, SurrogateProposer(pool, rated_embeddings), attrgetter("kind"))
+    proposer = SurrogateProposer(pool, rated_embeddings)
+    count = len(others) + len(rates)
+    rungs = schedule(trials, epochs, total, 1 + count)
+    if not rates or not others or rungs[0].enter < count:
+        # not all find a place: first the rates next to the model's own
+        first = rates[:_FIRST_RATES]
+        starts = [Rated(baseline), *first, *map(Rated, others), *rates[_FIRST_RATES:]]
+        return Race(starts, rungs, proposer, attrgetter("kind"))
+    return Race(
+        [Rated(baseline), *rates],
+        in_two_rounds(rungs, len(rates)),
+        AtBestRate(baseline, others, proposer),
+        attrgetter("kind"),
+    )
 
 
 class RaceSearch:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # of a whole training: where the rungs end
 _SHARES = (0.25, 0.5, 1.0)
@@ -77,6 +77,19 @@ def schedule(
     # a training of one epoch has no later end: its last rung only adds seeds
     later_ends = ends[1:] or ends
     return (*rungs, *later_rungs(rungs[-1], later_ends, left, challengers))
+
+
+def in_two_rounds(rungs: Sequence[Rung], first: int) -> tuple[Rung, ...]:
+    """Return rungs whose first is trained in two rounds, of which the first starts so many candidates.
+
+    The baseline comes besides. So the second can be chosen by what the first has shown.
+    """
+    whole = rungs[0]
+    if not 0 < first < whole.enter:
+        return tuple(rungs)
+    one = replace(whole, enter=first)
+    other = replace(whole, keep=first, enter=whole.enter - first)
+    return (one, other, *rungs[1:])
 
 
 def later_rungs(before: Rung, ends: Sequence[int], left: int, alive: int) -> list[Rung]:
