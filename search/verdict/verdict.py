@@ -309,7 +309,9 @@ class Verdict:
         if comparison.same:
             return f"the same {self.amount(difference)}"
         if margin and comparison.stretched:
-            ends = sorted((abs(comparison.low), abs(comparison.high)))
+            ends = (comparison.low, comparison.high)
+            if comparison.difference < 0:
+                ends = (-comparison.high, -comparison.low)
             return self._unit.between(difference, *ends)
         if margin and not comparison.counted:
             return self.amount(difference, comparison.margin)

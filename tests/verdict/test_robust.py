@@ -179,3 +179,20 @@ def test_a_skewed_winner_is_said_with_its_interval():
     low = f"{100 * comparison.low:.2f}"
     high = f"{100 * comparison.high:.2f}"
     assert f" points ({low} to {high}) (16 seeds, p < 0.001)" in found.sentence
+
+
+@pytest.mark.parametrize("maximize", [True, False])
+def test_an_interval_that_holds_zero_is_said_to_hold_it(maximize):
+    rng = np.random.default_rng(0)
+    relu = 0.9 + 0.005 * rng.normal(size=16)
+    mish = relu + 0.005 + 0.002 * rng.normal(size=16)
+    mish[4] -= 0.025
+    found = judge({"relu": relu, "mish": mish}, metric="loss", maximize=maximize)
+    (comparison,) = found.against_baseline
+    assert comparison.stretched
+    assert comparison.low < 0 < comparison.difference
+    (turned,) = judge({"relu": mish, "mish": relu}, metric="loss").against_baseline
+    assert turned.difference < 0 < turned.high
+    said = found.gain(comparison)
+    assert f"({comparison.low:.4f} to {comparison.high:.4f})" in said
+    assert found.gain(turned) == said
