@@ -191,11 +191,11 @@ MUTANTS = [
         tests="tests/population/test_rates_of_members.py::test_a_member_equals_a_training_at_its_rate",
     ),
     Mutant(
-        name="each candidate takes its best mean rate, however little better it is",
+        name="each candidate takes the rate of its best mean, luck or not",
         file="search/verdict/rates.py",
-        old="< ALPHA / tests",
-        new="< 1",
-        tests="tests/verdict/test_rates.py::test_equal_candidates_hardly_ever_get_unequal_rates",
+        old="return max(0.0, 1 - (len(own) - 1) / seeds / seen)",
+        new="return 1.0",
+        tests="tests/verdict/test_rates.py::test_equal_candidates_lose_less_than_by_each_ones_best_mean",
     ),
     Mutant(
         name="activations start in a race at the model's own learning rate, whatever the baseline has shown",

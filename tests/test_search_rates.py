@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 
 from keras_acts.errors import SearchError
-from keras_acts.search import ActivationSpace, compare_activations, search_activations
+from keras_acts.search import (
+    ActivationSpace,
+    ActivationTuner,
+    compare_activations,
+    search_activations,
+)
 from keras_acts.search.runtime.seeding import isolated_seed
+from keras_acts.search.strategy.progress import Progress
+from keras_acts.search.tuner.hypermodel import FACTOR
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(120)
@@ -64,9 +71,10 @@ def test_a_score_is_what_the_kept_model_evaluates_to(found):
     assert result.score == pytest.approx(expected["loss"], rel=1e-5)
     on_test = result.model.evaluate(*TEST, verbose=0, return_dict=True)
     assert result.test == pytest.approx(on_test, rel=1e-5)
-    if result.best != result.baseline:
-        # the baseline at its own rate stands beside it
-        assert result.baseline_test is not None
+    # the baseline at the rate at which it was judged stands beside it
+    rates = result.verdict.rates
+    assert result.baseline_test is not None
+    assert result.baseline_factor == rates.factor("relu")
 
 
 def test_a_search_says_its_rates(found):
@@ -74,7 +82,8 @@ def test_a_search_says_its_rates(found):
     text = str(result)
     assert f"at learning rate {result.learning_rate}" in text
     assert "What the learning rate brings by itself" in text
-    assert "(learning rate " in result.verdict.sentence or result.verdict.withheld
+    assert not result.verdict.withheld
+    assert "(learning rate " in result.verdict.sentence
     table = result.to_pandas()
     assert set(table["learning_rate_factor"]) > {1.0}
     plain = result.to_dict()
@@ -115,7 +124,7 @@ def test_trials_have_the_rates_that_are_asked_for(alone):
     assert {trial.factor for trial in result.trials} <= {1.0, 4.0, 16.0}
     assert len({trial.factor for trial in result.trials}) > 1
     rates = result.verdict.rates
-    assert set(rates.factors) >= {1.0}
+    assert set(rates.factors) <= {1.0, 4.0, 16.0}
     expected = 0.001 * rates.factor(str(result.best))
     assert float(result.model.optimizer.learning_rate) == pytest.approx(expected)
     evaluated = result.model.evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)
@@ -150,10 +159,15 @@ def test_a_comparison_is_of_each_at_its_rate():
     )
     rates = verdict.rates
     assert rates.factors == (1.0, 8.0, 16.0)
-    assert rates.scores.shape == (2, 3, 4)
+    # two seeds of the verdict ask for no more here
+    assert rates.scores.shape == (2, 3, 2)
+    # the better of two rates counts for the baseline
+    assert {rates.factor("relu"), rates.twice} == {8.0, 16.0}
+    assert any(line.startswith("relu was trained at ") for line in verdict.summary())
+    assert verdict.runs.activations == ("relu", "tanh")
     # a given list is not widened, but said
     assert not rates.widened
-    assert rates.chosen == (2, 2)
+    assert rates.factor("tanh") == 16.0
     assert any("rates beyond it may be better still" in line for line in verdict.summary())
     # what is judged is what was trained at that rate: the losses are lower than at the model's own
     own = rates.scores[:, 0].mean()
@@ -177,13 +191,75 @@ def test_a_comparison_at_the_models_own_rate_is_one_of_no_rates():
         compare_activations(slow_learner(), *TRAIN, SOME, **options, learning_rates="often")
 
 
-def test_an_interrupt_while_rates_are_chosen_is_said(monkeypatch):
+def interrupting(monkeypatch, at_advance):
+    """Have the progress of seeds end with Ctrl-C the n-th time it goes on."""
+    count = 0
+    advance = Progress.advance
+
+    def counted(self):
+        nonlocal count
+        count += 1
+        advance(self)
+        if count == at_advance:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "advance", counted)
+
+
+QUICK = {"epochs": 1, "verbose": 0, "batch_size": 30, "objective": "val_loss"}
+
+
+def test_an_interrupt_while_rates_are_chosen_keeps_the_seeds_so_far(monkeypatch):
+    interrupting(monkeypatch, 1)
+    verdict = compare_activations(
+        slow_learner(), *TRAIN, ["relu", "tanh"], seeds=4, **QUICK, learning_rates=["x8"]
+    )
+    assert verdict.rates.seeds == 1
+    assert verdict.seeds == 4
+
+
+def test_an_interrupt_before_the_first_seed_is_said(monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("keras_acts.search.verdict.decide.choose_rates", interrupted)
-    verdict = compare_activations(
-        slow_learner(), *TRAIN, ["relu", "tanh"], seeds=2, epochs=1, verbose=0, batch_size=30
-    )
+    monkeypatch.setattr("keras_acts.search.verdict.rate_trials.RatedModels.trainer", interrupted)
+    verdict = compare_activations(slow_learner(), *TRAIN, ["relu", "tanh"], seeds=2, **QUICK)
     assert verdict.sentence == "no verdict: interrupted while the learning rates were chosen"
     assert np.isnan([scored.mean for scored in verdict.candidates]).all()
+
+
+def test_trials_try_rates_from_the_first_on(tmp_path):
+    """Also where parameters are searched, so that many trials are asked for at once."""
+    space = ActivationSpace(["relu", "elu", "leaky_relu"], learning_rates=["x4", "x16"])
+    tuner = ActivationTuner(
+        slow_learner(), "val_loss", 8, activations=space, seed=1, directory=tmp_path
+    )
+    factors = {
+        tuner.oracle.create_trial(f"tuner{index}").hyperparameters.values[FACTOR]
+        for index in range(8)
+    }
+    assert len(factors) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_scheduler_sets_multiples_in_trials_too(alone):
+    model = slow_learner()
+    if alone:
+        model = eager(model)
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch: 0.001)
+    options = {**RACE, "activations": ["relu"], "trials": 2, "verdict": 0, "strategy": "random"}
+    result = search_activations(
+        model, *TRAIN, **options, callbacks=[scheduler], learning_rates=["x16"]
+    )
+    by_factor = {trial.factor: trial.score for trial in result.trials}
+    assert by_factor[16.0] < 0.9 * by_factor[1.0]
+    assert result.learning_rate == "x16"
+
+
+def test_a_space_and_a_search_that_contradict_each_other():
+    space = ActivationSpace(SOME, learning_rates=["x4"])
+    options = {**RACE, "activations": space}
+    for other in (None, ["x2"]):
+        with pytest.raises(SearchError, match="The space has learning rates already"):
+            search_activations(slow_learner(), *TRAIN, **options, learning_rates=other)

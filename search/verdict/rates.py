@@ -173,9 +173,9 @@ def written(factor: float, own: float | None) -> str:
 def choose(scores: np.ndarray, factors: Sequence[float], maximize: bool) -> tuple[int, ...]:
     """Return for each candidate the index of its rate.
 
-    It is the one with the best mean, where each mean is moved towards what the rate does for all
-    candidates: the further, the less of how candidates differ in that is more than noise (an
-    empirical Bayes estimate). Candidates that are alike so get one rate, and not each its own by
+    It is the one with the best mean, where each mean is moved towards what the rate does for most
+    candidates: the further, the less of what rates do for this one alone is more than noise (an
+    estimate of James and Stein). Candidates that are alike so get one rate, and not each its own by
     luck; one that clearly wants another rate gets it. Of equally good rates the one nearest to the
     model's own is taken. A rate at which a training diverges is not, unless all are such.
 
@@ -187,16 +187,19 @@ def choose(scores: np.ndarray, factors: Sequence[float], maximize: bool) -> tupl
     signed = np.asarray(scores, float)
     if not maximize:
         signed = -signed
-    means = _shrunken_means(signed)
+    finite = signed[np.isfinite(signed)]
     # the nearest to the model's own first: of equals it is taken
-    nearest = np.argsort(np.abs(np.log(factors)), kind="stable")
+    nearest = [int(r) for r in np.argsort(np.abs(np.log(factors)), kind="stable")]
     chosen = []
-    for of_candidate in means:
-        best = int(nearest[0])
-        for r in nearest[1:]:
-            difference = of_candidate[r] - of_candidate[best]
-            if difference > 0 and not is_rounding(float(difference), signed[np.isfinite(signed)]):
-                best = int(r)
+    for of_candidate in _shrunken_means(signed):
+        trained = [r for r in nearest if np.isfinite(of_candidate[r])]
+        best = nearest[0]
+        if trained:
+            best = trained[0]
+        for r in trained[1:]:
+            difference = float(of_candidate[r] - of_candidate[best])
+            if difference > 0 and not is_rounding(difference, finite):
+                best = r
         chosen.append(best)
     return tuple(chosen)
 

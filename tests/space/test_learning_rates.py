@@ -32,7 +32,7 @@ def test_what_is_no_learning_rate(wrong):
 
 
 def test_a_rate_that_changes_is_searched_in_multiples():
-    with pytest.raises(SearchError, match=r"searched in multiples of it.*Received: \[0.004\]"):
+    with pytest.raises(SearchError, match=r"multiples of it are searched.*Received: \[0.004\]"):
         LearningRates.of([0.004, "x2"]).for_model(None)
 
 
