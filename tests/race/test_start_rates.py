@@ -66,8 +66,11 @@ def test_an_activation_that_is_good_at_a_far_rate_only_is_found():
 
 def test_where_few_start_each_is_at_the_models_own_rate():
     first = race_of(8).ask()
-    assert {rated.factor for rated in first.candidates} == {1.0}
-    assert len({rated.choice for rated in first.candidates}) == len(first.candidates)
+    # but the baseline is at the two next to it too
+    assert first.candidates[:3] == (Rated(RELU), Rated(RELU, 2.0), Rated(RELU, 0.5))
+    others = first.candidates[3:]
+    assert {rated.factor for rated in others} == {1.0}
+    assert len({rated.choice for rated in others}) == len(others) > 0
     # so it is without other rates
     assert {rated.factor for rated in race_of(20, (1.0,)).ask().candidates} == {1.0}
 
