@@ -101,7 +101,9 @@ def compare_activations(
             a half, once, twice and four times the rate that the model is compiled with, and beyond
             where the best is at an end; the model's own where candidates train one by one. A list
             of rates (``0.004``) and of multiples of the model's own (``"x2"``), which is always
-            among them. None: all train at the model's own.
+            among them. None: all train at the model's own. Each rate adds up to four trainings of each
+            activation, as populations, and the baseline is judged at its two best rates, of which the
+            better one counts.
         rescale_init: whether each activation, the baseline too, has kernels initialized for it, with
             variance ``gain**2 / fan_in``, as by `with_activations`; else all have the model's own
             initializers, which suit some activations better than others.
