@@ -20,7 +20,7 @@ which one wants another rate than the others.
 ``pair``: relu against prelu on letters, which differ at the model's own rate and hardly at better ones: whether
 the verdict says that.
 
-All of it takes about 25 minutes on 2 cores that others use too. It needs the extra `bench`.
+All of it takes about half an hour of CPU time. It needs the extra `bench`.
 """
 
 from __future__ import annotations
