@@ -627,7 +627,9 @@ class Verdict:
             yield f"What failed besides: {what}: {reason}."
 
     def _pair(self, comparison: Comparison) -> str:
-        better, worse = self._better_first(comparison)
+        better, worse = (
+            self.with_rate(name, first=False) for name in self._better_first(comparison)
+        )
         if comparison.counted:
             return f"{better} beats {worse} {self._on_how_many(comparison)}"
         text = f"{better} beats {worse} by {self.gain(comparison)}"
