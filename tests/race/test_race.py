@@ -81,13 +81,13 @@ def test_a_loss_is_minimized_and_who_left_is_finished_for_the_verdict():
     assert [t.score for t in finalists] == sorted(t.score for t in finalists)
     assert len(finalists) >= 2
     assert "relu" in {str(t.candidate) for t in finalists}
-    left = [t.candidate for t in race.results() if t.status == "stopped" and t.epochs == 1][-1]
+    left = [t.rated for t in race.results() if t.status == "stopped" and t.epochs == 1][-1]
     assert race.model(left) is None
     first = race.results()[0]
-    race.finish(first.candidate)
+    race.finish(first.rated)
     assert race.results()[0] == first
     race.finish(left)
-    row = next(t for t in race.results() if t.candidate == left)
+    row = next(t for t in race.results() if t.rated == left)
     assert (row.epochs, row.seeds) == (2, 1)
     score = race.model(left).evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["loss"]
     assert score == pytest.approx(row.score, rel=1e-5)
