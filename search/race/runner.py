@@ -41,7 +41,7 @@ from .rates import AtBestRate
 from .schedule import cost, in_two_rounds, schedule
 from .surrogate import SurrogateProposer
 
-# other rates of the baseline that start before other activations do
+# other rates of the baseline that start among the other activations, where not all find a place
 _FIRST_RATES = 2
 _POOL = 256  # candidates with random parameters, to propose from
 
@@ -92,7 +92,7 @@ def race_in(
 
     The baseline starts at all learning rates. Every other activation starts at the one at which it
     was best; the surrogate proposes others at any of them. Where so few start that not all
-    activations would, each starts at the model's own rate instead, after the baseline at the rates
+    activations would, each starts at the model's own rate instead, and the baseline at the two rates
     next to it.
 
     Args:
@@ -112,9 +112,13 @@ def race_in(
     count = len(others) + len(rates)
     rungs = schedule(trials, epochs, total, 1 + count)
     if not rates or not others or rungs[0].enter < count:
-        # not all find a place: first the rates next to the model's own
-        first = rates[:_FIRST_RATES]
-        starts = [Rated(baseline), *first, *map(Rated, others), *rates[_FIRST_RATES:]]
+        # not all find a place: an activation and a rate in turn, then the other activations
+        activations = list(map(Rated, others))
+        starts = [Rated(baseline)]
+        for pair in zip(activations[:_FIRST_RATES], rates[:_FIRST_RATES], strict=False):
+            starts += pair
+        rest = [each for each in (*activations, *rates) if each not in starts]
+        starts += rest
         return Race(starts, rungs, proposer, attrgetter("kind"))
     return Race(
         [Rated(baseline), *rates],

@@ -485,7 +485,7 @@ def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, mon
     if trainer == "one by one":
         monkeypatch.setattr(
             "keras_acts.search.verdict.rate_trials.trainer_for",
-            lambda model, _, builds, **rest: OneByOneTrainer(builds),
+            lambda model, _, builds, *rest, **options: OneByOneTrainer(builds),
         )
     options = {**FAST, "epochs": 7, "callbacks": [After()]}
     model = eager(mlp()) if trainer == "one by one" else mlp()
