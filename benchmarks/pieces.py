@@ -92,7 +92,13 @@ def searched(task: Task, trials: int, strategy: str) -> Seconds:
         wall = time.perf_counter()
         cpu = time.process_time()
         search_activations(
-            model, **task.fitted, trials=trials, strategy=strategy, verdict=0, directory=folder
+            model,
+            **task.fitted,
+            trials=trials,
+            strategy=strategy,
+            verdict=0,
+            directory=folder,
+            learning_rates=None,  # members at rates of their own have no use for the kernel
         )
         return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
