@@ -248,7 +248,10 @@ def checked_request(
     rates = _checked_rates(space.learning_rates, LearningRates.of(learning_rates))
     trials_have_rates = rates is not None and not rates.automatic
     # a race has rates of its own; trials one by one have more than the model's own only if asked to
-    space = space.with_learning_rates(rates if trials_have_rates else None)
+    rates_of_trials = None
+    if trials_have_rates:
+        rates_of_trials = rates
+    space = space.with_learning_rates(rates_of_trials)
     hypermodel = ActivationHyperModel(
         model, space.with_baseline(str(base)), rescale_init=rescale_init
     )

@@ -12,8 +12,12 @@ from keras_acts.search import (
     search_activations,
 )
 from keras_acts.search.runtime.seeding import isolated_seed
+from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.rated import Rated
 from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.tuner.hypermodel import FACTOR
+from keras_acts.search.verdict.entries import Entries
+from keras_acts.search.verdict.replicates import Replicates
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(120)
@@ -263,3 +267,32 @@ def test_a_space_and_a_search_that_contradict_each_other():
     for other in (None, ["x2"]):
         with pytest.raises(SearchError, match="The space has learning rates already"):
             search_activations(slow_learner(), *TRAIN, **options, learning_rates=other)
+
+
+def test_the_better_of_two_rates_counts_for_the_baseline():
+    choices = (Candidate.of("relu"), Candidate.of("mish"))
+    names = ("relu", "mish")
+    rated = (*map(Rated, choices), Rated(choices[0], 2.0))
+    entries = Entries(rated, (*names, "relu at 0.002"), names, "relu")
+
+    def columns(own, other, direction="max"):
+        scores = {"relu": own, "mish": own, "relu at 0.002": other}
+        return entries.chosen({key: np.array(value) for key, value in scores.items()}, direction)
+
+    assert columns([0.5, 0.7], [0.6, 0.7]) == [2, 1]
+    assert columns([0.5, 0.7], [0.6, 0.7], "min") == [0, 1]
+    assert columns([np.nan, 0.7], [0.1, 0.1]) == [2, 1]
+    assert columns([0.1, 0.1], [np.nan, 0.7]) == [0, 1]
+    # before the first seed there is nothing to choose by
+    assert columns([], []) == [0, 1]
+
+
+def test_an_interrupt_before_the_first_seed_at_the_chosen_rates(monkeypatch):
+    def interrupted(self, *arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Replicates, "train", interrupted)
+    verdict = compare_activations(
+        slow_learner(), *TRAIN, ["relu", "tanh"], seeds=2, **QUICK, learning_rates=["x8"]
+    )
+    assert verdict.sentence == "no verdict: no seed was trained to its end"

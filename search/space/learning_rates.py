@@ -53,7 +53,7 @@ class LearningRates:
         factors = []
         values = []
         for rate in given:
-            match = _FACTOR.match(rate) if isinstance(rate, str) else None
+            match = _FACTOR.match(str(rate))
             if match is not None:
                 factors.append(_positive(match[1], given))
             else:
@@ -85,10 +85,10 @@ class LearningRates:
         for factor in sorted(wanted):
             if not distinct or factor / distinct[-1] > 1 + _SAME:
                 distinct.append(factor)
+        own_rate = min(distinct, key=lambda factor: abs(math.log(factor)))
         # exactly 1, also where a value is the model's own rate but for rounding
-        return tuple(
-            1.0 if math.isclose(factor, 1, rel_tol=_SAME) else factor for factor in distinct
-        )
+        distinct[distinct.index(own_rate)] = 1.0
+        return tuple(distinct)
 
     def written(self) -> str | list[str]:
         """Return all as text that `of` reads again."""
@@ -125,8 +125,12 @@ def around(factors: Iterable[float], best: float) -> tuple[float, ...]:
     """Return a factor and its neighbours in a range; beyond its ends, those that would follow."""
     rising = sorted(factors)
     index = rising.index(best)
-    below = rising[index - 1] if index > 0 else best / _STEP
-    above = rising[index + 1] if index + 1 < len(rising) else best * _STEP
+    below = best / _STEP
+    if index > 0:
+        below = rising[index - 1]
+    above = best * _STEP
+    if index + 1 < len(rising):
+        above = rising[index + 1]
     return below, best, above
 
 

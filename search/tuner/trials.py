@@ -198,7 +198,9 @@ class TrialSearch(ActivationTuner):
         trial = self._best_of(candidate)
         if trial is None:
             finished = self._finished.get(candidate)
-            return None if finished is None else finished.model
+            if finished is None:
+                return None
+            return finished.model
         return self.load_model(trial)
 
     def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:

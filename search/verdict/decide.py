@@ -18,16 +18,16 @@ from keras_acts.errors import SearchError
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
-from ..space.rated import Rated
 from ..strategy.direction import more_is_better
 from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import is_share, metrics_of
 from ..strategy.progress import Progress
 from ..strategy.scoring import Data
+from .entries import Entries, entries_of
 from .guessing import best_guess, loss_of
 from .judge import judge
 from .rate_trials import RatedModels, choose_rates
-from .rates import RateStudy, written
+from .rates import RateStudy
 from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
@@ -77,7 +77,7 @@ def judged_at_rates(
             withheld = "no verdict: interrupted while the learning rates were chosen"
             return judge(none, baseline=baseline, withheld=withheld)
         progress.say(_rates_chosen(rates))
-    entries = _entries(models, baseline, rates)
+    entries = entries_of(models, baseline, rates)
     with isolated_seed(seed):
         trainer = models.trainer(entries.rated, callbacks)
     progress.begin(plan[-1], "seed")
@@ -98,82 +98,6 @@ def judged_at_rates(
 def _rates_chosen(rates: RateStudy) -> str:
     chosen = [f"{name} {rates.rate(name)}" for name in rates.names]
     return f"Learning rates: {', '.join(chosen)}"
-
-
-@dataclass(frozen=True)
-class Entries:
-    """What is trained: each candidate at its rate, and the baseline at another that may suit it too.
-
-    The baseline counts with the better of its two. Else a candidate could win as its own rate was
-    met better than the baseline's.
-
-    Attributes:
-        rated: of each column, the candidates first.
-        columns: their names.
-        names: of the candidates.
-        baseline: the name of the candidate that the others have to beat.
-        rates: how the rates were chosen; None if all have the model's own.
-    """
-
-    rated: tuple[Rated, ...]
-    columns: tuple[str, ...]
-    names: tuple[str, ...]
-    baseline: str
-    rates: RateStudy | None = None
-
-    def chosen(self, scores: Mapping[str, np.ndarray], maximize: bool) -> list[int]:
-        """Return the column of each candidate: of the baseline the one with the better mean."""
-        chosen = list(range(len(self.names)))
-        if len(self.columns) == len(self.names):
-            return chosen
-        own = chosen[self.names.index(self.baseline)]
-        other = len(self.columns) - 1
-        means = [
-            more_is_better(scores[self.columns[c]].mean(), _direction(maximize))
-            for c in (own, other)
-        ]
-        # nan, of a training that diverged, is no better than anything
-        if means[1] > means[0] or (np.isnan(means[0]) and np.isfinite(means[1])):
-            chosen[self.names.index(self.baseline)] = other
-        return chosen
-
-    def of_candidates(
-        self, scores: Mapping[str, np.ndarray], columns: Sequence[int]
-    ) -> dict[str, np.ndarray]:
-        """Return the scores of the columns that were chosen, by candidate."""
-        named = {}
-        for name, column in zip(self.names, columns, strict=True):
-            named[name] = scores[self.columns[column]]
-        return named
-
-    def rates_of(self, columns: Sequence[int]) -> RateStudy | None:
-        """Return the study, with the baseline's rate as its column has it."""
-        if self.rates is None or len(self.columns) == len(self.names):
-            return self.rates
-        index = self.names.index(self.baseline)
-        both = (self.rated[index].factor, self.rated[-1].factor)
-        if columns[index] == index:
-            return replace(self.rates, twice=both[1])
-        return replace(self.rates.having(self.baseline, both[1]), twice=both[0])
-
-
-def _entries(models: RatedModels, baseline: str, rates: RateStudy | None) -> Entries:
-    names = models.names
-    if rates is None:
-        return Entries(tuple(map(Rated, models.choices)), names, names, baseline)
-    rated = [Rated(choice, rates.factor(str(choice))) for choice in models.choices]
-    columns = list(names)
-    other = rates.alternative(baseline)
-    if other is not None:
-        rated.append(Rated(models.choices[names.index(baseline)], other))
-        columns.append(f"{baseline} at {written(other, rates.own)}")
-    return Entries(tuple(rated), tuple(columns), names, baseline, rates)
-
-
-def _direction(maximize: bool) -> str:
-    if maximize:
-        return "max"
-    return "min"
 
 
 class _NoSuchMetric(SearchError):
@@ -235,7 +159,7 @@ def decide(
         seconds = _timed(entries.names, builds, replicates.inputs, seed)
     maximize = objective.direction == "max"
     scores = replicates.scores(metric, part)
-    columns = entries.chosen(scores, maximize)
+    columns = entries.chosen(scores, objective.direction)
     losses = None
     if yardstick.losses is not None:
         losses = entries.of_candidates(yardstick.losses, columns)
@@ -293,7 +217,7 @@ def _train_in_looks(
             signed = {}
             for name, values in replicates.scores(metric, "validation").items():
                 signed[name] = more_is_better(values, objective.direction)
-            columns = entries.chosen(signed, maximize=True)
+            columns = entries.chosen(signed, "max")
             yield look(entries.of_candidates(signed, columns), entries.baseline, plan)
 
 

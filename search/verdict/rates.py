@@ -159,6 +159,7 @@ class RateStudy:
             "metric": f"val_{self.metric}",
             "seeds": self.seeds,
             "widened": self.widened,
+            "baseline_also_at": self.twice,
             "candidates": candidates,
         }
 

@@ -83,12 +83,17 @@ def retrain_leaders(
     looks = _LOOKS
     if test_data is None:
         looks = 1  # what a look has seen cannot be judged as if it had not
-    function = not isinstance(model, keras.Model)
+    one_model = None
+    if isinstance(model, keras.Model):
+        one_model = model
+    names_of_slots = None
+    if slots is not None:
+        names_of_slots = tuple(slots)
     models = RatedModels(
-        model=None if function else model,
+        model=one_model,
         choices=tuple(leader.choice for leader in leaders),
         builder=builder,
-        slots=None if slots is None else tuple(slots),
+        slots=names_of_slots,
         rescale_init=rescale_init,
     )
     near = rate_plan or RatePlan()
