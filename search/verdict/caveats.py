@@ -54,9 +54,9 @@ def about_failures(
             )
     if reasons:
         yield f"Failed trainings: {', '.join(reasons)}."
-    diverged = [scored.activation for scored in candidates if scored.diverged]
-    if diverged:
-        yield f"Not compared, because a loss that is not finite leaves no score: {listed(diverged)}."
+    never = [scored.activation for scored in candidates if not scored.n]
+    if never:
+        yield f"Not compared, because no training has a score: {listed(never)}."
     counted = [c for c in comparisons if c.counted]
     if counted:
         told = "; ".join(_counts(c, maximize) for c in counted)

@@ -17,7 +17,7 @@ from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
 from .verdict import Guess, Scored, Verdict, reach_one
-from .words import Unit, listed
+from .words import Unit, all_seeds, listed
 
 # of what there is to learn: more is no chance, even on two seeds
 _LEARNED = 0.05
@@ -72,35 +72,42 @@ def judge(
     """
     given = {name: np.asarray(values, float) for name, values in scores.items()}
     _check_shapes(given, baseline)
-    # a candidate that diverged on one seed has no mean that could be compared
-    healthy = {name: values for name, values in given.items() if np.isfinite(values).all()}
-    failed = _failed(healthy, maximize, guess)
-    candidates = _ranked(given, seconds or {}, failed, maximize)
+    trained = {name: values for name, values in given.items() if np.isfinite(values).any()}
+    low = _low_runs(trained, maximize, guess)
+    # a run that diverged failed too: it is counted, as it has no score
+    failed = {name: low[name] | ~np.isfinite(values) for name, values in trained.items()}
+    candidates = _ranked(given, seconds or {}, low, maximize)
     if share is None:
         share = metric == "acc" or metric.endswith("accuracy")
     unit = Unit(metric, share and reach_one(candidates, maximize))
-    withheld = withheld or _not_comparable(given, healthy, baseline, runs)
+    withheld = withheld or _not_comparable(given, trained, baseline, runs)
     if not withheld and guess is not None:
-        learned = _any_learned(healthy, guess, maximize)
+        learned = _any_learned(trained, guess, maximize)
         if not learned and losses is not None and loss_guess is not None:
             # a loss may aim elsewhere than the metric
-            healthy_losses = {name: np.asarray(losses[name]) for name in healthy}
-            learned = _any_learned(healthy_losses, loss_guess, False)
+            losses_of_trained = {name: np.asarray(losses[name]) for name in trained}
+            learned = _any_learned(losses_of_trained, loss_guess, False)
         if not learned:
             withheld = _only_guessed(candidates, unit, guess)
-    ranked = [scored.activation for scored in candidates]
-    others = [name for name in ranked if name in healthy and name != baseline]
+    ranked = [scored.activation for scored in candidates if scored.n]
+    others = []
+    if baseline in trained:
+        beside = {name for name in trained if _share_a_seed(trained[name], trained[baseline])}
+        others = [name for name in ranked if name in beside - {baseline}]
     against: tuple[Comparison, ...] = ()
     among: tuple[Comparison, ...] = ()
     if not withheld:
         pairs = [(name, baseline) for name in others]
-        against = compare(healthy, pairs, failed=failed, maximize=maximize)
+        against = compare(trained, pairs, failed=failed, maximize=maximize)
         withheld = _without_noise(against, metric)
     if withheld:
         against = ()
     else:
-        pairs = list(itertools.combinations(others, 2))
-        among = compare(healthy, pairs, _AMONG, failed=failed, maximize=maximize)
+        pairs = []
+        for first, second in itertools.combinations(others, 2):
+            if _share_a_seed(trained[first], trained[second]):
+                pairs.append((first, second))
+        among = compare(trained, pairs, _AMONG, failed=failed, maximize=maximize)
     return Verdict(
         metric=metric,
         maximize=maximize,
@@ -130,14 +137,24 @@ def _check_shapes(scores: Mapping[str, np.ndarray], baseline: str) -> None:
         )
 
 
-def _failed(
+def _low_runs(
     scores: Mapping[str, np.ndarray], maximize: bool, guess: Guess | None
 ) -> dict[str, np.ndarray]:
-    """Which runs of each candidate that did not diverge failed all the same."""
+    """Which runs of each candidate failed though they did not diverge, over all its seeds."""
     guessed = None
     if guess is not None:
         guessed = guess.score
-    return failed_runs(scores, maximize=maximize, guess=guessed)
+    finite = {name: values[np.isfinite(values)] for name, values in scores.items()}
+    low = {}
+    for name, failed in failed_runs(finite, maximize=maximize, guess=guessed).items():
+        low[name] = np.zeros(len(scores[name]), bool)
+        low[name][np.isfinite(scores[name])] = failed
+    return low
+
+
+def _share_a_seed(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether there is a seed on which neither of two candidates diverged."""
+    return bool((np.isfinite(first) & np.isfinite(second)).any())
 
 
 def _ranked(
@@ -174,7 +191,11 @@ def _scored(name: str, values: np.ndarray, seconds: float, failed: int) -> Score
 def _any_learned(scores: Mapping[str, np.ndarray], guess: Guess, maximize: bool) -> bool:
     """Whether one of the candidates has learned; together they err as one test does."""
     level = ALPHA / len(scores)
-    return any(_learned(values, guess.score, maximize, level) for values in scores.values())
+    for values in scores.values():
+        finite = values[np.isfinite(values)]
+        if len(finite) and _learned(finite, guess.score, maximize, level):
+            return True
+    return False
 
 
 def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> bool:
@@ -193,6 +214,8 @@ def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> 
     if mean > _LEARNED * to_learn(scores, guess, maximize):
         return True
     n = len(gains)
+    if n < 2:
+        return False
     sd = float(gains.std(ddof=1))
     if is_rounding(sd, scores):
         # without a spread there is no t test: n equal signs, one-sided
@@ -223,7 +246,7 @@ def _without_noise(against: Sequence[Comparison], metric: str) -> str:
 
 def _not_comparable(
     scores: Mapping[str, np.ndarray],
-    healthy: Mapping[str, np.ndarray],
+    trained: Mapping[str, np.ndarray],
     baseline: str,
     runs: Runs | None,
 ) -> str:
@@ -233,17 +256,12 @@ def _not_comparable(
         return "no verdict: no seed was trained to its end"
     if len(scores) == 1:
         return f"no verdict: there is nothing to compare {baseline} with"
-    diverged = {
-        name: int((~np.isfinite(values)).sum())
-        for name, values in scores.items()
-        if name not in healthy
-    }
-    if not healthy:
-        counts = listed([f"{name} on {count}" for name, count in diverged.items()])
-        return f"no verdict: every candidate diverged ({counts} of {n} seeds)"
-    if baseline in diverged:
-        count = diverged[baseline]
-        return f"no verdict: {baseline} diverged on {count} of {n} seeds, so nothing can be compared with it"
+    if not trained:
+        return f"no verdict: every candidate diverged, on {all_seeds(n)}"
+    if baseline not in trained:
+        return (
+            f"no verdict: {baseline} diverged on {all_seeds(n)}, so nothing can be compared with it"
+        )
     if n < 2:
         return "no verdict: one seed says nothing about the noise between seeds"
     if runs is not None and runs.identical:

@@ -34,7 +34,8 @@ class Comparison:
         first: the candidate whose score counts as plus.
         second: the one whose score counts as minus.
         n: how many pairs.
-        difference: the mean of ``first - second``, in units of the score.
+        difference: the mean of ``first - second``, in units of the score; over the seeds on which
+            neither diverged.
         low: the lower end of the simultaneous interval, of 95 % in all: the intervals of a family
             cover together. It is Student's, stretched where the differences are skewed; see
             `robust.mean_test`.
@@ -113,7 +114,8 @@ def compare(
     of a family, and so whether there is any, would be the same.
 
     Args:
-        scores: finite scores of each candidate, one a seed, in the order of the seeds.
+        scores: of each candidate, one a seed, in the order of the seeds; nan where a training
+            diverged, which must be among the failed. Each pair has a seed on which neither did.
         pairs: names of candidates.
         alpha: what the family may err. If it is less than 5 %, p-values grow by as much, so that
             below 5 % still means significant.
@@ -137,11 +139,12 @@ def _told(
     pair: tuple[str, str], differences: np.ndarray, scores: Mapping[str, np.ndarray], level: float
 ) -> Comparison:
     """What one pair tells without a test of its mean; nan is what it does not."""
-    first = scores[pair[0]]
-    second = scores[pair[1]]
+    both = np.isfinite(differences)
+    first = scores[pair[0]][both]
+    second = scores[pair[1]][both]
     mean = math.nan
-    if len(differences):
-        mean = float(np.mean(differences))
+    if both.any():
+        mean = float(np.mean(differences[both]))
     counts = signs(first, second)
     return Comparison(
         *pair,

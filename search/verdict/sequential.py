@@ -37,14 +37,14 @@ class Look:
         seeds: how many were trained.
         level: the p-value, adjusted for the number of candidates, below which the look calls a
             difference clear.
-        leader: the candidate with the best mean so far; the baseline's name where diverged runs
-            leave no pair.
+        leader: the candidate with the best mean so far, of those without a diverged run; the
+            baseline's name where these leave no pair.
         difference: its mean difference to the baseline; positive is better.
         p: of this difference, adjusted for the number of candidates.
         decision: ``"clear"``: the leader beats the baseline, and as many other scores will show it
             too with 99.9 %; ``"worse"``: every candidate is worse than the baseline at this level;
-            ``"nothing"``: no pair is left to compare, because runs diverged; ``"more seeds"``;
-            ``"last"``.
+            ``"nothing"``: no pair is left to compare, because all runs of the baseline or of the
+            others diverged; ``"more seeds"``; ``"last"``.
     """
 
     seeds: int
@@ -162,18 +162,34 @@ def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...])
     pairs = []
     if baseline in healthy:
         pairs = [(name, baseline) for name in healthy if name != baseline]
-    if not pairs:
-        return Look(n, level, baseline, 0.0, math.nan, "nothing")
-    comparisons = compare(healthy, pairs)
-    best = max(comparisons, key=lambda comparison: comparison.difference)
+    # a candidate that diverged now and then is judged by how often, which the last seeds tell
+    now_and_then = [name for name in _trained(scores) if name not in healthy]
     decision = "more seeds"
     if n == plan[-1]:
         decision = "last"
-    elif _is_clear(best, level, ALPHA / len(comparisons)):
+    if not pairs:
+        if not _are_comparable(scores, baseline):
+            decision = "nothing"
+        return Look(n, level, baseline, 0.0, math.nan, decision)
+    comparisons = compare(healthy, pairs)
+    best = max(comparisons, key=lambda comparison: comparison.difference)
+    if decision == "more seeds" and _is_clear(best, level, ALPHA / len(comparisons)):
         decision = "clear"
-    elif all(_is_worse(c, level) for c in comparisons):
+    all_worse = not now_and_then and all(_is_worse(c, level) for c in comparisons)
+    if decision == "more seeds" and all_worse:
         decision = "worse"
     return Look(n, level, best.first, best.difference, best.p, decision)
+
+
+def _trained(scores: Mapping[str, np.ndarray]) -> list[str]:
+    """The candidates with a training that did not diverge."""
+    return [name for name, values in scores.items() if np.isfinite(values).any()]
+
+
+def _are_comparable(scores: Mapping[str, np.ndarray], baseline: str) -> bool:
+    """Whether the baseline and another candidate have a training that did not diverge."""
+    trained = _trained(scores)
+    return baseline in trained and len(trained) > 1
 
 
 # A difference that is the same on all seeds, as where validation scores sit on a plateau, says

@@ -73,7 +73,8 @@ class Scored:
         mean: of its scores on the seeds on which it did not diverge.
         sd: their standard deviation, from seed to seed.
         n: how many they are.
-        diverged: on how many seeds its loss was no longer finite. Such a candidate is not compared.
+        diverged: on how many seeds its loss was no longer finite. They count as failed trainings;
+            a candidate that diverged on all seeds is not compared.
         seconds: that the model takes to predict one batch; nan if that was not measured.
         failed: how many of the n failed all the same: they learned no more than guessing, or are
             far below the others. See `failures.failed_runs`.
@@ -470,7 +471,10 @@ class Verdict:
     def _alone(self) -> str:
         diverged = [s for s in self.candidates if s.diverged]
         counts = listed([f"{s.activation} on {s.diverged}" for s in diverged])
-        return f"keep {self.baseline}: all others diverged ({counts} of {self.seeds} seeds)"
+        why = "all others diverged"
+        if any(s.n for s in self.candidates if s.activation != self.baseline):
+            why = "on no seed did both it and another train to the end; trainings diverged"
+        return f"keep {self.baseline}: {why} ({counts} of {self.seeds} seeds)"
 
     def _won(self, winner: str) -> str:
         comparison = next(c for c in self.against_baseline if c.first == winner)

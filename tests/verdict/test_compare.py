@@ -285,9 +285,7 @@ def test_what_never_varies_or_diverges_gets_no_numbers():
     )
     broken = ["leaky_relu(alpha=1e+38)", "leaky_relu(alpha=1e+37)"]
     all_of_them = judge({name: [np.nan, np.nan] for name in broken}, baseline=broken[0])
-    assert all_of_them.sentence.startswith(
-        "no verdict: every candidate diverged (leaky_relu(alpha=1e+38) on 2"
-    )
+    assert all_of_them.sentence.startswith("no verdict: every candidate diverged, on both seeds")
     assert "±" not in str(same) + str(all_of_them)
 
 

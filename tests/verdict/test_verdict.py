@@ -115,6 +115,22 @@ def test_a_look_ends_what_is_clear_only():
         )
 
 
+def test_a_look_waits_where_runs_diverge_now_and_then():
+    given = scores(0.9, 0.8, n=8)
+    given["mish"][2] = np.nan
+    first = sequential.look(given, "relu", (8, 16))
+    assert (first.decision, first.leader, first.stop) == ("more seeds", "relu", False)
+    # another that is surely worse does not end it either
+    with_gelu = {**given, "gelu": given["relu"] - 0.1 + 0.001 * np.arange(8)}
+    assert sequential.look(with_gelu, "relu", (8, 16)).decision == "more seeds"
+    assert sequential.look(given, "relu", (4, 8)).decision == "last"
+    given["mish"][:] = np.nan
+    assert sequential.look(given, "relu", (8, 16)).decision == "nothing"
+    assert (
+        sequential.look({**with_gelu, "mish": given["mish"]}, "relu", (8, 16)).decision == "worse"
+    )
+
+
 def test_error_rates_hold_under_looks():
     """Validation and test scores of a seed correlate by 0.5.
 
@@ -255,12 +271,16 @@ def test_no_precision_is_claimed_where_there_is_none():
         ),
         (
             dict.fromkeys(given, nan),
-            "no verdict: every candidate diverged (relu on 16, mish on 16 and gelu on 16 of",
+            "no verdict: every candidate diverged, on all 16 seeds",
         ),
-        ({**given, "relu": some}, "no verdict: relu diverged on 3 of 16 seeds, so nothing"),
+        ({**given, "relu": nan}, "no verdict: relu diverged on all 16 seeds, so nothing"),
         (
-            {"relu": given["relu"], "mish": some},
-            "keep relu: all others diverged (mish on 3 of 16 seeds)",
+            {"relu": given["relu"], "mish": nan},
+            "keep relu: all others diverged (mish on 16 of 16 seeds)",
+        ),
+        (
+            {"relu": np.where(np.isnan(some), 0.9, np.nan), "mish": some},
+            "keep relu: on no seed did both it and another train to the end; trainings diverged",
         ),
     ):
         found = judge(changed)
@@ -270,14 +290,39 @@ def test_no_precision_is_claimed_where_there_is_none():
     assert judge(given, withheld="no verdict: too small").sentence == "no verdict: too small"
 
 
-def test_a_diverged_candidate_is_not_compared():
+def test_a_run_that_diverged_is_a_failed_training_and_is_counted():
     given = scores(0.93, 0.94, 0.935)
     given["mish"][:3] = np.nan
     found = judge(given)
-    assert [c.first for c in found.against_baseline] == ["gelu"]
+    by_name = {c.first: c for c in found.against_baseline}
+    mish = by_name["mish"]
+    healthy = given["mish"][3:] - given["relu"][3:]
+    assert mish.difference == pytest.approx(healthy.mean())
+    assert (mish.above, mish.below) == ((healthy > 0).sum(), 3 + (healthy < 0).sum())
+    # it is better on more seeds, and fails more often: that is no "beats"
+    assert mish.counted and mish.contradicted and np.isnan([mish.p, mish.low, mish.high]).all()
+    assert not by_name["gelu"].counted
     assert found.winner == "gelu"
+    assert found.sentence.endswith("; failed trainings: mish 3 of 16")
     (row,) = (c for c in found.candidates if c.activation == "mish")
-    assert (row.n, row.diverged, found.seeds) == (13, 3, 16)
+    assert (row.n, row.diverged, row.failed, found.seeds) == (13, 3, 0, 16)
+
+
+def test_a_baseline_that_diverges_now_and_then_is_counted_too():
+    given = scores(0.93, 0.94)
+    given["relu"][:4] = np.nan
+    found = judge(given)
+    assert found.winner == "mish"
+    assert found.sentence.startswith("mish beats relu on ")
+    assert found.sentence.endswith(" sign test); failed trainings: relu 4 of 16")
+
+
+def test_who_diverges_as_often_as_it_is_better_beats_nothing():
+    given = scores(0.93, 0.94)
+    given["mish"][:8] = np.nan
+    found = judge(given)
+    assert (found.winner, found.suggested) == (None, "relu")
+    assert found.sentence.startswith("keep relu: nothing beats it significantly (16 seeds, sign")
 
 
 def test_more_comparisons_make_wider_intervals():
