@@ -300,7 +300,9 @@ def test_a_run_that_diverged_is_a_failed_training_and_is_counted():
     assert mish.difference == pytest.approx(healthy.mean())
     assert (mish.above, mish.below) == ((healthy > 0).sum(), 3 + (healthy < 0).sum())
     # it is better on more seeds, and fails more often: that is no "beats"
-    assert mish.counted and mish.contradicted and np.isnan([mish.p, mish.low, mish.high]).all()
+    assert mish.counted
+    assert mish.contradicted
+    assert np.isnan([mish.p, mish.low, mish.high]).all()
     assert not by_name["gelu"].counted
     assert found.winner == "gelu"
     assert found.sentence.endswith("; failed trainings: mish 3 of 16")
