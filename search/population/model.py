@@ -353,6 +353,7 @@ class PopulationModel(keras.Model):
             # a population that is joined from this one is compiled as the user said
             compiled_with(self)["jit_compile"] = jit_compile
         self._state.rates = None
+        self._state.decays = None
         self._multiply_rates()
         self._resolve_per_member(loss, loss_weights, metrics, weighted_metrics)
 
@@ -380,9 +381,18 @@ class PopulationModel(keras.Model):
 
     def _train_at(self, rates: np.ndarray, *, are_factors: bool) -> None:
         """Have the optimizer train each member at its own rate, or multiple of the rate."""
-        inside = rates[list(self.order)]
-        trained = self.trainable_variables
-        rate_per_member(self.optimizer, inside, rows_of(self), trained, are_factors=are_factors)
+        inside = list(self.order)
+        decays = None
+        if self._state.decays is not None:
+            decays = self._state.decays[inside]
+        rate_per_member(
+            self.optimizer,
+            rates[inside],
+            rows_of(self),
+            self.trainable_variables,
+            are_factors=are_factors,
+            weight_decays=decays,
+        )
         if self.training_step is not None:
             self.training_step.has_several_rates()
 
@@ -405,7 +415,41 @@ class PopulationModel(keras.Model):
             )
         self._state.rates = public_rates
         self._train_at(public_rates, are_factors=False)
-        # a program that was traced before holds the rates of then
+        self._forget_training_programs()
+
+    def set_weight_decays(self, decays: Iterable[float]) -> None:
+        """Give each member a weight decay of its own, until `compile` is called again.
+
+        Args:
+            decays: (P,), in the order of `members`.
+
+        Raises:
+            ModelError: if the population is not compiled with an optimizer that decays weights, or
+                there is not one number from 0 on a member.
+        """
+        public_decays = np.asarray(list(decays), "float64")
+        count = len(self.members)
+        are_numbers = public_decays.shape == (count,) and bool((public_decays >= 0).all())
+        if not self.compiled or not are_numbers:
+            raise ModelError(
+                f"A compiled population takes one weight decay >= 0 for each of its {count} "
+                f"members. Received: decays={public_decays.tolist()}"
+            )
+        if self.optimizer.weight_decay is None:
+            raise ModelError(
+                "Members have weight decays of their own where the optimizer decays weights. "
+                f"Received: {type(self.optimizer).__name__} with weight_decay=None"
+            )
+        self._state.decays = public_decays
+        if self._state.rates is not None:
+            self._train_at(self._state.rates, are_factors=False)
+        else:
+            factors = np.array([member.factor for member in self.members])
+            self._train_at(factors, are_factors=True)
+        self._forget_training_programs()
+
+    def _forget_training_programs(self) -> None:
+        """Have them traced anew: one that was traced before holds the members' numbers of then."""
         if self.training_step is not None:
             self.training_step.forget_traces(self)
         elif self.train_function is not None:
@@ -562,6 +606,8 @@ class PopulationModel(keras.Model):
             model.optimizer.learning_rate = float(self._state.rates[member])
         elif self.compiled:
             scale_learning_rate(model.optimizer, self.members[member].factor)
+        if self._state.decays is not None:
+            model.optimizer.weight_decay = float(self._state.decays[member])
         return model
 
     def select(self, members: Iterable[int]) -> PopulationModel:
@@ -593,17 +639,22 @@ class PopulationModel(keras.Model):
         joined: list[Member] = []
         origins: list[transfer.Origin] = []
         rates: list[float] = []
+        decays: list[float] = []
         for population, members_of_part in chosen:
             for member in members_of_part:
                 joined.append(population.members[member])
                 origins.append(transfer.Origin(population, population.positions[member]))
                 if population._state.rates is not None:
                     rates.append(population._state.rates[member])
+                if population._state.decays is not None:
+                    decays.append(population._state.decays[member])
         first, _ = chosen[0]
         result = cls(first.blueprint, joined, name=first.name)
         transfer.to_population([origins[member] for member in result.order], result)
         if rates:
             result.set_learning_rates(rates)
+        if decays:
+            result.set_weight_decays(decays)
         return result
 
     def restart(self, members: Sequence[Member]) -> None:
@@ -646,6 +697,7 @@ class _State:
         graph: whose operations a call goes through.
         stacked: the layers by path.
         rates: each member's own learning rate, if `set_learning_rates` was called.
+        decays: each member's own weight decay, if `set_weight_decays` was called.
         step: what trains on TensorFlow.
     """
 
@@ -657,6 +709,7 @@ class _State:
         self.graph = graph_of(blueprint.reference)
         self.stacked: dict[str, StackedLayer] = {}
         self.rates: np.ndarray | None = None
+        self.decays: np.ndarray | None = None
         self.step: TrainingStep | None = None
 
 
@@ -665,13 +718,15 @@ def _check_join(populations: Sequence[PopulationModel]) -> None:
     for population in populations:
         blueprint = population.blueprint
         has_rates = population._state.rates is not None
+        has_decays = population._state.decays is not None
         starts = (id(blueprint.model), blueprint.chosen, blueprint.rescale_init)
-        kinds.add((*starts, _steps_of(population), has_rates))
+        kinds.add((*starts, _steps_of(population), has_rates, has_decays))
     if len(kinds) != 1:
         steps = [_steps_of(population) for population in populations]
         raise ModelError(
             "Populations join if they are of one model, trained for as many steps, and all or none "
-            f"have learning rates of their members. Received: {len(populations)} populations, "
+            "have learning rates or weight decays of their members. "
+            f"Received: {len(populations)} populations, "
             f"steps={steps}"
         )
 

@@ -1,6 +1,6 @@
 """Which models may train as one population.
 
-Those that are the same but for activations and the learning rate.
+Those that are the same but for activations, the learning rate and the weight decay.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class BuiltModel:
         activations: the candidate in each hidden slot, in order.
         slots: their names.
         rate: the learning rate, None if it follows a schedule.
+        decay: the weight decay of the optimizer, None if it has none.
         custom: whether something in it is not Keras' or ours, so that its config may not tell all.
     """
 
@@ -44,6 +45,7 @@ class BuiltModel:
     activations: tuple[Candidate, ...]
     slots: tuple[str, ...]
     rate: float | None
+    decay: float | None
     custom: bool
 
 
@@ -62,7 +64,7 @@ def inspect_model(model: keras.Model) -> BuiltModel:
             hidden.append(site)
         else:
             others.append((site.argument, site.slot.current, site.slot.role))
-    compiled, rate = _compiled_without_rate(model)
+    compiled, numbers = _compiled_without_numbers(model)
     # Keras counts up the names of what is built in one process
     names = {name: f"{index}" for index, name in enumerate(_names(model))}
     layers = {site.layer.name for site in hidden}
@@ -73,25 +75,32 @@ def inspect_model(model: keras.Model) -> BuiltModel:
         key=json.dumps([architecture, compiled, others], default=repr),
         activations=tuple(map(_candidate, hidden)),
         slots=tuple(site.slot.name for site in hidden),
-        rate=rate,
+        rate=numbers.get("learning_rate"),
+        decay=numbers.get("weight_decay"),
         custom=not all(map(_is_ours, parts)),
     )
 
 
-def _compiled_without_rate(model: keras.Model) -> tuple[dict[str, Any], float | None]:
-    """What a model was compiled with, and apart from it the learning rate, if it is a number."""
+# of an optimizer, what each member of a population may have for itself
+_NUMBERS = ("learning_rate", "weight_decay")
+
+
+def _compiled_without_numbers(model: keras.Model) -> tuple[dict[str, Any], dict[str, float]]:
+    """What a model was compiled with, and apart from it those of `_NUMBERS` that are numbers."""
     with warnings.catch_warnings():
         # nobody loads it
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
         compiled = model.get_compile_config()
     optimizer = compiled.get("optimizer")
     if not isinstance(optimizer, dict):
-        return compiled, None
+        return compiled, {}
     config = optimizer["config"]
     config.pop("name", None)
-    if isinstance(config.get("learning_rate"), float):
-        return compiled, config.pop("learning_rate")
-    return compiled, None
+    numbers = {}
+    for name in _NUMBERS:
+        if isinstance(config.get(name), float):
+            numbers[name] = config.pop(name)
+    return compiled, numbers
 
 
 def check_training(model: keras.Model) -> None:

@@ -70,6 +70,7 @@ class TrialMember:
         slots: of that model, where the candidate goes; None for all hidden ones.
         candidate: the activation there, or one for each slot.
         rate: the learning rate, if trials have rates of their own.
+        decay: the weight decay, if trials have their own.
         models: the trial's own, one an execution, if the member must start from their weights.
     """
 
@@ -78,6 +79,7 @@ class TrialMember:
     slots: tuple[str, ...] | None
     candidate: Choice
     rate: float | None
+    decay: float | None
     models: tuple[keras.Model, ...] | None
 
 
@@ -247,6 +249,8 @@ class PopulationRunner:
         key = model.key
         if model.rate is None or self._is_scheduled():
             key += f" {model.rate}"
+        if model.decay is None:
+            key += " without weight decay"
         if model.custom:  # its config may not tell all: only the activation may differ
             key += repr(self._others(trial))
         return key
@@ -273,14 +277,25 @@ class PopulationRunner:
         firsts = [inspected.models[0] for inspected in trials]
         names, candidates = differing_slots(firsts)
         rates_differ = len({model.rate for model in firsts}) > 1
+        decays_differ = len({model.decay for model in firsts}) > 1
         members = []
         for inspected, candidate in zip(trials, candidates, strict=True):
             rate = None
             if rates_differ:
                 rate = inspected.models[0].rate
-            models = tuple(built.model for built in inspected.models)
+            decay = None
+            if decays_differ:
+                decay = inspected.models[0].decay
             members.append(
-                TrialMember(inspected.trial, firsts[0].model, names, candidate, rate, models)
+                TrialMember(
+                    inspected.trial,
+                    firsts[0].model,
+                    names,
+                    candidate,
+                    rate=rate,
+                    decay=decay,
+                    models=tuple(built.model for built in inspected.models),
+                )
             )
         return members
 
@@ -294,7 +309,9 @@ class PopulationRunner:
         for inspected in trials:
             candidate = hypermodel.candidate(inspected.trial.hyperparameters)
             members.append(
-                TrialMember(inspected.trial, model, chosen, candidate, rate=None, models=None)
+                TrialMember(
+                    inspected.trial, model, chosen, candidate, rate=None, decay=None, models=None
+                )
             )
         return members
 
@@ -361,6 +378,9 @@ class PopulationRunner:
         if first.rate is not None:
             rates = [member.rate or 0.0 for member in members]
             population.set_learning_rates(rates)
+        if first.decay is not None:
+            decays = [member.decay or 0.0 for member in members]
+            population.set_weight_decays(decays)
         if first.models is not None:
             models = [member.models[execution] for member in members if member.models]
             _start_from(models, population)

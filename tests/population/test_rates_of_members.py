@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import keras_acts
+from keras_acts.errors import ModelError
 from keras_acts.search import PopulationModel, with_activations
 from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer
+from keras_acts.search.rewrite.compiling import compile_arguments
 from keras_acts.search.rewrite.learning_rate import (
     at_factor,
     own_rate,
@@ -35,6 +37,11 @@ def decayed(name):
 
 def cosine():
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.01, 6))
+
+
+def decayed_cosine():
+    schedule = keras.optimizers.schedules.CosineDecay(0.01, 6)
+    return keras.optimizers.AdamW(schedule, weight_decay=0.1)
 
 
 OPTIMIZERS = {
@@ -92,6 +99,53 @@ def test_a_member_equals_a_training_at_its_rate(name):
         assert rates[0] == rates[1]
     # nobody else's model is changed
     assert own_rate(model) in (None, 0.01, 0.05)
+
+
+DECAYS = (0.3, 0.0, 0.05)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AdamW", *(pytest.param(n, marks=pytest.mark.slow) for n in ("SGD", "schedule_decayed"))],
+)
+def test_a_member_equals_a_training_with_its_weight_decay(name):
+    optimizers = {**OPTIMIZERS, "schedule_decayed": decayed_cosine}
+    model = compiled(optimizers[name]())
+    population = PopulationModel(model, CHOICES, seeds=[5])
+    # a program that was traced before the decays are given must not stay
+    with isolated_seed(7):
+        population.fit(X, Y, **FIT)
+    population.restart(population.members)
+    population.compile(**compile_arguments(model))
+    population.set_weight_decays(DECAYS)
+    with isolated_seed(7):
+        population.fit(X, Y, **FIT)
+    joined = PopulationModel.join([(population, [2, 0])])
+    for index, (rated, decay) in enumerate(zip(CHOICES, DECAYS, strict=True)):
+        with isolated_seed(5):
+            single = with_activations(model, rated.choice)
+        scale_learning_rate(single.optimizer, rated.factor)
+        single.optimizer.weight_decay = decay
+        with isolated_seed(7):
+            single.fit(X, Y, **FIT)
+        member = population.model(index)
+        assert_same(single, member)
+        assert member.optimizer.weight_decay == decay
+        if index != 1:
+            assert_same(single, joined.model((2, 0).index(index)))
+    assert joined.model(0).optimizer.weight_decay == 0.05
+
+
+def test_weight_decays_must_be_one_number_a_member():
+    population = PopulationModel(compiled(decayed("Adam")), CHOICES, seeds=[5])
+    for decays in ([0.1], [0.1, -0.1, 0.1], [0.1, np.nan, 0.1]):
+        with pytest.raises(
+            ModelError, match=r"one weight decay >= 0 for each of its 3 members\. Received"
+        ):
+            population.set_weight_decays(decays)
+    without = PopulationModel(compiled("adam"), CHOICES, seeds=[5])
+    with pytest.raises(ModelError, match=r"where the optimizer decays weights\. Received: Adam"):
+        without.set_weight_decays(DECAYS)
 
 
 def test_members_that_are_joined_keep_their_rates():

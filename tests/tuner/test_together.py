@@ -97,7 +97,7 @@ def whole(tmp_path_factory):
 
 
 def build(hp):
-    """A function with hyperparameters of its own: the units, and the learning rate."""
+    """A function with hyperparameters of its own: the units, the learning rate, the weight decay."""
     model = keras.Sequential([keras.Input((4,))])
     model.add(
         keras.layers.Dense(
@@ -107,7 +107,9 @@ def build(hp):
     model.add(keras.layers.Dense(5, activation="tanh"))
     model.add(keras.layers.Dense(3, activation="softmax"))
     rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
-    model.compile(keras.optimizers.AdamW(rate, weight_decay=0.1), "sparse_categorical_crossentropy")
+    decay = hp.Float("decay", 1e-2, 1.0, sampling="log")
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=decay)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
     return model
 
 
@@ -166,7 +168,9 @@ def test_bayesian_optimization_proposes_what_it_would_one_by_one(tmp_path):
     for a, b in zip(together.oracle.trials.values(), alone.oracle.trials.values(), strict=True):
         for name, value in a.hyperparameters.values.items():
             assert value == (
-                pytest.approx(b.hyperparameters.values[name], rel=1e-2) if name == "rate" else value
+                pytest.approx(b.hyperparameters.values[name], rel=1e-2)
+                if name in ("rate", "decay")
+                else value
             )
         assert a.score == pytest.approx(b.score, rel=1e-2)
 
@@ -187,6 +191,7 @@ def test_hyperband_goes_on_from_checkpoints(tmp_path, monkeypatch):
     trials = [trial.hyperparameters.values for trial in together.oracle.trials.values()]
     alike = Counter((v["units"], v["tuner/bracket"], v["tuner/round"]) for v in trials)
     assert len({v["rate"] for v in trials}) > 2
+    assert len({v["decay"] for v in trials}) > 2
     assert sorted(sizes) == sorted(count for count in alike.values() if count > 1)
     assert len(sizes) > 1
     promoted = [
