@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from os import PathLike
@@ -32,7 +34,10 @@ def mark(folder: Path) -> None:
         "The files of an export of keras_acts. Another in its place replaces these; with others "
         "here it is refused."
     )
-    content = {"what": what, "files": sorted(_names(folder) | {MARKER})}
+    files: dict[str, str | None] = {MARKER: None}  # it cannot hold its own
+    for name in sorted(_names(folder)):
+        files[name] = _digest(folder / name)
+    content = {"what": what, "files": files}
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / MARKER).write_text(text + "\n", encoding="utf-8")
 
@@ -63,20 +68,45 @@ def check_replaceable(folder: Path, given: str | PathLike[str]) -> None:
             f"{MARKER}, the list of the files that an export wrote: delete it yourself, or choose "
             f"another path. Received: path={str(given)!r}"
         )
-    others = sorted(_names(folder) - ours)
+    others = sorted(_names(folder) - set(ours))
     if others:
         raise ExportError(
             "The export must not replace files of yours: move them elsewhere. Received: "
             f"path={str(given)!r} with {_few(others)}"
         )
+    changed = [name for name, digest in ours.items() if _is_changed(folder / name, digest)]
+    if changed:
+        raise ExportError(
+            "The export must not replace what was changed since it was written: move it elsewhere. "
+            f"Received: path={str(given)!r} with another {_few(changed)}"
+        )
 
 
-def _marked(folder: Path) -> set[str] | None:
+def _marked(folder: Path) -> dict[str, str | None] | None:
+    """What an export wrote into a folder, each file with the hash of its contents; None if unknown."""
     try:
         data = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        return set(data["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if isinstance(data["files"], dict):
+            return data["files"]
+        # older exports kept the names only
+        return dict.fromkeys(data["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _digest(path: Path) -> str | None:
+    """The hash of a file's contents; None of what has none: a folder, a link."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_changed(path: Path, digest: str | None) -> bool:
+    """Whether a file is there with other contents; one that is gone is nobody's loss."""
+    if digest is None or not os.path.lexists(path):
+        return False
+    return _digest(path) != digest
 
 
 def _names(folder: Path) -> set[str]:
