@@ -141,7 +141,7 @@ class Staging:
         if self._versioned:
             return self._publish_version()
         try:
-            _put(self.folder, self._target, self._around / _PREVIOUS, overwrite=self._overwrite)
+            _replace(self.folder, self._target, self._around / _PREVIOUS, overwrite=self._overwrite)
         except ExportError as error:
             # it is whole, and was the work
             kept = _keep_beside(self.folder, self._target)
@@ -166,7 +166,7 @@ def _prefix(target: Path) -> str:
     return f".{target.name}.exporting-"
 
 
-def _put(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
+def _replace(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
     """Put `new` at `target`, in one step where the system can.
 
     Should that fail, what was there is there again.
