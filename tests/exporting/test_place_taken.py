@@ -16,10 +16,10 @@ from tests.exporting.test_staging import exported, make
 from tests.helpers.models import contents, mlp
 
 
-@pytest.fixture(params=["as this system can", "an old system"])
+@pytest.fixture(params=["this-system", "old-system"])
 def systems(request, monkeypatch):
     """Each test runs twice: as the system renames, and as one without renameat2 does."""
-    if request.param == "an old system":
+    if request.param == "old-system":
         monkeypatch.setattr(renaming, "_renameat2", lambda one, other, flag: errno.ENOSYS)
 
 
