@@ -101,9 +101,10 @@ def search_activations(
             `ActivationTuner`. A number means no race.
         directory: where the search keeps its files, so that it can go on after an interrupt;
             temporary by default. A race keeps the scores of finished rungs; who is alive trains
-            again.
+            again. One process at a time searches there.
         project_name: the folder inside `directory`.
-        overwrite: whether to start again where the project exists.
+        overwrite: whether to start again where the project exists. Only a search's own files are
+            deleted: with others among them it is refused.
         verbose: 0 shows nothing.
         **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`,
             `sample_weight`.

@@ -21,7 +21,8 @@ from .race.runner import RaceSearch, race_in, why_not_race
 from .race.schedule import cost
 from .request import SearchRequest
 from .resume import check_resume
-from .runtime.ownership import clear_project
+from .runtime.ownership import check_clearable, clear_project
+from .runtime.project_lock import locked
 from .strategy.base import Strategy
 from .strategy.learning_rates import RatePlan, plan_rates
 from .strategy.progress import RaceProgress, SearchProgress
@@ -103,8 +104,11 @@ class Place:
 def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
     """Give a search a place; a temporary one, if it is not to be kept.
 
+    No other process searches there meanwhile.
+
     Raises:
-        SearchError: if another search is kept there, or something that is none.
+        SearchError: if another search is kept there, or works there now, or something that is none
+            lies there.
     """
     limits = request.limits
     if limits.directory is None:
@@ -119,9 +123,13 @@ def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
         settings |= {"trials": limits.trials, "max_epochs": limits.max_epochs}
     project = Path(limits.directory) / limits.project_name
     if limits.overwrite:
-        clear_project(project)
-    check_resume(project, settings)
-    yield Place(Path(limits.directory), project)
+        # before the lock, whose file must not come into a folder that is no search's
+        check_clearable(project)
+    with locked(project):
+        if limits.overwrite:
+            clear_project(project)
+        check_resume(project, settings)
+        yield Place(Path(limits.directory), project)
 
 
 def strategy_for(request: SearchRequest, plan: Plan, place: Place) -> Strategy:

@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from . import places
+
 
 class _Refused(click.ClickException):
     """Bad input: one line, exit code 2, no traceback."""
@@ -23,12 +25,18 @@ class _Refused(click.ClickException):
 
 @contextlib.contextmanager
 def _one_line_errors() -> Iterator[None]:
-    from keras_acts.errors import KerasActsError
+    from keras_acts.errors import ExportError, KerasActsError, SearchError
 
     try:
         yield
     except KerasActsError as error:
-        raise _Refused(str(error)) from error
+        text = str(error)
+        # what an argument of Python's is called here
+        if isinstance(error, ExportError):
+            text = text.replace("overwrite=True", "--overwrite")
+        if isinstance(error, SearchError):
+            text = text.replace("overwrite=True", "--restart")
+        raise _Refused(text) from error
 
 
 @contextlib.contextmanager
@@ -262,12 +270,31 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     type=click.Path(path_type=Path),
     help="Keep the search's files here; an interrupted one goes on from them.",
 )
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the export that is there; a search goes on."
+)
+@click.option(
+    "--restart", is_flag=True, help="Delete the files of the search in --directory; begin again."
+)
 def search(quiet: bool, **options: Any) -> None:
     """Train a model with many activations, rank them, judge the best, and export the best as a SavedModel.
 
     With no option: a small CNN on scikit-learn's digits, in about one minute on two cores.
     """
+    _check_free(options["out"], options["data"], options["model"], options["overwrite"])
+    if options["restart"] and options["directory"] is None:
+        raise _Refused("--restart is of a search that is kept. Received: no --directory")
     _run("search", quiet=quiet, **options)
+
+
+def _check_free(out: Path | None, data: str, model: str | None, overwrite: bool) -> None:
+    """Refuse a place that is taken at once: TensorFlow takes seconds to load, a search longer."""
+    place = out or places.early_place(data, model)
+    if place is not None and os.path.lexists(place) and not overwrite:
+        raise _Refused(
+            "The export's place must be free: --overwrite replaces an export that is there, --out "
+            f"names another place. Received: {str(place)!r}, which is there"
+        )
 
 
 @main.command(context_settings={"show_default": True})

@@ -25,7 +25,7 @@ from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.rewrite.threshold import threshold_of
 
 from . import data as datasets
-from . import files, models
+from . import files, models, places
 
 
 def search(
@@ -41,6 +41,8 @@ def search(
     directory: Path | None,
     learning_rates: str,
     seed: int,
+    overwrite: bool,
+    restart: bool,
     as_json: bool,
     quiet: bool,
     **budget: Any,
@@ -58,8 +60,8 @@ def search(
     _check_unit(unit, dataset)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
-    place = out or Path("saved_models") / f"{dataset.name}-{models.title(model, dataset)}"
-    check_target(place, overwrite=True)
+    place = out or places.default_place(dataset.name, models.title(model, dataset))
+    check_target(place, overwrite=overwrite)
     if not quiet:
         _to_stderr(dataset.describe(parts))
     result = search_activations(
@@ -71,6 +73,7 @@ def search(
         learning_rates=rates,
         seed=seed,
         directory=directory,
+        overwrite=restart,
         verbose=int(not quiet),
         **budget,
     )
@@ -79,7 +82,7 @@ def search(
         "card": _facts(dataset, unit),
     }
     try:
-        exported = result.export(place, overwrite=True, samples=parts.test[0], **facts)
+        exported = result.export(place, overwrite=overwrite, samples=parts.test[0], **facts)
     except Exception:
         _show_without_export(result, place, dataset.name, as_json)
         raise

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
+import itertools
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 from keras_acts.errors import ExportError
 
 from ..runtime.ownership import check_replaceable, is_marked, mark
+from .renaming import exchange, rename_to_new
 
 # in the folder beside the target: held while its process lives, written once the lock is held, what
 # will move to the target, and what was there before
@@ -33,6 +33,11 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
     Cheap, so it can come before training.
     """
     target = Path(path).absolute()
+    # neither has the root of a disk, and where `..` leads depends on what is there
+    if target.name in ("", ".."):
+        raise ExportError(
+            f"The export's path must end in the name of a folder. Received: path={str(path)!r}"
+        )
     # the root of a disk has no parent
     parent = next((folder for folder in target.parents if folder.exists()), target)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -78,8 +83,9 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
 
     Whatever happens, no other trace stays.
 
-    Without `overwrite` an export that another process has put there meanwhile stays, and `publish`
-    raises. What a killed process left behind is removed by the next export to the same place.
+    What has come to lie at the target meanwhile stays, unless it is an export and `overwrite` is
+    asked for: `publish` then keeps the new one beside it, and raises. What a killed process left
+    behind is removed by the next export to the same place.
     """
     missing = [folder for folder in target.parents if not folder.exists()]
     if versioned and not target.exists():
@@ -134,13 +140,12 @@ class Staging:
         _flush(self.folder)
         if self._versioned:
             return self._publish_version()
-        if not self._overwrite and os.path.lexists(self._target):
-            raise ExportError(
-                "The export's place was taken while it was made; overwrite=True replaces what is "
-                "there. "
-                f"Received: path={str(self._target)!r}"
-            )
-        _replace(self._target, self.folder, self._around / _PREVIOUS)
+        try:
+            _replace(self.folder, self._target, self._around / _PREVIOUS, overwrite=self._overwrite)
+        except ExportError as error:
+            # it is whole, and was the work
+            kept = _keep_beside(self.folder, self._target)
+            raise ExportError(f"{error}. The finished export is kept in {str(kept)!r}") from error
         _flush_folder(self._target.parent)
         return self._target
 
@@ -150,11 +155,9 @@ class Staging:
             taken = [int(entry.name) for entry in self._target.iterdir() if entry.name.isdecimal()]
             place = self._target / str(max(taken, default=0) + 1)
             try:
-                os.rename(self.folder, place)
-            except OSError as error:
-                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
-                    continue
-                raise
+                rename_to_new(self.folder, place)
+            except FileExistsError:  # another process was faster
+                continue
             _flush_folder(self._target)
             return place
 
@@ -163,43 +166,65 @@ def _prefix(target: Path) -> str:
     return f".{target.name}.exporting-"
 
 
-def _replace(target: Path, new: Path, aside: Path) -> None:
+def _replace(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
     """Put `new` at `target`, in one step where the system can.
 
-    Else, should that fail, put back what was there.
+    Should that fail, what was there is there again.
+
+    Raises:
+        ExportError: if something is there that is not to be replaced.
     """
-    if not os.path.lexists(target):
-        os.rename(new, target)
+    try:
+        rename_to_new(new, target)
         return
+    except FileExistsError:
+        if not overwrite:
+            raise _taken(target) from None
     check_replaceable(target, target)
-    if _exchange(new, target):
+    if exchange(new, target):
         try:
             check_replaceable(new, target)  # nobody can put a file into it any more
         except ExportError:
-            _exchange(new, target)
+            exchange(new, target)
             raise
         return
     os.rename(target, aside)
     try:
         check_replaceable(aside, target)
-        os.rename(new, target)
+        rename_to_new(new, target)
+    except FileExistsError:
+        # what was there was an export, and to be replaced: it is not in the way of the newcomer
+        _put_back(aside, target)
+        raise _taken(target) from None
     except (OSError, ExportError):
-        os.rename(aside, target)
+        _put_back(aside, target)
         raise
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step; False where the system cannot."""
-    if not sys.platform.startswith("linux"):
-        return False
-    # AT_FDCWD and RENAME_EXCHANGE of Linux' renameat2(2)
-    here = -100
-    exchange = 2
+def _put_back(aside: Path, target: Path) -> None:
+    """Put back what was at `target`, or beside it where something else has come."""
     try:
-        call = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):  # an old C library
-        return False
-    return call(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0
+        rename_to_new(aside, target)
+    except FileExistsError:
+        _keep_beside(aside, target)
+
+
+def _keep_beside(folder: Path, target: Path) -> Path:
+    """Move a folder to the first free name beside a taken one; return the place."""
+    for number in itertools.count(2):
+        place = target.with_name(f"{target.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            rename_to_new(folder, place)
+            break
+    _flush_folder(place.parent)
+    return place
+
+
+def _taken(target: Path) -> ExportError:
+    return ExportError(
+        "The export's place was taken while it was made; overwrite=True replaces an export that is "
+        f"there. Received: path={str(target)!r}"
+    )
 
 
 @contextlib.contextmanager
@@ -237,8 +262,9 @@ def _sweep(beside: Path, target: Path) -> None:
 
 def _clear_up(folder: Path, target: Path) -> None:
     """Remove what a killed export left behind, and put back what it had taken away."""
-    if (folder / _PREVIOUS).is_dir() and not os.path.lexists(target):
-        os.rename(folder / _PREVIOUS, target)
+    if (folder / _PREVIOUS).is_dir():
+        with contextlib.suppress(FileExistsError):
+            rename_to_new(folder / _PREVIOUS, target)
     if _holds_others(folder / _PREVIOUS) or _holds_others(folder / _EXPORT):
         return
     shutil.rmtree(folder, ignore_errors=True)

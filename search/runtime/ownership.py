@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any
 
 from keras_acts.errors import ExportError, SearchError
+
+from .project_lock import LOCK, OWNER
 
 MARKER = "keras_acts_files.json"
 _SHOWN = 5  # names of strangers in a message
@@ -19,6 +24,7 @@ _SHOWN = 5  # names of strangers in a message
 # for the names)
 _KEPT = re.compile(
     r"(oracle|tuner\d+|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
+    r"|keras_acts\.(lock|pid)"
     r"|trial_[^/]+/((trial|build_config)\.json|checkpoint\.weights\.h5)"
 )
 _KEPT_FOLDERS = re.compile(r"trial_[^/]+")
@@ -32,7 +38,10 @@ def mark(folder: Path) -> None:
         "The files of an export of keras_acts. Another in its place replaces these; with others "
         "here it is refused."
     )
-    content = {"what": what, "files": sorted(_names(folder) | {MARKER})}
+    files: dict[str, str | None] = {MARKER: None}  # it cannot hold its own
+    for name in sorted(_names(folder)):
+        files[name] = _digest(folder / name)
+    content = {"what": what, "files": files}
     text = json.dumps(content, indent=1, ensure_ascii=False)
     (folder / MARKER).write_text(text + "\n", encoding="utf-8")
 
@@ -63,20 +72,45 @@ def check_replaceable(folder: Path, given: str | PathLike[str]) -> None:
             f"{MARKER}, the list of the files that an export wrote: delete it yourself, or choose "
             f"another path. Received: path={str(given)!r}"
         )
-    others = sorted(_names(folder) - ours)
+    others = sorted(_names(folder) - set(ours))
     if others:
         raise ExportError(
             "The export must not replace files of yours: move them elsewhere. Received: "
             f"path={str(given)!r} with {_few(others)}"
         )
+    changed = [name for name, digest in ours.items() if _is_changed(folder / name, digest)]
+    if changed:
+        raise ExportError(
+            "The export must not replace what was changed since it was written: move it elsewhere. "
+            f"Received: path={str(given)!r} with another {_few(changed)}"
+        )
 
 
-def _marked(folder: Path) -> set[str] | None:
+def _marked(folder: Path) -> dict[str, str | None] | None:
+    """What an export wrote into a folder, each file with the hash of its contents; None if unknown."""
     try:
         data = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        return set(data["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if isinstance(data["files"], dict):
+            return data["files"]
+        # older exports kept the names only
+        return dict.fromkeys(data["files"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _digest(path: Path) -> str | None:
+    """The hash of a file's contents; None of what has none: a folder, a link."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_changed(path: Path, digest: str | None) -> bool:
+    """Whether a file is there with other contents; one that is gone is nobody's loss."""
+    if digest is None or not os.path.lexists(path):
+        return False
+    return _digest(path) != digest
 
 
 def _names(folder: Path) -> set[str]:
@@ -109,19 +143,28 @@ def _leads_inside(name: Any) -> bool:
     return len(path.parts) > 0 and ".." not in path.parts
 
 
-def clear_project(project: Path) -> None:
-    """Delete a search's files, so that it can begin again.
+def check_clearable(project: Path, directory: Path | None = None) -> None:
+    """Check that overwriting a project deletes the files of a search, and nothing else.
 
-    Nothing is deleted if anything else lies among them.
+    Args:
+        project: its folder; there may be none.
+        directory: the folder of projects, if the project lies deeper.
 
     Raises:
-        SearchError: naming what is not a search's.
+        SearchError: if it is no search, holds something else too, is reached by a link, or its
+            files cannot be deleted.
     """
+    for folder in _folders_between(project, directory):
+        if folder.is_symlink():
+            raise SearchError(
+                "overwrite=True deletes nothing behind a link: name the folder itself, or delete "
+                f"the link. Received: {str(folder)!r}, a link to {os.readlink(folder)!r}"
+            )
     if not project.exists():
         return
     names = {""}  # a file in place of the folder, which is no search's
     if project.is_dir():
-        names = _names(project)
+        names = _names(project) - {LOCK, OWNER}
     if names and not any(map(_PROJECT.fullmatch, names)):
         raise SearchError(
             "overwrite=True deletes only the files of a search, and there is none in this folder: "
@@ -133,7 +176,49 @@ def clear_project(project: Path) -> None:
             "overwrite=True deletes only the files of a search: move yours elsewhere. "
             f"Received: {str(project)!r} with {_few(others)}"
         )
-    _delete(project, names)
+    for folder in sorted({(project / name).parent for name in names}):
+        _check_deletable(folder)
+
+
+def _folders_between(project: Path, directory: Path | None) -> list[Path]:
+    """The folders below the one of projects, down to the project's own."""
+    if directory is None:
+        return [project]
+    below = project.relative_to(directory)
+    return [directory / part for part in reversed([below, *below.parents]) if part.name]
+
+
+def _check_deletable(folder: Path) -> None:
+    try:
+        # permissions do not say all: a disk may be read-only
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_deleted(folder, error) from error
+
+
+def _not_deleted(path: Path, error: OSError) -> SearchError:
+    return SearchError(
+        "overwrite=True must be able to delete the files of the search before. Received: "
+        f"{str(path)!r} ({error.strerror or type(error).__name__})"
+    )
+
+
+def clear_project(project: Path, directory: Path | None = None) -> None:
+    """Delete a search's files, so that it can begin again; its lock stays.
+
+    Nothing is deleted if anything else lies among them.
+
+    Args:
+        project: its folder; there may be none.
+        directory: the folder of projects, if the project lies deeper.
+
+    Raises:
+        SearchError: as `check_clearable`.
+    """
+    check_clearable(project, directory)
+    if project.exists():
+        _delete(project, _names(project) - {LOCK, OWNER})
 
 
 def _is_a_searchs(project: Path, name: str) -> bool:
@@ -155,8 +240,11 @@ def _delete(folder: Path, names: Iterable[str]) -> None:
         if _is_real_folder(path):
             with contextlib.suppress(OSError):  # something new is in it
                 path.rmdir()
-        else:
+            continue
+        try:
             path.unlink(missing_ok=True)
+        except OSError as error:
+            raise _not_deleted(path, error) from error
     with contextlib.suppress(OSError):
         folder.rmdir()
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -77,6 +78,10 @@ class TrialSearch(ActivationTuner):
     def say(self, text: str) -> None:
         """Show it above the bar."""
         self.progress.say(text)
+
+    def _alone(self) -> contextlib.AbstractContextManager[None, bool | None]:
+        # `search_activations` holds the project already
+        return contextlib.nullcontext()
 
     @property
     def objective(self) -> keras_tuner.Objective:

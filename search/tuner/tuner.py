@@ -5,13 +5,14 @@ Paired seeds, divergence as a result, and a process left as it was found.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import itertools
 import logging
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,7 +26,8 @@ from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime import device
-from ..runtime.ownership import check_project_name, clear_project
+from ..runtime.ownership import check_clearable, check_project_name, clear_project
+from ..runtime.project_lock import locked
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..strategy.base import DIVERGED
@@ -122,6 +124,8 @@ class ActivationTuner(keras_tuner.Tuner):
         else:
             check_direction(oracle, _example_for(oracle.objective, searched, seed, kwargs))
         _clear(kwargs)
+        # before its files are read: what changes later is seen
+        self._state_read = _state_of(_project_of(kwargs))
         # KerasTuner builds the model several times to find the hyperparameters
         with isolated_seed(derive(seed, Stream.BUILDS)):
             super().__init__(oracle, hypermodel=searched, **kwargs)
@@ -146,11 +150,46 @@ class ActivationTuner(keras_tuner.Tuner):
             self.hypermodel = hypermodel
 
     def search(self, *fit_args: Any, **fit_kwargs: Any) -> None:
-        """Search; the arguments are those of `keras.Model.fit`."""
+        """Search; the arguments are those of `keras.Model.fit`.
+
+        Raises:
+            SearchError: on arguments that make no sense, or if another process searches in the
+                project.
+        """
         fit = inspect.signature(keras.Model.fit).bind(None, *fit_args, **fit_kwargs).arguments
         fit.pop("self")
         check_every_epoch(fit)
         self._inputs = fit.get("x")
+        with self._alone():
+            self._search(fit_args, fit_kwargs, fit)
+
+    def _alone(self) -> contextlib.AbstractContextManager[None, bool | None]:
+        """No other process searches in the project meanwhile.
+
+        Raises:
+            SearchError: if one does.
+        """
+        return self._held()
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        # the processes of a distributed search share a project, and a chief gives out the trials
+        if _is_remote(self.directory) or has_chief_oracle():
+            yield
+            return
+        project = Path(self.project_dir)
+        with locked(project):
+            if _state_of(project) != self._state_read:
+                # another process has searched since this one read the files
+                self.reload()
+            try:
+                yield
+            finally:
+                self._state_read = _state_of(project)
+
+    def _search(
+        self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any], fit: dict[str, Any]
+    ) -> None:
         # without its file, KerasTuner would begin again and forget the trials in flight
         self.save()
         reason = self._why_not_together(fit)
@@ -383,13 +422,38 @@ def _clear(kwargs: dict[str, Any]) -> None:
         check_project_name(name, nested=True)
     if not kwargs.pop("overwrite", False):
         return
-    directory = str(kwargs.get("directory") or ".")
-    if "://" in directory:
+    directory = _directory(kwargs)
+    if _is_remote(directory):
         raise SearchError(
             f"overwrite=True deletes files on local disks only. Received: directory={directory!r}"
         )
+    project = _project_of(kwargs)
+    # before the lock, whose file must not come into a folder that is no search's
+    check_clearable(project, Path(directory))
+    with locked(project):
+        clear_project(project, Path(directory))
+
+
+def _directory(kwargs: Mapping[str, Any]) -> str:
+    return str(kwargs.get("directory") or ".")
+
+
+def _project_of(kwargs: Mapping[str, Any]) -> Path:
     # the name that KerasTuner has for what is not given
-    clear_project(Path(directory) / (name or "untitled_project"))
+    return Path(_directory(kwargs)) / (kwargs.get("project_name") or "untitled_project")
+
+
+def _is_remote(directory: object) -> bool:
+    """Whether a folder is in a cloud, such as gs://bucket, where there are no locks."""
+    return "://" in str(directory)
+
+
+def _state_of(project: Path) -> bytes | None:
+    """What KerasTuner last wrote of a search; None if there is nothing yet."""
+    try:
+        return (project / "oracle.json").read_bytes()
+    except OSError:
+        return None
 
 
 def _check_integer(name: str, value: int, least: int) -> None:

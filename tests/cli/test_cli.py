@@ -224,6 +224,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     ]
     assert run(tmp_path, *arguments, "--rescale-init").exit_code == 0
     unset = {"out": None, "directory": None, "as_json": False, "quiet": False}
+    unset |= {"overwrite": False, "restart": False}
     assert given == {**options, **unset, "rescale_init": True}
 
 
@@ -406,7 +407,12 @@ MODELS = [
     ("--data good.csv --model flat.keras", "must have a hidden activation slot"),
     ("--data good.csv --model torn.keras", "that Keras can load. Received: 'torn.keras'"),
     ("--data digits --model mine.keras", "samples of shape (4,). Received: (8, 8, 1)"),
-    ("--out thesis", "must not replace anything but a SavedModel. Received: path='thesis'"),
+    ("--out thesis", "--overwrite replaces an export that is there, --out names another place"),
+    (
+        "--out thesis --overwrite",
+        "must not replace anything but a SavedModel. Received: path='thesis'",
+    ),
+    ("--restart", "--restart is of a search that is kept. Received: no --directory"),
     ("--out good.csv/model", "needs a writable folder"),
     (f"--out {'x' * 250}", "must be writable: File name too long"),
 ]

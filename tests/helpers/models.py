@@ -40,5 +40,5 @@ def blobs(samples=90, features=4, classes=3, seed=0):
 
 def contents(folder):
     """All names below a folder, each with what a change of the file changes."""
-    entries = {path: path.stat() for path in folder.rglob("*")}
+    entries = {path: path.lstat() for path in folder.rglob("*")}
     return {path: (entry.st_size, entry.st_mtime_ns) for path, entry in entries.items()}

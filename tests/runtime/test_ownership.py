@@ -1,5 +1,6 @@
 """Only what an export or a search wrote is ever deleted."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -137,9 +138,10 @@ def test_an_export_replaces_nothing_of_the_users(tmp_path, name):
     before = contents(tmp_path)
     with pytest.raises(ExportError, match=rf"files of yours.*{name.rstrip('/')}"):
         check_target(path, overwrite=True)
-    with pytest.raises(ExportError, match="files of yours"):
+    with pytest.raises(ExportError, match=r"files of yours.*is kept in '.*model-2'"):
         put(path, "second")
     assert contents(path) == {p: entry for p, entry in before.items() if p != path}
+    assert (tmp_path / "model-2" / "saved_model.pb").read_text() == "second"
 
 
 @pytest.mark.once
@@ -169,6 +171,7 @@ def test_what_comes_while_an_export_is_made_is_kept(tmp_path, monkeypatch, swaps
     with pytest.raises(ExportError, match=r"notes\.txt"):
         slow()
     assert sorted(p.name for p in path.iterdir()) == [MARKER, "notes.txt", "saved_model.pb"]
+    assert (tmp_path / "model-2" / "saved_model.pb").read_text() == "second"
     (path / "notes.txt").unlink()
 
     # and in the very last moment
@@ -181,18 +184,59 @@ def test_what_comes_while_an_export_is_made_is_kept(tmp_path, monkeypatch, swaps
 
     monkeypatch.setattr(atomic, "check_replaceable", checked)
     if not swaps:
-        monkeypatch.setattr(atomic, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(atomic, "exchange", lambda one, other: False)
     with pytest.raises(ExportError, match=r"notes\.txt"):
-        put(path, "second")
+        put(path, "third")
     assert (path / "saved_model.pb").read_text() == "first"
     assert (path / "notes.txt").read_text() == "mine"
-    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model", "model-2", "model-3"]
+    assert (tmp_path / "model-3" / "saved_model.pb").read_text() == "third"
 
 
 @pytest.mark.once
 def test_the_marker_lists_the_files(tmp_path):
     path = put(tmp_path / "model", "first")
-    assert json.loads((path / MARKER).read_text())["files"] == [MARKER, "saved_model.pb"]
+    files = json.loads((path / MARKER).read_text())["files"]
+    assert files == {MARKER: None, "saved_model.pb": hashlib.sha256(b"first").hexdigest()}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("link", [False, True])
+def test_an_own_file_in_the_place_of_one_of_the_exports_is_the_users(tmp_path, link):
+    path = put(tmp_path / "model", "first")
+    if link:
+        (tmp_path / "mine").write_text("mine")
+        (path / "saved_model.pb").unlink()
+        (path / "saved_model.pb").symlink_to(tmp_path / "mine")
+    else:
+        (path / "saved_model.pb").write_text("my own report")
+    before = contents(tmp_path)
+    with pytest.raises(
+        ExportError, match=r"changed since it was written.*another \['saved_model\.pb'\]"
+    ):
+        check_target(path, overwrite=True)
+    assert contents(tmp_path).keys() == before.keys()
+    (path / "saved_model.pb").unlink()
+    (path / "saved_model.pb").write_text("first")  # as it was
+    put(path, "second")
+    assert (path / "saved_model.pb").read_text() == "second"
+
+
+@pytest.mark.once
+def test_an_export_of_an_older_version_lists_names_only(tmp_path):
+    path = put(tmp_path / "model", "first")
+    (path / MARKER).write_text(json.dumps({"files": [MARKER, "saved_model.pb"]}))
+    check_target(path, overwrite=True)
+    for broken in (
+        '{"files": 5}',
+        "[1]",
+        "null",
+        "[" * 100_000,
+        '{"files": {"saved_model.pb": 3}}',
+    ):
+        (path / MARKER).write_text(broken)
+        with pytest.raises(ExportError, match=r"must not replace.*Received: path="):
+            check_target(path, overwrite=True)
 
 
 def test_the_committed_example_can_be_made_anew():

@@ -1,0 +1,37 @@
+"""Where a search writes its export, known before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+FOLDER = Path("saved_models")
+# of the data that come with scikit-learn, those of images
+BUNDLED_IMAGES = ("digits",)
+
+
+def default_place(data: str, model: str) -> Path:
+    """Return where the export goes if nothing else is said.
+
+    Args:
+        data: the name of the data, as a dataset has it.
+        model: the title of the model.
+    """
+    return FOLDER / f"{data}-{model}"
+
+
+def early_place(data: str, model: str | None) -> Path | None:
+    """Return the default place without reading the data; None if only they can say it.
+
+    Args:
+        data: what --data says.
+        model: what --model says, if anything.
+    """
+    source = Path(data)
+    kind = source.suffix.lower()
+    if model is not None:
+        return default_place(source.stem, Path(model).stem)
+    if kind == ".npz":  # of images or not
+        return None
+    if data in BUNDLED_IMAGES:
+        return default_place(data, "cnn")
+    return default_place(source.stem, "mlp")
