@@ -170,6 +170,13 @@ def recorded_arguments(layer: keras.layers.Layer) -> dict[str, Any] | None:
     return getattr(getattr(layer, "_auto_config", None), "config", None)
 
 
+def is_tensorflow_variable(thing: object) -> bool:
+    """Return whether something is a variable of TensorFlow's, which Keras does not know of."""
+    import tensorflow as tf
+
+    return isinstance(thing, tf.Variable)
+
+
 def inner_lookup(layer: keras.layers.Layer) -> Any:
     """Return the lookup layer inside a `TextVectorization`; any other layer itself."""
     return getattr(layer, "_lookup_layer", layer)

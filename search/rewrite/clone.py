@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import keras
@@ -11,11 +12,13 @@ import keras
 from keras_acts.compat import layers_held_by, output_shape_argument, own_variables
 from keras_acts.errors import ModelError
 
+from ..runtime.seeding import isolated_seed
 from ..space.candidate import Activation, ActivationLike, Candidate
 from .compiling import compile_arguments
 from .graph import MODELS, parts_of
 from .initializers import rescaled_initializers
 from .own_training import own_methods
+from .proof import check_copy, is_of_users, is_proved, note_proved
 from .remaking import (
     check_methods,
     check_same_methods,
@@ -25,6 +28,7 @@ from .remaking import (
     sequential_again,
 )
 from .slots import Slot, SlotSite, SlotTable, is_activation, slot_sites, slots
+from .walk import layers_of
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 
@@ -91,11 +95,29 @@ def rewritten(
     """
     cloner = ModelCloner(_changes(slot_sites(model), activation, rescale_init))
     with dtype_policy(model.dtype_policy):
+        _check_copies(model)
         copy = cloner.model(model)
         cloner.restore(model, copy, weights)
         if compiled:
             cloner.compile()
     return copy
+
+
+def _check_copies(model: keras.Model) -> None:
+    """Check that copies of layers that a user wrote are copies.
+
+    Raises:
+        ModelError: if one is not.
+    """
+    for _, layer in layers_of(model):
+        if not is_of_users(layer) or is_proved(layer):
+            continue
+        with isolated_seed(0):  # the copy has initializers
+            cloner = ModelCloner({})
+            copy = cloner.layer(layer)
+            restore = partial(cloner.restore, layer, copy, weights=True)
+            check_copy(layer, copy, restore, guessed=bool(cloner.guessed))
+        note_proved(layer)
 
 
 def rewritten_layer(
@@ -210,6 +232,8 @@ class ModelCloner:
         self._models: list[tuple[keras.Model, keras.Model]] = []
         # the identities of activations that are layers, and of what takes their place
         self._replaced: set[int] = set()
+        # layers whose constructor got the values of attributes: only their output shows a copy
+        self.guessed: list[keras.Operation] = []
 
     def model(self, model: keras.Model) -> keras.Model:
         """Return the copy of a model, not compiled."""
@@ -253,7 +277,10 @@ class ModelCloner:
                 copies[argument] = list(map(self.layer, part))
             else:
                 copies[argument] = self.layer(part)
-        return made_again(layer, {**layer.get_config(), **new, **copies}, whole=not copies)
+        copy, guessed = made_again(layer, new, copies, self.layer)
+        if guessed:
+            self.guessed.append(layer)
+        return copy
 
     def restore(self, old: keras.Operation, new: keras.Operation, weights: bool) -> None:
         """Give a copy its `trainable`, and the weights of what is not trained, or of all."""

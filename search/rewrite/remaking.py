@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,23 +22,21 @@ from keras_acts.compat import (
 )
 from keras_acts.errors import ModelError
 
-from ..space.known import as_written, is_of_keras
+from ..space.known import as_written, is_of_keras, is_of_keras_or_ours
+from .arguments import (
+    OF_EVERY_LAYER,
+    OF_INPUTS,
+    PARTS,
+    Arguments,
+    Copies,
+    completed,
+    has_own_from_config,
+    told_by_config,
+    without_untaken,
+)
 from .own_training import own_methods, set_on_object
 
-# what Keras' own classes take, and a user's class need not
-_OF_EVERY_LAYER = ("name", "trainable", "dtype")
-# where a layer stands in a model, which the copy of the model says again
-_OF_INPUTS = ("input_shape", "batch_shape", "batch_size", "input_dtype", "batch_input_shape")
-# the objects that a layer's config tells by their own
-_PARTS = (
-    keras.initializers.Initializer,
-    keras.regularizers.Regularizer,
-    keras.constraints.Constraint,
-)
 _LOOKUPS = (keras.layers.StringLookup, keras.layers.IntegerLookup, keras.layers.TextVectorization)
-
-# the arguments of a constructor, by name
-Arguments: TypeAlias = dict[str, Any]
 
 
 class Recipe(NamedTuple):
@@ -63,39 +61,89 @@ class Recipe(NamedTuple):
         return Recipe({**self.config, **arguments}, self.whole)
 
 
-def made_again(layer: keras.Operation, config: Arguments, whole: bool) -> keras.Operation:
-    """Return a layer or operation from a config, with the name and dtype policy of another one.
+class Remade(NamedTuple):
+    """A layer made again.
+
+    Attributes:
+        layer: the copy.
+        guessed: whether some arguments of its constructor are the values of attributes: then only
+            its output shows whether it is a copy.
+    """
+
+    layer: keras.Operation
+    guessed: bool
+
+
+def made_again(layer: keras.Operation, new: Arguments, parts: Arguments, copied: Copies) -> Remade:
+    """Return a layer or operation made again, with its name and dtype policy.
 
     Args:
-        layer: that the config is of.
-        config: of it, perhaps with other activations.
-        whole: whether all in it is as `get_config` returned it, not layers already.
+        layer: that is made again.
+        new: arguments of its constructor that are others: activations, initializers.
+        parts: those that are layers, already copied.
+        copied: makes the copies of further layers among the arguments.
 
     Raises:
         TypeError: if the constructor takes something else.
-        ModelError: if the config leaves out an argument that the layer was made with, and it cannot
-            be added.
+        ModelError: if nothing tells an argument that the layer was made with.
     """
-    recipe = Recipe(_without_untaken(type(layer), config), whole)
-    copy = recipe.make(type(layer))
+    kind = type(layer)
+    told = told_by_config(layer)
+    guessed = False
+    if is_of_keras_or_ours(layer) or has_own_from_config(kind):
+        if told is None:
+            raise NotImplementedError("it has no get_config()")
+        config = without_untaken(kind, {**told, **new, **parts})
+        recipe = Recipe(config, whole=not parts)
+    else:
+        known = None if told is None else {**told, **new, **parts}
+        config, guessed = completed(layer, known, copied)
+        recipe = Recipe({**config, **new, **parts}, whole=not parts)
+    copy = _made(layer, recipe, {**new, **parts})
     left_out = _left_out(layer, copy, recipe)
     if left_out:
         copy = _with_left_out(layer, recipe, left_out)
     # Keras' guide teaches a get_config without them
     if copy.name != layer.name:
         copy.name = layer.name
-    if isinstance(layer, keras.layers.Layer) and copy.dtype_policy != layer.dtype_policy:
-        copy.dtype_policy = layer.dtype_policy
-    return copy
+    if isinstance(layer, keras.layers.Layer):
+        if copy.dtype_policy != layer.dtype_policy:
+            copy.dtype_policy = layer.dtype_policy
+        if not is_of_keras_or_ours(layer):
+            _name_parts(layer, copy)
+    return Remade(copy, guessed)
 
 
-def _without_untaken(kind: type[keras.Operation], config: Arguments) -> Arguments:
-    """A config without what Keras' own classes take and this one does not."""
-    parameters = inspect.signature(kind.__init__).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return config
-    untaken = set(_OF_EVERY_LAYER) - parameters.keys()
-    return {key: value for key, value in config.items() if key not in untaken}
+def _made(layer: keras.Operation, recipe: Recipe, new: Arguments) -> keras.Operation:
+    """A layer from a recipe.
+
+    Some configs of Keras' own layers tell what the constructors do not take: then the copy is made
+    from what Keras recorded, and the new arguments.
+    """
+    try:
+        return recipe.make(type(layer))
+    except TypeError:
+        recorded = recorded_arguments(layer)
+        if recorded is None or not is_of_keras_or_ours(layer):
+            raise
+        return type(layer)(**{**recorded, "name": layer.name, **new})
+
+
+def _name_parts(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    """Give the layers that a constructor made the names of the original's.
+
+    Keras counts names up. What is built has its names in the paths of its variables already.
+    """
+    parts = layers_held_by(layer)
+    copies = layers_held_by(copy)
+    if list(map(type, parts)) != list(map(type, copies)):
+        return  # made in `build`, or refused by who compares them
+    for part, copied in zip(parts, copies, strict=True):
+        if copied.built and copied.variables:
+            continue
+        if copied.name != part.name:
+            copied.name = part.name
+        _name_parts(part, copied)
 
 
 def _left_out(layer: keras.Operation, copy: keras.Operation, recipe: Recipe) -> Arguments:
@@ -112,7 +160,7 @@ def _left_out(layer: keras.Operation, copy: keras.Operation, recipe: Recipe) -> 
         taken = _bound(type(layer), recipe)
     if taken is None:
         return {}
-    told = {*recipe.config, *_OF_EVERY_LAYER, *_OF_INPUTS}
+    told = {*recipe.config, *OF_EVERY_LAYER, *OF_INPUTS}
     untold = {name: value for name, value in given.items() if name not in told}
     return _differing(untold, taken)
 
@@ -236,8 +284,23 @@ def check_same_methods(old: keras.Operation, new: keras.Operation) -> None:
     """
     _check_same_methods(old, new, old)
     for name, part in vars(old).items():
-        if isinstance(part, _PARTS):
-            _check_same_methods(part, getattr(new, name, part), old)
+        if isinstance(part, PARTS):
+            copied = getattr(new, name, part)
+            if _is_another(part, copied):
+                raise ModelError(
+                    "A copy of a layer must have the initializers, regularizers and constraints "
+                    f"that the layer has. Received: {old.name!r} of class {type(old).__name__} "
+                    f"with {name}={part!r}, and then {copied!r}"
+                )
+            _check_same_methods(part, copied, old)
+
+
+def _is_another(part: object, copied: object) -> bool:
+    """Whether a layer's initializer, regularizer or constraint is none that its copy may have."""
+    if isinstance(part, keras.initializers.VarianceScaling):
+        # a gain may have made it another
+        return not isinstance(copied, keras.initializers.VarianceScaling)
+    return type(copied) is not type(part)
 
 
 def _check_same_methods(original: object, copy: object, layer: keras.Operation) -> None:

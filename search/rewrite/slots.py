@@ -14,6 +14,7 @@ from keras_acts.symbolic import Apply
 
 from ..space.candidate import Activation, Candidate, described
 from ..space.known import as_written, is_of_keras
+from .arguments import takes_argument
 from .graph import MODELS, Call, Graph, Shape
 
 # layers that are nothing but an activation
@@ -222,13 +223,10 @@ def _current(layer: keras.Operation, argument: str) -> str | None:
     activation = getattr(layer, argument, None)
     if not callable(activation) or activation is keras.activations.linear:
         return None
-    try:
-        # a layer that does not take the activation as an argument cannot be made again with another
-        if argument not in layer.get_config():
-            return None
-        return _printed(activation)
-    except NotImplementedError:  # a class of a user's without get_config
+    # a layer that does not take the activation as an argument cannot be made again with another
+    if not takes_argument(layer, argument):
         return None
+    return _printed(activation)
 
 
 def _printed(activation: Activation) -> str:
