@@ -291,6 +291,31 @@ def moments(optimizer: keras.optimizers.Optimizer, index: int) -> tuple[Any, Any
     return optimizer._momentums[index], optimizer._velocities[index]
 
 
+def rmsprop_states(optimizer: keras.optimizers.Optimizer, index: int) -> tuple[Any, Any, Any]:
+    """Return what RMSprop keeps of the variable at an index.
+
+    The average of squares, the average of gradients and the momentum; None for each of the last two
+    that it does not keep.
+    """
+    average = None
+    if optimizer.centered:
+        average = optimizer._average_gradients[index]
+    momentum = None
+    if optimizer.momentum > 0:
+        momentum = optimizer._momentums[index]
+    return optimizer._velocities[index], average, momentum
+
+
+def adagrad_state(optimizer: keras.optimizers.Optimizer, index: int) -> Any:
+    """Return Adagrad's sum of squares of the variable at an index."""
+    return optimizer._accumulators[index]
+
+
+def adadelta_states(optimizer: keras.optimizers.Optimizer, index: int) -> tuple[Any, Any]:
+    """Return Adadelta's averages of the variable at an index: of gradients, and of changes."""
+    return optimizer._accumulated_grads[index], optimizer._accumulated_delta_vars[index]
+
+
 def clip_by_norm(
     optimizer: keras.optimizers.Optimizer, gradient: Tensor, axes: tuple[int, ...]
 ) -> Tensor:

@@ -104,7 +104,7 @@ class BestWeights(keras.callbacks.Callback):
 
     def _remember(self, block: StackedVariable, rows: np.ndarray) -> None:
         """Keep some rows of a stacked variable; all, where there are none yet."""
-        value = _view(block.variable)
+        value = block.by_member(_view(block.variable))
         kept = self._weights.get(id(block.variable))
         if kept is None:
             self._weights[id(block.variable)] = value.copy()
@@ -124,10 +124,10 @@ class BestWeights(keras.callbacks.Callback):
             return
         has_best = (self.best_epoch >= 0)[list(self.model.order)]
         for block in self.kept_variables():
-            value = _view(block.variable).copy()
+            value = block.by_member(_view(block.variable)).copy()
             rows = has_best[block.start : block.stop]
             value[rows] = self._weights[id(block.variable)][rows]
-            block.variable.assign(value)
+            block.assign(value)
 
     def kept_variables(self) -> list[StackedVariable]:
         """Return the variables of the population whose values are kept and restored: its weights.
@@ -160,8 +160,9 @@ class BestWeights(keras.callbacks.Callback):
         """
         # the same members with their best weights, where `rest` has their last ones
         successor.set_model(self.model.select(members))
-        variables = [block.variable for block in successor.kept_variables()]
-        values = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        values = []
+        for block in successor.kept_variables():
+            values.append(block.by_member(keras.ops.convert_to_numpy(block.variable)))
         successor.set_model(rest)
         blocks = zip(successor.kept_variables(), values, strict=True)
         successor._weights = {id(block.variable): value for block, value in blocks}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from ..space.assignment import Choice
 from ..vectorize.segments import Segment
@@ -17,19 +19,28 @@ from .blueprint import Blueprint
 class StackedVariable:
     """One variable of one layer, stacked over members that lie next to each other inside.
 
+    It is (n, ...), or a *table*, (n*T, ...): the members' rows one below the other. Of a table that
+    a layer looks up tokens in, TensorFlow gives a gradient with one row for each occurrence of a
+    token, and Keras' optimizers do not only add these. They take them for tables alone: their rows
+    are the first axis.
+
     Attributes:
-        variable: (n, ...), for the n members from `start` on.
+        variable: for the n members from `start` on.
         start: the first member.
+        size: how many members it is stacked over, n.
         key: which of the layer's variables it is, as `variables_of` says.
         name: of the layer's variable.
         regularizer: of one member's variable.
+        is_table: whether it is (n*T, ...).
     """
 
     variable: keras.Variable
     start: int
+    size: int
     key: str
     name: str
     regularizer: Any
+    is_table: bool = False
 
     @property
     def stop(self) -> int:
@@ -37,9 +48,35 @@ class StackedVariable:
         return self.start + self.size
 
     @property
-    def size(self) -> int:
-        """How many members it is stacked over."""
-        return self.variable.shape[0]
+    def rows(self) -> int:
+        """How many rows of the variable are one member's."""
+        return int(self.variable.shape[0]) // self.size
+
+    def by_member(self, value: Any) -> Any:
+        """Return a value of the variable, or one that is shaped alike, as (n, ...).
+
+        Args:
+            value: the variable itself, its gradient, what an optimizer keeps of it; an array or a
+                tensor.
+        """
+        if not self.is_table:
+            return value
+        sizes = (self.size, self.rows, *value.shape[1:])
+        if isinstance(value, np.ndarray):
+            return value.reshape(sizes)
+        return ops.reshape(value, sizes)
+
+    def assign(self, value: Any) -> None:
+        """Set the variable to the values of its members, (n, ...)."""
+        self.variable.assign(self.as_stored(value))
+
+    def as_stored(self, value: Any) -> Any:
+        """Return values of the members, (n, ...), in the shape of the variable."""
+        if not self.is_table:
+            return value
+        if isinstance(value, np.ndarray):
+            return value.reshape(self.variable.shape)
+        return ops.reshape(value, self.variable.shape)
 
 
 @dataclass(frozen=True, eq=False)

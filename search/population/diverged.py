@@ -9,18 +9,20 @@ import keras
 from keras import ops
 
 from .axes import column_shape
+from .block import StackedVariable
+from .tables import has_occurrences, of_occurrences, with_values
 
 if TYPE_CHECKING:
     from .model import PopulationModel
 
 Tensor = Any
-# by the identity of a stacked variable: the first of its members inside and the one after the last
-Rows = Mapping[int, tuple[int, int]]
+# by the identity of a stacked variable: which members it is stacked over, and how
+Rows = Mapping[int, StackedVariable]
 
 
-def rows_of(population: PopulationModel) -> dict[int, tuple[int, int]]:
+def rows_of(population: PopulationModel) -> dict[int, StackedVariable]:
     """Return the members that each variable is stacked over."""
-    return {id(block.variable): (block.start, block.stop) for _, block in population.blocks()}
+    return {id(block.variable): block for _, block in population.blocks()}
 
 
 class Healthy:
@@ -32,7 +34,7 @@ class Healthy:
     """
 
     def __init__(self, rows: Rows, healthy: Tensor):
-        self._rows = rows
+        self._blocks = rows
         self._healthy = ops.not_equal(healthy, 0)
         self._masks: dict[tuple[int, int, int], Tensor] = {}
 
@@ -41,14 +43,24 @@ class Healthy:
 
         `new` in the rows of healthy members, `old` in those of others.
         """
-        new = ops.convert_to_tensor(new)
-        mask = self._mask(variable, rank=len(new.shape))
+        block = self._blocks[id(variable)]
+        new = block.by_member(ops.convert_to_tensor(new))
+        mask = self._mask(block, rank=len(new.shape))
         if not isinstance(old, int):
-            old = ops.cast(old, new.dtype)
-        return ops.where(mask, new, old)
+            old = block.by_member(ops.cast(old, new.dtype))
+        return block.as_stored(ops.where(mask, new, old))
 
-    def _mask(self, variable: keras.Variable, rank: int) -> Tensor:
-        start, stop = self._rows[id(variable)]
+    def gradient(self, variable: keras.Variable, gradient: Tensor) -> Tensor:
+        """Return the gradient of a stacked variable, 0 for members that are not healthy."""
+        if not has_occurrences(gradient):
+            return self.where(variable, gradient, 0)
+        block = self._blocks[id(variable)]
+        mask = of_occurrences(block, self._mask(block, rank=1), gradient)
+        values = gradient.values
+        return with_values(gradient, ops.where(mask, values, ops.zeros_like(values)))
+
+    def _mask(self, block: StackedVariable, rank: int) -> Tensor:
+        start, stop = block.start, block.stop
         key = (start, stop, rank)
         if key not in self._masks:
             healthy = self._healthy

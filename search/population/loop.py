@@ -18,6 +18,7 @@ from ..rewrite.walk import variables_of
 from ..vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
 from .block import LayerPlan
 from .forward_pass import ForwardPass
+from .tables import read_each
 
 Tensor = Any
 Structure = Any  # of tensors or batches, as Keras nests them
@@ -88,8 +89,12 @@ def _weights_of_members(plan: LayerPlan) -> list[dict[str, Tensor]]:
     """Each member's values of the layer's variables, by key."""
     weights: list[dict[str, Tensor]] = [{} for _ in range(plan.size)]
     for block in plan.blocks:
-        # not slices: their gradients would each be as large as all members'
-        values = ops.unstack(ops.convert_to_tensor(block.variable), block.size)
+        if block.is_table and block.variable.trainable:
+            values = read_each(block)
+        else:
+            # not slices: their gradients would each be as large as all members'
+            stacked = block.by_member(ops.convert_to_tensor(block.variable))
+            values = ops.unstack(stacked, block.size)
         for member, value in enumerate(values, block.start):
             weights[member][block.key] = value
     return weights
@@ -103,7 +108,7 @@ def _assign_states(plan: LayerPlan, runs: Sequence[_Run]) -> list[keras.Variable
         states = [run.states[block.key] for run in runs_of_block if block.key in run.states]
         if not states:
             continue
-        block.variable.assign(ops.stack(states))
+        block.assign(ops.stack(states))
         if block.variable.trainable:
             trained.append(block.variable)
     return trained

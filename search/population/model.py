@@ -46,6 +46,7 @@ from .rates import rate_per_member
 from .stacked_layer import StackedLayer
 from .step_jax import jax_train_step
 from .step_tensorflow import Announcement, TrainingStep
+from .tables import update_tables_apart
 
 Tensor = Any
 Structure = Any  # of tensors, as Keras nests them
@@ -338,6 +339,7 @@ class PopulationModel(keras.Model):
         trained = [layer.plan.layer for layer in self.stacked if layer.trainable_variables]
         check_optimizer(optimizer, trained)
         clip_per_member(optimizer, rows_of(self), len(self.members))
+        update_tables_apart(optimizer)
         # it is for half precision, which a population refuses
         options = {**options, "auto_scale_loss": False}
         on_tensorflow = keras.backend.backend() == "tensorflow"
@@ -668,7 +670,7 @@ class PopulationModel(keras.Model):
         for path, block in self.blocks():
             of_block = weights[block.start : block.stop]
             values = [of_member[path][block.key] for of_member in of_block]
-            block.variable.assign(np.stack(values))
+            block.assign(np.stack(values))
         self.healthy.assign(np.ones(len(inside)))
         self.random.state.assign(keras.random.SeedGenerator(members[0].seed).state)
 

@@ -15,6 +15,8 @@ import keras
 
 from keras_acts.compat import index_in, moments, replace_update_of_all
 
+from .tables import has_occurrences
+
 Tensor = Any
 
 
@@ -37,6 +39,9 @@ def one_kernel(optimizer: keras.optimizers.Optimizer) -> bool:
         powers_by_dtype: dict[Any, tuple[Tensor, Tensor]] = {}
         for gradient, variable in zip(gradients, variables, strict=True):
             value = getattr(variable, "value", variable)
+            if has_occurrences(gradient):  # it adds up what Keras squares first
+                optimizer.update_step(gradient, value, learning_rate)
+                continue
             if value.dtype not in powers_by_dtype:
                 powers_by_dtype[value.dtype] = _powers(optimizer, value.dtype)
             momentum, velocity = moments(optimizer, index_in(optimizer, variable))

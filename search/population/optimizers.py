@@ -11,12 +11,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_acts.compat import all_layers, calls_of, clip_by_norm, replace_clipping
+from keras_acts.compat import all_layers, calls_of, replace_clipping
 from keras_acts.errors import ModelError
 
 from ..space.known import is_of_keras_or_ours
+from ..vectorize.registry import rule_for
 from .axes import axes_within, column_shape
+from .block import StackedVariable
 from .diverged import Rows
+from .tables import added_up, clip_norm, has_occurrences, squares_of_members
 
 Tensor = Any
 
@@ -34,8 +37,9 @@ def check_optimizer(
         trained: the layers of its model that have trained variables.
 
     Raises:
-        ModelError: if it mixes the values of a variable, or the occurrences of a token of a trained
-            Embedding; or if a layer of a user's own cannot be traced, so that nobody knows.
+        ModelError: if it mixes the values of a variable; or if it treats each occurrence of a row
+            of a table apart, and a rule of a user's own looks up rows, or cannot be traced, so that
+            nobody knows.
     """
     name = type(optimizer).__name__
     # a class of a user's may have the name of one of Keras'
@@ -45,15 +49,16 @@ def check_optimizer(
             f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix members. "
             f"Received: {name}"
         )
-    # Keras squares and clips the gradient of each occurrence of a token before adding them;
-    # stacked, they are one
+    # a layer that looks up rows keeps their occurrences apart where Keras does; what a user's own
+    # rule looks up in stacked weights has a dense gradient
     if keras.backend.backend() != "tensorflow" or _only_adds_gradients(optimizer):
         return
     for layer in trained:
-        if _looks_up(layer):
+        if rule_for(layer) is not None and _looks_up(layer):
             raise ModelError(
-                "A trained Embedding needs SGD without clipping: with others, Keras treats each "
-                f"occurrence of a token apart. Received: {name}, {layer.name!r}"
+                "A layer with a rule of your own that takes rows of a table needs SGD without "
+                "clipping: with others, Keras treats each occurrence of a row apart. Remove the "
+                f"rule, or use SGD. Received: {name}, {layer.name!r}"
             )
 
 
@@ -64,13 +69,8 @@ def _only_adds_gradients(optimizer: Any) -> bool:
 
 
 def _looks_up(layer: keras.layers.Layer) -> bool:
-    """Whether a layer trains a table that it takes rows of.
-
-    An Embedding, one inside, or a user's own.
-    """
+    """Whether a layer of a user's own trains a table that it takes rows of."""
     parts = [part for part in all_layers(layer) if part.trainable_variables]
-    if any(isinstance(part, keras.layers.Embedding) for part in parts):
-        return True
     if all(is_of_keras_or_ours(part) for part in parts):
         return False
     # a layer of which nothing is known: which of its gradients are of rows
@@ -145,35 +145,46 @@ def clip_per_member(optimizer: keras.optimizers.Optimizer, rows: Rows, count: in
 
     Args:
         optimizer: a Keras optimizer; without one of the two options it stays as it is.
-        rows: by the identity of a variable, the first of its members and the one after the last.
+        rows: by the identity of a variable, the members that it is stacked over.
         count: how many members there are.
     """
     if not (optimizer.clipnorm or optimizer.global_clipnorm):
         return
 
     def clip(gradients: list[Tensor], variables: list[keras.Variable]) -> list[Tensor]:
-        if optimizer.clipnorm:
-            return [clip_by_norm(optimizer, g, axes_within(g)) for g in gradients]
-        rows_of_gradients = [rows[id(variable)] for variable in variables]
-        return _clip_globally(optimizer.global_clipnorm, gradients, rows_of_gradients, count)
+        blocks = [rows[id(variable)] for variable in variables]
+        if not optimizer.clipnorm:
+            return _clip_globally(optimizer.global_clipnorm, gradients, blocks, count)
+        pairs = zip(blocks, gradients, strict=True)
+        return [clip_norm(optimizer, block, gradient) for block, gradient in pairs]
 
     replace_clipping(optimizer, clip)
 
 
 def _clip_globally(
-    limit: float, gradients: list[Tensor], rows: list[tuple[int, int]], count: int
+    limit: float, gradients: list[Tensor], blocks: list[StackedVariable], count: int
 ) -> list[Tensor]:
     """Scale all gradients of a member whose norm, over all of them, is above the limit."""
     squares = ops.zeros((count,), gradients[0].dtype)
-    for gradient, (start, stop) in zip(gradients, rows, strict=True):
-        square = ops.sum(ops.square(gradient), axes_within(gradient))
-        squares = squares + ops.pad(square, [(start, count - stop)])
+    for gradient, block in zip(gradients, blocks, strict=True):
+        square = _squares(block, gradient)
+        squares = squares + ops.pad(square, [(block.start, count - block.stop)])
     norm = ops.sqrt(squares)
     scale = limit * ops.minimum(1.0 / norm, 1.0 / limit)
     # NaN if the norm is not finite, as in Keras
     scale = scale + (norm - norm)
     clipped = []
-    for gradient, (start, stop) in zip(gradients, rows, strict=True):
-        column = ops.reshape(scale[start:stop], column_shape(len(gradient.shape)))
-        clipped.append(gradient * column)
+    for gradient, block in zip(gradients, blocks, strict=True):
+        # Keras' product with the scale adds up the occurrences of a row
+        values = block.by_member(added_up(gradient))
+        column = ops.reshape(scale[block.start : block.stop], column_shape(len(values.shape)))
+        clipped.append(block.as_stored(values * column))
     return clipped
+
+
+def _squares(block: StackedVariable, gradient: Tensor) -> Tensor:
+    """The sum of the squares of each member's gradient, (n,)."""
+    if has_occurrences(gradient):
+        return squares_of_members(block, gradient)
+    values = block.by_member(gradient)
+    return ops.sum(ops.square(values), axes_within(values))

@@ -6,8 +6,7 @@ The numbers that an optimizer hands to its updates become columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from keras_acts.compat import decays, replace_weight_decay, restore_update_of_al
 
 from .axes import column_shape
 from .diverged import Rows
+from .tables import update_step_of
 
 Tensor = Any
 
@@ -35,7 +35,7 @@ def rate_per_member(
     Args:
         optimizer: a Keras optimizer that updates each value from its own gradient.
         rates: (P,), inside order.
-        rows: by the identity of a variable, the first of its members and the one after the last.
+        rows: by the identity of a variable, the members that it is stacked over.
         variables: the trained ones.
         are_factors: whether the rates are multiples of the optimizer's own, whatever that is in a
             step: a number, a schedule, or what a callback sets.
@@ -46,7 +46,7 @@ def rate_per_member(
     if weight_decays is not None:
         decays_of = _by_variable(weight_decays, rows, variables)
     # the class's own step: the instance's may be one of ours, with other rates
-    update_with_rate = partial(type(optimizer).update_step, optimizer)
+    update_with_rate = update_step_of(optimizer)
     restore_update_of_all(optimizer)  # `one_kernel` has one rate for all
 
     def column(variable: keras.Variable, own_rate: Tensor) -> Tensor:
@@ -75,18 +75,30 @@ def rate_per_member(
 
 def _by_variable(
     numbers: np.ndarray, rows: Rows, variables: Sequence[keras.Variable]
-) -> dict[int, np.ndarray]:
+) -> dict[int, _Numbers]:
     """The numbers of the members that each variable is stacked over, by the variable's identity."""
     numbers_of = {}
     for variable in variables:
-        start, stop = rows[id(variable)]
-        numbers_of[id(variable)] = numbers[start:stop]
+        block = rows[id(variable)]
+        of_members = _Numbers(numbers[block.start : block.stop], block.rows)
+        numbers_of[id(variable)] = of_members
         # on TensorFlow an update gets the variable that Keras' own holds
-        numbers_of[id(variable.value)] = numbers[start:stop]
+        numbers_of[id(variable.value)] = of_members
     return numbers_of
 
 
-def _column(numbers_of: dict[int, np.ndarray], variable: keras.Variable) -> Tensor:
+class _Numbers(NamedTuple):
+    """The numbers of some members, and how many rows of a variable each is for."""
+
+    of_members: np.ndarray
+    rows: int
+
+
+def _column(numbers_of: dict[int, _Numbers], variable: keras.Variable) -> Tensor:
     """The number of each member that a variable is stacked over, to multiply it with."""
-    column = numbers_of[id(variable)].reshape(column_shape(len(variable.shape)))
-    return ops.convert_to_tensor(column, variable.dtype)
+    numbers, rows = numbers_of[id(variable)]
+    column = numbers.reshape(column_shape(len(variable.shape)))
+    tensor = ops.convert_to_tensor(column, variable.dtype)
+    if rows == 1:
+        return tensor
+    return ops.repeat(tensor, rows, axis=0)

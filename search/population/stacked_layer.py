@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_acts.compat import all_layers
 from keras_acts.layers import TrainedActivation
 
 from ..rewrite.slots import RECURRENT
@@ -92,12 +93,16 @@ class StackedLayer(keras.layers.Layer):
         layer = self._layer_of(segment)
         trainable = {id(variable) for variable in getattr(layer, "trainable_variables", ())}
         of_segment = weights[segment.start : segment.stop]
+        tables = _tables(layer, self.plan.rule)
         for key in keys:
             reference = variables_of(layer)[key]
             values = np.stack([of_member[key] for of_member in of_segment])
+            is_table = id(reference) in tables
+            if is_table:
+                values = values.reshape((-1, *values.shape[2:]))
             constraint = reference.constraint
             if constraint:
-                constraint = _PerMember(constraint, segment.size)
+                constraint = _PerMember(constraint, segment.size, tuple(reference.shape))
             variable = self.add_weight(
                 name=reference.name,
                 shape=values.shape,
@@ -108,7 +113,15 @@ class StackedLayer(keras.layers.Layer):
                 constraint=constraint,
             )
             self.plan.blocks.append(
-                StackedVariable(variable, segment.start, key, reference.name, reference.regularizer)
+                StackedVariable(
+                    variable,
+                    segment.start,
+                    segment.size,
+                    key,
+                    reference.name,
+                    reference.regularizer,
+                    is_table,
+                )
             )
 
     def run(
@@ -144,16 +157,20 @@ class StackedLayer(keras.layers.Layer):
         """What a rule gets to know of the layer, or of one that it holds."""
         # the variables are the outer layer's, under its keys
         key_of = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
-        stacked = {block.key: block.variable for block in self.plan.blocks}
-        variables = {}
+        stacked = {block.key: block for block in self.plan.blocks}
+        blocks: dict[str, StackedVariable] = {}
         for key, variable in variables_of(layer).items():
             if not key.startswith(OF_ACTIVATION):
-                variables[variable.name] = stacked[key_of[id(variable)]]
+                blocks[variable.name] = stacked[key_of[id(variable)]]
+        weights = {}
+        for name, block in blocks.items():
+            weights[name] = block.by_member(ops.convert_to_tensor(block.variable))
         return RuleCall(
             layer=layer,
-            weights={name: ops.convert_to_tensor(v) for name, v in variables.items()},
+            weights=weights,
+            table=lambda name: _table(blocks[name]),
             activate=partial(self._activate, layer),
-            assign=lambda name, value: variables[name].assign(value),
+            assign=lambda name, value: blocks[name].assign(value),
             inside=lambda part: self._call(part, training),
             training=training,
             random=self.random,
@@ -202,6 +219,31 @@ def _common_rule(
     return rule
 
 
+def _table(block: StackedVariable) -> Tensor:
+    """A stacked variable as (n*T, ...)."""
+    value = ops.convert_to_tensor(block.variable)
+    if block.is_table:
+        return value
+    return ops.reshape(value, (-1, *value.shape[2:]))
+
+
+def _tables(layer: Any, rule: Callable[..., Any] | None) -> set[int]:
+    """The identities of those of a layer's variables that are stacked as tables.
+
+    Of a layer that runs member after member any may be one that it takes rows of. A rule takes
+    them of an Embedding.
+    """
+    if keras.backend.backend() != "tensorflow" or not isinstance(layer, keras.layers.Layer):
+        return set()
+    parts: Sequence[keras.layers.Layer] = [layer]
+    if rule is not None:
+        parts = [part for part in all_layers(layer) if isinstance(part, keras.layers.Embedding)]
+    tables: set[int] = set()
+    for part in parts:
+        tables.update(id(v) for v in part.trainable_variables if len(v.shape) > 0)
+    return tables
+
+
 def _keys(layer: Any, of_activation: bool) -> list[str]:
     """The keys of a layer's variables that its activation trains, or of the others."""
     return [key for key in variables_of(layer) if key.startswith(OF_ACTIVATION) == of_activation]
@@ -221,17 +263,20 @@ def _initialize_with(values: np.ndarray, shape: Any, dtype: Any = None) -> Tenso
 class _PerMember(keras.constraints.Constraint):
     """A constraint of one member's variable, for the stacked one."""
 
-    def __init__(self, constraint: Callable[[Tensor], Tensor], count: int):
+    def __init__(self, constraint: Callable[[Tensor], Tensor], count: int, shape: tuple[int, ...]):
         self.constraint = constraint
         self.count = count
+        self.shape = shape
 
     def __call__(self, value: Tensor) -> Tensor:
-        return ops.stack([self.constraint(value[i]) for i in range(self.count)])
+        stacked = ops.reshape(value, (self.count, *self.shape))
+        constrained = ops.stack([self.constraint(stacked[i]) for i in range(self.count)])
+        return ops.reshape(constrained, value.shape)
 
 
 def penalties(block: StackedVariable, count: int) -> Tensor:
     """Return what the regularizer adds to the loss of each member, (P,)."""
-    value = ops.convert_to_tensor(block.variable)
+    value = block.by_member(ops.convert_to_tensor(block.variable))
     regularizer = block.regularizer
     # the exact classes: a user's own may do more
     power = {keras.regularizers.L1: ops.abs, keras.regularizers.L2: ops.square}.get(

@@ -23,6 +23,7 @@ from .batch_view import BatchView, Structure
 from .diverged import Healthy, Rows, rows_of
 from .forward_pass import ForwardPass
 from .one_kernel import one_kernel
+from .tables import has_occurrences, kept_apart
 
 if TYPE_CHECKING:
     from .model import PopulationModel
@@ -170,11 +171,21 @@ class TrainingStep:
         update_healthy = functools.partial(_update_healthy, population)
         # a constraint runs member after member, which XLA would compile for each of them
         constrained = any(v.constraint is not None for v in population.trainable_variables)
-        if self._update_too and not constrained:
-            return tf.function(update_healthy, jit_compile=True, autograph=False)
         if self._whole:
             return update_healthy
-        return functools.partial(_update_most, population)
+        update_most = functools.partial(_update_most, population)
+        if not self._update_too or constrained:
+            return update_most
+        compiled = tf.function(update_healthy, jit_compile=True, autograph=False)
+
+        def update(gradients: Gradients) -> None:
+            # as many occurrences of rows as there are tokens in a batch: each number another program
+            if any(map(has_occurrences, gradients)):
+                update_most(gradients)
+            else:
+                compiled(gradients)
+
+        return update
 
 
 class _Batches:
@@ -264,7 +275,8 @@ def _step(population: PopulationModel, data: Structure, view: BatchView, update:
     # the backward functions of activations too are no programs of their own
     with uncompiled():
         gradients = tape.gradient(loss, population.trainable_variables)
-    update([g if g is None else tf.convert_to_tensor(g) for g in gradients])
+    of_variables = zip(population.trainable_variables, gradients, strict=True)
+    update([kept_apart(rows.get(id(variable)), gradient) for variable, gradient in of_variables])
     healthy = Healthy(rows, population.healthy)
     assigned = {id(variable) for variable in forward.assigned}
     for variable, value in before:
@@ -307,7 +319,7 @@ def _update_healthy(population: PopulationModel, gradients: Gradients) -> None:
     of_healthy = []
     for variable, gradient in zip(variables, gradients, strict=True):
         if gradient is not None:
-            gradient = healthy.where(variable, gradient, 0)
+            gradient = healthy.gradient(variable, gradient)
         of_healthy.append(gradient)
     optimizer = population.optimizer
     optimizer.apply(of_healthy, variables)

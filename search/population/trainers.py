@@ -297,7 +297,8 @@ class PopulationTrainer:
         seed_at = np.array(population.order) // len(self._members(0))
         stacked = []
         for _, block in population.blocks():
-            rows = self._rows_of_seeds(seed_at[block.start : block.stop])
+            seed_of_rows = np.repeat(seed_at[block.start : block.stop], block.rows)
+            rows = self._rows_of_seeds(seed_of_rows)
             stacked.append(_Stacked(block.variable, rows))
         return [*stacked, _Stacked(population.healthy, self._rows_of_seeds(seed_at))]
 

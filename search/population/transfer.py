@@ -136,7 +136,7 @@ def to_population(origins: Sequence[Origin], target: PopulationModel) -> None:
     for path, block in target.blocks():
         path_of[id(block.variable)] = path
         block_of[id(block.variable)] = block
-        block.variable.assign(gathering.values(block, path, weights))
+        block.assign(gathering.values(block, path, weights))
     target.healthy.assign(gathering.healthy())
     first = gathering.sources[0]
     # not the numbers of the first steps again
@@ -149,8 +149,12 @@ def to_population(origins: Sequence[Origin], target: PopulationModel) -> None:
     target.optimizer.build(target.trainable_variables)
 
     def pick(read: Read) -> list[np.ndarray]:
-        identities = [id(variable) for variable in target.trainable_variables]
-        return [gathering.values(block_of[i], path_of[i], read) for i in identities]
+        values = []
+        for variable in target.trainable_variables:
+            block = block_of[id(variable)]
+            of_members = gathering.values(block, path_of[id(variable)], read)
+            values.append(block.as_stored(of_members))
+        return values
 
     for state, value in _optimizer_contents(gathering.sources, target, pick, {}):
         state.assign(value)
@@ -266,7 +270,8 @@ def _of_all(
 
 
 def _weights(block: StackedVariable) -> np.ndarray:
-    return keras.ops.convert_to_numpy(block.variable)
+    values: np.ndarray = block.by_member(keras.ops.convert_to_numpy(block.variable))
+    return values
 
 
 class _StateOf:
@@ -276,7 +281,9 @@ class _StateOf:
         self._state_of = state_of
 
     def __call__(self, block: StackedVariable) -> np.ndarray:
-        return keras.ops.convert_to_numpy(self._state_of[id(block.variable)])
+        state = keras.ops.convert_to_numpy(self._state_of[id(block.variable)])
+        values: np.ndarray = block.by_member(state)
+        return values
 
 
 class _Cached:

@@ -5,6 +5,7 @@ Its logs, callbacks, end and best epoch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -293,6 +294,10 @@ class BestEpochs(BestWeights):
         of_optimizer = []
         for states in per_variable(self.model.optimizer, len(variables)).values():
             for variable, state in zip(variables, states, strict=True):
-                start = block_of[id(variable)].start
-                of_optimizer.append(StackedVariable(state, start, "", state.name, None))
+                block = block_of[id(variable)]
+                of_optimizer.append(
+                    dataclasses.replace(
+                        block, variable=state, key="", name=state.name, regularizer=None
+                    )
+                )
         return [*blocks, *of_optimizer]

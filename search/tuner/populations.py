@@ -528,7 +528,7 @@ def _start_from(models: Sequence[keras.Model], population: PopulationModel) -> N
             rows = []
             for index in order[block.start : block.stop]:
                 rows.append(keras.ops.convert_to_numpy(of_layer[index][block.key]))
-            block.variable.assign(np.stack(rows))
+            block.assign(np.stack(rows))
 
 
 def _check_same(weights: Mapping[str, np.ndarray], layers: Iterable[Mapping[str, Any]]) -> None:

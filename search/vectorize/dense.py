@@ -14,7 +14,7 @@ from keras_acts.target import is_compiled
 from ..runtime import costs
 from ..runtime.device import gpus, lacks_onednn
 from .activations import last_axis, with_variables
-from .batch import FOLDED, SHARED, STACKED, Batch, Tensor, broadcast_parameters, with_free_axis
+from .batch import SHARED, STACKED, Batch, Tensor, broadcast_parameters, with_free_axis
 from .registry import RuleCall, vectorizes
 
 
@@ -87,19 +87,27 @@ def einsum_dense(call: RuleCall, x: Batch) -> Batch:
 
 @vectorizes(layers.Embedding, accepts=plain)
 def embedding(call: RuleCall, x: Batch) -> Batch:
-    """All members' vectors of one token lie side by side: the shared tokens are looked up once."""
-    vectors = call.weights["embeddings"]
-    members, tokens, size = vectors.shape
+    """One table of all members' vectors, one below the other."""
+    members = x.members
+    tokens = call.layer.input_dim
+    indices = x.value
+    if x.layout != SHARED:
+        indices = x.stacked()
+    if keras.backend.standardize_dtype(indices.dtype) not in ("int32", "int64"):
+        indices = ops.cast(indices, "int32")
+    # negative ones count from the end of the member's own
+    indices = ops.where(indices < 0, indices + tokens, indices)
+    is_token = ops.logical_and(indices >= 0, indices < tokens)
     if x.layout == SHARED:
-        indices = ops.cast(x.value, "int32")
-        side_by_side = ops.reshape(ops.transpose(vectors, (1, 0, 2)), (tokens, members * size))
-        return Batch(ops.take(side_by_side, indices, axis=0), FOLDED, members)
-    # one table of all members' vectors, one below the other: each member's begin at its first row
-    indices = ops.cast(x.stacked(), "int32")
-    ones = (1,) * (len(indices.shape) - 1)
-    first_rows = ops.reshape(ops.arange(members, dtype="int32") * tokens, (members, *ones))
-    table = ops.reshape(vectors, (members * tokens, size))
-    return Batch(ops.take(table, indices + first_rows, axis=0), STACKED, members)
+        indices = ops.expand_dims(indices, 0)
+        is_token = ops.expand_dims(is_token, 0)
+    # each member's vectors begin at its first row
+    ones = (1,) * (x.rank)
+    first_rows = ops.reshape(ops.arange(members, dtype=indices.dtype) * tokens, (members, *ones))
+    # what is no token is no row of another member's either: beyond all, as Keras has it
+    rows = ops.where(is_token, indices + first_rows, members * tokens)
+    vectors = ops.take(call.table("embeddings"), rows, axis=0)
+    return Batch(ops.cast(vectors, call.layer.compute_dtype), STACKED, members)
 
 
 @vectorizes(ELU, LeakyReLU, PReLU, TReLU, accepts=last_axis)

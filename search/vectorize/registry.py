@@ -31,6 +31,9 @@ class RuleCall:
         layer: one member's layer, for its settings; its weights are not the members'.
         weights: by name, the stacked weights, (P, ...), inside order. Those of a layer that holds
             others may have one name: see `inside`.
+        table: ``table(name)`` is a weight that rows are taken of, (P*T, ...): the members' rows one
+            below the other. On TensorFlow only its gradient keeps the occurrences of a row apart,
+            as Keras' optimizers need them.
         activate: applies the members' activations to a `Batch`, which must be elementwise if it is
             folded.
         assign: ``assign(name, value)`` sets a stacked weight.
@@ -42,6 +45,7 @@ class RuleCall:
 
     layer: keras.layers.Layer
     weights: Mapping[str, Tensor]
+    table: Callable[[str], Tensor]
     activate: Callable[[Batch], Batch]
     assign: Callable[[str, Tensor], None]
     inside: Callable[[keras.layers.Layer], RuleCall]

@@ -24,7 +24,6 @@ from tests.helpers.populations import (
     mlp,
     settings,
     small,
-    tokens,
     two_slots,
 )
 from tests.helpers.zoo import shared_between_models
@@ -295,8 +294,6 @@ def test_what_cannot_be_exact_is_refused():
         PopulationModel(mlp(dtype="mixed_bfloat16"), ["relu"])
     with pytest.raises(ModelError, match=r"not activities. Received: 'first'"):
         PopulationModel(mlp(activity_regularizer="l2"), ["relu"])
-    with pytest.raises(ModelError, match=r"SGD without clipping.*Received: Adam"):
-        PopulationModel(tokens(), ["relu"]).compile("adam", "mse")
     population = PopulationModel(mlp(), ["relu", "mish"])
     with pytest.raises(ModelError, match=r"from 0 to 1. Received: \[2\]"):
         population.model(2)

@@ -415,12 +415,10 @@ def test_a_vocabulary_that_was_emptied_is_refused():
 
 
 @pytest.mark.parametrize("by_layer", [True, False])
-def test_rows_of_a_table_in_a_layer_need_what_an_embedding_needs(by_layer):
+def test_rows_of_a_table_in_a_layer_train_as_alone(by_layer):
     model = around(Tokens(by_layer, name="tokens"), (4,), "int32")
     population = PopulationModel(model, ["relu", "mish"])
-    with pytest.raises(ModelError, match=r"SGD without clipping.*Received: Adam, 'tokens'"):
-        population.compile("adam", "sparse_categorical_crossentropy")
-    population.compile("sgd", "sparse_categorical_crossentropy")
+    population.compile("rmsprop", "sparse_categorical_crossentropy")
     x, y = np.random.default_rng(0).integers(0, 6, (24, 4)), np.arange(24) % 3
     alone = population.model(1)
     for one in (population, alone):
@@ -461,20 +459,18 @@ class Convolves(layers.Layer):
 
 
 @pytest.mark.parametrize("needs_length", [False, True])
-def test_a_layer_over_an_open_length_is_traced_or_refused_and_never_crashes(needs_length):
+def test_a_layer_over_an_open_length_trains_whatever_optimizer(needs_length):
+    """Nobody needs to trace it by itself, where a length would be missing."""
     inputs = keras.Input((None, 2))
     found = layers.GlobalAveragePooling1D()(
         layers.Dense(4, "relu")(Convolves(needs_length, name="mine")(inputs))
     )
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(found))
     population = PopulationModel(model, ["relu", "mish"])
-    if needs_length:
-        with pytest.raises(
-            ModelError, match=r"must be traceable.*Received: 'mine' of class Convolves \(TypeError"
-        ):
-            population.compile("adam", "sparse_categorical_crossentropy")
-    else:
-        population.compile("adam", "sparse_categorical_crossentropy")
+    population.compile("adam", "sparse_categorical_crossentropy")
+    x = np.random.default_rng(0).normal(size=(8, 6, 2))
+    population.fit(x, np.arange(8) % 3, verbose=0)
+    assert population.diverged == ()
 
 
 @pytest.mark.parametrize(
