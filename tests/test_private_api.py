@@ -4,6 +4,7 @@ In two files only, and there as we expect them.
 """
 
 import ast
+import contextlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -394,6 +395,20 @@ def test_tensorflow_tells_and_restores():
     tf.function(traced)()
     tf.function(traced, jit_compile=True)()
     assert seen == [False, True]
+
+
+def test_kerastuner_finds_trials_by_a_pattern(tmp_path):
+    oracle = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("loss", "min"))
+    oracle._set_project_dir(tmp_path, "one[1]")
+    trial = kerastuner.Trial(oracle.get_space(), trial_id="7")
+    oracle._save_trial(trial)
+    oracle.save()
+    for found in ([], ["7"]):
+        again = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("loss", "min"))
+        again._set_project_dir(tmp_path, "one[1]")
+        with kerastuner.folders_as_written() if found else contextlib.nullcontext():
+            again.reload()
+        assert list(again.trials) == found
 
 
 def test_kerastuner_tells(tmp_path):

@@ -24,6 +24,8 @@ _LOCK = "lock"
 _SIGNED = "signed"
 _EXPORT = "export"
 _PREVIOUS = "previous"
+# a backslash separates folders on Windows
+_OF_PATTERNS = "*?[" if os.name == "nt" else "*?[\\"
 _SIGN = "An export of keras_acts is made here; the next one to the same place deletes it if it was killed.\n"
 
 
@@ -38,6 +40,7 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
         raise ExportError(
             f"The export's path must end in the name of a folder. Received: path={str(path)!r}"
         )
+    check_no_pattern(target)
     # the root of a disk has no parent
     parent = next((folder for folder in target.parents if folder.exists()), target)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -51,6 +54,23 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
     # system's
     with staged(target, versioned=versioned):
         return target
+
+
+def check_no_pattern(path: Path) -> None:
+    """Check that TensorFlow reads a path as it is written.
+
+    It looks for the variables of a SavedModel by a pattern that begins with the path: it would find
+    none, or those of another.
+
+    Raises:
+        ExportError: if the path holds a character that means something in patterns.
+    """
+    found = [character for character in _OF_PATTERNS if character in str(path)]
+    if found:
+        raise ExportError(
+            "TensorFlow finds no SavedModel where its path holds one of "
+            f"{' '.join(_OF_PATTERNS)}: choose another. Received: path={str(path)!r}"
+        )
 
 
 def _check_taken(

@@ -15,6 +15,7 @@ from keras_acts.compat import reloaded_object
 from keras_acts.errors import DataError, ExportError
 
 from . import card as model_card
+from .atomic import check_no_pattern
 from .names import by_export_names
 
 Arrays = dict[str, np.ndarray]
@@ -96,6 +97,7 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
             "An export loads where Keras runs on TensorFlow (KERAS_BACKEND=tensorflow). "
             f"Received: the backend {keras.backend.backend()}"
         )
+    check_no_pattern(Path(path))
     folder = _newest(Path(path))
     if not (folder / "saved_model.pb").is_file():
         raise ExportError(f"The path must be a folder with an export. Received: path={str(path)!r}")

@@ -7,10 +7,15 @@ What subclasses of ours override, or call on themselves, stands in `OVERRIDDEN`.
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import keras_tuner
+from keras_tuner.src.backend import io
 from keras_tuner.src.distribute.utils import has_chief_oracle
 from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
 from keras_tuner.src.engine.trial import Trial, TrialStatus
@@ -66,6 +71,30 @@ def set_tensorboard_folder(
 ) -> None:
     """Have the TensorBoard callbacks among these write into the trial's own folder."""
     tuner._configure_tensorboard_dir(callbacks, trial, execution)
+
+
+@contextlib.contextmanager
+def folders_as_written() -> Iterator[None]:
+    """Have an oracle read the trials of its own folder, whatever the folder is called.
+
+    It finds them by a pattern that begins with the folder's name: where that holds ``[``, ``?`` or
+    a backslash, it finds none, or those of another search.
+    """
+    found_by_pattern = io.glob
+
+    def found(pattern: str) -> list[str]:
+        # .../trial_*/trial.json
+        folders, name = os.path.split(pattern)
+        project, trials = os.path.split(folders)
+        if "://" in project:
+            return list(found_by_pattern(pattern))
+        return sorted(glob.glob(os.path.join(glob.escape(project), trials, name)))
+
+    io.glob = found
+    try:
+        yield
+    finally:
+        io.glob = found_by_pattern
 
 
 def waiting_retries(oracle: keras_tuner.Oracle) -> list[str]:

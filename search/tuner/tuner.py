@@ -36,7 +36,13 @@ from ..strategy.objective import check_direction, checked_objectives, needs_mode
 from ..strategy.scoring import Data, numbers
 from .callbacks import check_callbacks
 from .hypermodel import ActivationHyperModel, Activations, takes_activation
-from .kerastuner import Trial, TrialStatus, checkpoint_file, has_chief_oracle
+from .kerastuner import (
+    Trial,
+    TrialStatus,
+    checkpoint_file,
+    folders_as_written,
+    has_chief_oracle,
+)
 from .oracle import ActivationOracle, Objectives
 from .populations import PartialScore, PopulationRunner, TrialMember
 from .proposals import next_trials
@@ -129,6 +135,11 @@ class ActivationTuner(keras_tuner.Tuner):
         # KerasTuner builds the model several times to find the hyperparameters
         with isolated_seed(derive(seed, Stream.BUILDS)):
             super().__init__(oracle, hypermodel=searched, **kwargs)
+
+    def reload(self) -> None:
+        """Read what an earlier process has found back from the project's folder."""
+        with folders_as_written():
+            super().reload()
 
     def on_search_begin(self) -> None:
         """Say what trains."""
