@@ -40,7 +40,7 @@ class Activation:
     spec: ClassVar[ActivationSpec]
     parameters: dict[str, Any]
 
-    def __init__(self, **parameters: Any):
+    def __init__(self, /, **parameters: Any):
         object.__setattr__(self, "parameters", self.spec.check(parameters))
 
     def __call__(self, x: Tensor) -> Tensor:

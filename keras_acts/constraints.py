@@ -10,6 +10,9 @@ import math
 import numbers
 from dataclasses import dataclass
 
+# what axes and sizes are counted with
+_TOO_LARGE = 2**31
+
 
 @dataclass(frozen=True)
 class Real:
@@ -23,7 +26,10 @@ class Real:
         # NumPy's scalars are numbers.Real; bool is one too, and always a slip
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise ValueError(str(self))
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            raise ValueError(str(self)) from None
         if not math.isfinite(number) or not self.low <= number <= self.high:
             raise ValueError(str(self))
         return number
@@ -56,6 +62,8 @@ class Integer:
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
             raise ValueError(str(self))
         number = int(value)
+        if abs(number) >= _TOO_LARGE:
+            raise ValueError(f"{self} below 2**31")
         if self.low is not None and number < self.low:
             raise ValueError(str(self))
         return number

@@ -29,3 +29,18 @@ class SearchError(KerasActsError):
 
 class ExportError(KerasActsError):
     """A model that cannot be exported to the place asked for, or whose export differs from it."""
+
+
+# of a value in a message
+_MOST_SHOWN = 200
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it: as Python writes it, but short, and whatever it is."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of thousands of digits, a list in a list in a list …
+        return f"a {type(value).__name__} that cannot be shown"
+    if len(text) <= _MOST_SHOWN:
+        return text
+    return f"{text[:_MOST_SHOWN]}… ({len(text):,} characters)"

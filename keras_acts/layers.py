@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_acts import sharing
 from keras_acts.constraints import Constraint, Integer, Options, Real, is_anonymous
-from keras_acts.errors import ActivationError
+from keras_acts.errors import ActivationError, shown
 from keras_acts.functions import KERNELS, surrogate_theta
 from keras_acts.specs import ELU as ELU_SPEC
 from keras_acts.specs import LEAKY_RELU, PRELU, TRELU, ActivationSpec, Parameter
@@ -69,7 +69,7 @@ class TrainedActivation(keras.layers.Layer):
                 f"{self._owner}: what shares a parameter is told by per: 'channel' (all but the "
                 "channels, as Keras' "
                 "shared_axes=[1, 2] of images), 'feature' (nothing) or 'scalar' (all). "
-                f"Received: shared_axes={kwargs['shared_axes']!r}"
+                f"Received: shared_axes={shown(kwargs['shared_axes'])}"
             )
         self._given = self.spec.check(_taken(kwargs, self._parameter_names()))
         possible = tuple(parameter.name for parameter in self.spec.trained)
@@ -123,7 +123,7 @@ class TrainedActivation(keras.layers.Layer):
         if not names or not all(name in possible for name in names):
             raise ActivationError(
                 f"{self._owner}: trained must name some of {possible}. Received: "
-                f"trained={trained!r}"
+                f"trained={shown(trained)}"
             )
         return names
 
@@ -132,13 +132,13 @@ class TrainedActivation(keras.layers.Layer):
         if is_anonymous(value):
             raise ActivationError(
                 f"{self._owner}: {name} must be a {kind} that can be saved. Received: "
-                f"{name}={value!r}"
+                f"{name}={shown(value)}"
             )
         try:
             return _keras_module(kind).get(value)
         except (TypeError, ValueError) as error:
             raise ActivationError(
-                f"{self._owner}: {name} must be a Keras {kind}. Received: {name}={value!r}"
+                f"{self._owner}: {name} must be a Keras {kind}. Received: {name}={shown(value)}"
             ) from error
 
     def _add_parameters(self, shape: tuple[int, ...]) -> None:
@@ -313,7 +313,7 @@ def make_class(
     return cls
 
 
-def make(name: str, **arguments: Any) -> TrainedActivation:
+def make(name: str, /, **arguments: Any) -> TrainedActivation:
     """Return a new layer that trains the parameters of the registered activation `name`."""
     if name not in _CLASSES:
         raise ActivationError(

@@ -6,6 +6,7 @@ From a name to the object or the layer, and from a new spec to all of them.
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,11 @@ import keras
 
 from keras_acts import activations, layers, specs
 from keras_acts.constraints import is_anonymous
-from keras_acts.errors import ActivationError
+from keras_acts.errors import ActivationError, shown
 from keras_acts.specs import ActivationSpec
+
+# of an activation as it is written, in characters
+_LONGEST = 1000
 
 
 def get(identifier: Any) -> Callable[..., Any]:
@@ -44,25 +48,26 @@ def get(identifier: Any) -> Callable[..., Any]:
         if is_anonymous(identifier):
             raise ActivationError(
                 "A lambda or partial cannot be saved: define a function and decorate it with "
-                f"@keras.saving.register_keras_serializable(). Received: {identifier!r}"
+                f"@keras.saving.register_keras_serializable(). Received: {shown(identifier)}"
             )
         return identifier
     raise ActivationError(
-        f"An activation must be a name, a config or a callable. Received: {identifier!r}"
+        f"An activation must be a name, a config or a callable. Received: {shown(identifier)}"
     )
 
 
 def _deserialized(config: dict[str, Any]) -> Callable[..., Any]:
     try:
         activation = keras.saving.deserialize_keras_object(config)
-    except (TypeError, ValueError, KeyError) as error:
-        if isinstance(error, ActivationError):
-            raise
+    except ActivationError:
+        raise
+    except Exception as error:  # whatever a config of the wrong kind makes Keras raise
+        reason = shown(str(error).partition("\n")[0])
         raise ActivationError(
-            f"A dict must be a serialized Keras object. Received: {config!r} ({error})"
+            f"A dict must be a serialized Keras object. Received: {shown(config)} ({reason})"
         ) from error
     if not callable(activation):
-        raise ActivationError(f"A dict must be a serialized activation. Received: {config!r}")
+        raise ActivationError(f"A dict must be a serialized activation. Received: {shown(config)}")
     return activation
 
 
@@ -79,8 +84,22 @@ def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
         return builtin
     spec = specs.spec(name)
     if not spec.value:
-        return layers.make(name, **{"num_parameters": 1, **parameters})
+        return _new_layer(name, parameters)
     return activations.make(name, parameters)
+
+
+def _new_layer(name: str, parameters: dict[str, Any]) -> layers.TrainedActivation:
+    """A layer with one trained parameter, unless more are asked for."""
+    try:
+        return layers.make(name, **{"num_parameters": 1, **parameters})
+    except ActivationError:
+        raise
+    except (TypeError, ValueError) as error:  # Keras' own, of what no layer takes
+        reason = str(error).partition("\n")[0]
+        raise ActivationError(
+            f"{name}: the parameters must be those of its layer. Received: {shown(parameters)} "
+            f"({reason})"
+        ) from error
 
 
 def builtins() -> tuple[str, ...]:
@@ -101,21 +120,38 @@ def _builtin(name: str) -> Callable[..., Any] | None:
 
 def parse(text: str) -> tuple[str, dict[str, Any]]:
     """Split ``"trelu(theta=0.5)"`` into ``("trelu", {"theta": 0.5})``."""
-    form = 'an activation is written "name" or "name(parameter=number)"'
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError):
-        raise ActivationError(f"Cannot read the activation: {form}. Received: {text!r}") from None
+    tree = _tree(text)
     if isinstance(tree, ast.Name):
         return tree.id, {}
     if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
-        raise ActivationError(f"Cannot read the activation: {form}. Received: {text!r}")
+        raise _unreadable(text)
     parameters = {}
     for keyword in tree.keywords:
         if keyword.arg is None:
-            raise ActivationError(f"Cannot read the activation: {form}. Received: {text!r}")
+            raise _unreadable(text)
         parameters[keyword.arg] = _number(ast.unparse(keyword.value))
     return tree.func.id, parameters
+
+
+def _tree(text: str) -> ast.expr:
+    """The text as Python reads it; nothing of it is run."""
+    # a longer one is none, and can take Python's parser all memory there is
+    if len(text) > _LONGEST:
+        raise _unreadable(text)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of escapes, say, that it does not know
+            return ast.parse(text.strip(), mode="eval").body
+    # of many signs or brackets in a row Python says that the memory is full
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise _unreadable(text) from None
+
+
+def _unreadable(text: str) -> ActivationError:
+    return ActivationError(
+        'Cannot read the activation: an activation is written "name" or "name(parameter=number)". '
+        f"Received: {shown(text)}"
+    )
 
 
 def _number(text: str) -> Any:
@@ -123,7 +159,7 @@ def _number(text: str) -> Any:
     for convert in (int, float, ast.literal_eval):
         try:
             return convert(text)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
     return text
 

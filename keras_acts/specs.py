@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_acts import functions
 from keras_acts.constraints import Constraint, Integer, Options, Real
-from keras_acts.errors import ActivationError
+from keras_acts.errors import ActivationError, shown
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Parameter:
             return self.valid.check(value)
         except ValueError as rule:
             raise ActivationError(
-                f"{owner}: {self.name} must be {rule}. Received: {self.name}={value!r}"
+                f"{owner}: {self.name} must be {rule}. Received: {self.name}={shown(value)}"
             ) from None
 
 
@@ -114,7 +114,7 @@ class ActivationSpec:
                 expected = ", ".join(sorted(known)) or "no parameters"
                 raise ActivationError(
                     f"{self.name}: unknown parameter. Expected: {expected}. Received: "
-                    f"{name}={values[name]!r}"
+                    f"{name}={shown(values[name])}"
                 )
         checked: dict[str, Any] = {}
         for parameter in self.parameters:
@@ -150,7 +150,7 @@ def unknown(name: str, known: tuple[str, ...]) -> ActivationError:
     hint = f"Known: {', '.join(known)}."
     if near:
         hint = f"Did you mean {' or '.join(near)}?"
-    return ActivationError(f"Unknown activation. {hint} Received: {name!r}")
+    return ActivationError(f"Unknown activation. {hint} Received: {shown(name)}")
 
 
 def add(new: ActivationSpec) -> None:

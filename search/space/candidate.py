@@ -11,7 +11,7 @@ import keras
 
 import keras_acts
 from keras_acts import layers, lookup
-from keras_acts.errors import ActivationError
+from keras_acts.errors import ActivationError, shown
 
 from .known import as_written
 
@@ -65,7 +65,7 @@ class Candidate:
                 raise ActivationError(
                     "A class derived from one of ours has no name that makes it again: register a "
                     "function instead, with @keras.saving.register_keras_serializable(). "
-                    f"Received: {identifier!r}"
+                    f"Received: {shown(identifier)}"
                 )
             parameters = dict(identifier.parameters)
             identifier = identifier.spec.name
@@ -164,7 +164,7 @@ def checked(name: str, values: Mapping[str, Value]) -> dict[str, Value]:
         if key not in trainable:
             raise ActivationError(
                 f"{name}: only {trainable} can be written as trained. Received: "
-                f"{key}={values[key]!r}"
+                f"{key}={shown(values[key])}"
             )
     for key in starts:
         numbers[key] = Trained(numbers[key])
@@ -242,7 +242,7 @@ def _registered_name(identifier: Activation) -> str:
     if isinstance(activation, keras.layers.Layer):
         raise ActivationError(
             "A layer with weights cannot be shared by candidates: name it. Received: "
-            f"{activation!r}"
+            f"{shown(activation)}"
         )
     # with a dot for Keras' ">", because KerasTuner would read a registered name as the object
     # itself
@@ -251,5 +251,5 @@ def _registered_name(identifier: Activation) -> str:
         return name
     raise ActivationError(
         "A function of your own must be registered, or a saved model could not be loaded: decorate "
-        f"it with @keras.saving.register_keras_serializable(). Received: {activation!r}"
+        f"it with @keras.saving.register_keras_serializable(). Received: {shown(activation)}"
     )

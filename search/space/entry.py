@@ -8,7 +8,7 @@ from typing import Any
 
 import keras_acts
 from keras_acts import lookup
-from keras_acts.errors import SearchError
+from keras_acts.errors import SearchError, shown
 from keras_acts.specs import SearchRange
 
 from .candidate import ActivationLike, Candidate, Value, checked
@@ -74,11 +74,7 @@ def make_entry(
 ) -> SpaceEntry:
     """Make the entry; the names of the overrides that it uses are added to `used`."""
     name, written = read_activation(activation)
-    if not Candidate(name).elementwise:
-        raise SearchError(
-            f"{name} mixes the elements of a sample: it is no hidden activation. Received: "
-            f"{activation!r}"
-        )
+    check_elementwise(name, activation)
     if name not in keras_acts.names():
         return SpaceEntry(name)
     given = dict(written)
@@ -99,6 +95,19 @@ def make_entry(
             values = checked(name, {parameter.name: searched})
             fixed.append((parameter.name, values[parameter.name]))
     return SpaceEntry(name, tuple(fixed), tuple(ranges))
+
+
+def check_elementwise(name: str, activation: ActivationLike) -> None:
+    """Check that an activation can be a hidden one.
+
+    Raises:
+        SearchError: if it mixes the elements of a sample.
+    """
+    if not Candidate(name).elementwise:
+        raise SearchError(
+            f"{name} mixes the elements of a sample: it is no hidden activation. Received: "
+            f"{shown(activation)}"
+        )
 
 
 def read_activation(activation: ActivationLike) -> tuple[str, tuple[tuple[str, Value], ...]]:

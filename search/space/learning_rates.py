@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from keras_acts.errors import SearchError
+from keras_acts.errors import SearchError, shown
 
 # what `learning_rates=` takes: "auto", None, or a list of rates (0.004) and factors ("x2")
 LearningRatesLike: TypeAlias = "str | Iterable[float | str] | LearningRates | None"
@@ -53,7 +53,9 @@ class LearningRates:
         factors = []
         values = []
         for rate in given:
-            match = _FACTOR.match(str(rate))
+            match = None
+            if isinstance(rate, str):
+                match = _FACTOR.match(rate)
             if match is not None:
                 factors.append(_positive(match[1], given))
             else:
@@ -137,7 +139,7 @@ def around(factors: Iterable[float], best: float) -> tuple[float, ...]:
 def _positive(written: float | str, given: object) -> float:
     try:
         number = float(written)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _neither(given) from None
     if isinstance(written, bool) or not (0 < number < math.inf):
         raise _neither(given)
@@ -147,5 +149,5 @@ def _positive(written: float | str, given: object) -> float:
 def _neither(given: object) -> SearchError:
     return SearchError(
         "learning_rates must be 'auto', None, or a list of rates > 0 (0.004) and multiples of the "
-        f"model's own ('x2'). Received: learning_rates={given!r}"
+        f"model's own ('x2'). Received: learning_rates={shown(given)}"
     )

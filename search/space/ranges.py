@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from keras_acts.errors import SearchError
+from keras_acts.errors import SearchError, shown
 from keras_acts.specs import Parameter, SearchRange
 
 _SCALES = ("log", "linear")
@@ -28,7 +28,7 @@ def override(key: str, parameter: Parameter, given: Any) -> Any:
         return given
     rule = (
         f'{key}: expected a number, "trained", (low, high), (low, high, "log") or (low, high, "linear") with low < '
-        f"high, and 0 < low if logarithmic. Received: {given!r}"
+        f"high, and 0 < low if logarithmic. Received: {shown(given)}"
     )
     if len(given) not in (2, 3) or (len(given) == 3 and given[2] not in _SCALES):
         raise SearchError(rule)

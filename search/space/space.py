@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -18,13 +19,13 @@ import keras_tuner
 import numpy as np
 
 import keras_acts
-from keras_acts.errors import KerasActsError, SearchError
-from keras_acts.specs import SearchRange
+from keras_acts.errors import KerasActsError, SearchError, shown
+from keras_acts.specs import Parameter, SearchRange
 
 from .candidate import ActivationLike, Candidate
-from .entry import SpaceEntry, make_entry, read_activation, same_choice
+from .entry import SpaceEntry, check_elementwise, make_entry, read_activation, same_choice
 from .learning_rates import LearningRates, LearningRatesLike
-from .ranges import fraction_of, grid, value_at
+from .ranges import fraction_of, grid, override, value_at
 
 __all__ = ["ActivationSpace", "Candidate", "default_activations"]
 
@@ -89,18 +90,19 @@ class ActivationSpace:
         per: Per = "model",
         learning_rates: LearningRatesLike = None,
     ):
-        if isinstance(activations, str):
+        is_list = activations is None or isinstance(activations, Iterable)
+        if isinstance(activations, str) or not is_list:
             raise SearchError(
-                f"activations must be a list of activations. Received: activations={activations!r}"
+                f"activations must be a list of activations. Received: activations={shown(activations)}"
             )
         given: tuple[ActivationLike, ...] = default_activations()
         if activations is not None:
             given = tuple(activations)
         if not given:
             raise SearchError(
-                f"A space needs at least one activation. Received: activations={activations!r}"
+                f"A space needs at least one activation. Received: activations={shown(activations)}"
             )
-        overrides = dict(ranges or {})
+        overrides = _checked_ranges(ranges)
         used: set[str] = set()
         self.per = _checked_per(per)
         self.learning_rates = LearningRates.of(learning_rates)
@@ -115,11 +117,12 @@ class ActivationSpace:
                 )
             self._entries[entry.label] = entry
         # a misspelt name would otherwise search the range of the spec, unseen
-        if overrides.keys() - used:
+        unknown = sorted(map(str, overrides.keys() - used))
+        if unknown:
             raise SearchError(
                 "ranges must name parameters of the space's activations that are not written "
                 f"already. The searched parameters are {list(self._searched_parameters())}. "
-                f"Received: {sorted(overrides.keys() - used)}"
+                f"Received: {shown(unknown)}"
             )
 
     @staticmethod
@@ -220,7 +223,7 @@ class ActivationSpace:
     def grid(self, points: int = 5) -> tuple[Candidate, ...]:
         """Return all candidates, each once, with `points` values of every range, ends included."""
         if isinstance(points, bool) or not isinstance(points, int) or points < 1:
-            raise SearchError(f"points must be an integer >= 1. Received: points={points!r}")
+            raise SearchError(f"points must be an integer >= 1. Received: points={shown(points)}")
         candidates: list[Candidate] = []
         for entry in self._entries.values():
             axes = [grid(searched, points) for _, searched in entry.ranges]
@@ -292,16 +295,17 @@ class ActivationSpace:
             rates = LearningRates.of(data.get("learning_rates"))
             space = ActivationSpace._of_entries(entries, _checked_per(data["per"]), rates)
             written = data["fingerprint"]
+            readable = data["format"] == _FORMAT and len(space.labels) == len(entries) > 0
         except KerasActsError:  # it says more than that the text is no space
             raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SearchError(
-                f"The text must be a space that to_json wrote. Received: {text[:80]!r}"
-            ) from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _no_space(text) from error
+        if not readable:
+            raise _no_space(text)
         if space.fingerprint != written:
             raise SearchError(
                 f"The space was changed. Expected: fingerprint {space.fingerprint}. Received: "
-                f"{written!r}"
+                f"{shown(written)}"
             )
         return space
 
@@ -360,9 +364,50 @@ def _declare_ranges(
 
 def _entry_from(given: Mapping[str, Any]) -> SpaceEntry:
     """The entry that `to_json` wrote so."""
-    name, fixed = read_activation(given["activation"])
-    ranges = tuple((key, SearchRange(*values)) for key, values in given["ranges"].items())
-    return SpaceEntry(name, fixed, ranges)
+    label = given["activation"]
+    if not isinstance(label, str):  # no object is made of what a file holds
+        raise ValueError("an activation is a text")
+    name, fixed = read_activation(label)
+    known = {}
+    if name in keras_acts.names():
+        known = {parameter.name: parameter for parameter in keras_acts.spec(name).parameters}
+    ranges: list[tuple[str, SearchRange]] = []
+    for key, values in given["ranges"].items():
+        if key in dict(fixed):
+            raise ValueError("a parameter is fixed or searched")
+        ranges.append((key, _range_from(f"{name}.{key}", known[key], values)))
+    entry = SpaceEntry(name, fixed, tuple(ranges))
+    check_elementwise(name, label)
+    entry.start()  # whatever the parameters contradict together is refused now
+    return entry
+
+
+def _range_from(key: str, parameter: Parameter, values: Any) -> SearchRange:
+    """The range that `to_json` wrote so, checked as if a user had written it."""
+    low, high, log, start = values
+    scale = "linear"
+    if log is True:
+        scale = "log"
+    searched = override(key, parameter, (low, high, scale))
+    searched = replace(searched, start=parameter.check(start, key))
+    if not isinstance(log, bool) or not searched.low <= searched.start <= searched.high:
+        raise ValueError("the start of a range lies inside of it")
+    return searched
+
+
+def _no_space(text: object) -> SearchError:
+    return SearchError(f"The text must be a space that to_json wrote. Received: {shown(text)}")
+
+
+def _checked_ranges(ranges: Any) -> dict[str, Any]:
+    """Return what is searched instead of the ranges of the specs, by the names of parameters."""
+    try:
+        return dict(ranges or {})
+    except (TypeError, ValueError):
+        raise SearchError(
+            "ranges must be a mapping from names of parameters to ranges, such as "
+            f"{{'leaky_relu.alpha': (0.01, 0.3)}}. Received: ranges={shown(ranges)}"
+        ) from None
 
 
 def _checked_per(per: Any) -> Per:
@@ -372,7 +417,7 @@ def _checked_per(per: Any) -> Per:
     if not isinstance(per, Mapping) or not per:
         raise SearchError(
             f"per must be one of {_PER} or a mapping from group names to a regular expression or a "
-            f"list of slot names. Received: per={per!r}"
+            f"list of slot names. Received: per={shown(per)}"
         )
     return {group: _checked_slots(group, slots) for group, slots in per.items()}
 
@@ -383,16 +428,17 @@ def _checked_slots(group: Any, slots: Any) -> str | list[str]:
     if is_named and isinstance(slots, str):
         try:
             re.compile(slots)
-        except re.error as error:
+        # a number of repetitions may be too large, or brackets too deep
+        except (re.error, OverflowError, RecursionError) as error:
             raise SearchError(
                 f"A group's regular expression must be valid: {error}. Received: "
-                f"per={{{group!r}: {slots!r}}}"
+                f"per={{{shown(group)}: {shown(slots)}}}"
             ) from error
         return slots
     is_list = isinstance(slots, list | tuple) and len(slots) > 0
     if not is_named or not is_list or not all(isinstance(slot, str) for slot in slots):
         raise SearchError(
             "A group has a name, and a regular expression or a list of slot names. "
-            f"Received: per={{{group!r}: {slots!r}}}"
+            f"Received: per={{{shown(group)}: {shown(slots)}}}"
         )
     return list(slots)
