@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_acts.errors import DataError, ModelError
+from keras_acts.errors import DataError, ExportError, ModelError, shown
 from keras_acts.search import export as export_model
 from keras_acts.search import load
 from keras_acts.search.exporting.load import misfit
@@ -101,7 +101,7 @@ def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> Non
             f"predict reads one table; this model takes {sorted(inputs)}. Received: {str(data)!r}"
         )
     ((_, spec),) = inputs.items()
-    x, columns = files.read_inputs(data, card.get("features"))
+    x, columns = files.read_inputs(data, _features(card, path))
     if not allow_nan:
         files.check_no_gaps(x, columns, data)
     files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, columns, data)
@@ -111,8 +111,24 @@ def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> Non
     _write(_as_csv(table), out)
 
 
-def _in_shape(x: np.ndarray, shape: Sequence[int | None], data: Path) -> np.ndarray:
+def _features(card: Mapping[str, Any], path: Path) -> list[str] | None:
+    """The columns that the model takes, as the card tells them; None if it does not."""
+    features = card.get("features")
+    if features is None or features == []:
+        return None
+    is_list = isinstance(features, list) and all(isinstance(name, str) for name in features)
+    if not is_list or len(set(features)) < len(features):
+        raise ExportError(
+            "The model card's features must be a list of different names of columns. Received: "
+            f"{str(path)!r} with {shown(features)}"
+        )
+    return features
+
+
+def _in_shape(x: np.ndarray, shape: Sequence[int | None] | None, data: Path) -> np.ndarray:
     """The samples in the shape that the model takes: a row of a table is a flat one."""
+    if shape is None:  # any
+        return x
     sizes = [size for size in shape[1:] if size is not None]
     if x.ndim != 2 or len(sizes) < 2 or len(sizes) < len(shape) - 1:
         return x

@@ -20,6 +20,8 @@ from keras_acts.layers import TrainedActivation
 
 from ..rewrite.slots import SlotSite, is_activation, slot_sites
 from ..runtime.as_json import finite
+from ..runtime.reasons import reason_of
+from .card_rules import MOST_BYTES, BrokenRule, check_card, check_extra_entries
 
 FILE = Path("assets", "model_card.json")
 TEXT = Path("assets", "MODEL_CARD.md")
@@ -151,11 +153,17 @@ def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
             f"card must add to what the export writes itself. Received: card with {taken}"
         )
     try:
-        return json.loads(json.dumps(extra, default=_plain))
-    except (TypeError, ValueError) as error:
+        text = json.dumps(extra, default=_plain)
+        data = json.loads(text)
+        # what is written must be what is read again
+        check_extra_entries(data, len(text))
+    except BrokenRule as rule:
+        raise ExportError(f"card must be one that can be read again: {rule}") from None
+    except (TypeError, ValueError, RecursionError) as error:
         raise ExportError(
             f"card must be of plain data that JSON can hold. Received: {error}"
         ) from error
+    return data
 
 
 def write(folder: Path, data: Mapping[str, Any]) -> None:
@@ -180,27 +188,33 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(_text_of(path), parse_constant=_no_number)
+        check_card(data, FORMAT)
     except FileNotFoundError:
         raise ExportError(
             f"An export of keras_acts has a model card. Received: {str(folder)!r} without {FILE}"
         ) from None
-    except (OSError, ValueError) as error:
+    except BrokenRule as rule:
         raise ExportError(
-            f"The model card must be readable. Received: {str(path)!r} ({error})"
+            f"The model card must be as an export of format {FORMAT} or older wrote it: {rule} in "
+            f"{str(path)!r}"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ExportError(
+            f"The model card must be readable. Received: {str(path)!r} ({reason_of(error)})"
         ) from error
-    if not _is_readable(data):
-        raise ExportError(
-            f"The model card must be of format {FORMAT} or older. Received: {str(path)!r}"
-        )
     return data
 
 
-def _is_readable(data: object) -> bool:
-    """Whether this is a card of a format that we know."""
-    if not isinstance(data, dict) or not isinstance(data.get("format"), int):
-        return False
-    return data["format"] <= FORMAT
+def _text_of(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise ValueError(f"{size:,} bytes, more than {MOST_BYTES:,}")
+    return path.read_text(encoding="utf-8")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def markdown(data: Mapping[str, Any]) -> str:

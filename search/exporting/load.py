@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import keras
 import numpy as np
 
 from keras_acts.compat import reloaded_object
-from keras_acts.errors import DataError, ExportError
+from keras_acts.errors import DataError, ExportError, shown
 
+from ..runtime.ownership import changed_files
+from ..runtime.reasons import first_line
 from . import card as model_card
 from .atomic import check_no_pattern
 from .names import by_export_names
@@ -32,9 +35,18 @@ class LoadedModel(keras.layers.TFSMLayer):
     """
 
     def __init__(self, filepath: str, call_endpoint: str = "serve", **kwargs: Any):
+        card = model_card.read(Path(filepath))
+        _check_unchanged(Path(filepath))
         # as text: Keras would track a dict
-        self._card = json.dumps(model_card.read(Path(filepath)))
-        super().__init__(filepath, call_endpoint=call_endpoint, **kwargs)
+        self._card = json.dumps(card)
+        try:
+            super().__init__(filepath, call_endpoint=call_endpoint, **kwargs)
+        except Exception as error:  # whatever a file that is torn makes TensorFlow raise
+            raise ExportError(
+                f"The SavedModel must be one that TensorFlow can load. Received: {filepath!r} "
+                f"({first_line(error)})"
+            ) from error
+        _check_signatures(filepath, card["signatures"], reloaded_object(self))
 
     @property
     def card(self) -> dict[str, Any]:
@@ -54,6 +66,7 @@ class LoadedModel(keras.layers.TFSMLayer):
         Raises:
             DataError: if `x` is not what the model takes: NaN or a fraction for an input of whole
                 numbers, for one.
+            ExportError: if the export does not run.
         """
         signatures = self.card["signatures"]
         name = "serving_default"
@@ -77,7 +90,12 @@ class LoadedModel(keras.layers.TFSMLayer):
         """What a signature returns for some of the samples."""
         run = reloaded_object(self).signatures[signature]
         tensors = {key: keras.ops.convert_to_tensor(value[rows]) for key, value in inputs.items()}
-        return {key: tensor.numpy() for key, tensor in run(**tensors).items()}
+        try:
+            return {key: tensor.numpy() for key, tensor in run(**tensors).items()}
+        except Exception as error:  # whatever an operation of the graph says
+            raise ExportError(
+                f"The export must run. Received: {self.filepath!r} ({first_line(error)})"
+            ) from error
 
 
 def load(path: str | os.PathLike[str]) -> LoadedModel:
@@ -86,7 +104,8 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
     Of a folder of versions, the newest.
 
     Raises:
-        ExportError: if there is no export of keras_acts, or Keras does not run on TensorFlow.
+        ExportError: if there is no export of keras_acts, it is not whole, its files are not those
+            that were written, or Keras does not run on TensorFlow.
 
     Example:
         >>> model = load("saved_models/best")
@@ -98,10 +117,71 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
             f"Received: the backend {keras.backend.backend()}"
         )
     check_no_pattern(Path(path))
-    folder = _newest(Path(path))
+    try:
+        folder = _newest(Path(path))
+    except OSError as error:
+        raise ExportError(
+            f"The path must be a folder that can be read. Received: path={str(path)!r} "
+            f"({error.strerror})"
+        ) from error
     if not (folder / "saved_model.pb").is_file():
         raise ExportError(f"The path must be a folder with an export. Received: path={str(path)!r}")
     return LoadedModel(str(folder))
+
+
+def _check_unchanged(folder: Path) -> None:
+    """Check that the model is the one that was written.
+
+    TensorFlow would not notice another number in its graph. The card, a report and other notes may
+    have been edited.
+
+    Raises:
+        ExportError: naming the files that are others, or gone.
+    """
+    notes = {model_card.FILE.as_posix(), model_card.TEXT.as_posix()}
+    of_model = re.compile(r"saved_model\.pb|(variables|assets)/.+")
+    changed = [
+        name for name in changed_files(folder) if of_model.fullmatch(name) and name not in notes
+    ]
+    if changed:
+        raise ExportError(
+            "The files of an export must be as it wrote them: export the model again, or copy it "
+            f"again. Received: {str(folder)!r} with another or no {shown(changed)}"
+        )
+
+
+def _check_signatures(path: str, told: Mapping[str, Any], loaded: Any) -> None:
+    """Check that the card tells the signatures that the SavedModel has.
+
+    Raises:
+        ExportError: naming the first that differs.
+    """
+    for name, signature in told.items():
+        function = loaded.signatures.get(name)
+        if function is None:
+            raise _other_signature(path, name, "none")
+        _, inputs = function.structured_input_signature
+        for side, tensors in (("inputs", inputs), ("outputs", function.structured_outputs)):
+            found = {key: _kind_of(spec) for key, spec in sorted(tensors.items())}
+            expected = {
+                key: (spec["dtype"], spec["shape"]) for key, spec in sorted(signature[side].items())
+            }
+            if found != expected:
+                raise _other_signature(path, name, f"{side} {found}, in the card {expected}")
+
+
+def _kind_of(spec: Any) -> tuple[str, list[int | None] | None]:
+    """The dtype and the shape of a tensor of a signature, as a card has them."""
+    if spec.shape.rank is None:
+        return spec.dtype.name, None
+    return spec.dtype.name, spec.shape.as_list()
+
+
+def _other_signature(path: str, name: str, received: str) -> ExportError:
+    return ExportError(
+        f"The SavedModel must have the signature {shown(name)} that its model card tells. "
+        f"Received: {path!r} with {received}"
+    )
 
 
 def misfit(values: np.ndarray, dtype: str) -> tuple[int, ...] | None:
@@ -158,7 +238,7 @@ def _check_no_gaps(given: Arrays) -> None:
 
 def _words(values: np.ndarray) -> np.ndarray:
     """TensorFlow's bytes as text."""
-    words = [word.decode() for word in values.ravel()]
+    words = [word.decode(errors="backslashreplace") for word in values.ravel()]
     return np.array(words).reshape(values.shape)
 
 
@@ -206,7 +286,9 @@ def _check_shapes(given: Arrays, specs: Specs) -> None:
     for name, values in given.items():
         shape = specs[name]["shape"]
         if not _has_shape(values, shape):
-            expected = tuple(map(_size, shape))
+            expected = "of at least one sample"
+            if shape is not None:
+                expected = f"{tuple(map(_size, shape))}"
             raise DataError(
                 f"The input {name!r} must have the shape {expected}. Received: {values.shape}"
             )
@@ -222,9 +304,13 @@ def _size(size: int | None) -> int | str:
     return size
 
 
-def _has_shape(values: np.ndarray, shape: Sequence[int | None]) -> bool:
+def _has_shape(values: np.ndarray, shape: Sequence[int | None] | None) -> bool:
     """Whether an array holds at least one sample of a shape, of which the first axis is the batch."""
-    if len(shape) != values.ndim or not len(values):
+    if values.ndim == 0 or not len(values):
+        return False
+    if shape is None:  # any
+        return True
+    if len(shape) != values.ndim:
         return False
     sizes = zip(shape[1:], values.shape[1:], strict=True)
     return all(expected in (None, size) for expected, size in sizes)

@@ -98,6 +98,19 @@ def _marked(folder: Path) -> dict[str, str | None] | None:
         return None
 
 
+def changed_files(folder: Path) -> list[str]:
+    """Return which files of an export are gone, or other than it wrote them.
+
+    None where the export has no list with hashes: an older one, or a copy without it.
+    """
+    ours = _marked(folder) or {}
+    changed = []
+    for name, digest in ours.items():
+        if digest is not None and _digest(folder / name) != digest:
+            changed.append(name)
+    return changed
+
+
 def _digest(path: Path) -> str | None:
     """The hash of a file's contents; None of what has none: a folder, a link."""
     if path.is_symlink() or not path.is_file():
