@@ -128,6 +128,7 @@ class BestWeights(keras.callbacks.Callback):
             rows = has_best[block.start : block.stop]
             value[rows] = self._weights[id(block.variable)][rows]
             block.assign(value)
+        self.model.regroup()
 
     def kept_variables(self) -> list[StackedVariable]:
         """Return the variables of the population whose values are kept and restored: its weights.

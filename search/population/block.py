@@ -32,6 +32,8 @@ class StackedVariable:
         name: of the layer's variable.
         regularizer: of one member's variable.
         is_table: whether it is (n*T, ...).
+        goes_on: whether it changes for diverged members too: a random state, which they share with
+            others.
     """
 
     variable: keras.Variable
@@ -41,6 +43,7 @@ class StackedVariable:
     name: str
     regularizer: Any
     is_table: bool = False
+    goes_on: bool = False
 
     @property
     def stop(self) -> int:
@@ -91,8 +94,9 @@ class LayerPlan:
             holds; none if its activations are the same in all members of the population.
         rule: how it runs; None for member after member.
         blocks: its variables.
-        shared: whether it runs once for all members, with the weights that all of them have: part
-            of a frozen prefix.
+        shared: whether it runs once for all members, or once for those that draw the same random
+            numbers, with the weights that all of them have: part of a frozen prefix. Then its
+            blocks are the states of its random number generators.
     """
 
     path: str

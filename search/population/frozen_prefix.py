@@ -11,18 +11,19 @@ from typing import Any
 
 import keras
 
-from keras_acts.compat import calls_of, run_through_graph
+from keras_acts.compat import all_layers, calls_of, run_through_graph
 
 from ..rewrite.walk import graph_of, is_graph, layers_of, slots_at
 from ..space.known import is_of_keras
+from ..vectorize.registry import rule_for
 
 
 def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]:
     """Return the paths of the layers that see only what other such layers make of the inputs, and never change.
 
-    They are Keras' own, are not trained, hold no slot that is searched, no state that training
-    changes, no random numbers. Where no such layer has weights there is nothing to gain, and the
-    set is empty.
+    They are Keras' own, are not trained, hold no slot that is searched, and no state that training
+    changes but that of random numbers: members of one seed draw the same, as ordinary models do.
+    Where the members' rules would do as well, the set is empty.
 
     Args:
         model: a Sequential or Functional model.
@@ -33,9 +34,17 @@ def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]
     walk.through(graph, [_Flow(shared=True) for _ in graph.inputs], "")
     shared = frozenset(path for path, is_shared in walk.shared.items() if is_shared)
     for path, layer in layers_of(model):
-        if path in shared and getattr(layer, "weights", None):
+        if path in shared and _gains(layer):
             return shared
     return frozenset()
+
+
+def _gains(layer: Any) -> bool:
+    """Whether a layer takes less time or memory once for all, if all see the same."""
+    if not isinstance(layer, keras.layers.Layer) or isinstance(layer, keras.layers.InputLayer):
+        return False
+    # without a rule it would run member after member, and with random numbers of each
+    return bool(layer.variables) or rule_for(layer) is None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +97,12 @@ class _PrefixWalk:
 def _never_changes(layer: Any) -> bool:
     if not is_of_keras(type(layer)):
         return False
-    # what these hold or call may be a user's
-    if isinstance(layer, keras.layers.Lambda | keras.layers.Wrapper):
-        return False
     if not isinstance(layer, keras.layers.Layer):  # an operation: a pure function
         return True
-    # the state of a random number generator is the only variable of integers
-    has_random_numbers = any("int" in str(variable.dtype) for variable in layer.variables)
+    # what a Lambda calls, and what a layer holds, may be a user's
+    if isinstance(layer, keras.layers.Lambda | keras.layers.Wrapper):
+        return False
+    if not all(is_of_keras(type(part)) for part in all_layers(layer)):
+        return False
     is_trained = bool(layer.weights) and layer.trainable
-    return not has_random_numbers and not is_trained and not hasattr(layer, "cell")
+    return not is_trained and not hasattr(layer, "cell")

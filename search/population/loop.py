@@ -6,7 +6,7 @@ Always right, just not faster.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -15,7 +15,7 @@ from keras import ops
 from keras_acts.compat import recomputes
 
 from ..rewrite.walk import variables_of
-from ..vectorize.batch import SEEDED, SHARED, STACKED, Batch, with_free_axis
+from ..vectorize.batch import SHARED, STACKED, Batch
 from .block import LayerPlan
 from .forward_pass import ForwardPass
 from .tables import read_each
@@ -38,7 +38,7 @@ def run_one_by_one(
     runs = []
     for member in range(plan.size):
         args, kwargs = arguments.of(member)
-        runs.append(_run(plan, member, weights[member], training, args, kwargs))
+        runs.append(run_member(plan, member, weights[member], training, args, kwargs))
     forward.assigned.extend(_assign_states(plan, runs))
     if any(run.losses for run in runs):
         forward.losses.append(ops.stack([_total(run.losses) for run in runs]))
@@ -100,7 +100,7 @@ def _weights_of_members(plan: LayerPlan) -> list[dict[str, Tensor]]:
     return weights
 
 
-def _assign_states(plan: LayerPlan, runs: Sequence[_Run]) -> list[keras.Variable]:
+def _assign_states(plan: LayerPlan, runs: Sequence[MemberRun]) -> list[keras.Variable]:
     """Give the stacked variables what the members' layers assigned to theirs; return the trained ones."""
     trained = []
     for block in plan.blocks:
@@ -121,69 +121,10 @@ def _total(losses: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def run_shared(plan: LayerPlan, training: bool, inputs: Structure, options: Structure) -> Structure:
-    """Return what a layer or operation makes of its arguments for all members at once.
-
-    Each tensor is a shared or seeded `Batch`.
-    """
-    call = _SharedCall(plan.layer, training, inputs, options)
-    seed_rows = _seed_rows_of(inputs, options)
-    if not seed_rows:
-        outputs = call.on(lambda x: x)
-        return keras.tree.map_structure(lambda y: Batch(y, SHARED, plan.size), outputs)
-    seeds = max(seed_rows) + 1
-    if plan.rule is not None:  # then it acts on each sample alone: all seeds' are one batch
-        merged = call.on(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]))
-        by_seed = keras.tree.map_structure(
-            lambda y: ops.reshape(y, (seeds, *with_free_axis(y, 0))), merged
-        )
-    else:
-        outputs_of_seeds = [call.on(_picks(seed)) for seed in range(seeds)]
-        by_seed = keras.tree.map_structure(lambda *ys: ops.stack(ys), *outputs_of_seeds)
-    return keras.tree.map_structure(lambda y: Batch(y, SEEDED, plan.size, seed_rows), by_seed)
-
-
-class _SharedCall:
-    """A call of a layer that runs once for all members."""
-
-    def __init__(self, layer: Any, training: bool, inputs: Structure, options: Structure):
-        self._layer = layer
-        self._training = training
-        self._arguments = (inputs, options)
-
-    def on(self, pick: Callable[[Tensor], Tensor]) -> Structure:
-        """Return what the layer makes of what is picked from the tensor of each batch."""
-
-        def picked(x: Any) -> Any:
-            if isinstance(x, Batch):
-                return pick(x.value)
-            return x
-
-        args, kwargs = keras.tree.map_structure(picked, self._arguments)
-        if isinstance(self._layer, keras.layers.Layer):
-            kwargs = _with_training(self._layer, kwargs, self._training)
-        return self._layer(*args, **kwargs)
-
-
-def _seed_rows_of(inputs: Structure, options: Structure) -> tuple[int, ...]:
-    """Where each member's seed lies in the seeded batches among the arguments.
-
-    Empty, if there are none.
-    """
-    for x in keras.tree.flatten((inputs, options)):
-        if isinstance(x, Batch) and x.seed_rows:
-            return x.seed_rows
-    return ()
-
-
-def _picks(index: int) -> Callable[[Tensor], Tensor]:
-    return lambda x: x[index]
-
-
-def _with_training(
+def with_training(
     layer: keras.layers.Layer, kwargs: dict[str, Any], training: bool
 ) -> dict[str, Any]:
-    """The keyword arguments of a call, with `training` where the layer takes it."""
+    """Return the keyword arguments of a call, with `training` where the layer takes it."""
     if "training" in inspect.signature(layer.call).parameters:
         return {**kwargs, "training": training}
     return kwargs
@@ -219,32 +160,35 @@ class _Assigned(keras.StatelessScope):
         super().add_update((variable, value))
 
 
-class _Run(NamedTuple):
+class MemberRun(NamedTuple):
     """What the call of one member's layer gave.
 
     Attributes:
         outputs: as the layer returns them.
         states: by key, the new values of its variables; of the trained ones, those that it assigns.
         losses: that it added.
+        assigned: whether it gave any variable a new value.
     """
 
     outputs: Structure
     states: dict[str, Tensor]
     losses: list[Tensor]
+    assigned: bool
 
 
-def _run(
+def run_member(
     plan: LayerPlan,
     member: int,
     weights: dict[str, Tensor],
     training: bool,
     args: Any,
     kwargs: dict[str, Any],
-) -> _Run:
+) -> MemberRun:
+    """Return what the layer of one member makes of its arguments, with weights by key."""
     layer = plan.layer
     if plan.segments:
         layer = plan.blueprint.layer(plan.candidates[member], plan.path)
-    kwargs = _with_training(layer, kwargs, training)
+    kwargs = with_training(layer, kwargs, training)
     keys = {id(variable): key for key, variable in variables_of(layer).items()}
     trained = [weights[keys[id(variable)]] for variable in layer.trainable_variables]
     others = [weights[keys[id(variable)]] for variable in layer.non_trainable_variables]
@@ -256,7 +200,8 @@ def _run(
     states = {}
     for variable, value in zip(layer.non_trainable_variables, new_values, strict=True):
         states[keys[id(variable)]] = value
-    return _Run(outputs, states, losses)
+    assigned = any(new is not old for new, old in zip(new_values, others, strict=True))
+    return MemberRun(outputs, states, losses, assigned)
 
 
 def _run_in_scope(
@@ -265,7 +210,7 @@ def _run_in_scope(
     values: list[Tensor],
     args: Any,
     kwargs: dict[str, Any],
-) -> _Run:
+) -> MemberRun:
     variables = [*layer.trainable_variables, *layer.non_trainable_variables]
     mapping = list(zip(variables, values, strict=True))
     with _Assigned(mapping, layer.trainable_variables) as scope:
@@ -277,7 +222,7 @@ def _run_in_scope(
         if id(variable) in changed:
             value = scope.get_current_value(variable)
             states[keys[id(variable)]] = ops.stop_gradient(value)
-    return _Run(outputs, states, losses)
+    return MemberRun(outputs, states, losses, bool(scope.assigned))
 
 
 def _runs_as_written(layer: keras.layers.Layer) -> bool:

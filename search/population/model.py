@@ -451,7 +451,7 @@ class PopulationModel(keras.Model):
         self._forget_training_programs()
 
     def _forget_training_programs(self) -> None:
-        """Have them traced anew: one that was traced before holds the members' numbers of then."""
+        """Have them traced anew: one that was traced before holds what the members were then."""
         if self.training_step is not None:
             self.training_step.forget_traces(self)
         elif self.train_function is not None:
@@ -671,8 +671,15 @@ class PopulationModel(keras.Model):
             of_block = weights[block.start : block.stop]
             values = [of_member[path][block.key] for of_member in of_block]
             block.assign(np.stack(values))
+        self.regroup()
         self.healthy.assign(np.ones(len(inside)))
         self.random.state.assign(keras.random.SeedGenerator(members[0].seed).state)
+
+    def regroup(self) -> None:
+        """See anew which members draw the same random numbers: to be called once states were set."""
+        changed = [layer.regroup() for layer in self.stacked]
+        if any(changed) and self.compiled:
+            self._forget_training_programs()
 
     def _check_members(self, chosen: list[int]) -> None:
         known = range(len(self.members))

@@ -25,7 +25,8 @@ from .axes import axes_within
 from .block import LayerPlan, StackedVariable
 from .blueprint import Blueprint
 from .forward_pass import ForwardPass
-from .loop import run_one_by_one, run_shared
+from .loop import run_one_by_one
+from .once import groups, run_once
 
 Tensor = Any
 
@@ -65,15 +66,37 @@ class StackedLayer(keras.layers.Layer):
             shared=shared,
         )
         self.random = random
-        if not shared:
+        if shared:
+            self._stack(self._everyone, _keys_of_random_states(self.plan.layer), weights)
+        else:
             for segment, keys in self._parts(of_layer):
                 self._stack(segment, keys, weights)
+        self.draws = self._random_states()
         self.built = True
+
+    def regroup(self) -> bool:
+        """See anew which members draw the same random numbers; return whether they are others."""
+        before = self.draws
+        self.draws = self._random_states()
+        return self.draws != before
+
+    def _random_states(self) -> tuple[int, ...]:
+        """For each member of a layer that runs once for several, the number of its random state."""
+        states: list[tuple[int, ...]] = [(0,) * self.plan.size]
+        for block in self.plan.blocks if self.plan.shared else ():
+            values = ops.convert_to_numpy(block.variable).reshape(self.plan.size, -1)
+            _, numbers = np.unique(values, axis=0, return_inverse=True)
+            states.append(tuple(numbers.reshape(-1).tolist()))
+        return groups(states)
+
+    @property
+    def _everyone(self) -> Segment:
+        return Segment(0, self.plan.size, self.plan.candidates[0], (), {})
 
     def _parts(self, of_layer: Sequence[Segment]) -> Iterator[tuple[Segment, list[str]]]:
         """Which variables, by key, are stacked over which members."""
         plan = self.plan
-        everyone = Segment(0, plan.size, plan.candidates[0], (), {})
+        everyone = self._everyone
         if plan.rule is None or not of_layer:
             for segment in of_layer or [everyone]:
                 yield segment, list(variables_of(self._layer_of(segment)))
@@ -121,6 +144,7 @@ class StackedLayer(keras.layers.Layer):
                     reference.name,
                     reference.regularizer,
                     is_table,
+                    goes_on=self.plan.shared,
                 )
             )
 
@@ -143,7 +167,7 @@ class StackedLayer(keras.layers.Layer):
             training = training_of_call
         training = bool(training)
         if plan.shared:
-            return run_shared(plan, training, inputs, options)
+            return run_once(plan, self.draws, training, inputs, options)
         inputs, options = keras.tree.map_structure(_unseeded, (inputs, options))
         given = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, given):
@@ -242,6 +266,11 @@ def _tables(layer: Any, rule: Callable[..., Any] | None) -> set[int]:
     for part in parts:
         tables.update(id(v) for v in part.trainable_variables if len(v.shape) > 0)
     return tables
+
+
+def _keys_of_random_states(layer: Any) -> list[str]:
+    """The keys of the states of a layer's random number generators, its only integers."""
+    return [key for key, variable in variables_of(layer).items() if "int" in str(variable.dtype)]
 
 
 def _keys(layer: Any, of_activation: bool) -> list[str]:

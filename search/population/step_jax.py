@@ -52,7 +52,7 @@ def _where_healthy(
     """The values after the step; in the rows of diverged members, those before it."""
     values = []
     for variable, new, old in zip(variables, after, before, strict=True):
-        if id(variable) in rows:
+        if id(variable) in rows and not rows[id(variable)].goes_on:
             new = healthy.where(variable, new, old)
         values.append(new)
     return values

@@ -294,7 +294,7 @@ def _may_be_assigned(population: PopulationModel, rows: Rows) -> list[keras.Vari
     for layer in population.stacked:
         if layer.plan.rule is None:
             variables += layer.trainable_variables
-    return [variable for variable in variables if id(variable) in rows]
+    return [v for v in variables if id(v) in rows and not rows[id(v)].goes_on]
 
 
 def _update_most(population: PopulationModel, gradients: Gradients) -> None:

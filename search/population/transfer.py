@@ -97,10 +97,10 @@ class _StateReader:
         """Where each variable of a model lies, but those of a frozen prefix."""
         rows: dict[int, tuple[keras.Variable, _Row]] = {}
         for path, layer in layers_of(model):
-            if path in self._shared:
-                continue
             for key, variable in variables_of(layer).items():
                 row = self._rows.get((path, key, position))
+                if row is None and path in self._shared:
+                    continue
                 if row is None:
                     raise ModelError(
                         "A model of a population has the population's layers, by name, and their "
@@ -138,6 +138,7 @@ def to_population(origins: Sequence[Origin], target: PopulationModel) -> None:
         block_of[id(block.variable)] = block
         block.assign(gathering.values(block, path, weights))
     target.healthy.assign(gathering.healthy())
+    target.regroup()
     first = gathering.sources[0]
     # not the numbers of the first steps again
     target.random.state.assign(keras.ops.convert_to_numpy(first.random.state))

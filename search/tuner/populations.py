@@ -5,7 +5,7 @@ Which of them, in what populations, and what KerasTuner gets to keep of each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -523,18 +523,24 @@ def _start_from(models: Sequence[keras.Model], population: PopulationModel) -> N
         position = paths.index(layer.plan.path)
         of_layer = [layers[position] for layers in variables]
         if layer.plan.shared:
-            _check_same(weights_of(layer.plan.layer), of_layer)
+            own = {block.key for block in layer.plan.blocks}
+            _check_same(weights_of(layer.plan.layer), of_layer, own)
         for block in layer.plan.blocks:
             rows = []
             for index in order[block.start : block.stop]:
                 rows.append(keras.ops.convert_to_numpy(of_layer[index][block.key]))
             block.assign(np.stack(rows))
+    population.regroup()
 
 
-def _check_same(weights: Mapping[str, np.ndarray], layers: Iterable[Mapping[str, Any]]) -> None:
-    """Check that a layer has the same weights in all models."""
+def _check_same(
+    weights: Mapping[str, np.ndarray], layers: Iterable[Mapping[str, Any]], own: Container[str]
+) -> None:
+    """Check that a layer has the same weights in all models, but for those of their own."""
     for variables in layers:
         for key, variable in variables.items():
+            if key in own:
+                continue
             if not np.array_equal(keras.ops.convert_to_numpy(variable), weights[key]):
                 raise ModelError("frozen layers differ from trial to trial")
 
