@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 from . import plan
@@ -10,6 +11,7 @@ from .outcome import Outcome
 from .request import Limits, checked_request
 from .result import SearchResult
 from .runtime import device
+from .runtime.calls import written_call
 from .runtime.tracing import expected_traces
 
 
@@ -118,6 +120,8 @@ def search_activations(
         DataError: if the data do not fit each other or the model.
         ModelError: if the model cannot be searched.
     """
+    # first of all: what else is a local name later was not given
+    call = written_call(search_activations, locals())
     limits = Limits(
         trials=trials,
         epochs=epochs,
@@ -165,4 +169,4 @@ def search_activations(
         outcome = Outcome(request, searching, how.rates)
         outcome.judge()
         outcome.keep()
-        return outcome.result()
+        return replace(outcome.result(), call=call)

@@ -26,6 +26,7 @@ from .space.candidate import Candidate
 from .space.rated import Rated
 from .strategy.base import Strategy, TrialResult
 from .strategy.learning_rates import RatePlan
+from .strategy.rounds import Round
 from .verdict import retrain
 from .verdict.verdict import Verdict
 
@@ -58,6 +59,7 @@ class Outcome:
         self._baseline_test: dict[str, float] | None = None
         self._baseline_factor = 1.0
         self._samples: Any = None
+        self._rounds: tuple[Round, ...] = ()
         self._errors: dict[str, str] = {}
         if not self._trials or self._trials[0].rank is None:
             raise SearchError(_failure(self._trials))
@@ -118,6 +120,8 @@ class Outcome:
         """Make the model of what is kept, and score it once on the data that it has not trained on."""
         with self._going_on("model"):
             self._model = self._model_of(kept(self._trials, self._verdict).rated)
+        with self._going_on("rounds"):
+            self._rounds = self._strategy.history()
         test_data = self._request.test_data
         with self._going_on("samples"):  # a dataset reads its first batch for it
             self._samples = few(self._request.fit["x"])
@@ -169,6 +173,7 @@ class Outcome:
             with_rates=self._rates.searches,
             baseline_factor=self._baseline_factor,
             rescale_init=request.rescale_init,
+            rounds=self._rounds,
         )
 
     def _model_of(self, candidate: Rated) -> keras.Model:

@@ -7,8 +7,11 @@ itself: as text, Markdown, plain data or a table of pandas.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,17 +21,20 @@ import keras_acts
 from keras_acts.errors import SearchError
 
 from .exporting.export import Exported, export
+from .report.tables import TextTable, plain_text
 from .runtime.as_json import finite
-from .runtime.reasons import headline
+from .runtime.reasons import headline, reason_of
 from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import TrialResult
+from .strategy.rounds import Round
 from .verdict.rates import written
-from .verdict.tables import TextTable, plain_text
 from .verdict.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas
+
+    from .pictures import ResultPlot
 
 # columns of the table of pandas that are not the objective's or hyperparameters
 _COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds", "learning_rate_factor"}
@@ -112,6 +118,9 @@ class SearchResult:
         with_rates: whether other learning rates than the model's own were tried.
         baseline_factor: the multiple of that rate at which `baseline_test` was trained.
         rescale_init: whether kernels were initialized for the activation that they feed.
+        rounds: of a race, with what became of each candidate; empty if there were none. Their
+            scores are those that decided who went on.
+        call: how the search was called, for the report; data and models by their names only.
     """
 
     objective: str
@@ -136,6 +145,8 @@ class SearchResult:
     with_rates: bool = False
     baseline_factor: float = 1.0
     rescale_init: bool = False
+    rounds: tuple[Round, ...] = field(default=(), repr=False)
+    call: str = field(default="", repr=False)
 
     @property
     def learning_rate(self) -> str:
@@ -217,6 +228,42 @@ class SearchResult:
         if self.interrupted:
             lines.append(f"Interrupted after {len(self.trials)} trials: the best so far.")
         return lines
+
+    @property
+    def plot(self) -> ResultPlot:
+        """The pictures of the search as matplotlib's Axes.
+
+        ``plot.race()``, ``plot.curves()``, ``plot.differences()``, ``plot.learning_rates()``,
+        ``plot.parameters()``.
+        """
+        from .pictures import ResultPlot
+
+        return ResultPlot(self)
+
+    def save_report(self, path: str | os.PathLike[str]) -> Path:
+        """Write `report.html`: the answer, pictures and tables in one file that needs no network.
+
+        Args:
+            path: of the file. What is there is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            DataError: if it cannot be written.
+        """
+        from .pages import page
+        from .report.files import write
+
+        return write(page(self).to_html(), path)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the answer and the ranking."""
+        from .pages import answer, ranked
+        from .report.notebook import shown
+
+        said = answer(self)
+        return shown(said.headline, said.reasons, ranked(self))
 
     def to_markdown(self, difference: float | None = None) -> str:
         """Return the report as Markdown.
@@ -318,9 +365,10 @@ class SearchResult:
     def export(
         self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any
     ) -> Exported:
-        """Write `model` as a SavedModel with its model card and `report.md`.
+        """Write `model` as a SavedModel with its model card, `report.html` and `report.md`.
 
-        `verdict.csv` beside them holds every epoch x seed x activation of the verdict.
+        `report-*.svg` are the pictures of the report; `verdict.csv` beside them holds every epoch x
+        seed x activation of the verdict.
 
         Args:
             path: the folder to make.
@@ -341,16 +389,36 @@ class SearchResult:
             self.model,
             path,
             card={**self.card(), **(card or {})},
-            notes=self._notes,
+            notes=partial(self._notes, os.fspath(path)),
             **options,
         )
 
-    def _notes(self, difference: float) -> dict[str, str]:
+    def _notes(self, path: str, difference: float) -> dict[str, str]:
         """The files that go beside an export, by name."""
-        notes = {"report.md": self.to_markdown(difference)}
+        markdown = self.to_markdown(difference)
+        notes = {}
+        try:
+            notes = self._drawn(path, difference)
+        except Exception as error:
+            # a picture that fails must not cost the export, and not fail in silence either
+            markdown += f"\nreport.html could not be made: {reason_of(error)}.\n"
+        pictures = [name for name in notes if name.endswith(".svg")]
+        shown = [f"![{Path(name).stem}]({name})" for name in pictures]
+        if shown:
+            markdown += "\n" + "\n\n".join(["## Pictures", *shown]) + "\n"
+        notes["report.md"] = markdown
         if self.verdict is not None and self.verdict.runs is not None:
             notes["verdict.csv"] = self.verdict.to_pandas().to_csv(index=False)
         return notes
+
+    def _drawn(self, path: str, difference: float) -> dict[str, str]:
+        """The page of an export, and its pictures as files of their own."""
+        from .pages import page
+
+        whole = page(self, path, difference)
+        pictures = whole.pictures()
+        files = {f"report-{name}": drawn for name, drawn in pictures.items()}
+        return {"report.html": whole.to_html(), **files}
 
     def _row(self, trial: TrialResult) -> dict[str, Any]:
         row = {

@@ -27,6 +27,7 @@ MOST_FILES = 25
 # from the ground up: what a room may import, itself and `keras_acts` besides
 ALLOWED: dict[str, set[str]] = {
     "runtime": set(),
+    "report": set(),
     "space": set(),
     "rewrite": {"space", "runtime"},
     "vectorize": {"space", "runtime"},
@@ -34,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "exporting": {"rewrite", "runtime"},
     "population": {"vectorize", "strategy", "rewrite", "space", "runtime"},
     "race": {"population", "vectorize", "strategy", "rewrite", "space", "runtime"},
-    "verdict": {"population", "strategy", "rewrite", "space", "runtime"},
+    "verdict": {"population", "strategy", "rewrite", "space", "report", "runtime"},
     "tuner": {"race", "population", "vectorize", "strategy", "rewrite", "space", "runtime"},
 }
 # the modules at the top of search/
@@ -42,7 +43,18 @@ DOORS: dict[str, set[str]] = {
     "fingerprints": set(),
     "resume": {"fingerprints", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
-    "result": {"verdict", "exporting", "strategy", "space", "runtime"},
+    "pictures": {"verdict", "strategy", "space", "report"},
+    "pages": {"pictures", "verdict", "strategy", "report", "runtime"},
+    "result": {
+        "pages",
+        "pictures",
+        "verdict",
+        "exporting",
+        "strategy",
+        "space",
+        "report",
+        "runtime",
+    },
     "request": {"resume", "tuner", "strategy", "rewrite", "space", "runtime"},
     "plan": {"request", "resume", "race", "tuner", "strategy", "runtime"},
     "outcome": {
@@ -81,16 +93,33 @@ PURE = {
         "runs",
         "savings",
         "convergence",
-        "tables",
         "words",
+        "answer",
+        "pages",
+        "pictures",
     },
-    "race": {"schedule", "race", "rates", "surrogate", "neighbourhood"},
-    "strategy": {"rounding", "direction", "labels"},
-    "runtime": {"as_json"},
+    "race": {"schedule", "race", "rates", "surrogate", "neighbourhood", "history"},
+    "strategy": {"rounding", "direction", "labels", "rounds"},
+    "runtime": {"as_json", "calls", "versions"},
+    "report": {
+        "axes",
+        "charts",
+        "files",
+        "notebook",
+        "numbers",
+        "page",
+        "scales",
+        "svg",
+        "tables",
+        "values",
+    },
 }
 # of these packages they take what they need; candidates and assignments are names and numbers to
 # them
-PURE_PACKAGES = {"numpy", "scipy", "sklearn", "pandas", "rich"} | set(sys.stdlib_module_names)
+PURE_PACKAGES = {
+    *("numpy", "scipy", "sklearn", "pandas", "rich", "matplotlib", "jinja2", "markupsafe"),
+    *sys.stdlib_module_names,
+}
 VALUES = {"space.candidate", "space.assignment", "space.rated"}
 
 

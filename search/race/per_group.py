@@ -30,6 +30,7 @@ from ..space.space import ActivationSpace
 from ..strategy.base import TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
+from ..strategy.rounds import Round
 from . import neighbourhood
 from .race import Race, RungResult
 from .runner import Objective, RaceSearch, race_in
@@ -346,6 +347,10 @@ class PerGroupSearch:
         choice = self._assignment(rated.choice)
         candidate = choice.only or choice
         return replace(furthest, candidate=candidate, status=status, seconds=seconds)
+
+    def history(self) -> tuple[Round, ...]:
+        """Return the rounds of the race for the uniform choice."""
+        return self._race.history()
 
     def leaders(self) -> tuple[Rated, ...]:
         """What the verdict judges: the best change and the best uniform choice.

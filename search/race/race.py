@@ -132,6 +132,7 @@ class Race:
     Attributes:
         rungs: those that ended, and those to come as they are planned now.
         rounds: the results of those that ended.
+        level: how often each round may let the best go, where a test says that it is worse.
 
     Args:
         starts: the candidates that start first, the baseline first of all.
@@ -160,7 +161,7 @@ class Race:
         self._propose = propose
         self._kind = kind
         # each rung is another look, at which the best may be lost
-        self._level = ALPHA / len(self.rungs)
+        self.level = ALPHA / len(self.rungs)
         self._asked: RungTask | None = None
 
     def ask(self) -> RungTask | None:
@@ -186,7 +187,7 @@ class Race:
     def _going_on(self, last: RungResult, keep: int) -> list[Any]:
         candidates = last.task.candidates
         kinds = [self._kind(candidate) for candidate in candidates]
-        going_on = survivors(last.scores, keep, level=self._level, kinds=kinds)
+        going_on = survivors(last.scores, keep, level=self.level, kinds=kinds)
         return [candidates[k] for k in going_on]
 
     def _known(self) -> set[Any]:

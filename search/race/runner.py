@@ -34,7 +34,9 @@ from ..strategy.base import DIVERGED, SHARED_CALLBACKS, TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
+from ..strategy.rounds import Round
 from .cohorts import Cohorts, MemberRecord
+from .history import history
 from .journal import Journal
 from .race import Race, RungResult, RungTask
 from .rates import AtBestRate
@@ -292,6 +294,10 @@ class RaceSearch:
             replace(row, rank=1 + keys.index(key)) for row, key in zip(scored, keys, strict=True)
         ]
         return (*ranked, *(row for row in rows if row.score is None))
+
+    def history(self) -> tuple[Round, ...]:
+        """Return the rounds that ended, with what became of each candidate."""
+        return history(self._race, self.objective.direction, self._factor)
 
     def leaders(self) -> tuple[Rated, ...]:
         """All that have a score, the best first."""

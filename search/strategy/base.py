@@ -13,6 +13,7 @@ from ..space.assignment import Assignment
 from ..space.candidate import Candidate
 from ..space.rated import Rated
 from .progress import Progress
+from .rounds import Round
 
 # what trains a population as it trains a single model; the others steer or watch one training, and
 # these are many
@@ -89,6 +90,9 @@ class Strategy(Protocol):
 
     def results(self) -> tuple[TrialResult, ...]:
         """Return all that was tried, the best first, what has no score last."""
+
+    def history(self) -> tuple[Round, ...]:
+        """Return the rounds of a race that ended; empty where all train to their end."""
 
     def leaders(self) -> tuple[Rated, ...]:
         """Return what a verdict may judge, the best first."""

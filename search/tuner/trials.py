@@ -28,6 +28,7 @@ from ..space.rated import Rated
 from ..strategy.base import DIVERGED, TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.progress import SearchProgress
+from ..strategy.rounds import Round
 from .hypermodel import FACTOR
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
@@ -149,6 +150,10 @@ class TrialSearch(ActivationTuner):
             seconds=finished.seconds,
             hyperparameters=values,
         )
+
+    def history(self) -> tuple[Round, ...]:
+        """Return nothing: there are no rounds."""
+        return ()
 
     def leaders(self) -> tuple[Rated, ...]:
         """All that have a score, the best first."""

@@ -18,6 +18,7 @@ from ..rewrite.clone import with_activations
 from ..rewrite.learning_rate import at_factor
 from ..rewrite.slots import slots
 from ..runtime import device
+from ..runtime.calls import written_call
 from ..runtime.seeding import isolated_seed
 from ..space.candidate import Candidate
 from ..space.learning_rates import LearningRates, LearningRatesLike
@@ -128,6 +129,8 @@ def compare_activations(
         >>> print(verdict.sentence)
         mish beats relu by 0.98 ± 0.15 points (16 seeds, p < 0.001)
     """
+    # first of all: what else is a local name later was not given
+    call = written_call(compare_activations, locals())
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_every_epoch(fit_options)
@@ -177,7 +180,7 @@ def compare_activations(
             progress=progress,
             announcement=f"Training {names} on up to {seeds} seeds each on {device.describe()}",
         )
-    return replace(verdict, rescale_init=rescale_init)
+    return replace(verdict, rescale_init=rescale_init, call=call)
 
 
 def _at_rate(model: keras.Model, rescale_init: bool, rated: Rated) -> Callable[[], keras.Model]:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..report.tables import TextTable, plain_text
 from ..runtime.as_json import finite
 from .caveats import about_failures, about_spread, better_seeds, failures_in_short, on_seeds
 from .convergence import late_gains
@@ -20,12 +23,13 @@ from .rates import RateStudy
 from .runs import Runs
 from .savings import Savings, about_savings, savings
 from .sequential import Look
-from .tables import TextTable, plain_text
 from .words import Unit, all_of, all_seeds, cell, listed, p_cell, p_text
 
 if TYPE_CHECKING:
     import pandas
     from rich.table import Table
+
+    from .pictures import VerdictPlot
 
 # times of inference that differ by less are called the same
 _AS_CHEAP = 1.05
@@ -121,6 +125,7 @@ class Verdict:
         rates: at which learning rate each candidate trained, and how that was chosen; None if all
             had the model's own.
         rescale_init: whether kernels were initialized for the activation that they feed.
+        call: how the comparison was called, for the report; empty inside a search, which has its own.
     """
 
     metric: str
@@ -138,6 +143,7 @@ class Verdict:
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
     rates: RateStudy | None = field(default=None, repr=False, compare=False)
     rescale_init: bool = field(default=False, compare=False)
+    call: str = field(default="", repr=False, compare=False)
 
     @property
     def seeds(self) -> int:
@@ -191,6 +197,13 @@ class Verdict:
         if len(leaders) == 1:
             return leaders[0]
         return self._suggested_tie[0]
+
+    @property
+    def suggested_because(self) -> str:
+        """As what the suggested one of several leaders is: ``"the cheapest"``; empty if they are not several."""
+        if len(self.leaders) < 2:
+            return ""
+        return self._suggested_tie[1]
 
     @property
     def undecided(self) -> bool:
@@ -395,6 +408,39 @@ class Verdict:
         """Return the summary and the table as Markdown."""
         lines = [f"- {line}" for line in self.summary()]
         return "\n".join([*lines, "", self._text_table().to_markdown()])
+
+    @property
+    def plot(self) -> VerdictPlot:
+        """The pictures of the verdict: ``plot.differences()``, ``plot.curves()``, ``plot.learning_rates()``."""
+        from .pictures import VerdictPlot
+
+        return VerdictPlot(self)
+
+    def save_report(self, path: str | os.PathLike[str]) -> Path:
+        """Write `report.html`: the answer, pictures and tables in one file that needs no network.
+
+        Args:
+            path: of the file. What is there is replaced.
+
+        Returns:
+            The path.
+
+        Raises:
+            DataError: if it cannot be written.
+        """
+        from ..report.files import write
+        from .pages import page
+
+        return write(page(self).to_html(), path)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the answer and the table."""
+        from ..report.notebook import shown
+        from .answer import answer
+        from .pages import ranked
+
+        said = answer(self)
+        return shown(said.headline, said.reasons, ranked(self))
 
     def drawn_table(self) -> Table:
         """Return the table for the terminal."""

@@ -10,6 +10,7 @@ from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
 from keras_acts.search.strategy.base import TrialResult
 from keras_acts.search.strategy.progress import Progress
+from keras_acts.search.strategy.rounds import Round
 
 
 class Listening(Progress):
@@ -69,6 +70,9 @@ class FoundStrategy:
                 )
             )
         return tuple(rows)
+
+    def history(self) -> tuple[Round, ...]:
+        return ()
 
     def leaders(self) -> Sequence[Rated]:
         return tuple(row.rated for row in self.results() if row.rank is not None)

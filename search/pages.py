@@ -1,0 +1,416 @@
+"""The report of a search as a page: the verdict's sections, and what only the search knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from keras_acts.errors import SearchError
+
+from . import pictures
+from .report.numbers import number, seconds
+from .report.page import (
+    Answer,
+    Bullets,
+    Cell,
+    Code,
+    DataTable,
+    Details,
+    Figure,
+    Page,
+    Part,
+    Section,
+    Terms,
+    Text,
+)
+from .runtime.reasons import headline
+from .runtime.versions import versions
+from .strategy.base import TrialResult
+from .strategy.rounds import DIVERGED, FINISHED
+from .verdict import pages as of_verdict
+from .verdict.answer import answer as answer_of_verdict
+
+if TYPE_CHECKING:
+    from .result import SearchResult
+
+# rows of the ranked table that are not folded up
+_SHOWN = 10
+
+
+def page(result: SearchResult, exported: str = "", difference: float | None = None) -> Page:
+    """Return the report of a search.
+
+    Args:
+        result: what was found.
+        exported: the folder of its export; empty if there is none.
+        difference: of the export's predictions from the model's.
+    """
+    return Page(
+        title=_title(result),
+        subtitle="keras_acts · search for an activation",
+        answer=answer(result),
+        figures=figures(result),
+        sections=tuple(_sections(result, exported, difference)),
+        footer=of_verdict.footer(),
+    )
+
+
+def _title(result: SearchResult) -> str:
+    model = "the model"
+    if result.model is not None:
+        model = f"the model {result.model.name!r}"
+    return f"Which activation suits {model} best?"
+
+
+def answer(result: SearchResult) -> Answer:
+    """Return what the report says first: the verdict's answer, else what ranked first."""
+    verdict = result.verdict
+    if verdict is None:
+        return _unproved(result)
+    said = answer_of_verdict(verdict)
+    steps = list(said.steps)
+    if verdict.withheld:
+        return said
+    if result.model is not None:
+        steps[0] = f"{steps[0]} This search has trained such a model: see below how to use it."
+    reasons = list(said.reasons)
+    if str(result.best) != verdict.suggested:
+        reasons.append(
+            f"The kept model has {result.best} all the same: {verdict.suggested} was not trained to its end."
+        )
+    if result.interrupted:
+        reasons.append("The search was interrupted: this is about what it had found by then.")
+    return replace(said, reasons=tuple(reasons), steps=tuple(steps))
+
+
+def _unproved(result: SearchResult) -> Answer:
+    """The answer without a verdict: a ranking."""
+    name = pictures.name_of(result, result.kept.rated)
+    score = score_text(result, result.score)
+    why = "no verdict was asked for"
+    steps = ["Ask for a verdict (verdict=8): it trains the best three and the baseline again."]
+    if "verdict" in result.errors:
+        why = f"the verdict failed ({result.errors['verdict']})"
+        steps = ["Compare the best few again with compare_activations."]
+    reasons = [
+        f"Its {pictures.scale(result).label.removesuffix(', %')} is {score} on the data that ranked it, and {why}.",
+        "The best of many equal candidates looks better by luck alone: a ranking suggests, it does not prove.",
+    ]
+    if result.interrupted:
+        reasons.append("The search was interrupted: this is about what it had found by then.")
+    return Answer(f"{name} ranked first.", tuple(reasons), "none", "Not tested", tuple(steps))
+
+
+def score_text(result: SearchResult, value: float) -> str:
+    """Return a score of the objective as people read it."""
+    if pictures.scale(result).factor != 1:
+        return f"{100 * value:.2f} %"
+    return number(value)
+
+
+def figures(result: SearchResult) -> tuple[tuple[str, str], ...]:
+    """Return the numbers to see at once."""
+    found = list(_test_figures(result))
+    verdict = result.verdict
+    if not found:
+        what = f"{pictures.scale(result).label.removesuffix(', %')} of the kept model"
+        found.append((score_text(result, result.score), what))
+    if verdict is not None and verdict.guess is not None:
+        guess = of_verdict.score_text(verdict, verdict.guess.score)
+        found.append((guess, f"guessing: {verdict.guess.what}"))
+    trained = [trial.seconds for trial in result.trials if trial.seconds is not None]
+    found.append((str(len(result.trials)), "candidates tried"))
+    if trained:
+        found.append((seconds(sum(trained)), "to train them"))
+    return tuple(found[:4])
+
+
+def _test_figures(result: SearchResult) -> Iterator[tuple[str, str]]:
+    """The scores of the kept model on the test data."""
+    verdict = result.verdict
+    test = result.test or {}
+    metric = result.objective.removeprefix("val_")
+    if metric not in test:
+        return
+    share = pictures.scale(result).factor != 1
+    yield (
+        score_text(result, test[metric]),
+        f"test {metric} of the kept model{_range(result, metric, share)}",
+    )
+    if verdict is not None and of_verdict.squares(verdict) and test[metric] > 0:
+        yield number(math.sqrt(test[metric])), "RMSE there, in the target's own unit"
+        if verdict.guess is not None and verdict.guess.score > 0:
+            explained = 1 - test[metric] / verdict.guess.score
+            yield number(explained, 3), "R² there, the share explained"
+
+
+def _range(result: SearchResult, metric: str, share: bool) -> str:
+    """The interval of a test score, if it has one."""
+    known: Mapping[str, Any] = result.intervals.get(metric) or {}
+    interval = known.get("interval")
+    if not interval:
+        return ""
+    low, high = interval
+    if share:
+        return f" ({100 * low:.1f} to {100 * high:.1f} %)"
+    return f" ({number(low)} to {number(high)})"
+
+
+def _sections(result: SearchResult, exported: str, difference: float | None) -> Iterator[Section]:
+    verdict = result.verdict
+    if verdict is not None:
+        for section in of_verdict.sections_of(verdict):
+            if section.heading != "What failed":
+                yield section
+    if result.rounds:
+        yield _race(result)
+    elif verdict is None or verdict.rates is None:
+        yield from _rates(result)
+    yield from _parameters(result)
+    if result.groups:
+        yield _layers(result)
+    failures = tuple(_failures(result))
+    if failures:
+        yield Section("What failed", (Bullets(failures),))
+    yield _all_candidates(result)
+    yield _use(result, exported, difference)
+    yield _origin(result)
+    if verdict is not None:
+        yield of_verdict.statistics(verdict)
+
+
+def _race(result: SearchResult) -> Section:
+    """The race with its picture, and who left when and why."""
+    drawn = pictures.race(result)
+    how = (
+        "Each round trains the best of the one before further, and on more seeds. A coloured line reached the end, a "
+        "grey one ends where its candidate left. Scores of different rounds do not compare; very bad ones are drawn at "
+        "the edge."
+    )
+    figure = Figure(drawn, "The race, round by round", how, "race")
+    rows = []
+    for runner in drawn.runners:
+        known = [score for score in runner.scores if not math.isnan(score)]
+        score = ""
+        if known:
+            score = _plain(result, known[-1])
+        why = Cell(runner.fate, _role(runner.fate))
+        rows.append((runner.name, str(runner.last), why, score))
+    table = DataTable(
+        ("candidate", "last round", "what became of it", drawn.y_label),
+        tuple(rows),
+        "No place: enough others scored better. Clearly worse: a test says so. The score is the one that decided.",
+        frozenset({1, 3}),
+        frozenset({3}),
+    )
+    folded = Details(f"All {len(rows)} candidates: who left when, and why", (table,))
+    return Section("The race", (figure, folded))
+
+
+def _role(fate: str) -> str:
+    if fate == FINISHED:
+        return "good"
+    if fate == DIVERGED:
+        return "bad"
+    return "open"
+
+
+def _plain(result: SearchResult, shown: float) -> str:
+    """A score, in the unit that is shown, for a table."""
+    if pictures.scale(result).factor != 1:
+        return f"{shown:.2f}"
+    return number(shown)
+
+
+def _rates(result: SearchResult) -> Iterator[Section]:
+    try:
+        drawn = pictures.learning_rates(result)
+    except SearchError:
+        return
+    if not drawn.lines:
+        return
+    caption = "Scores of as many epochs and seeds at the learning rates that were tried."
+    figure = Figure(drawn, "Score against learning rate", caption, "learning-rates")
+    yield Section("Learning rates", (figure,))
+
+
+def _parameters(result: SearchResult) -> Iterator[Section]:
+    try:
+        drawn = pictures.parameters(result)
+    except SearchError:
+        return
+    caption = (
+        f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}. A filled dot went on to the next round, a "
+        f"hollow one left."
+    )
+    if not result.rounds:
+        caption = f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}."
+    if not math.isnan(drawn.reference):
+        caption += f" The grey line is {drawn.baseline}."
+    figure = Figure(drawn, "Score against the parameters of activations", caption, "parameters")
+    yield Section("Parameters that were searched", (figure,))
+
+
+def _layers(result: SearchResult) -> Section:
+    """What each group of layers got."""
+    best = result.best
+    rows = []
+    assert isinstance(best, Mapping)  # with groups it is an assignment
+    for group in result.groups:
+        rows.append((group.name, str(best[group.slots[0]]), ", ".join(group.slots)))
+    table = DataTable(
+        ("part of the model", "activation", "its layers"), tuple(rows), "What each part got."
+    )
+    return Section("Layer by layer", (table,))
+
+
+def _failures(result: SearchResult) -> Iterator[str]:
+    for trial in result.trials:
+        if trial.status in ("failed", "diverged"):
+            reason = headline(trial.message) or trial.status
+            yield f"{pictures.name_of(result, trial.rated)}: {reason}"
+    if result.verdict is not None:
+        for section in of_verdict.sections_of(result.verdict):
+            if section.heading == "What failed":
+                for part in section.parts:
+                    if isinstance(part, Bullets):
+                        yield from part.items
+    for what, reason in result.errors.items():
+        yield f"{what}: {reason}"
+
+
+def _all_candidates(result: SearchResult) -> Section:
+    first = _ranked(result, result.trials[:_SHOWN])
+    parts: list[Part] = [first]
+    rest = result.trials[_SHOWN:]
+    if rest:
+        parts.append(Details(f"{len(rest)} more", (_ranked(result, rest),)))
+    return Section("All that was tried", tuple(parts))
+
+
+def _ranked(result: SearchResult, trials: tuple[TrialResult, ...]) -> DataTable:
+    """A part of the ranking."""
+    shown = pictures.scale(result)
+    raced = any(trial.epochs is not None for trial in result.trials)
+    header = ["activation", "rank"]
+    if result.with_rates:
+        header.append("learning rate")
+    header.append(shown.label)
+    if raced:
+        header += ["epochs", "seeds"]
+    header.append("seconds")
+    rows = []
+    marked = -1
+    for index, trial in enumerate(trials):
+        rows.append(_ranked_row(result, trial, raced=raced))
+        if trial is result.kept:
+            marked = index
+    caption = "In the order of the ranking. The scores are on the data that ranked."
+    if raced:
+        caption = "Who went further ranks first. Only scores of as many epochs and seeds compare."
+    numeric = frozenset(range(1, len(header)))
+    wide_only = {1, len(header) - 1}
+    if raced:
+        wide_only |= {len(header) - 2, len(header) - 3}
+    return DataTable(tuple(header), tuple(rows), caption, numeric, frozenset(wide_only), marked)
+
+
+def _ranked_row(result: SearchResult, trial: TrialResult, *, raced: bool) -> tuple[str, ...]:
+    rank = ""
+    if trial.rank is not None:
+        rank = str(trial.rank)
+    cells = [str(trial.candidate), rank]
+    if result.with_rates:
+        cells.append(pictures.rate_of(result, trial.factor))
+    score = trial.status
+    if trial.score is not None:
+        score = _plain(result, pictures.scale(result).factor * trial.score)
+    cells.append(score)
+    if raced:
+        cells += [str(trial.epochs or ""), str(trial.seeds or "")]
+    taken = ""
+    if trial.seconds is not None:
+        taken = f"{trial.seconds:.1f}"
+    return (*cells, taken)
+
+
+def ranked(result: SearchResult) -> DataTable:
+    """Return the first rows of the ranking, for a notebook."""
+    return _ranked(result, result.trials[:_SHOWN])
+
+
+def _use(result: SearchResult, exported: str, difference: float | None) -> Section:
+    if exported:
+        return _use_export(exported, difference)
+    if result.model is None:
+        words = "The search has no model to keep; what failed is said above."
+        return Section("Use it", (Text(words),))
+    lines = [
+        "model = result.model  # trained",
+        "",
+        "# a SavedModel that loads without keras_acts",
+        'result.export("saved_models/best")',
+    ]
+    return Section("Use it", (Code("\n".join(lines), "the code"),))
+
+
+def _use_export(folder: str, difference: float | None) -> Section:
+    with_ours = "\n".join(
+        [
+            "from keras_acts.search import load",
+            "",
+            f"model = load({folder!r})",
+            "y = model.predict(x)",
+        ]
+    )
+    without = "\n".join(
+        [
+            "import tensorflow as tf",
+            "",
+            f"model = tf.saved_model.load({folder!r})",
+            'outputs = model.signatures["serving_default"](**inputs)  # by name; a dict comes back',
+        ]
+    )
+    parts: list[Part] = [
+        Code(with_ours, "the code for keras_acts"),
+        Text("Or with TensorFlow alone:"),
+        Code(without, "the code for TensorFlow"),
+    ]
+    if difference is not None:
+        parts.append(
+            Text(
+                "The export was loaded in another process and compared: its predictions differ from the model's by "
+                f"at most {number(difference, 2)}.",
+                quiet=True,
+            )
+        )
+    return Section("Use the model", tuple(parts))
+
+
+def _origin(result: SearchResult) -> Section:
+    """What ran where, on what, and how it was called."""
+    parts: list[Part] = []
+    if result.call:
+        parts.append(Code(result.call, "the call"))
+    facts = [("Objective", f"{result.objective}, {_direction(result)}")]
+    if result.seed is not None:
+        facts.append(("Seed", str(result.seed)))
+    verdict = result.verdict
+    if verdict is not None and verdict.runs is not None:
+        facts.append(("Seeds of the verdict", ", ".join(map(str, verdict.runs.seeds))))
+    facts.append(("Trained on", result.device))
+    facts.append(("Baseline", str(result.baseline)))
+    if result.rescale_init:
+        facts.append(("Initial weights", "scaled for the activation that they feed"))
+    listed = ", ".join(f"{name} {version}" for name, version in versions().items())
+    facts.append(("Versions", listed))
+    parts.append(Terms(tuple(facts)))
+    return Section("Where this comes from", tuple(parts))
+
+
+def _direction(result: SearchResult) -> str:
+    if result.direction == "max":
+        return "more is better"
+    return "less is better"

@@ -1,0 +1,325 @@
+"""What a search shows as pictures: computed as values here, drawn by the room `report`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keras_acts.errors import SearchError
+
+from .report.axes import on_axes, on_panels
+from .report.numbers import counted
+from .report.values import LearningRates, Panel, Parameters, RaceRounds, RateLine, Runner
+from .space.candidate import Candidate
+from .space.rated import Rated
+from .strategy.rounds import FINISHED, GOES_ON, Entrant, Round
+from .verdict import pictures as of_verdict
+from .verdict.rates import written
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from .result import SearchResult
+
+# a parameter of fewer values has nothing to see
+_FEWEST_VALUES = 3
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the objective is shown.
+
+    Attributes:
+        factor: what scores are multiplied by.
+        label: of an axis.
+        better_up: whether more is better.
+    """
+
+    factor: float
+    label: str
+    better_up: bool
+
+
+def scale(result: SearchResult) -> Scale:
+    """Return how the objective is shown: a share of samples in per cent, as the verdict tells."""
+    verdict = result.verdict
+    label = result.objective.replace("val_", "validation ", 1)
+    better_up = result.direction == "max"
+    is_same = verdict is not None and result.objective == f"val_{verdict.metric}"
+    if is_same and verdict is not None and verdict.in_points:
+        return Scale(100.0, f"{label}, %", better_up)
+    return Scale(1.0, label, better_up)
+
+
+def name_of(result: SearchResult, rated: Rated) -> str:
+    """Return what was tried as one writes it, with its learning rate where others were tried."""
+    if not result.with_rates:
+        return str(rated.choice)
+    return f"{rated.choice} at {rate_of(result, rated.factor)}"
+
+
+def rate_of(result: SearchResult, factor: float) -> str:
+    """Return a learning rate as one writes it."""
+    return written(factor, result.own_rate)
+
+
+def race(result: SearchResult) -> RaceRounds:
+    """Return who trained in which round, with which score, and what became of each.
+
+    Rounds of as many epochs and seeds are shown as one: their scores compare.
+
+    Raises:
+        SearchError: if the search was no race, or no round ended.
+    """
+    if not result.rounds:
+        raise SearchError("A picture of a race needs a race. Received: a search without rounds")
+    shown = scale(result)
+    places = _places(result.rounds)
+    scores: dict[Rated, dict[int, float]] = {}
+    latest: dict[Rated, tuple[int, Entrant]] = {}
+    for number, a_round in enumerate(result.rounds):
+        for entrant in a_round.entrants:
+            mean = shown.factor * entrant.mean
+            scores.setdefault(entrant.rated, {})[places[number]] = mean
+            latest[entrant.rated] = (number, entrant)
+    columns = range(places[-1] + 1)
+    runners = []
+    for rated, (number, entrant) in latest.items():
+        of_rated = scores[rated]
+        runners.append(
+            Runner(
+                name=name_of(result, rated),
+                scores=tuple(of_rated.get(column, math.nan) for column in columns),
+                last=number + 1,
+                fate=entrant.fate,
+                finished=number == len(result.rounds) - 1 and not entrant.left,
+                is_baseline=rated.choice == result.baseline,
+            )
+        )
+    runners.sort(key=lambda runner: _furthest_first(runner, better_up=shown.better_up))
+    names = []
+    words = []
+    for column in columns:
+        numbers = [number for number, place in enumerate(places) if place == column]
+        names.append(_numbered(numbers[0] + 1, numbers[-1] + 1))
+        words.append(_words(result.rounds[numbers[0]]))
+    return RaceRounds(tuple(names), tuple(words), tuple(runners), shown.label, shown.better_up)
+
+
+def _places(rounds: Sequence[Round]) -> list[int]:
+    """Where each round is shown: where the one before is, if it has as many epochs and seeds."""
+    places = [0]
+    for before, a_round in itertools.pairwise(rounds):
+        is_other = (before.epochs, before.seeds) != (a_round.epochs, a_round.seeds)
+        places.append(places[-1] + int(is_other))
+    return places
+
+
+def _numbered(first: int, last: int) -> str:
+    if first == last:
+        return f"Round {first}"
+    return f"Rounds {first}–{last}"
+
+
+def _furthest_first(runner: Runner, *, better_up: bool) -> tuple[float, ...]:
+    """Who trained in a later round comes first, then the better; the diverged last of their round."""
+    last = 0
+    for number, score in enumerate(runner.scores):
+        if math.isfinite(score):
+            last = number
+    score = runner.scores[last]
+    if not math.isfinite(score):
+        return (0.0, 1.0, 0.0)
+    if better_up:
+        score = -score
+    return (-float(last), 0.0, score)
+
+
+def _words(a_round: Round) -> str:
+    return f"{counted(a_round.epochs, 'epoch')}, {counted(a_round.seeds, 'seed')}"
+
+
+def learning_rates(result: SearchResult) -> LearningRates:
+    """Return scores at the learning rates that were tried: the verdict's study, else the race's first scores.
+
+    Raises:
+        SearchError: if only the model's own rate was tried.
+    """
+    if result.verdict is not None and result.verdict.rates is not None:
+        return of_verdict.learning_rates(result.verdict)
+    tried = [each for each in _on_equal_terms(result) if math.isfinite(each.score)]
+    factors = tuple(sorted({each.rated.factor for each in tried}))
+    if len(factors) < 2:
+        raise SearchError(
+            "A picture of learning rates needs a search that tried several. Received: "
+            f"{len(factors)}"
+        )
+    shown = scale(result)
+    by_name: dict[str, dict[float, float]] = {}
+    for each in tried:
+        by_name.setdefault(str(each.rated.choice), {})[each.rated.factor] = each.score
+    lines = []
+    for name, scores in by_name.items():
+        if len(scores) > 1:
+            values = tuple(scores.get(factor, math.nan) for factor in factors)
+            lines.append(RateLine(name, values, -1, name == str(result.baseline)))
+    ticks = tuple(written(factor, result.own_rate) for factor in factors)
+    return LearningRates(factors, ticks, tuple(lines), shown.label, shown.better_up)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """What was tried, with a score that can be compared with the others'."""
+
+    rated: Rated
+    score: float
+    went_on: bool
+
+
+def _on_equal_terms(result: SearchResult) -> list[_Tried]:
+    """All that was tried with scores of as many epochs and seeds: in a race those of its first rounds."""
+    factor = scale(result).factor
+    if not result.rounds:
+        found = []
+        for trial in result.trials:
+            if trial.score is not None and trial.status == "completed":
+                found.append(_Tried(trial.rated, factor * trial.score, True))
+        return found
+    first = result.rounds[0]
+    latest: dict[Rated, _Tried] = {}
+    for a_round in result.rounds:
+        if (a_round.epochs, a_round.seeds) != (first.epochs, first.seeds):
+            break
+        for entrant in a_round.entrants:
+            went_on = entrant.fate in (GOES_ON, FINISHED)
+            latest[entrant.rated] = _Tried(entrant.rated, factor * entrant.mean, went_on)
+    return list(latest.values())
+
+
+def parameters(result: SearchResult) -> Parameters:
+    """Return scores against each parameter of an activation of which several values were tried.
+
+    All at one learning rate, the one at which most were tried, and of as many epochs and seeds.
+
+    Raises:
+        SearchError: if there is no such parameter.
+    """
+    tried = [each for each in _on_equal_terms(result) if math.isfinite(each.score)]
+    factor = 1.0
+    if tried:
+        counts = Counter(each.rated.factor for each in tried)
+        factor = counts.most_common(1)[0][0]
+    at_factor = [each for each in tried if each.rated.factor == factor]
+    panels = tuple(_panels(at_factor))
+    if not panels:
+        raise SearchError(
+            f"A picture of parameters needs one with at least {_FEWEST_VALUES} values. Received: none"
+        )
+    reference = math.nan
+    for each in at_factor:
+        if each.rated.choice == result.baseline:
+            reference = each.score
+    shown = scale(result)
+    return Parameters(
+        panels,
+        shown.label,
+        reference,
+        str(result.baseline),
+        _terms(result, factor),
+        shown.better_up,
+    )
+
+
+def _terms(result: SearchResult, factor: float) -> str:
+    """On which terms the scores of `parameters` are."""
+    terms = "at the best epoch of each"
+    if result.rounds:
+        terms = f"after {_words(result.rounds[0]).replace(', ', ' on ')}"
+    if result.with_rates:
+        terms += f", at learning rate {written(factor, result.own_rate)}"
+    return terms
+
+
+def _panels(tried: Sequence[_Tried]) -> Iterator[Panel]:
+    by_parameter: dict[tuple[str, str], list[tuple[float, _Tried]]] = {}
+    for each in tried:
+        choice = each.rated.choice
+        if not isinstance(choice, Candidate):
+            continue
+        for parameter, value in choice.parameters:
+            # a mode is a word, and a trained value is not known before
+            if isinstance(value, int | float):
+                by_parameter.setdefault((choice.name, parameter), []).append((float(value), each))
+    for (name, parameter), points in by_parameter.items():
+        if len({value for value, _ in points}) < _FEWEST_VALUES:
+            continue
+        points.sort(key=lambda point: point[0])
+        yield Panel(
+            f"{name}: {parameter}",
+            tuple(value for value, _ in points),
+            tuple(each.score for _, each in points),
+            tuple(each.went_on for _, each in points),
+            tuple(str(each.rated.choice) for _, each in points),
+        )
+
+
+class ResultPlot:
+    """The pictures of a search as matplotlib's Axes: ``result.plot.race()``.
+
+    Each takes the Axes to draw on; by default a new figure's.
+    """
+
+    def __init__(self, result: SearchResult):
+        self._result = result
+
+    def race(self, ax: Axes | None = None) -> Axes:
+        """Draw the scores of all candidates round by round; who left is grey.
+
+        Raises:
+            SearchError: if the search was no race.
+        """
+        return on_axes(race(self._result), ax)
+
+    def learning_rates(self, ax: Axes | None = None) -> Axes:
+        """Draw scores at the learning rates that were tried.
+
+        Raises:
+            SearchError: if only the model's own was.
+        """
+        return on_axes(learning_rates(self._result), ax)
+
+    def parameters(self) -> tuple[Axes, ...]:
+        """Draw scores against alpha, theta and the like, each on Axes of its own.
+
+        Filled dots are of candidates that went on.
+
+        Raises:
+            SearchError: if none of which several values were tried.
+        """
+        return on_panels(parameters(self._result))
+
+    def differences(self, ax: Axes | None = None) -> Axes:
+        """Draw the differences of the verdict; see `VerdictPlot`.
+
+        Raises:
+            SearchError: if there is no verdict.
+        """
+        return self._of_verdict.differences(ax)
+
+    def curves(self, ax: Axes | None = None) -> Axes:
+        """Draw the learning curves of the verdict; see `VerdictPlot`.
+
+        Raises:
+            SearchError: if there is no verdict.
+        """
+        return self._of_verdict.curves(ax)
+
+    @property
+    def _of_verdict(self) -> of_verdict.VerdictPlot:
+        if self._result.verdict is None:
+            raise SearchError("This picture needs a verdict. Received: verdict=None")
+        return self._result.verdict.plot

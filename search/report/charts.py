@@ -1,0 +1,633 @@
+"""The pictures of a report as SVG, each for a width in pixels: one for screens, one for phones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from . import svg
+from .scales import Scale, apart, limits, robust_limits, tick_text, ticks, whole_ticks
+from .values import (
+    Curve,
+    Curves,
+    Difference,
+    Differences,
+    LearningRates,
+    Panel,
+    Parameters,
+    Picture,
+    RaceRounds,
+    Runner,
+    Shape,
+    Shapes,
+)
+
+WIDE = 760.0
+NARROW = 336.0
+_TEXT = 4.5  # from the middle of a line of text down to its baseline
+_GAP = 10.0
+_WIDEST_LABEL = 200.0  # a longer one is broken into lines
+
+
+def drawn(picture: Picture, width: float, title: str, key: str) -> str:
+    """Return a picture as SVG.
+
+    Args:
+        picture: what is drawn.
+        width: in pixels.
+        title: what is read out for it.
+        key: a name that no other picture of the page has.
+    """
+    if isinstance(picture, Differences):
+        return _differences(picture, width, title)
+    if isinstance(picture, Curves):
+        return _curves(picture, width, title, key)
+    if isinstance(picture, LearningRates):
+        return _rates(picture, width, title)
+    if isinstance(picture, RaceRounds):
+        return _race(picture, width, title)
+    if isinstance(picture, Parameters):
+        return _parameters(picture, width, title)
+    return _shapes(picture, width, title, key)
+
+
+def is_wide(width: float) -> bool:
+    """Whether there is room for labels beside a picture."""
+    return width > 500
+
+
+# the differences
+
+
+def _differences(picture: Differences, width: float, title: str) -> str:
+    if is_wide(width):
+        return _differences_wide(picture, width, title)
+    return _differences_narrow(picture, width, title)
+
+
+def _differences_wide(picture: Differences, width: float, title: str) -> str:
+    """A row each: the name, the interval, the numbers."""
+    names = [svg.wrapped(row.name, _WIDEST_LABEL) for row in picture.rows]
+    left = max(_widest(lines) for lines in names) + 30
+    right = width - _widest([row.text for row in picture.rows]) - 30
+    scale = Scale(*_limits_of_differences(picture), left, right)
+    y = 30.0
+    rows = []
+    for row, lines in zip(picture.rows, names, strict=True):
+        height = 20.0 + svg.LINE * len(lines)
+        middle = y + height / 2
+        rows.append(svg.block(12, middle, lines, "strong"))
+        rows.append(svg.block(width - 12, middle, [row.text], "", "end"))
+        rows.append(_whisker(row, scale, middle, picture))
+        y += height
+    return _with_axis(picture, rows, scale, width, y, title)
+
+
+def _differences_narrow(picture: Differences, width: float, title: str) -> str:
+    """The name and the numbers above each interval."""
+    scale = Scale(*_limits_of_differences(picture), 12, width - 12)
+    y = 30.0
+    rows = []
+    for row in picture.rows:
+        lines = svg.wrapped(row.name, width - 24)
+        has_room = svg.text_width(row.name) + svg.text_width(row.text) + 34 < width
+        height = svg.LINE * len(lines)
+        rows.append(svg.block(12, y + height / 2, lines, "strong"))
+        if not has_room:
+            height += svg.LINE
+        rows.append(svg.block(width - 12, y + height - svg.LINE / 2, [row.text], "", "end"))
+        rows.append(_whisker(row, scale, y + height + 14, picture))
+        y += height + 36
+    return _with_axis(picture, rows, scale, width, y, title)
+
+
+def _with_axis(
+    picture: Differences, rows: Sequence[str], scale: Scale, width: float, bottom: float, title: str
+) -> str:
+    parts = _horizontal_axis(scale, 26, bottom, picture.unit)
+    parts.append(svg.line(scale(0), 24, scale(0), bottom, "zero"))
+    parts.append(_direction(scale))
+    parts += rows
+    return svg.picture("".join(parts), width, bottom + 44, title)
+
+
+def _limits_of_differences(picture: Differences) -> tuple[float, float]:
+    """Limits that show what is close well: what is far off to the left is an arrow at the edge."""
+    close = [0.0]
+    worse = []
+    for row in picture.rows:
+        if row.outcome == "worse":
+            worse.append(row)
+        else:
+            close += [row.gain, row.low, row.high]
+    size = max((abs(end) for end in close if math.isfinite(end)), default=0.0)
+    for row in worse:
+        if size == 0 or -row.gain < 4 * size:
+            close += [row.gain, row.low, row.high]
+    if size:
+        close.append(-size)
+    return limits(close, 0.08)
+
+
+def _direction(scale: Scale) -> str:
+    """What left and right of the baseline mean, where there is room for it."""
+    zero = scale(0)
+    parts = []
+    better = "better →"
+    worse = "← worse"
+    if scale.end - zero > svg.text_width(better) + 12:
+        parts.append(svg.text(zero + 8, 18, better, "quiet"))
+    if zero - scale.start > svg.text_width(worse) + 12:
+        parts.append(svg.text(zero - 8, 18, worse, "quiet", "end"))
+    return "".join(parts)
+
+
+def _whisker(row: Difference, scale: Scale, y: float, picture: Differences) -> str:
+    role = {"better": "good", "worse": "bad"}.get(row.outcome, "open")
+    parts = []
+    if row.gain < scale.low:
+        x = scale.start
+        arrow = [(x + 4, y), (x + 14, y - 6), (x + 14, y + 6)]
+        parts.append(svg.area(arrow, f"f-{role}"))
+        parts.append(svg.line(x + 14, y, x + 40, y, f"whisker l-{role}"))
+        return svg.titled("".join(parts), f"{row.name} against {picture.baseline}: {row.text}")
+    if math.isfinite(row.low) and math.isfinite(row.high):
+        start = scale.inside(row.low)
+        parts.append(svg.line(start, y, scale(row.high), y, f"whisker l-{role}"))
+    dot = f"f-{role}"
+    if row.outcome == "open":
+        # hollow, so that colour is not all that tells it apart
+        dot = f"hollow l-{role}"
+    if math.isfinite(row.gain):
+        parts.append(svg.circle(scale(row.gain), y, 5.5, dot))
+    return svg.titled("".join(parts), f"{row.name} against {picture.baseline}: {row.text}")
+
+
+# lines over epochs
+
+
+def _curves(picture: Curves, width: float, title: str, key: str) -> str:
+    wide = is_wide(width)
+    names = [line.name for line in picture.lines]
+    right = width - 14.0
+    top = 16.0
+    if wide:
+        right = width - _label_room(names) - 24
+    legend = ""
+    if not wide:
+        legend, top = _legend(names, width)
+    label, top = _y_label(picture.y_label, top)
+    bottom = top + 230
+    if wide:
+        bottom = top + 300
+    epochs = [value for line in picture.lines for value in line.x]
+    low, high = _limits_of_curves(picture)
+    vertical = Scale(low, high, bottom, top)
+    left = _left_of(vertical)
+    first = int(min(epochs))
+    last = int(max(epochs))
+    horizontal = Scale(first, max(last, first + 1), left, right)
+    parts = [legend, label, *_vertical_axis(vertical, left, right)]
+    parts += _epoch_axis(horizontal, bottom, picture.x_label, first, last)
+    inside = []
+    for index, line in enumerate(picture.lines):
+        inside.append(_curve(line, index, horizontal, vertical))
+    box = (left, top - 3, right - left + 6, bottom - top + 6)
+    parts.append(svg.clipped("".join(inside), key, box))
+    if wide:
+        parts.append(_end_labels(picture.lines, vertical, right, _label_room(names)))
+    return svg.picture("".join(parts), width, bottom + 42, title)
+
+
+def _limits_of_curves(picture: Curves) -> tuple[float, float]:
+    """Limits that show where lines differ: how bad all are in the first epochs is not the point."""
+    shown: list[float] = []
+    for line in picture.lines:
+        begin = len(line.x) // 5
+        for values in (line.y, line.low, line.high):
+            shown += values[begin:]
+    return robust_limits(shown, better_up=picture.better_up)
+
+
+def _curve(line: Curve, index: int, horizontal: Scale, vertical: Scale) -> str:
+    number = index % len(svg.COLOURS)
+    places = [horizontal(x) for x in line.x]
+    parts = []
+    if line.low:
+        upper = [(x, vertical(y)) for x, y in zip(places, line.high, strict=True)]
+        lower = [(x, vertical(y)) for x, y in zip(places, line.low, strict=True)]
+        finite = [point for point in [*upper, *reversed(lower)] if math.isfinite(point[1])]
+        parts.append(svg.area(finite, f"band f{number}"))
+    points = [(x, vertical(y)) for x, y in zip(places, line.y, strict=True)]
+    healthy = [point for point in points if math.isfinite(point[1])]
+    parts.append(svg.path(healthy, f"line l{number}", _dash(index)))
+    if healthy:
+        parts.append(svg.circle(*healthy[-1], 3.5, f"f{number}"))
+    last = next((y for y in reversed(line.y) if math.isfinite(y)), math.nan)
+    return svg.titled("".join(parts), f"{line.name}: {last:.4g} at the end")
+
+
+def _end_labels(lines: Sequence[Curve], vertical: Scale, right: float, room: float) -> str:
+    """The names at the ends of the lines, moved apart where they would overlap."""
+    if not lines:
+        return ""
+    ends = []
+    labels = []
+    for line in lines:
+        last = next((y for y in reversed(line.y) if math.isfinite(y)), vertical.low)
+        ends.append(vertical.inside(last))
+        words = line.name
+        if last < vertical.low:
+            words += " ↓"
+        if last > vertical.high:
+            words += " ↑"
+        labels.append(svg.wrapped(words, room))
+    sizes = [svg.LINE * len(label) + 2.0 for label in labels]
+    places = apart(ends, sizes, vertical.end, vertical.start)
+    parts = []
+    for index, (label, place) in enumerate(zip(labels, places, strict=True)):
+        css = f"strong f{index % len(svg.COLOURS)}"
+        parts.append(svg.block(right + 12, place, label, css))
+    return "".join(parts)
+
+
+def _label_room(names: Sequence[str]) -> float:
+    """How wide the names at the ends of lines are, with an arrow behind each."""
+    return min(_widest([f"{name} ↓" for name in names]), _WIDEST_LABEL)
+
+
+# learning rates
+
+
+def _rates(picture: LearningRates, width: float, title: str) -> str:
+    wide = is_wide(width)
+    names = [line.name for line in picture.lines]
+    right = width - 26.0
+    top = 16.0
+    legend = ""
+    if wide:
+        right = width - _label_room(names) - 40
+    else:
+        legend, top = _legend(names, width)
+    label, top = _y_label(picture.y_label, top)
+    bottom = top + 220
+    if wide:
+        bottom = top + 260
+    scores = [value for line in picture.lines for value in line.y]
+    vertical = Scale(*robust_limits(scores, better_up=picture.better_up), bottom, top)
+    left = _left_of(vertical) + 14
+    logs = [math.log2(factor) for factor in picture.factors]
+    horizontal = Scale(logs[0], max(logs[-1], logs[0] + 1), left, right)
+    parts = [legend, label, *_vertical_axis(vertical, left - 14, right + 14)]
+    for log, tick in zip(logs, picture.ticks, strict=True):
+        parts.append(svg.text(horizontal(log), bottom + 20, tick, "quiet", "middle"))
+    parts.append(svg.text((left + right) / 2, bottom + 40, "learning rate", "quiet", "middle"))
+    for index, line in enumerate(picture.lines):
+        points = _rate_points(line.y, logs, horizontal, vertical)
+        number = index % len(svg.COLOURS)
+        pieces = [svg.path(points, f"line l{number}", _dash(index))]
+        pieces += [svg.circle(x, y, 3.5, f"f{number}") for x, y in points]
+        if 0 <= line.chosen < len(line.y) and math.isfinite(line.y[line.chosen]):
+            place = horizontal(logs[line.chosen]), vertical.inside(line.y[line.chosen])
+            pieces.append(svg.circle(*place, 7, f"hollow l{number}"))
+        parts.append(svg.titled("".join(pieces), f"{line.name}{_at_chosen(line.chosen, picture)}"))
+    if wide:
+        curves = [Curve(line.name, picture.factors, line.y) for line in picture.lines]
+        parts.append(_end_labels(curves, vertical, right + 14, _label_room(names)))
+    return svg.picture("".join(parts), width, bottom + 50, title)
+
+
+def _at_chosen(chosen: int, picture: LearningRates) -> str:
+    if not 0 <= chosen < len(picture.ticks):
+        return ""
+    return f": judged at {picture.ticks[chosen]}"
+
+
+def _rate_points(
+    scores: Sequence[float], logs: Sequence[float], horizontal: Scale, vertical: Scale
+) -> list[tuple[float, float]]:
+    """The places of the scores that there are; very bad ones at the edge."""
+    points = []
+    for log, score in zip(logs, scores, strict=True):
+        if math.isfinite(score):
+            points.append((horizontal(log), vertical.inside(score)))
+    return points
+
+
+# the race
+
+
+def _race(picture: RaceRounds, width: float, title: str) -> str:
+    wide = is_wide(width)
+    finalists = [runner for runner in picture.runners if runner.finished]
+    labelled = finalists[: len(svg.COLOURS)]
+    names = [runner.name for runner in labelled]
+    top = 16.0
+    right = width - 46.0
+    legend = ""
+    if wide:
+        right = width - _label_room(names) - 30
+    elif names:
+        legend, top = _legend(names, width)
+    label, top = _y_label(picture.y_label, top)
+    bottom = top + 250
+    if wide:
+        bottom = top + 320
+    scores = [score for runner in picture.runners for score in runner.scores]
+    ends = robust_limits(scores, better_up=picture.better_up, reach=1)
+    vertical = Scale(*ends, bottom, top)
+    left = _left_of(vertical)
+    last = max(len(picture.rounds) - 1, 1)
+    begin = left + 24
+    if wide:
+        begin = left + 40
+    horizontal = Scale(0, last, begin, right)
+    parts = [legend, label, *_vertical_axis(vertical, left, right)]
+    for index, words in enumerate(picture.rounds):
+        x = horizontal(index)
+        parts.append(svg.line(x, top, x, bottom, "grid"))
+        parts.append(_round_label(x, bottom, picture.names[index], words, wide=wide))
+    for runner in reversed(picture.runners):
+        number = -1
+        if runner in labelled:
+            number = labelled.index(runner)
+        parts.append(_runner(runner, number, horizontal, vertical))
+    if wide:
+        indices = tuple(float(index) for index in range(len(picture.rounds)))
+        curves = [Curve(runner.name, indices, runner.scores) for runner in labelled]
+        parts.append(_end_labels(curves, vertical, right, _label_room(names)))
+    return svg.picture("".join(parts), width, bottom + 62, title)
+
+
+def _round_label(x: float, bottom: float, name: str, words: str, *, wide: bool) -> str:
+    """The number of a round, and how far and on how many seeds it trains."""
+    lines = words.split(", ")
+    if not wide and len(name) > len("Round 1"):
+        name = name.replace("Rounds ", "R")
+    parts = [svg.text(x, bottom + 20, name, "strong", "middle")]
+    for number, line in enumerate(lines):
+        parts.append(svg.text(x, bottom + 37 + svg.LINE * number, line, "quiet", "middle"))
+    return "".join(parts)
+
+
+def _runner(runner: Runner, number: int, horizontal: Scale, vertical: Scale) -> str:
+    """The line of a candidate: in its own colour to the end, grey where it left."""
+    points = []
+    for index, score in enumerate(runner.scores):
+        if math.isfinite(score):
+            points.append((horizontal(index), vertical.inside(score)))
+    if not points:
+        return ""
+    line = "line thin l-open"
+    dot = "f-open"
+    dash = ""
+    if number >= 0:
+        line = f"line l{number}"
+        dot = f"f{number}"
+        dash = _dash(number)
+    parts = [svg.path(points, line, dash)]
+    for x, y in points[:-1]:
+        parts.append(svg.circle(x, y, 3, dot))
+    if runner.finished:
+        parts.append(svg.circle(*points[-1], 4.5, dot))
+    else:
+        parts.append(svg.circle(*points[-1], 4, "hollow l-open"))
+    return svg.titled("".join(parts), f"{runner.name}: round {runner.last}, {runner.fate}")
+
+
+# parameters
+
+
+def _parameters(picture: Parameters, width: float, title: str) -> str:
+    scores = [picture.reference]
+    for panel in picture.panels:
+        scores += panel.y
+    low, high = robust_limits(scores, better_up=picture.better_up)
+    return _in_panels(
+        picture.panels,
+        width,
+        title,
+        lambda panel, box, first: _parameter_panel(panel, picture, (low, high), box, first),
+    )
+
+
+def _parameter_panel(
+    panel: Panel,
+    picture: Parameters,
+    ends: tuple[float, float],
+    box: tuple[float, float, float, float],
+    first: bool,
+) -> str:
+    x, y, width, height = box
+    vertical = Scale(*ends, y + height, y + 26)
+    horizontal = Scale(*limits(panel.x), x, x + width)
+    parts = [svg.text(x, y + 12, panel.title, "strong")]
+    parts += _vertical_axis(vertical, x, x + width)
+    parts += _panel_axis(horizontal, y + height)
+    if math.isfinite(picture.reference):
+        place = vertical.inside(picture.reference)
+        parts.append(svg.line(x, place, x + width, place, "zero"))
+    for value, score, on, label in zip(panel.x, panel.y, panel.went_on, panel.labels, strict=True):
+        css = "hollow l0"
+        if on:
+            css = "f0"
+        dot = svg.circle(horizontal(value), vertical.inside(score), 4.5, css)
+        parts.append(svg.titled(dot, f"{label}: {score:.4g}"))
+    return "".join(parts)
+
+
+# shapes
+
+
+def _shapes(picture: Shapes, width: float, title: str, key: str) -> str:
+    return _in_panels(
+        picture.shapes,
+        width,
+        title,
+        lambda shape, box, first: _shape_panel(shape, picture, box, key),
+    )
+
+
+def _shape_panel(
+    shape: Shape, picture: Shapes, box: tuple[float, float, float, float], key: str
+) -> str:
+    x, y, width, height = box
+    number = picture.shapes.index(shape) % len(svg.COLOURS)
+    horizontal = Scale(shape.x[0], shape.x[-1], x, x + width)
+    values = [value for other in picture.shapes for value in (*other.y, *other.slope)]
+    low, high = limits(values)
+    vertical = Scale(max(low, -2.5), min(high, 3.5), y + height, y + 26)
+    parts = [svg.text(x, y + 12, shape.name, f"strong f{number}")]
+    if picture.inputs is not None:
+        parts.append(_bars(picture, horizontal, vertical))
+    parts += _vertical_axis(vertical, x, x + width)
+    parts += _panel_axis(horizontal, y + height)
+    inside = [
+        _broken_line(shape.x, shape.y, horizontal, vertical, f"line l{number}", ""),
+        _broken_line(shape.x, shape.slope, horizontal, vertical, f"line l{number} thin", "4 3"),
+    ]
+    clip = f"{key}-{picture.shapes.index(shape)}"
+    parts.append(svg.clipped("".join(inside), clip, (x, y + 26, width, height - 26)))
+    words = f"{shape.name}: solid is the function, dashed its derivative"
+    return svg.titled("".join(parts), words)
+
+
+def _bars(picture: Shapes, horizontal: Scale, vertical: Scale) -> str:
+    """The inputs of the activations, up to half as high as the picture."""
+    histogram = picture.inputs
+    if histogram is None:
+        return ""
+    parts = []
+    full = 0.5 * (vertical.start - vertical.end)
+    for index, share in enumerate(histogram.heights):
+        left = horizontal.inside(histogram.edges[index])
+        right = horizontal.inside(histogram.edges[index + 1])
+        tall = full * share
+        if right > left and tall > 0:
+            parts.append(
+                svg.rectangle(left, vertical.start - tall, right - left - 0.5, tall, "bar")
+            )
+    return "".join(parts)
+
+
+def _broken_line(
+    xs: Sequence[float],
+    ys: Sequence[float],
+    horizontal: Scale,
+    vertical: Scale,
+    css: str,
+    dash: str,
+) -> str:
+    """A line that has a gap where there is no number."""
+    parts = []
+    points: list[tuple[float, float]] = []
+    for x, y in zip(xs, ys, strict=True):
+        if math.isfinite(y):
+            points.append((horizontal(x), vertical(y)))
+            continue
+        if len(points) > 1:
+            parts.append(svg.path(points, css, dash))
+        points = []
+    if len(points) > 1:
+        parts.append(svg.path(points, css, dash))
+    return "".join(parts)
+
+
+# what all have in common
+
+
+def _in_panels(
+    panels: Sequence[Panel] | Sequence[Shape],
+    width: float,
+    title: str,
+    draw: Callable[..., str],
+) -> str:
+    """Small pictures beside and below each other."""
+    wide = is_wide(width)
+    columns = 1
+    if wide:
+        columns = min(3, len(panels))
+    tall = 210.0
+    cell = width / columns
+    parts = []
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
+        left = column * cell + 46
+        box = (left, row * (tall + 52) + 8, min(cell - 62, 420.0), tall)
+        parts.append(draw(panel, box, column == 0))
+    rows = math.ceil(len(panels) / columns)
+    return svg.picture("".join(parts), width, rows * (tall + 52), title)
+
+
+def _vertical_axis(scale: Scale, left: float, right: float) -> list[str]:
+    all_ticks = ticks(scale.low, scale.high)
+    parts = []
+    for tick in all_ticks:
+        place = scale(tick)
+        parts.append(svg.line(left, place, right, place, "grid"))
+        parts.append(svg.text(left - 8, place + _TEXT, tick_text(tick, all_ticks), "quiet", "end"))
+    return parts
+
+
+def _left_of(scale: Scale) -> float:
+    """Where a picture begins, right of the numbers of its vertical axis."""
+    all_ticks = ticks(scale.low, scale.high)
+    return _widest([tick_text(tick, all_ticks) for tick in all_ticks]) + 14
+
+
+def _horizontal_axis(scale: Scale, top: float, bottom: float, label: str) -> list[str]:
+    all_ticks = _fitting_ticks(scale)
+    parts = []
+    for tick in all_ticks:
+        parts.append(svg.line(scale(tick), top, scale(tick), bottom, "grid"))
+        words = tick_text(tick, all_ticks)
+        if tick > 0:
+            words = f"+{words}"
+        parts.append(svg.text(scale(tick), bottom + 18, words, "quiet", "middle"))
+    middle = (scale.start + scale.end) / 2
+    parts.append(svg.text(middle, bottom + 37, label, "quiet", "middle"))
+    return parts
+
+
+def _panel_axis(scale: Scale, bottom: float) -> list[str]:
+    all_ticks = _fitting_ticks(scale, 4)
+    parts = []
+    for tick in all_ticks:
+        words = tick_text(tick, all_ticks)
+        parts.append(svg.text(scale(tick), bottom + 18, words, "quiet", "middle"))
+    return parts
+
+
+def _fitting_ticks(scale: Scale, most: int = 6) -> tuple[float, ...]:
+    """Round numbers whose texts do not touch."""
+    found = ticks(scale.low, scale.high, most)
+    for count in range(most, 0, -1):
+        found = ticks(scale.low, scale.high, count)
+        widest = _widest([tick_text(tick, found) for tick in found]) + _GAP
+        if len(found) * widest < abs(scale.end - scale.start):
+            break
+    return found
+
+
+def _epoch_axis(scale: Scale, bottom: float, label: str, first: int, last: int) -> list[str]:
+    parts = []
+    for tick in whole_ticks(first, last):
+        parts.append(svg.text(scale(tick), bottom + 20, f"{tick:.0f}", "quiet", "middle"))
+    middle = (scale.start + scale.end) / 2
+    parts.append(svg.text(middle, bottom + 38, label, "quiet", "middle"))
+    return parts
+
+
+def _y_label(label: str, top: float) -> tuple[str, float]:
+    """What the vertical axis is, above it, and where the picture begins below."""
+    return svg.text(2, top - 2, label, "quiet"), top + 16
+
+
+def _legend(names: Sequence[str], width: float) -> tuple[str, float]:
+    """Names with their lines above a narrow picture, and where the picture begins."""
+    parts = []
+    x = 10.0
+    y = 14.0
+    lines_before = 1
+    for index, name in enumerate(names):
+        lines = svg.wrapped(name, width - 50)
+        needed = 34 + _widest(lines)
+        if index and (x + needed > width or len(lines) > 1):
+            x = 10.0
+            y += 5 + svg.LINE * lines_before
+            lines_before = 1
+        lines_before = max(lines_before, len(lines))
+        number = index % len(svg.COLOURS)
+        parts.append(svg.path([(x, y), (x + 22, y)], f"line l{number}", _dash(index)))
+        middle = y + (len(lines) - 1) * svg.LINE / 2
+        parts.append(svg.block(x + 28, middle, lines, f"strong f{number}"))
+        x += needed + 12
+    return "".join(parts), y + svg.LINE * (lines_before - 1) + 28
+
+
+def _dash(index: int) -> str:
+    return svg.DASHES[index % len(svg.DASHES)]
+
+
+def _widest(texts: Sequence[str]) -> float:
+    return max((svg.text_width(each) for each in texts), default=0.0)

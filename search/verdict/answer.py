@@ -1,0 +1,192 @@
+"""The answer of a verdict in plain words, and what to do next. Nothing but text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..report.numbers import counted
+from ..report.page import Answer
+from .paired import Comparison
+from .pictures import outcome
+from .words import Unit, all_of, listed
+
+if TYPE_CHECKING:
+    from .verdict import Verdict
+
+
+def answer(verdict: Verdict) -> Answer:
+    """Return what a report says first."""
+    if verdict.withheld:
+        return Answer(
+            "No answer yet.",
+            (_sentence(verdict.withheld),),
+            "none",
+            "No test was possible",
+            tuple(_steps(verdict)),
+        )
+    certainty = "open"
+    words = "No difference was shown"
+    if verdict.significant:
+        certainty = "sure"
+        words = f"Shown by a test on {counted(verdict.seeds, 'fresh seed')}"
+    elif verdict.undecided:
+        words = "Undecided: too few seeds"
+    elif _all_worse(verdict):
+        certainty = "sure"
+        words = f"Shown by a test on {counted(verdict.seeds, 'fresh seed')}"
+    reasons = [*_reasons(verdict), *_failures(verdict)]
+    return Answer(headline(verdict), tuple(reasons), certainty, words, tuple(_steps(verdict)))
+
+
+def headline(verdict: Verdict) -> str:
+    """Return the answer in a few words: ``"Use relu."``."""
+    name = verdict.suggested
+    if verdict.rates is not None and verdict.rates.factor(name) != 1:
+        name = f"{name} at learning rate {verdict.rates.rate(name)}"
+    if verdict.undecided:
+        return f"Use {name} for now."
+    return f"Use {name}."
+
+
+def _all_worse(verdict: Verdict) -> bool:
+    outcomes = [outcome(verdict, each) for each in verdict.against_baseline]
+    return bool(outcomes) and set(outcomes) == {"worse"}
+
+
+def _reasons(verdict: Verdict) -> Iterator[str]:
+    baseline = verdict.baseline
+    if not verdict.against_baseline:
+        yield _sentence(verdict.sentence.removeprefix(f"keep {baseline}: "))
+        return
+    if verdict.winner is not None:
+        yield _won(verdict, verdict.winner)
+    elif verdict.leaders:
+        leaders = verdict.leaders
+        yield (
+            f"{listed(leaders)} beat {baseline} on {counted(verdict.seeds, 'fresh seed')}; which of "
+            f"{all_of(len(leaders)).replace('all ', 'the ')} is best is too close to call. "
+            f"{verdict.suggested} is {verdict.suggested_because}."
+        )
+    elif verdict.undecided:
+        yield _undecided(verdict)
+        return
+    yield from _about_the_others(verdict)
+
+
+def _won(verdict: Verdict, winner: str) -> str:
+    comparison = next(each for each in verdict.against_baseline if each.first == winner)
+    if comparison.counted or comparison.same:
+        return f"{verdict.sentence.partition(';')[0]}."
+    seeds = counted(verdict.seeds, "fresh seed")
+    unit = Unit(verdict.metric, verdict.in_points)
+    size = abs(comparison.difference)
+    ends = sorted((abs(comparison.low), abs(comparison.high)))
+    between = unit.between(size, *ends)
+    amount = unit.amount(size, (ends[1] - ends[0]) / 2).partition(" ± ")[0]
+    interval = between[between.index("(") + 1 : -1]
+    unit_words = f"of {verdict.metric}"
+    if verdict.in_points:
+        unit_words = "points"
+    return (
+        f"It beats {verdict.baseline} by {amount} {unit_words}, on average over {seeds} "
+        f"(between {interval.replace(' to ', ' and ')}, as far as a test can tell)."
+    )
+
+
+def _about_the_others(verdict: Verdict) -> Iterator[str]:
+    """What the test says of all that are not suggested."""
+    suggested = verdict.suggested
+    leaders = set(verdict.leaders)
+    rest = [each for each in verdict.against_baseline if each.first not in leaders | {suggested}]
+    still_open = [each for each in rest if outcome(verdict, each) == "open"]
+    worse = [each.first for each in rest if outcome(verdict, each) == "worse"]
+    better = [each.first for each in rest if outcome(verdict, each) == "better"]
+    if better:
+        yield f"{listed(better)} {_verb(better, 'beats', 'beat')} {verdict.baseline} too, by less."
+    if still_open:
+        yield _too_close(verdict, still_open, everyone=len(still_open) == len(rest))
+    if worse:
+        yield f"{listed(worse)} {_verb(worse, 'is', 'are')} clearly worse than {verdict.baseline}."
+
+
+def _too_close(verdict: Verdict, still_open: Sequence[Comparison], *, everyone: bool) -> str:
+    names = [each.first for each in still_open]
+    who = listed(names)
+    if everyone and verdict.suggested == verdict.baseline:
+        who = "The others"
+        if len(names) == 1:
+            who = names[0]
+    verb = "are"
+    if len(names) == 1:
+        verb = "is"
+    against = "to call"
+    if verdict.suggested != verdict.baseline:
+        against = f"to {verdict.baseline} to call"
+    sizes = [each.detectable for each in still_open if math.isfinite(each.detectable)]
+    notices = ""
+    if sizes:
+        notices = f": this test notices differences of about {verdict.amount(max(sizes))} or more"
+    return f"{who} {verb} too close {against}{notices}."
+
+
+def _undecided(verdict: Verdict) -> str:
+    """Why nothing can be said yet, and how many seeds could."""
+    return _sentence(verdict.sentence.removeprefix("undecided: "))
+
+
+def _failures(verdict: Verdict) -> Iterator[str]:
+    """That trainings failed: an answer about means does not show it."""
+    for scored in verdict.candidates:
+        failures = scored.failed + scored.diverged
+        if failures:
+            of = scored.n + scored.diverged
+            yield f"{scored.activation} failed in {failures} of {counted(of, 'training')}."
+
+
+def _steps(verdict: Verdict) -> Iterator[str]:
+    """What to do next, the most useful first."""
+    if verdict.withheld:
+        yield (
+            "Train longer, or change the model until it learns; then compare activations. As it is there is "
+            "nothing to tell them apart by."
+        )
+        return
+    name = verdict.suggested
+    rate = ""
+    if verdict.rates is not None and verdict.rates.factor(name) != 1:
+        rate = f", and compile it with learning rate {verdict.rates.rate(name)}"
+    if name == verdict.baseline:
+        yield f"Keep {name} in your model{rate}."
+    else:
+        yield f"Put {name} into your model{rate}."
+    if verdict.improving:
+        yield (
+            "Train longer: all candidates were still improving when they stopped, so more epochs may change the "
+            "answer."
+        )
+    if verdict.rates is not None and verdict.rates.best_at_end:
+        yield (
+            f"Try learning rates beyond those that were tried: the {verdict.rates.best_at_end} one suited a candidate "
+            "best."
+        )
+    if not verdict.significant and not _all_worse(verdict) and verdict.against_baseline:
+        yield (
+            "If a smaller difference matters to you, train on more seeds: four times as many notice differences half "
+            f"as large (compare_activations with seeds={4 * verdict.seeds})."
+        )
+    if any(scored.failed + scored.diverged for scored in verdict.candidates):
+        yield "Find out why trainings fail before you rely on one: a lower learning rate is the usual cure."
+    if verdict.part == "validation":
+        yield "Give test data: scores on validation data that also chose something are a little too good."
+
+
+def _verb(names: Sequence[str], one: str, many: str) -> str:
+    if len(names) == 1:
+        return one
+    return many
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,385 @@
+"""The report of a verdict as a page: its sections, which the report of a search shows too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ..report.numbers import counted, decimals_for, number, seconds, signed
+from ..report.page import (
+    Bullets,
+    Cell,
+    Code,
+    DataTable,
+    Details,
+    Figure,
+    Page,
+    Section,
+    Terms,
+    Text,
+)
+from ..runtime.versions import versions
+from .answer import answer
+from .paired import Comparison
+from .pictures import curves, differences, gain, learning_rates, outcome, scale
+from .words import p_cell
+
+if TYPE_CHECKING:
+    from .verdict import Scored, Verdict
+
+_BATCH = 512  # samples, at most, whose prediction is timed
+# each with what it means, where it stands
+_TERMS = (
+    (
+        "Paired",
+        "On each seed all candidates start from weights drawn alike and see the same batches. So their difference on "
+        "a seed is about the activation, not about luck that both share.",
+    ),
+    (
+        "Interval (95 %)",
+        "Where the true mean difference lies, as far as these seeds tell. All intervals together hold in 95 of 100 "
+        "such studies (Bonferroni), so that many candidates do not make one look good by luck.",
+    ),
+    (
+        "p",
+        "How often so large a difference would come up if there were none, adjusted for the number of candidates. "
+        "Below 0.05 it counts as shown: exactly where the interval does not hold 0.",
+    ),
+    (
+        "Effect",
+        "The mean difference divided by how much it varies from seed to seed. Above about 1 single seeds tend to "
+        "show it too.",
+    ),
+    (
+        "Correlation",
+        "How far candidates have their good and bad seeds in common. The higher, the more the pairing has helped.",
+    ),
+    (
+        "Notices",
+        "The true difference that as many seeds find four times in five. A smaller one may be there and stay unseen.",
+    ),
+    (
+        "Looks",
+        "Planned moments at which the validation scores may end the training early. They are paid for: the test "
+        "data are scored once, at the end.",
+    ),
+)
+_ENDED = {
+    "clear": "the leader was clear",
+    "worse": "the baseline was clearly better than all",
+    "nothing": "there was nothing to compare",
+    "last": "all planned seeds were trained",
+    "continue": "it was interrupted",
+}
+
+
+def page(verdict: Verdict) -> Page:
+    """Return the report of a comparison."""
+    names = [scored.activation for scored in verdict.candidates]
+    said = answer(verdict)
+    sections = [*sections_of(verdict), use(verdict), *origin(verdict), statistics(verdict)]
+    return Page(
+        title=f"{', '.join(names)}: which activation is best?",
+        subtitle="keras_acts · comparison of activations",
+        answer=said,
+        figures=figures(verdict),
+        sections=tuple(sections),
+        footer=footer(),
+    )
+
+
+def footer() -> str:
+    """Return how a report was made."""
+    made = versions()["keras_acts"]
+    return (
+        f"Written by keras_acts {made}. This file is whole: it needs no other file and no network."
+    )
+
+
+def figures(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    """Return the numbers to see at once."""
+    suggested = scored_of(verdict, verdict.suggested)
+    found = []
+    if suggested is not None and suggested.n:
+        what = f"{verdict.part} {verdict.metric}, mean over {counted(suggested.n, 'seed')}"
+        found.append((score_text(verdict, suggested.mean), what))
+        found += [(value, name) for name, value in _for_numbers(verdict, suggested)]
+    if verdict.guess is not None:
+        found.append((score_text(verdict, verdict.guess.score), f"guessing: {verdict.guess.what}"))
+    found.append((str(verdict.seeds), "fresh seeds for each"))
+    if suggested is not None and not math.isnan(suggested.seconds):
+        text = f"to predict a batch of up to {_BATCH} samples"
+        found.append((seconds(suggested.seconds), text))
+    return tuple(found[:4])
+
+
+def _for_numbers(verdict: Verdict, scored: Scored) -> Iterator[tuple[str, str]]:
+    """Of a target of numbers what people ask for, where squared errors were scored."""
+    if not squares(verdict) or not scored.mean > 0:
+        return
+    yield "RMSE, in the target's own unit", number(math.sqrt(scored.mean))
+    if verdict.guess is not None and verdict.guess.score > 0:
+        yield "R², the share explained", number(1 - scored.mean / verdict.guess.score, 3)
+
+
+def squares(verdict: Verdict) -> bool:
+    """Whether the scores are mean squared errors."""
+    if verdict.maximize:
+        return False
+    if verdict.metric in ("mse", "mean_squared_error"):
+        return True
+    # the best constant answer is the mean for squares only
+    is_mean = verdict.guess is not None and "the mean" in verdict.guess.what
+    return verdict.metric == "loss" and is_mean
+
+
+def score_text(verdict: Verdict, value: float) -> str:
+    """Return a score as people read it."""
+    if math.isnan(value):
+        return ""
+    if verdict.in_points:
+        return f"{100 * value:.2f} %"
+    return number(value)
+
+
+def scored_of(verdict: Verdict, name: str) -> Scored | None:
+    """Return the candidate of a name."""
+    return next((each for each in verdict.candidates if each.activation == name), None)
+
+
+def sections_of(verdict: Verdict) -> Iterator[Section]:
+    """Yield what the report of a search shows of its verdict too."""
+    if verdict.against_baseline:
+        yield _how_sure(verdict)
+    else:
+        yield Section("What was measured", (ranked(verdict),))
+    logged = f"val_{verdict.metric}"
+    runs = verdict.runs
+    if runs is not None and logged in runs.history and not runs.diverged.all():
+        yield _learning_curves(verdict)
+    if verdict.rates is not None and len(verdict.rates.factors) > 1:
+        yield _rates(verdict)
+    failures = list(_failures(verdict))
+    if failures:
+        yield Section("What failed", (Bullets(tuple(failures)),))
+
+
+def _how_sure(verdict: Verdict) -> Section:
+    baseline = verdict.baseline
+    figure = Figure(
+        differences(verdict),
+        f"Differences to {baseline} with their intervals",
+        f"Each dot is how much better than {baseline} a candidate was on the {verdict.part} data, on average over "
+        f"{counted(verdict.seeds, 'seed')}; the line is where the true difference lies (95 % for all together). A line "
+        "that crosses 0 shows no difference: its dot is hollow.",
+        "differences",
+    )
+    return Section("How sure that is", (figure, ranked(verdict)))
+
+
+def ranked(verdict: Verdict) -> DataTable:
+    """Return the candidates, the best mean first, with what the test says of each."""
+    header = ["activation"]
+    wide_only = set()
+    if verdict.rates is not None:
+        header.append("learning rate")
+        wide_only.add(1)
+    score = verdict.metric
+    if verdict.in_points:
+        score += " %"
+    header += [score, f"against {verdict.baseline}", "the test says", "ms"]
+    columns = len(header)
+    wide_only |= {columns - 3, columns - 1}
+    rows = tuple(_row(verdict, scored) for scored in verdict.candidates)
+    names = [scored.activation for scored in verdict.candidates]
+    marked = -1
+    if not verdict.withheld:
+        marked = names.index(verdict.suggested)
+    return DataTable(
+        tuple(header),
+        rows,
+        f"Scores on the {verdict.part} data, mean over the seeds, best first. ms: to predict one batch.",
+        frozenset(range(1, columns)) - {columns - 2},
+        frozenset(wide_only),
+        marked,
+    )
+
+
+def _row(verdict: Verdict, scored: Scored) -> tuple[Cell | str, ...]:
+    comparison = compared(verdict, scored.activation)
+    difference = ""
+    says = Cell("")
+    if comparison is not None:
+        difference = plain_gain(verdict, comparison)
+        says = _says(verdict, comparison)
+    elif scored.activation == verdict.baseline:
+        says = Cell("the baseline")
+    elif not scored.n:
+        says = Cell("diverged", "bad")
+    cells: list[Cell | str] = [scored.activation]
+    if verdict.rates is not None:
+        cells.append(verdict.rates.rate(scored.activation))
+    milliseconds = ""
+    if not math.isnan(scored.seconds):
+        milliseconds = number(1000 * scored.seconds, 3)
+    return (*cells, plain_score(verdict, scored.mean), difference, says, milliseconds)
+
+
+def plain_gain(verdict: Verdict, comparison: Comparison) -> str:
+    """Return how much better a candidate is, in the unit that is shown."""
+    shown = gain(verdict, comparison.difference) * scale(verdict)
+    size = abs(shown)
+    if not math.isnan(comparison.margin):
+        size = comparison.margin * scale(verdict)
+    return signed(shown, decimals_for(size))
+
+
+def plain_score(verdict: Verdict, value: float) -> str:
+    """Return a score for a table whose header names the unit."""
+    if math.isnan(value):
+        return ""
+    if verdict.in_points:
+        return f"{100 * value:.2f}"
+    return number(value)
+
+
+def _says(verdict: Verdict, comparison: Comparison) -> Cell:
+    result = outcome(verdict, comparison)
+    if result == "better":
+        return Cell("better", "good")
+    if result == "worse":
+        return Cell("worse", "bad")
+    return Cell("too close to call", "open")
+
+
+def compared(verdict: Verdict, name: str) -> Comparison | None:
+    """Return the comparison of a candidate with the baseline."""
+    return next((each for each in verdict.against_baseline if each.first == name), None)
+
+
+def _learning_curves(verdict: Verdict) -> Section:
+    seeds = counted(verdict.seeds, "seed")
+    caption = (
+        f"Validation {verdict.metric} after each epoch. The line is the median of {seeds}, the "
+        "band holds the middle half of them. Scores far below the others are cut off, so that the end can be seen."
+    )
+    if not verdict.maximize:
+        caption = caption.replace("far below", "far above")
+    figure = Figure(curves(verdict), "Learning curves of the candidates", caption, "curves")
+    parts: list[Figure | Text] = [figure]
+    if verdict.savings:
+        epochs = [
+            f"{each.activation} after {counted(round(each.epochs), 'epoch')}"
+            for each in verdict.savings
+        ]
+        parts.append(Text(f"As good as {verdict.baseline} at its end: {', '.join(epochs)}."))
+    if verdict.improving:
+        parts.append(
+            Text("All candidates were still improving in the last quarter of their epochs.")
+        )
+    return Section("How they learned", tuple(parts))
+
+
+def _rates(verdict: Verdict) -> Section:
+    study = verdict.rates
+    assert study is not None
+    figure = Figure(
+        learning_rates(verdict),
+        "Score against learning rate",
+        f"Validation {verdict.metric}, mean over {counted(study.seeds, 'other seed')}. The ring is the rate "
+        "at which each candidate was judged: it is chosen on seeds that the verdict never sees.",
+        "learning-rates",
+    )
+    return Section("Learning rates", (figure, *_what_rates_bring(verdict)))
+
+
+def _what_rates_bring(verdict: Verdict) -> Iterator[Text]:
+    from .rate_words import about_rates
+
+    for sentence in about_rates(verdict):
+        yield Text(sentence, quiet=True)
+
+
+def _failures(verdict: Verdict) -> Iterator[str]:
+    for scored in verdict.candidates:
+        of = counted(scored.n + scored.diverged, "training")
+        if scored.diverged:
+            yield f"{scored.activation}: the loss of {scored.diverged} of {of} was not finite."
+        if scored.failed:
+            yield (
+                f"{scored.activation}: {scored.failed} of {of} learned no more than guessing, or ended far below its "
+                "others."
+            )
+    for what, reason in verdict.errors.items():
+        yield f"{what}: {reason}"
+
+
+def use(verdict: Verdict) -> Section:
+    """Return how to use what is suggested."""
+    lines = [
+        "import keras_acts",
+        "from keras_acts.search import with_activations",
+        "",
+        f"model = with_activations(model, {verdict.suggested!r})",
+    ]
+    if verdict.rates is not None and verdict.rates.factor(verdict.suggested) != 1:
+        lines.append(f"# train it at learning rate {verdict.rates.rate(verdict.suggested)}")
+    text = Text("This puts the activation into all hidden layers of your model.")
+    return Section("Use it", (text, Code("\n".join(lines), "the code")))
+
+
+def origin(verdict: Verdict) -> Iterator[Section]:
+    """Yield where the comparison comes from."""
+    parts: list[Code | Terms] = []
+    if verdict.call:
+        parts.append(Code(verdict.call, "the call"))
+    facts = []
+    if verdict.runs is not None:
+        facts.append(("Seeds", ", ".join(map(str, verdict.runs.seeds))))
+    facts += list(versions().items())
+    parts.append(Terms(tuple(facts)))
+    yield Section("Where this comes from", tuple(parts))
+
+
+def statistics(verdict: Verdict) -> Section:
+    """Return all numbers of the test, each explained, folded up."""
+    parts: list[Text | DataTable | Terms | Bullets] = []
+    if verdict.against_baseline:
+        parts += [_numbers(verdict), Terms(_TERMS)]
+    if verdict.looks:
+        after = ", ".join(str(look.seeds) for look in verdict.looks)
+        ended = _ENDED.get(verdict.looks[-1].decision, "it was interrupted")
+        parts.append(Text(f"Looked at the validation scores after {after} seeds; then {ended}."))
+    parts.append(Bullets(tuple(verdict.summary())))
+    details = Details("All numbers of the test, and what they mean", tuple(parts))
+    return Section("Statistics", (details,))
+
+
+def _numbers(verdict: Verdict) -> DataTable:
+    unit = verdict.metric
+    if verdict.in_points:
+        unit = "points"
+    header = ("activation", "mean", "varies by", "seeds", "p", "effect", "correlation", "notices")
+    rows = []
+    for scored in verdict.candidates:
+        comparison = compared(verdict, scored.activation)
+        cells = [
+            scored.activation,
+            plain_score(verdict, scored.mean),
+            plain_score(verdict, scored.sd),
+            str(scored.n),
+        ]
+        if comparison is None:
+            cells += [""] * 4
+        else:
+            notices = number(comparison.detectable * scale(verdict), 3)
+            cells += [
+                p_cell(comparison.p),
+                signed(comparison.effect, 1),
+                signed(comparison.correlation, 2),
+                notices,
+            ]
+        rows.append(tuple(cells))
+    caption = f"Scores and differences on the {verdict.part} data in {unit}."
+    return DataTable(header, tuple(rows), caption, frozenset(range(1, 8)), frozenset({2, 3, 6}))

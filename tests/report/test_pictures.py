@@ -1,0 +1,177 @@
+"""What is drawn, by value: of a verdict and of a search."""
+
+import math
+
+import numpy as np
+import pytest
+
+from keras_acts.errors import SearchError
+from keras_acts.search import pictures as of_search
+from keras_acts.search.report import charts, svg
+from keras_acts.search.verdict import pictures
+from tests.helpers.reports import EPOCHS, NAMES, result, verdict
+
+pytestmark = pytest.mark.once
+
+
+def test_differences_are_the_verdicts_in_points():
+    found = verdict()
+    drawn = pictures.differences(found)
+    assert drawn.baseline == "relu"
+    assert [row.name for row in drawn.rows] == ["mish", NAMES[2]]
+    by_name = {comparison.first: comparison for comparison in found.against_baseline}
+    for row in drawn.rows:
+        comparison = by_name[row.name]
+        assert row.gain == pytest.approx(100 * comparison.difference)
+        assert (row.low, row.high) == pytest.approx((100 * comparison.low, 100 * comparison.high))
+    assert [row.outcome for row in drawn.rows] == ["open", "worse"]
+
+
+def test_better_is_to_the_right_for_losses_too():
+    found = verdict((2.0, 1.0, 3.0), metric="loss", maximize=False, sd=0.05)
+    drawn = pictures.differences(found)
+    assert [(row.name, row.outcome) for row in drawn.rows] == [
+        ("mish", "better"),
+        (NAMES[2], "worse"),
+    ]
+    mish, trelu = drawn.rows
+    assert mish.gain == pytest.approx(1.0)
+    assert 0 < mish.low < 1 < mish.high
+    assert mish.text.startswith("+1.0")
+    assert trelu.gain == pytest.approx(-1.0)
+    assert trelu.text.startswith("−1.0")
+
+
+def test_curves_are_the_median_and_the_middle_half_of_the_seeds():
+    found = verdict()
+    drawn = pictures.curves(found)
+    assert [line.name for line in drawn.lines] == [s.activation for s in found.candidates]
+    relu = next(line for line in drawn.lines if line.name == "relu")
+    assert relu.is_baseline
+    history = 100 * found.runs.history["val_accuracy"][:, :, 0]
+    assert relu.y == pytest.approx(np.median(history, axis=0))
+    assert relu.low == pytest.approx(np.quantile(history, 0.25, axis=0))
+    assert relu.high == pytest.approx(np.quantile(history, 0.75, axis=0))
+    assert relu.x == tuple(range(1, EPOCHS + 1))
+    assert drawn.y_label == "validation accuracy, %"
+
+
+def test_a_run_that_diverged_is_in_no_curve():
+    found = verdict()
+    found.runs.diverged[0, 0] = True
+    found.runs.history["val_accuracy"].setflags(write=True)
+    found.runs.history["val_accuracy"][0, :, 0] = np.nan
+    relu = next(line for line in pictures.curves(found).lines if line.name == "relu")
+    assert np.isfinite(relu.y).all()
+    assert np.isfinite(relu.low).all()
+
+
+def test_rates_are_those_of_the_study():
+    found = verdict(rates=True)
+    drawn = pictures.learning_rates(found)
+    assert drawn.factors == (0.5, 1.0, 2.0)
+    assert drawn.ticks == ("0.0005", "0.001", "0.002")
+    for line in drawn.lines:
+        k = found.rates.names.index(line.name)
+        assert line.y == pytest.approx(100 * found.rates.means()[k])
+        assert line.chosen == found.rates.chosen[k]
+    with pytest.raises(SearchError, match="Learning rates need a verdict that tried several"):
+        pictures.learning_rates(verdict())
+
+
+def test_the_race_tells_who_left_when_and_why():
+    drawn = of_search.race(result(verdict()))
+    assert drawn.names == ("Round 1", "Round 2")
+    assert drawn.rounds == ("2 epochs, 1 seed", f"{EPOCHS} epochs, 2 seeds")
+    told = {runner.name: (runner.last, runner.fate, runner.finished) for runner in drawn.runners}
+    assert told["relu"] == (2, "finished", True)
+    assert told["trelu(alpha=0.2, theta=0.1)"] == (1, "no place", False)
+    assert told["trelu(alpha=0.2, theta=0.4)"] == (1, "clearly worse", False)
+    assert told["tanh"] == (1, "diverged", False)
+    # who went further first, then the better; the diverged last
+    assert [runner.name for runner in drawn.runners][:2] == ["relu", "mish"]
+    assert drawn.runners[-1].name == "tanh"
+    assert drawn.runners[0].scores == pytest.approx((89.0, 94.5))
+
+
+def test_rounds_of_as_many_epochs_and_seeds_are_shown_as_one():
+    made = result(verdict())
+    first, last = made.rounds
+    drawn = of_search.race(result(verdict(), rounds=(first, first, last)))
+    assert drawn.names == ("Rounds 1–2", "Round 3")
+    assert {runner.last for runner in drawn.runners} == {2, 3}
+    assert all(len(runner.scores) == 2 for runner in drawn.runners)
+
+
+def test_parameters_are_shown_on_equal_terms():
+    drawn = of_search.parameters(result(verdict()))
+    (panel,) = drawn.panels  # alpha has one value only
+    assert panel.title == "trelu: theta"
+    assert panel.x == (-0.3, 0.1, 0.4)
+    # the scores of the first round, also of the one that went further
+    assert panel.y == pytest.approx((88.0, 87.0, 86.0))
+    assert panel.went_on == (True, False, False)
+    assert drawn.reference == pytest.approx(89.0)
+    assert drawn.terms == "after 2 epochs on 1 seed"
+
+
+def test_what_is_not_there_is_refused():
+    empty = result(None, rounds=())
+    with pytest.raises(SearchError, match="needs a race"):
+        of_search.race(empty)
+    with pytest.raises(SearchError, match="needs a verdict"):
+        empty.plot.differences()
+    with pytest.raises(SearchError, match="a search that tried several"):
+        of_search.learning_rates(empty)
+
+
+def test_each_is_drawn_on_matplotlibs_axes():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    found = verdict(rates=True)
+    search = result(found)
+    drawn = [found.plot.differences(), found.plot.curves(), found.plot.learning_rates()]
+    drawn += [search.plot.race(), *search.plot.parameters()]
+    for ax in drawn:
+        assert ax.lines
+        assert ax.get_xlabel() or ax.get_title(loc="left") or ax.get_ylabel()
+    labels = [text.get_text() for text in drawn[0].get_yticklabels()]
+    assert labels == ["mish", NAMES[2]]
+    _, given = pyplot.subplots()
+    assert search.plot.curves(given) is given
+    assert {text.get_text() for text in given.get_legend().get_texts()} == set(NAMES)
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
+def test_all_that_is_drawn_lies_inside_the_picture(width):
+    """No number is cut off: places of texts are inside, and none is nan."""
+    found = verdict(rates=True)
+    search = result(found)
+    values = [pictures.differences(found), pictures.curves(found), pictures.learning_rates(found)]
+    values += [of_search.race(search), of_search.parameters(search)]
+    for value in values:
+        drawn = charts.drawn(value, width, "a picture", "key")
+        assert "nan" not in drawn
+        for x, words, anchor in texts(drawn):
+            wide = svg.text_width(words)
+            left = {"start": x, "middle": x - wide / 2, "end": x - wide}[anchor]
+            assert left >= -3, words
+            assert left + wide <= width + 3, words
+
+
+def texts(drawn):
+    """The texts of a picture with their places."""
+    import xml.etree.ElementTree as ET
+
+    for element in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text"):
+        yield float(element.get("x")), element.text or "", element.get("text-anchor", "start")
+
+
+def test_a_picture_of_nothing_finite_is_still_one():
+    found = of_search.race(result(None, rounds=result(None).rounds[:1]))
+    assert math.isnan(found.runners[-1].scores[0])
+    assert "nan" not in charts.drawn(found, charts.WIDE, "race", "key")
