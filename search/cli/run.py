@@ -92,7 +92,9 @@ def search(
         return
     _print_result(result)
     difference = f"max difference to the Keras model {exported.difference:.1e}"
-    _to_stdout(f"Exported to {place} with its model card, report.html and report.md ({difference}).")
+    _to_stdout(
+        f"Exported to {place} with its model card, report.html and report.md ({difference})."
+    )
 
 
 def _rates(text: str) -> str | list[str] | None:
