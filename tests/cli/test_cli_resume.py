@@ -61,7 +61,7 @@ def test_other_options_are_refused_and_more_trials_are_not(at):
     assert "keras_acts_command.json: it does not agree with its checksum" in refused.output
     both = command("search", "--resume", "here", "--directory", "there")
     assert both.exit_code == 2
-    assert "give one of them" in both.output
+    assert "give one of --resume, --directory, --restart" in both.output
 
 
 def test_what_holds_no_search_has_no_status(at):
