@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import tempfile
@@ -94,10 +93,12 @@ class Place:
     Attributes:
         directory: the folder of projects.
         project: the search's own folder in it; None for a search that is not kept.
+        resumes: whether an earlier process has begun the search.
     """
 
     directory: Path
     project: Path | None
+    resumes: bool = False
 
 
 @contextlib.contextmanager
@@ -128,8 +129,8 @@ def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
     with locked(project):
         if limits.overwrite:
             clear_project(project)
-        check_resume(project, settings)
-        yield Place(Path(limits.directory), project)
+        resumes = check_resume(project, settings)
+        yield Place(Path(limits.directory), project, resumes)
 
 
 def strategy_for(request: SearchRequest, plan: Plan, place: Place) -> Strategy:
@@ -177,6 +178,7 @@ def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
         seconds=limits.max_seconds,
         seed=limits.seed,
         journal=journal,
+        resumes=place.resumes,
         progress=RaceProgress(cost(race.rungs), limits.verbose),
         rescale_init=request.rescale_init,
     )
@@ -196,6 +198,7 @@ def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroup
         seconds=limits.max_seconds,
         seed=limits.seed,
         project=place.project,
+        resumes=place.resumes,
         verbose=limits.verbose,
         factors=plan.rates.factors,
         rescale_init=request.rescale_init,
@@ -204,26 +207,21 @@ def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroup
 
 def _trials(request: SearchRequest, place: Place) -> TrialSearch:
     limits = request.limits
-    try:
-        with _kerastuner_prints_to_stderr(limits.verbose):
-            search = TrialSearch(
-                request.hypermodel,
-                request.objective,
-                limits.trials,
-                fit={**request.fit, "epochs": limits.epochs},
-                seed=limits.seed,
-                population=limits.population,
-                executions_per_trial=limits.executions_per_trial,
-                directory=place.directory,
-                project_name=limits.project_name,
-                # one that fails says nothing about the next
-                max_consecutive_failed_trials=limits.trials + 1,
-            )
-    except json.JSONDecodeError as error:
-        raise SearchError(
-            "The files of the project are torn; overwrite=True begins again. "
-            f"Received: directory={str(limits.directory)!r} ({error})"
-        ) from error
+    with _kerastuner_prints_to_stderr(limits.verbose):
+        search = TrialSearch(
+            request.hypermodel,
+            request.objective,
+            limits.trials,
+            fit={**request.fit, "epochs": limits.epochs},
+            seed=limits.seed,
+            population=limits.population,
+            executions_per_trial=limits.executions_per_trial,
+            directory=place.directory,
+            project_name=limits.project_name,
+            # one that fails says nothing about the next
+            max_consecutive_failed_trials=limits.trials + 1,
+        )
+    search.kept = place.project is not None
     name = search.objective.name
     search.progress = SearchProgress(limits.trials, limits.epochs, name, limits.verbose)
     return search

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import types
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -27,6 +26,8 @@ from .fingerprints import (
     of_plain,
     python_function,
 )
+from .runtime.kept_files import damaged, read_kept, with_checksum, write_whole
+from .runtime.ownership import holds_search
 
 _FILE = "keras_acts.json"
 # what Keras numbers anew in every process, the names of layers inside a wrapped model among them
@@ -55,22 +56,22 @@ _MISSING = "nothing"
 _WRAPPED = ("build", "quantize")
 
 
-def check_resume(project: Path, settings: dict[str, Plain]) -> None:
+def check_resume(project: Path, settings: dict[str, Plain]) -> bool:
     """Compare with the settings of the search that `project` holds, or keep these in it.
 
+    Return whether it holds one.
+
     Raises:
-        SearchError: naming what differs.
+        SearchError: naming what differs, or the file if it is missing or damaged.
     """
     path = project / _FILE
     if not path.is_file():
-        _keep(path, settings)
-        return
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise SearchError(
-            f"The project cannot be read; overwrite=True begins again. Received: {path}"
-        ) from None
+        if holds_search(project):
+            raise damaged(path, "it is missing, and only it tells what was searched")
+        text = with_checksum(settings, indent=1)
+        write_whole(path, text.encode())
+        return False
+    kept = read_kept(path, signed=True)
     expected = dict(_parts(kept))
     # by way of JSON, as what was kept: a tuple is a list there
     received = dict(_parts(json.loads(json.dumps(settings))))
@@ -83,14 +84,7 @@ def check_resume(project: Path, settings: dict[str, Plain]) -> None:
             "overwrite=True. "
             f"Expected: {_listed(differing, expected)}. Received: {_listed(differing, received)}"
         )
-
-
-def _keep(path: Path, settings: dict[str, Plain]) -> None:
-    """Write the settings, in one step: a process that is killed leaves no half of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    os.replace(partial, path)
+    return True
 
 
 def _parts(settings: Mapping[str, Plain], prefix: str = "") -> Iterator[tuple[str, Plain]]:

@@ -184,6 +184,11 @@ CALLED: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (keras.optimizers.Optimizer._get_variable_index, ("self", "variable"), {}),
     (keras.optimizers.Optimizer.update_step, ("self", "gradient", "variable", "rate"), {}),
     (keras_tuner.Oracle._duplicate, ("self", "values"), {}),
+    (keras_tuner.Oracle._get_oracle_fname, ("self",), {}),
+    (keras_tuner.Oracle._get_trial_dir, ("self", "trial"), {}),
+    (keras_tuner.Oracle._record_values, ("self", "trial"), {}),
+    (keras_tuner.Oracle._save_trial, ("self", "trial"), {}),
+    (keras_tuner.Tuner._get_tuner_fname, ("self",), {}),
     (keras_tuner.Tuner._get_checkpoint_fname, ("self", "trial"), {}),
     (keras_tuner.Tuner._get_build_config_fname, ("self", "trial"), {}),
     (keras_tuner.Tuner._deepcopy_callbacks, ("self", "callbacks"), {}),
@@ -431,3 +436,24 @@ def test_kerastuner_tells(tmp_path):
     kerastuner.set_tensorboard_folder(tuner, [copied], trial, 0)
     assert "7" in copied.log_dir
     assert kerastuner.TrialStatus.RUNNING != kerastuner.TrialStatus.COMPLETED
+    assert kerastuner.oracle_file(oracle) == str(tmp_path / "one" / "oracle.json")
+    assert kerastuner.tuner_file(tuner) == str(tmp_path / "one" / "tuner0.json")
+    assert kerastuner.trial_folder(oracle, "7") == str(tmp_path / "one" / "trial_7")
+
+
+def test_kerastuner_forgets_what_we_keep():
+    objective = keras_tuner.Objective("loss", "min")
+    grid = keras_tuner.oracles.GridSearchOracle(objective)
+    for trial_id, before in [("a", None), ("c", "a"), ("b", "a")]:
+        grid._ordered_ids.insert(trial_id, before)
+    kept = kerastuner.forgotten_state(grid)
+    assert kept == {"max_trials": None, "order": ["a", "b", "c"], "next": []}
+    anew = keras_tuner.oracles.GridSearchOracle(objective)
+    kerastuner.restore_forgotten_state(anew, kept)
+    assert kerastuner.forgotten_state(anew) == kept
+    assert "order" not in grid.get_state()
+    bayesian = keras_tuner.oracles.BayesianOptimizationOracle(objective, seed=3)
+    kept = kerastuner.forgotten_state(bayesian)
+    drawn = bayesian._random_state.uniform()
+    kerastuner.restore_forgotten_state(bayesian, kept)
+    assert bayesian._random_state.uniform() == drawn

@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
 DOORS: dict[str, set[str]] = {
     "fingerprints": set(),
     "resume": {"fingerprints", "runtime"},
+    "status": {"race", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
     "pictures": {"verdict", "strategy", "space", "report"},
     "pages": {"pictures", "verdict", "strategy", "report", "runtime"},
@@ -76,6 +77,8 @@ OF_THE_COMMAND_LINE = {
     "exporting.atomic": "a folder that cannot be written is refused before the search",
     "exporting.load": "columns that are not the model's inputs are named",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
+    "runtime.kept_files": "the options of a command that goes on later are kept",
+    "status": "what a kept search has found, and what is left",
     "runtime.seeding": "the model of a user's script is built from the seed",
 }
 # these only calculate, and say what they found: all that they import does so too

@@ -8,13 +8,20 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from . import places
+
+# a shell says of a process that a signal has ended this plus the signal's number
+_EXIT_CODE_OF_SIGNALS = 128
 
 
 class _Refused(click.ClickException):
@@ -276,11 +283,34 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--restart", is_flag=True, help="Delete the files of the search in --directory; begin again."
 )
-def search(quiet: bool, **options: Any) -> None:
+@click.option(
+    "--resume",
+    default=None,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Begin a search in this folder, or go on with the one that is kept there, with the options that it "
+    "began with; those written again must be the same.",
+)
+@click.pass_context
+def search(context: click.Context, quiet: bool, resume: Path | None, **options: Any) -> None:
     """Train a model with many activations, rank them, judge the best, and export the best as a SavedModel.
 
     With no option: a small CNN on scikit-learn's digits, in about one minute on two cores.
+
+    Ctrl-C or SIGTERM ends it with the best so far. Exit code: 0, or 130 after Ctrl-C and 143 after
+    SIGTERM, with the result so far; 2 for what is refused, in one line; 1 for anything else.
     """
+    if resume is not None and (options["directory"] is not None or options["restart"]):
+        raise _Refused(
+            "--resume DIR is --directory DIR with the options that are kept there: give one of --resume, "
+            "--directory, --restart."
+        )
+    if resume is not None:
+        given = {
+            name
+            for name in options
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        }
+        options = _resumed(resume, options, given, quiet)
     _check_free(options["out"], options["data"], options["model"], options["overwrite"])
     if options["restart"] and options["directory"] is None:
         raise _Refused("--restart is of a search that is kept. Received: no --directory")
@@ -295,6 +325,28 @@ def _check_free(out: Path | None, data: str, model: str | None, overwrite: bool)
             "The export's place must be free: --overwrite replaces an export that is there, --out "
             f"names another place. Received: {str(place)!r}, which is there"
         )
+
+
+def _resumed(folder: Path, options: dict[str, Any], given: set[str], quiet: bool) -> dict[str, Any]:
+    """The options of a search that goes on, or begins; says what is there."""
+    with _quiet():
+        from . import resuming
+    with _one_line_errors():
+        merged, said = resuming.resumed(folder, options, given)
+    if not quiet:
+        for line in said:
+            click.echo(line, err=True)
+    return merged
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def status(folder: Path) -> None:
+    """Say what the searches that are kept in FOLDER have found, and what is left of each."""
+    with _quiet():
+        from . import resuming
+    with _one_line_errors():
+        resuming.status(folder)
 
 
 @main.command(context_settings={"show_default": True})
@@ -331,5 +383,50 @@ def _run(command: str, quiet: bool, **options: Any) -> None:
         click.echo("Loading TensorFlow …", err=True)
     with _quiet():
         from . import run
-    with _one_line_errors():
-        getattr(run, command)(quiet=quiet, **options)
+    with _interrupts() as interrupts:
+        try:
+            with _one_line_errors():
+                getattr(run, command)(quiet=quiet, **options)
+        except KeyboardInterrupt:
+            click.echo("Interrupted: there is no result.", err=True)
+            raise click.exceptions.Exit(interrupts.exit_code) from None
+        except _Refused as error:
+            if not interrupts.exit_code:
+                raise
+            error.show()
+            raise click.exceptions.Exit(interrupts.exit_code) from None
+    if interrupts.exit_code:
+        raise click.exceptions.Exit(interrupts.exit_code)
+
+
+class _Interrupts:
+    """Which signal has asked a command to end, if one has.
+
+    Attributes:
+        exit_code: what the shell gives a process that the signal has ended; 0 without.
+    """
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Take any such signal as Ctrl-C: a search ends with what it has found."""
+        self.exit_code = _EXIT_CODE_OF_SIGNALS + number
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[_Interrupts]:
+    """Have SIGTERM, with which systems end a process, be as Ctrl-C."""
+    interrupts = _Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts  # only that thread may say what a signal does
+        return
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, interrupts.handle)
+    try:
+        yield interrupts
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

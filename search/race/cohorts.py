@@ -181,11 +181,13 @@ class Cohorts:
         for cohort in list(self._cohorts):
             try:
                 self._until(cohort, epochs)
+            except KerasActsError:
+                raise  # the settings are at fault, whoever trains
             except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                # in smaller populations they begin again
-                self._max_members = max(1, len(cohort.population.members) // 2)
+                # they begin again: in smaller populations, where memory ran out; else it comes
+                # again, and halves find out whose fault it is
+                if is_out_of_memory(error):
+                    self._max_members = max(1, len(cohort.population.members) // 2)
                 self._give_up(cohort)
         training: set[Member] = set()
         for cohort in self._cohorts:

@@ -6,47 +6,105 @@ So an interrupted race need not find them again.
 from __future__ import annotations
 
 import json
-import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_acts.errors import SearchError
 
 from ..population.members import Member
+from ..runtime.kept_files import damaged, write_whole
 from .cohorts import MemberRecord
 from .schedule import Rung
+
+# the first line of the file: what it is
+_TITLE = "keras_acts race 1"
+# of a run's row: the candidate and the seed, then what is known of it
+_NAME_PARTS = 2
+_TYPES = ((int,), (str,), (bool,), (int, float), (str,))
+
+
+class Score(NamedTuple):
+    """What a run of a rung scored: its candidate, the objective at its best epoch, and how far it is."""
+
+    candidate: str
+    value: float
+    epochs: int
 
 
 class Journal:
     """Keeps the rungs of a race and the runs of each.
 
+    The file has a line for each rung, with a checksum. Should one be damaged, the rungs before it
+    are known all the same, and the others train again, to the same scores.
+
     Args:
         file: where they are or will be; None keeps nothing.
+        expected: whether an earlier process has begun the race.
+
+    Attributes:
+        notice: what the user should know of the file, else empty.
 
     Raises:
-        SearchError: if there is a file that cannot be read.
+        SearchError: if there is a file that is no journal.
     """
 
-    def __init__(self, file: Path | None):
+    def __init__(self, file: Path | None, expected: bool = False):
+        self.notice = ""
         self._file = file
-        self._rounds: list[dict[str, Any]] = []
-        if self._file is not None and self._file.is_file():
-            try:
-                self._rounds = list(json.loads(self._file.read_text(encoding="utf-8")))
-            except ValueError:
-                raise SearchError(
-                    f"The race cannot be read; overwrite=True begins again. Received: {self._file}"
-                ) from None
+        self._rungs: list[dict[str, Any]] = []
+        if file is None:
+            return
+        if file.is_file():
+            self._read(file)
+        elif expected:
+            self.notice = f"{file} is missing: the race begins at its first rung"
+
+    def _read(self, file: Path) -> None:
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise damaged(file, f"it cannot be read, {error.strerror}") from error
+        if not lines:
+            raise damaged(file, "it is empty")
+        title, *records = lines
+        if title != _TITLE:
+            raise damaged(file, f"it does not begin with {_TITLE!r}")
+        for number, line in enumerate(records, start=1):
+            record = _record(line)
+            if record is None:
+                self.notice = (
+                    f"{file} is damaged from rung {number} on: what came from there trains again"
+                )
+                return
+            self._rungs.append(record)
 
     def __len__(self) -> int:
         """How many rungs are known."""
-        return len(self._rounds)
+        return len(self._rungs)
+
+    @property
+    def planned(self) -> int:
+        """How many rungs the race has, as it was planned when the last of these ended."""
+        if not self._rungs:
+            return 0
+        return int(self._rungs[-1]["of"])
+
+    def scores(self, number: int) -> list[Score]:
+        """Return what the runs of a rung scored; nan if they diverged or failed."""
+        scores = []
+        for name, _, epochs, best, diverged, _, error in self._rungs[number]["runs"]:
+            value = float(best)
+            if diverged or error:
+                value = float("nan")
+            scores.append(Score(name, value, epochs))
+        return scores
 
     def rung(self, number: int) -> Rung:
         """Return how the rung was planned."""
-        return Rung(**self._rounds[number]["rung"])
+        return Rung(**self._rungs[number]["rung"])
 
     def runs(self, number: int, members: Sequence[Member]) -> dict[Member, MemberRecord]:
         """Return the runs as they were when the rung ended.
@@ -54,25 +112,70 @@ class Journal:
         Raises:
             SearchError: if these are not the members that it had.
         """
-        rows = self._rounds[number]["runs"]
-        if [_name(member) for member in members] != [row[:2] for row in rows]:
+        rows = self._rungs[number]["runs"]
+        if [_name(member) for member in members] != [row[:_NAME_PARTS] for row in rows]:
             raise SearchError(
                 "The race must be one of these settings and versions; overwrite=True begins again. "
                 f"Received: {self._file}"
             )
-        return {member: _run(*row[2:]) for member, row in zip(members, rows, strict=True)}
+        return {member: _run(*row[_NAME_PARTS:]) for member, row in zip(members, rows, strict=True)}
 
-    def keep(self, number: int, rung: Rung, runs: Mapping[Member, MemberRecord]) -> None:
-        """Write a rung that is finished, and those before it, in one step."""
+    def begin(self) -> None:
+        """Make the file, where there is none: should it be missing later, it was lost.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        if self._file is not None and not self._file.is_file():
+            self._write(self._file)
+
+    def keep(self, number: int, rungs: Sequence[Rung], runs: Mapping[Member, MemberRecord]) -> None:
+        """Write a rung that is finished, and those before it, in one step.
+
+        Args:
+            number: of the rung.
+            rungs: of the race, as it is planned now.
+            runs: of the rung.
+        """
         if self._file is None:
             return
         rows = [[*_name(member), *_row(run)] for member, run in runs.items()]
-        self._rounds = [*self._rounds[:number], {"rung": asdict(rung), "runs": rows}]
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        # a process that ends while it writes leaves the file as it was
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps(self._rounds), encoding="utf-8")
-        os.replace(partial, self._file)
+        record = {"rung": asdict(rungs[number]), "of": len(rungs), "runs": rows}
+        self._rungs = [*self._rungs[:number], record]
+        self._write(self._file)
+
+    def _write(self, file: Path) -> None:
+        lines = [_TITLE]
+        for record in self._rungs:
+            text = json.dumps(record)
+            lines.append(f"{_checksum(text)} {text}")
+        write_whole(file, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _checksum(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """What a line holds; None if it is not as it was written."""
+    checksum, _, text = line.partition(" ")
+    if checksum != _checksum(text):
+        return None
+    record = json.loads(text)
+    if not isinstance(record, dict) or set(record) != {"rung", "of", "runs"}:
+        return None
+    if not all(map(_is_row, record["runs"])):
+        return None
+    return record
+
+
+def _is_row(row: Any) -> bool:
+    """Whether it is a run as `_row` has it, behind a name."""
+    if not isinstance(row, list) or len(row) != _NAME_PARTS + len(_TYPES):
+        return False
+    return all(
+        isinstance(value, kinds) for value, kinds in zip(row[_NAME_PARTS:], _TYPES, strict=True)
+    )
 
 
 def _name(member: Member) -> list[Any]:
@@ -84,8 +187,5 @@ def _row(run: MemberRecord) -> list[Any]:
     return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error]
 
 
-def _run(
-    epochs: int, best: str, diverged: bool, seconds: float = 0.0, error: str = ""
-) -> MemberRecord:
-    # older files have neither seconds nor errors
+def _run(epochs: int, best: str, diverged: bool, seconds: float, error: str) -> MemberRecord:
     return MemberRecord(epochs, float(best), diverged, seconds, error)

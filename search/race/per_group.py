@@ -62,6 +62,7 @@ class PerGroupSearch:
         seconds: after which the search ends with what it has.
         seed: of candidates, initialization and batch order.
         project: a folder that keeps the scores of finished rungs.
+        resumes: whether an earlier process has begun the search.
         verbose: 0 shows nothing.
         factors: multiples of the model's own learning rate, for the race for the uniform choice.
             Its changes train at the rate of the best one.
@@ -84,6 +85,7 @@ class PerGroupSearch:
         seconds: float | None = None,
         seed: int = 0,
         project: Path | None = None,
+        resumes: bool = False,
         verbose: int = 1,
         factors: Sequence[float] = (1.0,),
         rescale_init: bool = False,
@@ -113,7 +115,7 @@ class PerGroupSearch:
             trials = _fitting_trials(trials, epochs, total, starts)
         self._factor = 1.0  # of the best uniform choice
         race = race_in(space, trials, epochs, total, seed, factors)
-        self._race = self._stage("race", race, seed)
+        self._race = self._stage("race", race, seed, resumes=resumes)
         self.objective = self._race.objective
         self._screening: RaceSearch | None = None
         self._final: RaceSearch | None = None
@@ -127,6 +129,7 @@ class PerGroupSearch:
         seed: int,
         choices: Sequence[Choice] = (),
         *,
+        resumes: bool = False,
         models: bool = True,
         order_of_each_seed: bool = False,
     ) -> RaceSearch:
@@ -141,6 +144,7 @@ class PerGroupSearch:
             hyperparameters=self._hyperparameters,
             seed=seed,
             journal=self._journal(name, choices),
+            resumes=resumes,
             progress=self.progress,
             slots=chosen_slots(slots(self._model), self._space.per),
             models=models,

@@ -24,7 +24,8 @@ from ..rewrite.clone import with_activations
 from ..rewrite.groups import chosen_slots
 from ..rewrite.learning_rate import at_factor
 from ..rewrite.slots import slots
-from ..runtime.reasons import first_line
+from ..runtime.kept_files import DiskFullError
+from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive
 from ..space.assignment import Choice
 from ..space.embedding import rated_embeddings
@@ -143,6 +144,7 @@ class RaceSearch:
             to fit in; if they do not, the race ends with what it has.
         seed: of initialization and batch order.
         journal: a file that keeps the scores of finished rungs.
+        resumes: whether an earlier process has begun the race.
         progress: shows how it goes; by default nothing.
         slots: the names of the slots that the candidates go to; by default all hidden ones.
         models: whether the last rung's are wanted: then a race that goes on after an interrupt
@@ -169,6 +171,7 @@ class RaceSearch:
         seconds: float | None = None,
         seed: int = 0,
         journal: Path | None = None,
+        resumes: bool = False,
         progress: RaceProgress | None = None,
         slots: Sequence[str] | None = None,
         models: bool = True,
@@ -188,7 +191,7 @@ class RaceSearch:
         self._race = race
         self._hyperparameters = hyperparameters
         self._seed = seed
-        self._journal = Journal(journal)
+        self._journal = Journal(journal, resumes)
         self._models = models
         self._label = label
         self._factor = factor
@@ -216,7 +219,10 @@ class RaceSearch:
         self._begun = time.monotonic()
         if self.seconds is not None:
             self._deadline = self._begun + self.seconds
+        if self._journal.notice:
+            self._say(self._journal.notice)
         try:
+            self._journal.begin()
             self._run_rungs()
         except KeyboardInterrupt:
             self.interrupted = True
@@ -259,12 +265,12 @@ class RaceSearch:
         return is_last and self._models
 
     def _keep(self, number: int, members: Sequence[Member]) -> None:
-        """Write the scores of a rung; a full disk costs no more than a resume from there."""
+        """Write the scores of a rung; where that fails the race goes on, and ends with a result."""
         runs = {member: self._cohorts.runs[member] for member in members}
         try:
-            self._journal.keep(number, self._race.rungs[number], runs)
-        except OSError as error:
-            self.errors["journal"] = first_line(error)
+            self._journal.keep(number, self._race.rungs, runs)
+        except (DiskFullError, OSError) as error:
+            self.errors["journal"] = reason_of(error)
             self.progress.say(f"The race cannot be kept: {self.errors['journal']}")
 
     def _say(self, text: str) -> None:

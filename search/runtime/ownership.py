@@ -25,7 +25,7 @@ _SHOWN = 5  # names of strangers in a message
 _KEPT = re.compile(
     r"(oracle|tuner\d+|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
     r"|keras_acts\.(lock|pid)"
-    r"|trial_[^/]+/((trial|build_config)\.json|checkpoint\.weights\.h5)"
+    r"|trial_[^/]+/((trial|build_config)\.json(\.partial)?|checkpoint(\.partial)?\.weights\.h5)"
 )
 _KEPT_FOLDERS = re.compile(r"trial_[^/]+")
 # one of these tells a search's folder from any other
@@ -232,6 +232,16 @@ def clear_project(project: Path, directory: Path | None = None) -> None:
     check_clearable(project, directory)
     if project.exists():
         _delete(project, _names(project) - {LOCK, OWNER})
+
+
+def holds_search(project: Path) -> bool:
+    """Whether a search has written a file into a folder, whole."""
+    if not project.is_dir():
+        return False
+    names = (path.relative_to(project).as_posix() for path in project.rglob("*"))
+    # a process may have been killed over the first file, and it locks the folder before
+    written = (name for name in names if ".partial" not in name and name not in (LOCK, OWNER))
+    return any(map(_KEPT.fullmatch, written))
 
 
 def _is_a_searchs(project: Path, name: str) -> bool:

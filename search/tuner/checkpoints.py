@@ -9,6 +9,7 @@ time 14.9 and 23.8 (28 November 2026: AMD EPYC, 2 cores that others worked on to
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -20,8 +21,15 @@ import numpy as np
 from keras_acts.compat import file_utils, saving_lib, set_global
 
 from ..population.transfer import Contents
+from ..runtime.kept_files import check_room, put_in_place
+from .keeping import is_remote
 
 Tensor = Any
+
+_WEIGHTS = ".weights.h5"
+_BYTES_OF_A_VALUE = 4
+# what HDF5 writes around a variable, and before the first: measured some 2,000
+_BYTES_OF_A_GROUP = 8192
 
 # the classes of objects in a model for which Keras finds out what belongs to no file
 _KINDS = ("Layer", "Functional", "Sequential", "Operation", "Metric", "Optimizer", "Loss")
@@ -58,7 +66,7 @@ class Checkpoints:
         self._pattern: _Pattern | None = None
 
     def write(self, path: str, contents: Contents) -> None:
-        """Write a file in which the variables in `contents` have those values.
+        """Write a file in which the variables in `contents` have those values, in one step.
 
         Args:
             path: of the file; it ends in ``.weights.h5``.
@@ -69,15 +77,30 @@ class Checkpoints:
         if self._first is not None and not self._tried:
             self._tried = True
             self._find_pattern([variable for variable, _ in contents], *self._first)
+        if is_remote(path):
+            self._write(path, contents, values)
+        else:
+            # Keras asks for this ending
+            partial = f"{path.removesuffix(_WEIGHTS)}.partial{_WEIGHTS}"
+            try:
+                self._write(partial, contents, values)
+                put_in_place(Path(partial), Path(path))
+            finally:
+                # what is left of it would take the room that is missing
+                Path(partial).unlink(missing_ok=True)
+        if self._pattern is None and self._first is None:
+            self._first = (path, values)
+
+    def _write(self, path: str, contents: Contents, values: list[bytes]) -> None:
         if self._pattern is not None:
             with file_utils.File(path, "wb") as opened:
                 opened.write(_with(self._pattern, values))
             return
         for variable, value in contents:
             variable.assign(value)
+        if not is_remote(path):
+            check_room(Path(path), size_of(self._model))
         save_weights(self._model, path)
-        if self._first is None:
-            self._first = (path, values)
 
     def _find_pattern(
         self, variables: list[keras.Variable], path: str, values: list[bytes]
@@ -89,6 +112,36 @@ class Checkpoints:
             pattern = _pattern(self._model, variables)
             if pattern is not None and _with(pattern, values) == _read(path):
                 self._pattern = pattern
+
+
+def size_of(model: keras.Model) -> int:
+    """Return how many bytes a checkpoint takes at most."""
+    variables = list(model.variables)
+    if model.optimizer is not None:
+        variables += model.optimizer.variables
+    size = _BYTES_OF_A_GROUP * (len(variables) + 1)
+    for variable in variables:
+        item = _BYTES_OF_A_VALUE
+        if "64" in variable.dtype:
+            item = 2 * _BYTES_OF_A_VALUE
+        size += item * math.prod(variable.shape)
+    return size
+
+
+class RoomForCheckpoint(keras.callbacks.Callback):
+    """Ends the training where the checkpoint of an epoch, which comes next, would have no room.
+
+    Args:
+        path: of the checkpoint.
+    """
+
+    def __init__(self, path: str):
+        super().__init__()
+        self._path = path
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Check it."""
+        check_room(Path(self._path), size_of(self.model))
 
 
 def save_weights(model: keras.Model, path: str) -> None:

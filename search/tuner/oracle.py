@@ -14,6 +14,7 @@ import keras_tuner
 from ..runtime.seeding import Stream, derive
 from ..strategy.base import DIVERGED
 from ..strategy.objective import checked_objectives
+from .keeping import reload_oracle, save_oracle, save_trial
 from .kerastuner import Choice, HyperParameter, Trial, TrialStatus
 
 # to draw a point that is new: a space where so many draws find none has hardly any left
@@ -99,14 +100,23 @@ class ActivationOracle(keras_tuner.Oracle):
             self._directions[name] = history.direction
         return trial
 
+    def save(self) -> None:
+        """Keep the state, in one step: KerasTuner truncates the file first."""
+        save_oracle(self)
+
+    def _save_trial(self, trial: Trial) -> None:
+        save_trial(self, trial)
+
     def reload(self) -> None:
-        """Read the trials of an earlier process back, in the order in which they began.
+        """Go on from what an earlier process kept, its trials in the order in which they began.
 
         KerasTuner takes them as the file system lists them, and equal scores would then rank by
         chance.
+
+        Raises:
+            SearchError: naming the file that is missing or damaged.
         """
-        super().reload()
-        self.trials = {trial_id: self.trials[trial_id] for trial_id in self.start_order}
+        reload_oracle(self)
 
     def _values(self, seed: int, label: str | None) -> dict[str, Any]:
         """One point of the space.

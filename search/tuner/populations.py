@@ -5,8 +5,10 @@ Which of them, in what populations, and what KerasTuner gets to keep of each.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import keras
@@ -25,6 +27,7 @@ from ..rewrite.compiling import compile_arguments
 from ..rewrite.groups import chosen_slots
 from ..rewrite.slots import slots
 from ..rewrite.walk import layers_of, variables_of, weights_of
+from ..runtime.kept_files import is_disk_full, telling_full_disk, write_whole
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
@@ -35,6 +38,7 @@ from .callbacks import TrialCallbacks
 from .checkpoints import Checkpoints
 from .compatibility import BuiltModel, check_training, differing_slots, inspect_model
 from .hypermodel import ActivationHyperModel
+from .keeping import is_remote
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
 from .member_epochs import BestEpochs, MemberEpochs, length, train_until_done
 
@@ -146,6 +150,8 @@ class PopulationRunner:
             except ModelError as error:
                 self._note(str(error))
             except Exception as error:
+                if is_disk_full(error):
+                    raise
                 if is_out_of_memory(error):
                     half = len(wave) // 2
                     waiting[:0] = [wave[:half], wave[half:]]
@@ -479,8 +485,19 @@ def _save(
         for variable, value in contents_of(inside, model):
             contents.append((variable, of_trial.get(id(variable), value)))
         trial_id = member.trial.trial_id
-        checkpoints.write(checkpoint_file(tuner, trial_id), contents)
-        save_json(build_config_file(tuner, trial_id), model.get_build_config())
+        with telling_full_disk(tuner.project_dir):
+            checkpoints.write(checkpoint_file(tuner, trial_id), contents)
+        _write_build_config(build_config_file(tuner, trial_id), model)
+
+
+def _write_build_config(path: str, model: keras.Model) -> None:
+    """Write the shapes for which a model was built, as KerasTuner does."""
+    config = model.get_build_config()
+    if is_remote(path):
+        save_json(path, config)
+        return
+    # only models without inputs of their own need it, and none that was a population is such
+    write_whole(Path(path), json.dumps(config).encode(), durable=False)
 
 
 class _CheckpointWriters:

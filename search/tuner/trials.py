@@ -21,6 +21,7 @@ from keras_acts.errors import SearchError
 
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import at_factor, scaled_callbacks
+from ..runtime.kept_files import DiskFullError
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
@@ -62,9 +63,11 @@ class TrialSearch(ActivationTuner):
 
     Attributes:
         errors: what ended the search before all trials were done, though some were.
+        kept: whether it can go on in another process.
     """
 
     progress: SearchProgress
+    kept: bool = False
 
     def __init__(self, *args: Any, fit: Mapping[str, Any], **kwargs: Any):
         self.interrupted = False
@@ -96,7 +99,8 @@ class TrialSearch(ActivationTuner):
         except KeyboardInterrupt:
             self.interrupted = True
         except Exception as error:
-            if not self._ranked():
+            # what is kept goes on once there is room; with what was found the rest would not
+            if not self._ranked() or (self.kept and isinstance(error, DiskFullError)):
                 raise
             self.errors["search"] = first_line(error)
             self.progress.say(f"The search ended early: {self.errors['search']}")

@@ -10,6 +10,7 @@ import gc
 import inspect
 import itertools
 import logging
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime import device
+from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
 from ..runtime.ownership import check_clearable, check_project_name, clear_project
 from ..runtime.project_lock import locked
 from ..runtime.reasons import first_line
@@ -35,19 +37,32 @@ from ..strategy.checks import check_every_epoch, check_population
 from ..strategy.objective import check_direction, checked_objectives, needs_model
 from ..strategy.scoring import Data, numbers
 from .callbacks import check_callbacks
+from .checkpoints import RoomForCheckpoint
 from .hypermodel import ActivationHyperModel, Activations, takes_activation
+from .keeping import (
+    check_checkpoint,
+    check_tuner_file,
+    is_remote,
+    keep_whole,
+    save_state,
+    saved_once,
+)
 from .kerastuner import (
     Trial,
     TrialStatus,
     checkpoint_file,
     folders_as_written,
     has_chief_oracle,
+    tuner_file,
 )
 from .oracle import ActivationOracle, Objectives
 from .populations import PartialScore, PopulationRunner, TrialMember
 from .proposals import next_trials
 
 _AT_ONCE = 64  # what an interrupt can cost
+_WEIGHTS = ".weights.h5"
+# the name that KerasTuner has for a project that is given none
+_NO_NAME = "untitled_project"
 
 # a Keras model, a function that builds one, or KerasTuner's hypermodel
 Searched: TypeAlias = keras.Model | Callable[..., keras.Model] | keras_tuner.HyperModel
@@ -122,6 +137,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._announced: set[str] = set()
         self._inputs: Data = None  # of the training
         self._executions = itertools.count()
+        self._writing = ""  # the trial whose checkpoint is not whole yet
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
         if oracle is None:
             example = _example_for(objective, searched, seed, kwargs)
@@ -132,14 +148,35 @@ class ActivationTuner(keras_tuner.Tuner):
         _clear(kwargs)
         # before its files are read: what changes later is seen
         self._state_read = _state_of(_project_of(kwargs))
+        keep_whole(oracle)
+        _check_files(kwargs)
         # KerasTuner builds the model several times to find the hyperparameters
         with isolated_seed(derive(seed, Stream.BUILDS)):
             super().__init__(oracle, hypermodel=searched, **kwargs)
 
+    def save(self) -> None:
+        """Keep the search in its folder, each file in one step."""
+        path = tuner_file(self)
+        if is_remote(path) or has_chief_oracle():
+            super().save()
+            return
+        self.oracle.save()
+        save_state(Path(path), self.get_state())
+
     def reload(self) -> None:
-        """Read what an earlier process has found back from the project's folder."""
-        with folders_as_written():
-            super().reload()
+        """Go on from what an earlier process kept.
+
+        Raises:
+            SearchError: naming the file that is missing or damaged.
+        """
+        path = tuner_file(self)
+        if is_remote(path) or has_chief_oracle():
+            with folders_as_written():
+                super().reload()
+            return
+        state = read_kept(Path(path))
+        self.oracle.reload()
+        self.set_state(state)
 
     def on_search_begin(self) -> None:
         """Say what trains."""
@@ -185,7 +222,7 @@ class ActivationTuner(keras_tuner.Tuner):
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
         # the processes of a distributed search share a project, and a chief gives out the trials
-        if _is_remote(self.directory) or has_chief_oracle():
+        if is_remote(self.directory) or has_chief_oracle():
             yield
             return
         project = Path(self.project_dir)
@@ -214,11 +251,15 @@ class ActivationTuner(keras_tuner.Tuner):
         most = _AT_ONCE
         if self.population != "auto":
             most = int(self.population)
-        trials = next_trials(self, most)
+        trials = self._next_trials(most)
         while trials:
             self._train(trials, fit)
-            trials = next_trials(self, most)
+            trials = self._next_trials(most)
         self.on_search_end()
+
+    def _next_trials(self, most: int) -> list[Trial]:
+        with saved_once(self.oracle):
+            return next_trials(self, most)
 
     def _train(self, trials: list[Trial], fit: dict[str, Any]) -> None:
         """Train trials, in populations where that is possible, and end each."""
@@ -235,7 +276,8 @@ class ActivationTuner(keras_tuner.Tuner):
                 self.on_trial_begin(trial)
             self._trained = runner.train(members, options)
             self._trials_at_once = max(1, len(self._trained))
-            self._end(group, fit, begun=True)
+            with saved_once(self.oracle):
+                self._end(group, fit, begun=True)
             self._trials_at_once = 1
         for reason in runner.reasons:
             self._announce(reason)
@@ -309,16 +351,48 @@ class ActivationTuner(keras_tuner.Tuner):
         # one object will do, as in `fit`
         given = keras.tree.flatten(kwargs.pop("callbacks", None) or [])
         callbacks = [*scaled_callbacks(given, self.factor(trial)), StopDiverged(self.watched)]
-        return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
+        path = checkpoint_file(self, trial.trial_id)
+        if not is_remote(path):
+            callbacks.append(RoomForCheckpoint(path))
+        with self._checkpoint_of(trial):
+            return super().run_trial(trial, *args, callbacks=callbacks, **kwargs)
+
+    @contextlib.contextmanager
+    def _checkpoint_of(self, trial: Trial) -> Iterator[None]:
+        """Have a trial's checkpoint written under another name until the trial is over."""
+        path = checkpoint_file(self, trial.trial_id)
+        if is_remote(path):
+            yield
+            return
+        self._writing = trial.trial_id
+        try:
+            yield
+            partial_path = Path(checkpoint_file(self, trial.trial_id))
+            # a hypermodel with a loop of its own may write none
+            if partial_path.is_file():
+                put_in_place(partial_path, Path(path))
+        finally:
+            Path(checkpoint_file(self, trial.trial_id)).unlink(missing_ok=True)
+            self._writing = ""
+
+    def _get_checkpoint_fname(self, trial_id: str) -> str:
+        path = str(super()._get_checkpoint_fname(trial_id))
+        if trial_id == self._writing:
+            # Keras asks for this ending
+            return f"{path.removesuffix(_WEIGHTS)}.partial{_WEIGHTS}"
+        return path
 
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         # as in KerasTuner, but its traceback goes into the trial's message only, not onto the
         # screen
         try:
-            self._run_and_update_trial(trial, *args, **kwargs)
+            with telling_full_disk(self.project_dir):
+                self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = TrialStatus.COMPLETED
         except keras_tuner.errors.FatalError:
             raise
+        except DiskFullError:
+            raise  # the next trial would fail as this one
         except keras_tuner.errors.FailedTrialError as error:
             trial.status = TrialStatus.FAILED
             trial.message = str(error)
@@ -356,7 +430,12 @@ class ActivationTuner(keras_tuner.Tuner):
         return ("loss", self.oracle.objective.name)
 
     def load_model(self, trial: Trial) -> keras.Model:
-        """Return the trial's model with the weights of its best epoch."""
+        """Return the trial's model with the weights of its best epoch.
+
+        Raises:
+            SearchError: if its checkpoint is missing or damaged.
+        """
+        check_checkpoint(self.oracle, trial.trial_id)
         with isolated_seed(derive(self.seed, Stream.BUILDS)):
             return super().load_model(trial)
 
@@ -426,6 +505,15 @@ _ORACLE_OPTIONS = (
 )
 
 
+def _check_files(kwargs: Mapping[str, Any]) -> None:
+    """Have KerasTuner find a search that is kept, also where the file is gone that it looks for."""
+    if is_remote(_directory(kwargs)) or has_chief_oracle():
+        return
+    project = _project_of(kwargs)
+    tuner_id = os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
+    check_tuner_file(project / f"{tuner_id}.json", project / "oracle.json")
+
+
 def _clear(kwargs: dict[str, Any]) -> None:
     """Do what `overwrite` asks for: KerasTuner's own would delete whatever folder is there."""
     name = kwargs.get("project_name")
@@ -434,7 +522,7 @@ def _clear(kwargs: dict[str, Any]) -> None:
     if not kwargs.pop("overwrite", False):
         return
     directory = _directory(kwargs)
-    if _is_remote(directory):
+    if is_remote(directory):
         raise SearchError(
             f"overwrite=True deletes files on local disks only. Received: directory={directory!r}"
         )
@@ -450,13 +538,7 @@ def _directory(kwargs: Mapping[str, Any]) -> str:
 
 
 def _project_of(kwargs: Mapping[str, Any]) -> Path:
-    # the name that KerasTuner has for what is not given
-    return Path(_directory(kwargs)) / (kwargs.get("project_name") or "untitled_project")
-
-
-def _is_remote(directory: object) -> bool:
-    """Whether a folder is in a cloud, such as gs://bucket, where there are no locks."""
-    return "://" in str(directory)
+    return Path(_directory(kwargs)) / (kwargs.get("project_name") or _NO_NAME)
 
 
 def _state_of(project: Path) -> bytes | None:

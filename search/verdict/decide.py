@@ -7,13 +7,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import SearchError
+from keras_acts.errors import KerasActsError, SearchError
 
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
@@ -32,6 +33,7 @@ from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
 from .verdict import Guess, Verdict
+from .who_fails import who_fails
 
 
 def judged_at_rates(
@@ -49,6 +51,9 @@ def judged_at_rates(
 ) -> Verdict:
     """Choose a learning rate for each candidate, train all on fresh seeds at their rates, and judge.
 
+    A candidate that cannot be trained is set aside, and `Verdict.errors` says why; the others are
+    judged without it.
+
     Args:
         models: the candidates, the baseline among them.
         baseline: its name.
@@ -63,7 +68,52 @@ def judged_at_rates(
 
     Raises:
         SearchError: if the objective is no metric of the models.
+        Exception: what the training raised, if it is not the fault of single candidates, or if it
+            is the baseline's, or if nothing is left to compare it with.
     """
+    judged = partial(
+        _judged_at_rates,
+        baseline=baseline,
+        rate_plan=rate_plan,
+        fit=fit,
+        objective=objective,
+        plan=plan,
+        seed=seed,
+        test_data=test_data,
+        progress=progress,
+        announcement=announcement,
+    )
+    try:
+        return judged(models)
+    except KerasActsError:
+        raise  # the settings are at fault, whoever trains
+    except Exception:
+        failed = who_fails(models, fit, seed)
+        remaining = models.without(failed)
+        if not failed or baseline in failed or len(remaining.choices) < 2:
+            raise
+    for name, reason in failed.items():
+        progress.say(f"{name} is set aside: {reason}")
+    names = ", ".join(remaining.names)
+    verdict = judged(remaining, announcement=f"Training {names} without what is set aside")
+    errors = {f"{name} is set aside": reason for name, reason in failed.items()}
+    return replace(verdict, errors={**errors, **verdict.errors})
+
+
+def _judged_at_rates(
+    models: RatedModels,
+    *,
+    baseline: str,
+    rate_plan: RatePlan,
+    fit: Mapping[str, Any],
+    objective: keras_tuner.Objective,
+    plan: tuple[int, ...],
+    seed: int,
+    test_data: Data,
+    progress: Progress,
+    announcement: str,
+) -> Verdict:
+    """Judge candidates all of which can be trained, or raise what the training of one raises."""
     names = models.names
     callbacks = fit.get("callbacks") or []
     rates = None

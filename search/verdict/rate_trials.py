@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -60,6 +60,11 @@ class RatedModels:
     def builds(self, rated: Iterable[Rated]) -> list[Callable[[], keras.Model]]:
         """Return what builds each."""
         return [self.builder(one) for one in rated]
+
+    def without(self, names: Collection[str]) -> RatedModels:
+        """Return the candidates that are not called one of these."""
+        remaining = tuple(choice for choice in self.choices if str(choice) not in names)
+        return replace(self, choices=remaining)
 
     def trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
         """Return what trains candidates at their rates."""

@@ -121,7 +121,8 @@ class Verdict:
         guess: what guessing has on the scored data; None where that is not known.
         share: whether the metric is a share of the samples, as an accuracy is.
         errors: what failed besides, by what was done then: ``"training"`` of further seeds,
-            ``"test"``, ``"guess"``, ``"timing"``.
+            ``"test"``, ``"guess"``, ``"timing"``; and which candidates could not be trained, such as
+            ``"mish is set aside"``, with the reason.
         rates: at which learning rate each candidate trained, and how that was chosen; None if all
             had the model's own.
         rescale_init: whether kernels were initialized for the activation that they feed.
@@ -674,7 +675,7 @@ class Verdict:
             ended = _ENDED.get(self.looks[-1].decision, "interrupted")
             yield f"Looked at the validation scores after {seeds} seeds; {ended}."
         for what, reason in self.errors.items():
-            yield f"What failed besides: {what}: {reason}."
+            yield f"What failed besides: {what}: {reason.rstrip('.')}."
 
     def _pair(self, comparison: Comparison) -> str:
         better, worse = (

@@ -305,7 +305,7 @@ def test_an_interrupted_race_goes_on(tmp_path, monkeypatch, found):
     with pytest.raises(SearchError, match=r"trials=8\. Received: trials=7"):
         raced(directory=tmp_path, trials=7)
     (tmp_path / "activations" / "race.json").write_text("[[")
-    with pytest.raises(SearchError, match="cannot be read; overwrite=True"):
+    with pytest.raises(SearchError, match=r"overwrite=True.*race\.json: it does not begin with"):
         raced(directory=tmp_path)
     assert before > 0
 

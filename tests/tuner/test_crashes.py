@@ -1,0 +1,135 @@
+"""A search of trials that is killed at any point goes on to the same table, with no trial lost."""
+
+import keras
+import keras_tuner
+import pytest
+
+from keras_acts.search import ActivationTuner, search_activations
+from tests.helpers.crashes import Snapshots, ended_trials
+from tests.helpers.models import blobs, eager, mlp
+
+X, Y = blobs(60)
+FAST = {"trials": 3, "epochs": 2, "verdict": 0, "verbose": 0, "learning_rates": None}
+
+
+def table(search):
+    return [(str(t.candidate), t.score, t.rank, t.status) for t in search.trials]
+
+
+class Trained:
+    """The trials that are trained while it listens."""
+
+    def __init__(self, monkeypatch):
+        self.ids: list[str] = []
+        begin = ActivationTuner._try_run_and_update_trial
+
+        def noting(tuner, trial, *args, **kwargs):
+            self.ids.append(trial.trial_id)
+            return begin(tuner, trial, *args, **kwargs)
+
+        monkeypatch.setattr(ActivationTuner, "_try_run_and_update_trial", noting)
+
+
+def check_points(monkeypatch, tmp_path, begin, points=None):
+    """Whichever write was the last: the search goes on from there as if nothing had happened.
+
+    Some points in the middle, or all.
+    """
+    with monkeypatch.context() as patched:
+        snapshots = Snapshots(patched, tmp_path / "runs", tmp_path / "snapshots")
+        undisturbed = begin(tmp_path / "runs")
+    trained = Trained(monkeypatch)
+    assert len(snapshots.taken) > 10
+    chosen = snapshots.taken
+    if points is not None:
+        chosen = [chosen[round(share * len(chosen))] for share in points]
+    for folder in chosen:
+        (project,) = folder.iterdir()
+        ended = ended_trials(project)
+        trained.ids.clear()
+        assert begin(folder) == undisturbed, folder
+        assert not ended & set(trained.ids), folder
+
+
+def random(population, **options):
+    def begin(folder):
+        found = search_activations(
+            eager(mlp()),
+            X,
+            Y,
+            activations=["mish", "tanh"],
+            strategy="random" if population == "auto" else "auto",
+            population=population,
+            directory=folder,
+            **{**FAST, **options},
+        )
+        scores = found.model.evaluate(X, Y, verbose=0)
+        return table(found), scores
+
+    return begin
+
+
+@pytest.mark.parametrize("population", ["auto", 1])
+def test_random_goes_on_wherever_it_was_killed(monkeypatch, tmp_path, population):
+    check_points(monkeypatch, tmp_path, random(population, epochs=1), (0.6,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("population", ["auto", 1])
+def test_random_goes_on_wherever_it_was_killed_at_each_point(monkeypatch, tmp_path, population):
+    check_points(monkeypatch, tmp_path, random(population))
+
+
+def grid(hp):
+    model = mlp(hp.Choice("act", ["relu", "mish", "tanh"]))
+    rate = hp.Choice("rate", [0.01, 0.001])
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", run_eagerly=True)
+    return model
+
+
+def tuned(make_oracle):
+    def begin(folder):
+        tuner = ActivationTuner(
+            grid, oracle=make_oracle(), directory=folder, project_name="mine", seed=3, population=1
+        )
+        tuner.search(X, Y, validation_split=0.3, epochs=1, verbose=0)
+        trials = tuner.oracle.trials.values()
+        return sorted((t.trial_id, repr(t.hyperparameters.values), t.score) for t in trials)
+
+    return begin
+
+
+def grid_search():
+    return keras_tuner.oracles.GridSearchOracle(keras_tuner.Objective("val_loss", "min"))
+
+
+def bayesian():
+    return keras_tuner.oracles.BayesianOptimizationOracle(
+        keras_tuner.Objective("val_loss", "min"), max_trials=6, num_initial_points=3, seed=5
+    )
+
+
+def plain_random():
+    return keras_tuner.oracles.RandomSearchOracle(
+        keras_tuner.Objective("val_loss", "min"), max_trials=4, seed=5
+    )
+
+
+def hyperband():
+    return keras_tuner.oracles.HyperbandOracle(
+        keras_tuner.Objective("val_loss", "min"), max_epochs=2, factor=2, seed=5
+    )
+
+
+@pytest.mark.parametrize("make_oracle", [grid_search, plain_random])
+def test_kerastuners_oracles_go_on_wherever_they_were_killed(monkeypatch, tmp_path, make_oracle):
+    # in the middle of the writes with which the second trial ends, and while the third begins
+    check_points(monkeypatch, tmp_path, tuned(make_oracle), (0.4,))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make_oracle", [grid_search, bayesian, plain_random, hyperband])
+def test_kerastuners_oracles_go_on_wherever_they_were_killed_at_each_point(
+    monkeypatch, tmp_path, make_oracle
+):
+    check_points(monkeypatch, tmp_path, tuned(make_oracle))
