@@ -81,11 +81,16 @@ def _name(member: Member) -> list[Any]:
 
 def _row(run: MemberRecord) -> list[Any]:
     # JSON has no nan: a score is kept as text
-    return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error]
+    return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error, run.stopped]
 
 
 def _run(
-    epochs: int, best: str, diverged: bool, seconds: float = 0.0, error: str = ""
+    epochs: int,
+    best: str,
+    diverged: bool,
+    seconds: float = 0.0,
+    error: str = "",
+    stopped: int = 0,
 ) -> MemberRecord:
-    # older files have neither seconds nor errors
-    return MemberRecord(epochs, float(best), diverged, seconds, error)
+    # older files have neither seconds nor errors, and nobody in them stopped early
+    return MemberRecord(epochs, float(best), diverged, seconds, error, stopped)
