@@ -32,12 +32,11 @@ from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
 from . import transfer
 from .axes import column_shape
-from .batch_view import BatchView, by_seed, seeds_of
+from .batch_view import BatchView, ForwardPass, by_seed, seeds_of
 from .block import StackedVariable
 from .blueprint import Blueprint, Weights
 from .data import BY_SEED, as_adapter
 from .diverged import rows_of
-from .forward_pass import ForwardPass
 from .frozen_prefix import frozen_prefix
 from .losses import MemberLosses, MemberLossMean, MemberMetrics
 from .members import Member, activation_slots, members
