@@ -85,8 +85,9 @@ def search_activations(
             activation)`` has initializers of its own.
         strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves,
             who stays trains longer and on more seeds, about ``trials * epochs`` epochs in all.
-            ``"random"``: each trial trains to its end, those that can together. ``"auto"``: a race
-            where the model can be a population, else random. With an `ActivationSpace` that chooses
+            Models that cannot be a population race one by one. ``"random"``: each trial trains to its
+            end, those that can together. ``"auto"``: a race, but for models that a function builds,
+            which may train together as trials. With an `ActivationSpace` that chooses
             for layers, blocks or groups, a race finds the best choice for all of them, and goes on
             among changes of it, within the same epochs.
         max_epochs: how many epochs all runs of a race may take together, instead of ``trials *
@@ -100,7 +101,7 @@ def search_activations(
             it was.
         population: how many trials train together at most where it is no race: ``"auto"`` for as
             many as can and fit into memory, 1 for one by one. The scores are the same; see
-            `ActivationTuner`. A number means no race.
+            `ActivationTuner`. A number means no race, but for 1 with ``strategy="race"``.
         directory: where the search keeps its files, so that it can go on after an interrupt;
             temporary by default. A race keeps the scores of finished rungs; who is alive trains
             again. One process at a time searches there.
@@ -109,7 +110,8 @@ def search_activations(
             deleted: with others among them it is refused.
         verbose: 0 shows nothing.
         **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`,
-            `sample_weight`.
+            `sample_weight`. Each model that trains has copies of the callbacks, and their files are
+            called after it.
 
     Returns:
         The result. After Ctrl-C: what was found so far, if anything was, with its verdict; a second
@@ -163,6 +165,8 @@ def search_activations(
         progress.say(f"Training up to {candidates} candidates on {device.describe()}")
         if strategy == "auto" and how.why_not_race:
             progress.say(f"Not as a race: {how.why_not_race}")
+        if how.why_one_by_one:
+            progress.say(f"A race of models that train one by one: {how.why_one_by_one}")
         if how.rates.why_not:
             progress.say(f"At the model's own learning rate: {how.rates.why_not}")
         searching.run()

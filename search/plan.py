@@ -15,8 +15,9 @@ import keras
 
 from keras_acts.errors import SearchError
 
+from .race.one_by_one import Build
 from .race.per_group import PerGroupSearch
-from .race.runner import RaceSearch, race_in, why_not_race
+from .race.runner import RaceSearch, race_in, why_not_race, why_one_by_one
 from .race.schedule import cost
 from .request import SearchRequest
 from .resume import check_resume
@@ -46,11 +47,13 @@ class Plan:
     Attributes:
         way: which one.
         why_not_race: why it is no race; empty if it is one.
+        why_one_by_one: why the models of a race train one by one; empty if they train as populations.
         rates: which learning rates are tried.
     """
 
     way: Way
     why_not_race: str = ""
+    why_one_by_one: str = ""
     rates: RatePlan = field(default_factory=RatePlan)
 
 
@@ -60,30 +63,60 @@ def planned(request: SearchRequest) -> Plan:
     Raises:
         SearchError: if a race is asked for, and is not possible.
     """
+    why_not = _why_not_race(request)
+    alone = ""
+    if not why_not:
+        alone = _why_one_by_one(request)
+        if alone:
+            why_not = _why_not_race_one_by_one(request, alone)
     limits = request.limits
-    reason = _why_not_race(request)
-    rates = plan_rates(request.learning_rates, request.example, request.callbacks, reason)
+    only_as_race = limits.max_epochs is not None or limits.max_seconds is not None
+    if why_not and (limits.strategy == "race" or only_as_race):
+        raise SearchError(f"A race is not possible here. Received: {why_not}")
+    rates = plan_rates(request.learning_rates, request.example, request.callbacks, why_not or alone)
     if not isinstance(request.model, keras.Model):
         # each model that a function builds may have another
         rates = replace(rates, own=None)
-    if not reason:
-        way = Way.RACE_BY_GROUP
-        if request.space.per == "model":
-            way = Way.RACE
-        return Plan(way, rates=rates)
-    only_as_race = limits.max_epochs is not None or limits.max_seconds is not None
-    if limits.strategy == "race" or only_as_race:
-        raise SearchError(f"A race is not possible here. Received: {reason}")
-    return Plan(Way.TRIALS, reason, rates)
+    if why_not:
+        return Plan(Way.TRIALS, why_not_race=why_not, rates=rates)
+    way = Way.RACE_BY_GROUP
+    if request.space.per == "model":
+        way = Way.RACE
+    return Plan(way, why_one_by_one=alone, rates=rates)
 
 
 def _why_not_race(request: SearchRequest) -> str:
+    """Why a search is no race, whatever its models train like; empty if it may be one."""
     limits = request.limits
     if limits.strategy == "random":
         return "strategy is 'random'"
-    if limits.population != "auto":
+    one_by_one = limits.population == 1 and limits.strategy == "race"
+    if limits.population != "auto" and not one_by_one:
         return f"population={limits.population} says how many trials train together"
-    return why_not_race(request.model, request.space, request.objective, request.fit)
+    return why_not_race(request.objective, request.fit)
+
+
+def _why_one_by_one(request: SearchRequest) -> str:
+    """Why the models of a race train one by one; empty if they train as populations."""
+    if request.limits.population == 1:
+        return "population=1"
+    return why_one_by_one(request.model, request.space, request.fit)
+
+
+def _why_not_race_one_by_one(request: SearchRequest, alone: str) -> str:
+    """Why models that train one by one do not race; empty if they do."""
+    if isinstance(request.model, keras.Model):
+        return ""
+    if request.own_hyperparameters:
+        names = ", ".join(request.own_hyperparameters)
+        return f"the function has hyperparameters of its own, {names}, and a race tries activations"
+    if request.space.per != "model":
+        return "the function may return models of different slots"
+    limits = request.limits
+    if limits.strategy == "race" or limits.max_epochs is not None or limits.max_seconds is not None:
+        return ""
+    # as trials they may train together
+    return alone
 
 
 @dataclass(frozen=True)
@@ -122,6 +155,8 @@ def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
     settings = {"strategy": str(plan.way), **request.settings()}
     if plan.way is not Way.TRIALS:  # a search of trials may go on with more of them
         settings |= {"trials": limits.trials, "max_epochs": limits.max_epochs}
+    if plan.why_one_by_one:  # settings that were kept before there was such a race do not say it
+        settings["one_by_one"] = True
     project = Path(limits.directory) / limits.project_name
     if limits.overwrite:
         # before the lock, whose file must not come into a folder that is no search's
@@ -181,7 +216,15 @@ def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
         resumes=place.resumes,
         progress=RaceProgress(cost(race.rungs), limits.verbose),
         rescale_init=request.rescale_init,
+        build=_build_one_by_one(request, plan),
     )
+
+
+def _build_one_by_one(request: SearchRequest, plan: Plan) -> Build | None:
+    """What makes the models of a race that train one by one; None if they train as populations."""
+    if not plan.why_one_by_one:
+        return None
+    return request.hypermodel.model_of
 
 
 def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroupSearch:
@@ -202,6 +245,7 @@ def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroup
         verbose=limits.verbose,
         factors=plan.rates.factors,
         rescale_init=request.rescale_init,
+        build=_build_one_by_one(request, plan),
     )
 
 

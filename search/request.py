@@ -26,6 +26,7 @@ from .space.assignment import SlotGroup
 from .space.candidate import Candidate
 from .space.learning_rates import LearningRates, LearningRatesLike
 from .space.space import ActivationSpace
+from .strategy.callbacks import check_callbacks
 from .strategy.checks import (
     check_budget,
     check_data,
@@ -116,6 +117,7 @@ class SearchRequest:
         limits: how much the search may do.
         data: what tells the data from others, for the result and for a resume.
         learning_rates: which are tried; None for the model's own.
+        own_hyperparameters: the names of those that the user's function declares.
     """
 
     model: Any
@@ -128,6 +130,7 @@ class SearchRequest:
     limits: Limits
     data: Mapping[str, Any]
     learning_rates: LearningRates | None = None
+    own_hyperparameters: tuple[str, ...] = ()
 
     @property
     def callbacks(self) -> list[keras.callbacks.Callback]:
@@ -255,7 +258,8 @@ def checked_request(
     hypermodel = ActivationHyperModel(
         model, space.with_baseline(str(base)), rescale_init=rescale_init
     )
-    example = _example(hypermodel, limits.seed)
+    hp = keras_tuner.HyperParameters()
+    example = _example(hypermodel, hp, limits.seed)
     check_rescaling(example, rescale_init, space.per)
     masks = may_mask(example)
     check_targets(example, x, y, validation_data)
@@ -267,6 +271,7 @@ def checked_request(
     fit = {**fit_options, **validation, "x": x, "y": y, "batch_size": batch_size}
     if fit.get("callbacks") is not None:
         fit["callbacks"] = keras.tree.flatten(fit["callbacks"])
+        check_callbacks(fit["callbacks"], model)
     goal = checked_objectives(objective or default_objective(example), example)
     check_readable_again(fit)
     rehearse(example, goal, fit, ranking=validation_data, test=test_data)
@@ -293,6 +298,7 @@ def checked_request(
         limits=limits,
         data=described,
         learning_rates=rates,
+        own_hyperparameters=_own_hyperparameters(hypermodel, hp),
     )
 
 
@@ -311,13 +317,28 @@ def _checked_rates(
     return of_space
 
 
-def _example(hypermodel: ActivationHyperModel, seed: int) -> keras.Model:
-    """Return a model as the search trains them."""
+def _example(
+    hypermodel: ActivationHyperModel, hp: keras_tuner.HyperParameters, seed: int
+) -> keras.Model:
+    """Return a model as the search trains them; `hp` then holds all hyperparameters."""
     with isolated_seed(derive(seed, Stream.BUILDS)):
-        model = hypermodel.build(keras_tuner.HyperParameters())
+        model = hypermodel.build(hp)
     if not isinstance(model, keras.Model) or not model.compiled:
         raise ModelError(f"The function must return a compiled Keras model. Received: {model!r}")
     return model
+
+
+def _own_hyperparameters(
+    hypermodel: ActivationHyperModel, hp: keras_tuner.HyperParameters
+) -> tuple[str, ...]:
+    """Return the names of those hyperparameters that the user's function has declared."""
+    if isinstance(hypermodel.model, keras.Model):
+        return ()
+    ours = keras_tuner.HyperParameters()
+    hypermodel.candidate(ours)
+    hypermodel.factor(ours)
+    known = {declared.name for declared in ours.space}
+    return tuple(one.name for one in hp.space if one.name not in known)
 
 
 def _in_words(objective: Objectives) -> list[str]:

@@ -26,7 +26,7 @@ from .runtime.as_json import finite
 from .runtime.reasons import headline, reason_of
 from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
-from .strategy.base import TrialResult
+from .strategy.base import ENDED_EARLY, TrialResult
 from .strategy.rounds import Round
 from .verdict.rates import written
 from .verdict.verdict import Verdict
@@ -216,6 +216,7 @@ class SearchResult:
         for trial in self.trials:
             if trial.status == "failed":
                 lines.append(f"Failed: {trial.rated}: {headline(trial.message)}.")
+        lines += self._ended_early()
         for what, reason in self.errors.items():
             lines.append(f"What failed besides: {what}: {reason}.")
         if not self._keeps_what_is_suggested:
@@ -419,6 +420,18 @@ class SearchResult:
         pictures = whole.pictures()
         files = {f"report-{name}": drawn for name, drawn in pictures.items()}
         return {"report.html": whole.to_html(), **files}
+
+    def _ended_early(self) -> list[str]:
+        """A line on those that a callback ended, if there are any."""
+        ended = []
+        for trial in self.trials:
+            if trial.score is not None and trial.message.startswith(ENDED_EARLY):
+                ended.append(f"{trial.rated}{trial.message.removeprefix(ENDED_EARLY)}")
+        if not ended:
+            return []
+        return [
+            f"Ended early by a callback, with the score of their best epoch: {'; '.join(ended)}."
+        ]
 
     def _row(self, trial: TrialResult) -> dict[str, Any]:
         row = {

@@ -170,10 +170,24 @@ MUTANTS = [
         tests="tests/test_search_initializers.py",
     ),
     Mutant(
+        name="callbacks of a race begin anew in each rung",
+        file="search/strategy/callbacks.py",
+        old="        if self._begun:\n            return\n        self._begun = True\n",
+        new="        self._begun = True\n",
+        tests="tests/race/test_one_by_one.py",
+    ),
+    Mutant(
+        name="members of a race write into one file",
+        file="search/strategy/callbacks.py",
+        old='return f"{stem}-{name}{suffix}"',
+        new='return f"{stem}{suffix}"',
+        tests="tests/race/test_one_by_one.py",
+    ),
+    Mutant(
         name="rates in public order where they are to be in inside order",
         file="search/population/model.py",
-        old="inside = rates[list(self.order)]\n",
-        new="inside = rates\n",
+        old="inside = public_rates[list(self.order)]\n",
+        new="inside = public_rates\n",
         tests="tests/population/test_optimizers.py::test_rates_may_be_set_again",
     ),
     Mutant(

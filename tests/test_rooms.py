@@ -67,7 +67,11 @@ DOORS: dict[str, set[str]] = {
 }
 # of a room that a room may import, only these modules
 ONLY = {
-    ("population", "strategy"): {"direction", "objective", "scoring"},  # what a score is
+    ("population", "strategy"): {
+        # what a score is, and what the user's callbacks are to each training
+        *("direction", "objective", "scoring"),
+        "callbacks",
+    },
     ("race", "vectorize"): {"segments"},
     ("tuner", "vectorize"): {"segments"},
     ("tuner", "race"): {"race", "schedule", "surrogate"},  # KerasTuner's oracle races too

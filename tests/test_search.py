@@ -806,7 +806,7 @@ def test_why_there_is_no_verdict_is_said():
     assert diverged == "no verdict: relu was not trained to its end in the search"
 
 
-def test_the_verdict_of_a_search_ends_trainings_as_the_search_does(capsys):
+def test_the_verdict_of_a_search_ends_trainings_as_the_search_does(capsys, tmp_path):
     class Watching(keras.callbacks.Callback):
         pass
 
@@ -817,13 +817,13 @@ def test_the_verdict_of_a_search_ends_trainings_as_the_search_does(capsys):
         "epochs": 3,
         "verdict": 2,
         "activations": ["mish"],
-        "callbacks": [stop, Watching()],
+        "callbacks": [stop, Watching(), keras.callbacks.CSVLogger(tmp_path / "log.csv")],
     }
     found = search_activations(eager(mlp()), X, Y, **{**options, "verbose": 1}, learning_rates=None)
     assert found.verdict.runs.history["loss"].shape == (2, 2, 2)
     said = capsys.readouterr().err
-    assert "One by one: the callback EarlyStopping looks at a single model" in said
-    assert "Without the callbacks Watching" in said
+    assert "The verdict trains one by one: the callback Watching belongs to a single model" in said
+    assert "The verdict is without the callbacks CSVLogger" in said
 
 
 @pytest.mark.slow

@@ -1,11 +1,11 @@
-"""What each member of a population sees of a batch.
+"""One call of a population: what each member sees of the batch, and what layers leave behind.
 
-The same samples as all others, or as those of its seed.
+A member sees the same samples as all others, or as those of its seed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -99,3 +99,18 @@ def by_seed(members: tuple[Member, ...]) -> BatchView:
     if len(seeds) == 1:
         return BatchView(len(members))
     return BatchView(len(members), tuple(seeds.index(member.seed) for member in members))
+
+
+@dataclass(frozen=True, eq=False)
+class ForwardPass:
+    """Lives for one call of a population, and is handed down to each layer that the call runs.
+
+    Attributes:
+        view: how the batch is seen.
+        losses: what layers add to the members' losses, (P,) in inside order each.
+        assigned: the trained variables that layers themselves assign.
+    """
+
+    view: BatchView
+    losses: list[Tensor] = field(default_factory=list)
+    assigned: list[keras.Variable] = field(default_factory=list)

@@ -104,7 +104,7 @@ class BestWeights(keras.callbacks.Callback):
 
     def _remember(self, block: StackedVariable, rows: np.ndarray) -> None:
         """Keep some rows of a stacked variable; all, where there are none yet."""
-        value = block.by_member(_view(block.variable))
+        value = block.by_member(value_now(block.variable))
         kept = self._weights.get(id(block.variable))
         if kept is None:
             self._weights[id(block.variable)] = value.copy()
@@ -124,7 +124,7 @@ class BestWeights(keras.callbacks.Callback):
             return
         has_best = (self.best_epoch >= 0)[list(self.model.order)]
         for block in self.kept_variables():
-            value = block.by_member(_view(block.variable)).copy()
+            value = block.by_member(value_now(block.variable)).copy()
             rows = has_best[block.start : block.stop]
             value[rows] = self._weights[id(block.variable)][rows]
             block.assign(value)
@@ -216,8 +216,8 @@ class BestWeights(keras.callbacks.Callback):
         return direction
 
 
-def _view(variable: keras.Variable) -> np.ndarray:
-    """A variable's value as it is now; not a copy, where there need not be one."""
+def value_now(variable: keras.Variable) -> np.ndarray:
+    """Return a variable's value as it is now; not a copy, where there need not be one."""
     value = variable.value
     if hasattr(value, "read_value"):  # TensorFlow's: without, NumPy copies it
         value = value.read_value()

@@ -16,8 +16,8 @@ from keras_acts.compat import recomputes
 
 from ..rewrite.walk import variables_of
 from ..vectorize.batch import SHARED, STACKED, Batch
+from .batch_view import ForwardPass
 from .block import LayerPlan
-from .forward_pass import ForwardPass
 from .tables import read_each
 
 Tensor = Any

@@ -52,7 +52,7 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
     wanted = list(candidates)
     if wanted and all(isinstance(candidate, Member) for candidate in wanted):
         return tuple(wanted)
-    choices = [_rated(candidate) for candidate in wanted]
+    choices = [rated(candidate) for candidate in wanted]
     listed = _listed(seeds)
     if not choices or not listed:
         raise ModelError(
@@ -66,7 +66,8 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
     return tuple(_each_on_each(choices, listed))
 
 
-def _rated(candidate: Any) -> Rated:
+def rated(candidate: Any) -> Rated:
+    """Return a candidate with its learning rate, the model's own if it has none."""
     if isinstance(candidate, Assignment | Rated):
         return Rated.of(candidate)
     return Rated(Candidate.of(candidate))

@@ -84,7 +84,7 @@ def most_members(member_bytes: int, memory: int | None = None) -> int:
         member_bytes: the bytes of one.
         memory: the bytes that may be used; by default half of what is free.
     """
-    return max(1, int(_budget(memory) // max(member_bytes, 1)))
+    return max(1, int(budget(memory) // max(member_bytes, 1)))
 
 
 def too_little(member_bytes: int, memory: int | None = None) -> str:
@@ -95,11 +95,12 @@ def too_little(member_bytes: int, memory: int | None = None) -> str:
         memory: the bytes that may be used; by default half of what is free.
     """
     wanted = _mebibytes(member_bytes)
-    usable = _mebibytes(_budget(memory))
+    usable = _mebibytes(budget(memory))
     return f"a model takes about {wanted} in training, and {usable} may be used"
 
 
-def _budget(memory: int | None) -> float:
+def budget(memory: int | None) -> float:
+    """Return the bytes that may be used, by default half of what is free."""
     if memory is None:
         return _SHARE * free_memory()
     return memory

@@ -32,12 +32,11 @@ from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
 from . import transfer
 from .axes import column_shape
-from .batch_view import BatchView, by_seed, seeds_of
+from .batch_view import BatchView, ForwardPass, by_seed, seeds_of
 from .block import StackedVariable
 from .blueprint import Blueprint, Weights
 from .data import BY_SEED, as_adapter
 from .diverged import rows_of
-from .forward_pass import ForwardPass
 from .frozen_prefix import frozen_prefix
 from .losses import MemberLosses, MemberLossMean, MemberMetrics
 from .members import Member, activation_slots, members
@@ -356,6 +355,7 @@ class PopulationModel(keras.Model):
             compiled_with(self)["jit_compile"] = jit_compile
         self._state.rates = None
         self._state.decays = None
+        self._state.rates_inside = None
         self._multiply_rates()
         self._resolve_per_member(loss, loss_weights, metrics, weighted_metrics)
 
@@ -383,13 +383,15 @@ class PopulationModel(keras.Model):
 
     def _train_at(self, rates: np.ndarray, *, are_factors: bool) -> None:
         """Have the optimizer train each member at its own rate, or multiple of the rate."""
-        inside = list(self.order)
+        self._train_at_inside(rates[list(self.order)], are_factors=are_factors)
+
+    def _train_at_inside(self, rates: Any, *, are_factors: bool) -> None:
         decays = None
         if self._state.decays is not None:
-            decays = self._state.decays[inside]
+            decays = self._state.decays[list(self.order)]
         rate_per_member(
             self.optimizer,
-            rates[inside],
+            rates,
             rows_of(self),
             self.trainable_variables,
             are_factors=are_factors,
@@ -399,7 +401,10 @@ class PopulationModel(keras.Model):
             self.training_step.has_several_rates()
 
     def set_learning_rates(self, rates: Iterable[float]) -> None:
-        """Give each member a constant learning rate of its own, for weight decay too, until `compile` is called again.
+        """Give each member a learning rate of its own, for weight decay too, until it is given another.
+
+        Or until `compile` is called again. On TensorFlow callbacks may do so between epochs: nothing
+        is traced anew for it but the first time.
 
         Args:
             rates: (P,), in the order of `members`.
@@ -416,7 +421,18 @@ class PopulationModel(keras.Model):
                 f"members. Received: rates={public_rates.tolist()}"
             )
         self._state.rates = public_rates
-        self._train_at(public_rates, are_factors=False)
+        if self.training_step is None:
+            self._train_at(public_rates, are_factors=False)
+            self._forget_training_programs()
+            return
+        inside = public_rates[list(self.order)]
+        if self._state.rates_inside is not None:
+            self._state.rates_inside.assign(inside)
+            return
+        import tensorflow as tf
+
+        self._state.rates_inside = tf.Variable(inside, trainable=False)
+        self._train_at_inside(self._state.rates_inside, are_factors=False)
         self._forget_training_programs()
 
     def set_weight_decays(self, decays: Iterable[float]) -> None:
@@ -443,7 +459,9 @@ class PopulationModel(keras.Model):
                 f"Received: {type(self.optimizer).__name__} with weight_decay=None"
             )
         self._state.decays = public_decays
-        if self._state.rates is not None:
+        if self._state.rates_inside is not None:
+            self._train_at_inside(self._state.rates_inside, are_factors=False)
+        elif self._state.rates is not None:
             self._train_at(self._state.rates, are_factors=False)
         else:
             factors = np.array([member.factor for member in self.members])
@@ -707,6 +725,7 @@ class _State:
         stacked: the layers by path.
         rates: each member's own learning rate, if `set_learning_rates` was called.
         decays: each member's own weight decay, if `set_weight_decays` was called.
+        rates_inside: the same in inside order, as a variable that the step on TensorFlow reads.
         step: what trains on TensorFlow.
     """
 
@@ -719,6 +738,7 @@ class _State:
         self.stacked: dict[str, StackedLayer] = {}
         self.rates: np.ndarray | None = None
         self.decays: np.ndarray | None = None
+        self.rates_inside: Any = None
         self.step: TrainingStep | None = None
 
 

@@ -23,7 +23,7 @@ Tensor = Any
 
 def rate_per_member(
     optimizer: keras.optimizers.Optimizer,
-    rates: np.ndarray,
+    rates: Tensor,
     rows: Rows,
     variables: Sequence[keras.Variable],
     *,
@@ -34,7 +34,7 @@ def rate_per_member(
 
     Args:
         optimizer: a Keras optimizer that updates each value from its own gradient.
-        rates: (P,), inside order.
+        rates: (P,), inside order: numbers, or a variable of TensorFlow's that may change.
         rows: by the identity of a variable, the members that it is stacked over.
         variables: the trained ones.
         are_factors: whether the rates are multiples of the optimizer's own, whatever that is in a
@@ -74,13 +74,13 @@ def rate_per_member(
 
 
 def _by_variable(
-    numbers: np.ndarray, rows: Rows, variables: Sequence[keras.Variable]
+    numbers: Tensor, rows: Rows, variables: Sequence[keras.Variable]
 ) -> dict[int, _Numbers]:
     """The numbers of the members that each variable is stacked over, by the variable's identity."""
     numbers_of = {}
     for variable in variables:
         block = rows[id(variable)]
-        of_members = _Numbers(numbers[block.start : block.stop], block.rows)
+        of_members = _Numbers(numbers, block.start, block.stop, block.rows)
         numbers_of[id(variable)] = of_members
         # on TensorFlow an update gets the variable that Keras' own holds
         numbers_of[id(variable.value)] = of_members
@@ -88,17 +88,20 @@ def _by_variable(
 
 
 class _Numbers(NamedTuple):
-    """The numbers of some members, and how many rows of a variable each is for."""
+    """The numbers of some members of all, and how many rows of a variable each is for."""
 
-    of_members: np.ndarray
+    of_all: Tensor
+    start: int
+    stop: int
     rows: int
 
 
 def _column(numbers_of: dict[int, _Numbers], variable: keras.Variable) -> Tensor:
     """The number of each member that a variable is stacked over, to multiply it with."""
-    numbers, rows = numbers_of[id(variable)]
-    column = numbers.reshape(column_shape(len(variable.shape)))
-    tensor = ops.convert_to_tensor(column, variable.dtype)
+    of_all, start, stop, rows = numbers_of[id(variable)]
+    # read now: a variable may have changed
+    numbers = ops.cast(of_all[start:stop], variable.dtype)
+    tensor = ops.reshape(numbers, column_shape(len(variable.shape)))
     if rows == 1:
         return tensor
     return ops.repeat(tensor, rows, axis=0)

@@ -22,9 +22,9 @@ from ..vectorize.batch import SEEDED, STACKED, Batch
 from ..vectorize.registry import RuleCall, rule_for, takes
 from ..vectorize.segments import Segment, segments
 from .axes import axes_within
+from .batch_view import ForwardPass
 from .block import LayerPlan, StackedVariable
 from .blueprint import Blueprint
-from .forward_pass import ForwardPass
 from .loop import run_one_by_one
 from .once import groups, run_once
 

@@ -19,9 +19,8 @@ from keras_acts.target import uncompiled
 
 from ..runtime import costs
 from ..runtime.device import lacks_onednn
-from .batch_view import BatchView, Structure
+from .batch_view import BatchView, ForwardPass, Structure
 from .diverged import Healthy, Rows, rows_of
-from .forward_pass import ForwardPass
 from .one_kernel import one_kernel
 from .tables import has_occurrences, kept_apart
 

@@ -14,15 +14,22 @@ from keras_acts.errors import ModelError
 
 from ..rewrite.compiling import compile_arguments
 from ..rewrite.first_inputs import built
-from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
-from ..space.rated import Rated
+from ..strategy.callbacks import label, own_copies, watch_batches
 from ..strategy.scoring import evaluated, numbers
 from . import memory
 from .data import BY_SEED, are_arrays
-from .members import Member, members
+from .member_callbacks import (
+    MemberCallbacks,
+    MemberTrainings,
+    of_all,
+    put_rows,
+    rows_of_member,
+    why_callbacks_alone,
+)
+from .members import Member, members, rated
 from .model import PopulationModel, check_model
 
 Item = TypeVar("Item")
@@ -114,7 +121,7 @@ class PopulationTrainer:
         self._slots = None if slots is None else tuple(slots)
         self._alone: OneByOneTrainer | None = None
         if builds:
-            self._alone = OneByOneTrainer(builds, factors_of(self._candidates))
+            self._alone = OneByOneTrainer(builds, self._candidates)
         self.reason = ""
         self._each_seed_by_itself = members is not None
         self._members = members or self._all_from
@@ -138,7 +145,7 @@ class PopulationTrainer:
         """
         waiting = list(seeds)
         size = self._size(fit, at_once)
-        alone = self._alone if _see_one_model(fit) else None
+        alone = self._alone if _see_one_model(self._model, fit) else None
         if alone is not None and not self.reason and self._fitting(fit) < len(self._candidates):
             self._give_up_populations(memory.too_little(self._member_bytes(fit)))
         while waiting and not self.reason:
@@ -227,9 +234,11 @@ class PopulationTrainer:
         options = {**fit, "verbose": 0}
         if len(seeds) > 1 and fit.get("shuffle", True):
             options["shuffle"] = BY_SEED
+        ending = _Ending(self._population, self._model, fit)
+        options["callbacks"] = ending.callbacks
         with isolated_seed(seeds[0]):
             logs = self._population.fit(**options).history
-        return self._trained(len(seeds), logs)
+        return self._trained(len(seeds), ending.finished(logs))
 
     def _begin(self, members: list[Member], fit: Fit) -> None:
         """Have the population be these members, at their start."""
@@ -279,7 +288,7 @@ class PopulationTrainer:
         """Whether each seed of a population can have its own batch order."""
         if self._each_seed_by_itself:
             return False
-        return several_orders_at_once(fit) and _see_one_model(fit)
+        return several_orders_at_once(fit) and _see_one_model(self._model, fit)
 
     @property
     def _seeds(self) -> int:
@@ -315,21 +324,69 @@ def several_orders_at_once(fit: Fit) -> bool:
     return fit.get("shuffle", True) in (True, False)
 
 
+class _Ending:
+    """What callbacks of members need in one training of a population, and what they leave.
+
+    Args:
+        population: that is about to train.
+        model: the ordinary one.
+        fit: the arguments of `fit`.
+
+    Attributes:
+        callbacks: of the population.
+    """
+
+    def __init__(self, population: PopulationModel, model: keras.Model, fit: Fit):
+        self._population = population
+        self._rows: dict[int, list[np.ndarray]] = {}  # of members that have ended
+        self._trainings = MemberTrainings(model, [], 0)
+        self.callbacks = _callbacks(fit)
+        if not _see_one_model(model, fit):
+            return  # they are for the population
+        given = _of_the_user(fit)
+        self._trainings = MemberTrainings(model, given, fit.get("epochs", 1))
+        ours = [callback for callback in self.callbacks if isinstance(callback, Shown)]
+        self.callbacks = [*of_all(given), *ours]
+        if self._trainings:
+            self._trainings.begin(population)
+            self.callbacks.append(MemberCallbacks(self._trainings, self._keep))
+
+    def _keep(self, member: int) -> None:
+        self._rows[member] = rows_of_member(self._population, member)
+
+    def finished(self, logs: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+        """Make members be what they were when callbacks ended them; return the logs likewise."""
+        put_rows(self._population, self._rows)
+        finished = {name: [np.array(value) for value in values] for name, values in logs.items()}
+        for member in self._rows:
+            stopped = self._trainings.stopped(self._population.members[member])
+            for name, values in finished.items():
+                if "members/" not in name or not stopped:
+                    continue
+                for later in values[stopped:]:
+                    later[member] = values[stopped - 1][member]
+        return finished
+
+
 class OneByOneTrainer:
     """Trains models one after the other, each seed from the same random state.
 
     Args:
         builds: a function for each candidate that returns its compiled, freshly initialized model.
-        factors: of each, the multiple of the user's learning rate that its model has, for callbacks
-            that set rates; by default once.
+        candidates: what each builds, for callbacks: they set rates for it, and call their files
+            after it; by default models at the user's own rate that have numbers.
 
     Attributes:
         reason: empty: it is no news that it trains so.
     """
 
-    def __init__(self, builds: Sequence[Build], factors: Sequence[float] = ()):
+    def __init__(self, builds: Sequence[Build], candidates: Sequence[Any] = ()):
         self._builds = builds
-        self._factors = list(factors) or [1.0] * len(builds)
+        self._names = [f"model{index}" for index in range(len(builds))]
+        self._factors = [1.0] * len(builds)
+        if candidates:
+            self._names = [label(rated(candidate)) for candidate in candidates]
+            self._factors = [rated(candidate).factor for candidate in candidates]
         self.reason = ""
 
     def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
@@ -340,9 +397,8 @@ class OneByOneTrainer:
         logs = []
         weights = []
         diverged = []
-        for build, factor in zip(self._builds, self._factors, strict=True):
-            callbacks = scaled_callbacks(_callbacks(fit), factor)
-            options = {**fit, "callbacks": callbacks or None, "verbose": 0}
+        for index, build in enumerate(self._builds):
+            options = {**fit, "callbacks": self._callbacks(index, seed, fit), "verbose": 0}
             with isolated_seed(seed):
                 model = build()
                 history = numbers(model.fit(**options).history, axes=1)
@@ -356,6 +412,14 @@ class OneByOneTrainer:
         for name in logs[0]:
             histories[name] = pad_and_stack([of_model[name] for of_model in logs], axis=-1)
         return Trained(histories, np.array(diverged), weights, self)
+
+    def _callbacks(self, index: int, seed: int, fit: Fit) -> list[Any] | None:
+        """The callbacks of one training: copies of the user's, with files of their own."""
+        ours = [callback for callback in _callbacks(fit) if isinstance(callback, Shown)]
+        copies = own_copies(
+            _of_the_user(fit), f"{self._names[index]}-seed{seed}", self._factors[index]
+        )
+        return [*copies, *ours] or None
 
     def test(
         self, weights: Iterable[list[np.ndarray]], data: Any
@@ -396,24 +460,15 @@ class Shown(keras.callbacks.Callback):
         self._show(f"epoch {epoch + 1}/{self.params['epochs']}")
 
 
-# they look at the epoch alone
-_OF_ANY_SEED = (keras.callbacks.LearningRateScheduler, Shown)
-# they look at how good one model is, and end its training or slow it down
-OF_ONE_MODEL = (keras.callbacks.EarlyStopping, keras.callbacks.ReduceLROnPlateau)
-
-
 def why_alone(
     model: keras.Model, slots: Iterable[str] | None, callbacks: Iterable[Any] | None
 ) -> str:
     """Return why `trainer_for` trains the candidates of a model one by one; empty if it does not."""
-    for callback in callbacks or ():
-        if isinstance(callback, OF_ONE_MODEL):
-            return f"the callback {type(callback).__name__} looks at a single model"
     try:
         check_model(model, slots)
     except ModelError as error:
         return str(error)
-    return ""
+    return why_callbacks_alone(callbacks or (), model)
 
 
 def trainer_for(
@@ -428,8 +483,8 @@ def trainer_for(
 
     `builds` have the initializers that `rescale_init` says.
     """
-    alone = OneByOneTrainer(builds, factors_of(candidates))
-    if any(isinstance(callback, OF_ONE_MODEL) for callback in callbacks or ()):
+    alone = OneByOneTrainer(builds, candidates)
+    if model.compiled and why_callbacks_alone(callbacks or (), model):
         return alone
     try:
         return PopulationTrainer(
@@ -446,24 +501,17 @@ def most_together(model: keras.Model, fit: Fit) -> int:
     return memory.most_members(memory.bytes_per_member(model, _largest_batch(fit)))
 
 
-def factors_of(candidates: Iterable[Any]) -> list[float]:
-    """Return the multiple of the model's own learning rate of each candidate."""
-    factors = []
-    for candidate in candidates:
-        factor = 1.0
-        if isinstance(candidate, Rated):
-            factor = candidate.factor
-        factors.append(factor)
-    return factors
-
-
 def _callbacks(fit: Fit) -> list[keras.callbacks.Callback]:
     return keras.tree.flatten(fit.get("callbacks") or [])
 
 
-def _see_one_model(fit: Fit) -> bool:
-    """Whether the callbacks are such that see no difference between a population and a model."""
-    return all(type(callback) in _OF_ANY_SEED for callback in _callbacks(fit))
+def _of_the_user(fit: Fit) -> list[keras.callbacks.Callback]:
+    return [callback for callback in _callbacks(fit) if not isinstance(callback, Shown)]
+
+
+def _see_one_model(model: keras.Model, fit: Fit) -> bool:
+    """Whether the callbacks do for each member of a population what they do for a model."""
+    return not why_callbacks_alone(_of_the_user(fit), model)
 
 
 def _batch_size(fit: Fit) -> int:
@@ -513,26 +561,10 @@ def steps_per_execution(model: keras.Model, fit: Fit) -> dict[str, int]:
         return {}
     if keras.config.max_steps_per_epoch() or model.steps_per_execution > 1:
         return {}
-    if any(map(_watches_batches, _callbacks(fit))) or not hasattr(fit.get("x"), "shape"):
+    if any(map(watch_batches, _callbacks(fit))) or not hasattr(fit.get("x"), "shape"):
         return {}
     steps = min(costs.MOST_STEPS_PER_EXECUTION, len(fit["x"]) // _batch_size(fit))
     return {"steps_per_execution": max(1, steps)}
-
-
-_HOOKS_OF_BATCHES = (
-    "on_batch_begin",
-    "on_batch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-)
-
-
-def _watches_batches(callback: Any) -> bool:
-    for hook in _HOOKS_OF_BATCHES:
-        function = getattr(getattr(callback, hook), "__func__", None)
-        if function is not getattr(keras.callbacks.Callback, hook):
-            return True
-    return False
 
 
 def pad_and_stack(histories: list[np.ndarray], axis: int = 0) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import keras
@@ -21,6 +22,7 @@ from ..population.batch_view import seeds_of
 from ..population.best_weights import BestWeights
 from ..population.data import BY_SEED
 from ..population.frozen_prefix import frozen_prefix
+from ..population.member_callbacks import MemberCallbacks, MemberTrainings
 from ..population.members import Member
 from ..population.model import PopulationModel
 from ..population.trainers import several_orders_at_once, steps_per_execution
@@ -52,6 +54,8 @@ class MemberRecord:
         diverged: whether its loss or objective was not finite.
         seconds: its share of the time of its populations.
         error: why its candidate could not be trained; empty if it could.
+        stopped: after how many epochs its callbacks ended its training; 0 if they did not. Then it
+            is as far as those that train on.
     """
 
     epochs: int = 0
@@ -59,6 +63,7 @@ class MemberRecord:
     diverged: bool = False
     seconds: float = 0.0
     error: str = ""
+    stopped: int = 0
 
 
 @dataclass
@@ -114,6 +119,8 @@ class Cohorts:
             what it does for a candidate is in the scores of all seeds, and no number of seeds tells
             it from the candidate.
         rescale_init: as of `PopulationModel`.
+        member_callbacks: of which each member gets copies; those of `fit` see a population as one
+            model.
     """
 
     def __init__(
@@ -130,6 +137,7 @@ class Cohorts:
         memory: int | None = None,
         order_of_each_seed: bool = False,
         rescale_init: bool = False,
+        member_callbacks: Sequence[keras.callbacks.Callback] = (),
     ):
         # a second stretch would begin the seeds' orders again
         assert len(ends) == 1 or not order_of_each_seed
@@ -150,6 +158,9 @@ class Cohorts:
         self._max_members = costs.RACE_MOST_MEMBERS  # fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
         self._best: dict[Member, _Best] = {}
+        # its members' best epochs are kept in any case
+        self._trainings = MemberTrainings(model, member_callbacks, ends[-1], restore=False, say=say)
+        self._ended: dict[Member, keras.Model] = {}  # by callbacks, as they were then
         self._bytes = self._bytes_per_member()
         self._said_alone = False
 
@@ -192,11 +203,19 @@ class Cohorts:
         training: set[Member] = set()
         for cohort in self._cohorts:
             training.update(cohort.population.members)
+        training.update(self._ended)
         self._start([member for member in wanted if member not in training], epochs)
+        for member in wanted:
+            # whom its callbacks ended is where it stays: as far as those that train on
+            if member in self._ended and not self.runs[member].diverged:
+                self.runs[member].epochs = epochs
 
     def _forget_all_but(self, wanted: set[Member]) -> None:
+        for member in set(self.runs) - wanted:
+            self._trainings.leave(member)
         self._best = {member: best for member, best in self._best.items() if member in wanted}
-        self._cohorts = self._selected(wanted)
+        self._ended = {member: model for member, model in self._ended.items() if member in wanted}
+        self._cohorts = self._selected(wanted - set(self._ended))
 
     def _start(self, members: list[Member], epochs: int) -> None:
         """Train members from their beginning, in as few populations as it takes."""
@@ -240,7 +259,8 @@ class Cohorts:
     def _until(self, cohort: _Cohort, epochs: int) -> None:
         last = self._ends.index(epochs)
         for index, end in enumerate(self._ends[: last + 1]):
-            if cohort.epochs < end:
+            anyone_trains = any(not self.has_ended(m) for m in cohort.population.members)
+            if cohort.epochs < end and anyone_trains:
                 self._stretch(cohort, index, end)
 
     def _give_up(self, cohort: _Cohort) -> None:
@@ -248,6 +268,8 @@ class Cohorts:
         self._cohorts.remove(cohort)
         for member in cohort.population.members:
             self._best.pop(member, None)
+            self._ended.pop(member, None)
+            self._trainings.leave(member)
             self.runs[member] = MemberRecord(seconds=self.runs[member].seconds)
 
     def _set_aside(self, candidate: Choice, reason: str) -> None:
@@ -306,17 +328,29 @@ class Cohorts:
 
         None if it was not.
         """
+        model = self._ended.get(member)
         for cohort in self._cohorts:
             members = cohort.population.members
-            if member in members:
+            if model is None and member in members:
                 model = cohort.population.model(members.index(member))
-                # the search's own number would make its next `fit` or `evaluate` with a number of
-                # steps take more
-                model = steps_in_a_call_of(self._model, model)
-                if member in self._best:
-                    _assign(model, self._best[member].weights)
-                return model
-        return None
+        if model is None:
+            return None
+        # the search's own number would make its next `fit` or `evaluate` with a number of steps
+        # take more
+        model = steps_in_a_call_of(self._model, model)
+        if member in self._best:
+            _assign(model, self._best[member].weights)
+        return model
+
+    def has_ended(self, member: Member) -> bool:
+        """Whether callbacks have ended its training."""
+        return member in self._ended
+
+    def _end(self, cohort: _Cohort, index: int) -> None:
+        """Keep a member that its callbacks have just ended."""
+        member = cohort.population.members[index]
+        self._ended[member] = cohort.population.model(index)
+        self.runs[member].stopped = self._trainings.stopped(member)
 
     def _new_cohort(self, members: list[Member]) -> _Cohort:
         order, _ = arrange([member.candidate for member in members])
@@ -330,12 +364,17 @@ class Cohorts:
 
     def _stretch(self, cohort: _Cohort, index: int, end: int) -> None:
         """Train a population to the end of a stretch."""
-        best = BestWeights(self.objective.name, self.objective.direction, restore=False)
+        best = _BestOfRunning(self, cohort)
+        of_members = []
+        if self._trainings:
+            self._trainings.begin(cohort.population)
+            of_members = [MemberCallbacks(self._trainings, partial(self._end, cohort))]
         given = keras.tree.flatten(self._fit.get("callbacks") or [])
+        # the weights of an epoch are remembered before anybody may end the training
+        ours = [_Record(self, cohort), best, *of_members, _Watch(self, cohort)]
         options = {
             **self._fit,
-            # the weights of an epoch are remembered before anybody may end the training
-            "callbacks": [*given, _Record(self, cohort), best, _Watch(self, cohort)],
+            "callbacks": [*given, *ours],
             "initial_epoch": cohort.epochs,
             "epochs": end,
             "verbose": 0,
@@ -398,6 +437,8 @@ class _Record(keras.callbacks.Callback):
         now = time.perf_counter()
         share = (now - self._clock) / len(population.members)
         for index, member in enumerate(population.members):
+            if self._cohorts.has_ended(member):
+                continue  # it trains on unseen, until the population is made anew without it
             value = float(values[index])
             run = self._cohorts.runs[member]
             run.diverged |= index in frozen or not np.isfinite(value)
@@ -432,6 +473,25 @@ def _key_of_members(name: str) -> str:
     return f"members/{name}"
 
 
+class _BestOfRunning(BestWeights):
+    """The best epochs of the members that callbacks have not ended."""
+
+    def __init__(self, cohorts: Cohorts, cohort: _Cohort):
+        objective = cohorts.objective
+        super().__init__(objective.name, objective.direction, restore=False)
+        self._cohorts = cohorts
+        self._cohort = cohort
+
+    def monitored(self, logs: Mapping[str, Any]) -> np.ndarray | None:
+        """Return the values of the members that run; NaN for the others."""
+        values = super().monitored(logs)
+        if values is None:
+            return None
+        members = self._cohort.population.members
+        ended = [self._cohorts.has_ended(member) for member in members]
+        return np.where(ended, np.nan, values)
+
+
 class _Watch(keras.callbacks.Callback):
     """Tells of each epoch; what it calls may end the training."""
 
@@ -441,7 +501,14 @@ class _Watch(keras.callbacks.Callback):
         self._cohort = cohort
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._cohorts.watch(len(self._cohort.population.members))
+        members = self._cohort.population.members
+        # those that end with this epoch have trained it
+        running = [member for member in members if self._trains(member, epoch + 1)]
+        self._cohorts.watch(len(running))
+
+    def _trains(self, member: Member, epoch: int) -> bool:
+        stopped = self._cohorts.runs[member].stopped
+        return not stopped or stopped >= epoch
 
 
 def _assign(model: keras.Model, weights: Weights) -> None:

@@ -23,7 +23,7 @@ from .schedule import Rung
 _TITLE = "keras_acts race 1"
 # of a run's row: the candidate and the seed, then what is known of it
 _NAME_PARTS = 2
-_TYPES = ((int,), (str,), (bool,), (int, float), (str,))
+_TYPES = ((int,), (str,), (bool,), (int, float), (str,), (int,))
 
 
 class Score(NamedTuple):
@@ -95,7 +95,8 @@ class Journal:
     def scores(self, number: int) -> list[Score]:
         """Return what the runs of a rung scored; nan if they diverged or failed."""
         scores = []
-        for name, _, epochs, best, diverged, _, error in self._rungs[number]["runs"]:
+        for name, _, *row in self._rungs[number]["runs"]:
+            epochs, best, diverged, _, error, _ = row
             value = float(best)
             if diverged or error:
                 value = float("nan")
@@ -184,8 +185,10 @@ def _name(member: Member) -> list[Any]:
 
 def _row(run: MemberRecord) -> list[Any]:
     # JSON has no nan: a score is kept as text
-    return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error]
+    return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error, run.stopped]
 
 
-def _run(epochs: int, best: str, diverged: bool, seconds: float, error: str) -> MemberRecord:
-    return MemberRecord(epochs, float(best), diverged, seconds, error)
+def _run(
+    epochs: int, best: str, diverged: bool, seconds: float, error: str, stopped: int
+) -> MemberRecord:
+    return MemberRecord(epochs, float(best), diverged, seconds, error, stopped)

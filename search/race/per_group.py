@@ -32,6 +32,7 @@ from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
 from ..strategy.rounds import Round
 from . import neighbourhood
+from .one_by_one import Build
 from .race import Race, RungResult
 from .runner import Objective, RaceSearch, race_in
 from .schedule import Rung, cost, schedule
@@ -67,6 +68,7 @@ class PerGroupSearch:
         factors: multiples of the model's own learning rate, for the race for the uniform choice.
             Its changes train at the rate of the best one.
         rescale_init: whether kernels are initialized for the activation that they feed.
+        build: as of `RaceSearch`.
 
     Attributes:
         errors: what ended the search before its end, once there was a choice.
@@ -89,12 +91,14 @@ class PerGroupSearch:
         verbose: int = 1,
         factors: Sequence[float] = (1.0,),
         rescale_init: bool = False,
+        build: Build | None = None,
     ):
         self.progress = RaceProgress(total, verbose)
         self.interrupted = False
         self.errors: dict[str, str] = {}
         self._model = model
         self._rescale_init = rescale_init
+        self._build = build
         self._space = space
         self._objective = objective
         self._fit = fit
@@ -152,6 +156,7 @@ class PerGroupSearch:
             factor=self._factor,
             order_of_each_seed=order_of_each_seed,
             rescale_init=self._rescale_init,
+            build=self._build,
         )
 
     def _journal(self, name: str, choices: Sequence[Choice]) -> Path | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import keras
 import keras_tuner
@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
+from ..population.member_callbacks import of_all, of_members, why_callbacks_alone
 from ..population.members import Member
 from ..population.model import check_model
 from ..rewrite.clone import with_activations
@@ -31,7 +32,7 @@ from ..space.assignment import Choice
 from ..space.embedding import rated_embeddings
 from ..space.rated import Rated
 from ..space.space import ActivationSpace
-from ..strategy.base import DIVERGED, SHARED_CALLBACKS, TrialResult
+from ..strategy.base import DIVERGED, ENDED_EARLY, TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
@@ -39,6 +40,7 @@ from ..strategy.rounds import Round
 from .cohorts import Cohorts, MemberRecord
 from .history import history
 from .journal import Journal
+from .one_by_one import Build, OneByOne
 from .race import Race, RungResult, RungTask
 from .rates import AtBestRate
 from .schedule import cost, in_two_rounds, schedule
@@ -52,15 +54,8 @@ _POOL = 256  # candidates with random parameters, to propose from
 Objective: TypeAlias = str | keras_tuner.Objective
 
 
-def why_not_race(
-    model: keras.Model | Callable[..., keras.Model],
-    space: ActivationSpace,
-    objective: Objective,
-    fit: Mapping[str, Any],
-) -> str:
+def why_not_race(objective: Objective, fit: Mapping[str, Any]) -> str:
     """Return why a search cannot be a race; empty if it can."""
-    if not isinstance(model, keras.Model):
-        return "the model is made by a function"
     try:
         checked_objective(objective)
     except SearchError as error:
@@ -69,14 +64,38 @@ def why_not_race(
         return "the data can be read once only"
     if hasattr(fit.get("validation_data"), "__next__"):
         return "the validation data can be read once only"
-    for callback in keras.tree.flatten(fit.get("callbacks") or []):
-        if not isinstance(callback, SHARED_CALLBACKS):
-            return f"the callback {type(callback).__name__} belongs to a single model"
+    return ""
+
+
+def why_one_by_one(
+    model: keras.Model | Callable[..., keras.Model],
+    space: ActivationSpace,
+    fit: Mapping[str, Any],
+) -> str:
+    """Return why the members of a race train one by one; empty if they train as populations."""
+    if not isinstance(model, keras.Model):
+        return "the model is made by a function"
     try:
         check_model(model, chosen_slots(slots(model), space.per))
     except ModelError as error:
         return str(error)
-    return ""
+    return why_callbacks_alone(keras.tree.flatten(fit.get("callbacks") or []), model)
+
+
+class MemberTrainer(Protocol):
+    """Trains the members of a race: `Cohorts` together, `OneByOne` each by itself.
+
+    Attributes:
+        runs: what is known of each member.
+    """
+
+    runs: dict[Member, MemberRecord]
+
+    def train(self, members: Sequence[Member], epochs: int) -> None:
+        """Train these members, and no others, until they have so many epochs."""
+
+    def model(self, member: Member) -> keras.Model | None:
+        """Return a member that was trained last, with its best weights; None if it was not."""
 
 
 class _Over(BaseException):
@@ -155,6 +174,8 @@ class RaceSearch:
         order_of_each_seed: whether each seed has a batch order of its own, for a race of one rung;
             else all have one.
         rescale_init: whether kernels are initialized for the activation that they feed.
+        build: makes the compiled model of a choice, where members train one by one; None for
+            populations of `model`.
 
     Attributes:
         errors: what failed once there were scores, by what was done then.
@@ -162,7 +183,7 @@ class RaceSearch:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | Callable[..., keras.Model],
         race: Race,
         objective: Objective,
         fit: Mapping[str, Any],
@@ -180,6 +201,7 @@ class RaceSearch:
         factor: float = 1.0,
         order_of_each_seed: bool = False,
         rescale_init: bool = False,
+        build: Build | None = None,
     ):
         self.objective = checked_objective(objective)
         self.seconds = seconds
@@ -187,7 +209,6 @@ class RaceSearch:
         self.interrupted = False
         self.errors: dict[str, str] = {}
         self.trained = 0  # epochs of all runs, in this process
-        self._model = model
         self._race = race
         self._hyperparameters = hyperparameters
         self._seed = seed
@@ -195,20 +216,37 @@ class RaceSearch:
         self._models = models
         self._label = label
         self._factor = factor
-        self._rescale_init = rescale_init
         ends = sorted({rung.epochs for rung in race.rungs})
-        self._new_cohorts = partial(
-            Cohorts,
-            model,
-            self.objective,
-            fit,
-            ends,
-            seed,
-            slots=slots,
-            memory=memory,
-            order_of_each_seed=order_of_each_seed,
-            rescale_init=rescale_init,
-        )
+        self._new_cohorts: Callable[..., MemberTrainer]
+        if build is not None:
+            self._build = build
+            self._new_cohorts = partial(
+                OneByOne,
+                build,
+                self.objective,
+                fit,
+                ends,
+                seed,
+                memory=memory,
+                order_of_each_seed=order_of_each_seed,
+            )
+        else:
+            assert isinstance(model, keras.Model)  # a function's models train one by one
+            self._build = partial(with_activations, model, rescale_init=rescale_init)
+            given = keras.tree.flatten(fit.get("callbacks") or [])
+            self._new_cohorts = partial(
+                Cohorts,
+                model,
+                self.objective,
+                {**fit, "callbacks": of_all(given) or None},
+                ends,
+                seed,
+                member_callbacks=of_members(given),
+                slots=slots,
+                memory=memory,
+                order_of_each_seed=order_of_each_seed,
+                rescale_init=rescale_init,
+            )
         self._cohorts = self._new_cohorts(self._epoch, say=self._say)
         self._finished: dict[Member, keras.Model | None] = {}
         self._begun = 0.0
@@ -367,10 +405,7 @@ class RaceSearch:
 
     def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
         """Return what builds a candidate's model, whether it is alive or not."""
-        build = partial(
-            with_activations, self._model, candidate.choice, rescale_init=self._rescale_init
-        )
-        return at_factor(build, candidate.factor)
+        return at_factor(partial(self._build, candidate.choice), candidate.factor)
 
     @property
     def rounds(self) -> list[RungResult]:
@@ -423,10 +458,11 @@ class RaceSearch:
                 return "failed", run.error
         if any(run.diverged for run in runs):
             return "diverged", f"{DIVERGED}: the loss or {self.objective.name} is not finite"
+        ended = ended_early(furthest)
         last = self._race.rungs[-1]
         if furthest[0].epochs == last.epochs and len(furthest) == last.seeds:
-            return "completed", ""
-        return "stopped", ""
+            return "completed", ended
+        return "stopped", ended
 
     def _members(self, task: RungTask) -> list[Member]:
         seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(task.seeds)]
@@ -505,6 +541,17 @@ class RaceSearch:
         if best:
             parts.append(best)
         return ", ".join(parts)
+
+
+def ended_early(runs: Sequence[MemberRecord]) -> str:
+    """Return after how many epochs callbacks ended runs, in words; empty if they ended none."""
+    stopped = [run.stopped for run in runs if run.stopped]
+    if not stopped:
+        return ""
+    epochs = f"{min(stopped)}"
+    if min(stopped) != max(stopped):
+        epochs += f" to {max(stopped)}"
+    return f"{ENDED_EARLY} after {epochs} epochs"
 
 
 def _show_nothing(members: int) -> None:

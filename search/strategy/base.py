@@ -15,11 +15,9 @@ from ..space.rated import Rated
 from .progress import Progress
 from .rounds import Round
 
-# what trains a population as it trains a single model; the others steer or watch one training, and
-# these are many
-SHARED_CALLBACKS = keras.callbacks.LearningRateScheduler
-
 DIVERGED = "diverged"
+# how the message of a trial begins that has a score all the same
+ENDED_EARLY = "a callback ended it"
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,9 @@ class TrialResult:
         seconds: of wall time that the trial took; None if an earlier process trained it, which only
             a race tells later.
         hyperparameters: all of them, the user's own too.
-        message: why it failed.
-        epochs: how far it trained, in a race.
+        message: why it failed; or after how many epochs a callback ended it.
+        epochs: how far it trained, in a race. One that a callback ended earlier is as far as those
+            that train on.
         seeds: how many runs the score is the mean of, in a race.
         factor: what the model's own learning rate was multiplied by.
     """

@@ -19,7 +19,7 @@ from ..rewrite.compiling import first_metric_names
 from ..rewrite.groups import groups
 from ..rewrite.learning_rate import own_rate, scale_learning_rate, why_no_rates
 from ..rewrite.slots import slots
-from ..space.assignment import Assignment, SlotGroup
+from ..space.assignment import Assignment, Choice, SlotGroup
 from ..space.candidate import Candidate
 from ..space.space import ActivationSpace
 
@@ -172,6 +172,21 @@ class ActivationHyperModel(keras_tuner.HyperModel):
             _check_rate(model)
             scale_learning_rate(model.optimizer, factor)
         return model
+
+    def model_of(self, choice: Choice) -> keras.Model:
+        """Return the compiled, freshly initialized model of a choice, at the user's own rate.
+
+        Hyperparameters of the user's own have their defaults.
+        """
+        hp = keras_tuner.HyperParameters()
+        model = self.model
+        if not isinstance(model, keras.Model):
+            with first_metric_names():
+                if takes_activation(model):
+                    assert isinstance(choice, Candidate)  # it has one activation
+                    return model(hp, for_layers(choice))
+                model = model(hp)
+        return with_activations(model, choice, rescale_init=self.rescale_init)
 
     def _at_own_rate(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = self.model

@@ -16,10 +16,10 @@ import numpy as np
 from ..population.best_weights import BestWeights
 from ..population.block import StackedVariable
 from ..population.data import are_arrays, as_adapter
+from ..population.member_callbacks import member_logs
 from ..population.model import PopulationModel
 from ..population.transfer import per_variable
 from ..runtime import costs
-from ..strategy.scoring import numbers
 
 Logs: TypeAlias = Mapping[str, Any]
 Hook = Callable[[int, keras.Model, int, dict[str, float]], None]
@@ -241,24 +241,6 @@ def _with_adapter(fit: Mapping[str, Any]) -> dict[str, Any]:
     batch_size = fit.get("batch_size")
     x, y, options = as_adapter(fit.get("x"), fit.get("y"), batch_size, others, ())
     return {**options, "x": x, "y": y, "batch_size": batch_size}
-
-
-def member_logs(logs: Mapping[str, Any], index: int) -> dict[str, float]:
-    """Return the logs that an ordinary model in the place of a member would have.
-
-    Args:
-        logs: of a population.
-        index: of the member in it.
-    """
-    of_member = {}
-    of_all = {}
-    for name, value in logs.items():
-        if "members/" in name:
-            of_member[name.replace("members/", "")] = value[index]
-        else:
-            of_all[name] = value
-    values = {name: of_member.get(name, value) for name, value in of_all.items()}
-    return {name: float(value) for name, value in numbers(values).items()}
 
 
 def length(history: Mapping[str, list[float]]) -> int:

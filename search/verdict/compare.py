@@ -23,6 +23,7 @@ from ..runtime.seeding import isolated_seed
 from ..space.candidate import Candidate
 from ..space.learning_rates import LearningRates, LearningRatesLike
 from ..space.rated import Rated
+from ..strategy.callbacks import check_callbacks
 from ..strategy.checks import (
     check_budget,
     check_data,
@@ -110,9 +111,9 @@ def compare_activations(
             initializers, which suit some activations better than others.
         seed: that the seeds are derived from. The user's own global seed is left as it was.
         verbose: 0 shows nothing.
-        **fit_options: further arguments of `fit`. With `EarlyStopping` or `ReduceLROnPlateau` each
-            model trains by itself; any other callback sees all activations as one model, where they
-            can be.
+        **fit_options: further arguments of `fit`. Each model has copies of the callbacks, with files
+            called after its activation and seed. With callbacks of your own, `TensorBoard` and those
+            that see each batch, models train one by one.
 
     Returns:
         The verdict, with every epoch x seed x activation. After Ctrl-C: of the seeds that were
@@ -135,6 +136,7 @@ def compare_activations(
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_every_epoch(fit_options)
     _check_seeds_and_model(seeds, model)
+    check_callbacks(_with_flat_callbacks(fit_options).get("callbacks") or [], model)
     ranking = checked_objective(objective or default_objective(model), model)
     check_rescaling(model, rescale_init)
     base, candidates = checked_candidates(model, activations, baseline)
@@ -153,9 +155,8 @@ def compare_activations(
         example = with_activations(model, candidates[0], rescale_init=rescale_init)
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
     callbacks = fit.get("callbacks") or []
-    rate_plan = plan_rates(
-        LearningRates.of(learning_rates), model, callbacks, why_alone(model, None, callbacks)
-    )
+    alone = why_alone(model, None, callbacks)
+    rate_plan = plan_rates(LearningRates.of(learning_rates), model, callbacks, alone)
     models = RatedModels(
         model,
         tuple(candidates),
@@ -166,6 +167,8 @@ def compare_activations(
         looks = 1  # what a look has seen cannot be judged as if it had not
     names = ", ".join(models.names)
     with Progress(seeds, verbose, "seed") as progress:
+        if alone:
+            progress.say(f"Training one by one: {alone}")
         if rate_plan.why_not:
             progress.say(f"At the model's own learning rate: {rate_plan.why_not}")
         verdict = judged_at_rates(

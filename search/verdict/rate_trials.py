@@ -70,7 +70,7 @@ class RatedModels:
         """Return what trains candidates at their rates."""
         builds = self.builds(rated)
         if self.model is None:  # a function may build each of another shape
-            return OneByOneTrainer(builds, [one.factor for one in rated])
+            return OneByOneTrainer(builds, rated)
         return trainer_for(
             self.model, rated, builds, self.slots, callbacks, rescale_init=self.rescale_init
         )

@@ -9,11 +9,10 @@ from typing import Any
 import keras
 import keras_tuner
 
-from ..population.trainers import OF_ONE_MODEL
+from ..population.member_callbacks import why_callbacks_alone
 from ..runtime.reasons import first_line
 from ..space.learning_rates import around
 from ..space.rated import Rated
-from ..strategy.base import SHARED_CALLBACKS
 from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import Objectives
 from ..strategy.progress import Progress
@@ -24,6 +23,14 @@ from .judge import judge
 from .rate_trials import Builder, RatedModels
 from .sequential import planned
 from .verdict import Verdict
+
+# the models of a verdict are not kept, and there are many: nobody reads what is written of them
+_WATCHING = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.RemoteMonitor,
+    keras.callbacks.TensorBoard,
+)
 
 # as `compare_activations` has it by default
 _LOOKS = 3
@@ -56,10 +63,9 @@ def retrain_leaders(
         leaders: the best of the search, each at its rate there, and the baseline.
         builder: of the model of a choice at any rate.
         baseline: its name.
-        fit: the arguments of `fit`. Of the callbacks, those are kept that say how long and how fast
-            a model trains, as else the verdict would be about other models than the search's:
-            `EarlyStopping`, for which each model trains by itself, and those of learning rates. Of
-            the others a line says that they are left out.
+        fit: the arguments of `fit`. The callbacks are kept, as else the verdict would be about other
+            models than the search's; but for those that only write down what they see, of which a
+            line says that they are left out.
         objective: of the search.
         seeds: how many at most.
         seed: of the search.
@@ -79,7 +85,7 @@ def retrain_leaders(
     callbacks = _of_a_retraining(fit.get("callbacks") or [])
     options = {**fit, "callbacks": callbacks or None}
     progress.begin(seeds, "seed")
-    _tell_of_callbacks(fit.get("callbacks") or [], callbacks, progress)
+    _tell_of_callbacks(fit.get("callbacks") or [], callbacks, progress, model)
     looks = _LOOKS
     if test_data is None:
         looks = 1  # what a look has seen cannot be judged as if it had not
@@ -155,24 +161,20 @@ def _withheld(names: Sequence[str], baseline: str, reason: str) -> Verdict:
 def _of_a_retraining(
     callbacks: Iterable[keras.callbacks.Callback],
 ) -> list[keras.callbacks.Callback]:
-    """The callbacks that say how long and how fast a model trains."""
-    return [
-        callback
-        for callback in callbacks
-        if isinstance(callback, (SHARED_CALLBACKS, *OF_ONE_MODEL))
-    ]
+    """The callbacks that may change how a model trains: all but those that only watch it."""
+    return [callback for callback in callbacks if type(callback) not in _WATCHING]
 
 
 def _tell_of_callbacks(
     given: Sequence[keras.callbacks.Callback],
     kept: Sequence[keras.callbacks.Callback],
     progress: Progress,
+    model: keras.Model | Callable[..., keras.Model],
 ) -> None:
-    for callback in kept:
-        if isinstance(callback, OF_ONE_MODEL):
-            kind = type(callback).__name__
-            progress.say(f"One by one: the callback {kind} looks at a single model")
-            break
+    if isinstance(model, keras.Model):
+        reason = why_callbacks_alone(kept, model)
+        if reason:
+            progress.say(f"The verdict trains one by one: {reason}")
     left_out = {type(callback).__name__ for callback in given if callback not in kept}
     if left_out:
-        progress.say(f"Without the callbacks {', '.join(sorted(left_out))}")
+        progress.say(f"The verdict is without the callbacks {', '.join(sorted(left_out))}")

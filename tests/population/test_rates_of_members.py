@@ -178,9 +178,8 @@ def test_a_callback_sets_rates_that_are_multiplied():
         at_factor(lambda rated=rated: with_activations(model, rated.choice), rated.factor)
         for rated in CHOICES
     ]
-    factors = [rated.factor for rated in CHOICES]
     told.clear()
-    (single,) = OneByOneTrainer(builds, factors).train([5], fit)
+    (single,) = OneByOneTrainer(builds, CHOICES).train([5], fit)
     np.testing.assert_allclose(shared.history["loss"], single.history["loss"], rtol=1e-5)
     # the user's function hears of the rate that the model would have by itself
     assert told == pytest.approx([0.01, 0.005] * 3)

@@ -17,7 +17,7 @@ from keras_acts.search import (
     with_activations,
 )
 from keras_acts.search.population.trainers import OneByOneTrainer, trainer_for
-from keras_acts.search.race.runner import why_not_race
+from keras_acts.search.race.runner import why_one_by_one
 from keras_acts.search.rewrite.own_training import own_methods
 from keras_acts.search.space.space import ActivationSpace
 from keras_acts.search.strategy.checks import check_targets
@@ -122,9 +122,7 @@ def test_no_population_ignores_it(name):
     ):
         PopulationModel(model, ["relu", "mish"])
     space = ActivationSpace(["relu", "mish"])
-    assert "of class Mine" in why_not_race(
-        model, space, "val_loss", {"x": X, "y": Y, "validation_split": 0.2}
-    )
+    assert "of class Mine" in why_one_by_one(model, space, {"x": X, "y": Y})
     assert type(with_activations(model, "mish")) is type(model)
 
 

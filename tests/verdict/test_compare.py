@@ -291,25 +291,24 @@ def test_what_never_varies_or_diverges_gets_no_numbers():
 
 @pytest.mark.slow
 def test_an_interrupt_keeps_the_seeds_so_far():
-    class Interrupt(keras.callbacks.Callback):
-        def __init__(self, seeds):
-            super().__init__()
-            self.left = seeds
+    left = []
 
+    class Interrupt(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
-            if not self.left:
+            if not left:
                 raise KeyboardInterrupt
-            self.left -= 1
+            left.pop()
 
     for seeds, sentence in (
         (1, "no verdict: one seed says nothing about the noise between seeds"),
         (0, "no verdict: no seed was trained to its end"),
     ):
+        left[:] = 2 * seeds * ["a training"]
         found = compare_activations(
             mlp(),
             *TRAIN,
             ["mish", "relu"],
-            callbacks=[Interrupt(seeds)],
+            callbacks=[Interrupt()],
             **DATA,
             **FAST,
             learning_rates=None,
@@ -465,10 +464,8 @@ def test_inference_is_timed_on_arrays_only():
     assert inference_seconds(models, tf.data.Dataset.from_tensors(X)) == {}
 
 
-@pytest.mark.parametrize(
-    "trainer", ["population", pytest.param("one by one", marks=pytest.mark.slow)]
-)
-def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, monkeypatch):
+@pytest.mark.slow
+def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch():
     class After(keras.callbacks.Callback):
         """Ends each training one epoch later than the one before."""
 
@@ -480,16 +477,11 @@ def test_a_training_that_a_callback_ends_early_keeps_its_last_epoch(trainer, mon
         def on_epoch_end(self, epoch, logs=None):
             self.model.stop_training = epoch >= self.trained
 
-    if trainer == "one by one":
-        monkeypatch.setattr(
-            "keras_acts.search.verdict.rate_trials.trainer_for",
-            lambda model, _, builds, *rest, **options: OneByOneTrainer(builds),
-        )
     options = {**FAST, "epochs": 7, "callbacks": [After()]}
-    model = eager(mlp()) if trainer == "one by one" else mlp()
+    model = eager(mlp())
     history = compare_activations(
         model, *TRAIN, ["mish", "relu"], **DATA, **options, learning_rates=None
     ).runs.history["val_loss"]
-    assert history.shape == (3, 3 if trainer == "population" else 6, 2)
+    assert history.shape == (3, 6, 2)
     np.testing.assert_array_equal(history[0, 1, 0], history[0, 0, 0])
     assert len(set(history[2, :, 1])) == history.shape[1]
