@@ -32,6 +32,9 @@ from .walk import layers_of
 
 __all__ = ["Slot", "SlotTable", "slots", "with_activations"]
 
+# where Keras' layers keep the functions that they apply
+_FUNCTIONS = ("activation", "recurrent_activation")
+
 # one activation for all hidden slots, or one for each of the slots that are named
 Activations: TypeAlias = ActivationLike | Mapping[str, ActivationLike]
 # the new arguments of a layer's constructor, by name
@@ -232,6 +235,8 @@ class ModelCloner:
         self._models: list[tuple[keras.Model, keras.Model]] = []
         # the identities of activations that are layers, and of what takes their place
         self._replaced: set[int] = set()
+        # by the identity of a recurrent layer's cell, the layer's arguments that are new
+        self._changed_of_cells: dict[int, set[str]] = {}
         # layers whose constructor got the values of attributes: only their output shows a copy
         self.guessed: list[keras.Operation] = []
 
@@ -291,6 +296,7 @@ class ModelCloner:
             pairs = self._layers_of_models(old, new)
         else:
             self._note_replaced(old, new)
+            self._keep_functions(old, new)
             if weights or not old.trainable or isinstance(old, keras.layers.Normalization):
                 self._copy_own_weights(old, new)
             copy_assets(old, new)
@@ -318,9 +324,24 @@ class ModelCloner:
 
         A recurrent layer's activation belongs to its cell, one level down.
         """
-        for argument in self._changes.get(id(old), {}):
+        changed = self._changes.get(id(old), {})
+        self._changed_of_cells[id(getattr(old, "cell", None))] = set(changed)
+        for argument in changed:
             for layer in (old, new):
                 self._replaced.add(id(getattr(layer, argument, None)))
+
+    def _keep_functions(self, old: keras.Operation, new: keras.Operation) -> None:
+        """Give a copy the very activations of a layer, which a config tells by their names only.
+
+        `keras.ops.gelu` approximates; by its name a layer gets `keras.activations.gelu`, which does
+        not.
+        """
+        changed = {*self._changes.get(id(old), {}), *self._changed_of_cells.get(id(old), ())}
+        for argument in _FUNCTIONS:
+            function = vars(old).get(argument)
+            is_function = callable(function) and not isinstance(function, keras.Operation)
+            if is_function and argument not in changed:
+                setattr(new, argument, function)
 
     def _kept_layers(self, layer: keras.Operation) -> list[keras.layers.Layer]:
         """The layers that a layer holds, without an activation that is another in the copy."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -180,7 +182,8 @@ def _channels(source: keras.Operation | None, shape: Shape) -> tuple[int | None,
 
 
 def _role(graph: Graph, calls: list[Call], current: str) -> str:
-    name = current.partition("(")[0]
+    # without parameters, and without the module of a function that has the name of another
+    name = current.partition("(")[0].rpartition(".")[2]
     if any(graph.is_output(call) for call in calls):
         return "output"
     if name in _WEIGHTS:
@@ -235,7 +238,7 @@ def _printed(activation: Activation) -> str:
         return str(described(activation))
     if isinstance(activation, keras.layers.Layer):
         return _printed_layer(activation)
-    if activation is keras.activations.leaky_relu:
+    if activation in (keras.activations.leaky_relu, keras.ops.leaky_relu):
         return "leaky_relu(alpha=0.2)"  # Keras' default, not ours
     name = getattr(activation, "__name__", type(activation).__name__)
     if getattr(keras.activations, name, None) is activation:
@@ -243,7 +246,27 @@ def _printed(activation: Activation) -> str:
     try:
         return str(Candidate.of(activation))
     except ActivationError:
+        return _printed_function(activation, name)
+
+
+def _printed_function(function: Activation, name: str) -> str:
+    """A function that no name makes: as it is called, but for what has the name of another function."""
+    known = _KINDS.get(name.replace("_", ""))
+    if known is None:
         return name
+    if getattr(keras.ops, name, None) is not function:
+        return f"{function.__module__}.{name}"
+    # keras.ops.gelu approximates, keras.activations.gelu does not
+    defaults = _defaults(getattr(keras.activations, known))
+    if all(defaults[key] == value for key, value in _defaults(function).items()):
+        return str(Candidate.of(known))
+    return f"keras.ops.{name}"
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of a function that have a value where none is given."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _printed_layer(layer: keras.Operation) -> str:
@@ -260,7 +283,28 @@ def _printed_layer(layer: keras.Operation) -> str:
         return str(Candidate.of("elu", alpha=layer.alpha))
     if kind == "softmax" and isinstance(layer.axis, int):
         return str(Candidate.of("softmax", axis=layer.axis))
-    return _KINDS.get(kind, kind)
+    name = _KINDS.get(kind, kind)
+    if isinstance(layer, keras.layers.Layer):
+        return name
+    return name + _other_parameters(layer, name)
+
+
+def _other_parameters(operation: keras.Operation, name: str) -> str:
+    """The parameters of an operation where they are not those of the activation of its name.
+
+    They are only shown: no name of ours makes it.
+    """
+    defaults = _defaults(getattr(keras.activations, name))
+    parameters = []
+    for parameter in inspect.signature(type(operation).__init__).parameters:
+        if parameter in ("self", "name") or not hasattr(operation, parameter):
+            continue
+        value = getattr(operation, parameter)
+        if parameter not in defaults or defaults[parameter] != value:
+            parameters.append(f"{parameter}={value!r}")
+    if not parameters:
+        return ""
+    return f"({', '.join(parameters)})"
 
 
 def _printed_relu(layer: keras.layers.ReLU) -> str:
