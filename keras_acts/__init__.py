@@ -12,7 +12,7 @@ from pathlib import Path
 if not (Path(__file__).parent / "search").is_dir():
     __path__.append(str(Path(__file__).parent.parent))
 
-from keras_acts import functions, layers
+from keras_acts import functions, layers, rewritten  # noqa: F401
 from keras_acts._version import __version__
 from keras_acts.activations import (
     ELU,

@@ -10,6 +10,7 @@ stand in `OVERRIDDEN`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -82,6 +83,35 @@ def all_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 def layers_held_by(layer: keras.layers.Layer) -> list[Any]:
     """Return the layers that a layer holds itself, input layers too."""
     return list(layer._layers)
+
+
+@contextmanager
+def unlocked(layer: keras.layers.Layer) -> Iterator[None]:
+    """Have a built layer take new layers and variables inside the scope."""
+    tracker = layer._tracker
+    was_locked = tracker.locked
+    tracker.unlock()
+    try:
+        yield
+    finally:
+        if was_locked:
+            tracker.lock()
+
+
+def replace_held(layer: keras.layers.Layer, old: Any, new: Any) -> None:
+    """Have a layer hold another layer in the place of one, or nothing if that is no layer."""
+    tracker = layer._tracker
+    if not tracker.is_in_store("layers", old):
+        return
+    if isinstance(new, keras.layers.Layer) and not tracker.is_in_store("layers", new):
+        tracker.replace_tracked_value("layers", old, new)
+    else:
+        tracker.untrack(old)
+
+
+def is_default(method: Callable[..., Any]) -> bool:
+    """Return whether a method is what Keras takes for not written by a user."""
+    return bool(getattr(method, "_is_default", False))
 
 
 def own_variables(layer: keras.layers.Layer) -> list[Any]:

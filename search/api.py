@@ -163,6 +163,8 @@ def search_activations(
         progress = stack.enter_context(searching.progress)
         candidates = plan.size_of(request, how).trials
         progress.say(f"Training up to {candidates} candidates on {device.describe()}")
+        for sentence in request.left_alone:
+            progress.say(sentence)
         if strategy == "auto" and how.why_not_race:
             progress.say(f"Not as a race: {how.why_not_race}")
         if how.why_one_by_one:

@@ -18,7 +18,7 @@ from .resume import (
     fingerprint_value,
 )
 from .rewrite.groups import chosen_slots, groups
-from .rewrite.slots import slots
+from .rewrite.slots import left_alone, slots
 from .runtime import device
 from .runtime.ownership import check_project_name
 from .runtime.seeding import Stream, derive, isolated_seed
@@ -153,6 +153,13 @@ class SearchRequest:
         if self.space.per == "model" or not isinstance(self.model, keras.Model):
             return ()
         return groups(slots(self.model), self.space.per)
+
+    @property
+    def left_alone(self) -> tuple[str, ...]:
+        """For each layer of a user's whose inside is not searched, a sentence that says why."""
+        if not isinstance(self.model, keras.Model):
+            return ()
+        return left_alone(self.model)
 
     @property
     def searched_slots(self) -> tuple[str, ...] | None:

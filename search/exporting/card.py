@@ -18,7 +18,7 @@ import keras_acts
 from keras_acts.errors import ExportError
 from keras_acts.layers import TrainedActivation
 
-from ..rewrite.slots import SlotSite, is_activation, slot_sites
+from ..rewrite.slots import SlotSite, slot_sites
 from ..runtime.as_json import finite
 from ..runtime.reasons import reason_of
 from .card_rules import MOST_BYTES, BrokenRule, check_card, check_extra_entries
@@ -62,17 +62,7 @@ def activations(model: keras.Model) -> list[dict[str, Any]]:
 def _activation_at(place: SlotSite) -> dict[str, Any]:
     slot = place.slot
     where = {"slot": slot.name, "layer": slot.layer, "role": slot.role}
-    return {**where, **_activation(slot.current, _object_at(place))}
-
-
-def _object_at(place: SlotSite) -> object:
-    """The activation at a place: a layer of its own, or what its layer was given as an argument."""
-    activation = place.layer
-    if not is_activation(place.layer):
-        activation = getattr(place.layer, place.argument)
-    if isinstance(activation, keras.layers.Activation):
-        return activation.activation
-    return activation
+    return {**where, **_activation(slot.current, place.activation())}
 
 
 def _activation(current: str, activation: object) -> dict[str, Any]:

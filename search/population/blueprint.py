@@ -139,6 +139,11 @@ class Blueprint:
         """Return the slots that candidates go to of the layer at this path, its own and those it holds."""
         return slots_at(path, self.hidden)
 
+    def has_slots_inside(self, path: str) -> bool:
+        """Return whether candidates go inside of a layer at this path that a user wrote."""
+        of_path = self.slots(path)
+        return any(site.place is not None and site.slot.name in of_path for site in self._sites)
+
     def initial(self, members: Sequence[Member]) -> list[Weights]:
         """Return each member's initial weights by layer.
 

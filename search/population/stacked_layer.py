@@ -234,6 +234,9 @@ def _common_rule(
     # what a recurrent layer's steps do with the gates is not the rules' to change
     if any(slot.endswith(f".{RECURRENT}") for slot in blueprint.slots(path)):
         return None
+    # nor does one know what is inside of a layer that a user wrote
+    if blueprint.has_slots_inside(path):
+        return None
     layer = blueprint.layer(first, path)
     rule = rule_for(layer)
     trained = [segment for segment in of_layer if segment.trained]

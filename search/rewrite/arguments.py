@@ -15,6 +15,7 @@ import keras
 
 from keras_acts.compat import is_tensorflow_variable, recorded_arguments
 from keras_acts.errors import ModelError
+from keras_acts.rewritten import RewrittenLayer, user_class
 
 from ..space.known import is_of_keras, is_of_keras_or_ours
 
@@ -65,7 +66,7 @@ def told_by_config(layer: keras.Operation) -> Arguments | None:
             config = _quietly(_without_parts(layer, {}))
         except (NotImplementedError, OSError):
             return None
-    if has_own_from_config(type(layer)):  # it may read what a file has
+    if has_own_from_config(user_class(layer)):  # it may read what a file has
         return config
     for name in config:
         part = _part_of_users(layer, name)
@@ -79,7 +80,7 @@ def takes_argument(layer: keras.Operation, name: str) -> bool:
     told = told_by_config(layer)
     if told is not None:
         return name in told
-    return name in _parameters(type(layer))
+    return name in _parameters(user_class(layer))
 
 
 def has_own_from_config(kind: type[keras.Operation]) -> bool:
@@ -100,7 +101,7 @@ def completed(layer: keras.Operation, told: Arguments | None, copied: Copies) ->
     Raises:
         ModelError: if nothing tells one of them.
     """
-    parameters = _parameters(type(layer))
+    parameters = _parameters(user_class(layer))
     taken = {name for name, parameter in parameters.items() if _is_named(parameter)}
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if told is None:
@@ -138,6 +139,8 @@ def _quietly(layer: keras.Operation) -> Arguments:
     with warnings.catch_warnings():
         # nobody loads it
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+        if isinstance(layer, RewrittenLayer):
+            return dict(layer.own_config())
         return dict(layer.get_config())
 
 

@@ -17,7 +17,7 @@ from keras_acts.errors import ModelError
 
 from ..runtime.seeding import isolated_seed
 from ..space.known import is_of_keras_or_ours
-from .sample_run import Arguments, Outcome, random_weights, run, sample_arguments
+from .sample_run import Arguments, Outcome, random_weights, run, sample_arguments, with_values
 
 # what Keras counts up in a name
 _NUMBER = re.compile(r"_\d+(?=/|$)")
@@ -37,12 +37,12 @@ def is_of_users(layer: keras.Operation) -> bool:
 
 def is_proved(layer: keras.layers.Layer) -> bool:
     """Return whether a copy was proved of the layer as it is."""
-    return layer in _PROVED and _PROVED[layer] == _plain_attributes(layer)
+    return layer in _PROVED and _PROVED[layer] == plain_attributes(layer)
 
 
 def note_proved(layer: keras.layers.Layer) -> None:
     """Remember that a copy was proved."""
-    _PROVED[layer] = _plain_attributes(layer)
+    _PROVED[layer] = plain_attributes(layer)
 
 
 def check_copy(
@@ -85,7 +85,7 @@ def check_copy(
 def _tried(layer: keras.layers.Layer, arguments: Arguments) -> Outcome | None:
     """What a layer makes of a sample; None if it does not take it."""
     try:
-        return run(layer, arguments, random_weights(layer), training=False)
+        return run(layer, arguments, with_values(layer, random_weights(layer)), training=False)
     except Exception:  # only some inputs are valid for it
         return None
 
@@ -110,7 +110,8 @@ def _compare(
             f"Received: {_named(layer)} with {kept}, and its copy with {_described(copy)}"
         )
     values = random_weights(layer)
-    if not run(copy, arguments, values, training=False).is_like(expected):
+    weights = with_values(copy, values)
+    if not run(copy, arguments, weights, training=False).is_like(expected):
         raise _another(layer, "")
     if not _is_same_in_training(layer, copy, arguments, values):
         raise _another(layer, " in training")
@@ -120,13 +121,14 @@ def _is_same_in_training(
     layer: keras.layers.Layer, copy: keras.layers.Layer, arguments: Arguments, values: list[Any]
 ) -> bool:
     try:
-        first = run(layer, arguments, values, training=True)
-        again = run(layer, arguments, values, training=True)
+        weights = with_values(layer, values)
+        first = run(layer, arguments, weights, training=True)
+        again = run(layer, arguments, weights, training=True)
     except Exception:  # it trains in a way of its own
         return True
     if not again.is_like(first):  # random numbers that none of its variables tells
         return True
-    return run(copy, arguments, values, training=True).is_like(first)
+    return run(copy, arguments, with_values(copy, values), training=True).is_like(first)
 
 
 def _another(layer: keras.layers.Layer, when: str) -> ModelError:
@@ -153,7 +155,7 @@ def _described(layer: keras.layers.Layer) -> list[str]:
     return described
 
 
-def _plain_attributes(layer: keras.layers.Layer) -> dict[str, Any]:
+def plain_attributes(layer: keras.layers.Layer) -> dict[str, Any]:
     """What a user may have changed since, as far as it can be compared."""
     plain: dict[str, Any] = {}
     for index, part in enumerate(all_layers(layer)):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -21,6 +22,8 @@ from keras_acts.compat import (
     recorded_arguments,
 )
 from keras_acts.errors import ModelError
+from keras_acts.inside import ACTIVATION_LAYERS, Activation
+from keras_acts.rewritten import from_own_config, rewritten, user_class
 
 from ..space.known import as_written, is_of_keras, is_of_keras_or_ours
 from .arguments import (
@@ -53,7 +56,7 @@ class Recipe(NamedTuple):
     def make(self, kind: type[keras.Operation]) -> keras.Operation:
         """Return a layer of a class."""
         if self.whole:
-            return kind.from_config(self.config)
+            return from_own_config(kind, self.config)
         return kind(**self.config)
 
     def with_arguments(self, arguments: Arguments) -> Recipe:
@@ -74,7 +77,13 @@ class Remade(NamedTuple):
     guessed: bool
 
 
-def made_again(layer: keras.Operation, new: Arguments, parts: Arguments, copied: Copies) -> Remade:
+def made_again(
+    layer: keras.Operation,
+    new: Arguments,
+    parts: Arguments,
+    copied: Copies,
+    inside: Mapping[str, Activation],
+) -> Remade:
     """Return a layer or operation made again, with its name and dtype policy.
 
     Args:
@@ -82,12 +91,13 @@ def made_again(layer: keras.Operation, new: Arguments, parts: Arguments, copied:
         new: arguments of its constructor that are others: activations, initializers.
         parts: those that are layers, already copied.
         copied: makes the copies of further layers among the arguments.
+        inside: the activations that it gets inside, by the names of their places.
 
     Raises:
         TypeError: if the constructor takes something else.
         ModelError: if nothing tells an argument that the layer was made with.
     """
-    kind = type(layer)
+    kind = user_class(layer)
     told = told_by_config(layer)
     guessed = False
     if is_of_keras_or_ours(layer) or has_own_from_config(kind):
@@ -99,10 +109,13 @@ def made_again(layer: keras.Operation, new: Arguments, parts: Arguments, copied:
         known = None if told is None else {**told, **new, **parts}
         config, guessed = completed(layer, known, copied)
         recipe = Recipe({**config, **new, **parts}, whole=not parts)
-    copy = _made(layer, recipe, {**new, **parts})
+    if inside:
+        copy = rewritten(kind, recipe.make, inside)
+    else:
+        copy = _made(layer, recipe, {**new, **parts})
     left_out = _left_out(layer, copy, recipe)
     if left_out:
-        copy = _with_left_out(layer, recipe, left_out)
+        copy = _with_left_out(layer, recipe, left_out, inside)
     # Keras' guide teaches a get_config without them
     if copy.name != layer.name:
         copy.name = layer.name
@@ -121,7 +134,7 @@ def _made(layer: keras.Operation, recipe: Recipe, new: Arguments) -> keras.Opera
     from what Keras recorded, and the new arguments.
     """
     try:
-        return recipe.make(type(layer))
+        return recipe.make(user_class(layer))
     except TypeError:
         recorded = recorded_arguments(layer)
         if recorded is None or not is_of_keras_or_ours(layer):
@@ -134,9 +147,9 @@ def _name_parts(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
 
     Keras counts names up. What is built has its names in the paths of its variables already.
     """
-    parts = layers_held_by(layer)
-    copies = layers_held_by(copy)
-    if list(map(type, parts)) != list(map(type, copies)):
+    parts = _parts_of(layer)
+    copies = _parts_of(copy)
+    if len(parts) != len(copies) or not all(map(_is_like, parts, copies)):
         return  # made in `build`, or refused by who compares them
     for part, copied in zip(parts, copies, strict=True):
         if copied.built and copied.variables:
@@ -144,6 +157,20 @@ def _name_parts(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
         if copied.name != part.name:
             copied.name = part.name
         _name_parts(part, copied)
+
+
+def _parts_of(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """The layers that a layer holds; a model that is built holds one for its input too."""
+    if isinstance(layer, keras.Sequential | Functional):
+        return list(layer.layers)
+    return layers_held_by(layer)
+
+
+def _is_like(part: keras.layers.Layer, copied: keras.layers.Layer) -> bool:
+    """Whether a layer has the place of another one; an activation may be one of another class."""
+    if isinstance(part, ACTIVATION_LAYERS) and isinstance(copied, ACTIVATION_LAYERS):
+        return True
+    return user_class(part) is user_class(copied)
 
 
 def _left_out(layer: keras.Operation, copy: keras.Operation, recipe: Recipe) -> Arguments:
@@ -157,7 +184,7 @@ def _left_out(layer: keras.Operation, copy: keras.Operation, recipe: Recipe) -> 
         return {}
     taken = recorded_arguments(copy)
     if taken is None:  # another activation is no plain value
-        taken = _bound(type(layer), recipe)
+        taken = _bound(user_class(layer), recipe)
     if taken is None:
         return {}
     told = {*recipe.config, *OF_EVERY_LAYER, *OF_INPUTS}
@@ -174,7 +201,9 @@ def _differing(arguments: Arguments, others: Arguments) -> Arguments:
     return differing
 
 
-def _with_left_out(layer: keras.Operation, recipe: Recipe, left_out: Arguments) -> keras.Operation:
+def _with_left_out(
+    layer: keras.Operation, recipe: Recipe, left_out: Arguments, inside: Mapping[str, Activation]
+) -> keras.Operation:
     written = ", ".join(f"{name}={value!r}" for name, value in left_out.items())
     message = (
         "Every layer must be made again from its config: its get_config() must return each "
@@ -182,7 +211,11 @@ def _with_left_out(layer: keras.Operation, recipe: Recipe, left_out: Arguments) 
         f"{type(layer).__name__} without {written}"
     )
     try:
-        copy = recipe.with_arguments(left_out).make(type(layer))
+        completed_recipe = recipe.with_arguments(left_out)
+        if inside:
+            copy = rewritten(user_class(layer), completed_recipe.make, inside)
+        else:
+            copy = completed_recipe.make(user_class(layer))
     except Exception as error:  # a from_config of a user's own knows nothing of these
         raise ModelError(f"{message} ({type(error).__name__}: {error})") from error
     taken = recorded_arguments(copy)

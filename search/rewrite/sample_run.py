@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import keras
@@ -17,7 +17,10 @@ _UNKNOWN = 4
 
 # arrays, nested as a layer takes or returns them
 Structure: TypeAlias = Any
+# of a layer's variables, in their order
 Values: TypeAlias = list[Any]
+# variables, each with a value
+Weights: TypeAlias = list[tuple[keras.Variable, Any]]
 
 
 class Arguments(NamedTuple):
@@ -86,6 +89,11 @@ def sample_arguments(
     return Arguments(args, {key: value for key, value in options.items() if key != "training"})
 
 
+def with_values(layer: keras.layers.Layer, values: Values) -> Weights:
+    """Return values for a layer's variables, in their order."""
+    return list(zip(layer.variables, values, strict=True))
+
+
 def random_weights(layer: keras.layers.Layer) -> Values:
     """Return values for a layer's variables with which no part of it is without effect.
 
@@ -106,13 +114,13 @@ def random_weights(layer: keras.layers.Layer) -> Values:
 
 
 def run(
-    layer: keras.layers.Layer, arguments: Arguments, values: Sequence[Any], training: bool
+    layer: keras.layers.Layer, arguments: Arguments, weights: Weights, training: bool
 ) -> Outcome:
-    """Return what a built layer makes with values in place of its variables.
+    """Return what a built layer makes with other values of its variables.
 
-    Its own are untouched.
+    They are untouched.
     """
-    return _Caller(layer, arguments, values)(np.zeros(1, "float32"), training=training)
+    return _Caller(layer, arguments, weights)(np.zeros(1, "float32"), training=training)
 
 
 def _random(rng: np.random.Generator, x: keras.KerasTensor, positive: bool, unknown: int) -> Any:
@@ -151,19 +159,19 @@ def _as_array(x: Any) -> np.ndarray:
 class _Caller(keras.layers.Layer):
     """Calls a layer as one that holds it would: so Keras tells it whether it trains."""
 
-    def __init__(self, layer: keras.layers.Layer, arguments: Arguments, values: Sequence[Any]):
+    def __init__(self, layer: keras.layers.Layer, arguments: Arguments, weights: Weights):
         super().__init__(autocast=False)
         # in a function, where Keras does not look for layers and variables
-        self._held = lambda: (layer, arguments, list(zip(layer.variables, values, strict=True)))
+        self._held = lambda: (layer, arguments, weights)
         self.built = True
 
     def call(self, x: Any, training: bool) -> Outcome:
-        layer, arguments, mapping = self._held()
-        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+        layer, arguments, weights = self._held()
+        with keras.StatelessScope(state_mapping=weights, collect_losses=True) as scope:
             outputs = layer(*arguments.args, **arguments.options)
             losses = [ops.sum(loss) for loss in layer.losses]
         loss = sum(losses, ops.zeros(()))
-        states = [scope.get_current_value(variable) for variable, _ in mapping]
+        states = [scope.get_current_value(variable) for variable, _ in weights]
         return Outcome(
             [_as_array(y) for y in keras.tree.flatten(outputs)],
             _as_array(loss),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_acts.errors import ActivationError, ModelError
+from keras_acts.inside import RECURRENT, activation_names, places
 from keras_acts.layers import TrainedActivation
 from keras_acts.lookup import builtins
 from keras_acts.symbolic import Apply
@@ -17,19 +20,15 @@ from keras_acts.symbolic import Apply
 from ..space.candidate import Activation, Candidate, described
 from ..space.known import as_written, is_of_keras
 from .arguments import takes_argument
+from .cloner import is_activation
 from .graph import MODELS, Call, Graph, Shape
+from .inner_slots import InnerSlot, Inside, inside
+from .proof import is_of_users
 
-# layers that are nothing but an activation
-ACTIVATION_LAYERS = (
-    keras.layers.Activation,
-    keras.layers.ReLU,
-    keras.layers.LeakyReLU,
-    keras.layers.ELU,
-    keras.layers.PReLU,
-    keras.layers.Softmax,
-    TrainedActivation,
+_WHAT_TO_DO = (
+    "To search it, give the class an argument activation= that get_config() returns, or the search "
+    "a function build(hp, activation)."
 )
-RECURRENT = "recurrent_activation"
 _NAMES = ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softmax", *builtins())
 # the class, in lower case, of the operation that keras.activations.relu(x) leaves in a functional
 # model
@@ -65,7 +64,13 @@ class Slot:
 
 
 class SlotTable(tuple[Slot, ...]):
-    """A tuple of slots that prints as a table."""
+    """A tuple of slots that prints as a table.
+
+    Attributes:
+        left_alone: for each layer whose inside is left as it is, a sentence that says why.
+    """
+
+    left_alone: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         rows = [("slot", "layer", "activation", "role", "shape")]
@@ -76,6 +81,7 @@ class SlotTable(tuple[Slot, ...]):
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             lines.append("  ".join(cells).rstrip())
+        lines += self.left_alone
         return "\n".join(lines)
 
     @property
@@ -106,6 +112,8 @@ class SlotSite:
         source: the layer that makes what the activation is applied to, itself if it is more than an
             activation; None if that is an input.
         axis: of the channels, where it is not the last.
+        place: the name of the place in the layer, where the activation is inside of one that a user
+            wrote; else None.
     """
 
     slot: Slot
@@ -113,6 +121,18 @@ class SlotSite:
     argument: str
     source: keras.Operation | None
     axis: int | None
+    place: str | None = None
+
+    def activation(self) -> object:
+        """Return the activation that is there now: a function, a value, or a layer."""
+        if self.place is not None:
+            return places(self.layer)[self.place].activation
+        activation = self.layer
+        if not is_activation(self.layer):
+            activation = getattr(self.layer, self.argument, None)
+        if isinstance(activation, keras.layers.Activation):
+            return activation.activation
+        return activation
 
 
 def slots(model: keras.Model) -> SlotTable:
@@ -121,12 +141,46 @@ def slots(model: keras.Model) -> SlotTable:
     ``print`` shows a table.
 
     A layer that is shared is one slot. Slots inside nested models, `TimeDistributed`,
-    `Bidirectional` and other wrappers are found, those inside subclassed layers and models are not.
+    `Bidirectional` and other wrappers are found, and those inside layers of your own, by the
+    attributes that lead to them: ``"block/ffn/dense1"``. What cannot be followed is named in
+    `SlotTable.left_alone`.
 
     Raises:
         ModelError: if the model is subclassed, or not built.
     """
-    return SlotTable(site.slot for site in slot_sites(model))
+    table = SlotTable(site.slot for site in slot_sites(model))
+    table.left_alone = left_alone(model)
+    return table
+
+
+def left_alone(model: keras.Model) -> tuple[str, ...]:
+    """Return, for each layer with activations inside that no slot has, a sentence that says so.
+
+    Raises:
+        ModelError: as `slots`.
+    """
+    _check(model)
+    sentences: dict[str, None] = {}
+    for call in Graph(model).calls:
+        if is_of_users(call.layer):
+            for sentence in _left_alone(call, inside(call.layer)):
+                sentences[sentence] = None
+    return tuple(sentences)
+
+
+def _left_alone(call: Call, found: Inside) -> Iterator[str]:
+    kind = type(call.layer).__name__
+    if found.why_not:
+        yield (
+            f"The activations inside {call.path!r} of class {kind} are left alone: "
+            f"{found.why_not}. {_WHAT_TO_DO}"
+        )
+    for class_name, names in found.called:
+        functions = " and ".join(names)
+        yield (
+            f"{functions} in {call.path!r} of class {kind} is left alone: the code of {class_name} "
+            f"calls it. {_WHAT_TO_DO}"
+        )
 
 
 def slot_sites(model: keras.Model) -> tuple[SlotSite, ...]:
@@ -160,6 +214,39 @@ def _sites_of_layer(graph: Graph, calls: list[Call]) -> Iterator[SlotSite]:
             role = _role(graph, calls, current)
         slot = Slot(name, type(layer).__name__, current, role, channels, first.shape)
         yield SlotSite(slot, layer, argument, source, axis)
+    if is_of_users(layer):
+        for inner in inside(layer).slots:
+            yield _inner_site(graph, calls, inner)
+
+
+def _inner_site(graph: Graph, calls: list[Call], inner: InnerSlot) -> SlotSite:
+    """A slot inside a layer that a user wrote."""
+    layer = calls[0].layer
+    place = inner.place
+    axis = None
+    channels = inner.shape[-1]
+    if len(inner.shape) > 2 and _is_channels_first(place.layer):
+        axis = 1
+        channels = inner.shape[1]
+    if len(inner.shape) < 2:
+        channels = None
+    current = _printed(place.activation)
+    role = _inner_role(graph, calls, inner, current)
+    kind = type(place.layer).__name__
+    slot = Slot(f"{calls[0].path}/{place.name}", kind, current, role, channels, inner.shape)
+    return SlotSite(slot, layer, place.argument, None, axis, place.name)
+
+
+def _inner_role(graph: Graph, calls: list[Call], inner: InnerSlot, current: str) -> str:
+    """The role of a slot inside: what is multiplied there nobody sees."""
+    name = current.partition("(")[0]
+    if inner.at_end and any(graph.is_output(call) for call in calls):
+        return "output"
+    if name in _WEIGHTS or name in _GATES or inner.place.argument == RECURRENT:
+        return "gate"
+    if calls[0].layer.trainable and inner.place.layer.trainable:
+        return "hidden"
+    return "frozen"
 
 
 def _source(graph: Graph, call: Call) -> keras.Operation | None:
@@ -193,11 +280,6 @@ def _role(graph: Graph, calls: list[Call], current: str) -> str:
     if getattr(calls[0].layer, "trainable", True):  # an operation has nothing to train
         return "hidden"
     return "frozen"
-
-
-def is_activation(layer: keras.Operation) -> bool:
-    """Whether a layer or operation of a model with a slot is nothing but an activation."""
-    return isinstance(layer, ACTIVATION_LAYERS) or not isinstance(layer, keras.layers.Layer)
 
 
 def _check(model: keras.Model) -> None:
@@ -243,30 +325,38 @@ def _printed(activation: Activation) -> str:
     name = getattr(activation, "__name__", type(activation).__name__)
     if getattr(keras.activations, name, None) is activation:
         return str(Candidate.of(name))
+    if inspect.isroutine(activation) and name in activation_names():
+        return _printed_function(activation)
     try:
         return str(Candidate.of(activation))
     except ActivationError:
-        return _printed_function(activation, name)
-
-
-def _printed_function(function: Activation, name: str) -> str:
-    """A function that no name makes: as it is called, but for what has the name of another function."""
-    known = _KINDS.get(name.replace("_", ""))
-    if known is None:
         return name
-    if getattr(keras.ops, name, None) is not function:
-        return f"{function.__module__}.{name}"
-    # keras.ops.gelu approximates, keras.activations.gelu does not
-    defaults = _defaults(getattr(keras.activations, known))
-    if all(defaults[key] == value for key, value in _defaults(function).items()):
-        return str(Candidate.of(known))
-    return f"keras.ops.{name}"
 
 
-def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    """The parameters of a function that have a value where none is given."""
-    parameters = inspect.signature(function).parameters.values()
-    return {p.name: p.default for p in parameters if p.default is not p.empty}
+@functools.cache
+def _printed_function(function: Activation) -> str:
+    """A function of another module that is called as one of Keras' activations is.
+
+    It has that name if it makes the same: keras.ops.gelu is an approximation.
+    """
+    name = function.__name__
+    x = keras.ops.convert_to_tensor(np.linspace(-5, 5, 101, dtype="float32")[None])
+    try:
+        made = keras.ops.convert_to_numpy(function(x))
+        expected = keras.ops.convert_to_numpy(getattr(keras.activations, name)(x))
+    except Exception:  # it takes something else
+        return _qualified(function)
+    if made.shape == expected.shape and np.allclose(made, expected, rtol=1e-5, atol=1e-6):
+        return str(Candidate.of(name))
+    return _qualified(function)
+
+
+def _qualified(function: Activation) -> str:
+    name = function.__name__
+    if getattr(keras.ops, name, None) is function:
+        return f"keras.ops.{name}"
+    package = function.__module__.partition(".")[0]
+    return f"{package}.{name}"
 
 
 def _printed_layer(layer: keras.Operation) -> str:
@@ -287,6 +377,12 @@ def _printed_layer(layer: keras.Operation) -> str:
     if isinstance(layer, keras.layers.Layer):
         return name
     return name + _other_parameters(layer, name)
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The parameters of a function that have a value where none is given."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _other_parameters(operation: keras.Operation, name: str) -> str:

@@ -70,7 +70,10 @@ def _activation_at_end(model: keras.Model, last: Call | None) -> str | None:
     if last is None:
         return None
     for site in slot_sites(model):
-        if site.layer is last.layer and site.argument == "activation":
+        if site.layer is not last.layer or site.argument != "activation":
+            continue
+        # of those inside of a layer the last is the output
+        if site.place is None or site.slot.role == "output":
             return site.slot.current
     return None
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 import keras
 import numpy as np
 
-from keras_acts.compat import Functional, functional_of
+from keras_acts.compat import Functional, all_layers, functional_of
+from keras_acts.layers import TrainedActivation
 
 # what the keys of an `activation=` layer's variables begin with; see `variables_of`
 OF_ACTIVATION = "activation."
@@ -54,24 +55,32 @@ def variables_of(layer: keras.Operation) -> dict[str, keras.Variable]:
     """Return a layer's variables under keys that all candidates share.
 
     The states of its random generators are among them. Those of a trained ``activation=`` are
-    called ``"activation.alpha"``, the others ``"0"``, ``"1"``, …
+    called ``"activation.alpha"``, and ``"activation.0.alpha"`` where it is that of a layer inside;
+    the others ``"0"``, ``"1"``, …
     """
     if not isinstance(layer, keras.layers.Layer):
         return {}
-    of_activation: list[keras.Variable] = []
-    activation = getattr(layer, "activation", None)
-    if isinstance(activation, keras.layers.Layer):
-        of_activation = list(activation.variables)
-    apart = {id(variable) for variable in of_activation}
+    of_activations = dict(_variables_of_activations(layer))
+    apart = {id(variable) for variable in of_activations.values()}
 
     variables: dict[str, keras.Variable] = {}
     for variable in (*layer.trainable_variables, *layer.non_trainable_variables):
-        # numbered without the activation's: other candidates have none there
+        # numbered without the activations': other candidates have none there
         if id(variable) not in apart:
             variables[str(len(variables))] = variable
-    for variable in of_activation:
-        variables[f"{OF_ACTIVATION}{variable.name}"] = variable
-    return variables
+    return {**variables, **of_activations}
+
+
+def _variables_of_activations(layer: keras.layers.Layer) -> Iterator[tuple[str, keras.Variable]]:
+    own = getattr(layer, "activation", None)
+    if isinstance(own, keras.layers.Layer):
+        for variable in own.variables:
+            yield f"{OF_ACTIVATION}{variable.name}", variable
+    inside = [part for part in all_layers(layer) if part is not layer and part is not own]
+    trained = [part for part in inside if isinstance(part, TrainedActivation)]
+    for number, part in enumerate(trained):
+        for variable in part.variables:
+            yield f"{OF_ACTIVATION}{number}.{variable.name}", variable
 
 
 def weights_of(layer: keras.Operation) -> dict[str, np.ndarray]:

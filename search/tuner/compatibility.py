@@ -16,9 +16,10 @@ import keras
 from keras_acts.compat import Functional, all_layers, compiled_with, functional_of
 from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
+from keras_acts.rewritten import REGISTERED
 
 from ..rewrite.own_training import own_methods
-from ..rewrite.slots import SlotSite, is_activation, slot_sites
+from ..rewrite.slots import SlotSite, slot_sites
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 
@@ -67,7 +68,7 @@ def inspect_model(model: keras.Model) -> BuiltModel:
     compiled, numbers = _compiled_without_numbers(model)
     # Keras counts up the names of what is built in one process
     names = {name: f"{index}" for index, name in enumerate(_names(model))}
-    layers = {site.layer.name for site in hidden}
+    layers = {site.layer.name for site in hidden if site.place is None}
     architecture = _common(model.get_config(), names, layers)
     parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]
     return BuiltModel(
@@ -155,11 +156,7 @@ def _differing(models: Sequence[BuiltModel]) -> list[int]:
 
 
 def _candidate(site: SlotSite) -> Candidate:
-    activation = site.layer
-    if not is_activation(site.layer):
-        activation = getattr(site.layer, site.argument, None)
-    if isinstance(activation, keras.layers.Activation):
-        activation = activation.activation
+    activation = site.activation()
     if isinstance(activation, TrainedActivation):
         one_a_channel = (site.slot.channels,)
         if any(weight.shape != one_a_channel for weight in activation.weights):
@@ -196,6 +193,9 @@ def _common(config: Any, names: Mapping[str, str], hidden: Container[str]) -> An
     Without the activations of hidden slots, and with numbers for the names that Keras counts up.
     """
     if isinstance(config, dict):
+        if config.get("registered_name") == REGISTERED:
+            # the layer as its constructor makes it
+            config = {**config, **config["config"]["layer"]}
         without: tuple[str, ...] = ()
         if config.get("name") in hidden:
             without = ("activation",)

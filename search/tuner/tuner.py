@@ -26,6 +26,7 @@ from keras_acts.errors import ModelError, SearchError
 from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import scaled_callbacks
+from ..rewrite.slots import left_alone
 from ..runtime import device
 from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
 from ..runtime.ownership import check_clearable, check_project_name, clear_project
@@ -180,8 +181,13 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def on_search_begin(self) -> None:
         """Say what trains."""
-        if self.oracle.verbose:
-            print(f"Training on {device.describe()}")
+        if not self.oracle.verbose:
+            return
+        print(f"Training on {device.describe()}")
+        searched = getattr(self.hypermodel, "model", None)
+        if isinstance(self.hypermodel, ActivationHyperModel) and isinstance(searched, keras.Model):
+            for sentence in left_alone(searched):
+                print(sentence)
 
     def _populate_initial_space(self) -> None:
         # KerasTuner builds a model for each activation, to find its parameters; one shows that it

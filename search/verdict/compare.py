@@ -16,7 +16,7 @@ from keras_acts.errors import DataError, ModelError, SearchError
 from ..population.trainers import why_alone
 from ..rewrite.clone import with_activations
 from ..rewrite.learning_rate import at_factor
-from ..rewrite.slots import slots
+from ..rewrite.slots import left_alone, slots
 from ..runtime import device
 from ..runtime.calls import written_call
 from ..runtime.seeding import isolated_seed
@@ -169,6 +169,8 @@ def compare_activations(
     with Progress(seeds, verbose, "seed") as progress:
         if alone:
             progress.say(f"Training one by one: {alone}")
+        for sentence in left_alone(model):
+            progress.say(sentence)
         if rate_plan.why_not:
             progress.say(f"At the model's own learning rate: {rate_plan.why_not}")
         verdict = judged_at_rates(

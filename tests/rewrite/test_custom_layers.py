@@ -153,7 +153,7 @@ def test_arguments_of_a_constructor_are_copies_where_they_are_layers():
     assert copy._options is not layer._options
 
     model = flat(Around(layers.Dense(4, "tanh"), table, name="block"))
-    inner = with_activations(model, "mish").get_layer("block").inner
+    inner = with_activations(model, {"head": "mish"}).get_layer("block").inner
     assert inner is not model.get_layer("block").inner
     assert inner.activation is keras.activations.tanh
 

@@ -1,0 +1,284 @@
+"""The slots inside a layer that a user wrote.
+
+Each is proved on a copy of the layer: another activation there changes what the layer makes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_acts.compat import all_layers
+from keras_acts.errors import ModelError
+from keras_acts.inside import Activation, Place, activation_names, places
+from keras_acts.rewritten import user_class
+
+from ..runtime.seeding import isolated_seed
+from ..space.known import is_of_keras_or_ours
+from .arguments import takes_argument
+from .cloner import LayerChanges, ModelCloner
+from .graph import Shape
+from .proof import plain_attributes
+from .sample_run import Arguments, Outcome, random_weights, run, sample_arguments, with_values
+
+_ARGUMENTS = ("activation", "recurrent_activation")
+# sizes of axes that have none: what differs between them has none either
+_UNKNOWN = (4, 6)
+# methods in which an activation is named for something else than to apply it
+_NOT_CALLED = {"__init__", "build", "get_config", "from_config"}
+
+
+@dataclass(frozen=True, eq=False)
+class InnerSlot:
+    """A place inside a layer, as its copy shows it.
+
+    Attributes:
+        place: inside the layer itself.
+        shape: of what the activation makes; the first axis has no size.
+        at_end: whether the layer returns what the activation makes, perhaps in another order.
+    """
+
+    place: Place
+    shape: Shape
+    at_end: bool
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What was found inside a layer.
+
+    Attributes:
+        slots: that can be searched.
+        why_not: why those that there are cannot be; empty if they can.
+        called: by class, the functions that its own code calls.
+    """
+
+    slots: tuple[InnerSlot, ...] = ()
+    why_not: str = ""
+    called: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+# by layer, with what it looked like when it was followed
+_FOLLOWED: weakref.WeakKeyDictionary[keras.layers.Layer, tuple[Any, Inside]]
+_FOLLOWED = weakref.WeakKeyDictionary()
+
+
+def inside(layer: keras.layers.Layer) -> Inside:
+    """Return what is inside a layer that a user wrote. Nothing of it changes."""
+    # what its constructor takes is a slot by itself
+    arguments = frozenset(name for name in _ARGUMENTS if _is_argument(layer, name))
+    if arguments and "cell" in vars(layer):
+        arguments |= {"cell"}  # of a subclass of an LSTM, which hands them on
+    found = places(layer, without=arguments)
+    looks = (plain_attributes(layer), {name: id(p.activation) for name, p in found.items()})
+    if layer in _FOLLOWED and _FOLLOWED[layer][0] == looks:
+        return _FOLLOWED[layer][1]
+    called = tuple(_called_functions(layer))
+    followed = Inside(called=called)
+    if found:
+        try:
+            with isolated_seed(0):
+                followed = Inside(_proved(layer, found, arguments), called=called)
+        except _NotFollowed as reason:
+            followed = Inside(why_not=str(reason), called=called)
+    _FOLLOWED[layer] = (looks, followed)
+    return followed
+
+
+class _NotFollowed(Exception):
+    """Why the inside of a layer cannot be searched."""
+
+
+def _is_argument(layer: keras.layers.Layer, name: str) -> bool:
+    return callable(getattr(layer, name, None)) and takes_argument(layer, name)
+
+
+def _proved(
+    layer: keras.layers.Layer, found: dict[str, Place], arguments: frozenset[str]
+) -> tuple[InnerSlot, ...]:
+    """Those of the places whose activations count."""
+    probes = [_Probe(layer, size) for size in _UNKNOWN[: 1 + _has_unknown_axes(layer)]]
+    driven = _driven_by_arguments(layer, arguments)
+    slots = []
+    for name, place in found.items():
+        if name in driven:
+            continue
+        seen = [probe.another_at(name) for probe in probes]
+        if not all(other.changes for other in seen):
+            continue
+        slots.append(InnerSlot(place, _common_shape(seen), seen[0].at_end))
+    for probe in probes:
+        probe.check_restored()
+    return tuple(slots)
+
+
+class _Probe:
+    """A copy of a layer, which is run with other activations inside."""
+
+    def __init__(self, layer: keras.layers.Layer, unknown: int):
+        self._copy = _copied(layer, {})
+        self._arguments, self._before = self._first_run(layer, unknown)
+
+    def _first_run(self, layer: keras.layers.Layer, unknown: int) -> tuple[Arguments, Outcome]:
+        error: Exception | None = None
+        for positive in (False, True):
+            arguments = sample_arguments(layer, positive, unknown)
+            if arguments is None:
+                raise _NotFollowed("the model does not call it by itself")
+            try:
+                if not self._copy.built:
+                    self._copy(*arguments.args, **arguments.options)
+                self._weights = with_values(self._copy, random_weights(self._copy))
+                return arguments, self._run(arguments)
+            except Exception as failed:  # only some inputs are valid for it
+                error = failed
+        raise _NotFollowed(f"it takes no random input ({type(error).__name__}: {error})")
+
+    def _run(self, arguments: Arguments) -> Outcome:
+        return run(self._copy, arguments, self._weights, training=False)
+
+    def another_at(self, name: str) -> _Other:
+        """Return what another activation at one place does."""
+        place = places(self._copy).get(name)
+        if place is None:
+            raise _NotFollowed(f"a copy of it has no {name!r}")
+        other = _Other(self._before)
+        place.put(other.activation)
+        try:
+            other.outcome = self._run(self._arguments)
+        except Exception as error:
+            raise _NotFollowed(
+                f"with another activation at {name!r} it ends with {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            place.put(place.activation)
+        return other
+
+    def check_restored(self) -> None:
+        """Check that the copy with the same activations, each put back, is the layer."""
+        if not self._run(self._arguments).is_like(self._before):
+            raise _NotFollowed("a copy of it with the same activations makes something else")
+
+
+class _Other:
+    """An activation that makes the same numbers of anything, and what a layer makes with it."""
+
+    def __init__(self, before: Outcome):
+        self._before = before
+        self._made: np.ndarray | None = None
+        self.shapes: list[Shape] = []
+        self.outcome = before
+
+    def activation(self, x: Any) -> Any:
+        """Return random numbers in the shape of the input."""
+        self._made = np.random.default_rng(2).normal(size=x.shape)
+        self.shapes.append(tuple(x.shape))
+        return ops.convert_to_tensor(self._made, dtype=x.dtype)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it was called, and the layer made something else."""
+        return bool(self.shapes) and self.outcome.differs_in_outputs(self._before)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether an output of the layer is what the activation made, in any order."""
+        if self._made is None:
+            return False
+        made = np.sort(self._made.ravel())
+        for output in self.outcome.outputs:
+            if output.size == made.size and np.allclose(np.sort(output.ravel()), made, atol=1e-2):
+                return True
+        return False
+
+
+def _common_shape(seen: list[_Other]) -> Shape:
+    """The shape at a place; no size where calls differ, or sizes of inputs that are not known."""
+    shapes = [shape for other in seen for shape in other.shapes]
+    if len({len(shape) for shape in shapes}) != 1:
+        return (None,)
+    sizes: list[int | None] = [None]
+    for column in list(zip(*shapes, strict=True))[1:]:
+        size: int | None = column[0]
+        if len(set(column)) > 1:
+            size = None
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def _has_unknown_axes(layer: keras.layers.Layer) -> bool:
+    """Whether an axis of an input, but for that of the batch, has no size."""
+    return any(None in tensor.shape[1:] for tensor in _inputs(layer))
+
+
+def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
+    try:
+        return list(keras.tree.flatten(layer.input))
+    except (AttributeError, ValueError):  # it was not called
+        return []
+
+
+def _copied(layer: keras.layers.Layer, arguments: dict[str, Activation]) -> keras.layers.Layer:
+    """A copy of a layer, perhaps with other arguments."""
+    try:
+        copy = ModelCloner({id(layer): LayerChanges(arguments=arguments)}).layer(layer)
+    except ModelError as error:
+        raise _NotFollowed(str(error)) from error
+    return copy
+
+
+def _driven_by_arguments(layer: keras.layers.Layer, arguments: frozenset[str]) -> set[str]:
+    """The places that get what the constructor is given: its argument is the slot, not they."""
+    driven: set[str] = set()
+    for argument in arguments & set(_ARGUMENTS):
+        marked = keras.activations.exponential
+        copy = _copied(layer, {argument: marked})
+        _call(layer, copy)
+        driven |= {name for name, place in places(copy).items() if place.activation is marked}
+    return driven
+
+
+def _call(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    """Build a copy as the layer is."""
+    arguments = sample_arguments(layer)
+    if arguments is not None and not copy.built:
+        copy(*arguments.args, **arguments.options)
+
+
+def _called_functions(layer: keras.layers.Layer) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The activations that classes of a user's call in their own code."""
+    seen: set[type] = set()
+    for part in all_layers(layer):
+        kind = user_class(part)
+        if kind in seen or is_of_keras_or_ours(part):
+            continue
+        seen.add(kind)
+        names = sorted(_names_in_class(kind) - vars(part).keys())
+        if names:
+            yield kind.__name__, tuple(names)
+
+
+def _names_in_class(kind: type) -> set[str]:
+    names: set[str] = set()
+    for base in kind.__mro__:
+        if base.__module__.startswith(("keras.", "keras_acts.")) or base is object:
+            continue
+        for name, method in vars(base).items():
+            if name not in _NOT_CALLED and isinstance(method, FunctionType):
+                names |= _names_in(method.__code__)
+    return names
+
+
+def _names_in(code: CodeType) -> set[str]:
+    names = set(code.co_names) & activation_names()
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= _names_in(constant)
+    return names
