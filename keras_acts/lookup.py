@@ -111,7 +111,7 @@ def builtins() -> tuple[str, ...]:
 
 def _builtin(name: str) -> Callable[..., Any] | None:
     # these are functions of the module, but no activations
-    if name in ("get", "serialize", "deserialize"):
+    if name in ("get", "serialize", "deserialize") or name.startswith("_"):
         return None
     if not callable(getattr(keras.activations, name, None)):
         return None
