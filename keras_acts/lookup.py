@@ -79,7 +79,7 @@ def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
             raise specs.unknown(name, (*specs.names(), *builtins()))
         if parameters:
             raise ActivationError(
-                f"{name}: a Keras built-in takes no parameters here. Received: {parameters}"
+                f"{name}: a Keras built-in takes no parameters here. Received: {shown(parameters)}"
             )
         return builtin
     spec = specs.spec(name)

@@ -59,6 +59,16 @@ def read_arrays(path: Path, names: Collection[str]) -> tuple[dict[str, Member], 
     return arrays, sorted(members)
 
 
+def check_archive(path: Path) -> None:
+    """Check what another kind of zip file, a .keras file, unpacks to.
+
+    Raises:
+        UnreadableFile: if it is too much, or no zip file.
+    """
+    with _reasons(), zipfile.ZipFile(path) as archive:
+        _check_sizes(_members(archive))
+
+
 @contextlib.contextmanager
 def _reasons() -> Iterator[None]:
     try:
@@ -88,7 +98,7 @@ def _check_sizes(members: dict[str, zipfile.ZipInfo]) -> None:
         total += size
         if size > _LARGE and size > _MOST_TIMES * info.compress_size:
             raise UnreadableFile(
-                f"an array at most {_MOST_TIMES} times as large as in the file, not {name} of "
+                f"a member at most {_MOST_TIMES} times as large as in the file, not {name} of "
                 f"{size:,} bytes in {info.compress_size:,}"
             )
     free = free_ram()

@@ -115,7 +115,7 @@ def test_a_zip_bomb_is_not_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np.lib.format, "read_array", read)
     for reader in (read_npz, read_inputs):
-        with pytest.raises(DataError, match=r"bomb.npz', an array at most 200 times as large"):
+        with pytest.raises(DataError, match=r"bomb.npz', a member at most 200 times as large"):
             reader(path)
 
 
