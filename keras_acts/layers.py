@@ -120,7 +120,8 @@ class TrainedActivation(keras.layers.Layer):
             return possible
         # a word would be taken for its letters
         names = tuple(trained) if isinstance(trained, list | tuple) else ()
-        if not names or not all(name in possible for name in names):
+        known = [isinstance(name, str) and name in possible for name in names]
+        if not names or not all(known):
             raise ActivationError(
                 f"{self._owner}: trained must name some of {possible}. Received: "
                 f"trained={shown(trained)}"

@@ -79,7 +79,7 @@ def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
             raise specs.unknown(name, (*specs.names(), *builtins()))
         if parameters:
             raise ActivationError(
-                f"{name}: a Keras built-in takes no parameters here. Received: {parameters}"
+                f"{name}: a Keras built-in takes no parameters here. Received: {shown(parameters)}"
             )
         return builtin
     spec = specs.spec(name)
@@ -111,7 +111,7 @@ def builtins() -> tuple[str, ...]:
 
 def _builtin(name: str) -> Callable[..., Any] | None:
     # these are functions of the module, but no activations
-    if name in ("get", "serialize", "deserialize"):
+    if name in ("get", "serialize", "deserialize") or name.startswith("_"):
         return None
     if not callable(getattr(keras.activations, name, None)):
         return None

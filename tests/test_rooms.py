@@ -83,6 +83,7 @@ OF_THE_COMMAND_LINE = {
     "rewrite.threshold": "whether an output of one unit is one of two classes",
     "runtime.kept_files": "the options of a command that goes on later are kept",
     "status": "what a kept search has found, and what is left",
+    "runtime.memory": "data that do not fit into memory are refused before they are read",
     "runtime.seeding": "the model of a user's script is built from the seed",
 }
 # these only calculate, and say what they found: all that they import does so too

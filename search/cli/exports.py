@@ -21,6 +21,7 @@ from keras_acts.search import load
 from keras_acts.search.exporting.load import misfit
 
 from . import files
+from .npz import check_archive
 
 
 def export(
@@ -68,9 +69,10 @@ def _loaded(model: str) -> keras.Model:
     if not model.endswith(".keras") or not Path(model).is_file():
         raise ModelError(f"MODEL must be a .keras file that exists. Received: {model!r}")
     try:
+        check_archive(Path(model))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-            return keras.models.load_model(model)
+            return keras.models.load_model(model, safe_mode=True)  # no code in it is run
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(

@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_acts.errors import DataError
+from keras_acts.search.runtime.memory import free_ram
+
+from .npz import Member, UnreadableFile, read_arrays
 
 if TYPE_CHECKING:
     import pandas
 
 Pair = tuple[np.ndarray, np.ndarray]
 _ARRAYS = {"x", "y", "x_test", "y_test"}
-# what NumPy raises where a file is no .npz, is cut off, or holds Python objects
-_UNREADABLE = (ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+# what pandas raises where a file is no table
+_OF_TABLES = (ValueError, OSError, OverflowError, IndexError, MemoryError, RecursionError)
 
 
 def read_npz(path: Path) -> tuple[Pair, Pair | None]:
@@ -31,16 +32,18 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
     Raises:
         DataError: if the file is no .npz, or its arrays are missing or of too few axes.
     """
-    arrays = _arrays(path)
-    for name, array in sorted(arrays.items()):
+    members = _arrays(path)
+    arrays: dict[str, np.ndarray] = {}
+    for name, array in sorted(members.items()):
         least = 1
         if name.startswith("x"):
             least = 2
         if not isinstance(array, np.ndarray):
             raise DataError(
-                f"The members of a .npz must be arrays. Received: {name}, {len(array)} bytes that "
+                f"The members of a .npz must be arrays. Received: {name}, {array} bytes that "
                 "are none"
             )
+        arrays[name] = array
         if array.ndim < least:
             raise DataError(
                 f"{name} must have at least {least} axes, samples first. Received: shape "
@@ -57,25 +60,14 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
     return given, (_image(arrays["x_test"]), arrays["y_test"])
 
 
-def _arrays(path: Path) -> dict[str, Any]:
-    """The arrays of a .npz that we know, by name; NumPy gives the bytes of a member that is none."""
-    arrays: dict[str, Any] = {}
-    names: list[str] | None = None
+def _arrays(path: Path) -> dict[str, Member]:
+    """The arrays of a .npz that we know, by name."""
     try:
-        with path.open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if isinstance(file, np.lib.npyio.NpzFile):
-                names = sorted(file.files)
-                for name in _ARRAYS.intersection(names):
-                    arrays[name] = file[name]
-    except _UNREADABLE as error:
+        arrays, names = read_arrays(path, _ARRAYS)
+    except UnreadableFile as reason:
         raise DataError(
-            f"--data must be a .npz file of plain arrays. Received: {str(path)!r} ({error})"
+            f"--data must be a .npz file of plain arrays. Received: {str(path)!r}, {reason}"
         ) from None
-    if names is None:
-        raise DataError(
-            f"--data must be a .npz file of plain arrays. Received: {str(path)!r}, a single array"
-        )
     if not {"x", "y"} <= set(names) or ("x_test" in names) != ("y_test" in names):
         raise DataError(
             f"A .npz must hold the arrays x and y (and x_test with y_test). Received: {names}"
@@ -141,13 +133,7 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
     if not path.is_file():
         raise DataError(f"The data must be a file that exists. Received: {str(path)!r}")
     if path.suffix.lower() == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return _image(file["x"]), ()
-        except (*_UNREADABLE, KeyError, AttributeError) as error:
-            raise DataError(
-                f"The data must be a .npz with an array x. Received: {str(path)!r} ({error})"
-            ) from None
+        return _image(_array_x(path)), ()
     if path.suffix.lower() != ".csv":
         raise DataError(f"The data must be a .csv or .npz file. Received: {str(path)!r}")
     table = _table(path, "The data")
@@ -167,15 +153,36 @@ def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray,
     return _numbers(table), tuple(table.columns)
 
 
+def _array_x(path: Path) -> np.ndarray:
+    reason: UnreadableFile | str = "without x"
+    try:
+        arrays, _ = read_arrays(path, ["x"])
+    except UnreadableFile as error:
+        reason = error
+        arrays = {}
+    x = arrays.get("x")
+    if isinstance(x, int):
+        reason = f"x is {x} bytes that are no array"
+    if not isinstance(x, np.ndarray):
+        raise DataError(
+            f"The data must be a .npz with an array x. Received: {str(path)!r}, {reason}"
+        )
+    return x
+
+
 def _table(path: Path, what: str) -> pandas.DataFrame:
     import pandas
 
     try:
+        size = path.stat().st_size
+        free = free_ram()
+        if size > free // 2:
+            raise ValueError(f"{size:,} bytes, more than half of the {free:,} that are free")
         with warnings.catch_warnings():
             # more cells in a line than names in the header
             warnings.simplefilter("error", pandas.errors.ParserWarning)
             return pandas.read_csv(path, low_memory=False, index_col=False)
-    except (ValueError, OSError, pandas.errors.ParserWarning) as error:
+    except (*_OF_TABLES, pandas.errors.ParserWarning) as error:
         raise DataError(
             f"{what} must be a .csv with a header line. Received: {str(path)!r} ({error})"
         ) from None
@@ -188,10 +195,13 @@ def _header(path: Path) -> list[str]:
     """
     import pandas
 
-    first = pandas.read_csv(
-        path, header=None, nrows=1, index_col=False, dtype=str, keep_default_na=False
-    )
-    return list(map(str, first.iloc[0]))
+    try:
+        first = pandas.read_csv(
+            path, header=None, nrows=1, index_col=False, dtype=str, keep_default_na=False
+        )
+        return list(map(str, first.iloc[0]))
+    except _OF_TABLES as error:
+        raise DataError(f"A .csv needs a header line. Received: {str(path)!r} ({error})") from None
 
 
 def _check_names(names: list[str]) -> None:

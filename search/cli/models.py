@@ -15,6 +15,7 @@ from keras_acts.search.rewrite.threshold import learns_two_classes
 from keras_acts.search.runtime.seeding import isolated_seed
 
 from .data import Dataset, Parts
+from .npz import check_archive
 
 BUILT = ("cnn", "mlp")
 # what is constant would be divided by 0
@@ -65,10 +66,11 @@ def _load(path: str) -> keras.Model:
     if not Path(path).is_file():
         raise ModelError(f"--model must be a file that exists. Received: {path!r}")
     try:
+        check_archive(Path(path))
         with warnings.catch_warnings():
             # the search trains from scratch: what an optimizer knew is of no use
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-            return keras.models.load_model(path)
+            return keras.models.load_model(path, safe_mode=True)  # no code in it is run
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(

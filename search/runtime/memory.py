@@ -38,6 +38,11 @@ def free_memory() -> int:
     """
     if gpus():
         return _free_on_gpu()
+    return free_ram()
+
+
+def free_ram() -> int:
+    """Return the free bytes of the RAM, within the cgroup's limit."""
     free = int(psutil.virtual_memory().available)
     for limit, used, statistics, cached in _CGROUPS:
         try:

@@ -48,11 +48,13 @@ class LearningRates:
             if given != "auto":
                 raise _neither(given)
             return cls(factors=_AUTOMATIC, automatic=True)
-        if not isinstance(given, Iterable):
-            raise _neither(given)
+        try:
+            rates = list(given)
+        except TypeError:  # an array without axes says that it is iterable
+            raise _neither(given) from None
         factors = []
         values = []
-        for rate in given:
+        for rate in rates:
             match = None
             if isinstance(rate, str):
                 match = _FACTOR.match(rate)

@@ -5,6 +5,7 @@ Activations and ranges of their parameters, as KerasTuner hyperparameters, sampl
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -90,14 +91,7 @@ class ActivationSpace:
         per: Per = "model",
         learning_rates: LearningRatesLike = None,
     ):
-        is_list = activations is None or isinstance(activations, Iterable)
-        if isinstance(activations, str) or not is_list:
-            raise SearchError(
-                f"activations must be a list of activations. Received: activations={shown(activations)}"
-            )
-        given: tuple[ActivationLike, ...] = default_activations()
-        if activations is not None:
-            given = tuple(activations)
+        given = _listed(activations)
         if not given:
             raise SearchError(
                 f"A space needs at least one activation. Received: activations={shown(activations)}"
@@ -399,10 +393,25 @@ def _no_space(text: object) -> SearchError:
     return SearchError(f"The text must be a space that to_json wrote. Received: {shown(text)}")
 
 
+def _listed(activations: Iterable[ActivationLike] | None) -> tuple[ActivationLike, ...]:
+    """Return the activations that were given, or those of a search by default."""
+    if activations is None:
+        return default_activations()
+    # a text would be taken for its letters; an array without axes says that it is iterable
+    if not isinstance(activations, str):
+        with contextlib.suppress(TypeError):
+            return tuple(activations)
+    raise SearchError(
+        f"activations must be a list of activations. Received: activations={shown(activations)}"
+    )
+
+
 def _checked_ranges(ranges: Any) -> dict[str, Any]:
     """Return what is searched instead of the ranges of the specs, by the names of parameters."""
+    if ranges is None:
+        return {}
     try:
-        return dict(ranges or {})
+        return dict(ranges)
     except (TypeError, ValueError):
         raise SearchError(
             "ranges must be a mapping from names of parameters to ranges, such as "
