@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras.src.backend import rnn
 from keras.src.backend.common import global_state
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 from keras.src.export.export_utils import get_input_signature
 from keras.src.losses.loss import squeeze_or_expand_to_same_rank
 from keras.src.losses.losses import LossFunctionWrapper
@@ -179,7 +180,12 @@ def operation_behind(tensor: Tensor) -> keras.Operation | None:
 
 def mask_of(tensor: Tensor) -> Tensor | None:
     """Return the mask that a layer attached to a tensor; None if there is none."""
-    return getattr(tensor, "_keras_mask", None)
+    return get_keras_mask(tensor)
+
+
+def attach_mask(tensor: Tensor, mask: Tensor) -> None:
+    """Attach a mask to a tensor, as layers do that make one."""
+    set_keras_mask(tensor, mask)
 
 
 def logits_of(tensor: Tensor) -> Tensor | None:

@@ -64,7 +64,8 @@ class StackedVariable:
         """
         if not self.is_table:
             return value
-        sizes = (self.size, self.rows, *value.shape[1:])
+        # the variable's: a gradient out of a loop may not know its own
+        sizes = (self.size, self.rows, *self.variable.shape[1:])
         if isinstance(value, np.ndarray):
             return value.reshape(sizes)
         return ops.reshape(value, sizes)

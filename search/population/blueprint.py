@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_acts.compat import all_layers, calls_of, mask_of
+from keras_acts.compat import all_layers
 from keras_acts.errors import ModelError
 
 from ..rewrite.clone import rewritten, rewritten_layer
@@ -288,11 +288,6 @@ def _refuse(model: keras.Model) -> None:
 
 
 def _refuse_layer(path: str, layer: keras.layers.Layer) -> None:
-    outputs = keras.tree.flatten([call.output_tensors for call in calls_of(layer)])
-    if any(mask_of(tensor) is not None for tensor in outputs):
-        raise ModelError(f"A population does not follow masks. Received: {path!r}, which makes one")
-    if layer.activity_regularizer is not None:
-        raise ModelError(f"A population regularizes weights, not activities. Received: {path!r}")
     policy = layer.dtype_policy
     is_whole = policy.compute_dtype in ("float32", "float64")
     if not is_whole or policy.compute_dtype != policy.variable_dtype:

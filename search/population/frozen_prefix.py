@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_acts.compat import all_layers, calls_of, run_through_graph
+from keras_acts.compat import all_layers, calls_of, mask_of, run_through_graph
 
 from ..rewrite.walk import graph_of, is_graph, layers_of, slots_at
 from ..space.known import is_of_keras
@@ -94,6 +94,15 @@ class _PrefixWalk:
         return outputs
 
 
+def _is_masked(layer: keras.layers.Layer) -> bool:
+    """Whether a mask comes with what a layer sees or makes."""
+    for call in calls_of(layer):
+        tensors = keras.tree.flatten((call.arguments.args, call.arguments.kwargs))
+        if any(mask_of(tensor) is not None for tensor in (*tensors, *call.output_tensors)):
+            return True
+    return False
+
+
 def _never_changes(layer: Any) -> bool:
     if not is_of_keras(type(layer)):
         return False
@@ -102,7 +111,11 @@ def _never_changes(layer: Any) -> bool:
     # what a Lambda calls, and what a layer holds, may be a user's
     if isinstance(layer, keras.layers.Lambda | keras.layers.Wrapper):
         return False
-    if not all(is_of_keras(type(part)) for part in all_layers(layer)):
+    parts = all_layers(layer)
+    if not all(is_of_keras(type(part)) for part in parts):
+        return False
+    # each member's loss is regularized, and each layer behind sees the mask
+    if any(part.activity_regularizer is not None for part in parts) or _is_masked(layer):
         return False
     is_trained = bool(layer.weights) and layer.trainable
     return not is_trained and not hasattr(layer, "cell")

@@ -6,13 +6,13 @@ Always right, just not faster.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from keras_acts.compat import recomputes
+from keras_acts.compat import attach_mask, mask_of, recomputes
 
 from ..rewrite.walk import variables_of
 from ..vectorize.batch import SHARED, STACKED, Batch
@@ -39,6 +39,7 @@ def run_one_by_one(
     for member in range(plan.size):
         args, kwargs = arguments.of(member)
         runs.append(run_member(plan, member, weights[member], training, args, kwargs))
+    arguments.take_masks_off()
     forward.assigned.extend(_assign_states(plan, runs))
     if any(run.losses for run in runs):
         forward.losses.append(ops.stack([_total(run.losses) for run in runs]))
@@ -54,14 +55,33 @@ class _Arguments:
         self._of_members = []
         for x in self.flat:
             if isinstance(x, Batch):
-                self._of_members.append(x.per_member())
+                self._of_members.append(_masked(x))
             else:
                 self._of_members.append([x] * count)
+
+    def take_masks_off(self) -> None:
+        """Take the masks that the layer took off what it saw off the batches."""
+        for x, values in zip(self.flat, self._of_members, strict=True):
+            if isinstance(x, Batch) and x.mask is not None and mask_of(values[0]) is None:
+                x.mask = None
 
     def of(self, member: int) -> tuple[Structure, Structure]:
         """Return the arguments and keyword arguments of one member."""
         flat = [values[member] for values in self._of_members]
         return keras.tree.pack_sequence_as(self._structure, flat)
+
+
+def _masked(x: Batch) -> list[Tensor]:
+    """What each member sees, with its mask attached as Keras does."""
+    values = x.per_member()
+    if x.mask is None:
+        return values
+    copies = []
+    for value, mask in zip(values, x.mask.per_member(), strict=True):
+        copy = ops.copy(value)  # the value may be seen elsewhere without a mask
+        attach_mask(copy, mask)
+        copies.append(copy)
+    return copies
 
 
 def _run_operation(plan: LayerPlan, arguments: _Arguments) -> Structure:
@@ -153,6 +173,9 @@ class _Assigned(keras.StatelessScope):
         """Set what a variable reads as from now on."""
         variable, value = update
         self.assigned.add(id(variable))
+        if keras.backend.backend() != "tensorflow":
+            super().add_update(update)
+            return
         value = ops.stop_gradient(value)
         if id(variable) in self._trained:
             read = self.get_current_value(variable)
@@ -192,8 +215,12 @@ def run_member(
     keys = {id(variable): key for key, variable in variables_of(layer).items()}
     trained = [weights[keys[id(variable)]] for variable in layer.trainable_variables]
     others = [weights[keys[id(variable)]] for variable in layer.non_trainable_variables]
+    tensors = [x for x in keras.tree.flatten((args, kwargs)) if x is not None]
+    if layer.activity_regularizer is not None or any(mask_of(x) is not None for x in tensors):
+        # Keras regularizes activities and hands on masks around `call`
+        return _run_in_scope(layer, keys, [*trained, *others], args, kwargs, layer)
     if keras.backend.backend() == "tensorflow" and _runs_as_written(layer):
-        return _run_in_scope(layer, keys, [*trained, *others], args, kwargs)
+        return _run_in_scope(layer, keys, [*trained, *others], args, kwargs, layer.call)
     outputs, new_values, losses = layer.stateless_call(
         trained, others, *args, return_losses=True, **kwargs
     )
@@ -210,11 +237,12 @@ def _run_in_scope(
     values: list[Tensor],
     args: Any,
     kwargs: dict[str, Any],
+    call: Callable[..., Structure],
 ) -> MemberRun:
     variables = [*layer.trainable_variables, *layer.non_trainable_variables]
     mapping = list(zip(variables, values, strict=True))
     with _Assigned(mapping, layer.trainable_variables) as scope:
-        outputs = layer.call(*args, **kwargs)
+        outputs = call(*args, **kwargs)
         losses = layer.losses
     changed = {id(variable) for variable in layer.non_trainable_variables} | scope.assigned
     states = {}

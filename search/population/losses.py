@@ -17,9 +17,11 @@ from keras_acts.compat import (
     CompileLoss,
     CompileMetrics,
     LossFunctionWrapper,
+    attach_mask,
     copy_direction,
     flat_metrics,
     function_arguments,
+    mask_of,
     reduce_to_samplewise_values,
     squeeze_or_expand_to_same_rank,
     wrapped_function,
@@ -163,6 +165,9 @@ class _MemberFunctionMean(MemberMean):
     def update_state(  # type: ignore[override]
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> None:
+        mask = mask_of(y_pred)
+        if mask is not None:
+            sample_weight = _weight_of_mask(mask, sample_weight, "sum", self.dtype)
         if self.function not in _OF_CLASSES:
             y_true, y_pred = _same_rank(y_true, y_pred)
         values = ops.cast(self.function(y_true, y_pred, **self.options), self.dtype)  # (P, B, ...)
@@ -249,10 +254,13 @@ class _MemberLoss:
         if not self.at_once:
             return self._one_by_one(y_true, y_pred, sample_weight)
         dtype = self.loss.dtype
+        mask = mask_of(y_pred)
         y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
         y_true = ops.convert_to_tensor(y_true, dtype=dtype)
         y_true, y_pred = _same_rank(y_true, y_pred)
         values = self.loss.fn(y_true, y_pred, **function_arguments(self.loss))  # (P, B, ...)
+        if mask is not None:
+            sample_weight = _weight_of_mask(mask, sample_weight, self.loss.reduction, dtype)
         return _reduced(values, sample_weight, self.loss.reduction, dtype)
 
     def _one_by_one(
@@ -279,6 +287,25 @@ def _refuse_state(loss: keras.losses.Loss) -> None:
             "A loss of a population has no variables and no random numbers of its own: members "
             f"would share them. Received: {loss.name!r} with {', '.join(sorted(held))}"
         )
+
+
+def _weight_of_mask(
+    mask: Tensor, sample_weight: Tensor | None, reduction: str, dtype: str
+) -> Tensor:
+    """Keras' `apply_mask` for each member: what is masked has no weight, the rest more."""
+    weight = ops.cast(mask, dtype)
+    if reduction in ("mean", "sum_over_batch_size"):
+        axes = axes_within(weight)
+        sizes = ops.convert_to_tensor(ops.shape(weight)[1:], dtype="int32")
+        total = ops.cast(ops.prod(sizes), dtype)
+        valid = ops.sum(weight, axis=axes, keepdims=True)
+        weight = ops.where(ops.cast(mask, "bool"), ops.divide_no_nan(total, valid), 0)
+    if sample_weight is None:
+        return weight
+    weight, sample_weight = _same_rank(weight, ops.cast(sample_weight, dtype))
+    # member by member: an axis that one of them has not is the first of a member's
+    pairs = zip(ops.unstack(weight), ops.unstack(sample_weight), strict=True)
+    return ops.stack([of_mask * of_sample for of_mask, of_sample in pairs])
 
 
 def _reduced(values: Tensor, sample_weight: Tensor | None, reduction: str, dtype: str) -> Tensor:
@@ -335,7 +362,11 @@ def _reduces_last_axis(
 def _member(x: Tensor | None, index: int) -> Tensor | None:
     if x is None:
         return None
-    return with_logits(lambda tensor: tensor[index], x)
+    of_member = with_logits(lambda tensor: tensor[index], x)
+    mask = mask_of(x)
+    if mask is not None:
+        attach_mask(of_member, mask[index])
+    return of_member
 
 
 def _member_of_all(structure: Structure, index: int) -> Structure:

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.compat import (
+    attach_mask,
     compiled_with,
     no_automatic_dependency_tracking,
     outputs_struct,
@@ -116,7 +117,7 @@ class PopulationModel(keras.Model):
 
     Raises:
         ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly:
-            masks, half precision, activity regularizers.
+            half precision, optimizers that mix members.
         ActivationError: if there is no such activation.
 
     Example:
@@ -269,7 +270,14 @@ class PopulationModel(keras.Model):
         if forward.losses:
             # from here to `compute_loss` Keras carries them, on each backend in its way
             self.add_loss(self._all_public(forward.losses))
-        return keras.tree.map_structure(lambda y: with_logits(self._public, y.stacked()), outputs)
+        return keras.tree.map_structure(self._output, outputs)
+
+    def _output(self, y: Batch) -> Tensor:
+        """What the population returns for one output, in public order."""
+        output = with_logits(self._public, y.stacked())
+        if y.mask is not None:
+            attach_mask(output, self._public(y.mask.stacked()))
+        return output
 
     @property
     def _shared_view(self) -> BatchView:

@@ -17,6 +17,7 @@ from ..rewrite.slots import RECURRENT
 from ..rewrite.walk import OF_ACTIVATION, variables_of
 from ..space.assignment import Choice
 from ..space.known import as_written
+from ..vectorize import masks
 from ..vectorize.activations import apply_by_segment, apply_to_all, last_axis, with_variables
 from ..vectorize.batch import SEEDED, STACKED, Batch
 from ..vectorize.registry import RuleCall, rule_for, takes
@@ -168,14 +169,42 @@ class StackedLayer(keras.layers.Layer):
         training = bool(training)
         if plan.shared:
             return run_once(plan, self.draws, training, inputs, options)
+        of_graph = keras.tree.flatten((inputs, options))
         inputs, options = keras.tree.map_structure(_unseeded, (inputs, options))
+        if not isinstance(plan.layer, keras.layers.Layer):  # an operation ends a mask
+            outputs = self._run_for_all(forward, training, inputs, options)
+            return keras.tree.map_structure(_unmasked, outputs)
+        has_masks = masks.any_mask((inputs, options))
+        seen = keras.tree.flatten((inputs, options))
+        if has_masks:
+            options = masks.filled_in(plan.layer, inputs, options)
+        previous = masks.previous(inputs, options)
+        outputs = self._run_for_all(forward, training, inputs, options)
+        if has_masks:
+            # attention takes the masks off the tensors that it gets
+            masks.take_off(seen, of_graph)
+        if has_masks or "mask" in options or masks.makes_masks(plan.layer):
+            outputs = keras.tree.map_structure(_unmasked, outputs)
+            masks.go_on(plan.layer, inputs, options, previous, outputs)
+        return outputs
+
+    def _run_for_all(
+        self, forward: ForwardPass, training: bool, inputs: Any, options: dict[str, Any]
+    ) -> Any:
+        """By the rule, if it takes these arguments, or member after member."""
+        plan = self.plan
         given = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, given):
             return run_one_by_one(plan, forward, training, inputs, options)
         for block in plan.blocks:
             if block.regularizer is not None and block.variable.trainable:
                 forward.losses.append(penalties(block, plan.size))
-        return plan.rule(self._call(plan.layer, training), *inputs, **given)
+        outputs = plan.rule(self._call(plan.layer, training), *inputs, **given)
+        regularizer = getattr(plan.layer, "activity_regularizer", None)
+        if regularizer is not None:
+            for output in keras.tree.flatten(outputs):
+                forward.losses.append(activity_penalties(regularizer, output))
+        return outputs
 
     def _call(self, layer: keras.layers.Layer, training: bool) -> RuleCall:
         """What a rule gets to know of the layer, or of one that it holds."""
@@ -208,7 +237,9 @@ class StackedLayer(keras.layers.Layer):
         given = keras.backend.standardize_dtype(x.value.dtype)
         if "float" not in given or given == dtype:
             return x
-        return x.map(lambda value: ops.cast(value, dtype))
+        cast = x.map(lambda value: ops.cast(value, dtype))
+        cast.mask = x.mask
+        return cast
 
     def _activate(self, layer: keras.layers.Layer, x: Batch) -> Batch:
         plan = self.plan
@@ -238,6 +269,8 @@ def _common_rule(
     if blueprint.has_slots_inside(path):
         return None
     layer = blueprint.layer(first, path)
+    if isinstance(layer, keras.layers.Layer) and _regularizes_inside(layer):
+        return None
     rule = rule_for(layer)
     trained = [segment for segment in of_layer if segment.trained]
     for other in [layer, *(blueprint.layer(segment.candidate, path) for segment in trained)]:
@@ -271,6 +304,12 @@ def _tables(layer: Any, rule: Callable[..., Any] | None) -> set[int]:
     return tables
 
 
+def _regularizes_inside(layer: keras.layers.Layer) -> bool:
+    """Whether a layer that it holds regularizes activities, which a rule does not see."""
+    parts = [part for part in all_layers(layer) if part is not layer]
+    return any(part.activity_regularizer is not None for part in parts)
+
+
 def _keys_of_random_states(layer: Any) -> list[str]:
     """The keys of the states of a layer's random number generators, its only integers."""
     return [key for key, variable in variables_of(layer).items() if "int" in str(variable.dtype)]
@@ -283,9 +322,16 @@ def _keys(layer: Any, of_activation: bool) -> list[str]:
 
 def _unseeded(x: Any) -> Any:
     """What the members of one seed share, once for each: only a frozen prefix takes it as it is."""
-    if isinstance(x, Batch) and x.layout == SEEDED:
-        return Batch(x.stacked(), STACKED, x.members)
-    return x
+    if not isinstance(x, Batch) or x.layout != SEEDED:
+        return x
+    stacked = Batch(x.stacked(), STACKED, x.members)
+    stacked.mask = _unseeded(x.mask)
+    return stacked
+
+
+def _unmasked(x: Batch) -> Batch:
+    """A batch of its own, without a mask: a rule may have returned what it got."""
+    return x.map(lambda value: value)
 
 
 def _initialize_with(values: np.ndarray, shape: Any, dtype: Any = None) -> Tensor:
@@ -321,6 +367,14 @@ def penalties(block: StackedVariable, count: int) -> Tensor:
         factor = regularizer(ops.ones((1,), value.dtype))
         losses = factor * ops.sum(power(value), axis=axes_within(value))
     return ops.pad(losses, [(block.start, count - block.stop)])
+
+
+def activity_penalties(regularizer: Any, output: Batch) -> Tensor:
+    """Return what a regularizer of activities adds to the loss of each member, (P,)."""
+    value = output.stacked()
+    samples = ops.cast(ops.shape(value)[1], value.dtype)
+    losses = ops.stack([regularizer(of_member) for of_member in ops.unstack(value, output.members)])
+    return ops.divide_no_nan(losses, samples)
 
 
 def _runs_by_segment(layer: Any) -> bool:

@@ -35,6 +35,9 @@ class Batch:
             once.
         members: how many members there are, P.
         seed_rows: where each member's seed lies in a seeded batch, (P,).
+
+    Attributes:
+        mask: which steps of each sample count, as Keras attaches it to tensors; None for all.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Batch:
         self.layout = layout
         self.members = members
         self.seed_rows = seed_rows
+        self.mask: Batch | None = None
 
     @property
     def channels(self) -> int:

@@ -11,14 +11,14 @@ import keras
 from keras import layers, ops
 
 from .batch import FOLDED, Batch, Tensor, broadcast_parameters, with_free_axis
-from .registry import RuleCall, vectorizes
+from .registry import RuleCall, first_input, vectorizes
 
 
 def _normalizes_last_axis(layer: keras.layers.Layer) -> bool:
     axes = layer.axis
     if isinstance(axes, int):
         axes = [axes]
-    last = len(layer.input.shape) - 1
+    last = len(first_input(layer).shape) - 1
     return len(axes) == 1 and axes[0] in (-1, last)
 
 

@@ -20,6 +20,8 @@ from .registry import RuleCall, rule_for, vectorizes
 
 # one step of all members: the new states of the projected inputs and the old ones, the output first
 _Cell: TypeAlias = Callable[..., list[Tensor]]
+# a step of Keras' loop over time: of inputs and states, the output and the new states
+_Step: TypeAlias = Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
 # what a layer returns: one batch, or several
 _Outputs: TypeAlias = Batch | tuple[Batch, ...]
 
@@ -33,22 +35,24 @@ def _covered(layer: keras.layers.Layer) -> bool:
 
 
 @vectorizes(layers.LSTM, layers.GRU, layers.SimpleRNN, accepts=_covered, xla=False)
-def recurrent(call: RuleCall, sequences: Batch, initial_state: Any = None) -> _Outputs:
+def recurrent(
+    call: RuleCall, sequences: Batch, initial_state: Any = None, mask: Batch | None = None
+) -> _Outputs:
     """One batched matrix product for the inputs, and one a step for the states."""
     layer = call.layer
-    cell = _CELLS[type(layer)]
     inputs = _projected_inputs(call, sequences)
-
-    def step(x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        new = cell(call, x, *states)
-        return new[0], new
-
+    step = _step(call)
     if initial_state is None:
         samples = ops.shape(inputs)[2]
         zeros = ops.zeros((sequences.members, samples, layer.units), inputs.dtype)
         start = [zeros] * len(layer.state_size)
     else:
         start = [state.stacked() for state in keras.tree.flatten(initial_state)]
+    if mask is not None:
+        step = _masked_step(step, zeros_where_masked=layer.zero_output_for_mask)
+        # one tensor: Keras' loop takes several only where it knows how many steps there are
+        inputs = ops.concatenate([inputs, ops.cast(_counts(mask), inputs.dtype)], axis=-1)
+        start = [*start, ops.zeros_like(start[0])]
     output, all_steps, states = rnn(
         step,
         inputs,
@@ -61,8 +65,42 @@ def recurrent(call: RuleCall, sequences: Batch, initial_state: Any = None) -> _O
         output = ops.swapaxes(all_steps, 1, 2)
     y = Batch(output, STACKED, sequences.members)
     if layer.return_state:
-        return (y, *map(_stacked, states))
+        return (y, *map(_stacked, states[: len(layer.state_size)]))
     return y
+
+
+def _step(call: RuleCall) -> _Step:
+    cell = _CELLS[type(call.layer)]
+
+    def step(x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        new = cell(call, x, *states)
+        return new[0], new
+
+    return step
+
+
+def _counts(mask: Batch) -> Tensor:
+    """Which steps count, (P, T, B, 1)."""
+    return ops.expand_dims(ops.swapaxes(mask.stacked(), 1, 2), -1)
+
+
+def _masked_step(step: _Step, zeros_where_masked: bool) -> _Step:
+    """A step that leaves the states as they are where it is masked, and repeats the last output.
+
+    The last state is that output; the last value of the inputs tells whether the step counts.
+    """
+
+    def masked(x: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        counts = x[..., -1:] > 0
+        *old, last = states
+        output, new = step(x[..., :-1], old)
+        if zeros_where_masked:
+            last = ops.zeros_like(last)
+        output = ops.where(counts, output, last)
+        kept = [ops.where(counts, a, b) for a, b in zip(new, old, strict=True)]
+        return output, [*kept, output]
+
+    return masked
 
 
 def _both_covered(layer: keras.layers.Layer) -> bool:
@@ -78,11 +116,11 @@ def _both_covered(layer: keras.layers.Layer) -> bool:
 
 
 @vectorizes(layers.Bidirectional, accepts=_both_covered, xla=False)
-def bidirectional(call: RuleCall, sequences: Batch) -> _Outputs:
+def bidirectional(call: RuleCall, sequences: Batch, mask: Batch | None = None) -> _Outputs:
     """The two layers, each by its rule."""
     layer = call.layer
-    forward = recurrent(call.inside(layer.forward_layer), sequences)
-    backward = recurrent(call.inside(layer.backward_layer), sequences)
+    forward = recurrent(call.inside(layer.forward_layer), sequences, mask=mask)
+    backward = recurrent(call.inside(layer.backward_layer), sequences, mask=mask)
     if layer.return_sequences:
         backward = backward.map(lambda value: ops.flip(value, axis=2))
     if layer.merge_mode is None:

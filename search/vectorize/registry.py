@@ -153,6 +153,11 @@ def rule_for(layer: keras.layers.Layer | keras.Operation) -> Rule | None:
     return registered.rule
 
 
+def first_input(layer: keras.layers.Layer) -> keras.KerasTensor:
+    """Return what a layer is called with first; masks are among its inputs too."""
+    return keras.tree.flatten(layer.input)[0]
+
+
 def compiles(layer: keras.layers.Layer) -> bool:
     """Return whether a layer that a rule covers is faster under XLA, on a CPU."""
     return _RULES[type(layer)].xla

@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from .batch import FOLDED, SHARED, Batch, Tensor, from_merged
-from .registry import RuleCall, vectorizes
+from .registry import RuleCall, first_input, vectorizes
 
 
 def _channelwise_layers() -> Iterator[type]:
@@ -81,7 +81,7 @@ def _within_a_sample(layer: keras.layers.Layer) -> bool:
     axes = layer.axis
     if not isinstance(axes, list | tuple):
         axes = (axes,)
-    rank = len(layer.input.shape)
+    rank = len(first_input(layer).shape)
     return all(axis % rank != 0 for axis in axes)
 
 
@@ -96,8 +96,10 @@ def _is_channels_last(layer: keras.layers.Layer) -> bool:
 
 
 @vectorizes(*_CHANNELWISE)
-def channelwise(call: RuleCall, x: Batch) -> Batch:
+def channelwise(call: RuleCall, x: Batch, mask: Batch | None = None) -> Batch:
     """On folded channels as they are."""
+    if mask is not None:
+        return _run_once(call, x, mask=mask)
     if x.layout == FOLDED and _is_channels_last(call.layer):
         return x.map(call.layer)
     return _run_once(call, x)
@@ -141,7 +143,15 @@ def normalization(call: RuleCall, x: Batch) -> Batch:
     return _run_once(call, x)
 
 
-@vectorizes(keras.layers.Identity)
+@vectorizes(layers.Identity, layers.ActivityRegularization)
 def identity(call: RuleCall, x: Batch) -> Batch:
     """As it is."""
     return x
+
+
+@vectorizes(layers.Masking)
+def masking(call: RuleCall, x: Batch) -> Batch:
+    """Each step of each sample by itself."""
+    if x.layout == FOLDED:
+        x = x.as_stacked()
+    return x.map(call.layer.call)

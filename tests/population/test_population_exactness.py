@@ -280,20 +280,8 @@ def test_bad_members_are_refused(arguments, rule):
 
 
 def test_what_cannot_be_exact_is_refused():
-    masks = keras.Sequential(
-        [
-            keras.Input((3,)),
-            layers.Embedding(4, 2, mask_zero=True),
-            layers.Dense(2, "relu"),
-            layers.Dense(1),
-        ]
-    )
-    with pytest.raises(ModelError, match=r"masks. Received: 'embedding"):
-        PopulationModel(masks, ["relu"])
     with pytest.raises(ModelError, match=r"float32 or float64.*mixed_bfloat16"):
         PopulationModel(mlp(dtype="mixed_bfloat16"), ["relu"])
-    with pytest.raises(ModelError, match=r"not activities. Received: 'first'"):
-        PopulationModel(mlp(activity_regularizer="l2"), ["relu"])
     population = PopulationModel(mlp(), ["relu", "mish"])
     with pytest.raises(ModelError, match=r"from 0 to 1. Received: \[2\]"):
         population.model(2)
