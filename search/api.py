@@ -48,7 +48,8 @@ def search_activations(
 
     Args:
         model: a compiled Keras model, whose hidden activation slots are searched, or a function
-            ``build(hp, activation)``.
+            ``build(hp, activation)`` or ``build(hp)`` that returns one, also a subclassed one; or a
+            `keras_tuner.HyperModel`.
         x: training inputs, as `keras.Model.fit` takes them.
         y: training targets.
         validation_data: what ranks the candidates; else the last `validation_split` of the training

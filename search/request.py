@@ -17,6 +17,7 @@ from .resume import (
     fingerprint_training,
     fingerprint_value,
 )
+from .rewrite.building import build_of
 from .rewrite.groups import chosen_slots, groups
 from .rewrite.slots import left_alone, slots
 from .runtime import device
@@ -249,6 +250,7 @@ def checked_request(
     """
     device.check_backend()
     limits.check()
+    model = build_of(model)
     check_every_epoch(fit_options)
     check_from_the_start(fit_options)
     space = activations

@@ -21,10 +21,23 @@ def why_no_rates(model: keras.Model) -> str:
     optimizer = getattr(model, "optimizer", None)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return "the model is compiled without an optimizer of Keras"
+    others = _other_optimizers(model)
+    if others:
+        # which of them its steps use, nobody else knows
+        return f"the model has optimizers of its own, {', '.join(others)}"
     rate = _given(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule | keras.Variable):
         return ""
     return f"the optimizer's learning rate is neither a number nor a schedule, {rate!r}"
+
+
+def _other_optimizers(model: keras.Model) -> list[str]:
+    """The names of a model's optimizers besides the one that Keras compiled it with."""
+    names = []
+    for name, value in vars(model).items():
+        if isinstance(value, keras.optimizers.Optimizer) and value is not model.optimizer:
+            names.append(name)
+    return names
 
 
 def own_rate(model: keras.Model, callbacks: Iterable[Any] = ()) -> float | None:

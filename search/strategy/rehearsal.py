@@ -12,8 +12,9 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import DataError, SearchError
+from keras_acts.errors import DataError, ModelError, SearchError
 
+from ..rewrite.own_training import own_methods
 from ..runtime.reasons import reason_of
 from ..runtime.seeding import isolated_seed
 from .objective import Objectives
@@ -21,6 +22,8 @@ from .scoring import Data, evaluated
 
 # enough for every layer to run, batch normalization too
 _SAMPLES = 8
+# with one of these of its own a model may be scored without a loss
+_OWN_TESTING = {"evaluate", "make_test_function", "test_step"}
 
 
 def rehearse(
@@ -46,6 +49,7 @@ def rehearse(
     Raises:
         SearchError: if the objective is not logged, or is several numbers.
         DataError: if the model cannot be evaluated on the test data.
+        ModelError: if it trains in its own way, and there is nothing to rank it by.
     """
     check_again(test)
     if not isinstance(model, keras.Model) or not model.compiled:
@@ -55,7 +59,8 @@ def rehearse(
     with isolated_seed(0):
         try:
             logs = _first_batch(model, ranking)
-        except Exception:
+        except Exception as error:
+            _check_scored(model, error)
             return
         if logs is not None:
             check_logged(objective, logs, final=not fit.get("callbacks"))
@@ -66,6 +71,22 @@ def rehearse(
                 "The test data must be (x, y), (x, y, sample_weight) or a dataset that the model can be evaluated on. "
                 f"Received: test_data of type {type(test).__name__}; {reason_of(error)}"
             ) from error
+
+
+def _check_scored(model: keras.Model, error: Exception) -> None:
+    """Check that a model that could not be evaluated is one that could be: others rank by nothing.
+
+    Raises:
+        ModelError: if it trains in its own way, and has neither a loss nor a way to test.
+    """
+    own = own_methods(model)
+    if model.loss is not None or "train_step" not in own or set(own) & _OWN_TESTING:
+        return
+    raise ModelError(
+        "A search ranks models by one objective: one that trains by a train_step of its own needs a loss in compile(), "
+        "or a test_step that returns what is ranked, such as {'loss': ...}. "
+        f"Received: {type(model).__name__} without, which cannot be evaluated, {reason_of(error)}"
+    )
 
 
 def check_again(test: Data) -> None:

@@ -5,7 +5,6 @@ What is searched is its activation.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -14,6 +13,13 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
+from ..rewrite.building import (
+    LayerActivation,
+    built_for,
+    for_layers,
+    is_build,
+    takes_activation,
+)
 from ..rewrite.clone import with_activations
 from ..rewrite.compiling import first_metric_names
 from ..rewrite.groups import groups
@@ -25,8 +31,6 @@ from ..space.space import ActivationSpace
 
 # what `ActivationSpace.per` may be: "model", "block", "layer", or names and patterns of groups
 Per: TypeAlias = str | Mapping[str, Any]
-# an activation as `activation=` of a Keras layer takes it
-LayerActivation: TypeAlias = Callable[..., Any] | dict[str, Any]
 # an `ActivationSpace`, or what it is made of; None for the default activations
 Activations: TypeAlias = ActivationSpace | Iterable[Any] | None
 
@@ -55,17 +59,6 @@ def activation_choice(
         ...     return keras.Sequential([hidden, keras.layers.Dense(10)])
     """
     return for_layers(_space(space).choose(hp, name))
-
-
-def for_layers(candidate: Candidate) -> LayerActivation:
-    """The candidate in a form that may be given to several layers."""
-    activation = candidate.activation()
-    if not candidate.trained:
-        return activation
-    config: dict[str, Any] = keras.saving.serialize_keras_object(activation)
-    # each layer makes its own from the config, under a name of its own
-    config["config"] = {key: value for key, value in config["config"].items() if key != "name"}
-    return config
 
 
 def _space(space: Activations) -> ActivationSpace:
@@ -178,15 +171,7 @@ class ActivationHyperModel(keras_tuner.HyperModel):
 
         Hyperparameters of the user's own have their defaults.
         """
-        hp = keras_tuner.HyperParameters()
-        model = self.model
-        if not isinstance(model, keras.Model):
-            with first_metric_names():
-                if takes_activation(model):
-                    assert isinstance(choice, Candidate)  # it has one activation
-                    return model(hp, for_layers(choice))
-                model = model(hp)
-        return with_activations(model, choice, rescale_init=self.rescale_init)
+        return built_for(self.model, choice, rescale_init=self.rescale_init)
 
     def _at_own_rate(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         model = self.model
@@ -210,7 +195,7 @@ def _check_rate(model: keras.Model) -> None:
 
 def _check_function(build: Callable[..., keras.Model], per: Per, rescale_init: bool) -> None:
     """Check that a function can be searched as it is asked for."""
-    if not callable(build) or len(_required(build)) not in (1, 2):
+    if not is_build(build):
         raise SearchError(
             "model must be a Keras model, a function build(hp) or build(hp, activation). "
             f"Received: {build!r}"
@@ -245,21 +230,3 @@ def _checked_groups(model: keras.Model, per: Per) -> tuple[SlotGroup, ...]:
             f"The model must be compiled: every candidate trains like it. Received: {model.name!r}"
         )
     return groups(table, per)
-
-
-def takes_activation(build: Callable[..., Any]) -> bool:
-    """Whether a function is ``build(hp, activation)`` rather than ``build(hp)``."""
-    return len(_required(build)) == 2
-
-
-def _required(build: Callable[..., Any]) -> list[str]:
-    """The names of the positional arguments that a function cannot do without."""
-    names = []
-    for parameter in inspect.signature(build).parameters.values():
-        positional = parameter.kind in (
-            inspect.Parameter.POSITIONAL_ONLY,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        )
-        if positional and parameter.default is inspect.Parameter.empty:
-            names.append(parameter.name)
-    return names

@@ -23,6 +23,7 @@ import numpy as np
 
 from keras_acts.errors import ModelError, SearchError
 
+from ..rewrite.building import takes_activation
 from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import scaled_callbacks
@@ -39,7 +40,7 @@ from ..strategy.objective import check_direction, checked_objectives, needs_mode
 from ..strategy.scoring import Data, numbers
 from .callbacks import check_callbacks
 from .checkpoints import RoomForCheckpoint
-from .hypermodel import ActivationHyperModel, Activations, takes_activation
+from .hypermodel import ActivationHyperModel, Activations
 from .keeping import (
     check_checkpoint,
     check_tuner_file,

@@ -14,7 +14,7 @@ import numpy as np
 from keras_acts.errors import DataError, ModelError, SearchError
 
 from ..population.trainers import why_alone
-from ..rewrite.clone import with_activations
+from ..rewrite.building import Model, build_of, built_for, is_build, takes_activation
 from ..rewrite.learning_rate import at_factor
 from ..rewrite.slots import left_alone, slots
 from ..runtime import device
@@ -50,7 +50,7 @@ ActivationLike: TypeAlias = Any
 
 
 def compare_activations(
-    model: keras.Model,
+    model: Model | keras_tuner.HyperModel,
     x: Data,
     y: Data,
     activations: Iterable[ActivationLike],
@@ -78,7 +78,10 @@ def compare_activations(
     scored, once. Scores are those after the last epoch.
 
     Args:
-        model: a compiled Sequential or Functional model, whose hidden activation slots are changed.
+        model: a compiled Sequential or Functional model, whose hidden activation slots are changed;
+            or a function ``build(hp)`` or ``build(hp, activation)`` that returns any compiled model,
+            also a subclassed one, whose hyperparameters have their defaults. Its models train one by
+            one.
         x: training inputs, as `keras.Model.fit` takes them; a dataset keeps the batch order that it
             has.
         y: training targets; None with a dataset.
@@ -135,12 +138,19 @@ def compare_activations(
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_every_epoch(fit_options)
-    _check_seeds_and_model(seeds, model)
+    model = build_of(model)
+    _check_seeds_and_model(seeds, model, rescale_init)
     check_callbacks(_with_flat_callbacks(fit_options).get("callbacks") or [], model)
-    ranking = checked_objective(objective or default_objective(model), model)
-    check_rescaling(model, rescale_init)
     base, candidates = checked_candidates(model, activations, baseline)
-    _check_all_data(model, x, y, validation_data, test_data)
+    # what would fail after hours of training shall fail now, and the user's random numbers stay
+    with isolated_seed(seed):
+        example = built_for(model, candidates[0], rescale_init=rescale_init)
+    original = model
+    if not isinstance(model, keras.Model):
+        original = _checked_example(example)
+    ranking = checked_objective(objective or default_objective(original), original)
+    check_rescaling(original, rescale_init)
+    _check_all_data(model, original, x, y, validation_data, test_data)
     fit = {
         **validation_options(x, y, validation_data, validation_split),
         "x": x,
@@ -150,15 +160,19 @@ def compare_activations(
         **_with_flat_callbacks(fit_options),
     }
     check_readable_again(fit)
-    # what would fail after hours of training shall fail now, and the user's random numbers stay
-    with isolated_seed(seed):
-        example = with_activations(model, candidates[0], rescale_init=rescale_init)
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
     callbacks = fit.get("callbacks") or []
-    alone = why_alone(model, None, callbacks)
-    rate_plan = plan_rates(LearningRates.of(learning_rates), model, callbacks, alone)
+    one_model = None
+    alone = "the model is made by a function"
+    if isinstance(model, keras.Model):
+        one_model = model
+        alone = why_alone(model, None, callbacks)
+    rate_plan = plan_rates(LearningRates.of(learning_rates), original, callbacks, alone)
+    if one_model is None:
+        # each model that a function builds may have another
+        rate_plan = replace(rate_plan, own=None)
     models = RatedModels(
-        model,
+        one_model,
         tuple(candidates),
         partial(_at_rate, model, rescale_init),
         rescale_init=rescale_init,
@@ -188,20 +202,42 @@ def compare_activations(
     return replace(verdict, rescale_init=rescale_init, call=call)
 
 
-def _at_rate(model: keras.Model, rescale_init: bool, rated: Rated) -> Callable[[], keras.Model]:
-    build = partial(with_activations, model, rated.choice, rescale_init=rescale_init)
+def _at_rate(model: Model, rescale_init: bool, rated: Rated) -> Callable[[], keras.Model]:
+    build = partial(built_for, model, rated.choice, rescale_init=rescale_init)
     return at_factor(build, rated.factor)
 
 
-def _check_seeds_and_model(seeds: int, model: keras.Model) -> None:
+def _check_seeds_and_model(seeds: int, model: Model, rescale_init: bool) -> None:
     if seeds < 2:
         raise SearchError(
             f"seeds must be at least 2: one seed says nothing about the noise between seeds. Received: seeds={seeds!r}"
         )
-    if not isinstance(model, keras.Model) or not model.compiled:
+    if not isinstance(model, keras.Model):
+        _check_build(model, rescale_init)
+    elif not model.compiled:
         raise ModelError(
             f"The model must be a compiled Keras model: candidates train like it. Received: {model!r}"
         )
+
+
+def _check_build(build: Any, rescale_init: bool) -> None:
+    """Check a function that builds the model of each candidate."""
+    if not is_build(build):
+        raise ModelError(
+            "The model must be a compiled Keras model, or a function build(hp) or build(hp, activation). "
+            f"Received: {build!r}"
+        )
+    if takes_activation(build) and rescale_init:
+        raise SearchError(
+            "build(hp, activation) has its own initializers. Received: rescale_init=True"
+        )
+
+
+def _checked_example(example: Any) -> keras.Model:
+    """Return what a function has built, if candidates can train like it."""
+    if not isinstance(example, keras.Model) or not example.compiled:
+        raise ModelError(f"The function must return a compiled Keras model. Received: {example!r}")
+    return example
 
 
 def _with_flat_callbacks(fit_options: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,10 +248,10 @@ def _with_flat_callbacks(fit_options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_all_data(
-    model: keras.Model, x: Data, y: Data, validation_data: Data, test_data: Data
+    model: Model, example: keras.Model, x: Data, y: Data, validation_data: Data, test_data: Data
 ) -> None:
-    masks = may_mask(model)
-    check_targets(model, x, y, validation_data)
+    masks = may_mask(example)
+    check_targets(example, x, y, validation_data)
     check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):
@@ -262,7 +298,7 @@ def _classifies(model: keras.Model) -> bool:
 
 
 def checked_candidates(
-    model: keras.Model, activations: Iterable[ActivationLike], baseline: ActivationLike
+    model: Model, activations: Iterable[ActivationLike], baseline: ActivationLike
 ) -> tuple[Candidate, list[Candidate]]:
     """Return the baseline and all candidates, the baseline among them.
 
@@ -288,12 +324,12 @@ def checked_candidates(
         )
     with isolated_seed(0):
         for candidate in candidates:
-            with_activations(model, candidate)  # raises what is wrong with it
+            built_for(model, candidate)  # raises what is wrong with it
     return base, candidates
 
 
 def _checked_baseline(
-    model: keras.Model, given: Sequence[Candidate], baseline: ActivationLike
+    model: Model, given: Sequence[Candidate], baseline: ActivationLike
 ) -> Candidate:
     """The baseline that is wanted, else relu if it is among the activations, else the model's own."""
     if baseline is not None:
@@ -301,6 +337,10 @@ def _checked_baseline(
     relu = Candidate.of("relu")
     if relu in given:
         return relu
+    if not isinstance(model, keras.Model):
+        raise SearchError(
+            "baseline must be given where relu is not among the activations of a function's models. Received: None"
+        )
     own = sorted({slot.current for slot in slots(model).hidden})
     if len(own) != 1:
         raise SearchError(
