@@ -28,8 +28,8 @@ MOST_FILES = 25
 ALLOWED: dict[str, set[str]] = {
     "runtime": set(),
     "report": set(),
-    "space": set(),
-    "rewrite": {"space", "runtime"},
+    "space": {"report"},
+    "rewrite": {"space", "report", "runtime"},
     "vectorize": {"space", "runtime"},
     "strategy": {"rewrite", "space", "runtime"},
     "exporting": {"rewrite", "runtime"},
@@ -43,8 +43,8 @@ DOORS: dict[str, set[str]] = {
     "fingerprints": set(),
     "resume": {"fingerprints", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
-    "pictures": {"verdict", "strategy", "space", "report"},
-    "pages": {"pictures", "verdict", "strategy", "report", "runtime"},
+    "pictures": {"verdict", "strategy", "rewrite", "space", "report"},
+    "pages": {"pictures", "verdict", "strategy", "rewrite", "report", "runtime"},
     "result": {
         "pages",
         "pictures",
@@ -120,7 +120,7 @@ PURE_PACKAGES = {
     *("numpy", "scipy", "sklearn", "pandas", "rich", "matplotlib", "jinja2", "markupsafe"),
     *sys.stdlib_module_names,
 }
-VALUES = {"space.candidate", "space.assignment", "space.rated"}
+VALUES = {"space.candidate", "space.assignment", "space.rated", "space.shapes"}
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from . import places
+from . import places, written
 
 
 class _Refused(click.ClickException):
@@ -318,6 +318,12 @@ def _check_free(out: Path | None, data: str, model: str | None, overwrite: bool)
     type=click.Path(path_type=Path, dir_okay=False),
     help="For every epoch x seed x activation.",
 )
+@click.option(
+    "--report",
+    default=None,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A report with pictures, such as report.html: one file for any browser.",
+)
 def compare(quiet: bool, **options: Any) -> None:
     """Say whether one of a few activations is really better than relu.
 
@@ -331,5 +337,6 @@ def _run(command: str, quiet: bool, **options: Any) -> None:
         click.echo("Loading TensorFlow …", err=True)
     with _quiet():
         from . import run
+    call = written.command(click.get_current_context())
     with _one_line_errors():
-        getattr(run, command)(quiet=quiet, **options)
+        getattr(run, command)(quiet=quiet, call=call, **options)
