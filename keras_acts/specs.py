@@ -10,6 +10,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from keras_acts import functions
@@ -101,6 +102,23 @@ class ActivationSpec:
     def trained(self) -> tuple[Parameter, ...]:
         """The parameters that the layer of this activation trains."""
         return tuple(parameter for parameter in self.parameters if parameter.trained)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        low, high = self.output_range
+        rows = []
+        for parameter in self.parameters:
+            cells = (parameter.name, repr(parameter.default), str(parameter.valid))
+            rows.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
+        table = ""
+        if rows:
+            header = "".join(
+                f'<th scope="col">{name}</th>' for name in ("parameter", "default", "valid")
+            )
+            body = "".join(f"<tr>{row}</tr>" for row in rows)
+            table = f"<table><thead><tr>{header}</tr></thead><tbody>{body}</tbody></table>"
+        facts = f"<code>{escape(self.formula)}</code>, values from {low:g} to {high:g}"
+        return f"<div><p><strong>{escape(self.name)}</strong>: {facts}</p>{table}</div>"
 
     def check(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return all parameters, defaults filled in, in canonical types and order.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import keras
 
 from keras_acts.errors import SearchError
 
 from . import pictures
-from .report.numbers import number, seconds
+from .report.numbers import counted, number, seconds
 from .report.page import (
     Answer,
     Bullets,
@@ -25,6 +27,7 @@ from .report.page import (
     Terms,
     Text,
 )
+from .rewrite.activity import SlotActivity, activity
 from .runtime.reasons import headline
 from .runtime.versions import versions
 from .strategy.base import TrialResult
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 # rows of the ranked table that are not folded up
 _SHOWN = 10
+# functions
+_DRAWN = 3
 
 
 def page(result: SearchResult, exported: str = "", difference: float | None = None) -> Page:
@@ -160,10 +165,15 @@ def _range(result: SearchResult, metric: str, share: bool) -> str:
 
 def _sections(result: SearchResult, exported: str, difference: float | None) -> Iterator[Section]:
     verdict = result.verdict
+    seen = _seen(result)
     if verdict is not None:
-        for section in of_verdict.sections_of(verdict):
+        for section in of_verdict.sections_of(verdict, pictures.inputs(seen)):
             if section.heading != "What failed":
                 yield section
+    else:
+        yield from of_verdict.functions(_leaders(result), pictures.inputs(seen))
+    if seen:
+        yield _layers_at_work(result, seen)
     if result.rounds:
         yield _race(result)
     elif verdict is None or verdict.rates is None:
@@ -179,6 +189,49 @@ def _sections(result: SearchResult, exported: str, difference: float | None) -> 
     yield _origin(result)
     if verdict is not None:
         yield of_verdict.statistics(verdict)
+
+
+def _leaders(result: SearchResult) -> list[str]:
+    """The best of each activation, a few."""
+    best: dict[str, str] = {}
+    for trial in result.trials:
+        if trial.rank is not None:
+            best.setdefault(getattr(trial.candidate, "name", ""), str(trial.candidate))
+    return list(best.values())[:_DRAWN]
+
+
+def _seen(result: SearchResult) -> tuple[SlotActivity, ...]:
+    """What the activations of the kept model see of some samples; nothing where that cannot be had."""
+    if result.model is None or result.samples is None:
+        return ()
+    try:
+        return activity(result.model, result.samples)
+    except Exception:
+        # a look at a model that is built in a way of its own must not cost the report
+        return ()
+
+
+def _layers_at_work(result: SearchResult, seen: Sequence[SlotActivity]) -> Section:
+    """Which units of the kept model no longer learn."""
+    rows = []
+    for each in seen:
+        dead = Cell(f"{each.dead} of {each.units}")
+        if each.dead:
+            dead = Cell(f"{each.dead} of {each.units}", "bad")
+        rows.append((each.slot, each.activation, dead, f"{100 * each.flat:.0f} %"))
+    samples = counted(len(keras.tree.flatten(result.samples)[0]), "sample")
+    table = DataTable(
+        ("layer", "activation", "dead units", "flat"),
+        tuple(rows),
+        f"The kept model on {samples} of the training data.",
+        frozenset({3}),
+    )
+    words = Text(
+        "A dead unit has a slope of 0 for every sample, so that what comes before it learns nothing from it. Flat is "
+        "the share of values at a place where the slope is less than 0.05: of relu, all below 0.",
+        quiet=True,
+    )
+    return Section("The layers at work", (table, words))
 
 
 def _race(result: SearchResult) -> Section:
@@ -272,11 +325,7 @@ def _failures(result: SearchResult) -> Iterator[str]:
             reason = headline(trial.message) or trial.status
             yield f"{pictures.name_of(result, trial.rated)}: {reason}"
     if result.verdict is not None:
-        for section in of_verdict.sections_of(result.verdict):
-            if section.heading == "What failed":
-                for part in section.parts:
-                    if isinstance(part, Bullets):
-                        yield from part.items
+        yield from of_verdict.failures(result.verdict)
     for what, reason in result.errors.items():
         yield f"{what}: {reason}"
 

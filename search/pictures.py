@@ -9,13 +9,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from keras_acts.errors import SearchError
 
 from .report.axes import on_axes, on_panels
 from .report.numbers import counted
-from .report.values import LearningRates, Panel, Parameters, RaceRounds, RateLine, Runner
+from .report.values import (
+    Histogram,
+    LearningRates,
+    Panel,
+    Parameters,
+    RaceRounds,
+    RateLine,
+    Runner,
+    Shapes,
+)
+from .rewrite.activity import SlotActivity, activity, heights
 from .space.candidate import Candidate
 from .space.rated import Rated
+from .space.shapes import shapes_of
 from .strategy.rounds import FINISHED, GOES_ON, Entrant, Round
 from .verdict import pictures as of_verdict
 from .verdict.rates import written
@@ -27,6 +40,11 @@ if TYPE_CHECKING:
 
 # a parameter of fewer values has nothing to see
 _FEWEST_VALUES = 3
+# functions
+_DRAWN = 4
+# of the histogram of what comes into activations: as far as functions are drawn
+_INPUTS_TO = 4.0
+_BARS = 64
 
 
 @dataclass(frozen=True)
@@ -244,6 +262,35 @@ def _terms(result: SearchResult, factor: float) -> str:
     return terms
 
 
+def inputs(seen: Sequence[SlotActivity]) -> Histogram | None:
+    """Return how often which values come into the activations, every slot counting the same."""
+    if not seen:
+        return None
+    edges = np.linspace(-_INPUTS_TO, _INPUTS_TO, _BARS + 1)
+    shares = heights(seen, edges)
+    return Histogram(tuple(map(float, edges)), tuple(map(float, shares)))
+
+
+def shapes(result: SearchResult) -> Shapes:
+    """Return the functions of the leaders over what comes into them in the kept model.
+
+    Raises:
+        SearchError: if none is a function of one number.
+    """
+    names = [str(trial.candidate) for trial in result.trials if trial.rank is not None]
+    if result.verdict is not None:
+        names = [scored.activation for scored in result.verdict.candidates]
+    drawn = shapes_of(list(dict.fromkeys(names))[:_DRAWN])
+    if not drawn:
+        raise SearchError(
+            f"A picture of functions needs an activation of one number. Received: {names[:_DRAWN]}"
+        )
+    seen: tuple[SlotActivity, ...] = ()
+    if result.model is not None and result.samples is not None:
+        seen = activity(result.model, result.samples)
+    return Shapes(drawn, inputs(seen))
+
+
 def _panels(tried: Sequence[_Tried]) -> Iterator[Panel]:
     by_parameter: dict[tuple[str, str], list[tuple[float, _Tried]]] = {}
     for each in tried:
@@ -301,6 +348,17 @@ class ResultPlot:
             SearchError: if none of which several values were tried.
         """
         return on_panels(parameters(self._result))
+
+    def shapes(self) -> tuple[Axes, ...]:
+        """Draw the functions of the leaders with their derivatives, each on Axes of its own.
+
+        Behind them, what comes into the activations of the kept model.
+
+        Raises:
+            SearchError: if none is a function of one number.
+            ModelError: if the kept model is subclassed.
+        """
+        return on_panels(shapes(self._result))
 
     def differences(self, ax: Axes | None = None) -> Axes:
         """Draw the differences of the verdict; see `VerdictPlot`.

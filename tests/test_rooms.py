@@ -28,8 +28,8 @@ MOST_FILES = 25
 ALLOWED: dict[str, set[str]] = {
     "runtime": set(),
     "report": set(),
-    "space": set(),
-    "rewrite": {"space", "runtime"},
+    "space": {"report"},
+    "rewrite": {"space", "report", "runtime"},
     "vectorize": {"space", "runtime"},
     "strategy": {"rewrite", "space", "runtime"},
     "exporting": {"rewrite", "runtime"},
@@ -44,8 +44,8 @@ DOORS: dict[str, set[str]] = {
     "resume": {"fingerprints", "runtime"},
     "status": {"race", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
-    "pictures": {"verdict", "strategy", "space", "report"},
-    "pages": {"pictures", "verdict", "strategy", "report", "runtime"},
+    "pictures": {"verdict", "strategy", "rewrite", "space", "report"},
+    "pages": {"pictures", "verdict", "strategy", "rewrite", "report", "runtime"},
     "result": {
         "pages",
         "pictures",
@@ -128,7 +128,7 @@ PURE_PACKAGES = {
     *("numpy", "scipy", "sklearn", "pandas", "rich", "matplotlib", "jinja2", "markupsafe"),
     *sys.stdlib_module_names,
 }
-VALUES = {"space.candidate", "space.assignment", "space.rated"}
+VALUES = {"space.candidate", "space.assignment", "space.rated", "space.shapes"}
 
 
 @cache

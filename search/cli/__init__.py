@@ -18,7 +18,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from . import places
+from . import places, written
 
 # a shell says of a process that a signal has ended this plus the signal's number
 _EXIT_CODE_OF_SIGNALS = 128
@@ -370,6 +370,12 @@ def status(folder: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="For every epoch x seed x activation.",
 )
+@click.option(
+    "--report",
+    default=None,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A report with pictures, such as report.html: one file for any browser.",
+)
 def compare(quiet: bool, **options: Any) -> None:
     """Say whether one of a few activations is really better than relu.
 
@@ -383,10 +389,11 @@ def _run(command: str, quiet: bool, **options: Any) -> None:
         click.echo("Loading TensorFlow …", err=True)
     with _quiet():
         from . import run
+    call = written.command(click.get_current_context())
     with _interrupts() as interrupts:
         try:
             with _one_line_errors():
-                getattr(run, command)(quiet=quiet, **options)
+                getattr(run, command)(quiet=quiet, call=call, **options)
         except KeyboardInterrupt:
             click.echo("Interrupted: there is no result.", err=True)
             raise click.exceptions.Exit(interrupts.exit_code) from None

@@ -7,6 +7,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def search(
     restart: bool,
     as_json: bool,
     quiet: bool,
+    call: str,
     **budget: Any,
 ) -> None:
     """Load, split, search, print, export.
@@ -77,6 +79,7 @@ def search(
         verbose=int(not quiet),
         **budget,
     )
+    result = replace(result, call=call)
     facts: dict[str, Any] = {
         "class_names": _class_names(built, dataset),
         "card": _facts(dataset, unit),
@@ -121,7 +124,7 @@ def _show_without_export(result: SearchResult, place: Path, data: str, as_json: 
     else:
         print(result)
     if result.model is not None:
-        _to_stderr(_kept_aside(result.model, place))
+        _to_stderr(_kept_aside(result, result.model, place))
 
 
 def _to_stdout(text: str) -> None:
@@ -143,10 +146,10 @@ def _print_result(result: SearchResult) -> None:
         _print_verdict(result.verdict)
 
 
-def _kept_aside(model: keras.Model, place: Path) -> str:
+def _kept_aside(result: SearchResult, model: keras.Model, place: Path) -> str:
     """Save a model that could not be exported beside its place, or among the temporary files.
 
-    Return what to say.
+    Its report too. Return what to say.
     """
     for parent in (place.parent, Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
@@ -156,9 +159,20 @@ def _kept_aside(model: keras.Model, place: Path) -> str:
             model.save(file)
             return (
                 f"The export failed. The trained model is kept in {file}; "
-                "load it after `import keras_acts`."
+                f"load it after `import keras_acts`. {_report_beside(result, folder)}"
             )
     return "The export failed, and there is no folder to keep the trained model in."
+
+
+def _report_beside(result: SearchResult, folder: Path) -> str:
+    """Write the report of a search into a folder, and return what to say of it."""
+    file = folder / "report.html"
+    try:
+        result.save_report(file)
+    except Exception as error:
+        # the model is kept already, and that is what matters
+        return f"Its report could not be written: {error}"
+    return f"The report of the search is {file}."
 
 
 def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
@@ -199,17 +213,21 @@ def compare(
     model: str | None,
     activations: str,
     csv: Path | None,
+    report: Path | None,
     learning_rates: str,
     seed: int,
     as_json: bool,
     quiet: bool,
+    call: str,
     **budget: Any,
 ) -> None:
-    """Load, split, train on many seeds, print the verdict, and write its runs."""
+    """Load, split, train on many seeds, print the verdict, and write its runs and its report."""
     candidates = split_list(activations)
     rates = _rates(learning_rates)
     if csv is not None:
         files.check_writable(csv, "--csv")
+    if report is not None:
+        files.check_writable(report, "--report")
     dataset = datasets.load(data, target, task)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
@@ -226,6 +244,7 @@ def compare(
         verbose=int(not quiet),
         **budget,
     )
+    verdict = replace(verdict, call=call)
     if as_json:
         _print_json(verdict.to_dict(), data=dataset.name)
     else:
@@ -234,6 +253,10 @@ def compare(
         verdict.to_pandas().to_csv(csv, index=False)
         if not as_json:
             _to_stdout(f"Every epoch x seed x activation: {csv}")
+    if report is not None:
+        verdict.save_report(report)
+        if not as_json:
+            _to_stdout(f"Report with pictures: {report}")
 
 
 def _print_verdict(verdict: Verdict) -> None:

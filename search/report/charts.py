@@ -527,6 +527,8 @@ def _in_panels(
     columns = 1
     if wide:
         columns = min(3, len(panels))
+    if wide and len(panels) == 4:
+        columns = 2
     tall = 210.0
     cell = width / columns
     parts = []

@@ -17,6 +17,7 @@ from keras_acts.layers import TrainedActivation
 from keras_acts.lookup import builtins
 from keras_acts.symbolic import Apply
 
+from ..report.notebook import simple
 from ..space.candidate import Activation, Candidate, described
 from ..space.known import as_written, is_of_keras
 from .arguments import takes_argument
@@ -35,6 +36,7 @@ _NAMES = ("relu", "leaky_relu", "elu", "sigmoid", "tanh", "softmax", *builtins()
 _KINDS = {name.replace("_", ""): name for name in _NAMES}
 # hidden, these weigh other values: always, or if they are multiplied with some
 _WEIGHTS = {"softmax", "log_softmax", "sparsemax"}
+_HEADER = ("slot", "layer", "activation", "role", "shape")
 _GATES = {"sigmoid", "hard_sigmoid", "sparse_sigmoid", "relu6"}
 
 
@@ -73,9 +75,7 @@ class SlotTable(tuple[Slot, ...]):
     left_alone: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        rows = [("slot", "layer", "activation", "role", "shape")]
-        for slot in self:
-            rows.append((slot.name, slot.layer, slot.current, slot.role, _printed_shape(slot)))
+        rows = [_HEADER, *self._rows()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = []
         for row in rows:
@@ -83,6 +83,18 @@ class SlotTable(tuple[Slot, ...]):
             lines.append("  ".join(cells).rstrip())
         lines += self.left_alone
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        hidden = len(self.hidden)
+        caption = f"{hidden} of {len(self)} slots are hidden: a search changes these."
+        return simple(_HEADER, self._rows(), caption)
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = []
+        for slot in self:
+            rows.append((slot.name, slot.layer, slot.current, slot.role, _printed_shape(slot)))
+        return rows
 
     @property
     def hidden(self) -> SlotTable:

@@ -23,6 +23,8 @@ import keras_acts
 from keras_acts.errors import KerasActsError, SearchError, shown
 from keras_acts.specs import Parameter, SearchRange
 
+from ..report.notebook import simple
+from ..report.numbers import counted
 from .candidate import ActivationLike, Candidate
 from .entry import SpaceEntry, check_elementwise, make_entry, read_activation, same_choice
 from .learning_rates import LearningRates, LearningRatesLike
@@ -268,6 +270,14 @@ class ActivationSpace:
             f"The candidate must be in the space {self.labels}. Received: {candidate}"
         )
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: each activation, and what is searched of it."""
+        rows = []
+        for entry in self._entries.values():
+            rows.append((entry.label, "; ".join(itertools.starmap(_range_in_words, entry.ranges))))
+        caption = f"{counted(len(rows), 'activation')}, chosen {_per_in_words(self.per)}."
+        return simple(("activation", "searched"), rows, caption)
+
     def to_json(self) -> str:
         """Return the space as JSON text, with its fingerprint."""
         return json.dumps({**self._data(), "fingerprint": self.fingerprint}, indent=2)
@@ -451,3 +461,18 @@ def _checked_slots(group: Any, slots: Any) -> str | list[str]:
             f"Received: per={{{shown(group)}: {shown(slots)}}}"
         )
     return list(slots)
+
+
+def _range_in_words(name: str, searched: SearchRange) -> str:
+    text = f"{name} from {searched.low:g} to {searched.high:g}"
+    if searched.log:
+        return f"{text}, on a logarithmic scale"
+    return text
+
+
+def _per_in_words(per: Per) -> str:
+    if per == "model":
+        return "once for the whole model"
+    if isinstance(per, str):
+        return f"for each {per}"
+    return f"for each of the groups {', '.join(per)}"

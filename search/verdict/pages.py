@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..report.numbers import counted, decimals_for, number, seconds, signed
@@ -19,6 +19,7 @@ from ..report.page import (
     Terms,
     Text,
 )
+from ..report.values import Histogram, Shapes
 from ..runtime.versions import versions
 from .answer import answer
 from .paired import Comparison
@@ -148,8 +149,13 @@ def scored_of(verdict: Verdict, name: str) -> Scored | None:
     return next((each for each in verdict.candidates if each.activation == name), None)
 
 
-def sections_of(verdict: Verdict) -> Iterator[Section]:
-    """Yield what the report of a search shows of its verdict too."""
+def sections_of(verdict: Verdict, inputs: Histogram | None = None) -> Iterator[Section]:
+    """Yield what the report of a search shows of its verdict too.
+
+    Args:
+        verdict: what was judged.
+        inputs: what comes into the activations of the kept model; None if that is not known.
+    """
     if verdict.against_baseline:
         yield _how_sure(verdict)
     else:
@@ -160,9 +166,11 @@ def sections_of(verdict: Verdict) -> Iterator[Section]:
         yield _learning_curves(verdict)
     if verdict.rates is not None and len(verdict.rates.factors) > 1:
         yield _rates(verdict)
-    failures = list(_failures(verdict))
-    if failures:
-        yield Section("What failed", (Bullets(tuple(failures)),))
+    names = [scored.activation for scored in verdict.candidates]
+    yield from functions(names, inputs)
+    failed = tuple(failures(verdict))
+    if failed:
+        yield Section("What failed", (Bullets(failed),))
 
 
 def _how_sure(verdict: Verdict) -> Section:
@@ -301,7 +309,8 @@ def _what_rates_bring(verdict: Verdict) -> Iterator[Text]:
         yield Text(sentence, quiet=True)
 
 
-def _failures(verdict: Verdict) -> Iterator[str]:
+def failures(verdict: Verdict) -> Iterator[str]:
+    """Yield what failed, a sentence each."""
     for scored in verdict.candidates:
         of = counted(scored.n + scored.diverged, "training")
         if scored.diverged:
@@ -313,6 +322,22 @@ def _failures(verdict: Verdict) -> Iterator[str]:
             )
     for what, reason in verdict.errors.items():
         yield f"{what}: {reason}"
+
+
+def functions(names: Sequence[str], inputs: Histogram | None = None) -> Iterator[Section]:
+    """Yield the functions of candidates, over what comes into them."""
+    from ..space.shapes import shapes_of
+
+    shapes = shapes_of(names)
+    if not shapes:
+        return
+    caption = "Solid: the function. Dashed: its derivative, by which the layers before learn."
+    if inputs is not None:
+        caption += " Grey bars: how often a value comes into the activations of the kept model."
+    figure = Figure(
+        Shapes(shapes, inputs), "The functions and their derivatives", caption, "functions"
+    )
+    yield Section("The functions", (figure,))
 
 
 def use(verdict: Verdict) -> Section:

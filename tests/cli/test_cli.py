@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -21,6 +22,7 @@ from keras_acts_cli.data import Dataset, load
 from keras_acts_cli.models import build
 from keras_acts_cli.run import _class_names, split_list
 from tests.helpers.models import blobs, contents, mlp
+from tests.helpers.reports import Reader
 
 FEW = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--activations", "relu,leaky_relu"]
 FEW += ["--learning-rates", "none"]
@@ -81,6 +83,12 @@ def test_the_main_job_with_a_small_budget(digits):
     assert done.exit_code == 0, done.output
     place = folder / "saved_models" / "digits-cnn"
     report = (place / "report.md").read_text()
+    page = (place / "report.html").read_text(encoding="utf-8")
+    assert "keras-acts search " in page
+    assert "load(" in page
+    pictures = {file.name for file in place.glob("report-*.svg")}
+    assert pictures
+    assert all(f"({name})" in report for name in pictures)
     assert report.startswith("# Activation search: ")
     rows = [line for line in report.splitlines() if line.startswith("| ")][2:]
     assert sorted(row.split(" | ")[1].partition("(")[0] for row in rows) == ["leaky_relu", "relu"]
@@ -185,6 +193,9 @@ def test_a_failed_export_keeps_the_result_and_the_model(tmp_path, monkeypatch):
     assert len(scores(plain)) == 2
     (kept,) = (tmp_path / "saved_models").glob("iris-mlp-*/model.keras")
     assert str(kept.relative_to(tmp_path)) in done.stderr
+    page = Reader((kept.parent / "report.html").read_text(encoding="utf-8"))
+    assert page.wrong == []
+    assert "of the search is" in done.stderr
     x, y = load("iris").split(0).test
     found = keras.models.load_model(kept).evaluate(x, y, verbose=0, return_dict=True)
     assert found["accuracy"] == pytest.approx(plain["test"]["accuracy"])
@@ -225,7 +236,16 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     assert run(tmp_path, *arguments, "--rescale-init").exit_code == 0
     unset = {"out": None, "directory": None, "as_json": False, "quiet": False}
     unset |= {"overwrite": False, "restart": False}
+    call = given.pop("call")
     assert given == {**options, **unset, "rescale_init": True}
+    # the command in the report is the one that was typed
+    typed = shlex.split(call)
+    assert typed[:2] == ["keras-acts", "search"]
+    pairs = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    for flag, value in pairs.items():
+        assert typed[typed.index(flag) + 1] == value
+    assert len(typed) == 2 + len(arguments) + 1
+    assert "--rescale-init" in typed
 
 
 def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_path):
@@ -640,7 +660,7 @@ def test_compare_says_a_sentence(tmp_path):
         "--learning-rates",
         "x4",
     ]
-    done = command(tmp_path, "compare", *options, "--csv", "runs.csv")
+    done = command(tmp_path, "compare", *options, "--csv", "runs.csv", "--report", "r.html")
     assert done.exit_code == 0, done.output
     for text in (
         "Verdict: ",
@@ -650,6 +670,11 @@ def test_compare_says_a_sentence(tmp_path):
     ):
         assert text in done.output
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 2 * 2
+    page = Reader((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.wrong == []
+    typed = "--epochs 1 --learning-rates x4 --activations 'relu,trelu(theta=0.5, alpha=0.1)'"
+    assert f"keras-acts compare --data iris {typed} --seeds 2 --csv runs.csv" in page.text
+    assert "Report with pictures: r.html" in done.output
     again = command(tmp_path, "compare", *options, "--json", "--quiet")
     assert again.stderr == ""
     plain = json.loads(again.stdout)
@@ -671,6 +696,10 @@ def test_compare_says_a_sentence(tmp_path):
         (
             ["--activations", "relu,mish", "--csv", "no/where.csv"],
             "--csv must lie in a folder that exists",
+        ),
+        (
+            ["--activations", "relu,mish", "--report", "no/where.html"],
+            "--report must lie in a folder that exists",
         ),
         ([], "--activations"),
     ],

@@ -115,6 +115,7 @@ def test_the_page_has_every_section(page, search):
         "How they learned",
         "Learning rates",
         "The race",
+        "The functions",
         "Parameters that were searched",
         "What failed",
         "All that was tried",
@@ -184,6 +185,7 @@ def test_names_of_users_are_text_and_nothing_else():
 def test_pictures_are_files_that_stand_alone(search):
     files = pages.page(search).pictures()
     assert set(files) == {
+        "functions.svg",
         *("differences.svg", "curves.svg", "learning-rates.svg", "race.svg", "parameters.svg"),
     }
     for drawn in files.values():

@@ -175,3 +175,25 @@ def test_a_picture_of_nothing_finite_is_still_one():
     found = of_search.race(result(None, rounds=result(None).rounds[:1]))
     assert math.isnan(found.runners[-1].scores[0])
     assert "nan" not in charts.drawn(found, charts.WIDE, "race", "key")
+
+
+def test_functions_are_drawn_over_what_comes_into_them():
+    import keras
+    import matplotlib
+
+    matplotlib.use("Agg")
+    keras.utils.set_random_seed(0)
+    hidden = keras.layers.Dense(4, activation="relu")
+    model = keras.Sequential([keras.Input((3,)), hidden, keras.layers.Dense(2)])
+    samples = np.random.default_rng(0).normal(size=(32, 3)).astype("float32")
+    search = result(verdict(), model=model, samples=samples)
+    drawn = of_search.shapes(search)
+    assert [shape.name for shape in drawn.shapes] == ["mish", "relu", NAMES[2]]
+    expected = samples @ np.array(hidden.kernel)
+    counts, _ = np.histogram(expected, drawn.inputs.edges)
+    assert drawn.inputs.heights == pytest.approx(counts / counts.max())
+    for width in (charts.WIDE, charts.NARROW):
+        assert "nan" not in charts.drawn(drawn, width, "functions", "key")
+    assert len(search.plot.shapes()) == 3
+    # without a model the functions alone
+    assert of_search.shapes(result(verdict())).inputs is None
