@@ -220,14 +220,14 @@ MUTANTS = [
     ),
     Mutant(
         name="epochs saved, against the mean of the baseline instead of the same seed's",
-        file="search/verdict/savings.py",
+        file="search/verdict/learning_curves.py",
         old="targets = scores[:, -1, theirs]",
         new="targets = np.full(len(scores), scores[:, -1, theirs].mean())",
         tests="tests/verdict/test_savings.py",
     ),
     Mutant(
         name="epochs saved, without the seeds that never come so far",
-        file="search/verdict/savings.py",
+        file="search/verdict/learning_curves.py",
         old="return np.where(has_target.any(axis=1), first, np.inf)",
         new="return np.where(has_target.any(axis=1), first, scores.shape[1])",
         tests="tests/verdict/test_savings.py",

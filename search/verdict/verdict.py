@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from ..report.tables import TextTable, plain_text
 from ..runtime.as_json import finite
 from .caveats import about_failures, about_spread, better_seeds, failures_in_short, on_seeds
-from .convergence import late_gains
+from .learning_curves import Savings, about_savings, late_gains, savings
 from .paired import ALPHA, Comparison, detectable, needed, needed_signs
 from .rate_words import about_rates
 from .rates import RateStudy
 from .runs import Runs
-from .savings import Savings, about_savings, savings
 from .sequential import Look
 from .words import Unit, all_of, all_seeds, cell, listed, p_cell, p_text
 

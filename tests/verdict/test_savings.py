@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from keras_acts.search.verdict.judge import judge
+from keras_acts.search.verdict.learning_curves import savings
 from keras_acts.search.verdict.runs import Runs
-from keras_acts.search.verdict.savings import savings
 
 # NumPy, SciPy and text: no version of Keras or TensorFlow changes it
 pytestmark = pytest.mark.once

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_acts.search.verdict import convergence, paired, sequential, words
+from keras_acts.search.verdict import learning_curves, paired, sequential, words
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.runs import Runs
 from keras_acts.search.verdict.verdict import Guess
@@ -601,8 +601,8 @@ def test_what_was_still_improving_may_change():
         assert line not in str(judge(scores(0.9, 0.91, n=4), runs=runs))
     # an error falls
     falling = curves(-0.02, -0.02)
-    assert set(convergence.late_gains(falling, "accuracy", False)) == {"relu", "mish"}
-    assert not convergence.late_gains(falling, "accuracy", True)
+    assert set(learning_curves.late_gains(falling, "accuracy", False)) == {"relu", "mish"}
+    assert not learning_curves.late_gains(falling, "accuracy", True)
 
 
 def test_seeds_that_change_nothing_are_no_replicates():
