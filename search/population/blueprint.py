@@ -289,10 +289,11 @@ def _refuse(model: keras.Model) -> None:
 
 def _refuse_layer(path: str, layer: keras.layers.Layer) -> None:
     policy = layer.dtype_policy
-    is_whole = policy.compute_dtype in ("float32", "float64")
-    if not is_whole or policy.compute_dtype != policy.variable_dtype:
+    is_half = {policy.compute_dtype, policy.variable_dtype} & {"float16", "bfloat16"}
+    if is_half and policy.name != "mixed_bfloat16":
         raise ModelError(
-            f"A population trains in float32 or float64. Received: {path!r} with {policy.name!r}"
+            "A population trains in float32, float64 or mixed_bfloat16. "
+            f"Received: {path!r} with {policy.name!r}"
         )
     for variable in layer.trainable_variables:
         if getattr(variable, "overwrite_with_gradient", False):

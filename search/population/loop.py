@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from keras_acts.compat import attach_mask, mask_of, recomputes
+from keras_acts.compat import attach_logits, attach_mask, logits_of, mask_of, recomputes
 
 from ..rewrite.walk import variables_of
 from ..vectorize.batch import SHARED, STACKED, Batch
@@ -100,9 +100,15 @@ def _run_operation(plan: LayerPlan, arguments: _Arguments) -> Structure:
 
 def _stacked(outputs_of_members: Sequence[Structure]) -> Structure:
     count = len(outputs_of_members)
-    return keras.tree.map_structure(
-        lambda *ys: Batch(ops.stack(ys), STACKED, count), *outputs_of_members
-    )
+
+    def stack(*ys: Tensor) -> Batch:
+        y = ops.stack(ys)
+        logits = [logits_of(one) for one in ys]
+        if logits[0] is not None:  # what a softmax leaves for the loss
+            attach_logits(y, ops.stack(logits))
+        return Batch(y, STACKED, count)
+
+    return keras.tree.map_structure(stack, *outputs_of_members)
 
 
 def _weights_of_members(plan: LayerPlan) -> list[dict[str, Tensor]]:
@@ -137,7 +143,7 @@ def _assign_states(plan: LayerPlan, runs: Sequence[MemberRun]) -> list[keras.Var
 def _total(losses: Sequence[Tensor]) -> Tensor:
     total = ops.zeros(())
     for loss in losses:
-        total = total + ops.sum(loss)
+        total = total + ops.cast(ops.sum(loss), total.dtype)
     return total
 
 
@@ -216,8 +222,10 @@ def run_member(
     trained = [weights[keys[id(variable)]] for variable in layer.trainable_variables]
     others = [weights[keys[id(variable)]] for variable in layer.non_trainable_variables]
     tensors = [x for x in keras.tree.flatten((args, kwargs)) if x is not None]
-    if layer.activity_regularizer is not None or any(mask_of(x) is not None for x in tensors):
-        # Keras regularizes activities and hands on masks around `call`
+    is_mixed = layer.compute_dtype != layer.variable_dtype
+    has_masks = any(mask_of(x) is not None for x in tensors)
+    if is_mixed or has_masks or layer.activity_regularizer is not None:
+        # Keras casts weights, regularizes activities and hands on masks around `call`
         return _run_in_scope(layer, keys, [*trained, *others], args, kwargs, layer)
     if keras.backend.backend() == "tensorflow" and _runs_as_written(layer):
         return _run_in_scope(layer, keys, [*trained, *others], args, kwargs, layer.call)

@@ -255,7 +255,8 @@ class _MemberLoss:
             return self._one_by_one(y_true, y_pred, sample_weight)
         dtype = self.loss.dtype
         mask = mask_of(y_pred)
-        y_pred = with_logits(lambda t: ops.convert_to_tensor(t, dtype=dtype), y_pred)
+        if keras.backend.standardize_dtype(y_pred.dtype) != dtype:
+            y_pred = ops.convert_to_tensor(y_pred, dtype=dtype)  # which ends its logits in Keras
         y_true = ops.convert_to_tensor(y_true, dtype=dtype)
         y_true, y_pred = _same_rank(y_true, y_pred)
         values = self.loss.fn(y_true, y_pred, **function_arguments(self.loss))  # (P, B, ...)

@@ -138,7 +138,8 @@ class PopulationModel(keras.Model):
         rescale_init: bool = False,
     ):
         _check_backend()
-        super().__init__(name=name, autocast=False)
+        # whatever the global policy: a scope that casts is for the layers inside
+        super().__init__(name=name, autocast=False, dtype=keras.config.floatx())
         wanted = members(candidates, seeds)
         if isinstance(model, Blueprint):  # `join` gives one, and then all weights
             blueprint = model

@@ -54,7 +54,7 @@ class StackedLayer(keras.layers.Layer):
         random: keras.random.SeedGenerator,
         shared: bool = False,
     ):
-        super().__init__(name=path.replace("/", "_"), autocast=False)
+        super().__init__(name=path.replace("/", "_"), autocast=False, dtype=keras.config.floatx())
         slots = blueprint.slots(path)
         of_layer = segments(candidates, slots) if slots else ()
         self.plan = LayerPlan(
@@ -269,7 +269,8 @@ def _common_rule(
     if blueprint.has_slots_inside(path):
         return None
     layer = blueprint.layer(first, path)
-    if isinstance(layer, keras.layers.Layer) and _regularizes_inside(layer):
+    is_layer = isinstance(layer, keras.layers.Layer)
+    if is_layer and (_regularizes_inside(layer) or _computes_in_half(layer)):
         return None
     rule = rule_for(layer)
     trained = [segment for segment in of_layer if segment.trained]
@@ -308,6 +309,13 @@ def _regularizes_inside(layer: keras.layers.Layer) -> bool:
     """Whether a layer that it holds regularizes activities, which a rule does not see."""
     parts = [part for part in all_layers(layer) if part is not layer]
     return any(part.activity_regularizer is not None for part in parts)
+
+
+def _computes_in_half(layer: keras.layers.Layer) -> bool:
+    """Whether a rule would round otherwise than the layer itself, which casts its weights."""
+    if layer.compute_dtype == layer.variable_dtype:
+        return False
+    return bool(layer.weights) or hasattr(layer, "activation")
 
 
 def _keys_of_random_states(layer: Any) -> list[str]:

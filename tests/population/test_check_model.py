@@ -53,7 +53,7 @@ def embedding(optimizer):
     ("model", "reason"),
     [
         (subclassed, "with its own train_step"),
-        (halved, "trains in float32 or float64"),
+        (halved, "trains in float32, float64 or mixed_bfloat16"),
         (lambda: embedding("adam"), ""),
         (lambda: embedding("sgd"), ""),
         (lambda: embedding(keras.optimizers.Ftrl()), "optimizer must be one of"),

@@ -280,8 +280,8 @@ def test_bad_members_are_refused(arguments, rule):
 
 
 def test_what_cannot_be_exact_is_refused():
-    with pytest.raises(ModelError, match=r"float32 or float64.*mixed_bfloat16"):
-        PopulationModel(mlp(dtype="mixed_bfloat16"), ["relu"])
+    with pytest.raises(ModelError, match=r"or mixed_bfloat16. Received.*mixed_float16"):
+        PopulationModel(mlp(dtype="mixed_float16"), ["relu"])
     population = PopulationModel(mlp(), ["relu", "mish"])
     with pytest.raises(ModelError, match=r"from 0 to 1. Received: \[2\]"):
         population.model(2)
