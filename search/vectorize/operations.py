@@ -101,7 +101,7 @@ def _leaves_first_axis(op: Any) -> bool:
 def _takes_all_samples(op: Any) -> bool:
     """Whether ``x[key]`` has all samples, in their order."""
     for call in calls_of(op):
-        _, key = (*call.arguments.args, *call.arguments.kwargs.values())
+        key: Any = (*call.arguments.args, *call.arguments.kwargs.values())[1]
         if not isinstance(key, tuple | list) or not key or key[0] != slice(None):
             return False
         if not all(isinstance(part, int | slice) or part in (None, Ellipsis) for part in key):
