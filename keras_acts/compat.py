@@ -22,6 +22,10 @@ from keras.src.losses.loss import squeeze_or_expand_to_same_rank
 from keras.src.losses.losses import LossFunctionWrapper
 from keras.src.metrics.reduction_metrics import reduce_to_samplewise_values
 from keras.src.models.functional import Functional
+from keras.src.ops import core as operations_core
+from keras.src.ops import math as operations_math
+from keras.src.ops import nn as operations_nn
+from keras.src.ops import numpy as operations_numpy
 from keras.src.saving import saving_lib, serialization_lib
 from keras.src.trainers.compile_utils import CompileLoss, CompileMetrics
 from keras.src.trainers.data_adapters.array_data_adapter import (
@@ -171,6 +175,17 @@ def standardize_inputs(functional: Functional, inputs: Structure) -> list[Tensor
     """
     standardized: list[Tensor] = functional._standardize_inputs(inputs)
     return standardized
+
+
+def operation_classes(*names: str) -> tuple[type, ...]:
+    """Return classes of `keras.ops` by name; what this version of Keras has not is left out."""
+    classes = []
+    for name in names:
+        for module in (operations_core, operations_numpy, operations_math, operations_nn):
+            found = getattr(module, name, None)
+            if isinstance(found, type) and found.__module__ == module.__name__:
+                classes.append(found)
+    return tuple(classes)
 
 
 def operation_behind(tensor: Tensor) -> keras.Operation | None:

@@ -5,7 +5,7 @@ By norms of each member's gradients, not of all members' together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -28,7 +28,7 @@ _OPTIMIZERS = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax
 
 
 def check_optimizer(
-    optimizer: keras.optimizers.Optimizer | None, trained: Iterable[keras.layers.Layer]
+    optimizer: keras.optimizers.Optimizer | None, trained: Sequence[keras.layers.Layer]
 ) -> None:
     """Check that an optimizer updates each member as it would be alone.
 
@@ -49,6 +49,9 @@ def check_optimizer(
             f"The optimizer must be one of {', '.join(_OPTIMIZERS)}: others mix members. "
             f"Received: {name}"
         )
+    assert optimizer is not None  # it is of one of these classes
+    if keras.backend.backend() == "tensorflow" and optimizer.loss_scale_factor is not None:
+        _refuse_embeddings(optimizer.loss_scale_factor, trained)
     # a layer that looks up rows keeps their occurrences apart where Keras does; what a user's own
     # rule looks up in stacked weights has a dense gradient
     if keras.backend.backend() != "tensorflow" or _only_adds_gradients(optimizer):
@@ -59,6 +62,16 @@ def check_optimizer(
                 "A layer with a rule of your own that takes rows of a table needs SGD without "
                 "clipping: with others, Keras treats each occurrence of a row apart. Remove the "
                 f"rule, or use SGD. Received: {name}, {layer.name!r}"
+            )
+
+
+def _refuse_embeddings(loss_scale: float, trained: Iterable[keras.layers.Layer]) -> None:
+    for layer in trained:
+        parts = [part for part in all_layers(layer) if part.trainable_variables]
+        if any(isinstance(part, keras.layers.Embedding) for part in parts):
+            raise ModelError(
+                "Keras scales no loss of a trained Embedding on TensorFlow: its optimizers cannot "
+                f"divide such gradients. Received: loss_scale_factor={loss_scale}, {layer.name!r}"
             )
 
 

@@ -272,6 +272,8 @@ def _common_rule(
     is_layer = isinstance(layer, keras.layers.Layer)
     if is_layer and (_regularizes_inside(layer) or _computes_in_half(layer)):
         return None
+    if not is_layer and of_layer:  # an operation says nothing of candidates
+        return None
     rule = rule_for(layer)
     trained = [segment for segment in of_layer if segment.trained]
     for other in [layer, *(blueprint.layer(segment.candidate, path) for segment in trained)]:

@@ -6,6 +6,8 @@ from . import (  # noqa: F401
     dense,
     noise,
     normalizations,
+    operations,
     recurrent,
     weightless,
+    wrappers,
 )

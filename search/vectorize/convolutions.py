@@ -123,6 +123,60 @@ def separable_convolution(call: RuleCall, x: Batch) -> Batch:
     return _finish(call, _convolve(y, call.weights["pointwise_kernel"], one_pixel, groups=1))
 
 
+def _convolves_back(layer: keras.layers.Layer) -> bool:
+    """Whether a transposed convolution has a kernel for groups here, TensorFlow's gradient."""
+    if keras.backend.backend() != "tensorflow" or layer.data_format != "channels_last":
+        return False
+    if not plain(layer) or any(dilation != 1 for dilation in layer.dilation_rate):
+        return False
+    return layer.compute_dtype == "float32" and grouped_convolution()
+
+
+@vectorizes(layers.Conv1DTranspose, layers.Conv2DTranspose, accepts=_convolves_back, xla=False)
+def transposed_convolution(call: RuleCall, x: Batch) -> Batch:
+    """The gradient of a grouped convolution; of all kernels side by side on the shared batch."""
+    import tensorflow as tf
+
+    layer = call.layer
+    kernel = call.weights["kernel"]  # (P, ..., F, C)
+    members, *sizes, filters, channels = kernel.shape
+    if x.layout == SHARED:
+        value = x.value
+        kernel = ops.reshape(ops.moveaxis(kernel, 0, -3), (*sizes, members * filters, channels))
+    else:
+        value = x.folded()
+        kernel = _side_by_side(kernel)
+    of_member = [None, *_sizes(value)[1:-1], channels]
+    places = layer.compute_output_shape(of_member)[1:-1]
+    strides = tuple(layer.strides)
+    if len(places) == 1:  # there is a kernel for two dimensions only
+        value = tf.expand_dims(value, 1)
+        kernel = tf.expand_dims(kernel, 0)
+        places = (1, *places)
+        strides = (1, *strides)
+    y = tf.raw_ops.Conv2DBackpropInput(
+        input_sizes=tf.stack([tf.shape(value)[0], *places, members * filters]),
+        filter=kernel,
+        out_backprop=value,
+        strides=(1, *strides, 1),
+        padding=layer.padding.upper(),
+    )
+    if layer.rank == 1:
+        y = tf.squeeze(y, 1)
+    known = [size if isinstance(size, int) else None for size in places[-layer.rank :]]
+    y = tf.ensure_shape(y, (None, *known, members * filters))
+    return _finish(call, Batch(y, FOLDED, members))
+
+
+def _sizes(value: Tensor) -> list[Any]:
+    """The sizes of a tensor, as numbers where the graph knows them."""
+    dynamic = ops.shape(value)
+    sizes = []
+    for axis, size in enumerate(value.shape):
+        sizes.append(dynamic[axis] if size is None else size)
+    return sizes
+
+
 def _convolve(x: Batch, kernel: Tensor, window: Window, groups: int) -> Batch:
     """Convolve, with kernels (P, ..., C, F)."""
     is_ordinary = x.layout == SHARED or x.members == 1

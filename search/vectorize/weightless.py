@@ -51,8 +51,8 @@ _PER_SAMPLE = (
 )
 
 
-def _run_once(call: RuleCall, *inputs: Any, **options: Any) -> Any:
-    """Run the layer on the shared batch, or with the members merged into the batch."""
+def run_once(call: RuleCall, *inputs: Any, **options: Any) -> Any:
+    """Run a layer or operation on the shared batch, or with the members merged into the batch."""
     batches = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
     members = batches[0].members
     shared = all(x.layout == SHARED for x in batches)
@@ -85,10 +85,10 @@ def _within_a_sample(layer: keras.layers.Layer) -> bool:
     return all(axis % rank != 0 for axis in axes)
 
 
-vectorizes(*_PER_SAMPLE)(_run_once)
+vectorizes(*_PER_SAMPLE)(run_once)
 # without weights these act on every sample alone
-vectorizes(layers.Attention, layers.AdditiveAttention, accepts=_has_no_weights)(_run_once)
-vectorizes(layers.UnitNormalization, accepts=_within_a_sample)(_run_once)
+vectorizes(layers.Attention, layers.AdditiveAttention, accepts=_has_no_weights)(run_once)
+vectorizes(layers.UnitNormalization, accepts=_within_a_sample)(run_once)
 
 
 def _is_channels_last(layer: keras.layers.Layer) -> bool:
@@ -99,10 +99,10 @@ def _is_channels_last(layer: keras.layers.Layer) -> bool:
 def channelwise(call: RuleCall, x: Batch, mask: Batch | None = None) -> Batch:
     """On folded channels as they are."""
     if mask is not None:
-        return _run_once(call, x, mask=mask)
+        return run_once(call, x, mask=mask)
     if x.layout == FOLDED and _is_channels_last(call.layer):
         return x.map(call.layer)
-    return _run_once(call, x)
+    return run_once(call, x)
 
 
 def _scales_by_a_number(layer: keras.layers.Layer) -> bool:
@@ -128,7 +128,7 @@ def merge(call: RuleCall, inputs: list[Batch]) -> Batch:
     if len(layouts) == 1 and len(shapes) == 1:
         merged = call.layer([x.value for x in inputs])
         return Batch(merged, inputs[0].layout, inputs[0].members)
-    return _run_once(call, inputs)
+    return run_once(call, inputs)
 
 
 @vectorizes(layers.Activation)
@@ -140,7 +140,7 @@ def activation(call: RuleCall, x: Batch) -> Batch:
 @vectorizes(layers.Normalization, accepts=lambda layer: not layer.invert)
 def normalization(call: RuleCall, x: Batch) -> Batch:
     """With the data's statistics, which are the same for every member."""
-    return _run_once(call, x)
+    return run_once(call, x)
 
 
 @vectorizes(layers.Identity, layers.ActivityRegularization)

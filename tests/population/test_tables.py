@@ -287,3 +287,9 @@ def test_a_rule_of_ones_own_that_takes_rows_is_refused():
         population.compile("sgd", "mse")
     finally:
         forget(OfWeights)
+
+
+def test_a_scaled_loss_is_refused_as_keras_cannot_divide_its_gradients():
+    population = PopulationModel(of_words(), ["relu"])
+    with pytest.raises(ModelError, match=r"scales no loss .* Received: loss_scale_factor=8.0"):
+        population.compile(keras.optimizers.SGD(0.1, loss_scale_factor=8.0), "mse")

@@ -83,8 +83,19 @@ CONVOLUTIONS = {
         lambda: layers.SeparableConv2D(3, 2, dilation_rate=2, padding="same", activation="relu"),
     ),
 }
+if keras.backend.backend() == "tensorflow":
+    CONVOLUTIONS["transposed 1D"] = (
+        (6, 2),
+        lambda: layers.Conv1DTranspose(4, 3, strides=2, activation="relu"),
+        lambda: layers.Conv1DTranspose(3, 2, padding="same", use_bias=False, activation="relu"),
+    )
+    CONVOLUTIONS["transposed 2D"] = (
+        (4, 5, 2),
+        lambda: layers.Conv2DTranspose(4, 3, strides=(2, 1), padding="same", activation="relu"),
+        lambda: layers.Conv2DTranspose(3, (2, 3), strides=2, output_padding=1, activation="relu"),
+    )
 # what runs always; the others with the slow tests
-FAST = {"1D causal", "separable 1D", "folded groups"}
+FAST = {"1D causal", "transposed 2D", "separable 1D", "folded groups"}
 
 
 def cases(found):
