@@ -1,4 +1,4 @@
-"""Searches that are killed again and again, and whose files are damaged: is anything lost?
+"""Searches that are killed again and again, and whose files are damaged: whether anything is lost.
 
     python -m benchmarks.chaos [--kills 20] [--hours 0] [--ways race random …] [--seed 0] [--quick]
 
