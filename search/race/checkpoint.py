@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..population.members import Member
 from ..population.step_tensorflow import Decided
-from ..runtime.kept_files import write_whole
+from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays
 from .record import MemberRecord, Weights
 
 _VERSION = 1
-_META = "meta"
-# what NumPy raises where a file is no .npz, is cut off, damaged, or holds other things than arrays
-_UNREADABLE = (
-    *(ValueError, TypeError, KeyError, IndexError, OSError, EOFError),
-    *(zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError),
-)
 
 
 class BestEpoch(NamedTuple):
@@ -96,17 +86,11 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     """
     members = list(checkpoint.records)
     index_of = {member: index for index, member in enumerate(members)}
-    arrays: list[np.ndarray] = []
-
-    def kept(values: Sequence[np.ndarray]) -> list[int]:
-        first = len(arrays)
-        arrays.extend(values)
-        return list(range(first, len(arrays)))
-
+    arrays = Arrays()
     best = []
     for member, epoch in checkpoint.best.items():
         places = [list(place) for place in epoch.weights]
-        numbers = kept(list(epoch.weights.values()))
+        numbers = arrays.add(list(epoch.weights.values()))
         best.append([index_of[member], epoch.value, places, numbers])
     populations = []
     for population in checkpoint.populations:
@@ -115,7 +99,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
                 "members": [index_of[member] for member in population.members],
                 "epochs": population.epochs,
                 "decided": population.decided,
-                "values": kept(population.values),
+                "values": arrays.add(population.values),
             }
         )
     records = []
@@ -131,11 +115,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "best": best,
         "populations": populations,
     }
-    named = {f"a{number}": array for number, array in enumerate(arrays)}
-    named[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **named)
-    write_whole(path, buffer.getbuffer())
+    arrays.write(path, meta)
 
 
 def read(path: Path, known: Sequence[Member]) -> Checkpoint | None:
@@ -149,29 +129,26 @@ def read(path: Path, known: Sequence[Member]) -> Checkpoint | None:
     """
     by_name = {_name(member): member for member in known}
     try:
-        # NumPy leaves a file open that it cannot read
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            meta = json.loads(file[_META].tobytes())
-            if meta["version"] != _VERSION:
-                return None
-            return _checkpoint(meta, file, by_name)
-    except _UNREADABLE:
+        file = ReadArrays(path)
+        if file.meta["version"] != _VERSION:
+            return None
+        return _checkpoint(file, by_name)
+    except UNREADABLE:
         return None
 
 
-def _checkpoint(
-    meta: Mapping[str, Any], file: Mapping[str, np.ndarray], by_name: Mapping[str, Member]
-) -> Checkpoint:
+def _checkpoint(file: ReadArrays, by_name: Mapping[str, Member]) -> Checkpoint:
+    meta = file.meta
     records = {}
     for name, fields in meta["records"]:
         records[by_name[name]] = MemberRecord(**{**fields, "best": float(fields["best"])})
     members = list(records)
     best = {}
-    for index, value, places, numbers in meta["best"]:
+    for index, best_value, places, numbers in meta["best"]:
         weights: Weights = {}
-        for (layer, key), number in zip(places, numbers, strict=True):
-            weights[layer, key] = file[f"a{number}"]
-        best[members[index]] = BestEpoch(float(value), weights)
+        for (layer, key), value in zip(places, file.of(numbers), strict=True):
+            weights[layer, key] = value
+        best[members[index]] = BestEpoch(float(best_value), weights)
     populations = []
     for kept in meta["populations"]:
         decided = None
@@ -182,7 +159,7 @@ def _checkpoint(
                 [members[index] for index in kept["members"]],
                 int(kept["epochs"]),
                 decided,
-                [file[f"a{number}"] for number in kept["values"]],
+                file.of(kept["values"]),
             )
         )
     return Checkpoint(
