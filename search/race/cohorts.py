@@ -27,9 +27,9 @@ from ..population.member_callbacks import MemberCallbacks, MemberTrainings
 from ..population.members import Member
 from ..population.model import PopulationModel
 from ..population.skipped_epochs import SkippedEpochs, WhenTraining
-from ..population.state import restore, values_of
 from ..population.step_tensorflow import Decided
 from ..population.trainers import several_orders_at_once, steps_per_execution
+from ..population.transfer import restore, values_of
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of

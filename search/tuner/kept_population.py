@@ -11,8 +11,8 @@ import numpy as np
 from keras_acts.errors import ModelError
 
 from ..population.model import PopulationModel
-from ..population.state import restore, values_of
 from ..population.step_tensorflow import Decided
+from ..population.transfer import restore, values_of
 from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays
 from ..runtime.kept_files import DiskFullError
 from ..runtime.pace import Pace

@@ -219,7 +219,7 @@ def train_until_done(
     epochs: MemberEpochs,
     objective: keras_tuner.Objective,
     keep_finished: KeepFinished,
-    kept: KeptTraining,
+    kept: KeptTraining | None = None,
 ) -> None:
     """Train a population until all members are done; those that are leave it when that saves time.
 
@@ -230,7 +230,7 @@ def train_until_done(
         objective: of a search.
         keep_finished: called with a population and the best epochs of its members, whose weights
             and optimizer states they have again, and with the indices in it of those that are done.
-        kept: what keeps it now and then, and goes on from there.
+        kept: what keeps it now and then, and goes on from there; None keeps nothing.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after `keep_finished`, if each member has an epoch.
@@ -243,16 +243,21 @@ def train_until_done(
     first = fit.get("initial_epoch", 0)
     given = keras.tree.flatten(fit.get("callbacks") or [])
     interrupted = False
-    skipped = kept.go_on(population, best, epochs, first)
+    goes_on_at = 0
+    if kept is not None:
+        goes_on_at = kept.go_on(population, best, epochs, first)
     while True:
-        options["callbacks"] = [*given, best, epochs, KeepNowAndThen(kept, best, epochs)]
+        own: list[keras.callbacks.Callback] = [best, epochs]
+        if kept is not None:
+            own.append(KeepNowAndThen(kept, best, epochs))
+        options["callbacks"] = [*given, *own]
         options["initial_epoch"] = first + epochs.trained
-        if skipped:
+        if goes_on_at:
+            # the batches come as they do from the beginning
             options["initial_epoch"] = first
-            skip = SkippedEpochs(first + skipped, fit.get("validation_data"))
-            own = [WhenTraining(skip, callback) for callback in options["callbacks"][len(given) :]]
-            options["callbacks"] = [skip, *given, *own]
-            skipped = 0
+            skipped = SkippedEpochs(first + goes_on_at, fit.get("validation_data"))
+            options["callbacks"] = [skipped, *given, *(WhenTraining(skipped, one) for one in own)]
+            goes_on_at = 0
         try:
             population.fit(**options)
         except KeyboardInterrupt:
