@@ -21,12 +21,11 @@ from keras_acts.errors import KerasActsError, ModelError, SearchError
 from ..population import memory as planner
 from ..population.batch_view import seeds_of
 from ..population.best_weights import BestWeights
-from ..population.data import BY_SEED
+from ..population.data import BY_SEED, may_be_in_other_orders
 from ..population.frozen_prefix import frozen_prefix
 from ..population.member_callbacks import MemberCallbacks, MemberTrainings
 from ..population.members import Member
 from ..population.model import PopulationModel
-from ..population.skipped_epochs import SkippedEpochs, WhenTraining
 from ..population.step_tensorflow import Decided
 from ..population.trainers import several_orders_at_once, steps_per_execution
 from ..population.transfer import restore, values_of
@@ -41,6 +40,7 @@ from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
+from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
 from ..vectorize.segments import arrange
 from . import checkpoint
 from .checkpoint import BestEpoch, Checkpoint, KeptPopulation, renamed
@@ -449,7 +449,10 @@ class Cohorts:
         start = self._start_of_stretch(index)
         if cohort.epochs > start:
             # an earlier process was in the middle of it
-            skipped = SkippedEpochs(cohort.epochs, self._fit.get("validation_data"))
+            skipped = SkippedEpochs(
+                cohort.epochs,
+                reads_validation=may_be_in_other_orders(self._fit.get("validation_data")),
+            )
             given = [skipped, *given]
             callbacks = [WhenTraining(skipped, callback) for callback in callbacks]
         elif cohort.population.training_step is not None:

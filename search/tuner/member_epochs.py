@@ -15,12 +15,12 @@ import numpy as np
 
 from ..population.best_weights import BestWeights
 from ..population.block import StackedVariable
-from ..population.data import are_arrays, as_adapter
+from ..population.data import are_arrays, as_adapter, may_be_in_other_orders
 from ..population.member_callbacks import member_logs
 from ..population.model import PopulationModel
-from ..population.skipped_epochs import SkippedEpochs, WhenTraining
 from ..population.transfer import per_variable
 from ..runtime import costs
+from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
 
 if TYPE_CHECKING:
     from .kept_population import KeptTraining
@@ -255,7 +255,10 @@ def train_until_done(
         if goes_on_at:
             # the batches come as they do from the beginning
             options["initial_epoch"] = first
-            skipped = SkippedEpochs(first + goes_on_at, fit.get("validation_data"))
+            skipped = SkippedEpochs(
+                first + goes_on_at,
+                reads_validation=may_be_in_other_orders(fit.get("validation_data")),
+            )
             options["callbacks"] = [skipped, *given, *(WhenTraining(skipped, one) for one in own)]
             goes_on_at = 0
         try:

@@ -10,8 +10,6 @@ import numpy as np
 
 from keras_acts.compat import given_learning_rate
 
-from .data import are_arrays
-
 Logs = Any  # of an epoch, as Keras hands them to callbacks
 
 
@@ -24,15 +22,15 @@ class SkippedEpochs(keras.callbacks.Callback):
 
     Args:
         until: the epoch, from 0, that trains again.
-        validation: the validation data. Arrays come in the same order whatever was before; others
+        reads_validation: whether the validation data may come in another order each time: then they
             are read too.
     """
 
-    def __init__(self, until: int, validation: Any = None):
+    def __init__(self, until: int, *, reads_validation: bool):
         super().__init__()
         self.active = False
         self._until = until
-        self._evaluates = validation is not None and not are_arrays(validation)
+        self._evaluates = reads_validation
         self._train_function: Any = None
         self._rate: Any = None
 
