@@ -5,7 +5,7 @@ A callback that remembers its weights and puts them back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -170,6 +170,32 @@ class BestWeights(keras.callbacks.Callback):
         successor.best = self.best[members]
         successor.best_epoch = self.best_epoch[members]
         successor._goes_on = True
+
+    def kept_values(self) -> list[np.ndarray]:
+        """Return what is kept of all members, in the order of `kept_variables`; for `go_on`."""
+        return [self._weights[id(block.variable)] for block in self.kept_variables()]
+
+    def go_on(
+        self,
+        population: PopulationModel,
+        best: np.ndarray,
+        best_epoch: np.ndarray,
+        values: Sequence[np.ndarray],
+    ) -> None:
+        """Go on, in the next `fit` of a population, where another of the same members was.
+
+        Args:
+            population: that trains on.
+            best: as of the other.
+            best_epoch: as of the other.
+            values: its `kept_values`.
+        """
+        self.set_model(population)
+        blocks = zip(self.kept_variables(), values, strict=True)
+        self._weights = {id(block.variable): value.copy() for block, value in blocks}
+        self.best = best
+        self.best_epoch = best_epoch
+        self._goes_on = True
 
     def monitored(self, logs: Mapping[str, Any]) -> np.ndarray | None:
         """Return each member's value in an epoch, (P,), or None in one without validation.

@@ -101,6 +101,11 @@ def are_arrays(*data: Any) -> bool:
     return bool(leaves) and _are_dense(leaves)
 
 
+def may_be_in_other_orders(data: Any) -> bool:
+    """Whether data may come in another order each time they are read."""
+    return data is not None and not are_arrays(data)
+
+
 def _are_dense(leaves: list[Any]) -> bool:
     return all(hasattr(leaf, "__array__") for leaf in leaves)
 

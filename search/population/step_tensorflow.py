@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -31,6 +31,20 @@ Tensor = Any
 Logs = dict[str, Tensor]
 Gradients = Sequence[Tensor | None]
 Update = Callable[[Gradients], None]
+
+
+class Decided(NamedTuple):
+    """What a training step compiles: a population that goes on elsewhere shall round as it did.
+
+    Attributes:
+        steps: of which it has heard.
+        whole: whether XLA compiles the whole step.
+        update: whether it compiles the update of the weights.
+    """
+
+    steps: float
+    whole: bool
+    update: bool
 
 
 class TrainingStep:
@@ -88,6 +102,15 @@ class TrainingStep:
             self._whole = whole
             self._update_too = update
             self.forget_traces(population)
+
+    @property
+    def decided(self) -> Decided:
+        """What is compiled, and after how many steps that was decided."""
+        return Decided(self._steps, self._whole, self._update_too)
+
+    @decided.setter
+    def decided(self, decided: Decided) -> None:
+        self._steps, self._whole, self._update_too = decided
 
     def has_several_rates(self) -> None:
         """Hear that members have learning rates of their own, for which `one_kernel` has no place."""

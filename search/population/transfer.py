@@ -1,4 +1,4 @@
-"""Members of populations carried on: into an ordinary model, or into another population."""
+"""Members of populations carried on: into an ordinary model, another population, or another process."""
 
 from __future__ import annotations
 
@@ -298,3 +298,37 @@ class _Cached:
         if id(block) not in self._values:
             self._values[id(block)] = self._read(block)
         return self._values[id(block)]
+
+
+def values_of(population: PopulationModel) -> list[np.ndarray]:
+    """Return weights, the optimizer's state, normalization and random states."""
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in _state_variables(population)]
+
+
+def restore(population: PopulationModel, values: Sequence[np.ndarray]) -> None:
+    """Give a compiled population of the same members in the same order a state.
+
+    Raises:
+        ModelError: if it is not made as the one was whose state it is; nothing is changed then.
+    """
+    variables = _state_variables(population)
+    expected = [(tuple(each.shape), np.dtype(each.dtype).kind) for each in variables]
+    received = [(value.shape, value.dtype.kind) for value in values]
+    if expected != received:
+        raise ModelError(
+            f"The state must be that of such a population. Received: {len(received)} variables for "
+            f"{len(expected)}, or of other shapes"
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _state_variables(population: PopulationModel) -> list[keras.Variable]:
+    if not population.optimizer.built:
+        population.optimizer.build(population.trainable_variables)
+    # metrics begin anew with each epoch
+    of_metrics = {id(variable) for variable in population.metrics_variables}
+    own = [variable for variable in population.variables if id(variable) not in of_metrics]
+    known = {id(variable) for variable in own}
+    of_optimizer = [each for each in population.optimizer.variables if id(each) not in known]
+    return [*own, *of_optimizer]

@@ -9,69 +9,54 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import KerasActsError, SearchError
+from keras_acts.errors import KerasActsError, ModelError, SearchError
 
 from ..population import memory as planner
 from ..population.batch_view import seeds_of
 from ..population.best_weights import BestWeights
-from ..population.data import BY_SEED
+from ..population.data import BY_SEED, may_be_in_other_orders
 from ..population.frozen_prefix import frozen_prefix
 from ..population.member_callbacks import MemberCallbacks, MemberTrainings
 from ..population.members import Member
 from ..population.model import PopulationModel
+from ..population.step_tensorflow import Decided
 from ..population.trainers import several_orders_at_once, steps_per_execution
+from ..population.transfer import restore, values_of
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
 from ..runtime import costs
+from ..runtime.kept_files import DiskFullError
 from ..runtime.memory import is_out_of_memory
-from ..runtime.reasons import first_line
+from ..runtime.pace import Pace
+from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
+from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
 from ..vectorize.segments import arrange
+from . import checkpoint
+from .checkpoint import BestEpoch, Checkpoint, KeptPopulation, renamed
+from .record import MemberRecord, Weights
 
 # Keras' own, where `fit` is given none
 _BATCH_SIZE = 32
 
-# the weights of one member, by the path of the layer and the variable's key in it
-Weights = dict[tuple[str, str], np.ndarray]
-
-
-@dataclass
-class MemberRecord:
-    """What is known of one member.
-
-    Attributes:
-        epochs: how far it is.
-        best: the objective at its best epoch.
-        diverged: whether its loss or objective was not finite.
-        seconds: its share of the time of its populations.
-        error: why its candidate could not be trained; empty if it could.
-        stopped: after how many epochs its callbacks ended its training; 0 if they did not. Then it
-            is as far as those that train on.
-    """
-
-    epochs: int = 0
-    best: float = np.nan
-    diverged: bool = False
-    seconds: float = 0.0
-    error: str = ""
-    stopped: int = 0
-
 
 @dataclass
 class _Cohort:
-    """A population, and how many epochs it has."""
+    """A population, how many epochs it has, and what it compiled when it began with the last ones."""
 
     population: PopulationModel
     epochs: int = 0
+    decided: Decided | None = None
 
 
 class _Part(NamedTuple):
@@ -83,14 +68,6 @@ class _Part(NamedTuple):
     @property
     def is_whole(self) -> bool:
         return len(self.staying) == len(self.population.members)
-
-
-@dataclass(frozen=True)
-class _Best:
-    """The best epoch of a member that still trains: more is better."""
-
-    value: float
-    weights: Weights
 
 
 class Cohorts:
@@ -157,12 +134,16 @@ class Cohorts:
         self._rescale_init = rescale_init
         self._max_members = costs.RACE_MOST_MEMBERS  # fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
-        self._best: dict[Member, _Best] = {}
+        self._best: dict[Member, BestEpoch] = {}
         # its members' best epochs are kept in any case
         self._trainings = MemberTrainings(model, member_callbacks, ends[-1], restore=False, say=say)
         self._ended: dict[Member, keras.Model] = {}  # by callbacks, as they were then
         self._bytes = self._bytes_per_member()
         self._said_alone = False
+        self._rung = 0
+        self._pace = Pace()
+        self._file: Path | None = None
+        self._goes_on = False
 
     def _bytes_per_member(self) -> int:
         chosen = self._slots or [slot.name for slot in slots_of(self._model).hidden]
@@ -174,6 +155,93 @@ class Cohorts:
         if self._order_of_each_seed:
             shared = frozenset()  # it runs once for each seed
         return planner.bytes_per_member(self._model, batch_size, shared)
+
+    def keep_in(self, file: Path) -> None:
+        """Keep the populations in a file now and then, and go on from what is in it.
+
+        Nothing is kept where that is not possible: what it takes to go on in the middle of a
+        stretch is TensorFlow's, and nobody knows what the callbacks of members have in mind.
+        """
+        if keras.backend.backend() == "tensorflow" and not self._trainings:
+            self._file = file
+            self._goes_on = True
+
+    def begin_rung(self, rung: int, members: Sequence[Member]) -> None:
+        """Hear which rung is trained next, and by whom; the first one may go on in its middle.
+
+        From the populations that an earlier process kept, if they are those of this race.
+
+        Args:
+            rung: its number.
+            members: who trains in it.
+        """
+        self._rung = rung
+        if self._goes_on and self._file is not None and self._file.is_file():
+            self._go_on(self._file, rung, members)
+        self._goes_on = False
+
+    def _go_on(self, file: Path, rung: int, members: Sequence[Member]) -> None:
+        known = dict.fromkeys([*self.runs, *members])
+        kept = checkpoint.read(file, list(known))
+        # what comes after the rung would tell too much of it
+        if kept is None or kept.rung > rung or list(kept.ends) != self._ends:
+            self.say(f"{file} is not of this race, or damaged: who is alive trains again")
+            return
+        try:
+            cohorts = [self._kept_cohort(population) for population in kept.populations]
+            names = {str(number): path for number, path in enumerate(_layers_of(cohorts))}
+            best = renamed(kept.best, names)
+        except (KeyError, ModelError) as error:
+            self.say(f"{file} is not of this race: {error}")
+            return
+        self._cohorts = cohorts
+        self._best = best
+        self._max_members = kept.most_members
+        for member, record in kept.records.items():
+            if member not in self.runs or record.epochs > self.runs[member].epochs:
+                self.runs[member] = record
+        furthest = max((cohort.epochs for cohort in cohorts), default=0)
+        self.say(f"Going on from {file}, where {furthest} epochs are trained")
+
+    def _kept_cohort(self, kept: KeptPopulation) -> _Cohort:
+        cohort = self._cohort_of(kept.members)
+        restore(cohort.population, kept.values)
+        cohort.epochs = kept.epochs
+        cohort.decided = kept.decided
+        step = cohort.population.training_step
+        if step is not None and kept.decided is not None:
+            step.decided = kept.decided
+        return cohort
+
+    @property
+    def is_time_to_keep(self) -> bool:
+        """Whether the populations should be kept now."""
+        return self._file is not None and self._pace.is_time()
+
+    def keep(self) -> None:
+        """Keep the populations as they are; a full disk costs no more than that."""
+        if self._file is None:
+            return
+        self._pace.begin()
+        populations = []
+        for cohort in self._cohorts:
+            population = cohort.population
+            decided = cohort.decided
+            if cohort.epochs in self._ends and population.training_step is not None:
+                decided = population.training_step.decided
+            values = values_of(population)
+            populations.append(KeptPopulation(population.members, cohort.epochs, decided, values))
+        numbers = {path: str(number) for number, path in enumerate(_layers_of(self._cohorts))}
+        best = renamed(self._best, numbers)
+        try:
+            kept = Checkpoint(
+                self._rung, self._ends, self._max_members, self.runs, best, populations
+            )
+            checkpoint.write(self._file, kept)
+        except (DiskFullError, OSError) as error:
+            self.say(f"The race cannot be kept: {reason_of(error)}")
+            self._file = None
+        self._pace.end()
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs, the end of a stretch.
@@ -197,8 +265,10 @@ class Cohorts:
             except Exception as error:
                 # they begin again: in smaller populations, where memory ran out; else it comes
                 # again, and halves find out whose fault it is
+                count = len(cohort.population.members)
+                self.say(f"{count} models begin again: {_reason(error)}")
                 if is_out_of_memory(error):
-                    self._max_members = max(1, len(cohort.population.members) // 2)
+                    self._max_members = max(1, count // 2)
                 self._give_up(cohort)
         training: set[Member] = set()
         for cohort in self._cohorts:
@@ -354,7 +424,10 @@ class Cohorts:
 
     def _new_cohort(self, members: list[Member]) -> _Cohort:
         order, _ = arrange([member.candidate for member in members])
-        inside = [members[index] for index in order]  # then its outputs need no sorting
+        # then its outputs need no sorting
+        return self._cohort_of([members[index] for index in order])
+
+    def _cohort_of(self, inside: Sequence[Member]) -> _Cohort:
         population = PopulationModel(
             self._model, inside, slots=self._slots, rescale_init=self._rescale_init
         )
@@ -371,11 +444,23 @@ class Cohorts:
             of_members = [MemberCallbacks(self._trainings, partial(self._end, cohort))]
         given = keras.tree.flatten(self._fit.get("callbacks") or [])
         # the weights of an epoch are remembered before anybody may end the training
-        ours = [_Record(self, cohort), best, *of_members, _Watch(self, cohort)]
+        callbacks: list[keras.callbacks.Callback] = [_Record(self, cohort), best, *of_members]
+        callbacks += [_Keep(self, cohort, best), _Watch(self, cohort)]
+        start = self._start_of_stretch(index)
+        if cohort.epochs > start:
+            # an earlier process was in the middle of it
+            skipped = SkippedEpochs(
+                cohort.epochs,
+                reads_validation=may_be_in_other_orders(self._fit.get("validation_data")),
+            )
+            given = [skipped, *given]
+            callbacks = [WhenTraining(skipped, callback) for callback in callbacks]
+        elif cohort.population.training_step is not None:
+            cohort.decided = cohort.population.training_step.decided
         options = {
             **self._fit,
-            "callbacks": [*given, *ours],
-            "initial_epoch": cohort.epochs,
+            "callbacks": [*given, *callbacks],
+            "initial_epoch": start,
             "epochs": end,
             "verbose": 0,
         }
@@ -389,17 +474,30 @@ class Cohorts:
             with isolated_seed(seed):
                 cohort.population.fit(**options)
         finally:
-            self._remember(cohort.population, best)
+            self.remember(cohort.population, best)
 
-    def _remember(self, population: PopulationModel, best: BestWeights) -> None:
-        """Keep the best weights of those that were never better before this stretch."""
+    def _start_of_stretch(self, index: int) -> int:
+        """The epoch at which a stretch begins."""
+        if index == 0:
+            return 0
+        return self._ends[index - 1]
+
+    def remember(self, population: PopulationModel, best: BestWeights) -> None:
+        """Keep the best weights of those that were never better before these epochs."""
         # there are none, if the training did not begin
         values = more_is_better(best.best, self.objective.direction)
         for index, value in enumerate(values):
             member = population.members[index]
             known = self._best.get(member)
             if np.isfinite(value) and (known is None or value > known.value):
-                self._best[member] = _Best(float(value), best.weights(index))
+                self._best[member] = BestEpoch(float(value), best.weights(index))
+
+
+def _layers_of(cohorts: Sequence[_Cohort]) -> list[str]:
+    """The paths of all layers, in the order that they have in each population of a model."""
+    for cohort in cohorts:
+        return [path for path, _ in layers_of(cohort.population.blueprint.reference)]
+    return []
 
 
 def _joined(parts: list[_Part], most: int) -> Iterator[PopulationModel]:
@@ -490,6 +588,21 @@ class _BestOfRunning(BestWeights):
         members = self._cohort.population.members
         ended = [self._cohorts.has_ended(member) for member in members]
         return np.where(ended, np.nan, values)
+
+
+class _Keep(keras.callbacks.Callback):
+    """Has the populations kept now and then, with the best weights so far."""
+
+    def __init__(self, cohorts: Cohorts, cohort: _Cohort, best: BestWeights):
+        super().__init__()
+        self._cohorts = cohorts
+        self._cohort = cohort
+        self._best = best
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._cohorts.is_time_to_keep:
+            self._cohorts.remember(self._cohort.population, self._best)
+            self._cohorts.keep()
 
 
 class _Watch(keras.callbacks.Callback):

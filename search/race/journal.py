@@ -16,7 +16,7 @@ from keras_acts.errors import SearchError
 
 from ..population.members import Member
 from ..runtime.kept_files import damaged, write_whole
-from .cohorts import MemberRecord
+from .record import MemberRecord
 from .schedule import Rung
 
 # the first line of the file: what it is

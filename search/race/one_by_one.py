@@ -27,7 +27,7 @@ from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.callbacks import OneTraining, label, own_copies
 from ..strategy.direction import more_is_better
-from .cohorts import MemberRecord
+from .record import MemberRecord
 
 Build = Callable[[Choice], keras.Model]  # returns a compiled, freshly initialized model
 # a `fit` of the user's own may have no `initial_epoch`, or begin with something

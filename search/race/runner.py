@@ -37,12 +37,13 @@ from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
 from ..strategy.rounds import Round
-from .cohorts import Cohorts, MemberRecord
+from .cohorts import Cohorts
 from .history import history
 from .journal import Journal
 from .one_by_one import Build, OneByOne
 from .race import Race, RungResult, RungTask
 from .rates import AtBestRate
+from .record import MemberRecord
 from .schedule import cost, in_two_rounds, schedule
 from .surrogate import SurrogateProposer
 
@@ -248,6 +249,8 @@ class RaceSearch:
                 rescale_init=rescale_init,
             )
         self._cohorts = self._new_cohorts(self._epoch, say=self._say)
+        if journal is not None and isinstance(self._cohorts, Cohorts):
+            self._cohorts.keep_in(journal.with_suffix(".npz"))
         self._finished: dict[Member, keras.Model | None] = {}
         self._begun = 0.0
         self._deadline = math.inf
@@ -291,6 +294,8 @@ class RaceSearch:
                 # weights
                 self._cohorts.runs |= self._journal.runs(number, members)
             else:
+                if isinstance(self._cohorts, Cohorts):
+                    self._cohorts.begin_rung(number, members)
                 self._cohorts.train(members, task.epochs)
                 self._keep(number, members)
             self._race.tell(self._scores(task))

@@ -66,7 +66,7 @@ def telling_full_disk(place: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_whole(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
     """Write a file in one step: whatever happens, it is as it was or as it should be.
 
     Args:

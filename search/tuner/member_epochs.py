@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import keras_tuner
@@ -15,11 +15,15 @@ import numpy as np
 
 from ..population.best_weights import BestWeights
 from ..population.block import StackedVariable
-from ..population.data import are_arrays, as_adapter
+from ..population.data import are_arrays, as_adapter, may_be_in_other_orders
 from ..population.member_callbacks import member_logs
 from ..population.model import PopulationModel
 from ..population.transfer import per_variable
 from ..runtime import costs
+from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
+
+if TYPE_CHECKING:
+    from .kept_population import KeptTraining
 
 Logs: TypeAlias = Mapping[str, Any]
 Hook = Callable[[int, keras.Model, int, dict[str, float]], None]
@@ -83,6 +87,22 @@ class MemberEpochs(keras.callbacks.Callback):
         self.inside = np.arange(len(callbacks))
         self.leaving = False
         self.may_leave = False
+        # where an earlier process was: the first epoch of its histories
+        self._goes_on_from: int | None = None
+
+    def go_on(
+        self, histories: Sequence[Mapping[str, list[float]]], running: np.ndarray, first: int
+    ) -> None:
+        """Go on, in the next `fit`, where an earlier process was.
+
+        Args:
+            histories: of each member.
+            running: whether each is not done.
+            first: the epoch with which the histories begin.
+        """
+        self.histories = [dict(history) for history in histories]
+        self.running = running.copy()
+        self._goes_on_from = first
 
     @property
     def trained(self) -> int:
@@ -106,6 +126,18 @@ class MemberEpochs(keras.callbacks.Callback):
                 callback.set_params(self.params)
                 callback.set_model(model)
                 callback.on_train_begin()
+        if self._goes_on_from is not None:
+            self._tell_again(self._goes_on_from)
+            self._goes_on_from = None
+
+    def _tell_again(self, first: int) -> None:
+        """Tell the members' callbacks of the epochs that were: they know of none."""
+        for callbacks, history in zip(self._callbacks, self.histories, strict=True):
+            for number in range(length(history)):
+                logs = {name: values[number] for name, values in history.items()}
+                for callback in callbacks:
+                    callback.on_epoch_begin(first + number)
+                    callback.on_epoch_end(first + number, logs)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Begin an epoch of every member that runs."""
@@ -160,12 +192,34 @@ class MemberEpochs(keras.callbacks.Callback):
                 callback.on_train_end()
 
 
+class KeepNowAndThen(keras.callbacks.Callback):
+    """Keeps a population at the ends of epochs, when it is time.
+
+    Args:
+        training: that keeps it.
+        best: the best epochs so far.
+        epochs: of its members.
+    """
+
+    def __init__(self, training: KeptTraining, best: BestEpochs, epochs: MemberEpochs):
+        super().__init__()
+        self._training = training
+        self._best = best
+        self._epochs = epochs
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        """Keep it, if it is time."""
+        if self._training.keeps(self.model, self._epochs):
+            self._training.keep(self.model, self._best, self._epochs)
+
+
 def train_until_done(
     population: PopulationModel,
     fit: Mapping[str, Any],
     epochs: MemberEpochs,
     objective: keras_tuner.Objective,
     keep_finished: KeepFinished,
+    kept: KeptTraining | None = None,
 ) -> None:
     """Train a population until all members are done; those that are leave it when that saves time.
 
@@ -176,6 +230,7 @@ def train_until_done(
         objective: of a search.
         keep_finished: called with a population and the best epochs of its members, whose weights
             and optimizer states they have again, and with the indices in it of those that are done.
+        kept: what keeps it now and then, and goes on from there; None keeps nothing.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, after `keep_finished`, if each member has an epoch.
@@ -188,9 +243,24 @@ def train_until_done(
     first = fit.get("initial_epoch", 0)
     given = keras.tree.flatten(fit.get("callbacks") or [])
     interrupted = False
+    goes_on_at = 0
+    if kept is not None:
+        goes_on_at = kept.go_on(population, best, epochs, first)
     while True:
-        options["callbacks"] = [*given, best, epochs]
+        own: list[keras.callbacks.Callback] = [best, epochs]
+        if kept is not None:
+            own.append(KeepNowAndThen(kept, best, epochs))
+        options["callbacks"] = [*given, *own]
         options["initial_epoch"] = first + epochs.trained
+        if goes_on_at:
+            # the batches come as they do from the beginning
+            options["initial_epoch"] = first
+            skipped = SkippedEpochs(
+                first + goes_on_at,
+                reads_validation=may_be_in_other_orders(fit.get("validation_data")),
+            )
+            options["callbacks"] = [skipped, *given, *(WhenTraining(skipped, one) for one in own)]
+            goes_on_at = 0
         try:
             population.fit(**options)
         except KeyboardInterrupt:

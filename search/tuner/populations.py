@@ -5,6 +5,7 @@ Which of them, in what populations, and what KerasTuner gets to keep of each.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from .checkpoints import Checkpoints
 from .compatibility import BuiltModel, check_training, differing_slots, inspect_model
 from .hypermodel import ActivationHyperModel
 from .keeping import is_remote
+from .kept_population import FILE, KeptTraining, TrialScores
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
 from .member_epochs import BestEpochs, MemberEpochs, length, train_until_done
 
@@ -325,10 +327,14 @@ class PopulationRunner:
         self, members: Sequence[TrialMember], fit: Mapping[str, Any]
     ) -> Histories:
         """Train one population for each execution."""
-        histories: Histories = {member.trial.trial_id: [] for member in members}
-        kept = _KeptTrials(self._tuner, members, fit)
-        for execution in range(self._tuner.executions_per_trial):
-            epochs = self._train_execution(members, fit, execution, kept)
+        trial_ids = [member.trial.trial_id for member in members]
+        histories: Histories = {trial_id: [] for trial_id in trial_ids}
+        training = KeptTraining(self._file(), trial_ids, self._tuner.say)
+        kept = _KeptTrials(self._tuner, members, fit, histories)
+        if training.known is not None:
+            kept.go_on(training.known)
+        for execution in range(training.execution, self._tuner.executions_per_trial):
+            epochs = self._train_execution(members, fit, execution, kept, training)
             for member, values in zip(members, epochs.histories, strict=True):
                 history = keras.callbacks.History()
                 history.history = values
@@ -336,12 +342,32 @@ class PopulationRunner:
                 histories[member.trial.trial_id].append(history)
         return histories
 
+    def forget_kept(self) -> None:
+        """Delete what was kept of trials in the middle of their epochs: they have ended."""
+        file = self._file()
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.unlink(missing_ok=True)
+
+    def _file(self) -> Path | None:
+        """Where a population is kept while it trains; None if it cannot go on from there."""
+        board = keras.callbacks.TensorBoard
+        writes_events = any(isinstance(callback, board) for callback in self._callbacks)
+        # events that are written again would be there twice; and see `SkippedEpochs`
+        if writes_events or keras.backend.backend() != "tensorflow":
+            return None
+        folder = self._tuner.project_dir
+        if is_remote(folder):
+            return None
+        return Path(folder) / FILE
+
     def _train_execution(
         self,
         members: Sequence[TrialMember],
         fit: Mapping[str, Any],
         execution: int,
         kept: _KeptTrials,
+        training: KeptTraining,
     ) -> MemberEpochs:
         tuner = self._tuner
         seed = derive(tuner.seed, Stream.EXECUTIONS, execution)
@@ -357,6 +383,7 @@ class PopulationRunner:
             callbacks.per_trial,
             callbacks.models(),
         )
+        training.begin(execution, handed_over[0], kept.known)
         kept.begin(epochs)
         options = {**fit, "callbacks": callbacks.shared}
         objective = tuner.oracle.objective
@@ -365,7 +392,9 @@ class PopulationRunner:
                 # as KerasTuner, which builds a model first: the batches come in the same order then
                 handed_over[0].blueprint.drawn(members[0].candidate)
             try:
-                train_until_done(handed_over.pop(), options, epochs, objective, kept.keep_finished)
+                train_until_done(
+                    handed_over.pop(), options, epochs, objective, kept.keep_finished, training
+                )
             except KeyboardInterrupt:
                 if epochs.all_began:
                     kept.keep_partial_scores()
@@ -401,17 +430,42 @@ class _KeptTrials:
         tuner: whose trials they are.
         members: the trials, as members of a population.
         fit: the arguments of `fit`.
+        histories: of each trial, of the executions that are over.
     """
 
     def __init__(
-        self, tuner: ActivationTuner, members: Sequence[TrialMember], fit: Mapping[str, Any]
+        self,
+        tuner: ActivationTuner,
+        members: Sequence[TrialMember],
+        fit: Mapping[str, Any],
+        histories: Histories,
     ):
+        self._histories = histories
         self._tuner = tuner
         self._members = members
         self._first_epoch = fit.get("initial_epoch", 0)
         self._best = np.full(len(members), np.nan)  # of all executions
         self._scores: list[np.ndarray] = []  # of each execution
         self._epochs: MemberEpochs
+
+    def known(self) -> TrialScores:
+        """Return what is known of the executions so far."""
+        histories = []
+        for member in self._members:
+            of_trial = self._histories[member.trial.trial_id]
+            histories.append([dict(history.history) for history in of_trial])
+        return TrialScores(histories, list(self._scores), self._best)
+
+    def go_on(self, known: TrialScores) -> None:
+        """Go on from what an earlier process knew: of the last execution that began it has no end."""
+        *self._scores, _ = known.scores
+        self._best = known.best
+        for member, executions in zip(self._members, known.histories, strict=True):
+            for values in executions:
+                history = keras.callbacks.History()
+                history.history = dict(values)
+                history.epoch = list(range(length(values)))
+                self._histories[member.trial.trial_id].append(history)
 
     def begin(self, epochs: MemberEpochs) -> None:
         """Begin with an execution."""

@@ -285,6 +285,7 @@ class ActivationTuner(keras_tuner.Tuner):
             self._trials_at_once = max(1, len(self._trained))
             with saved_once(self.oracle):
                 self._end(group, fit, begun=True)
+            runner.forget_kept()
             self._trials_at_once = 1
         for reason in runner.reasons:
             self._announce(reason)

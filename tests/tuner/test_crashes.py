@@ -5,6 +5,8 @@ import keras_tuner
 import pytest
 
 from keras_acts.search import ActivationTuner, search_activations
+from keras_acts.search.runtime import pace
+from keras_acts.search.tuner.trials import TrialSearch
 from tests.helpers.crashes import Snapshots, ended_trials
 from tests.helpers.models import blobs, eager, mlp
 
@@ -133,3 +135,98 @@ def test_kerastuners_oracles_go_on_wherever_they_were_killed_at_each_point(
     monkeypatch, tmp_path, make_oracle
 ):
     check_points(monkeypatch, tmp_path, tuned(make_oracle))
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """What trains together is kept after each epoch."""
+    monkeypatch.setattr(pace, "_LEAST", 0.0)
+    monkeypatch.setattr(pace, "_SHARE", 1e9)
+
+
+def regular():
+    """A model with states and random numbers of its own."""
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(8, "relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(3, "softmax"),
+    ]
+    model = keras.Sequential(layers)
+    loss = "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"])
+    return model
+
+
+class Epochs:
+    """Counts the epochs of trials."""
+
+    def __init__(self, monkeypatch):
+        self.trained = 0
+        end = TrialSearch.on_epoch_end
+
+        def counting(search, trial, model, epoch, logs=None):
+            self.trained += 1
+            return end(search, trial, model, epoch, logs)
+
+        monkeypatch.setattr(TrialSearch, "on_epoch_end", counting)
+
+
+def check_epochs(monkeypatch, tmp_path, options, points=None):
+    def begin(folder):
+        model = regular()
+        found = search_activations(
+            model,
+            X,
+            Y,
+            activations=["mish", "tanh", "elu"],
+            strategy="random",
+            trials=4,
+            batch_size=16,
+            directory=folder,
+            verdict=0,
+            verbose=0,
+            learning_rates=None,
+            **options(),
+        )
+        return table(found), found.model.evaluate(X, Y, verbose=0)
+
+    epochs = Epochs(monkeypatch)
+    with monkeypatch.context() as patched:
+        snapshots = Snapshots(patched, tmp_path / "runs", tmp_path / "snapshots")
+        undisturbed = begin(tmp_path / "runs")
+    of_all = epochs.trained
+    kept = {}
+    for folder in snapshots.taken:
+        for file in folder.glob("activations/population.npz"):
+            kept.setdefault(file.read_bytes(), folder)
+    chosen = list(kept.values())
+    assert len(chosen) > 3
+    assert not (tmp_path / "runs" / "activations" / "population.npz").exists()
+    if points is not None:
+        chosen = [chosen[round(share * len(chosen))] for share in points]
+    left = []
+    for folder in chosen:
+        epochs.trained = 0
+        assert begin(folder) == undisturbed, folder
+        left.append(epochs.trained)
+    return of_all, left
+
+
+def test_trials_together_go_on_in_the_middle_of_their_epochs(monkeypatch, tmp_path, often):
+    of_all, (left,) = check_epochs(monkeypatch, tmp_path, lambda: {"epochs": 6}, (0.5,))
+    assert of_all == 24
+    assert 4 <= left <= 12
+
+
+@pytest.mark.slow
+def test_trials_together_go_on_wherever_they_were_killed(monkeypatch, tmp_path, often):
+    def options():
+        stop = keras.callbacks.EarlyStopping(patience=1)
+        slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
+        return {"epochs": 8, "executions_per_trial": 2, "callbacks": [stop, slower]}
+
+    of_all, left = check_epochs(monkeypatch, tmp_path, options)
+    assert left == sorted(left, reverse=True)
+    assert left[0] < of_all

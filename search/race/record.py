@@ -1,0 +1,32 @@
+"""What is known of one member of a race."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# the weights of one member, by the path of the layer and the variable's key in it
+Weights = dict[tuple[str, str], np.ndarray]
+
+
+@dataclass
+class MemberRecord:
+    """What is known of one member.
+
+    Attributes:
+        epochs: how far it is.
+        best: the objective at its best epoch.
+        diverged: whether its loss or objective was not finite.
+        seconds: its share of the time of its populations.
+        error: why its candidate could not be trained; empty if it could.
+        stopped: after how many epochs its callbacks ended its training; 0 if they did not. Then it
+            is as far as those that train on.
+    """
+
+    epochs: int = 0
+    best: float = np.nan
+    diverged: bool = False
+    seconds: float = 0.0
+    error: str = ""
+    stopped: int = 0

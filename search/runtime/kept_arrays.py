@@ -1,0 +1,69 @@
+"""Arrays and what they are in one file, written in one step, each with a checksum: those of a .npz."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .kept_files import write_whole
+
+_META = "meta"
+# what NumPy raises where a file is no .npz, is cut off or damaged, or holds other things than arrays;
+# and what is raised by who reads something else in it than it wrote
+UNREADABLE = (
+    *(ValueError, TypeError, KeyError, IndexError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError),
+)
+
+
+class Arrays:
+    """Gathers arrays for a file, and hands out their numbers in it."""
+
+    def __init__(self) -> None:
+        self._arrays: list[np.ndarray] = []
+
+    def add(self, values: Sequence[np.ndarray]) -> list[int]:
+        """Take arrays, and return their numbers."""
+        first = len(self._arrays)
+        self._arrays.extend(values)
+        return list(range(first, len(self._arrays)))
+
+    def write(self, path: Path, meta: Mapping[str, Any]) -> None:
+        """Write all arrays, and what they are as plain data.
+
+        Raises:
+            OSError: if it cannot be written; `DiskFullError` if there is no room.
+        """
+        named = {str(number): array for number, array in enumerate(self._arrays)}
+        named[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **named)
+        write_whole(path, buffer.getbuffer())
+
+
+class ReadArrays:
+    """What a file of `Arrays` holds, all of it read.
+
+    Attributes:
+        meta: what the arrays are.
+
+    Raises:
+        Exception: one of `UNREADABLE`, if the file is damaged.
+    """
+
+    def __init__(self, path: Path):
+        # NumPy leaves a file open that it cannot read
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            self._arrays = {name: file[name] for name in file.files}
+        self.meta: dict[str, Any] = json.loads(self._arrays[_META].tobytes())
+
+    def of(self, numbers: Sequence[int]) -> list[np.ndarray]:
+        """Return the arrays with these numbers."""
+        return [self._arrays[str(number)] for number in numbers]
