@@ -126,7 +126,7 @@ def test_the_page_has_every_section(page, search):
         assert heading in Reader(page).text
     assert "What to do next" in Reader(page).text
     assert "search_activations(model, x, y, trials=6)" in Reader(page).text
-    assert "load('saved_models/mine')" in Reader(page).text
+    assert "folder = 'saved_models/mine' # the folder that this report lies in" in Reader(page).text
 
 
 def test_the_numbers_are_the_verdicts(page, found):
@@ -206,6 +206,9 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path, found):
     first = place.read_text(encoding="utf-8")
     assert first.startswith("<!DOCTYPE html>")
     found.save_report(place)  # replaced
+    # a path may hold bytes that are no text, which Python keeps as lone surrogates
+    result(found, call="search m\udcff").save_report(place)
+    assert "search m\\udcff" in place.read_text(encoding="utf-8")
     with pytest.raises(DataError, match="needs a file that can be written"):
         found.save_report(tmp_path)
     with pytest.raises(DataError, match="needs a file that can be written"):
@@ -227,3 +230,22 @@ def test_all_that_failed_is_said(search):
     text = Reader(made.to_html()).text
     assert "tanh: diverged: the loss or val_accuracy is not finite" in text
     assert "finish: ValueError: no room" in text
+
+
+def test_a_page_that_fails_costs_no_export_of_a_search(search, monkeypatch):
+    def fails(*arguments):
+        raise ValueError("no page today")
+
+    monkeypatch.setattr(pages, "page", fails)
+    notes = search._notes("anywhere", 1e-7)
+    assert "report.html could not be made: no page today." in notes["report.md"]
+    assert "verdict.csv" in notes
+    assert "report.html" not in notes
+
+
+def test_an_export_has_the_pictures_beside_the_text(search):
+    notes = search._notes("anywhere", 1e-7)
+    pictures = {name for name in notes if name.endswith(".svg")}
+    assert "report-race.svg" in pictures
+    assert all(f"]({name})" in notes["report.md"] for name in pictures)
+    assert "anywhere" in notes["report.html"]
