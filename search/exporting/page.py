@@ -21,13 +21,15 @@ def page(card: Entry, folder: str) -> Page:
     """
     checked = card["verification"]
     worst = max(checked["differences"].values())
+    agreed = "exactly as the model does"
+    if worst > 0:
+        agreed = f"at most {number(worst, 2)} from the model's own predictions, relative to max(1, |prediction|)"
     answer = Answer(
         "Ready to use.",
         (
             f"A TensorFlow SavedModel in float32 with {card['parameters']:,} parameters. It loads with TensorFlow "
             "alone.",
-            f"Another process, without Keras, loaded it and predicted {checked['samples']} samples: at most "
-            f"{number(worst, 2)} from the model's own predictions, relative to max(1, |prediction|).",
+            f"Another process, without Keras, loaded it and predicted {checked['samples']} samples: {agreed}.",
         ),
         "sure",
         "Checked in another process",

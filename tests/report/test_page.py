@@ -72,6 +72,8 @@ def test_too_few_seeds_are_said():
     told = answer(found)
     assert told.headline.endswith("for now.")
     assert "too few seeds" in told.certainty_words
+    assert told.reasons[0].startswith("mish is ahead of relu by ")
+    assert "power" not in told.reasons[0]
 
 
 def test_all_worse_is_as_sure_as_a_winner():
@@ -95,6 +97,9 @@ def test_without_a_verdict_a_ranking_is_called_one():
     assert told.headline == "relu ranked first."
     assert told.certainty_words == "Not tested"
     assert "does not prove" in told.reasons[1]
+    assert "validation accuracy is 94.50 %" in told.reasons[0]
+    losses = result(None, objective="val_loss", direction="min")
+    assert "validation loss is 0.945" in pages.answer(losses).reasons[0]
 
 
 def test_the_page_is_well_formed_and_needs_nothing_else(page):
