@@ -12,6 +12,7 @@ import keras
 from keras_acts.errors import SearchError
 
 from . import pictures
+from .exporting.page import use
 from .report.numbers import counted, number, seconds
 from .report.page import (
     Answer,
@@ -406,27 +407,7 @@ def _use(result: SearchResult, exported: str, difference: float | None) -> Secti
 
 
 def _use_export(folder: str, difference: float | None) -> Section:
-    with_ours = "\n".join(
-        [
-            "from keras_acts.search import load",
-            "",
-            f"model = load({folder!r})",
-            "y = model.predict(x)",
-        ]
-    )
-    without = "\n".join(
-        [
-            "import tensorflow as tf",
-            "",
-            f"model = tf.saved_model.load({folder!r})",
-            'outputs = model.signatures["serving_default"](**inputs)  # by name; a dict comes back',
-        ]
-    )
-    parts: list[Part] = [
-        Code(with_ours, "the code for keras_acts"),
-        Text("Or with TensorFlow alone:"),
-        Code(without, "the code for TensorFlow"),
-    ]
+    parts = list(use(folder))
     if difference is not None:
         parts.append(
             Text(

@@ -64,13 +64,22 @@ class Scale:
 
 def scale(result: SearchResult) -> Scale:
     """Return how the objective is shown: a share of samples in per cent, as the verdict tells."""
-    verdict = result.verdict
     label = result.objective.replace("val_", "validation ", 1)
     better_up = result.direction == "max"
-    is_same = verdict is not None and result.objective == f"val_{verdict.metric}"
-    if is_same and verdict is not None and verdict.in_points:
+    if _is_share(result):
         return Scale(100.0, f"{label}, %", better_up)
     return Scale(1.0, label, better_up)
+
+
+def _is_share(result: SearchResult) -> bool:
+    """Whether the objective is a share of the samples: the verdict knows, else its name tells."""
+    verdict = result.verdict
+    metric = result.objective.removeprefix("val_")
+    if verdict is not None and verdict.metric == metric:
+        return verdict.in_points
+    scores = [trial.score for trial in result.trials if trial.score is not None]
+    is_accuracy = metric == "acc" or metric.endswith("accuracy")
+    return is_accuracy and all(0 <= score <= 1 for score in scores)
 
 
 def name_of(result: SearchResult, rated: Rated) -> str:

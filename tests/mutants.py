@@ -41,6 +41,48 @@ class Mutant:
 
 MUTANTS = [
     Mutant(
+        name="a picture of losses in which worse is to the right",
+        file="search/verdict/pictures.py",
+        old="    if verdict.maximize:\n        return difference\n    return -difference",
+        new="    return difference",
+        tests="tests/report/test_pictures.py::test_better_is_to_the_right_for_losses_too",
+    ),
+    Mutant(
+        name="a report that takes a name for HTML",
+        file="search/report/page.py",
+        old="autoescape=True",
+        new="autoescape=False",
+        tests="tests/report/test_page.py::test_names_of_users_are_text_and_nothing_else",
+    ),
+    Mutant(
+        name="a picture that takes a name for SVG",
+        file="search/report/svg.py",
+        old='return element("text", escape(words), x=x',
+        new='return element("text", words, x=x',
+        tests="tests/report/test_page.py::test_names_of_users_are_text_and_nothing_else",
+    ),
+    Mutant(
+        name="who was clearly worse is said to have found no place",
+        file="search/race/history.py",
+        old="fates.append(WORSE)",
+        new="fates.append(NO_PLACE)",
+        tests="tests/race/test_history.py::test_each_has_its_fate_and_the_best_is_first",
+    ),
+    Mutant(
+        name="a band of a curve that holds diverged runs",
+        file="search/verdict/pictures.py",
+        old="healthy = history[~verdict.runs.diverged[:, column], :, column]",
+        new="healthy = history[:, :, column]",
+        tests="tests/report/test_pictures.py::test_a_run_that_diverged_is_in_no_curve",
+    ),
+    Mutant(
+        name="a model that stays watched",
+        file="search/rewrite/activity.py",
+        old="                own[name] = before\n",
+        new="                pass\n",
+        tests="tests/rewrite/test_activity.py::test_the_inputs_of_a_layer_are_what_it_would_make_without_its_activation",
+    ),
+    Mutant(
         name="a wrong gradient at the kink",
         file="keras_acts/functions.py",
         old="below = ops.less_equal(x, _constant(_round_down(theta, dtype_of(x)), x))",

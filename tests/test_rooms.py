@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "rewrite": {"space", "report", "runtime"},
     "vectorize": {"space", "runtime"},
     "strategy": {"rewrite", "space", "runtime"},
-    "exporting": {"rewrite", "runtime"},
+    "exporting": {"rewrite", "report", "runtime"},
     "population": {"vectorize", "strategy", "rewrite", "space", "runtime"},
     "race": {"population", "vectorize", "strategy", "rewrite", "space", "runtime"},
     "verdict": {"population", "strategy", "rewrite", "space", "report", "runtime"},
@@ -45,7 +45,7 @@ DOORS: dict[str, set[str]] = {
     "status": {"race", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
     "pictures": {"verdict", "strategy", "rewrite", "space", "report"},
-    "pages": {"pictures", "verdict", "strategy", "rewrite", "report", "runtime"},
+    "pages": {"pictures", "verdict", "exporting", "strategy", "rewrite", "report", "runtime"},
     "result": {
         "pages",
         "pictures",

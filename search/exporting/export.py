@@ -20,6 +20,7 @@ from ..rewrite.threshold import threshold_of
 from ..runtime.reasons import reason_of
 from . import agreement, other_backends, savedmodel
 from . import card as model_card
+from . import page as report
 from .atomic import Staging, check_target, staged
 from .names import given_names, output_names
 from .precision import in_float32
@@ -32,6 +33,8 @@ __all__ = ["Exported", "check_target", "export"]
 FORMATS = {"keras": "model.keras", "litert": "model.tflite", "onnx": "model.onnx"}
 # the packages that are needed to write and run a format, beside what we depend on
 _NEEDED = {"onnx": ("tf2onnx", "onnxruntime")}
+# of a search where it is from one, else of the export alone
+_REPORT = "report.html"
 # of TensorFlow's error codes: UNKNOWN, NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, DATA_LOSS
 _OF_DISKS = {2, 5, 7, 8, 15}
 
@@ -72,7 +75,8 @@ def export(
     Keras nor keras_acts, compared with the model, and only then renamed: a failure leaves nothing
     behind and does not touch what was there. The signatures are ``serving_default`` and ``serve``,
     from inputs by name to outputs by name, for any batch size; ``assets/`` holds a model card for
-    programs (``model_card.json``) and for people (``MODEL_CARD.md``). A model of the JAX or PyTorch
+    programs (``model_card.json``) and for people (``MODEL_CARD.md``), and ``report.html`` is a page
+    to begin with. A model of the JAX or PyTorch
     backend goes through a ``.keras`` file and a process where Keras runs on TensorFlow.
 
     Args:
@@ -141,9 +145,15 @@ def export(
             "files": [FORMATS[name] for name in formats],
         }
         written_card = _card(model, stage, given_names(whole), verification, facts, extra)
+        files: dict[str, str] = {}
         if notes is not None:
-            for name, text in notes(difference).items():
-                (stage.folder / name).write_text(text, encoding="utf-8")
+            files.update(notes(difference))
+        if _REPORT not in files:
+            files.update(_page(written_card, os.fspath(path)))
+        for name, text in files.items():
+            # a path may hold bytes that are no text, which Python keeps as lone surrogates
+            encoded = text.encode("utf-8", errors="backslashreplace")
+            (stage.folder / name).write_bytes(encoded)
         return Exported(stage.publish(), difference, written_card)
 
 
@@ -248,6 +258,15 @@ def _card(
     card = model_card.card(model, signature=signature, verification=verification, extra=extra)
     model_card.write(stage.folder, card)
     return card
+
+
+def _page(card: Mapping[str, Any], path: str) -> dict[str, str]:
+    """The page of an export by the name of its file; why there is none, if it cannot be made."""
+    try:
+        return {_REPORT: report.page(card, path).to_html()}
+    except Exception as error:
+        # a page that fails must not cost the export, and not fail in silence either
+        return {"report.txt": f"report.html could not be made: {reason_of(error)}.\n"}
 
 
 def _layers(model: keras.layers.Layer | None) -> list[str]:

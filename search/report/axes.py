@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from keras_acts.errors import SearchError
 
 from . import svg
 from .scales import limits, robust_limits
@@ -61,7 +64,17 @@ def on_panels(picture: Parameters | Shapes) -> tuple[Axes, ...]:
     return _panels(picture.shapes, lambda shape, ax: _shape(shape, picture, ax))
 
 
+def _check_matplotlib() -> None:
+    """Say what is missing, in time: Keras itself takes a second more to load where it is installed."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise SearchError(
+            'Pictures on Axes need matplotlib: pip install "keras-acts[plots]"; report.html does not. '
+            "Received: no matplotlib"
+        )
+
+
 def _new_axes() -> Axes:
+    _check_matplotlib()
     from matplotlib import pyplot
 
     _, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
@@ -71,6 +84,7 @@ def _new_axes() -> Axes:
 def _panels(
     panels: Sequence[Panel] | Sequence[Shape], draw: Callable[..., None]
 ) -> tuple[Axes, ...]:
+    _check_matplotlib()
     from matplotlib import pyplot
 
     columns = min(3, len(panels))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from . import svg
 from .scales import Scale, apart, limits, robust_limits, tick_text, ticks, whole_ticks
@@ -18,7 +19,6 @@ from .values import (
     Picture,
     RaceRounds,
     Runner,
-    Shape,
     Shapes,
 )
 
@@ -26,6 +26,12 @@ WIDE = 760.0
 NARROW = 336.0
 _TEXT = 4.5  # from the middle of a line of text down to its baseline
 _GAP = 10.0
+# of small pictures: their height, and what stands left of and below them
+_PANEL = 184.0
+_LEFT_OF_PANEL = 46.0
+_BELOW_PANEL = 44.0
+
+Box: TypeAlias = tuple[float, float, float, float]  # x, y, width, height
 _WIDEST_LABEL = 200.0  # a longer one is broken into lines
 
 
@@ -403,26 +409,24 @@ def _parameters(picture: Parameters, width: float, title: str) -> str:
     for panel in picture.panels:
         scores += panel.y
     low, high = robust_limits(scores, better_up=picture.better_up)
-    return _in_panels(
-        picture.panels,
-        width,
-        title,
-        lambda panel, box, first: _parameter_panel(panel, picture, (low, high), box, first),
-    )
+    heads = [(panel.title, "") for panel in picture.panels]
+
+    def draw(index: int, box: Box) -> str:
+        return _parameter_panel(picture.panels[index], picture, (low, high), box)
+
+    return _in_panels(heads, width, title, draw)
 
 
 def _parameter_panel(
     panel: Panel,
     picture: Parameters,
     ends: tuple[float, float],
-    box: tuple[float, float, float, float],
-    first: bool,
+    box: Box,
 ) -> str:
     x, y, width, height = box
-    vertical = Scale(*ends, y + height, y + 26)
+    vertical = Scale(*ends, y + height, y)
     horizontal = Scale(*limits(panel.x), x, x + width)
-    parts = [svg.text(x, y + 12, panel.title, "strong")]
-    parts += _vertical_axis(vertical, x, x + width)
+    parts = _vertical_axis(vertical, x, x + width)
     parts += _panel_axis(horizontal, y + height)
     if math.isfinite(picture.reference):
         place = vertical.inside(picture.reference)
@@ -440,24 +444,25 @@ def _parameter_panel(
 
 
 def _shapes(picture: Shapes, width: float, title: str, key: str) -> str:
-    return _in_panels(
-        picture.shapes,
-        width,
-        title,
-        lambda shape, box, first: _shape_panel(shape, picture, box, key),
-    )
+    heads = []
+    for index, shape in enumerate(picture.shapes):
+        heads.append((shape.name, f"f{index % len(svg.COLOURS)}"))
+
+    def draw(index: int, box: Box) -> str:
+        return _shape_panel(index, picture, box, key)
+
+    return _in_panels(heads, width, title, draw)
 
 
-def _shape_panel(
-    shape: Shape, picture: Shapes, box: tuple[float, float, float, float], key: str
-) -> str:
+def _shape_panel(index: int, picture: Shapes, box: Box, key: str) -> str:
     x, y, width, height = box
-    number = picture.shapes.index(shape) % len(svg.COLOURS)
+    shape = picture.shapes[index]
+    number = index % len(svg.COLOURS)
     horizontal = Scale(shape.x[0], shape.x[-1], x, x + width)
     values = [value for other in picture.shapes for value in (*other.y, *other.slope)]
     low, high = limits(values)
-    vertical = Scale(max(low, -2.5), min(high, 3.5), y + height, y + 26)
-    parts = [svg.text(x, y + 12, shape.name, f"strong f{number}")]
+    vertical = Scale(max(low, -2.5), min(high, 3.5), y + height, y)
+    parts = []
     if picture.inputs is not None:
         parts.append(_bars(picture, horizontal, vertical))
     parts += _vertical_axis(vertical, x, x + width)
@@ -466,8 +471,7 @@ def _shape_panel(
         _broken_line(shape.x, shape.y, horizontal, vertical, f"line l{number}", ""),
         _broken_line(shape.x, shape.slope, horizontal, vertical, f"line l{number} thin", "4 3"),
     ]
-    clip = f"{key}-{picture.shapes.index(shape)}"
-    parts.append(svg.clipped("".join(inside), clip, (x, y + 26, width, height - 26)))
+    parts.append(svg.clipped("".join(inside), f"{key}-{index}", box))
     words = f"{shape.name}: solid is the function, dashed its derivative"
     return svg.titled("".join(parts), words)
 
@@ -517,28 +521,41 @@ def _broken_line(
 
 
 def _in_panels(
-    panels: Sequence[Panel] | Sequence[Shape],
+    heads: Sequence[tuple[str, str]],
     width: float,
     title: str,
-    draw: Callable[..., str],
+    draw: Callable[[int, Box], str],
 ) -> str:
-    """Small pictures beside and below each other."""
-    wide = is_wide(width)
+    """Small pictures beside and below each other.
+
+    Args:
+        heads: of each the title, and the class of its colour.
+        width: of all together.
+        title: of all together.
+        draw: draws one in a box.
+    """
     columns = 1
-    if wide:
-        columns = min(3, len(panels))
-    if wide and len(panels) == 4:
-        columns = 2
-    tall = 210.0
+    if is_wide(width):
+        columns = min(3, len(heads))
+        if len(heads) == 4:
+            columns = 2
     cell = width / columns
+    titles = [svg.wrapped(words, cell - _LEFT_OF_PANEL - 4) for words, _ in heads]
+    head = svg.LINE * max(len(lines) for lines in titles) + 12
+    tall = head + _PANEL + _BELOW_PANEL
     parts = []
-    for index, panel in enumerate(panels):
+    for index, (_, css) in enumerate(heads):
         row, column = divmod(index, columns)
-        left = column * cell + 46
-        box = (left, row * (tall + 52) + 8, min(cell - 62, 420.0), tall)
-        parts.append(draw(panel, box, column == 0))
-    rows = math.ceil(len(panels) / columns)
-    return svg.picture("".join(parts), width, rows * (tall + 52), title)
+        left = column * cell + _LEFT_OF_PANEL
+        top = row * tall
+        # the last line of a title stands just above its picture
+        lines = titles[index]
+        middle = top + head - 8 - len(lines) * svg.LINE / 2
+        parts.append(svg.block(left, middle, lines, f"strong {css}".strip()))
+        box = (left, top + head, min(cell - _LEFT_OF_PANEL - 16, 420.0), _PANEL)
+        parts.append(draw(index, box))
+    rows = math.ceil(len(heads) / columns)
+    return svg.picture("".join(parts), width, rows * tall, title)
 
 
 def _vertical_axis(scale: Scale, left: float, right: float) -> list[str]:

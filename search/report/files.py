@@ -28,7 +28,7 @@ def write(text: str, path: str | os.PathLike[str]) -> Path:
         if target.exists() and not target.is_file():
             raise IsADirectoryError("a folder is there")
         # "x": never a file of somebody else's
-        with open(partial, "x", encoding="utf-8") as file:
+        with open(partial, "x", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         os.replace(partial, target)
     except FileExistsError:

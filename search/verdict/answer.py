@@ -133,7 +133,9 @@ def _too_close(verdict: Verdict, still_open: Sequence[Comparison], *, everyone: 
 
 def _undecided(verdict: Verdict) -> str:
     """Why nothing can be said yet, and how many seeds could."""
-    return _sentence(verdict.sentence.removeprefix("undecided: "))
+    # it begins with a name, which is written as it is typed
+    words = verdict.sentence.removeprefix("undecided: ").partition("; failed trainings")[0]
+    return f"{words.replace(' with 80 % power', '')}."
 
 
 def _failures(verdict: Verdict) -> Iterator[str]:

@@ -23,7 +23,15 @@ from ..report.values import Histogram, Shapes
 from ..runtime.versions import versions
 from .answer import answer
 from .paired import Comparison
-from .pictures import curves, differences, gain, learning_rates, outcome, scale
+from .pictures import (
+    curves,
+    decimals_of,
+    differences,
+    gain,
+    learning_rates,
+    outcome,
+    scale,
+)
 from .words import p_cell
 
 if TYPE_CHECKING:
@@ -230,17 +238,14 @@ def _row(verdict: Verdict, scored: Scored) -> tuple[Cell | str, ...]:
         cells.append(verdict.rates.rate(scored.activation))
     milliseconds = ""
     if not math.isnan(scored.seconds):
-        milliseconds = number(1000 * scored.seconds, 3)
+        timed = [1000 * each.seconds for each in verdict.candidates if each.seconds > 0]
+        milliseconds = f"{1000 * scored.seconds:.{decimals_for(min(timed, default=0.0))}f}"
     return (*cells, plain_score(verdict, scored.mean), difference, says, milliseconds)
 
 
 def plain_gain(verdict: Verdict, comparison: Comparison) -> str:
     """Return how much better a candidate is, in the unit that is shown."""
-    shown = gain(verdict, comparison.difference) * scale(verdict)
-    size = abs(shown)
-    if not math.isnan(comparison.margin):
-        size = comparison.margin * scale(verdict)
-    return signed(shown, decimals_for(size))
+    return signed(gain(verdict, comparison.difference) * scale(verdict), decimals_of(verdict))
 
 
 def plain_score(verdict: Verdict, value: float) -> str:

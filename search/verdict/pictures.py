@@ -87,16 +87,31 @@ def difference_text(verdict: Verdict, comparison: Comparison) -> str:
     low, high = sorted(
         (gain(verdict, comparison.low) * factor, gain(verdict, comparison.high) * factor)
     )
+    decimals = decimals_of(verdict)
     if comparison.same:
-        return f"{signed(value, decimals_for(abs(value)))} on every seed"
+        return f"{signed(value, decimals)} on every seed"
     if comparison.counted:
         firsts, _ = better_seeds(comparison, verdict.maximize)
         return f"better on {firsts} of {comparison.n} seeds"
     if math.isnan(low):
-        return signed(value, decimals_for(abs(value)))
-    decimals = decimals_for((high - low) / 2)
+        return signed(value, decimals)
     ends = f"{signed(low, decimals)} to {signed(high, decimals)}"
     return f"{signed(value, decimals)} ({ends})"
+
+
+def decimals_of(verdict: Verdict) -> int:
+    """Return how many decimals differences have, so that digits stand below each other.
+
+    As many as show two digits of the narrowest margin, at least of the smallest difference without one.
+    """
+    sizes = []
+    for comparison in verdict.against_baseline:
+        size = comparison.margin
+        if math.isnan(size):
+            size = abs(comparison.difference)
+        if size > 0:
+            sizes.append(scale(verdict) * size)
+    return decimals_for(min(sizes, default=0.0))
 
 
 def curves(verdict: Verdict) -> Curves:

@@ -552,8 +552,12 @@ class Verdict:
 
     def _kept(self) -> str:
         baseline = self.with_rate(self.baseline)
+        # of what is clearly worse nobody asks how small a difference would have been seen
+        still_open = [c for c in self.against_baseline if not c.significant]
         detectable_differences = [
-            c.detectable for c in self.against_baseline if not math.isnan(c.detectable)
+            c.detectable
+            for c in still_open or self.against_baseline
+            if not math.isnan(c.detectable)
         ]
         if detectable_differences:
             worst = self.amount(max(detectable_differences))

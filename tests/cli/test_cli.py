@@ -85,7 +85,7 @@ def test_the_main_job_with_a_small_budget(digits):
     report = (place / "report.md").read_text()
     page = (place / "report.html").read_text(encoding="utf-8")
     assert "keras-acts search " in page
-    assert "load(" in page
+    assert "model = load(folder)" in page
     pictures = {file.name for file in place.glob("report-*.svg")}
     assert pictures
     assert all(f"({name})" in report for name in pictures)

@@ -72,6 +72,8 @@ def test_too_few_seeds_are_said():
     told = answer(found)
     assert told.headline.endswith("for now.")
     assert "too few seeds" in told.certainty_words
+    assert told.reasons[0].startswith("mish is ahead of relu by ")
+    assert "power" not in told.reasons[0]
 
 
 def test_all_worse_is_as_sure_as_a_winner():
@@ -95,6 +97,9 @@ def test_without_a_verdict_a_ranking_is_called_one():
     assert told.headline == "relu ranked first."
     assert told.certainty_words == "Not tested"
     assert "does not prove" in told.reasons[1]
+    assert "validation accuracy is 94.50 %" in told.reasons[0]
+    losses = result(None, objective="val_loss", direction="min")
+    assert "validation loss is 0.945" in pages.answer(losses).reasons[0]
 
 
 def test_the_page_is_well_formed_and_needs_nothing_else(page):
@@ -126,7 +131,7 @@ def test_the_page_has_every_section(page, search):
         assert heading in Reader(page).text
     assert "What to do next" in Reader(page).text
     assert "search_activations(model, x, y, trials=6)" in Reader(page).text
-    assert "load('saved_models/mine')" in Reader(page).text
+    assert "folder = 'saved_models/mine' # the folder that this report lies in" in Reader(page).text
 
 
 def test_the_numbers_are_the_verdicts(page, found):
@@ -206,6 +211,9 @@ def test_a_report_is_written_whole_or_not_at_all(tmp_path, found):
     first = place.read_text(encoding="utf-8")
     assert first.startswith("<!DOCTYPE html>")
     found.save_report(place)  # replaced
+    # a path may hold bytes that are no text, which Python keeps as lone surrogates
+    result(found, call="search m\udcff").save_report(place)
+    assert "search m\\udcff" in place.read_text(encoding="utf-8")
     with pytest.raises(DataError, match="needs a file that can be written"):
         found.save_report(tmp_path)
     with pytest.raises(DataError, match="needs a file that can be written"):
@@ -227,3 +235,22 @@ def test_all_that_failed_is_said(search):
     text = Reader(made.to_html()).text
     assert "tanh: diverged: the loss or val_accuracy is not finite" in text
     assert "finish: ValueError: no room" in text
+
+
+def test_a_page_that_fails_costs_no_export_of_a_search(search, monkeypatch):
+    def fails(*arguments):
+        raise ValueError("no page today")
+
+    monkeypatch.setattr(pages, "page", fails)
+    notes = search._notes("anywhere", 1e-7)
+    assert "report.html could not be made: no page today." in notes["report.md"]
+    assert "verdict.csv" in notes
+    assert "report.html" not in notes
+
+
+def test_an_export_has_the_pictures_beside_the_text(search):
+    notes = search._notes("anywhere", 1e-7)
+    pictures = {name for name in notes if name.endswith(".svg")}
+    assert "report-race.svg" in pictures
+    assert all(f"]({name})" in notes["report.md"] for name in pictures)
+    assert "anywhere" in notes["report.html"]

@@ -211,7 +211,8 @@ def test_keep_the_baseline():
         "keep relu: nothing beats it significantly (16 seeds; a difference of 0."
     )
     assert found.sentence.endswith("points would have been found with 80 % power)")
-    worst = max(c.detectable for c in found.against_baseline)
+    # of what is clearly worse nobody asks how small a difference would have been seen
+    worst = max(c.detectable for c in found.against_baseline if not c.significant)
     assert found.amount(worst) in found.sentence
 
 
