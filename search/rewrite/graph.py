@@ -70,6 +70,7 @@ class Call:
         inputs: the numbers of the values that it reads.
         outputs: the numbers of the values that it makes.
         shape: of its first output.
+        outer: the layer that the model calls: the layer itself, or the wrapper around it.
     """
 
     path: str
@@ -77,6 +78,7 @@ class Call:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     shape: Shape
+    outer: keras.Operation
 
 
 class Graph:
@@ -122,6 +124,7 @@ class Graph:
     ) -> list[int]:
         """Add the calls that one call of a layer is, and return the values of the `tensors`."""
         path = prefix + layer.name
+        outer = layer
         while isinstance(layer, keras.layers.Wrapper):
             layer = layer.layer
             path = f"{path}/{layer.name}"
@@ -131,7 +134,8 @@ class Graph:
         shape = tuple(tensors[0].shape)
         for inner_path, inner in _inside(path, layer):
             inner_shape = _shape(layer, inner, shape)
-            self.calls.append(Call(inner_path, inner, inputs, tuple(outputs), inner_shape))
+            call = Call(inner_path, inner, inputs, tuple(outputs), inner_shape, outer)
+            self.calls.append(call)
         return outputs
 
     def is_output(self, call: Call) -> bool:

@@ -70,8 +70,13 @@ _FOLLOWED: weakref.WeakKeyDictionary[keras.layers.Layer, tuple[Any, Inside]]
 _FOLLOWED = weakref.WeakKeyDictionary()
 
 
-def inside(layer: keras.layers.Layer) -> Inside:
-    """Return what is inside a layer that a user wrote. Nothing of it changes."""
+def inside(layer: keras.layers.Layer, outer: keras.layers.Layer) -> Inside:
+    """Return what is inside a layer that a user wrote. Nothing of it changes.
+
+    Args:
+        layer: the layer.
+        outer: what a model calls: the layer itself, or the wrapper around it.
+    """
     # what its constructor takes is a slot by itself
     arguments = frozenset(name for name in _ARGUMENTS if _is_argument(layer, name))
     if arguments and "cell" in vars(layer):
@@ -85,7 +90,7 @@ def inside(layer: keras.layers.Layer) -> Inside:
     if found:
         try:
             with isolated_seed(0):
-                followed = Inside(_proved(layer, found, arguments), called=called)
+                followed = Inside(_proved(layer, outer, found, arguments), called=called)
         except _NotFollowed as reason:
             followed = Inside(why_not=str(reason), called=called)
     _FOLLOWED[layer] = (looks, followed)
@@ -101,11 +106,14 @@ def _is_argument(layer: keras.layers.Layer, name: str) -> bool:
 
 
 def _proved(
-    layer: keras.layers.Layer, found: dict[str, Place], arguments: frozenset[str]
+    layer: keras.layers.Layer,
+    outer: keras.layers.Layer,
+    found: dict[str, Place],
+    arguments: frozenset[str],
 ) -> tuple[InnerSlot, ...]:
     """Those of the places whose activations count."""
-    probes = [_Probe(layer, size) for size in _UNKNOWN[: 1 + _has_unknown_axes(layer)]]
-    driven = _driven_by_arguments(layer, arguments)
+    probes = [_Probe(layer, outer, size) for size in _UNKNOWN[: 1 + _has_unknown_axes(outer)]]
+    driven = _driven_by_arguments(layer, outer, arguments)
     slots = []
     for name, place in found.items():
         if name in driven:
@@ -120,29 +128,29 @@ def _proved(
 
 
 class _Probe:
-    """A copy of a layer, which is run with other activations inside."""
+    """A copy of a layer, and of what is around it, which is run with other activations inside."""
 
-    def __init__(self, layer: keras.layers.Layer, unknown: int):
-        self._copy = _copied(layer, {})
-        self._arguments, self._before = self._first_run(layer, unknown)
+    def __init__(self, layer: keras.layers.Layer, outer: keras.layers.Layer, unknown: int):
+        self._copy, self._outer = _copies(layer, outer, {})
+        self._arguments, self._before = self._first_run(outer, unknown)
 
-    def _first_run(self, layer: keras.layers.Layer, unknown: int) -> tuple[Arguments, Outcome]:
+    def _first_run(self, outer: keras.layers.Layer, unknown: int) -> tuple[Arguments, Outcome]:
         error: Exception | None = None
         for positive in (False, True):
-            arguments = sample_arguments(layer, positive, unknown)
+            arguments = sample_arguments(outer, positive, unknown)
             if arguments is None:
                 raise _NotFollowed("the model does not call it by itself")
             try:
-                if not self._copy.built:
-                    self._copy(*arguments.args, **arguments.options)
-                self._weights = with_values(self._copy, random_weights(self._copy))
+                if not self._outer.built:
+                    self._outer(*arguments.args, **arguments.options)
+                self._weights = with_values(self._outer, random_weights(self._outer))
                 return arguments, self._run(arguments)
             except Exception as failed:  # only some inputs are valid for it
                 error = failed
         raise _NotFollowed(f"it takes no random input ({type(error).__name__}: {error})")
 
     def _run(self, arguments: Arguments) -> Outcome:
-        return run(self._copy, arguments, self._weights, training=False)
+        return run(self._outer, arguments, self._weights, training=False)
 
     def another_at(self, name: str) -> _Other:
         """Return what another activation at one place does."""
@@ -193,10 +201,17 @@ class _Other:
         if self._made is None:
             return False
         made = np.sort(self._made.ravel())
-        for output in self.outcome.outputs:
-            if output.size == made.size and np.allclose(np.sort(output.ravel()), made, atol=1e-2):
-                return True
-        return False
+        return any(_consists_of(output.ravel(), made) for output in self.outcome.outputs)
+
+
+def _consists_of(values: np.ndarray, made: np.ndarray) -> bool:
+    """Whether values are the sorted ones, in any order; or each of them is one."""
+    if values.size == made.size:
+        return bool(np.allclose(np.sort(values), made, atol=1e-2))
+    # a wrapper that calls a layer for each step has the same ones in each
+    places_among = np.clip(np.searchsorted(made, values), 1, max(made.size - 1, 1))
+    around = np.stack([made[places_among - 1], made[np.minimum(places_among, made.size - 1)]])
+    return bool(np.all(np.min(np.abs(around - values), axis=0) < 1e-6))
 
 
 def _common_shape(seen: list[_Other]) -> Shape:
@@ -225,31 +240,32 @@ def _inputs(layer: keras.layers.Layer) -> list[keras.KerasTensor]:
         return []
 
 
-def _copied(layer: keras.layers.Layer, arguments: dict[str, Activation]) -> keras.layers.Layer:
-    """A copy of a layer, perhaps with other arguments."""
+def _copies(
+    layer: keras.layers.Layer, outer: keras.layers.Layer, arguments: dict[str, Activation]
+) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+    """Copies of a layer, perhaps with other arguments, and of what is around it."""
+    cloner = ModelCloner({id(layer): LayerChanges(arguments=arguments)})
     try:
-        copy = ModelCloner({id(layer): LayerChanges(arguments=arguments)}).layer(layer)
+        outer_copy = cloner.layer(outer)
+        copy = cloner.layer(layer)
     except ModelError as error:
         raise _NotFollowed(str(error)) from error
-    return copy
+    return copy, outer_copy
 
 
-def _driven_by_arguments(layer: keras.layers.Layer, arguments: frozenset[str]) -> set[str]:
+def _driven_by_arguments(
+    layer: keras.layers.Layer, outer: keras.layers.Layer, arguments: frozenset[str]
+) -> set[str]:
     """The places that get what the constructor is given: its argument is the slot, not they."""
     driven: set[str] = set()
     for argument in arguments & set(_ARGUMENTS):
         marked = keras.activations.exponential
-        copy = _copied(layer, {argument: marked})
-        _call(layer, copy)
+        copy, outer_copy = _copies(layer, outer, {argument: marked})
+        sample = sample_arguments(outer)
+        if sample is not None and not outer_copy.built:
+            outer_copy(*sample.args, **sample.options)
         driven |= {name for name, place in places(copy).items() if place.activation is marked}
     return driven
-
-
-def _call(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
-    """Build a copy as the layer is."""
-    arguments = sample_arguments(layer)
-    if arguments is not None and not copy.built:
-        copy(*arguments.args, **arguments.options)
 
 
 def _called_functions(layer: keras.layers.Layer) -> Iterator[tuple[str, tuple[str, ...]]]:

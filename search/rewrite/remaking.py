@@ -149,6 +149,10 @@ def _name_parts(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
     """
     parts = _parts_of(layer)
     copies = _parts_of(copy)
+    if len(parts) != len(copies):
+        # a function that is held may have become a layer, or a layer a function
+        parts = [part for part in parts if not isinstance(part, ACTIVATION_LAYERS)]
+        copies = [part for part in copies if not isinstance(part, ACTIVATION_LAYERS)]
     if len(parts) != len(copies) or not all(map(_is_like, parts, copies)):
         return  # made in `build`, or refused by who compares them
     for part, copied in zip(parts, copies, strict=True):

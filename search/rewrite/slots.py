@@ -168,14 +168,14 @@ def slots(model: keras.Model) -> SlotTable:
 def left_alone(model: keras.Model) -> tuple[str, ...]:
     """Return, for each layer with activations inside that no slot has, a sentence that says so.
 
-    Raises:
-        ModelError: as `slots`.
+    Of a model that has no slots nothing is said.
     """
-    _check(model)
+    if not isinstance(model, MODELS) or not model.built:
+        return ()
     sentences: dict[str, None] = {}
     for call in Graph(model).calls:
         if is_of_users(call.layer):
-            for sentence in _left_alone(call, inside(call.layer)):
+            for sentence in _left_alone(call, inside(call.layer, call.outer)):
                 sentences[sentence] = None
     return tuple(sentences)
 
@@ -227,7 +227,7 @@ def _sites_of_layer(graph: Graph, calls: list[Call]) -> Iterator[SlotSite]:
         slot = Slot(name, type(layer).__name__, current, role, channels, first.shape)
         yield SlotSite(slot, layer, argument, source, axis)
     if is_of_users(layer):
-        for inner in inside(layer).slots:
+        for inner in inside(layer, first.outer).slots:
             yield _inner_site(graph, calls, inner)
 
 

@@ -492,14 +492,17 @@ class BuildsInside(layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        self.wide = layers.Dense(width * self.expansion, activation="relu")
-        self.act = layers.Activation("tanh")
-        self.narrow = layers.Dense(width)
+        self.wide = layers.Dense(width * self.expansion, activation="relu", name="wide")
+        self.act = layers.Activation("tanh", name="act")
+        self.narrow = layers.Dense(width, name="narrow")
         self.wide.build(input_shape)
         self.narrow.build((*input_shape[:-1], width * self.expansion))
 
     def call(self, x):
         return self.act(self.narrow(self.wide(x)))
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def get_config(self):
         return {**super().get_config(), "expansion": self.expansion}

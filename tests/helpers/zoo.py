@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers
 
 import keras_acts as ka
+from tests.helpers import custom_layers as custom
 
 
 class Animal(NamedTuple):
@@ -475,3 +476,58 @@ def users_own():
     return keras.Model(
         x, layers.Dense(2, "softmax", name="out")(layers.GlobalMaxPooling1D(name="pool")(h))
     )
+
+
+@listed(
+    "block/dense1 gelu",
+    "mixer/mlp1/0 gelu",
+    "mixer/mlp2/1 relu",
+    "head tanh",
+    "out softmax output",
+    alphas=16 + 4 + 4 + 5,
+)
+def vision_transformer():
+    """Layers of a user's own, in a row: after keras.io's ViT and MLP-Mixer."""
+    x = keras.Input((4, 8))
+    h = custom.MLPMixerLayer(4, 8, name="mixer")(custom.ViTBlock(8, name="block")(x))
+    h = layers.Dense(5, "tanh", name="head")(layers.GlobalAveragePooling1D(name="pool")(h))
+    return keras.Model(x, layers.Dense(3, "softmax", name="out")(h))
+
+
+@listed(
+    "block/branches/skip tanh",
+    "block/act relu",
+    "excite/reduce relu",
+    "excite/expand sigmoid gate",
+    "tower/inner/wide relu",
+    "tower/inner/act tanh",
+    "out/hidden relu",
+    "out/classify softmax output",
+    alphas=4 + 4 + 2 + 2 * 4 + 4 + 6,
+)
+def residual_layers():
+    """In lists and dicts, in a nested model, made in `build`, and at the end of the model."""
+    x = keras.Input((8, 8, 3))
+    h = custom.Residual(4, name="block")(conv(4, "stem")(x))
+    h = custom.SqueezeExcite(4, name="excite")(h)
+    tower = keras.Sequential([keras.Input((4,)), custom.BuildsInside(name="inner")], name="tower")
+    h = tower(layers.GlobalAveragePooling2D(name="pool")(h))
+    return keras.Model(x, custom.Head(3, name="out")(h))
+
+
+@listed(
+    "stack/blocks/0/dense relu",
+    "stack/blocks/1/dense relu",
+    "each/inner/wide relu",
+    "each/inner/act tanh",
+    "own/activation relu",
+    "out softmax output",
+    alphas=4 + 4 + 8 + 4 + 5,
+)
+def layers_in_layers():
+    """A user's layers in a user's layer, and in a wrapper; an activation that is an attribute."""
+    x = keras.Input((3, 6))
+    h = custom.Stack(4, name="stack")(x)
+    h = layers.TimeDistributed(custom.BuildsInside(name="inner"), name="each")(h)
+    h = custom.HoldsFunction(5, name="own")(layers.Flatten(name="flat")(h))
+    return keras.Model(x, layers.Dense(3, "softmax", name="out")(h))
