@@ -185,7 +185,11 @@ def _is_part_of_users(name: str, value: object) -> bool:
     if not name.endswith(_FUNCTIONS) or not callable(value) or isinstance(value, keras.Operation):
         return False
     if inspect.isfunction(value):
-        return not str(value.__module__).startswith(("keras.", "keras_acts."))
+        if not str(value.__module__).startswith(("keras.", "keras_acts.")):
+            return True
+        # by its name alone a layer gets another one: keras.ops.gelu approximates
+        named = getattr(keras.activations, value.__name__, value)
+        return name.endswith("activation") and named is not value
     return not is_of_keras_or_ours(value)
 
 

@@ -73,6 +73,8 @@ class ModelCloner:
         self._models: list[tuple[keras.Model, keras.Model]] = []
         # the identities of activations that are layers, and of what takes their place
         self._replaced: set[int] = set()
+        # the identities of layers that were made from a config, and of the cells in them
+        self._from_config: set[int] = set()
         # by the identity of a layer, its arguments that are activations, and others in the copy
         self._changed: dict[int, set[str]] = {}
         # layers whose constructor got the values of attributes: only their output shows a copy
@@ -114,6 +116,7 @@ class ModelCloner:
             return _activation_layer(layer, new.arguments["activation"])
         if isinstance(layer, keras.layers.Lambda):
             return _lambda_again(layer)
+        self._from_config |= {id(layer), id(getattr(layer, "cell", layer))}
         copies: Arguments = {}
         for argument, part in parts_of(layer).items():
             if isinstance(part, list):
@@ -190,6 +193,9 @@ class ModelCloner:
         `keras.ops.gelu` approximates; by its name a layer gets `keras.activations.gelu`, which does
         not.
         """
+        if id(old) not in self._from_config:
+            # what a constructor of a user's made has what that was given
+            return
         for argument in _FUNCTIONS:
             function = vars(old).get(argument)
             is_function = callable(function) and not isinstance(function, keras.Operation)

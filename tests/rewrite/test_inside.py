@@ -24,7 +24,10 @@ LISTED = {
     "gmlp": ["block/channel_projection1/0 gelu hidden"],
     "cct": ["block/conv_model/0 relu hidden", "block/conv_model/3 relu hidden"],
     "graph": ["block/denses/0 relu hidden", "block/denses/1 relu hidden"],
-    "graph_ffn": ["block/ffn_prepare/2 keras.ops.gelu hidden", "block/ffn_prepare/5 keras.ops.gelu hidden"],
+    "graph_ffn": [
+        "block/ffn_prepare/2 keras.ops.gelu hidden",
+        "block/ffn_prepare/5 keras.ops.gelu hidden",
+    ],
     "residual": ["block/branches/skip tanh hidden", "block/act relu hidden"],
     "holds_function": ["block/activation relu hidden"],
     "no_options": ["block/dense relu hidden"],
