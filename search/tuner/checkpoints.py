@@ -117,8 +117,10 @@ class Checkpoints:
 def size_of(model: keras.Model) -> int:
     """Return how many bytes a checkpoint takes at most."""
     variables = list(model.variables)
-    if model.optimizer is not None:
-        variables += model.optimizer.variables
+    # there is none before `compile`, which a model with a loop of its own need not call
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None:
+        variables += optimizer.variables
     size = _BYTES_OF_A_GROUP * (len(variables) + 1)
     for variable in variables:
         item = _BYTES_OF_A_VALUE
