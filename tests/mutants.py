@@ -181,7 +181,7 @@ MUTANTS = [
             "return _unshared(x).map(lambda value: "
             "keras.random.dropout(value, rate, (1, *value.shape[1:]), seed=call.random))"
         ),
-        tests="tests/population/test_population_exactness.py::test_dropout_differs_between_members_and_drops_its_share",
+        tests="tests/vectorize/test_population_rules.py::test_dropout_drops_its_share_in_one_piece",
     ),
     Mutant(
         name="a rewritten slot left as it was",

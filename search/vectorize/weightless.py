@@ -48,6 +48,8 @@ _PER_SAMPLE = (
     layers.Softmax,
     layers.Concatenate,
     layers.Dot,
+    layers.Resizing,
+    layers.CenterCrop,
 )
 
 

@@ -151,6 +151,12 @@ OTHERS = {
         relu,
         lambda: layers.GroupNormalization(1, center=False),
     ),
+    "resizing": (
+        (6, 6, 2),
+        lambda: layers.Dense(3, activation="relu"),
+        lambda: layers.Resizing(4, 5),
+        lambda: layers.CenterCrop(3, 3),
+    ),
     "rms": ((5, 4), layers.RMSNormalization, relu, layers.RMSNormalization),
     "unit": ((5, 4), relu, layers.UnitNormalization, lambda: layers.UnitNormalization((1, 2))),
 }
