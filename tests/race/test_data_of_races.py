@@ -139,6 +139,7 @@ def kinds():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "fit"), [kind[1:] for kind in kinds()], ids=[kind[0] for kind in kinds()]
 )
@@ -230,6 +231,9 @@ def test_what_cannot_be_read_again_is_refused():
     options = {"validation_data": VALIDATION, "activations": ["mish"], "verbose": 0}
     with pytest.raises(DataError, match=r"PyDataset that copy.deepcopy can copy.*Locked.*a lock"):
         search_activations(mlp(), Locked(), **options)
+    for words in (WORDS, WORDS.astype(object)):
+        with pytest.raises(DataError, match=r"on texts as tensors: give tf.constant"):
+            search_activations(worded(), words, Y, **{**options, "validation_data": None})
     rows = ((X[i : i + 10], Y[i : i + 10]) for i in itertools.count(0, 10))
     with pytest.raises(DataError, match="each candidate can read from the beginning"):
         search_activations(mlp(), rows, strategy="race", **options)
