@@ -43,6 +43,7 @@ from .strategy.checks import (
     validation_options,
 )
 from .strategy.objective import Objectives, checked_objectives, default_objective
+from .strategy.own_data import check_own_data
 from .strategy.rehearsal import rehearse
 from .tuner.hypermodel import ActivationHyperModel
 
@@ -283,6 +284,7 @@ def checked_request(
         check_callbacks(fit["callbacks"], model)
     goal = checked_objectives(objective or default_objective(example), example)
     check_readable_again(fit)
+    check_own_data(fit)
     rehearse(example, goal, fit, ranking=validation_data, test=test_data)
     # all values are read for it, which only a search that goes on needs
     hashed = limits.directory is not None

@@ -18,6 +18,7 @@ from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
 from ..strategy.callbacks import label, own_copies, watch_batches
+from ..strategy.own_data import own_data
 from ..strategy.scoring import evaluated, numbers
 from . import memory
 from .data import BY_SEED, are_arrays
@@ -231,7 +232,7 @@ class PopulationTrainer:
         """Train one population."""
         members = list(itertools.chain.from_iterable(map(self._members, seeds)))
         self._begin(members, fit)
-        options = {**fit, "verbose": 0}
+        options = {**own_data(fit), "verbose": 0}
         if len(seeds) > 1 and fit.get("shuffle", True):
             options["shuffle"] = BY_SEED
         ending = _Ending(self._population, self._model, fit)

@@ -40,6 +40,7 @@ from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
+from ..strategy.own_data import own_data
 from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
 from ..vectorize.segments import arrange
 from . import checkpoint
@@ -458,7 +459,7 @@ class Cohorts:
         elif cohort.population.training_step is not None:
             cohort.decided = cohort.population.training_step.decided
         options = {
-            **self._fit,
+            **own_data(self._fit, start),
             "callbacks": [*given, *callbacks],
             "initial_epoch": start,
             "epochs": end,

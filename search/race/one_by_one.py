@@ -23,10 +23,11 @@ from ..rewrite.learning_rate import at_factor
 from ..rewrite.own_training import own_methods
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
-from ..runtime.seeding import Stream, derive, isolated_seed
+from ..runtime.seeding import RandomState, Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.callbacks import OneTraining, label, own_copies
 from ..strategy.direction import more_is_better
+from ..strategy.own_data import goes_on, own_data
 from .record import MemberRecord
 
 Build = Callable[[Choice], keras.Model]  # returns a compiled, freshly initialized model
@@ -42,6 +43,9 @@ class _Training:
         model: as it is now.
         callbacks: the user's, those of this training.
         history: of all its epochs.
+        fit: its arguments of `fit`, with data that no other training moves on.
+        random: where Python's and NumPy's random numbers are after its last epoch, which shuffle the
+            batches of a `PyDataset`; None before the first.
         epochs: how many it has.
         best: the objective of its best epoch, of which more is better.
         weights: of that epoch.
@@ -50,6 +54,8 @@ class _Training:
     model: keras.Model
     callbacks: OneTraining
     history: _WholeHistory
+    fit: Mapping[str, Any]
+    random: RandomState | None = None
     epochs: int = 0
     best: float = -math.inf
     weights: list[np.ndarray] = field(default_factory=list)
@@ -74,8 +80,9 @@ class OneByOne:
     A member is one training, however many rungs it goes through: its model is built under its seed,
     its batches have the order of one seed, the race's, and its callbacks, copies of the user's, begin
     and end once. A member that its callbacks end keeps its score, and trains no more. Where a model
-    has a `fit` of its own, or ends each `fit` with averaged weights, each rung trains it again from
-    its beginning: what goes on would not be one training.
+    has a `fit` of its own, or ends each `fit` with averaged weights, or where the data of an epoch
+    depend on those before, each rung trains it again from its beginning: what goes on would not be
+    one training.
 
     Args:
         build: makes the compiled model of a choice, at the user's own learning rate.
@@ -179,7 +186,9 @@ class OneByOne:
         copies = own_copies(self._given, label(member.rated, member.seed), member.factor)
         with isolated_seed(member.seed):
             model = at_factor(lambda: self._build(member.candidate), member.factor)()
-        training = _Training(model, OneTraining.of(copies, self._whole), _WholeHistory())
+        training = _Training(
+            model, OneTraining.of(copies, self._whole), _WholeHistory(), own_data(self._fit)
+        )
         self._trainings[member] = training
         return training
 
@@ -188,22 +197,28 @@ class OneByOne:
         if training.over or training.epochs >= epochs:
             return False
         model = training.model
+        if goes_on(self._fit):
+            self._say_again("each fit begins the data anew")
+            return True
         own = set(own_methods(model)) & _OWN_LOOPS
         averages = bool(getattr(getattr(model, "optimizer", None), "use_ema", False))
-        if (own or averages) and not self._said_again:
-            self._said_again = True
-            why = "its optimizer ends each with averages"
-            if own:
-                why = f"the model has a {min(own)} of its own"
-            self.say(f"Each rung trains from the beginning: {why}")
+        if own:
+            self._say_again(f"the model has a {min(own)} of its own")
+        elif averages:
+            self._say_again("the optimizer ends each fit with averages")
         return bool(own) or averages
+
+    def _say_again(self, why: str) -> None:
+        if not self._said_again:
+            self._said_again = True
+            self.say(f"Each rung trains from the beginning: {why}")
 
     def _stretch(self, member: Member, training: _Training, end: int) -> None:
         record = _Record(self, member, training)
         # what a callback logs counts, and the weights are those before any callback changes them
         callbacks = [_Snapshot(record), training.callbacks, record, training.history]
         first = training.epochs
-        options = {**self._fit, "callbacks": callbacks, "epochs": end, "verbose": 0}
+        options = {**training.fit, "callbacks": callbacks, "epochs": end, "verbose": 0}
         if first:
             options["initial_epoch"] = first
         # the same for all stretches: under one seed the epochs of a `fit` have one order
@@ -211,7 +226,10 @@ class OneByOne:
         if self._order_of_each_seed:
             seed = member.seed
         with isolated_seed(seed):
+            if training.random is not None:
+                training.random.restore()
             training.model.fit(**options)
+            training.random = RandomState.now()
         finished = training.callbacks.stopped or end
         if training.epochs != finished and not self.runs[member].diverged:
             raise SearchError(

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -66,11 +67,27 @@ def sequence(seed: int, stream: Stream, *path: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(int(stream), *path))
 
 
+class RandomState(NamedTuple):
+    """Where the random numbers of Python and NumPy are."""
+
+    python: Any
+    numpy: Any
+
+    @classmethod
+    def now(cls) -> RandomState:
+        """Return where they are."""
+        return cls(random.getstate(), np.random.get_state())
+
+    def restore(self) -> None:
+        """Go on from there."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+
+
 @contextmanager
 def isolated_seed(seed: int) -> Iterator[None]:
     """Seed Python, NumPy, Keras and TensorFlow inside the scope, and restore them afterwards."""
-    python_state = random.getstate()
-    numpy_state = np.random.get_state()
+    before = RandomState.now()
     keras_state = {name: get_global(name) for name in _KERAS_STATE}
     # set_random_seed seeds TensorFlow under every backend, because tf.data shuffles
     restore_tensorflow = tensorflow_random_state()
@@ -79,8 +96,7 @@ def isolated_seed(seed: int) -> Iterator[None]:
     try:
         yield
     finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+        before.restore()
         for name, value in keras_state.items():
             set_global(name, value)
         restore_tensorflow()

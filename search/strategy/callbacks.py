@@ -98,13 +98,23 @@ def own_copies(callbacks: Sequence[Any], name: str, factor: float) -> list[Any]:
         factor: what the user's learning rate is multiplied by.
     """
     copies = _copied(callbacks)
-    for callback in copies:
+    give_own_files(copies, name)
+    return scaled_callbacks(copies, factor)
+
+
+def give_own_files(callbacks: Iterable[Any], name: str) -> None:
+    """Have the callbacks of a training write into files of its own.
+
+    Args:
+        callbacks: copies that the training has.
+        name: of the training, see `label`.
+    """
+    for callback in callbacks:
         for kind, attribute in _FILES.items():
             if isinstance(callback, kind):
                 place = str(getattr(callback, attribute))
                 is_folder = isinstance(callback, _FOLDERS)
                 setattr(callback, attribute, _own_place(place, name, is_folder))
-    return scaled_callbacks(copies, factor)
 
 
 def _copied(callbacks: Sequence[Any]) -> list[Any]:

@@ -231,6 +231,7 @@ def check_data(
             "The data must be arrays of one length, such as padded ones (x.to_tensor()), or a tf.data.Dataset. "
             f"Received: x of type {type(x).__name__}, y of type {type(y).__name__}"
         )
+    _check_texts(x)
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
         return
     labelled = hasattr(y, "dtype")
@@ -245,6 +246,21 @@ def check_data(
         )
     if labelled:
         _check_labels(model, np.asarray(y), masks)
+
+
+def _check_texts(x: Data) -> None:
+    """Check that texts are such as `fit` takes."""
+    for part in keras.tree.flatten(x):
+        if not isinstance(part, np.ndarray) or not part.size:
+            continue
+        is_text = part.dtype.kind in "US"
+        if part.dtype.kind == "O":
+            is_text = isinstance(part.flat[0], str | bytes)
+        if is_text:
+            raise DataError(
+                "Keras trains on texts as tensors: give tf.constant(x) or a tf.data.Dataset. "
+                f"Received: an array of dtype {part.dtype}"
+            )
 
 
 def _check_arrays(x: Data, y: Data, *, labelled: bool, masks: bool) -> None:

@@ -34,6 +34,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
+from ..strategy.own_data import own_data
 from ..vectorize.segments import arrange
 from .callbacks import TrialCallbacks
 from .checkpoints import Checkpoints
@@ -385,7 +386,7 @@ class PopulationRunner:
         )
         training.begin(execution, handed_over[0], kept.known)
         kept.begin(epochs)
-        options = {**fit, "callbacks": callbacks.shared}
+        options = {**own_data(fit), "callbacks": callbacks.shared}
         objective = tuner.oracle.objective
         with isolated_seed(seed):
             if members[0].models is None:

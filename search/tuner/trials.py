@@ -20,14 +20,16 @@ import numpy as np
 from keras_acts.errors import SearchError
 
 from ..rewrite.first_inputs import built
-from ..rewrite.learning_rate import at_factor, scaled_callbacks
+from ..rewrite.learning_rate import at_factor
 from ..runtime.kept_files import DiskFullError
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..space.rated import Rated
 from ..strategy.base import DIVERGED, TrialResult
+from ..strategy.callbacks import label, own_copies
 from ..strategy.direction import more_is_better
+from ..strategy.own_data import own_data
 from ..strategy.progress import SearchProgress
 from ..strategy.rounds import Round
 from .hypermodel import FACTOR
@@ -194,12 +196,15 @@ class TrialSearch(ActivationTuner):
             restore_best_weights=True,
         )
         given = keras.tree.flatten(self._fit.get("callbacks") or [])
-        scaled = scaled_callbacks(given, candidate.factor)
-        callbacks = [*scaled, StopDiverged(self.watched), best]
+        seed = derive(self.seed, Stream.EXECUTIONS, 0)
+        copies = own_copies(given, label(candidate, seed), candidate.factor)
+        callbacks = [*copies, StopDiverged(self.watched), best]
         begun = time.perf_counter()
-        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, 0)):
+        with isolated_seed(seed):
             model = build()
-            history = model.fit(**{**self._fit, "callbacks": callbacks, "verbose": 0}).history
+            history = model.fit(
+                **{**own_data(self._fit), "callbacks": callbacks, "verbose": 0}
+            ).history
         for name in self.watched:
             if not np.isfinite(history.get(name, [])).all():
                 return f"{DIVERGED}, {name} is not finite"

@@ -35,8 +35,10 @@ from ..runtime.project_lock import locked
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..strategy.base import DIVERGED
+from ..strategy.callbacks import give_own_files
 from ..strategy.checks import check_every_epoch, check_population
 from ..strategy.objective import check_direction, checked_objectives, needs_model
+from ..strategy.own_data import own_data
 from ..strategy.scoring import Data, numbers
 from .callbacks import check_callbacks
 from .checkpoints import RoomForCheckpoint
@@ -410,8 +412,15 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         gc.collect()
-        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, next(self._executions))):
-            history = super()._build_and_fit_model(trial, *args, **kwargs)
+        execution = next(self._executions)
+        # KerasTuner has copied them, and given TensorBoard a folder for each trial
+        copies = keras.tree.flatten(kwargs.get("callbacks") or [])
+        own = [one for one in copies if not isinstance(one, keras.callbacks.TensorBoard)]
+        give_own_files(own, f"trial{trial.trial_id}-execution{execution}")
+        if args:
+            args = (own_data({"x": args[0]})["x"], *args[1:])
+        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, execution)):
+            history = super()._build_and_fit_model(trial, *args, **own_data(kwargs))
         return self._checked(history)
 
     def _checked(self, history: Any) -> Any:

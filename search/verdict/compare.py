@@ -37,6 +37,7 @@ from ..strategy.checks import (
 from ..strategy.labels import count_labels
 from ..strategy.learning_rates import plan_rates
 from ..strategy.objective import checked_objective, default_objective
+from ..strategy.own_data import check_own_data
 from ..strategy.progress import Progress
 from ..strategy.rehearsal import rehearse
 from ..strategy.scoring import Data
@@ -160,6 +161,7 @@ def compare_activations(
         **_with_flat_callbacks(fit_options),
     }
     check_readable_again(fit)
+    check_own_data(fit)
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)
     callbacks = fit.get("callbacks") or []
     one_model = None
