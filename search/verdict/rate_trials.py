@@ -21,6 +21,7 @@ from ..space.learning_rates import next_of, wider
 from ..space.rated import Rated
 from ..strategy.learning_rates import RatePlan
 from ..strategy.progress import Progress
+from .kept_seeds import Keeping, KeepingTrainer
 from .rates import RateStudy, extended, study
 
 # on so many seeds each rate is tried at most
@@ -44,6 +45,7 @@ class RatedModels:
         slots: the names of the slots that the candidates go to; None for all hidden ones.
         rescale_init: whether the models that are built have kernels initialized for the activation
             that they feed.
+        keeping: where trained seeds are kept; None keeps nothing.
     """
 
     model: keras.Model | None
@@ -51,6 +53,7 @@ class RatedModels:
     builder: Builder
     slots: tuple[str, ...] | None = None
     rescale_init: bool = False
+    keeping: Keeping | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +71,12 @@ class RatedModels:
 
     def trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
         """Return what trains candidates at their rates."""
+        trainer = self._trainer(rated, callbacks)
+        if self.keeping is None:
+            return trainer
+        return KeepingTrainer(trainer, list(map(str, rated)), self.keeping)
+
+    def _trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
         builds = self.builds(rated)
         if self.model is None:  # a function may build each of another shape
             return OneByOneTrainer(builds, rated)
