@@ -104,8 +104,8 @@ def search_activations(
             many as can and fit into memory, 1 for one by one. The scores are the same; see
             `ActivationTuner`. A number means no race, but for 1 with ``strategy="race"``.
         directory: where the search keeps its files, so that it can go on after an interrupt;
-            temporary by default. A race keeps the scores of finished rungs; who is alive trains
-            again. One process at a time searches there.
+            temporary by default. Finished trials, rungs and seeds of the verdict are kept; what
+            trains together is kept now and then between epochs. One process at a time searches there.
         project_name: the folder inside `directory`.
         overwrite: whether to start again where the project exists. Only a search's own files are
             deleted: with others among them it is refused.

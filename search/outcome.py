@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -89,6 +90,7 @@ class Outcome:
                 slots=request.searched_slots,
                 rate_plan=self._rates,
                 rescale_init=request.rescale_init,
+                folder=self._folder(),
             )
         if self._verdict is not None:
             self._verdict = replace(self._verdict, rescale_init=request.rescale_init)
@@ -99,6 +101,13 @@ class Outcome:
             strategy.finish(*map(self._at_judged_rate, wanted))
         with self._going_on("results"):
             self._trials = strategy.results()
+
+    def _folder(self) -> Path | None:
+        """Where the seeds of the verdict are kept; None if the search is not."""
+        limits = self._request.limits
+        if limits.directory is None:
+            return None
+        return Path(limits.directory) / limits.project_name / "verdict"
 
     def _is_wanted(self, leader: Rated) -> bool:
         """Whether the model of a leader is: it is kept, or what that is compared with on test data."""

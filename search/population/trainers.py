@@ -32,6 +32,7 @@ from .member_callbacks import (
 )
 from .members import Member, members, rated
 from .model import PopulationModel, check_model
+from .step_tensorflow import Decided
 
 Item = TypeVar("Item")
 Fit = Mapping[str, Any]  # the arguments of `fit`
@@ -50,12 +51,16 @@ class Trained(NamedTuple):
             loss of that name.
         weights: for the `test` of what trained them.
         by: the trainer that trained them.
+        together: how many seeds trained in one population.
+        decided: what it compiled; None if there was none.
     """
 
     history: dict[str, np.ndarray]
     diverged: np.ndarray
     weights: list[np.ndarray]
     by: Trainer
+    together: int = 1
+    decided: Decided | None = None
 
 
 class Trainer(Protocol):
@@ -63,9 +68,15 @@ class Trainer(Protocol):
 
     Attributes:
         reason: why candidates that might be a population are trained one by one; else empty.
+        decided: what an earlier process had compiled by the last seed before; None if there is
+            none.
     """
 
-    reason: str
+    decided: Decided | None
+
+    @property
+    def reason(self) -> str:
+        """Why candidates train one by one."""
 
     def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed."""
@@ -124,6 +135,7 @@ class PopulationTrainer:
         if builds:
             self._alone = OneByOneTrainer(builds, self._candidates)
         self.reason = ""
+        self.decided: Decided | None = None
         self._each_seed_by_itself = members is not None
         self._members = members or self._all_from
         self._population: Any = self._new_population(self._members(0))
@@ -250,6 +262,9 @@ class PopulationTrainer:
         if not self._initial_state:
             options = {**compile_arguments(self._model), **steps_per_execution(self._model, fit)}
             population.compile(**options)
+            if self.decided is not None and population.training_step is not None:
+                population.training_step.decided = self.decided
+                self.decided = None
             population.optimizer.build(population.trainable_variables)
             self._initial_state = _values(population.optimizer.variables)
         _assign(population.optimizer.variables, self._initial_state)
@@ -265,11 +280,14 @@ class PopulationTrainer:
         for name, values in numbers(stacked_logs, axes=2).items():  # (E, P)
             history[name] = self._by_seed(values.swapaxes(0, 1)).swapaxes(1, 2)  # (S, E, K)
         stacked = [(keras.ops.convert_to_numpy(v), rows) for v, rows in self._stacked()]
+        decided = None
+        if population.training_step is not None:
+            decided = population.training_step.decided
         trained = []
         for seed in range(count):
             history_of_seed = {name: values[seed] for name, values in history.items()}
             weights = [value[rows[seed]] for value, rows in stacked]
-            trained.append(Trained(history_of_seed, diverged[seed], weights, self))
+            trained.append(Trained(history_of_seed, diverged[seed], weights, self, count, decided))
         return trained
 
     def _size(self, fit: Fit, at_once: int) -> int:
@@ -389,6 +407,7 @@ class OneByOneTrainer:
             self._names = [label(rated(candidate)) for candidate in candidates]
             self._factors = [rated(candidate).factor for candidate in candidates]
         self.reason = ""
+        self.decided: Decided | None = None  # each model is its own
 
     def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed."""

@@ -24,11 +24,12 @@ _SHOWN = 5  # names of strangers in a message
 # for the names)
 _KEPT = re.compile(
     r"(oracle|tuner\d+|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
+    r"|verdict/[0-9a-f]{8}-\d+\.npz(\.partial)?"
     r"|(population|(race|changes|final)(-[0-9a-f]{8})?)\.npz(\.partial)?"
     r"|keras_acts\.(lock|pid)"
     r"|trial_[^/]+/((trial|build_config)\.json(\.partial)?|checkpoint(\.partial)?\.weights\.h5)"
 )
-_KEPT_FOLDERS = re.compile(r"trial_[^/]+")
+_KEPT_FOLDERS = re.compile(r"trial_[^/]+|verdict")
 # one of these tells a search's folder from any other
 _PROJECT = re.compile(r"(keras_acts|oracle|tuner\d+)\.json")
 

@@ -27,13 +27,12 @@ from ..strategy.scoring import Data
 from .entries import Entries, entries_of
 from .guessing import best_guess, loss_of
 from .judge import judge
-from .rate_trials import RatedModels, choose_rates
+from .rate_trials import RatedModels, choose_rates, who_fails
 from .rates import RateStudy
 from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
 from .verdict import Guess, Verdict
-from .who_fails import who_fails
 
 
 def judged_at_rates(

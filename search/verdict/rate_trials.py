@@ -1,4 +1,4 @@
-"""Trains candidates at several learning rates, on seeds that no verdict sees."""
+"""Trains candidates at several learning rates, on seeds that no verdict sees; and tells which cannot be trained."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from keras_acts.errors import SearchError
 
 from ..population.trainers import OneByOneTrainer, Trained, Trainer, most_together, trainer_for
+from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
@@ -21,6 +22,7 @@ from ..space.learning_rates import next_of, wider
 from ..space.rated import Rated
 from ..strategy.learning_rates import RatePlan
 from ..strategy.progress import Progress
+from .kept_seeds import Keeping, KeepingTrainer
 from .rates import RateStudy, extended, study
 
 # on so many seeds each rate is tried at most
@@ -44,6 +46,7 @@ class RatedModels:
         slots: the names of the slots that the candidates go to; None for all hidden ones.
         rescale_init: whether the models that are built have kernels initialized for the activation
             that they feed.
+        keeping: where trained seeds are kept; None keeps nothing.
     """
 
     model: keras.Model | None
@@ -51,6 +54,7 @@ class RatedModels:
     builder: Builder
     slots: tuple[str, ...] | None = None
     rescale_init: bool = False
+    keeping: Keeping | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +72,12 @@ class RatedModels:
 
     def trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
         """Return what trains candidates at their rates."""
+        trainer = self._trainer(rated, callbacks)
+        if self.keeping is None:
+            return trainer
+        return KeepingTrainer(trainer, list(map(str, rated)), self.keeping)
+
+    def _trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
         builds = self.builds(rated)
         if self.model is None:  # a function may build each of another shape
             return OneByOneTrainer(builds, rated)
@@ -224,3 +234,35 @@ class _RateTrials:
             most = max(1, min(most, most_together(self.models.model, self.fit)))
         for start in range(0, len(rated), most):
             yield rated[start : start + most]
+
+
+def who_fails(models: RatedModels, fit: Mapping[str, Any], seed: int) -> dict[str, str]:
+    """Return why candidates cannot be trained, by their names; empty if each can.
+
+    Args:
+        models: the candidates.
+        fit: the arguments of `fit`, data included.
+        seed: of their weights.
+    """
+    # without callbacks: what one of these raises is no candidate's fault
+    options = {**fit, "callbacks": None, "epochs": 1, "steps_per_epoch": 1, "verbose": 0}
+    options.pop("initial_epoch", None)
+    if fit.get("validation_data") is not None:
+        options["validation_steps"] = 1
+    failed: dict[str, str] = {}
+    for name, choice in zip(models.names, models.choices, strict=True):
+        with isolated_seed(seed):
+            reason = _why_not(models.builder(Rated(choice)), options)
+        if reason:
+            failed[name] = reason
+    return failed
+
+
+def _why_not(build: Callable[[], keras.Model], options: Mapping[str, Any]) -> str:
+    try:
+        build().fit(**options)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return "it does not fit into memory"
+        return first_line(error)
+    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,6 +21,7 @@ from ..strategy.scoring import Data
 from .compare import why_not_test_data
 from .decide import judged_at_rates
 from .judge import judge
+from .kept_seeds import Keeping
 from .rate_trials import Builder, RatedModels
 from .sequential import planned
 from .verdict import Verdict
@@ -51,6 +53,7 @@ def retrain_leaders(
     slots: Iterable[str] | None = None,
     rate_plan: RatePlan | None = None,
     rescale_init: bool = False,
+    folder: Path | None = None,
 ) -> Verdict | None:
     """Return the verdict on the leaders of a search.
 
@@ -75,6 +78,7 @@ def retrain_leaders(
         rate_plan: which learning rates the search has tried. Those near the leaders' own are tried
             again, to choose one for each. None: none but the model's own.
         rescale_init: whether `builder` initializes kernels for the activation that they feed.
+        folder: where seeds are kept once they are trained; None keeps nothing.
     """
     names = [str(leader.choice) for leader in leaders]
     if len(names) < 2 and baseline in names:
@@ -95,12 +99,16 @@ def retrain_leaders(
     names_of_slots = None
     if slots is not None:
         names_of_slots = tuple(slots)
+    keeping = None
+    if folder is not None:
+        keeping = Keeping(folder, progress.say)
     models = RatedModels(
         model=one_model,
         choices=tuple(leader.choice for leader in leaders),
         builder=builder,
         slots=names_of_slots,
         rescale_init=rescale_init,
+        keeping=keeping,
     )
     near = rate_plan or RatePlan()
     if near.searches:

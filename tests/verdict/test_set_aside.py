@@ -88,7 +88,10 @@ def test_a_race_goes_on_without_a_candidate_that_raises_in_a_later_rung():
     cohorts.train(members, 2)
     assert [cohorts.runs[member].error for member in members] == ["", "RuntimeError: only now", ""]
     assert [cohorts.runs[member].epochs for member in members] == [2, 0, 2]
-    assert said == [f"{members[1].candidate} is set aside: RuntimeError: only now"]
+    assert said == [
+        "3 models begin again: RuntimeError: only now",
+        f"{members[1].candidate} is set aside: RuntimeError: only now",
+    ]
 
 
 @keras.saving.register_keras_serializable(package="test_set_aside")

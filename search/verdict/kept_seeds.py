@@ -1,0 +1,155 @@
+"""The seeds of a verdict in files, each when it is trained, so that it goes on with the next."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..population.step_tensorflow import Decided
+from ..population.trainers import Trained, Trainer
+from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays
+from ..runtime.kept_files import DiskFullError
+from ..runtime.reasons import reason_of
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where seeds are kept, and who is told of it.
+
+    Attributes:
+        folder: of the files.
+        say: called with what the user should know.
+    """
+
+    folder: Path
+    say: Callable[[str], None]
+
+
+class KeepingTrainer:
+    """A trainer whose seeds are kept: those that an earlier process has trained are read.
+
+    Seeds that trained together count together: fewer of them would be another population.
+
+    Args:
+        trainer: that trains the others.
+        what: what it trains, in words that differ where anything does.
+        keeping: where seeds are kept.
+    """
+
+    def __init__(self, trainer: Trainer, what: Sequence[str], keeping: Keeping):
+        self._trainer = trainer
+        self._what = list(what)
+        self._folder: Path | None = keeping.folder
+        self._say = keeping.say
+        self.decided: Decided | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why candidates are trained one by one; see `Trainer`."""
+        return self._trainer.reason
+
+    def train(
+        self, seeds: Sequence[int], fit: Mapping[str, Any], at_once: int = 1
+    ) -> Iterator[Trained]:
+        """Train the candidates of each seed, or read what an earlier process has trained."""
+        what = [*self._what, f"{fit.get('epochs')} epochs"]
+        known = self._known(seeds, what)
+        if known:
+            self._say(f"Known from {self._folder}: {len(known)} of {len(seeds)} seeds")
+            last = known[-1].decided
+            if last is not None:
+                self._trainer.decided = last
+        yield from known
+        rest = list(seeds[len(known) :])
+        if not rest:
+            return
+        place = 0
+        for seed, trained in zip(rest, self._trainer.train(rest, fit, at_once), strict=True):
+            place = place % trained.together
+            self._keep(seed, what, trained, place)
+            place += 1
+            yield trained
+
+    def test(
+        self, weights: Iterable[list[np.ndarray]], data: Any
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Return each metric, (K,), of each seed, with weights that `train` returned."""
+        return self._trainer.test(weights, data)
+
+    def _known(self, seeds: Sequence[int], what: Sequence[str]) -> list[Trained]:
+        """The first of these seeds that are known, in whole populations."""
+        known: list[Trained] = []
+        while len(known) < len(seeds):
+            together: list[Trained] = []
+            size = 1
+            while len(together) < size:
+                index = len(known) + len(together)
+                if index >= len(seeds):
+                    return known
+                trained = self._read(seeds[index], what, len(together))
+                if trained is None:
+                    return known
+                together.append(trained)
+                size = trained.together
+            known += together
+        return known
+
+    def _path(self, folder: Path, seed: int, what: Sequence[str]) -> Path:
+        checksum = zlib.crc32(" | ".join(what).encode())
+        return folder / f"{checksum:08x}-{seed}.npz"
+
+    def _read(self, seed: int, what: Sequence[str], place: int) -> Trained | None:
+        if self._folder is None:
+            return None
+        path = self._path(self._folder, seed, what)
+        if not path.is_file():
+            return None
+        try:
+            file = ReadArrays(path)
+            meta = file.meta
+            expected = [_VERSION, list(what), type(self._trainer).__name__, place]
+            if [meta["version"], meta["what"], meta["by"], meta["place"]] != expected:
+                return None
+            decided = None
+            if meta["decided"] is not None:
+                decided = Decided(*meta["decided"])
+            history = dict(zip(meta["names"], file.of(meta["history"]), strict=True))
+            (diverged,) = file.of(meta["diverged"])
+            weights = file.of(meta["weights"])
+            return Trained(
+                history, diverged, weights, self._trainer, int(meta["together"]), decided
+            )
+        except UNREADABLE:
+            self._say(f"{path} is damaged: this seed trains again")
+            return None
+
+    def _keep(self, seed: int, what: Sequence[str], trained: Trained, place: int) -> None:
+        """Keep a seed; a full disk costs no more than that."""
+        if self._folder is None:
+            return
+        arrays = Arrays()
+        meta = {
+            "version": _VERSION,
+            "what": list(what),
+            # where memory ran out it is another trainer, whose weights are others
+            "by": type(trained.by).__name__,
+            "place": place,
+            "together": trained.together,
+            "decided": trained.decided,
+            "names": list(trained.history),
+            "history": arrays.add(list(trained.history.values())),
+            "diverged": arrays.add([trained.diverged]),
+            "weights": arrays.add(trained.weights),
+        }
+        try:
+            arrays.write(self._path(self._folder, seed, what), meta)
+        except (DiskFullError, OSError) as error:
+            self._say(f"Seeds cannot be kept: {reason_of(error)}")
+            self._folder = None
