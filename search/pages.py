@@ -30,7 +30,6 @@ from .report.page import (
 )
 from .rewrite.activity import SlotActivity, activity
 from .runtime.reasons import headline
-from .runtime.versions import versions
 from .strategy.base import TrialResult
 from .strategy.rounds import DIVERGED, FINISHED
 from .verdict import pages as of_verdict
@@ -452,8 +451,7 @@ def _origin(result: SearchResult) -> Section:
     facts.append(("Baseline", str(result.baseline)))
     if result.rescale_init:
         facts.append(("Initial weights", "scaled for the activation that they feed"))
-    listed = ", ".join(f"{name} {version}" for name, version in versions().items())
-    facts.append(("Versions", listed))
+    facts.append(("Versions", of_verdict.listed_versions()))
     parts.append(Terms(tuple(facts)))
     return Section("Where this comes from", tuple(parts))
 

@@ -108,6 +108,11 @@ def footer() -> str:
     )
 
 
+def listed_versions() -> str:
+    """Return the versions of what a result depends on, in a line."""
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
 def figures(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """Return the numbers to see at once."""
     suggested = scored_of(verdict, verdict.suggested)
@@ -369,7 +374,7 @@ def origin(verdict: Verdict) -> Iterator[Section]:
     facts = []
     if verdict.runs is not None:
         facts.append(("Seeds", ", ".join(map(str, verdict.runs.seeds))))
-    facts += list(versions().items())
+    facts.append(("Versions", listed_versions()))
     parts.append(Terms(tuple(facts)))
     yield Section("Where this comes from", tuple(parts))
 
