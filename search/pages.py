@@ -30,7 +30,6 @@ from .report.page import (
 )
 from .rewrite.activity import SlotActivity, activity
 from .runtime.reasons import headline
-from .runtime.versions import versions
 from .strategy.base import TrialResult
 from .strategy.rounds import DIVERGED, FINISHED
 from .verdict import pages as of_verdict
@@ -38,6 +37,7 @@ from .verdict.answer import answer as answer_of_verdict
 
 if TYPE_CHECKING:
     from .result import SearchResult
+    from .verdict.verdict import Verdict
 
 # rows of the ranked table that are not folded up
 _SHOWN = 10
@@ -145,11 +145,28 @@ def _test_figures(result: SearchResult) -> Iterator[tuple[str, str]]:
         score_text(result, test[metric]),
         f"test {metric} of the kept model{_range(result, metric, share)}",
     )
-    if verdict is not None and of_verdict.squares(verdict) and test[metric] > 0:
-        yield number(math.sqrt(test[metric])), "RMSE there, in the target's own unit"
-        if verdict.guess is not None and verdict.guess.score > 0:
-            explained = 1 - test[metric] / verdict.guess.score
-            yield number(explained, 3), "R² there, the share explained"
+    if verdict is not None and _squares(result, verdict):
+        yield from of_verdict.of_squares(test[metric], verdict.guess)
+
+
+def _squares(result: SearchResult, verdict: Verdict) -> bool:
+    """Whether the objective is the mean squared error: by its name, or as the loss of the model."""
+    metric = result.objective.removeprefix("val_")
+    if metric == verdict.metric and of_verdict.squares(verdict):
+        return True
+    model = result.model
+    # what guessing has is known of a loss without penalties only
+    is_plain = metric == verdict.metric == "loss" and verdict.guess is not None
+    if model is None or not is_plain or len(getattr(model, "outputs", None) or ()) != 1:
+        return False
+    if (model.get_compile_config() or {}).get("loss_weights") is not None:
+        return False
+    loss = model.loss
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    if isinstance(loss, keras.losses.MeanSquaredError):
+        return True
+    return loss is keras.losses.mean_squared_error
 
 
 def _range(result: SearchResult, metric: str, share: bool) -> str:
@@ -434,8 +451,7 @@ def _origin(result: SearchResult) -> Section:
     facts.append(("Baseline", str(result.baseline)))
     if result.rescale_init:
         facts.append(("Initial weights", "scaled for the activation that they feed"))
-    listed = ", ".join(f"{name} {version}" for name, version in versions().items())
-    facts.append(("Versions", listed))
+    facts.append(("Versions", of_verdict.listed_versions()))
     parts.append(Terms(tuple(facts)))
     return Section("Where this comes from", tuple(parts))
 

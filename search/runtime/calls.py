@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 _LONGEST = 60  # characters of a value that is shown
+_LONG = "…"  # instead of any other
 _PLAIN = (bool, int, float, str, type(None))
 
 
-def written_call(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
+def written_call(
+    function: Callable[..., Any], given: Mapping[str, Any], shown: Collection[str] = ()
+) -> str:
     """Return the call of a function with what was given to it.
 
     Arguments without a default are written by their names, as data and models are. Others are
@@ -19,6 +22,8 @@ def written_call(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
     Args:
         function: that was called.
         given: its arguments by name; those of `**options` under that name, as a mapping.
+        shown: arguments without a default that are written by their values all the same, as they
+            are no data.
 
     Example:
         >>> written_call(search_activations, {"model": model, "x": x, "y": y, "epochs": 5})
@@ -32,7 +37,10 @@ def written_call(function: Callable[..., Any], given: Mapping[str, Any]) -> str:
         if parameter.kind is inspect.Parameter.VAR_KEYWORD:
             parts += [f"{option}={_written(each)}" for option, each in value.items()]
         elif parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
-            if value is not None:
+            text = _written(value)
+            if name in shown and text != _LONG:
+                parts.append(text)
+            elif value is not None:
                 parts.append(name)
         elif not _is_default(value, parameter.default):
             parts.append(f"{name}={_written(value)}")
@@ -50,8 +58,8 @@ def _written(value: object) -> str:
     if isinstance(value, list | tuple):
         items = list(value)
     if not all(isinstance(item, _PLAIN) for item in items):
-        return "…"
+        return _LONG
     text = repr(value)
     if len(text) > _LONGEST:
-        return "…"
+        return _LONG
     return text

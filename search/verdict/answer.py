@@ -27,7 +27,7 @@ def answer(verdict: Verdict) -> Answer:
             tuple(_steps(verdict)),
         )
     certainty = "open"
-    words = "No difference was shown"
+    words = "No better one was shown"
     if verdict.significant:
         certainty = "sure"
         words = f"Shown by a test on {counted(verdict.seeds, 'fresh seed')}"

@@ -135,7 +135,7 @@ def compare_activations(
         mish beats relu by 0.98 ± 0.15 points (16 seeds, p < 0.001)
     """
     # first of all: what else is a local name later was not given
-    call = written_call(compare_activations, locals())
+    call = written_call(compare_activations, locals(), shown=["activations"])
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_every_epoch(fit_options)

@@ -35,8 +35,10 @@ from .pictures import (
 from .words import p_cell
 
 if TYPE_CHECKING:
-    from .verdict import Scored, Verdict
+    from .verdict import Guess, Scored, Verdict
 
+# what Keras calls the mean squared error
+_SQUARES = ("mse", "mean_squared_error")
 _BATCH = 512  # samples, at most, whose prediction is timed
 # each with what it means, where it stands
 _TERMS = (
@@ -106,6 +108,11 @@ def footer() -> str:
     )
 
 
+def listed_versions() -> str:
+    """Return the versions of what a result depends on, in a line."""
+    return ", ".join(f"{name} {version}" for name, version in versions().items())
+
+
 def figures(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """Return the numbers to see at once."""
     suggested = scored_of(verdict, verdict.suggested)
@@ -113,7 +120,8 @@ def figures(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     if suggested is not None and suggested.n:
         what = f"{verdict.part} {verdict.metric}, mean over {counted(suggested.n, 'seed')}"
         found.append((score_text(verdict, suggested.mean), what))
-        found += [(value, name) for name, value in _for_numbers(verdict, suggested)]
+        if squares(verdict):
+            found += of_squares(suggested.mean, verdict.guess)
     if verdict.guess is not None:
         found.append((score_text(verdict, verdict.guess.score), f"guessing: {verdict.guess.what}"))
     found.append((str(verdict.seeds), "fresh seeds for each"))
@@ -123,24 +131,23 @@ def figures(verdict: Verdict) -> tuple[tuple[str, str], ...]:
     return tuple(found[:4])
 
 
-def _for_numbers(verdict: Verdict, scored: Scored) -> Iterator[tuple[str, str]]:
-    """Of a target of numbers what people ask for, where squared errors were scored."""
-    if not squares(verdict) or not scored.mean > 0:
+def of_squares(score: float, guess: Guess | None) -> Iterator[tuple[str, str]]:
+    """Yield what people ask for where mean squared errors were scored.
+
+    Args:
+        score: a mean squared error, without penalties.
+        guess: what the best constant has on the same data; None if that is not known.
+    """
+    if not score > 0:
         return
-    yield "RMSE, in the target's own unit", number(math.sqrt(scored.mean))
-    if verdict.guess is not None and verdict.guess.score > 0:
-        yield "R², the share explained", number(1 - scored.mean / verdict.guess.score, 3)
+    yield number(math.sqrt(score)), "RMSE, the root of the mean squared error"
+    if guess is not None and guess.score > 0 and "the mean" in guess.what:
+        yield number(1 - score / guess.score, 3), "R², the share that is explained"
 
 
 def squares(verdict: Verdict) -> bool:
-    """Whether the scores are mean squared errors."""
-    if verdict.maximize:
-        return False
-    if verdict.metric in ("mse", "mean_squared_error"):
-        return True
-    # the best constant answer is the mean for squares only
-    is_mean = verdict.guess is not None and "the mean" in verdict.guess.what
-    return verdict.metric == "loss" and is_mean
+    """Whether the scores are mean squared errors, as the metric's name says; a loss may be anything."""
+    return not verdict.maximize and verdict.metric in _SQUARES
 
 
 def score_text(verdict: Verdict, value: float) -> str:
@@ -367,7 +374,7 @@ def origin(verdict: Verdict) -> Iterator[Section]:
     facts = []
     if verdict.runs is not None:
         facts.append(("Seeds", ", ".join(map(str, verdict.runs.seeds))))
-    facts += list(versions().items())
+    facts.append(("Versions", listed_versions()))
     parts.append(Terms(tuple(facts)))
     yield Section("Where this comes from", tuple(parts))
 

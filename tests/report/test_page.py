@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import re
 
+import keras
 import pytest
 
 from keras_acts.errors import DataError
@@ -11,6 +12,7 @@ from keras_acts.search import pages
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.verdict import pages as of_verdict
 from keras_acts.search.verdict.answer import answer
+from keras_acts.search.verdict.verdict import Guess
 from tests.helpers.reports import NAMES, Reader, result, verdict
 
 pytestmark = pytest.mark.once
@@ -202,7 +204,41 @@ def test_pictures_are_files_that_stand_alone(search):
 def test_a_regression_has_rmse_and_r2():
     found = verdict((4.0, 4.1, 4.2), metric="mse", maximize=False, sd=0.2)
     tiles = {what: value for value, what in of_verdict.figures(found)}
-    assert tiles["RMSE, in the target's own unit"] == "2"
+    assert tiles["RMSE, the root of the mean squared error"] == "2"
+    assert "R², the share that is explained" not in tiles
+    known = dataclasses.replace(found, guess=Guess(16.0, "always the mean of the targets"))
+    tiles = {what: value for value, what in of_verdict.figures(known)}
+    assert tiles["R², the share that is explained"] == "0.75"
+    # another constant is no R²
+    other = dataclasses.replace(found, guess=Guess(16.0, "always the median of the targets"))
+    assert not any("R²" in what for _, what in of_verdict.figures(other))
+
+
+@pytest.mark.parametrize(
+    ("compiled", "is_rmse"),
+    [
+        ({"loss": "mse"}, True),
+        ({"loss": keras.losses.MeanSquaredError()}, True),
+        ({"loss": keras.losses.Huber()}, False),
+        ({"loss": "mae"}, False),
+        ({"loss": "mse", "loss_weights": [2.0]}, False),
+    ],
+)
+def test_a_loss_is_a_squared_error_only_where_the_model_says_so(compiled, is_rmse):
+    found = verdict((4.0, 4.1, 4.2), metric="loss", maximize=False, sd=0.2)
+    # for Huber's loss too the mean may be the best constant
+    found = dataclasses.replace(found, guess=Guess(16.0, "always the mean of the targets"))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", **compiled)
+    losses = {"objective": "val_loss", "direction": "min", "test": {"loss": 4.0}, "model": model}
+    shown = pages.figures(result(found, **losses))
+    assert any("RMSE" in what for _, what in shown) == is_rmse
+    if is_rmse:
+        assert ("2", "RMSE, the root of the mean squared error") in shown
+        assert ("0.75", "R², the share that is explained") in shown
+    # penalties are part of the loss: what guessing has is not known then
+    unknown = dataclasses.replace(found, guess=None)
+    assert not any("RMSE" in what for _, what in pages.figures(result(unknown, **losses)))
 
 
 def test_a_report_is_written_whole_or_not_at_all(tmp_path, found):

@@ -35,3 +35,10 @@ def test_the_names_are_those_of_our_functions():
     assert written_call(compare_activations, given) == (
         "compare_activations(model, x, y, activations, seeds=4)"
     )
+    assert written_call(compare_activations, given, shown=["activations"]) == (
+        "compare_activations(model, x, y, ['relu'], seeds=4)"
+    )
+    objects = {**given, "activations": [object()]}
+    assert written_call(compare_activations, objects, shown=["activations"]) == (
+        "compare_activations(model, x, y, activations, seeds=4)"
+    )
