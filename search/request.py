@@ -31,11 +31,14 @@ from .strategy.callbacks import check_callbacks
 from .strategy.checks import (
     check_budget,
     check_data,
+    check_directory,
     check_every_epoch,
+    check_flag,
     check_from_the_start,
     check_population,
     check_readable_again,
     check_rescaling,
+    check_seed,
     check_strategy,
     check_targets,
     check_verdict,
@@ -96,7 +99,10 @@ class Limits:
         check_verdict(self.verdict)
         check_population(self.population)
         check_strategy(self.strategy, self.max_epochs, self.max_seconds)
+        check_seed(self.seed)
+        check_directory(self.directory)
         check_project_name(self.project_name)
+        check_flag("overwrite", self.overwrite)
 
     @property
     def total_epochs(self) -> int:
@@ -201,7 +207,7 @@ class SearchRequest:
             "epochs": self.limits.epochs,
             "batch_size": self.fit["batch_size"],
             "executions_per_trial": self.limits.executions_per_trial,
-            "seed": self.limits.seed,
+            "seed": int(self.limits.seed),
             **fit_options,
         }
 

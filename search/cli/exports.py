@@ -94,7 +94,7 @@ def _normalization(values: np.ndarray, path: Path) -> keras.layers.Layer:
 def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> None:
     """Write the predictions of an export for each row of a file, as CSV."""
     if out is not None:
-        files.check_writable(out, "--out")
+        files.check_writable(out, "--out", (data,))
     model = load(path)
     card = model.card
     inputs = card["signatures"]["serving_default"]["inputs"]
@@ -152,15 +152,7 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         sys.stdout.write(text)
         return
-    try:
-        # in one step: what is there stays until the new one is whole
-        partial = out.with_name(f".{out.name}.partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(out)
-    except OSError as error:
-        raise DataError(
-            f"--out must be a file that can be written. Received: {str(out)!r} ({error})"
-        ) from error
+    files.write_text(out, text, "--out")
 
 
 def _target(card: Mapping[str, Any]) -> str:

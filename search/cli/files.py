@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import warnings
@@ -310,12 +311,23 @@ def _in_words(place: tuple[int, ...], names: Sequence[str]) -> tuple[int, str]:
     return row + 1, f"x[{', '.join(map(str, place))}]"
 
 
-def check_writable(path: Path, option: str) -> None:
-    """Check, before any training, that a file can be written.
+def check_writable(path: Path, option: str, inputs: Sequence[str | Path | None]) -> None:
+    """Check, before any training, that a file can be written, and is none of those that are read.
+
+    Args:
+        path: the file.
+        option: that names it.
+        inputs: what the command reads: files, or names of something else.
 
     Raises:
         DataError: if it cannot.
     """
+    for given in inputs:
+        if given is not None and _is_same(path, Path(given)):
+            raise DataError(
+                f"{option} must be another file than the ones that are read. Received: "
+                f"{str(path)!r}, which is {str(given)!r}"
+            )
     try:
         # permissions do not say all: the disk may be read-only, or the name too long
         with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.absolute().parent):
@@ -327,6 +339,53 @@ def check_writable(path: Path, option: str) -> None:
             f"{option} must lie in a folder that exists and can be written. Received: "
             f"{str(path)!r} ({error})"
         ) from None
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two paths lead to one file that is there, by whatever name."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+def write_text(path: Path, text: str, option: str) -> None:
+    """Write a file in one step: what is there stays until the new one is whole.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
+    partial = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            prefix=f".{path.name}.",
+            dir=path.absolute().parent,
+            encoding="utf-8",
+            newline="",
+            delete=False,
+        ) as file:
+            partial = Path(file.name)
+            file.write(text)
+        _copy_mode(path, partial)
+        partial.replace(path)
+    except OSError as error:
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+        raise DataError(
+            f"{option} must be a file that can be written. Received: {str(path)!r} ({error})"
+        ) from error
+
+
+def _copy_mode(path: Path, partial: Path) -> None:
+    """Give a new file the permissions of the one that it replaces, or those of any new one."""
+    if path.exists():
+        partial.chmod(path.stat().st_mode & 0o777)
+        return
+    mask = os.umask(0)
+    os.umask(mask)
+    partial.chmod(0o666 & ~mask)
 
 
 def _is_number(name: str) -> bool:

@@ -225,9 +225,9 @@ def compare(
     candidates = split_list(activations)
     rates = _rates(learning_rates)
     if csv is not None:
-        files.check_writable(csv, "--csv")
+        files.check_writable(csv, "--csv", (data, model))
     if report is not None:
-        files.check_writable(report, "--report")
+        files.check_writable(report, "--report", (data, model))
     dataset = datasets.load(data, target, task)
     parts = dataset.split(seed)
     built = models.build(model, dataset, parts, seed)
@@ -250,7 +250,7 @@ def compare(
     else:
         _print_verdict(verdict)
     if csv is not None:
-        verdict.to_pandas().to_csv(csv, index=False)
+        files.write_text(csv, verdict.to_pandas().to_csv(index=False), "--csv")
         if not as_json:
             _to_stdout(f"Every epoch x seed x activation: {csv}")
     if report is not None:

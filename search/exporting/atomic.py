@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from keras_acts.errors import ExportError
+from keras_acts.errors import ExportError, shown
 
 from ..runtime.ownership import check_replaceable, is_marked, mark
 from .renaming import exchange, rename_to_new
@@ -34,6 +34,9 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
 
     Cheap, so it can come before training.
     """
+    for name, value in (("overwrite", overwrite), ("versioned", versioned)):
+        if not isinstance(value, bool):  # "False" would be true
+            raise ExportError(f"{name} must be True or False. Received: {name}={shown(value)}")
     target = Path(path).absolute()
     # neither has the root of a disk, and where `..` leads depends on what is there
     if target.name in ("", ".."):

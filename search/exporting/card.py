@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 import keras_acts
-from keras_acts.errors import ExportError
+from keras_acts.errors import ExportError, shown
 from keras_acts.layers import TrainedActivation
 
 from ..rewrite.slots import SlotSite, slot_sites
@@ -137,6 +137,8 @@ def check_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ExportError: if they are none, or would replace what the export itself writes.
     """
+    if not isinstance(extra, Mapping):
+        raise ExportError(f"card must be a mapping of facts. Received: card={shown(extra)}")
     taken = sorted(_OWN & extra.keys())
     if taken:
         raise ExportError(

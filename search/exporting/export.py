@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_acts.errors import ExportError
+from keras_acts.errors import ExportError, shown
 
 from ..rewrite.threshold import threshold_of
 from ..runtime.reasons import reason_of
@@ -123,7 +123,10 @@ def export(
     _check_formats(formats)
     if not isinstance(model, keras.Model) or not model.built:
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
-    extra = model_card.check_extra(card or {})
+    facts_given: Mapping[str, Any] = {}
+    if card is not None:
+        facts_given = card
+    extra = model_card.check_extra(facts_given)
     names = output_names(model)
     _check_classes(model, class_names, names)
     options: savedmodel.Options = {
@@ -281,9 +284,10 @@ def _layers(model: keras.layers.Layer | None) -> list[str]:
 
 
 def _check_formats(formats: Sequence[str]) -> None:
-    if isinstance(formats, str) or not set(formats) <= set(FORMATS):
+    is_list = not isinstance(formats, str) and isinstance(formats, Iterable)
+    if not is_list or not all(isinstance(name, str) and name in FORMATS for name in formats):
         raise ExportError(
-            f"formats must be a list of some of {list(FORMATS)}. Received: formats={formats!r}"
+            f"formats must be a list of some of {list(FORMATS)}. Received: formats={shown(formats)}"
         )
     for name in formats:
         missing = _not_installed(_NEEDED.get(name, ()))
@@ -301,9 +305,15 @@ def _not_installed(packages: Sequence[str]) -> list[str]:
 def _check_classes(
     model: keras.Model, class_names: Sequence[str], outputs: Sequence[str] | None
 ) -> None:
-    if isinstance(class_names, str) or len(set(class_names)) < len(class_names):
+    try:
+        # what stands for a class may be a number; the card has its text
+        words = list(map(str, class_names))
+    except Exception:  # no list, or of what cannot be written
+        words = [""] * 2
+    if isinstance(class_names, str) or len(set(words)) < len(words):
         raise ExportError(
-            f"class_names must be a list of different names. Received: class_names={class_names!r}"
+            "class_names must be a list of different names. Received: "
+            f"class_names={shown(class_names)}"
         )
     if not len(class_names):
         return
@@ -332,7 +342,7 @@ def _cut(model: keras.Model, class_names: Sequence[str], threshold: float | None
         if threshold is not None:
             raise ExportError(
                 "threshold is for two class_names and a model of one unit. Received: "
-                f"threshold={threshold!r}"
+                f"threshold={shown(threshold)}"
             )
         return 0.0
     if threshold is None:
@@ -345,7 +355,9 @@ def _cut(model: keras.Model, class_names: Sequence[str], threshold: float | None
             f"Received: class_names={list(class_names)!r}, loss={getattr(model, 'loss', None)!r}"
         )
     if not _is_number(threshold):
-        raise ExportError(f"threshold must be a finite number. Received: threshold={threshold!r}")
+        raise ExportError(
+            f"threshold must be a finite number. Received: threshold={shown(threshold)}"
+        )
     return float(threshold)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras_acts
-from keras_acts.errors import ModelError
+from keras_acts.errors import ModelError, shown
 
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 from ..space.rated import Rated
 
 _MOST_SEED = 2**32  # NumPy's legacy generators take no larger one
+_MOST_SEEDS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,14 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
     """
     if isinstance(candidates, str | keras_acts.Activation | Candidate | Assignment | Rated):
         raise ModelError(
-            f"candidates must be a list of activations. Received: candidates={candidates!r}"
+            f"candidates must be a list of activations. Received: candidates={shown(candidates)}"
         )
-    wanted = list(candidates)
+    try:
+        wanted = list(candidates)
+    except TypeError:
+        raise ModelError(
+            f"candidates must be a list of activations. Received: candidates={shown(candidates)}"
+        ) from None
     if wanted and all(isinstance(candidate, Member) for candidate in wanted):
         return tuple(wanted)
     choices = [rated(candidate) for candidate in wanted]
@@ -57,11 +64,11 @@ def members(candidates: Iterable[Any], seeds: int | Iterable[int]) -> tuple[Memb
     if not choices or not listed:
         raise ModelError(
             "A population needs at least one candidate and one seed. "
-            f"Received: {len(choices)} candidates, seeds={seeds!r}"
+            f"Received: {len(choices)} candidates, seeds={shown(seeds)}"
         )
     if not all(map(_is_seed, listed)):
         raise ModelError(
-            f"seeds must be integers from 0 to 2**32 - 1, or how many. Received: seeds={seeds!r}"
+            f"seeds must be integers from 0 to 2**32 - 1, or how many. Received: seeds={shown(seeds)}"
         )
     return tuple(_each_on_each(choices, listed))
 
@@ -76,8 +83,13 @@ def rated(candidate: Any) -> Rated:
 def _listed(seeds: Any) -> list[Any]:
     """The seeds that a user gave, or as many as they asked for."""
     if isinstance(seeds, int) and not isinstance(seeds, bool):
+        # no population is larger, and the list itself would fill the memory
+        if seeds > _MOST_SEEDS:
+            raise ModelError(
+                f"A population has at most {_MOST_SEEDS:,} seeds. Received: seeds={shown(seeds)}"
+            )
         return list(range(seeds))
-    if isinstance(seeds, Iterable):
+    with contextlib.suppress(TypeError):
         return list(seeds)
     return []
 

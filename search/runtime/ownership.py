@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path, PurePath
 from typing import Any
 
-from keras_acts.errors import ExportError, SearchError
+from keras_acts.errors import ExportError, SearchError, shown
 
 from .project_lock import LOCK, OWNER
 
@@ -144,7 +144,9 @@ def check_project_name(name: Any, *, nested: bool = False) -> None:
         SearchError: if it leads elsewhere.
     """
     if not _leads_inside(name) or (not nested and PurePath(name).parts != (name,)):
-        raise SearchError(f"project_name must be a plain name. Received: project_name={name!r}")
+        raise SearchError(
+            f"project_name must be a plain name. Received: project_name={shown(name)}"
+        )
 
 
 def _leads_inside(name: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
@@ -9,7 +11,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_acts.errors import DataError, SearchError
+from keras_acts.errors import DataError, SearchError, shown
 
 from ..rewrite.groups import NamedGroups, chosen_slots
 from ..rewrite.initializers import why_not_rescaled
@@ -29,17 +31,19 @@ _ELEMENT_BY_ELEMENT = (
     "mse",
 )
 STRATEGIES = ("auto", "race", "random")
+_MOST = 2**31
+_MOST_SEED = 2**32
 
 
 def check_budget(**budget: int) -> None:
-    """Check that each is an integer of at least 1.
+    """Check that each is an integer of at least 1, and none that no training comes to.
 
     Raises:
         SearchError: naming the one that is not.
     """
     for name, value in budget.items():
-        if not _is_whole(value) or value < 1:
-            raise SearchError(f"{name} must be an integer >= 1. Received: {name}={value!r}")
+        if not _is_whole(value) or not 1 <= value < _MOST:
+            raise SearchError(f"{name} must be an integer >= 1. Received: {name}={shown(value)}")
 
 
 def check_strategy(strategy: str, max_epochs: int | None, max_seconds: float | None) -> None:
@@ -48,15 +52,15 @@ def check_strategy(strategy: str, max_epochs: int | None, max_seconds: float | N
     Raises:
         SearchError: naming what is wrong.
     """
-    if strategy not in STRATEGIES:
+    if not isinstance(strategy, str) or strategy not in STRATEGIES:
         raise SearchError(
-            f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={strategy!r}"
+            f"strategy must be one of {', '.join(STRATEGIES)}. Received: strategy={shown(strategy)}"
         )
     if max_epochs is not None:
         check_budget(max_epochs=max_epochs)
-    if max_seconds is not None and (isinstance(max_seconds, bool) or not max_seconds > 0):
+    if max_seconds is not None and not _is_time(max_seconds):
         raise SearchError(
-            f"max_seconds must be a number > 0. Received: max_seconds={max_seconds!r}"
+            f"max_seconds must be a number > 0. Received: max_seconds={shown(max_seconds)}"
         )
 
 
@@ -69,7 +73,7 @@ def check_verdict(seeds: int) -> None:
     if not _is_whole(seeds) or seeds < 0 or seeds == 1:
         raise SearchError(
             "verdict must be 0 or an integer >= 2, a number of seeds: one says nothing about the noise between seeds. "
-            f"Received: verdict={seeds!r}"
+            f"Received: verdict={shown(seeds)}"
         )
 
 
@@ -89,7 +93,7 @@ def check_rescaling(
     """
     if not isinstance(rescale_init, bool):
         raise SearchError(
-            f"rescale_init must be True or False. Received: rescale_init={rescale_init!r}"
+            f"rescale_init must be True or False. Received: rescale_init={shown(rescale_init)}"
         )
     if not rescale_init:
         return
@@ -111,7 +115,7 @@ def check_every_epoch(fit: Mapping[str, Any]) -> None:
     if every != 1:
         raise SearchError(
             "validation_freq must be 1: every epoch has a score, of which the best is kept and the last is judged. "
-            f"Received: validation_freq={every!r}"
+            f"Received: validation_freq={shown(every)}"
         )
 
 
@@ -125,7 +129,7 @@ def check_from_the_start(fit: Mapping[str, Any]) -> None:
     if first:
         raise SearchError(
             "initial_epoch must be 0: every candidate of a search trains from its beginning, for `epochs`. "
-            f"Received: initial_epoch={first!r}"
+            f"Received: initial_epoch={shown(first)}"
         )
 
 
@@ -145,7 +149,7 @@ def validation_options(
         )
     if not 0 < validation_split < 1:
         raise SearchError(
-            f"validation_split must lie in (0, 1). Received: validation_split={validation_split!r}"
+            f"validation_split must lie in (0, 1). Received: validation_split={shown(validation_split)}"
         )
     return {"validation_split": validation_split}
 
@@ -364,12 +368,56 @@ def check_population(population: int | str) -> None:
     Raises:
         SearchError: if it is neither "auto" nor an integer from 1 on.
     """
-    if population == "auto":
+    if isinstance(population, str) and population == "auto":
         return
     if not _is_whole(population) or population < 1:
         raise SearchError(
-            f"population must be 'auto' or an integer >= 1. Received: population={population!r}"
+            f"population must be 'auto' or an integer >= 1. Received: population={shown(population)}"
         )
+
+
+def check_flag(name: str, value: object) -> None:
+    """Check that a setting is True or False: ``"False"`` would be true.
+
+    Raises:
+        SearchError: if it is anything else.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise SearchError(f"{name} must be True or False. Received: {name}={shown(value)}")
+
+
+def check_seed(seed: object) -> None:
+    """Check a seed.
+
+    Raises:
+        SearchError: if it is none.
+    """
+    is_whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+    if not is_whole or not 0 <= int(seed) < _MOST_SEED:  # type: ignore[call-overload]
+        raise SearchError(
+            f"seed must be an integer from 0 to 2**32 - 1. Received: seed={shown(seed)}"
+        )
+
+
+def check_directory(directory: object) -> None:
+    """Check where a search is kept, if it is.
+
+    Raises:
+        SearchError: if it is no path.
+    """
+    if directory is None or isinstance(directory, str):
+        return
+    if not isinstance(directory, os.PathLike):
+        raise SearchError(
+            f"directory must be a path, or None. Received: directory={shown(directory)}"
+        )
+
+
+def _is_time(value: object) -> bool:
+    """Whether a value is a number of seconds above 0; not a number is none."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return bool(value > 0)  # type: ignore[operator]
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

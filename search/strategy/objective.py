@@ -19,7 +19,7 @@ from keras_acts.compat import (
     outputs_struct,
     wrapped_function,
 )
-from keras_acts.errors import SearchError
+from keras_acts.errors import SearchError, shown
 
 from ..rewrite.compiling import auto_name
 from ..rewrite.own_training import own_methods
@@ -238,7 +238,7 @@ def checked_objective(
     if type(objective) is not keras_tuner.Objective:
         raise SearchError(
             "objective must be the name of one metric, or a keras_tuner.Objective of one. "
-            f"Received: objective={objective!r}"
+            f"Received: objective={shown(objective)}"
         )
     if objective.direction not in ("max", "min"):
         raise SearchError(
@@ -317,7 +317,9 @@ def _named(objective: str, model: keras.Model | None) -> keras_tuner.Objective:
         return keras_tuner.Objective(objective, "min")
     if _trains_as_keras(model):
         known = [f"val_{one}" for one in ("loss", *metrics)]
-        raise SearchError(f"objective must be one of {known}. Received: objective={objective!r}")
+        raise SearchError(
+            f"objective must be one of {known}. Received: objective={shown(objective)}"
+        )
     # a train_step of its own may log it
     return _of_name_alone(objective)
 
@@ -337,7 +339,8 @@ def _trains_as_keras(model: keras.Model) -> bool:
 def _refuse(objective: str, reason: str) -> NoReturn:
     raise SearchError(
         "An objective needs a direction, 'max' or 'min': "
-        f"keras_tuner.Objective({objective!r}, 'max'), for example. Received: objective={objective!r}; {reason}"
+        f"keras_tuner.Objective({shown(objective)}, 'max'), for example. "
+        f"Received: objective={shown(objective)}; {reason}"
     )
 
 

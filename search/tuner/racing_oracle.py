@@ -13,7 +13,7 @@ import keras_tuner
 import numpy as np
 
 import keras_acts
-from keras_acts.errors import SearchError
+from keras_acts.errors import SearchError, shown
 
 from ..race.race import Race, RungTask
 from ..race.schedule import Rung, schedule
@@ -236,7 +236,7 @@ class RacingOracle(ActivationOracle):
 
 def _check_integer(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SearchError(f"{name} must be an integer >= {least}. Received: {name}={value!r}")
+        raise SearchError(f"{name} must be an integer >= {least}. Received: {name}={shown(value)}")
 
 
 def _place(hp: HyperParameter, values: Mapping[str, Any]) -> float:

@@ -21,7 +21,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import ModelError, SearchError
+from keras_acts.errors import ModelError, SearchError, shown
 
 from ..rewrite.building import takes_activation
 from ..rewrite.compiling import compile_arguments, first_metric_names
@@ -36,7 +36,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..strategy.base import DIVERGED
 from ..strategy.callbacks import give_own_files
-from ..strategy.checks import check_every_epoch, check_population
+from ..strategy.checks import check_every_epoch, check_flag, check_population
 from ..strategy.objective import check_direction, checked_objectives, needs_model
 from ..strategy.own_data import own_data
 from ..strategy.scoring import Data, numbers
@@ -536,7 +536,9 @@ def _clear(kwargs: dict[str, Any]) -> None:
     name = kwargs.get("project_name")
     if name is not None:
         check_project_name(name, nested=True)
-    if not kwargs.pop("overwrite", False):
+    overwrite = kwargs.pop("overwrite", False)
+    check_flag("overwrite", overwrite)
+    if not overwrite:
         return
     directory = _directory(kwargs)
     if is_remote(directory):
@@ -568,7 +570,7 @@ def _state_of(project: Path) -> bytes | None:
 
 def _check_integer(name: str, value: int, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise SearchError(f"{name} must be an integer >= {least}. Received: {name}={value!r}")
+        raise SearchError(f"{name} must be an integer >= {least}. Received: {name}={shown(value)}")
 
 
 def _hypermodel(

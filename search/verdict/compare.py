@@ -11,7 +11,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from keras_acts.errors import DataError, ModelError, SearchError
+from keras_acts.errors import DataError, ModelError, SearchError, shown
 
 from ..population.trainers import why_alone
 from ..rewrite.building import Model, build_of, built_for, is_build, takes_activation
@@ -30,6 +30,7 @@ from ..strategy.checks import (
     check_every_epoch,
     check_readable_again,
     check_rescaling,
+    check_seed,
     check_targets,
     may_mask,
     validation_options,
@@ -138,6 +139,7 @@ def compare_activations(
     call = written_call(compare_activations, locals(), shown=["activations"])
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
+    check_seed(seed)
     check_every_epoch(fit_options)
     model = build_of(model)
     _check_seeds_and_model(seeds, model, rescale_init)
@@ -212,7 +214,8 @@ def _at_rate(model: Model, rescale_init: bool, rated: Rated) -> Callable[[], ker
 def _check_seeds_and_model(seeds: int, model: Model, rescale_init: bool) -> None:
     if seeds < 2:
         raise SearchError(
-            f"seeds must be at least 2: one seed says nothing about the noise between seeds. Received: seeds={seeds!r}"
+            "seeds must be at least 2: one seed says nothing about the noise between seeds. "
+            f"Received: seeds={shown(seeds)}"
         )
     if not isinstance(model, keras.Model):
         _check_build(model, rescale_init)
@@ -310,7 +313,7 @@ def checked_candidates(
     """
     if isinstance(activations, str) or not isinstance(activations, Iterable):
         raise SearchError(
-            f"activations must be a list of activations. Received: activations={activations!r}"
+            f"activations must be a list of activations. Received: activations={shown(activations)}"
         )
     given = [Candidate.of(activation) for activation in activations]
     twice = sorted({str(candidate) for candidate in given if given.count(candidate) > 1})

@@ -88,6 +88,19 @@ def test_an_npz_whose_place_is_taken_is_refused_before_the_training(tmp_path):
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize("out", ["", ".", "..", "/", "new/..", "saved_models/../..", "a\\b", "x*"])
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_a_place_that_is_no_name_is_refused(tmp_path, out, options):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").write_text("mine")
+    before = contents(tmp_path)
+    done = run(tmp_path / "folder", "--data", "iris", "--quiet", "--out", out, *options)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "Received: " in done.stderr
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.slow
 def test_an_export_and_a_search_are_replaced_only_if_asked_for(tmp_path):
     options = [*IRIS, "2", "--directory", "project", "--out", "here"]

@@ -7,10 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import keras
+import keras_tuner
 import pytest
 
 from keras_acts.errors import SearchError
-from keras_acts.search import ActivationTuner, search_activations
+from keras_acts.search import ActivationSpace, ActivationTuner, search_activations
 from keras_acts.search.runtime.ownership import clear_project
 from tests.helpers.models import blobs, contents, mlp
 from tests.helpers.processes import ROOT
@@ -167,3 +169,27 @@ def test_a_read_only_disk_is_refused_before_the_training(tmp_path):
     lines = done.stdout.splitlines()
     assert len(lines) == 4
     assert all("Read-only file system" in line for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["race", "random", "layer", "tuner"])
+def test_all_that_a_search_keeps_is_its_own(tmp_path, way):
+    x, y = blobs()
+    project = tmp_path / "activations"
+    if way == "tuner":
+        oracle = keras_tuner.oracles.HyperbandOracle(
+            keras_tuner.Objective("val_loss", "min"), max_epochs=2
+        )
+        options = {"oracle": oracle, "directory": tmp_path, "project_name": "activations"}
+        tuner = ActivationTuner(mlp(), activations=["relu", "mish"], **options)
+        callbacks = [keras.callbacks.TensorBoard(tmp_path / "logs")]
+        tuner.search(x, y, validation_split=0.2, verbose=0, callbacks=callbacks)
+    else:
+        strategy = {"layer": "race"}.get(way, way)
+        space = ActivationSpace(["relu", "mish"], per={"layer": "layer"}.get(way, "model"))
+        options = {"trials": 3, "epochs": 2, "strategy": strategy, "verbose": 0}
+        options |= {"verdict": 2, "test_data": (x, y), "directory": tmp_path}
+        search_activations(mlp(), x, y, activations=space, learning_rates=None, **options)
+    assert len(contents(project)) > 2
+    clear_project(project)
+    assert set(os.listdir(project)) <= {"keras_acts.lock"}
