@@ -422,6 +422,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="keras-acts-chaos-") as folder:
             report = disturbed(way, arguments, Path(folder))
         counts = ", ".join(f"{count} {what}" for what, count in sorted(report.counts.items()))
+        # as it comes: all of them may take hours
+        console.print(f"{way}: {counts}; {len(report.losses)} lost")
         table.add_row(way, counts, str(len(report.losses)))
         losses += [f"{way}: {loss}" for loss in report.losses]
     console.print(table)

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from keras_acts.errors import SearchError
-from keras_acts.search import search_activations
+from keras_acts.search import ActivationSpace, search_activations
+from keras_acts.search.race.per_group import PerGroupSearch
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(60)
@@ -146,3 +147,13 @@ def test_with_a_damaged_checkpoint_the_table_is_returned(kept, tmp_path, damage)
     assert found.model is None
     assert "checkpoint.weights.h5" in found.errors["model"]
     assert "What failed besides: model: " in str(found)
+
+
+@pytest.mark.parametrize("name", ["changes-0123abcd.json", "final-0123abcd.json"])
+def test_a_damaged_file_of_a_later_stage_is_named_before_anything_trains(tmp_path, name):
+    (tmp_path / name).write_text("")
+    fit = {"x": X, "y": Y, "validation_split": 0.2}
+    options = {"trials": 4, "epochs": 2, "total": 60, "project": tmp_path, "verbose": 0}
+    space = ActivationSpace(["mish"], per="layer").with_baseline("relu")
+    with pytest.raises(SearchError, match=f"{name}: it is empty"):
+        PerGroupSearch(mlp(), space, "val_loss", fit, **options)

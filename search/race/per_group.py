@@ -32,6 +32,7 @@ from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
 from ..strategy.rounds import Round
 from . import neighbourhood
+from .journal import Journal
 from .one_by_one import Build
 from .race import Race, RungResult
 from .runner import Objective, RaceSearch, race_in
@@ -107,6 +108,7 @@ class PerGroupSearch:
         self._seconds = seconds
         self._seed = seed
         self._project = project
+        self._check_journals()
         self._begun = 0.0
         self._groups = groups(slots(model), space.per)
         self._nothing_to_change = len(self._groups) < 2 or len(space.grid(1)) < 2
@@ -125,6 +127,14 @@ class PerGroupSearch:
         self._final: RaceSearch | None = None
         self._uniform: Assignment | None = None
         self._chosen: Assignment | None = None
+
+    def _check_journals(self) -> None:
+        """Read what is kept of stages to come: a damaged file is told before anything trains."""
+        if self._project is None:
+            return
+        for name in ("changes", "final"):
+            for file in sorted(self._project.glob(f"{name}-*.json")):
+                Journal(file)
 
     def _stage(
         self,
