@@ -41,6 +41,34 @@ class Mutant:
 
 MUTANTS = [
     Mutant(
+        name="a trained activation inside a wrapper starts as another candidate's",
+        file="search/rewrite/walk.py",
+        old='yield f"{OF_ACTIVATION}{number}.{variable.name}", variable',
+        new='yield f"of.{number}.{variable.name}", variable',
+        tests="tests/population/test_inside.py::test_trained_activations_inside_keras_own_layers_have_starts_of_their_own",
+    ),
+    Mutant(
+        name="a copy of a user's layer that makes something else is none the less a copy",
+        file="search/rewrite/sample_run.py",
+        old="return all(map(_are_close, ours, others))",
+        new="return True",
+        tests="tests/rewrite/test_custom_layers.py::test_a_copy_that_makes_something_else_is_refused",
+    ),
+    Mutant(
+        name="an activation that a layer holds and does not apply is a slot",
+        file="search/rewrite/inner_slots.py",
+        old="if not all(other.changes for other in seen):",
+        new="if False:",
+        tests="tests/rewrite/test_inside.py::test_an_activation_that_is_not_applied_is_no_slot",
+    ),
+    Mutant(
+        name="an activation inside a layer goes back to what the layer had",
+        file="search/rewrite/cloner.py",
+        old="if id(old) not in self._from_config:",
+        new="if False:",
+        tests="tests/rewrite/test_inside.py::test_an_activation_that_is_not_applied_is_no_slot",
+    ),
+    Mutant(
         name="a picture of losses in which worse is to the right",
         file="search/verdict/pictures.py",
         old="    if verdict.maximize:\n        return difference\n    return -difference",

@@ -68,7 +68,8 @@ def test_trained_activations_inside_keras_own_layers_have_starts_of_their_own(ki
         "both": lambda: layers.Bidirectional(layers.SimpleRNN(3, name="simple")),
     }[kind]()
     model = flat(made, (3, 4))
-    check(model, ["prelu", "prelu(alpha=0.1)", "tanh"], settings("sgd"), batches(model))
+    # where one is not trained, each is built for itself
+    check(model, ["prelu", "prelu(alpha=0.1)"], settings("sgd"), batches(model))
 
 
 def test_a_rule_of_a_users_does_not_run_what_it_does_not_know(float64):
