@@ -45,7 +45,7 @@ MUTANTS = [
         file="search/rewrite/walk.py",
         old='yield f"{OF_ACTIVATION}{number}.{variable.name}", variable',
         new='yield f"of.{number}.{variable.name}", variable',
-        tests="tests/population/test_inside.py::test_trained_activations_inside_keras_own_layers_have_starts_of_their_own",
+        tests="tests/population/test_members_inside.py::test_trained_activations_inside_keras_own_layers_have_starts_of_their_own",
     ),
     Mutant(
         name="a copy of a user's layer that makes something else is none the less a copy",
