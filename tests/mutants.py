@@ -417,9 +417,16 @@ MUTANTS = [
     Mutant(
         name="a staging folder left behind",
         file="search/exporting/atomic.py",
-        old="            held.callback(shutil.rmtree, folder, ignore_errors=True)\n",
+        old="            held.callback(_clear_up, folder, target)\n",
         new="",
         tests="tests/exporting/test_staging.py::test_any_name_will_do",
+    ),
+    Mutant(
+        name="an export lost to an interrupt",
+        file="search/exporting/atomic.py",
+        old="    except BaseException:  # Ctrl-C too: the check reads",
+        new="    except OSError:  # Ctrl-C too: the check reads",
+        tests="tests/exporting/test_interrupted.py",
     ),
     Mutant(
         name="an export that overwrites unasked",

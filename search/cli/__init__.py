@@ -394,9 +394,11 @@ def _run(command: str, quiet: bool, **options: Any) -> None:
         try:
             with _one_line_errors():
                 getattr(run, command)(quiet=quiet, call=call, **options)
+        except run.InterruptedWithResult:
+            raise click.exceptions.Exit(interrupts.code) from None
         except KeyboardInterrupt:
             click.echo("Interrupted: there is no result.", err=True)
-            raise click.exceptions.Exit(interrupts.exit_code) from None
+            raise click.exceptions.Exit(interrupts.code) from None
         except _Refused as error:
             if not interrupts.exit_code:
                 raise
@@ -415,6 +417,11 @@ class _Interrupts:
 
     def __init__(self) -> None:
         self.exit_code = 0
+
+    @property
+    def code(self) -> int:
+        """The exit code after an interrupt, whoever has raised it."""
+        return self.exit_code or _EXIT_CODE_OF_SIGNALS + signal.SIGINT
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """Take any such signal as Ctrl-C: a search ends with what it has found."""

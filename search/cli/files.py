@@ -369,10 +369,12 @@ def write_text(path: Path, text: str, option: str) -> None:
             file.write(text)
         _copy_mode(path, partial)
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C leaves nothing behind either
         if partial is not None:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise DataError(
             f"{option} must be a file that can be written. Received: {str(path)!r} ({error})"
         ) from error

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,10 @@ from keras_acts.search.rewrite.threshold import threshold_of
 
 from . import data as datasets
 from . import files, models, places
+
+
+class InterruptedWithResult(KeyboardInterrupt):
+    """Ctrl-C or a signal that came when there was a result already, and what there is was shown."""
 
 
 def search(
@@ -66,6 +70,7 @@ def search(
     check_target(place, overwrite=overwrite)
     if not quiet:
         _to_stderr(dataset.describe(parts))
+    facts = {"class_names": _class_names(built, dataset), "card": _facts(dataset, unit)}
     result = search_activations(
         built,
         *parts.train,
@@ -79,24 +84,61 @@ def search(
         verbose=int(not quiet),
         **budget,
     )
-    result = replace(result, call=call)
-    facts: dict[str, Any] = {
-        "class_names": _class_names(built, dataset),
-        "card": _facts(dataset, unit),
-    }
+    with _shown_if_interrupted():
+        result = replace(result, call=call)
+        difference = _exported(
+            result,
+            place,
+            dataset.name,
+            as_json,
+            overwrite=overwrite,
+            samples=parts.test[0],
+            **facts,
+        )
+        try:
+            _show_exported(result, difference, place, dataset.name, as_json)
+        except KeyboardInterrupt:
+            _to_stderr(f"Interrupted: the search is over, and exported to {place}.")
+            raise
+
+
+@contextlib.contextmanager
+def _shown_if_interrupted() -> Iterator[None]:
+    """Tell an interrupt that comes once there is a result, which is shown by then, from others."""
     try:
-        exported = result.export(place, overwrite=overwrite, samples=parts.test[0], **facts)
-    except Exception:
-        _show_without_export(result, place, dataset.name, as_json)
+        yield
+    except KeyboardInterrupt as interrupt:
+        for note in getattr(interrupt, "__notes__", []):
+            _to_stderr(note)
+        raise InterruptedWithResult from interrupt
+
+
+def _exported(result: SearchResult, place: Path, data: str, as_json: bool, **options: Any) -> float:
+    """Export the model of a search, and return how far its predictions are from the model's.
+
+    If that fails or is interrupted, show and keep what there is.
+    """
+    try:
+        return result.export(place, **options).difference
+    except (Exception, KeyboardInterrupt) as error:
+        why = "failed"
+        if isinstance(error, KeyboardInterrupt):
+            why = "was interrupted"
+        _show_without_export(result, place, data, as_json, f"The export {why}")
         raise
+
+
+def _show_exported(
+    result: SearchResult, difference: float, place: Path, data: str, as_json: bool
+) -> None:
     if as_json:
-        written = {"path": str(place), "max_difference": exported.difference}
-        _print_json(result.to_dict(), data=dataset.name, export=written)
+        written = {"path": str(place), "max_difference": difference}
+        _print_json(result.to_dict(), data=data, export=written)
         return
     _print_result(result)
-    difference = f"max difference to the Keras model {exported.difference:.1e}"
     _to_stdout(
-        f"Exported to {place} with its model card, report.html and report.md ({difference})."
+        f"Exported to {place} with its model card, report.html and report.md "
+        f"(max difference to the Keras model {difference:.1e})."
     )
 
 
@@ -117,14 +159,19 @@ def _check_unit(unit: str | None, dataset: datasets.Dataset) -> None:
         )
 
 
-def _show_without_export(result: SearchResult, place: Path, data: str, as_json: bool) -> None:
+def _show_without_export(
+    result: SearchResult, place: Path, data: str, as_json: bool, why: str
+) -> None:
     """Show a search, and keep its model, also where no export can be made of it: it was the work."""
-    if as_json:
-        _print_json(result.to_dict(), data=data, export=None)
-    else:
-        print(result)
-    if result.model is not None:
-        _to_stderr(_kept_aside(result, result.model, place))
+    try:
+        if as_json:
+            _print_json(result.to_dict(), data=data, export=None)
+        else:
+            print(result)
+    finally:
+        # also where nobody reads what is printed
+        if result.model is not None:
+            _keep_aside(result, result.model, place, why)
 
 
 def _to_stdout(text: str) -> None:
@@ -146,10 +193,10 @@ def _print_result(result: SearchResult) -> None:
         _print_verdict(result.verdict)
 
 
-def _kept_aside(result: SearchResult, model: keras.Model, place: Path) -> str:
+def _keep_aside(result: SearchResult, model: keras.Model, place: Path, why: str) -> None:
     """Save a model that could not be exported beside its place, or among the temporary files.
 
-    Its report too. Return what to say.
+    Its report too. Say where they are.
     """
     for parent in (place.parent, Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
@@ -157,11 +204,13 @@ def _kept_aside(result: SearchResult, model: keras.Model, place: Path) -> str:
             folder = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=parent))
             file = folder / "model.keras"
             model.save(file)
-            return (
-                f"The export failed. The trained model is kept in {file}; "
-                f"load it after `import keras_acts`. {_report_beside(result, folder)}"
+            # at once: another interrupt may come while the report is made
+            _to_stderr(
+                f"{why}. The trained model is kept in {file}; load it after `import keras_acts`."
             )
-    return "The export failed, and there is no folder to keep the trained model in."
+            _to_stderr(_report_beside(result, folder))
+            return
+    _to_stderr(f"{why}, and there is no folder to keep the trained model in.")
 
 
 def _report_beside(result: SearchResult, folder: Path) -> str:
@@ -244,19 +293,33 @@ def compare(
         verbose=int(not quiet),
         **budget,
     )
-    verdict = replace(verdict, call=call)
-    if as_json:
-        _print_json(verdict.to_dict(), data=dataset.name)
-    else:
-        _print_verdict(verdict)
-    if csv is not None:
-        files.write_text(csv, verdict.to_pandas().to_csv(index=False), "--csv")
-        if not as_json:
-            _to_stdout(f"Every epoch x seed x activation: {csv}")
-    if report is not None:
-        verdict.save_report(report)
-        if not as_json:
-            _to_stdout(f"Report with pictures: {report}")
+    with _shown_if_interrupted():
+        verdict = replace(verdict, call=call)
+        if as_json:
+            _print_json(verdict.to_dict(), data=dataset.name)
+        else:
+            _print_verdict(verdict)
+        _write_files(verdict, csv, report, as_json)
+
+
+def _write_files(verdict: Verdict, csv: Path | None, report: Path | None, as_json: bool) -> None:
+    """Write the runs and the report of a verdict, where they are asked for."""
+    left = [file for file in (csv, report) if file is not None]
+    try:
+        if csv is not None:
+            files.write_text(csv, verdict.to_pandas().to_csv(index=False), "--csv")
+            left.remove(csv)
+            if not as_json:
+                _to_stdout(f"Every epoch x seed x activation: {csv}")
+        if report is not None:
+            verdict.save_report(report)
+            left.remove(report)
+            if not as_json:
+                _to_stdout(f"Report with pictures: {report}")
+    except KeyboardInterrupt:
+        if left:
+            _to_stderr(f"Interrupted: not written is {', '.join(map(str, left))}.")
+        raise
 
 
 def _print_verdict(verdict: Verdict) -> None:

@@ -125,7 +125,8 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
             for place in {beside, target.parent}:
                 _sweep(place, target)
             folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
-            held.callback(shutil.rmtree, folder, ignore_errors=True)
+            # not only removed: an interrupt may have left in it what was at the target
+            held.callback(_clear_up, folder, target)
             # inside of `try`: its file may be the one that a full disk has no room for
             held.enter_context(_locked(folder))
             stage = Staging(folder, target, versioned, overwrite)
@@ -169,6 +170,12 @@ class Staging:
             # it is whole, and was the work
             kept = _keep_beside(self.folder, self._target)
             raise ExportError(f"{error}. The finished export is kept in {str(kept)!r}") from error
+        except KeyboardInterrupt as interrupt:
+            # it may have come just after the last step: then the export is in its place
+            if self.folder.is_dir():
+                kept = _keep_beside(self.folder, self._target)
+                interrupt.add_note(f"The finished export is kept in {str(kept)!r}.")
+            raise
         _flush_folder(self._target.parent)
         return self._target
 
@@ -207,20 +214,27 @@ def _replace(new: Path, target: Path, aside: Path, *, overwrite: bool) -> None:
     if exchange(new, target):
         try:
             check_replaceable(new, target)  # nobody can put a file into it any more
-        except ExportError:
+        except BaseException:  # Ctrl-C too: it reads every file, which takes a while
             exchange(new, target)
             raise
         return
-    os.rename(target, aside)
+    _replace_in_two_steps(new, target, aside)
+
+
+def _replace_in_two_steps(new: Path, target: Path, aside: Path) -> None:
+    """Put `new` at `target`, and what was there aside, where the system cannot swap folders."""
     try:
+        os.rename(target, aside)
         check_replaceable(aside, target)
         rename_to_new(new, target)
     except FileExistsError:
         # what was there was an export, and to be replaced: it is not in the way of the newcomer
         _put_back(aside, target)
         raise _taken(target) from None
-    except (OSError, ExportError):
-        _put_back(aside, target)
+    except BaseException:  # Ctrl-C too: the check reads every file, which takes a while
+        # it may have come before the first step, or after the last
+        if aside.is_dir() and new.is_dir():
+            _put_back(aside, target)
         raise
 
 
@@ -284,10 +298,17 @@ def _sweep(beside: Path, target: Path) -> None:
 
 
 def _clear_up(folder: Path, target: Path) -> None:
-    """Remove what a killed export left behind, and put back what it had taken away."""
+    """Remove what an export left behind, and put back what it had taken away.
+
+    It may have ended well, or been killed or interrupted in any moment.
+    """
     if (folder / _PREVIOUS).is_dir():
-        with contextlib.suppress(FileExistsError):
+        try:
             rename_to_new(folder / _PREVIOUS, target)
+        except FileExistsError:  # the new one is in its place
+            pass
+        except OSError:  # it is the only one: the next export tries again
+            return
     if _holds_others(folder / _PREVIOUS) or _holds_others(folder / _EXPORT):
         return
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -46,6 +47,10 @@ def _rename_to_claimed(source: Path, place: Path) -> None:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # someone has put a file into it
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from error
         os.rmdir(place)
+        raise
+    except BaseException:  # Ctrl-C: an empty folder would be in the way of what comes next
+        with contextlib.suppress(OSError):  # it may be renamed already
+            os.rmdir(place)
         raise
 
 

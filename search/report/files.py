@@ -42,4 +42,7 @@ def write(text: str, path: str | os.PathLike[str]) -> Path:
         raise DataError(
             f"A report needs a file that can be written. Received: {str(path)!r} ({reason})"
         ) from error
+    except BaseException:  # Ctrl-C
+        partial.unlink(missing_ok=True)
+        raise
     return target
