@@ -397,12 +397,13 @@ class Cohorts:
     def model(self, member: Member) -> keras.Model | None:
         """Return a member that was trained last as an ordinary model, with its best weights.
 
-        None if it was not.
+        None if it was not, or was ended while it trained again what its record tells.
         """
         model = self._ended.get(member)
         for cohort in self._cohorts:
             members = cohort.population.members
-            if model is None and member in members:
+            is_as_far = member in members and cohort.epochs >= self.runs[member].epochs
+            if model is None and is_as_far:
                 model = cohort.population.model(members.index(member))
         if model is None:
             return None

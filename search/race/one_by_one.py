@@ -174,6 +174,7 @@ class OneByOne:
         if training.epochs < epochs and not training.over:
             self._stretch(member, training, epochs)
         run = self.runs[member]
+        self.note_best(run, training)
         if not run.diverged:
             # one that its callbacks ended is where it stays: as far as those that train on
             run.epochs = epochs
@@ -181,6 +182,12 @@ class OneByOne:
             if stopped < self._whole:
                 run.stopped = stopped
         self._keep_if_there_is_memory(member)
+
+    def note_best(self, run: MemberRecord, training: _Training) -> None:
+        """Have a record tell of this training, the one whose model there is."""
+        run.best = math.nan
+        if np.isfinite(training.best):
+            run.best = more_is_better(training.best, self.objective.direction)
 
     def _begin(self, member: Member) -> _Training:
         copies = own_copies(self._given, label(member.rated, member.seed), member.factor)
@@ -254,10 +261,12 @@ class OneByOne:
     def model(self, member: Member) -> keras.Model | None:
         """Return a member that was trained last, with the weights of its best epoch.
 
-        None if it was not.
+        None if it was not, or was ended while it trained again what its record tells.
         """
         training = self._trainings.get(member)
         if training is None:
+            return None
+        if training.epochs < self.runs[member].epochs and not training.over:
             return None
         if training.weights:
             training.model.set_weights(training.weights)
@@ -306,11 +315,12 @@ class _Record(keras.callbacks.Callback):
         if self._is_better(value):
             training.best = more_is_better(value, self._members.objective.direction)
             training.weights = self._weights or training.model.get_weights()
-        run.best = more_is_better(training.best, self._members.objective.direction)
-        if not np.isfinite(training.best):
-            run.best = math.nan
         training.epochs = epoch + 1
         is_new = training.epochs > run.epochs
+        # one that trains again from its beginning may be ended before it is as far as it was: until
+        # then its record is that of the training before
+        if training.epochs >= run.epochs:
+            self._members.note_best(run, training)
         run.epochs = max(run.epochs, training.epochs)
         if not np.isfinite(value) or not np.isfinite(logs.get("loss", 0.0)):
             run.diverged = True

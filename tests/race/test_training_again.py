@@ -1,0 +1,82 @@
+"""Members of a race that train again what they had trained before, and are ended on the way."""
+
+import copy
+import math
+
+import keras
+import keras_tuner
+import pytest
+
+from keras_acts.search import Candidate, with_activations
+from keras_acts.search.population.members import Member
+from keras_acts.search.race.cohorts import Cohorts
+from keras_acts.search.race.one_by_one import OneByOne
+from tests.helpers.models import blobs, eager, mlp
+
+X, Y = blobs(90)
+FIT = {"x": X[:60], "y": Y[:60], "validation_data": (X[60:], Y[60:]), "batch_size": 30}
+LOSS = keras_tuner.Objective("val_loss", "min")
+MEMBER = Member(Candidate.of("relu"), 1)
+RUNG, WHOLE = 3, 4
+
+
+class OwnFit(keras.Sequential):
+    """Whoever trains it on trains it again from its beginning."""
+
+    def fit(self, *args, **options):
+        return super().fit(*args, **options)
+
+
+def build(choice):
+    return eager(with_activations(mlp(), choice))
+
+
+def own_fit(choice):
+    layers = [keras.Input((4,)), keras.layers.Dense(5, activation=choice.activation())]
+    model = OwnFit([*layers, keras.layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    return model
+
+
+class Watch:
+    """Ends a training as Ctrl-C does."""
+
+    def __init__(self):
+        self.left = math.inf
+
+    def __call__(self, members):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["one by one", "own fit", "together"])
+def test_a_score_stays_where_training_again_is_ended(kind):
+    trainer = {"one by one": OneByOne, "own fit": OneByOne, "together": Cohorts}[kind]
+    what = {"one by one": build, "own fit": own_fit, "together": mlp()}[kind]
+    watch = Watch()
+    race = trainer(what, LOSS, FIT, [RUNG, WHOLE], 7, watch)
+    race.train([MEMBER], RUNG)
+    known = copy.copy(race.runs[MEMBER])
+    if kind != "own fit":
+        # as a new process, which knows the scores only
+        race = trainer(what, LOSS, FIT, [RUNG, WHOLE], 7, watch)
+        race.runs[MEMBER] = copy.copy(known)
+    watch.left = 1
+    with pytest.raises(KeyboardInterrupt):
+        race.train([MEMBER], WHOLE)
+    assert (race.runs[MEMBER].epochs, race.runs[MEMBER].best) == (RUNG, known.best)
+    # there is no model that scores so
+    assert race.model(MEMBER) is None
+
+
+def test_training_again_ends_with_the_score_of_its_model():
+    race = OneByOne(build, LOSS, FIT, [RUNG, WHOLE], 7, Watch())
+    race.train([MEMBER], RUNG)
+    lucky = copy.copy(race.runs[MEMBER])
+    lucky.best /= 2  # such as on a device that does not compute the same twice
+    race = OneByOne(build, LOSS, FIT, [RUNG, WHOLE], 7, Watch())
+    race.runs[MEMBER] = lucky
+    race.train([MEMBER], WHOLE)
+    score = race.model(MEMBER).evaluate(*FIT["validation_data"], return_dict=True, verbose=0)
+    assert score["loss"] == pytest.approx(race.runs[MEMBER].best, rel=1e-5)
