@@ -11,12 +11,6 @@ import keras_tuner
 
 from keras_acts.errors import ModelError, SearchError
 
-from .resume import (
-    fingerprint_data,
-    fingerprint_model,
-    fingerprint_training,
-    fingerprint_value,
-)
 from .rewrite.building import build_of
 from .rewrite.groups import chosen_slots, groups
 from .rewrite.slots import left_alone, slots
@@ -44,6 +38,12 @@ from .strategy.checks import (
     check_verdict,
     may_mask,
     validation_options,
+)
+from .strategy.description import (
+    fingerprint_data,
+    fingerprint_model,
+    fingerprint_training,
+    fingerprint_value,
 )
 from .strategy.objective import Objectives, checked_objectives, default_objective
 from .strategy.own_data import check_own_data

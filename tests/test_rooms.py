@@ -40,8 +40,7 @@ ALLOWED: dict[str, set[str]] = {
 }
 # the modules at the top of search/
 DOORS: dict[str, set[str]] = {
-    "fingerprints": set(),
-    "resume": {"fingerprints", "runtime"},
+    "resume": {"strategy", "runtime"},
     "status": {"race", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
     "pictures": {"verdict", "strategy", "rewrite", "space", "report"},
@@ -56,7 +55,7 @@ DOORS: dict[str, set[str]] = {
         "report",
         "runtime",
     },
-    "request": {"resume", "tuner", "strategy", "rewrite", "space", "runtime"},
+    "request": {"tuner", "strategy", "rewrite", "space", "runtime"},
     "plan": {"request", "resume", "race", "tuner", "strategy", "runtime"},
     "outcome": {
         *("request", "evaluation", "result"),

@@ -25,14 +25,14 @@ from keras_acts.search import (
 )
 from keras_acts.search.exporting import card
 from keras_acts.search.exporting.atomic import check_target
-from keras_acts.search.resume import (
+from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.checks import check_data
+from keras_acts.search.strategy.description import (
     fingerprint_data,
     fingerprint_model,
     fingerprint_training,
     fingerprint_value,
 )
-from keras_acts.search.space.rated import Rated
-from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.objective import default_objective
 from keras_acts.search.strategy.progress import Progress, SearchProgress
 from keras_acts.search.tuner.trials import TrialSearch

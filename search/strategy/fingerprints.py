@@ -10,6 +10,7 @@ run of a cell.
 from __future__ import annotations
 
 import dis
+import functools
 import hashlib
 import inspect
 import json
@@ -40,6 +41,11 @@ _LIBRARIES = {
     "tensorflow",
     "torch",
 }
+# in the body of a class: values, and what holds them
+_PLAIN = (
+    *(bool, int, float, complex, str, bytes, type(None)),
+    *(tuple, list, dict, set, frozenset, np.ndarray, np.generic, functools.partial),
+)
 # the instructions of Python that read a value of the module
 _READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
@@ -123,7 +129,7 @@ def body_of(kind: type) -> Iterator[tuple[str, Any]]:
             yield from _accessors(name, value)
             continue
         inner = getattr(value, "__func__", value)  # of a class method or static method
-        plain = isinstance(inner, bool | int | float | str | tuple) and not name.startswith("__")
+        plain = isinstance(inner, _PLAIN) and not name.startswith("__")
         if plain or is_function(inner):
             yield name, inner
 
