@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +20,35 @@ from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays
 from ..runtime.kept_files import DiskFullError
 from ..runtime.pace import Pace
 from ..runtime.reasons import reason_of
+from ..strategy.fingerprints import of_plain
 from .member_epochs import BestEpochs, MemberEpochs, length
 
-FILE = "population.npz"
-_VERSION = 1
+_VERSION = 2
+_DIGITS = 8  # of a hash in the name of a file
 
+_FILES = re.compile(r"population(-[0-9a-f]{8})?\.npz")
+
+Settings = Mapping[str, str]
 Values = Sequence[np.ndarray]
 Logs = Mapping[str, list[float]]
+
+
+def file_of(folder: Path, trials: Sequence[str]) -> Path:
+    """Return where these trials are kept: those beside them have files of their own."""
+    return folder / f"population-{of_plain(list(trials))[:_DIGITS]}.npz"
+
+
+def forget(folder: Path) -> None:
+    """Delete all that is kept of trials in the middle of their epochs."""
+    for file in folder.iterdir():
+        if _FILES.fullmatch(file.name):
+            forget_file(file)
+
+
+def forget_file(file: Path) -> None:
+    """Delete what is kept of some trials."""
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -62,12 +87,20 @@ class KeptTraining:
     Args:
         file: where; None keeps nothing.
         trials: their ids, in the order of the population.
+        settings: returns what must be the same for them to go on, by name.
         say: called with what the user should know.
     """
 
-    def __init__(self, file: Path | None, trials: Sequence[str], say: Callable[[str], None]):
+    def __init__(
+        self,
+        file: Path | None,
+        trials: Sequence[str],
+        settings: Callable[[], Settings],
+        say: Callable[[str], None],
+    ):
         self._file = file
         self._trials = list(trials)
+        self._settings = settings
         self._say = say
         self._pace = Pace()
         self._kept: _Kept | None = None
@@ -78,12 +111,23 @@ class KeptTraining:
             self._kept = self._read(file)
 
     def _read(self, file: Path) -> _Kept | None:
+        settings = self._settings()
         try:
-            kept = _of_file(ReadArrays(file), self._trials)
+            read = ReadArrays(file)
+            differing = _differing(read.meta, settings)
+            kept = _of_file(read, self._trials)
         except UNREADABLE:
             kept = None
+            differing = []
         if kept is None:
             self._say(f"{file} is of other trials, or damaged: they train from their beginning")
+        elif differing:
+            kept = None
+            names = ", ".join(differing)
+            self._say(
+                f"{file} is of trials with other settings ({names}): they train from their "
+                "beginning"
+            )
         return kept
 
     @property
@@ -155,6 +199,7 @@ class KeptTraining:
         arrays = Arrays()
         meta = {
             "version": _VERSION,
+            "settings": self._settings(),
             "trials": self._trials,
             "execution": self._execution,
             "known": known.histories,
@@ -172,6 +217,16 @@ class KeptTraining:
             self._say(f"The trials cannot be kept before they end: {reason_of(error)}")
             self._file = None
         self._pace.end()
+
+
+def _differing(meta: Mapping[str, Any], settings: Settings) -> list[str]:
+    """The names of the settings that are not those of the file."""
+    if meta["version"] != _VERSION:
+        return []
+    kept = meta["settings"]
+    # in the order in which they are given
+    names = dict.fromkeys([*settings, *kept])
+    return [name for name in names if kept.get(name) != settings.get(name)]
 
 
 def _of_file(file: ReadArrays, trials: Sequence[str]) -> _Kept | None:

@@ -5,7 +5,7 @@ Which of them, in what populations, and what KerasTuner gets to keep of each.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,8 @@ from .checkpoints import Checkpoints
 from .compatibility import BuiltModel, check_training, differing_slots, inspect_model
 from .hypermodel import ActivationHyperModel
 from .keeping import is_remote
-from .kept_population import FILE, KeptTraining, TrialScores
+from .kept_population import KeptTraining, TrialScores, file_of, forget_file
+from .kept_settings import KeptSettings
 from .kerastuner import Trial, build_config_file, checkpoint_file, save_json
 from .member_epochs import BestEpochs, MemberEpochs, length, train_until_done
 
@@ -113,14 +114,23 @@ class PopulationRunner:
     Args:
         tuner: whose trials they are.
         fit: the arguments of `search`.
+        settings: what must be the same for trials to go on in the middle of their epochs.
         memory: the bytes that a population may use; None for half of what is free.
 
     Attributes:
         reasons: why trials could not train together.
     """
 
-    def __init__(self, tuner: ActivationTuner, fit: Mapping[str, Any], memory: int | None = None):
+    def __init__(
+        self,
+        tuner: ActivationTuner,
+        fit: Mapping[str, Any],
+        settings: KeptSettings,
+        memory: int | None = None,
+    ):
         self._tuner = tuner
+        self._settings = settings
+        self._files: list[Path] = []  # of the trials that train together
         self._fit = dict(fit)
         self._memory = memory
         self._callbacks = keras.tree.flatten(fit.get("callbacks") or [])
@@ -330,7 +340,7 @@ class PopulationRunner:
         """Train one population for each execution."""
         trial_ids = [member.trial.trial_id for member in members]
         histories: Histories = {trial_id: [] for trial_id in trial_ids}
-        training = KeptTraining(self._file(), trial_ids, self._tuner.say)
+        training = self._kept_training([member.trial for member in members])
         kept = _KeptTrials(self._tuner, members, fit, histories)
         if training.known is not None:
             kept.go_on(training.known)
@@ -343,15 +353,30 @@ class PopulationRunner:
                 histories[member.trial.trial_id].append(history)
         return histories
 
+    def _kept_training(self, trials: Sequence[Trial]) -> KeptTraining:
+        trial_ids = [trial.trial_id for trial in trials]
+        file = None
+        folder = self._folder()
+        if folder is not None:
+            file = file_of(folder, trial_ids)
+            self._files.append(file)
+        settings = functools.partial(self._settings.of, trials)
+        training = KeptTraining(file, trial_ids, settings, self._tuner.say)
+        if training.known is not None and self._settings.has_batches:
+            self._tuner.say(
+                "What is kept goes on with the batches that are given; whether they hold the same "
+                "values nobody has compared"
+            )
+        return training
+
     def forget_kept(self) -> None:
         """Delete what was kept of trials in the middle of their epochs: they have ended."""
-        file = self._file()
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.unlink(missing_ok=True)
+        for file in self._files:
+            forget_file(file)
+        self._files.clear()
 
-    def _file(self) -> Path | None:
-        """Where a population is kept while it trains; None if it cannot go on from there."""
+    def _folder(self) -> Path | None:
+        """Where populations are kept while they train; None if they cannot go on from there."""
         board = keras.callbacks.TensorBoard
         writes_events = any(isinstance(callback, board) for callback in self._callbacks)
         # events that are written again would be there twice; and see `SkippedEpochs`
@@ -360,7 +385,7 @@ class PopulationRunner:
         folder = self._tuner.project_dir
         if is_remote(folder):
             return None
-        return Path(folder) / FILE
+        return Path(folder)
 
     def _train_execution(
         self,

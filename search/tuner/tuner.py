@@ -51,6 +51,8 @@ from .keeping import (
     save_state,
     saved_once,
 )
+from .kept_population import forget
+from .kept_settings import KeptSettings
 from .kerastuner import (
     Trial,
     TrialStatus,
@@ -260,21 +262,25 @@ class ActivationTuner(keras_tuner.Tuner):
         most = _AT_ONCE
         if self.population != "auto":
             most = int(self.population)
+        settings = KeptSettings(self, fit)
         trials = self._next_trials(most)
         while trials:
-            self._train(trials, fit)
+            self._train(trials, fit, settings)
             trials = self._next_trials(most)
+        if not is_remote(self.project_dir):
+            # of trials that were to train beside others than they did
+            forget(Path(self.project_dir))
         self.on_search_end()
 
     def _next_trials(self, most: int) -> list[Trial]:
         with saved_once(self.oracle):
             return next_trials(self, most)
 
-    def _train(self, trials: list[Trial], fit: dict[str, Any]) -> None:
+    def _train(self, trials: list[Trial], fit: dict[str, Any], settings: KeptSettings) -> None:
         """Train trials, in populations where that is possible, and end each."""
         if self.oracle.end_order:
             gc.collect()  # the models of earlier trials are full of cycles
-        runner = PopulationRunner(self, fit, self.memory)
+        runner = PopulationRunner(self, fit, settings, self.memory)
         groups: list[tuple[list[TrialMember], dict[str, Any]]] = []
         if len(trials) > 1:
             groups = runner.groups(trials)
