@@ -261,6 +261,22 @@ def test_a_scheduler_sets_multiples_in_trials_too(alone):
     assert result.learning_rate == "x16"
 
 
+class Constant(keras.callbacks.Callback):
+    """Sets one rate, whatever the model was compiled with."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.learning_rate = 0.001
+
+
+def test_a_callback_of_ones_own_sets_multiples_in_trials_too():
+    options = {**RACE, "activations": ["relu"], "trials": 2, "verdict": 0, "strategy": "random"}
+    result = search_activations(
+        eager(slow_learner()), *TRAIN, **options, callbacks=[Constant()], learning_rates=["x16"]
+    )
+    by_factor = {trial.factor: trial.score for trial in result.trials}
+    assert by_factor[16.0] < 0.9 * by_factor[1.0]
+
+
 def test_a_space_and_a_search_that_contradict_each_other():
     space = ActivationSpace(SOME, learning_rates=["x4"])
     options = {**RACE, "activations": space}

@@ -11,7 +11,8 @@ import numpy as np
 from keras_acts.compat import given_learning_rate
 
 from ..rewrite.compiling import compile_arguments
-from ..strategy.callbacks import OneTraining, label, own_copies, watch_batches
+from ..strategy.batch_hooks import watch_batches
+from ..strategy.callbacks import OneTraining, label, own_copies
 from ..strategy.scoring import numbers
 from .best_weights import value_now
 from .members import Member

@@ -17,7 +17,8 @@ from ..rewrite.first_inputs import built
 from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
-from ..strategy.callbacks import label, own_copies, watch_batches
+from ..strategy.batch_hooks import watch_batches
+from ..strategy.callbacks import label, own_copies
 from ..strategy.own_data import own_data
 from ..strategy.scoring import evaluated, numbers
 from . import memory

@@ -25,7 +25,7 @@ def why_no_rates(model: keras.Model) -> str:
     if others:
         # which of them its steps use, nobody else knows
         return f"the model has optimizers of its own, {', '.join(others)}"
-    rate = _given(optimizer)
+    rate = rate_given_to(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule | keras.Variable):
         return ""
     return f"the optimizer's learning rate is neither a number nor a schedule, {rate!r}"
@@ -48,7 +48,7 @@ def own_rate(model: keras.Model, callbacks: Iterable[Any] = ()) -> float | None:
     optimizer = getattr(model, "optimizer", None)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         return None
-    rate = _given(optimizer)
+    rate = rate_given_to(optimizer)
     if not isinstance(rate, keras.Variable):
         return None
     # the digits that a float32 stands for: 0.001, not 0.0010000000474974513
@@ -59,7 +59,7 @@ def scale_learning_rate(optimizer: keras.optimizers.Optimizer, factor: float) ->
     """Multiply the rate that an optimizer trains with from now on, whether a number or a schedule."""
     if factor == 1:
         return
-    rate = _given(optimizer)
+    rate = rate_given_to(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         optimizer.learning_rate = ScaledSchedule(rate, factor)
         return
@@ -81,69 +81,8 @@ def _scaled(build: Callable[[], keras.Model], factor: float) -> keras.Model:
     return model
 
 
-def _given(optimizer: keras.optimizers.Optimizer) -> Any:
+def rate_given_to(optimizer: keras.optimizers.Optimizer) -> Any:
+    """Return the rate that an optimizer has: a variable, a schedule or what else it was given."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return _given(optimizer.inner_optimizer)
+        return rate_given_to(optimizer.inner_optimizer)
     return given_learning_rate(optimizer)
-
-
-class ScaledScheduler(keras.callbacks.Callback):
-    """A `LearningRateScheduler` for a model at a multiple of its learning rate.
-
-    Its rates are those of the user's, times a factor. What the user's sees as the model's rate is
-    the one that the model would have by itself.
-
-    Args:
-        scheduler: the user's.
-        factor: of the model.
-    """
-
-    def __init__(self, scheduler: keras.callbacks.LearningRateScheduler, factor: float):
-        super().__init__()
-        self._scheduler = scheduler
-        self._factor = np.float32(factor)
-        self._unscaled: np.float32 | None = None
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        """Hand them on."""
-        super().set_params(params)
-        self._scheduler.set_params(params)
-
-    def set_model(self, model: keras.Model) -> None:
-        """Hand it on."""
-        super().set_model(model)
-        self._scheduler.set_model(model)
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begin at the model's own rate."""
-        self._unscaled = self._rate() / self._factor
-        self._scheduler.on_train_begin(logs)
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Set the rate of an epoch."""
-        optimizer = self.model.optimizer
-        optimizer.learning_rate = self._unscaled
-        self._scheduler.on_epoch_begin(epoch, logs)
-        self._unscaled = self._rate()
-        optimizer.learning_rate = self._unscaled * self._factor
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Have the rate logged."""
-        self._scheduler.on_epoch_end(epoch, logs)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Hand it on."""
-        self._scheduler.on_train_end(logs)
-
-    def _rate(self) -> np.float32:
-        return np.float32(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
-
-def scaled_callbacks(callbacks: Iterable[Any], factor: float) -> list[Any]:
-    """Return the callbacks of a training for a model at a multiple of its learning rate."""
-    scaled = []
-    for callback in callbacks:
-        if factor != 1 and isinstance(callback, keras.callbacks.LearningRateScheduler):
-            callback = ScaledScheduler(callback, factor)
-        scaled.append(callback)
-    return scaled

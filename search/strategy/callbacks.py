@@ -17,9 +17,10 @@ import keras
 
 from keras_acts.errors import SearchError
 
-from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime.reasons import first_line
 from ..space.rated import Rated
+from .batch_hooks import watch_batches
+from .scaled_callbacks import scaled_callbacks
 
 Logs: TypeAlias = Mapping[str, Any] | None
 
@@ -32,15 +33,6 @@ _FILES = {
 _FOLDERS = (keras.callbacks.TensorBoard,)
 # a file system takes 255 bytes a name, and the user's own part wants some of them
 _LONGEST_LABEL = 80
-
-_HOOKS_OF_BATCHES = (
-    "on_batch_begin",
-    "on_batch_end",
-    "on_train_batch_begin",
-    "on_train_batch_end",
-    "on_test_batch_begin",
-    "on_test_batch_end",
-)
 
 
 def check_callbacks(callbacks: Iterable[Any], model: object = None) -> None:
@@ -154,20 +146,6 @@ def _own_place(place: str, name: str, is_folder: bool) -> str:
         stem = stem.removesuffix(".weights")
         suffix = f".weights{suffix}"
     return f"{stem}-{name}{suffix}"
-
-
-def watch_batches(callback: Any) -> bool:
-    """Whether a callback has a hook of its own for batches.
-
-    `ModelCheckpoint` has one, and needs it where it counts batches only.
-    """
-    if type(callback) is keras.callbacks.ModelCheckpoint and callback.save_freq == "epoch":
-        return False
-    for hook in _HOOKS_OF_BATCHES:
-        function = getattr(getattr(callback, hook), "__func__", None)
-        if function is not getattr(keras.callbacks.Callback, hook):
-            return True
-    return False
 
 
 class OneTraining(keras.callbacks.Callback):

@@ -12,8 +12,8 @@ import keras
 
 from keras_acts.errors import ModelError
 
-from ..rewrite.learning_rate import scaled_callbacks
 from ..runtime.seeding import Stream, derive, isolated_seed
+from ..strategy.scaled_callbacks import scaled_callbacks
 from .kerastuner import Trial, copies_of_callbacks, set_tensorboard_folder
 
 if TYPE_CHECKING:

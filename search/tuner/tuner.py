@@ -26,7 +26,6 @@ from keras_acts.errors import ModelError, SearchError, shown
 from ..rewrite.building import takes_activation
 from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
-from ..rewrite.learning_rate import scaled_callbacks
 from ..rewrite.slots import left_alone
 from ..runtime import device
 from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
@@ -39,6 +38,7 @@ from ..strategy.callbacks import give_own_files
 from ..strategy.checks import check_every_epoch, check_flag, check_population
 from ..strategy.objective import check_direction, checked_objectives, needs_model
 from ..strategy.own_data import own_data
+from ..strategy.scaled_callbacks import scaled_callbacks
 from ..strategy.scoring import Data, numbers
 from .callbacks import check_callbacks
 from .checkpoints import RoomForCheckpoint
@@ -366,7 +366,7 @@ class ActivationTuner(keras_tuner.Tuner):
         kwargs = self.fit_options(trial, kwargs)
         # one object will do, as in `fit`
         given = keras.tree.flatten(kwargs.pop("callbacks", None) or [])
-        callbacks = [*scaled_callbacks(given, self.factor(trial)), StopDiverged(self.watched)]
+        callbacks = [*given, StopDiverged(self.watched)]
         path = checkpoint_file(self, trial.trial_id)
         if not is_remote(path):
             callbacks.append(RoomForCheckpoint(path))
@@ -423,6 +423,7 @@ class ActivationTuner(keras_tuner.Tuner):
         copies = keras.tree.flatten(kwargs.get("callbacks") or [])
         own = [one for one in copies if not isinstance(one, keras.callbacks.TensorBoard)]
         give_own_files(own, f"trial{trial.trial_id}-execution{execution}")
+        kwargs["callbacks"] = scaled_callbacks(copies, self.factor(trial))
         if args:
             args = (own_data({"x": args[0]})["x"], *args[1:])
         with isolated_seed(derive(self.seed, Stream.EXECUTIONS, execution)):
