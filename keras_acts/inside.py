@@ -79,6 +79,16 @@ class Place:
         """Whether a layer that is nothing but an activation stands there."""
         return self.activation is self.layer
 
+    @property
+    def held_at(self) -> frozenset[tuple[int, str, tuple[Any, ...]]]:
+        """What holds the activation: identities of layers, each with an attribute and keys in it.
+
+        Two places that have one of them in common are one, for one exchange changes both.
+        """
+        if not self._roots:
+            return frozenset({(id(self.layer), self.argument, ())})
+        return frozenset((id(root.owner), root.attribute, root.keys) for root in self._roots)
+
     def put(self, activation: Activation) -> None:
         """Put another activation there. The names of other places stay what they are."""
         if not self._roots:

@@ -75,6 +75,8 @@ class ModelCloner:
         self._replaced: set[int] = set()
         # the identities of layers that were made from a config, and of the cells in them
         self._from_config: set[int] = set()
+        # by the identity of a layer, what stands for it in the copy
+        self._twins: dict[int, keras.Operation] = {}
         # by the identity of a layer, its arguments that are activations, and others in the copy
         self._changed: dict[int, set[str]] = {}
         # layers whose constructor got the values of attributes: only their output shows a copy
@@ -113,7 +115,10 @@ class ModelCloner:
             return self.model(layer)
         new = self._changes.get(id(layer), LayerChanges())
         if new.arguments and is_activation(layer):
-            return _activation_layer(layer, new.arguments["activation"])
+            other = _activation_layer(layer, new.arguments["activation"])
+            # a layer of a user's may hold them too
+            self._replaced |= {id(layer), id(other)}
+            return other
         if isinstance(layer, keras.layers.Lambda):
             return _lambda_again(layer)
         self._from_config |= {id(layer), id(getattr(layer, "cell", layer))}
@@ -132,6 +137,7 @@ class ModelCloner:
     def restore(self, old: keras.Operation, new: keras.Operation, weights: bool) -> None:
         """Give a copy its `trainable`, and the weights of what is not trained, or of all."""
         check_same_methods(old, new)
+        self._check_shared(old, new)
         if new.trainable != old.trainable:
             new.trainable = old.trainable
         if isinstance(old, MODELS):
@@ -151,6 +157,20 @@ class ModelCloner:
         for old, new in self._models:
             if old.compiled:
                 _compile(old, new)
+
+    def _check_shared(self, old: keras.Operation, new: keras.Operation) -> None:
+        """Check that what several layers hold is one layer in the copy too.
+
+        A `from_config` of a user's gets what a file has, and makes a layer of its own of it.
+        """
+        twin = self._twins.setdefault(id(old), new)
+        has_variables = isinstance(old, keras.layers.Layer) and bool(old.variables)
+        if twin is not new and (has_variables or id(old) in self._changes):
+            raise ModelError(
+                "A layer that several layers hold must be one in a copy of the model too: leave "
+                "from_config() to Keras in a class whose constructor takes a layer. "
+                f"Received: {old.name!r} of class {type(old).__name__}, of which the copy has two"
+            )
 
     def _layers_of_models(self, old: keras.Model, new: keras.Model) -> list[_Pair]:
         """The layers of a model, each with its copy."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_acts.compat import all_layers
+from keras_acts.compat import all_layers, own_variables
 from keras_acts.errors import ModelError
 
 from ..runtime.seeding import isolated_seed
@@ -20,7 +20,7 @@ from ..space.known import is_of_keras_or_ours
 from .sample_run import Arguments, Outcome, random_weights, run, sample_arguments, with_values
 
 # what Keras counts up in a name
-_NUMBER = re.compile(r"_\d+(?=/|$)")
+_NUMBER = re.compile(r"_\d+$")
 _PLAIN = (str, int, float, bool, type(None))
 
 # the layers whose copies were proved, each with its plain attributes at that time
@@ -144,13 +144,18 @@ def _named(layer: keras.layers.Layer) -> str:
 
 
 def _described(layer: keras.layers.Layer) -> list[str]:
-    """The variables of a layer: name, shape, dtype, without the numbers that Keras counts up."""
+    """The variables of a layer: name, shape, dtype, without the numbers that Keras counts up.
+
+    The name is that of the layer which has it, and its own. A path is no name: it tells who called
+    that layer first, which may be the model, or another layer that holds it too.
+    """
+    owners: dict[int, str] = {}
+    for part in all_layers(layer):
+        for variable in own_variables(part):
+            owners[id(variable)] = f"{_NUMBER.sub('', part.name)}/"
     described = []
     for variable in layer.variables:
-        path = variable.path
-        if f"{layer.name}/" in path:
-            path = path[path.rindex(f"{layer.name}/") :]
-        name = _NUMBER.sub("", path)
+        name = owners.get(id(variable), "") + _NUMBER.sub("", variable.name)
         described.append(f"{name} {tuple(variable.shape)} {variable.dtype}")
     return described
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -25,6 +25,7 @@ from .cloner import is_activation
 from .graph import MODELS, Call, Graph, Shape
 from .inner_slots import InnerSlot, Inside, inside
 from .proof import is_of_users
+from .shared_slots import InnerSlots
 
 _WHAT_TO_DO = (
     "To search it, give the class an argument activation= that get_config() returns, or the search "
@@ -152,10 +153,10 @@ def slots(model: keras.Model) -> SlotTable:
 
     ``print`` shows a table.
 
-    A layer that is shared is one slot. Slots inside nested models, `TimeDistributed`,
-    `Bidirectional` and other wrappers are found, and those inside layers of your own, by the
-    attributes that lead to them: ``"block/ffn/dense1"``. What cannot be followed is named in
-    `SlotTable.left_alone`.
+    A layer that is shared is one slot, also where a layer of your own holds it. Slots inside
+    nested models, `TimeDistributed`, `Bidirectional` and other wrappers are found, and those
+    inside layers of your own, by the attributes that lead to them: ``"block/ffn/dense1"``. What
+    cannot be followed is named in `SlotTable.left_alone`.
 
     Raises:
         ModelError: if the model is subclassed, or not built.
@@ -202,14 +203,47 @@ def slot_sites(model: keras.Model) -> tuple[SlotSite, ...]:
     calls_of_layers: dict[int, list[Call]] = {}
     for call in graph.calls:
         calls_of_layers.setdefault(id(call.layer), []).append(call)
+    finder = _Finder(graph, calls_of_layers)
     sites: list[SlotSite] = []
     for calls in calls_of_layers.values():
-        sites += _sites_of_layer(graph, calls)
+        sites += finder.sites(calls)
     return tuple(sites)
 
 
+class _Finder:
+    """Finds the slots of one layer after the other.
+
+    Args:
+        graph: of the model.
+        calls: of each layer, by its identity.
+    """
+
+    def __init__(self, graph: Graph, calls: dict[int, list[Call]]):
+        self._graph = graph
+        self._calls = calls
+        self._inner = InnerSlots([of_layer[0] for of_layer in calls.values()])
+
+    def sites(self, calls: list[Call]) -> Iterator[SlotSite]:
+        """Return the slots of one layer, which may be called several times."""
+        for site in _sites_of_layer(self._graph, calls):
+            yield self._with_role(site, site.argument)
+        for inner in self._inner.of(calls[0].layer):
+            site = _inner_site(self._graph, calls, inner)
+            yield self._with_role(site, inner.place.name)
+
+    def _with_role(self, site: SlotSite, name: str) -> SlotSite:
+        """A slot with the role that it has wherever its activation is."""
+        roles = {site.slot.role}
+        for layer, inner in self._inner.elsewhere(site.layer, name):
+            roles.add(_inner_role(self._graph, self._calls[id(layer)], inner, site.slot.current))
+        for role in ("output", "gate"):
+            if role in roles:
+                return replace(site, slot=replace(site.slot, role=role))
+        return site
+
+
 def _sites_of_layer(graph: Graph, calls: list[Call]) -> Iterator[SlotSite]:
-    """The slots of one layer, which may be called several times."""
+    """The slots of the arguments of one layer."""
     first = calls[0]
     layer = first.layer
     source = _source(graph, first)
@@ -226,9 +260,6 @@ def _sites_of_layer(graph: Graph, calls: list[Call]) -> Iterator[SlotSite]:
             role = _role(graph, calls, current)
         slot = Slot(name, type(layer).__name__, current, role, channels, first.shape)
         yield SlotSite(slot, layer, argument, source, axis)
-    if is_of_users(layer):
-        for inner in inside(layer, first.outer).slots:
-            yield _inner_site(graph, calls, inner)
 
 
 def _inner_site(graph: Graph, calls: list[Call], inner: InnerSlot) -> SlotSite:
