@@ -21,7 +21,8 @@ from .race.runner import RaceSearch, race_in, why_not_race, why_one_by_one
 from .race.schedule import cost
 from .request import SearchRequest
 from .resume import check_resume
-from .runtime.ownership import check_clearable, clear_project
+from .runtime.kept_command import keep_command
+from .runtime.ownership import check_clearable, check_directory, clear_project
 from .runtime.project_lock import locked
 from .strategy.base import Strategy
 from .strategy.learning_rates import RatePlan, plan_rates
@@ -158,6 +159,7 @@ def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
     if plan.why_one_by_one:  # settings that were kept before there was such a race do not say it
         settings["one_by_one"] = True
     project = Path(limits.directory) / limits.project_name
+    check_directory(Path(limits.directory), project)
     if limits.overwrite:
         # before the lock, whose file must not come into a folder that is no search's
         check_clearable(project)
@@ -165,6 +167,7 @@ def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
         if limits.overwrite:
             clear_project(project)
         resumes = check_resume(project, settings)
+        keep_command(project)
         yield Place(Path(limits.directory), project, resumes)
 
 

@@ -11,6 +11,7 @@ from keras_acts.errors import SearchError
 
 from .race.journal import Journal, Score
 from .runtime.kept_files import damaged, read_kept
+from .runtime.ownership import PROJECT_FILES
 
 _SETTINGS = "keras_acts.json"
 _ORACLE = "oracle.json"
@@ -21,7 +22,7 @@ def projects_in(folder: Path) -> list[Path]:
     """Return the searches that are kept in a folder: itself, or folders in it."""
     found = []
     for project in (folder, *_folders(folder)):
-        if (project / _SETTINGS).is_file() or (project / _ORACLE).is_file():
+        if any((project / name).is_file() for name in PROJECT_FILES):
             found.append(project)
     return found
 

@@ -80,7 +80,7 @@ OF_THE_COMMAND_LINE = {
     "exporting.atomic": "a folder that cannot be written is refused before the search",
     "exporting.load": "columns that are not the model's inputs are named",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
-    "runtime.kept_files": "the options of a command that goes on later are kept",
+    "runtime.kept_command": "the options of a command that goes on later are kept",
     "status": "what a kept search has found, and what is left",
     "runtime.memory": "data that do not fit into memory are refused before they are read",
     "runtime.seeding": "the model of a user's script is built from the seed",

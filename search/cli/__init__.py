@@ -287,8 +287,8 @@ def _shared(command: Callable[..., None]) -> Callable[..., None]:
     "--resume",
     default=None,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Begin a search in this folder, or go on with the one that is kept there, with the options that it "
-    "began with; those written again must be the same.",
+    help="Begin a search in this folder, or go on with the one that is kept there, or in a folder in it, with "
+    "the options that it had last; what changes the search itself is refused, more trials are not.",
 )
 @click.pass_context
 def search(context: click.Context, quiet: bool, resume: Path | None, **options: Any) -> None:
@@ -388,11 +388,11 @@ def _run(command: str, quiet: bool, **options: Any) -> None:
     if not quiet:
         click.echo("Loading TensorFlow …", err=True)
     with _quiet():
-        from . import run
+        from . import resuming, run
     call = written.command(click.get_current_context())
     with _interrupts() as interrupts:
         try:
-            with _one_line_errors():
+            with _one_line_errors(), resuming.keeping(options):
                 getattr(run, command)(quiet=quiet, call=call, **options)
         except run.InterruptedWithResult:
             raise click.exceptions.Exit(interrupts.code) from None

@@ -1,19 +1,23 @@
-"""The options of a search that goes on later, kept in its folder."""
+"""A search that goes on later: in which folder, and with which options."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from keras_acts.search.runtime.kept_files import read_kept, write_kept
+from keras_acts.errors import SearchError
+from keras_acts.search.runtime.kept_command import kept_command, searching_with
 from keras_acts.search.status import check_any, projects_in
 from keras_acts.search.status import status as status_of
 
-_FILE = "keras_acts_command.json"
-# they say how a result is shown, and what may be deleted: another thing each time
-_NOT_KEPT = {"as_json", "quiet", "resume", "overwrite", "restart"}
-_PATHS = ("out", "directory")
+# where a search begins that has no name of its own
+_PROJECT = "activations"
+# they say how a result is shown, what may be deleted, and where the search is kept: the folder may
+# be another by then
+_NOT_KEPT = {"as_json", "quiet", "resume", "overwrite", "restart", "directory", "project_name"}
+_PATHS = ("out",)
 # a name that is known, or a file
 _PERHAPS_FILES = ("data", "model")
 
@@ -24,32 +28,54 @@ def resumed(
     """Return the options with which a search begins or goes on, and what is said before.
 
     Args:
-        folder: that keeps the search.
+        folder: that keeps the search: its own, or the one around it.
         options: of the command.
-        given: which of them the user wrote; the others are those with which the search began.
+        given: which of them the user wrote; the others are those that the search had last.
 
     Raises:
-        SearchError: naming a file that is damaged.
+        SearchError: naming a file that is damaged; or if several searches may be meant.
     """
-    file = folder / _FILE
-    known: dict[str, Any] = {}
-    if file.is_file():
-        known = _read(file, options)
-    merged = {**options, **{name: known[name] for name in known if name not in given}}
-    merged["directory"] = folder
-    if not file.is_file():
-        write_kept(file, _plain(merged))
-    said = []
-    for project in projects_in(folder):
-        said += [f"Found {project}: {line}" for line in status_of(project)]
-    if not said:
-        said.append(f"Nothing is kept in {folder} yet: the search begins there")
+    project = _project(folder)
+    merged = {**options, "directory": project.parent, "project_name": project.name}
+    if project not in projects_in(project):
+        return merged, [f"Nothing is kept in {folder} yet: the search begins there"]
+    said = [f"Found {project}: {line}" for line in status_of(project)]
+    kept = kept_command(project)
+    if kept is None:
+        said.append(
+            f"No options are kept in {project}: those that are not given here are the defaults"
+        )
+        return merged, said
+    known = _known(kept, options)
+    merged |= {name: known[name] for name in known if name not in given}
     return merged, said
 
 
-def _read(file: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+def _project(folder: Path) -> Path:
+    """The folder of the search itself that is meant, which may not be there yet.
+
+    Raises:
+        SearchError: if several are kept in the folder, none of which is the command's own.
+    """
+    projects = projects_in(folder)
+    if folder in projects:
+        # as `status` prints it; a path such as `.` does not tell its name
+        return folder.resolve()
+    own = folder / _PROJECT
+    if not projects or own in projects:
+        return own
+    if len(projects) > 1:
+        names = ", ".join(str(project) for project in projects)
+        raise SearchError(
+            "--resume goes on with one search: name its own folder. "
+            f"Received: --resume {folder} with {names}"
+        )
+    return projects[0]
+
+
+def _known(kept: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     known = {}
-    for name, value in read_kept(file, signed=True).items():
+    for name, value in kept.items():
         # an option that an older version had
         if name in options and name not in _NOT_KEPT:
             known[name] = value
@@ -57,6 +83,11 @@ def _read(file: Path, options: Mapping[str, Any]) -> dict[str, Any]:
         if known.get(name) is not None:
             known[name] = Path(known[name])
     return known
+
+
+def keeping(options: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """Have the search that begins inside keep the options of the command, if it is kept itself."""
+    return searching_with(_plain(options))
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +98,8 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
             plain[name] = str(Path(plain[name]).absolute())
     for name in _PERHAPS_FILES:
         value = plain.get(name)
-        if value is not None and Path(value).is_file():
+        # a file that is called as what is known, such as `iris`, is not what is meant
+        if value is not None and Path(value).suffix and Path(value).is_file():
             plain[name] = str(Path(value).absolute())
     return plain
 

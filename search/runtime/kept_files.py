@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -108,14 +109,11 @@ def check_room(path: Path, size: int) -> None:
     """
     if not hasattr(os, "posix_fallocate"):  # Windows
         return
-    reserved = path.with_name(f"{path.name}.partial")
     with telling_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(reserved, "wb") as file:
-                os.posix_fallocate(file.fileno(), 0, size)
-        finally:
-            reserved.unlink(missing_ok=True)
+        # without a name: a process that is killed meanwhile leaves no file, and gives the room back
+        with tempfile.TemporaryFile(dir=path.parent) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def put_in_place(partial: Path, path: Path) -> None:

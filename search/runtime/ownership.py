@@ -18,16 +18,20 @@ from keras_acts.errors import ExportError, SearchError, shown
 from .project_lock import LOCK, OWNER
 
 MARKER = "keras_acts_files.json"
+# a search has one of them from its beginning: its settings, or the state of KerasTuner's oracle
+PROJECT_FILES = ("keras_acts.json", "oracle.json")
 _SHOWN = 5  # names of strangers in a message
 
-# what a search keeps: KerasTuner's files, and our settings and journals (see `race/per_group.py`
-# for the names)
+# what a search keeps: KerasTuner's files, our settings and journals (see `race/per_group.py` for the
+# names), and the options of the command (`kept_command.py`); or kept before: earlier versions
+# reserved the room of a checkpoint in a file of its name with .partial
 _KEPT = re.compile(
-    r"(oracle|tuner\d+|keras_acts|(race|changes|final)(-[0-9a-f]{8})?)\.(json|partial|json\.partial)"
+    r"(oracle|tuner\d+|keras_acts(_command)?|(race|changes|final)(-[0-9a-f]{8})?)"
+    r"\.(json|partial|json\.partial)"
     r"|verdict/[0-9a-f]{8}-\d+\.npz(\.partial)?"
     r"|(population|race|changes|final)(-[0-9a-f]{8})?\.npz(\.partial)?"
     r"|keras_acts\.(lock|pid)"
-    r"|trial_[^/]+/((trial|build_config)\.json(\.partial)?|checkpoint(\.partial)?\.weights\.h5)"
+    r"|trial_[^/]+/((trial|build_config)\.json(\.partial)?|checkpoint(\.partial)?\.weights\.h5(\.partial)?)"
 )
 _KEPT_FOLDERS = re.compile(r"trial_[^/]+|verdict")
 # one of these tells a search's folder from any other
@@ -158,6 +162,25 @@ def _leads_inside(name: Any) -> bool:
         return False
     # not path.name: that of ".." is ".."
     return len(path.parts) > 0 and ".." not in path.parts
+
+
+def check_directory(directory: Path, project: Path) -> None:
+    """Check that a search does not begin inside another's folder, which somebody took for its parent.
+
+    Args:
+        directory: the folder of projects.
+        project: the search's own folder in it.
+
+    Raises:
+        SearchError: if the directory is itself the folder of a search.
+    """
+    if project.exists():
+        return
+    if any((directory / name).is_file() for name in PROJECT_FILES):
+        raise SearchError(
+            "directory must be the folder around those of searches: give its parent, and its own "
+            f"name as project_name. Received: {str(directory)!r}, in which a search is kept"
+        )
 
 
 def check_clearable(project: Path, directory: Path | None = None) -> None:

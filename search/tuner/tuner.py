@@ -29,7 +29,12 @@ from ..rewrite.first_inputs import built
 from ..rewrite.slots import left_alone
 from ..runtime import device
 from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
-from ..runtime.ownership import check_clearable, check_project_name, clear_project
+from ..runtime.ownership import (
+    check_clearable,
+    check_directory,
+    check_project_name,
+    clear_project,
+)
 from ..runtime.project_lock import locked
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
@@ -534,6 +539,7 @@ def _check_files(kwargs: Mapping[str, Any]) -> None:
     if is_remote(_directory(kwargs)) or has_chief_oracle():
         return
     project = _project_of(kwargs)
+    check_directory(Path(_directory(kwargs)), project)
     tuner_id = os.environ.get("KERASTUNER_TUNER_ID", "tuner0")
     check_tuner_file(project / f"{tuner_id}.json", project / "oracle.json")
 

@@ -54,7 +54,7 @@ def test_other_options_are_refused_and_more_trials_are_not(at):
     told = command("status", "here")
     assert "2 trials began: 2 completed" in told.stdout
     assert "nothing is left of it" in told.stdout
-    damaged = at / "here" / "keras_acts_command.json"
+    damaged = at / "here" / "activations" / "keras_acts_command.json"
     damaged.write_text(damaged.read_text().replace("random", "race"))
     refused = command("search", "--resume", "here", "--overwrite")
     assert refused.exit_code == 2

@@ -100,7 +100,13 @@ def test_the_files_of_races_are_a_searchs(tmp_path):
         "race.partial",
         "changes-0123abcd.json",
         "final-0123abcd.json",
+        "keras_acts_command.json",
+        "keras_acts_command.json.partial",
+        # of a process that was killed while it looked for room
+        "trial_0/checkpoint.weights.h5.partial",
+        "trial_0/checkpoint.partial.weights.h5.partial",
     ):
+        (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text("{}")
     clear_project(project)
     assert list(tmp_path.iterdir()) == []
