@@ -19,7 +19,7 @@ from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
 from ..strategy.batch_hooks import watch_batches
 from ..strategy.callbacks import label, own_copies
-from ..strategy.own_data import own_data
+from ..strategy.own_data import free_copies, own_data
 from ..strategy.scoring import evaluated, numbers
 from . import memory
 from .data import BY_SEED, are_arrays
@@ -245,13 +245,15 @@ class PopulationTrainer:
         """Train one population."""
         members = list(itertools.chain.from_iterable(map(self._members, seeds)))
         self._begin(members, fit)
-        options = {**own_data(fit), "verbose": 0}
+        own = own_data(fit)
+        options = {**own, "verbose": 0}
         if len(seeds) > 1 and fit.get("shuffle", True):
             options["shuffle"] = BY_SEED
         ending = _Ending(self._population, self._model, fit)
         options["callbacks"] = ending.callbacks
         with isolated_seed(seeds[0]):
             logs = self._population.fit(**options).history
+        free_copies(own, fit)
         return self._trained(len(seeds), ending.finished(logs))
 
     def _begin(self, members: list[Member], fit: Fit) -> None:
@@ -419,10 +421,13 @@ class OneByOneTrainer:
         weights = []
         diverged = []
         for index, build in enumerate(self._builds):
-            options = {**fit, "callbacks": self._callbacks(index, seed, fit), "verbose": 0}
+            # data that change between epochs would go on from one candidate to the next
+            own = own_data(fit)
+            options = {**own, "callbacks": self._callbacks(index, seed, fit), "verbose": 0}
             with isolated_seed(seed):
                 model = build()
                 history = numbers(model.fit(**options).history, axes=1)
+            free_copies(own, fit)
             logs.append(history)
             weights_of_model = model.get_weights()
             weights += weights_of_model

@@ -40,7 +40,7 @@ from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
-from ..strategy.own_data import own_data
+from ..strategy.own_data import free_copies, own_data
 from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
 from ..vectorize.segments import arrange
 from . import checkpoint
@@ -459,8 +459,9 @@ class Cohorts:
             callbacks = [WhenTraining(skipped, callback) for callback in callbacks]
         elif cohort.population.training_step is not None:
             cohort.decided = cohort.population.training_step.decided
+        own = own_data(self._fit, start)
         options = {
-            **own_data(self._fit, start),
+            **own,
             "callbacks": [*given, *callbacks],
             "initial_epoch": start,
             "epochs": end,
@@ -475,6 +476,7 @@ class Cohorts:
         try:
             with isolated_seed(seed):
                 cohort.population.fit(**options)
+            free_copies(own, self._fit)
         finally:
             self.remember(cohort.population, best)
 

@@ -27,7 +27,7 @@ from ..runtime.seeding import RandomState, Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.callbacks import OneTraining, label, own_copies
 from ..strategy.direction import more_is_better
-from ..strategy.own_data import goes_on, own_data
+from ..strategy.own_data import free_copies, goes_on, own_data
 from .record import MemberRecord
 
 Build = Callable[[Choice], keras.Model]  # returns a compiled, freshly initialized model
@@ -43,7 +43,6 @@ class _Training:
         model: as it is now.
         callbacks: the user's, those of this training.
         history: of all its epochs.
-        fit: its arguments of `fit`, with data that no other training moves on.
         random: where Python's and NumPy's random numbers are after its last epoch, which shuffle the
             batches of a `PyDataset`; None before the first.
         epochs: how many it has.
@@ -54,7 +53,6 @@ class _Training:
     model: keras.Model
     callbacks: OneTraining
     history: _WholeHistory
-    fit: Mapping[str, Any]
     random: RandomState | None = None
     epochs: int = 0
     best: float = -math.inf
@@ -67,11 +65,12 @@ class _Training:
 
     @property
     def bytes(self) -> int:
-        """About what it takes while it waits: its variables, and a copy of its weights."""
+        """About what it takes while it waits: its variables, and copies of its weights."""
         optimizer = getattr(self.model, "optimizer", None)
         variables = [*self.model.variables, *getattr(optimizer, "variables", [])]
         sizes = [math.prod(variable.shape) * 4 for variable in variables]
-        return sum(sizes) + sum(weight.nbytes for weight in self.weights)
+        copies = [*self.weights, *self.callbacks.weights]
+        return sum(sizes) + sum(weight.nbytes for weight in copies)
 
 
 class OneByOne:
@@ -193,9 +192,7 @@ class OneByOne:
         copies = own_copies(self._given, label(member.rated, member.seed), member.factor)
         with isolated_seed(member.seed):
             model = at_factor(lambda: self._build(member.candidate), member.factor)()
-        training = _Training(
-            model, OneTraining.of(copies, self._whole), _WholeHistory(), own_data(self._fit)
-        )
+        training = _Training(model, OneTraining.of(copies, self._whole), _WholeHistory())
         self._trainings[member] = training
         return training
 
@@ -225,7 +222,10 @@ class OneByOne:
         # what a callback logs counts, and the weights are those before any callback changes them
         callbacks = [_Snapshot(record), training.callbacks, record, training.history]
         first = training.epochs
-        options = {**training.fit, "callbacks": callbacks, "epochs": end, "verbose": 0}
+        # a copy of the data ends with this `fit`: no member that waits holds one, as whose data
+        # change between epochs begins again with the first
+        own = own_data(self._fit)
+        options = {**own, "callbacks": callbacks, "epochs": end, "verbose": 0}
         if first:
             options["initial_epoch"] = first
         # the same for all stretches: under one seed the epochs of a `fit` have one order
@@ -237,6 +237,7 @@ class OneByOne:
                 training.random.restore()
             training.model.fit(**options)
             training.random = RandomState.now()
+        free_copies(own, self._fit)
         finished = training.callbacks.stopped or end
         if training.epochs != finished and not self.runs[member].diverged:
             raise SearchError(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 
 from keras_acts.errors import SearchError
 
@@ -178,6 +179,15 @@ class OneTraining(keras.callbacks.Callback):
         if any(map(watch_batches, callbacks)):
             return _OneTrainingOfBatches(callbacks, epochs)
         return cls(callbacks, epochs)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Return the weights of a best epoch that they hold."""
+        held: list[np.ndarray] = []
+        for callback in self._callbacks:
+            if isinstance(callback, keras.callbacks.EarlyStopping):
+                held += callback.best_weights or []
+        return held
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Hand them on, with the epochs of the whole training."""

@@ -15,6 +15,7 @@ from .scoring import Data
 
 # what Keras calls between epochs, where a dataset of the user's may draw another order
 _HOOKS = ("on_epoch_begin", "on_epoch_end")
+_DATA = ("x", "validation_data")
 _INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 
 
@@ -30,13 +31,28 @@ def own_data(fit: Mapping[str, Any], trained: int = 0) -> dict[str, Any]:
         trained: how many epochs there were before this `fit`.
     """
     own = dict(fit)
-    for name in ("x", "validation_data"):
+    for name in _DATA:
         if name in own:
             own[name] = _own(own[name])
     steps = fit.get("steps_per_epoch")
     if steps and trained and _has_no_end(own.get("x")):
         own["x"] = own["x"].skip(steps * trained)
     return own
+
+
+def free_copies(own: Mapping[str, Any], fit: Mapping[str, Any]) -> None:
+    """Empty the copies that `own_data` made, after a `fit` that has ended as it should.
+
+    TensorFlow keeps each Python function that a dataset of Keras' calls, and with it the copy, for
+    as long as the process lives: one for each training.
+
+    Args:
+        own: what `own_data` returned.
+        fit: the user's arguments, which it was called with.
+    """
+    for name in _DATA:
+        if name in own and own[name] is not fit[name] and changes_between_epochs(own[name]):
+            vars(own[name]).clear()
 
 
 def goes_on(fit: Mapping[str, Any]) -> bool:
@@ -77,7 +93,7 @@ def check_own_data(fit: Mapping[str, Any]) -> None:
     Raises:
         DataError: naming those that cannot.
     """
-    for name in ("x", "validation_data"):
+    for name in _DATA:
         try:
             _own(fit.get(name))
         except Exception as error:

@@ -34,7 +34,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.direction import more_is_better
-from ..strategy.own_data import own_data
+from ..strategy.own_data import free_copies, own_data
 from ..vectorize.segments import arrange
 from .callbacks import TrialCallbacks
 from .checkpoints import Checkpoints
@@ -411,7 +411,8 @@ class PopulationRunner:
         )
         training.begin(execution, handed_over[0], kept.known)
         kept.begin(epochs)
-        options = {**own_data(fit), "callbacks": callbacks.shared}
+        own = own_data(fit)
+        options = {**own, "callbacks": callbacks.shared}
         objective = tuner.oracle.objective
         with isolated_seed(seed):
             if members[0].models is None:
@@ -425,6 +426,7 @@ class PopulationRunner:
                 if epochs.all_began:
                     kept.keep_partial_scores()
                 raise
+        free_copies(own, fit)
         return epochs
 
     def _population(

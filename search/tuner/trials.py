@@ -29,7 +29,7 @@ from ..space.rated import Rated
 from ..strategy.base import DIVERGED, TrialResult
 from ..strategy.callbacks import label, own_copies
 from ..strategy.direction import more_is_better
-from ..strategy.own_data import own_data
+from ..strategy.own_data import free_copies, own_data
 from ..strategy.progress import SearchProgress
 from ..strategy.rounds import Round
 from .hypermodel import FACTOR
@@ -202,9 +202,9 @@ class TrialSearch(ActivationTuner):
         begun = time.perf_counter()
         with isolated_seed(seed):
             model = build()
-            history = model.fit(
-                **{**own_data(self._fit), "callbacks": callbacks, "verbose": 0}
-            ).history
+            own = own_data(self._fit)
+            history = model.fit(**{**own, "callbacks": callbacks, "verbose": 0}).history
+        free_copies(own, self._fit)
         for name in self.watched:
             if not np.isfinite(history.get(name, [])).all():
                 return f"{DIVERGED}, {name} is not finite"

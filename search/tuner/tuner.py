@@ -42,7 +42,7 @@ from ..strategy.base import DIVERGED
 from ..strategy.callbacks import give_own_files
 from ..strategy.checks import check_every_epoch, check_flag, check_population
 from ..strategy.objective import check_direction, checked_objectives, needs_model
-from ..strategy.own_data import own_data
+from ..strategy.own_data import free_copies, own_data
 from ..strategy.scaled_callbacks import scaled_callbacks
 from ..strategy.scoring import Data, numbers
 from .callbacks import check_callbacks
@@ -430,9 +430,17 @@ class ActivationTuner(keras_tuner.Tuner):
         give_own_files(own, f"trial{trial.trial_id}-execution{execution}")
         kwargs["callbacks"] = scaled_callbacks(copies, self.factor(trial))
         if args:
-            args = (own_data({"x": args[0]})["x"], *args[1:])
+            # as a keyword, `x` is one of the data that are copied
+            kwargs["x"] = args[0]
+        own_kwargs = own_data(kwargs)
+        own_args = args
+        if args:
+            own_args = (own_kwargs.pop("x"), *args[1:])
         with isolated_seed(derive(self.seed, Stream.EXECUTIONS, execution)):
-            history = super()._build_and_fit_model(trial, *args, **own_data(kwargs))
+            history = super()._build_and_fit_model(trial, *own_args, **own_kwargs)
+        if args:
+            own_kwargs["x"] = own_args[0]
+        free_copies(own_kwargs, kwargs)
         return self._checked(history)
 
     def _checked(self, history: Any) -> Any:

@@ -12,11 +12,12 @@ from keras import layers
 from keras_acts.errors import DataError, SearchError
 from keras_acts.search import Candidate, compare_activations, search_activations, with_activations
 from keras_acts.search.population.members import Member
+from keras_acts.search.population.trainers import OneByOneTrainer
 from keras_acts.search.race.cohorts import Cohorts
 from keras_acts.search.race.one_by_one import OneByOne
 from keras_acts.search.runtime.seeding import Stream, derive, isolated_seed
 from keras_acts.search.strategy.own_data import own_data
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(90)
 LOSS = keras_tuner.Objective("val_loss", "min")
@@ -220,6 +221,15 @@ def test_a_dataset_that_shuffles_is_left_as_it_is():
         )
     compared = {"seeds": 2, "epochs": 1, "verbose": 0, "learning_rates": None}
     compare_activations(mlp(), data, None, ["mish", "relu"], validation_data=VALIDATION, **compared)
+    np.testing.assert_array_equal(data.order, np.arange(60))
+
+
+def test_models_that_are_compared_one_by_one_see_the_same_batches():
+    trainer = OneByOneTrainer([lambda: eager(mlp()), lambda: eager(mlp())])
+    data = Batches()
+    (trained,) = trainer.train([5], {"x": data, "validation_data": VALIDATION, "epochs": 3})
+    losses = trained.history["loss"]
+    np.testing.assert_array_equal(losses[..., 0], losses[..., 1])
     np.testing.assert_array_equal(data.order, np.arange(60))
 
 

@@ -1,10 +1,13 @@
 """Members of a race that train again what they had trained before, and are ended on the way."""
 
 import copy
+import gc
 import math
+import weakref
 
 import keras
 import keras_tuner
+import numpy as np
 import pytest
 
 from keras_acts.search import Candidate, with_activations
@@ -18,6 +21,7 @@ FIT = {"x": X[:60], "y": Y[:60], "validation_data": (X[60:], Y[60:]), "batch_siz
 LOSS = keras_tuner.Objective("val_loss", "min")
 MEMBER = Member(Candidate.of("relu"), 1)
 RUNG, WHOLE = 3, 4
+COPIES: weakref.WeakSet[keras.utils.PyDataset] = weakref.WeakSet()
 
 
 class OwnFit(keras.Sequential):
@@ -36,6 +40,29 @@ def own_fit(choice):
     model = OwnFit([*layers, keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
     return model
+
+
+class Batches(keras.utils.PyDataset):
+    """In another order after each epoch, so that each training has a copy."""
+
+    def __init__(self):
+        super().__init__()
+        self.order = np.arange(60)
+
+    def __deepcopy__(self, memo):
+        copied = Batches()
+        COPIES.add(copied)
+        return copied
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        rows = self.order[20 * index : 20 * (index + 1)]
+        return X[rows], Y[rows]
+
+    def on_epoch_end(self):
+        self.order = np.roll(self.order, 7)
 
 
 class Watch:
@@ -80,3 +107,27 @@ def test_training_again_ends_with_the_score_of_its_model():
     race.train([MEMBER], WHOLE)
     score = race.model(MEMBER).evaluate(*FIT["validation_data"], return_dict=True, verbose=0)
     assert score["loss"] == pytest.approx(race.runs[MEMBER].best, rel=1e-5)
+
+
+def test_no_member_that_waits_holds_a_copy_of_the_data():
+    fit = {"x": Batches(), "validation_data": FIT["validation_data"]}
+    race = OneByOne(build, LOSS, fit, [1, 2], 7, Watch())
+    COPIES.clear()
+    members = [MEMBER, Member(Candidate.of("mish"), 1)]
+    for epochs in (1, 2):
+        race.train(members, epochs)
+        gc.collect()
+        assert len(race._trainings) == 2
+        # TensorFlow keeps the objects for good
+        assert not any(hasattr(batches, "order") for batches in COPIES)
+
+
+def test_weights_that_callbacks_hold_take_memory_too():
+    stopping = keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)
+    sizes = []
+    for given in ([], [stopping]):
+        race = OneByOne(build, LOSS, {**FIT, "callbacks": given}, [1, 2], 7, Watch())
+        race.train([MEMBER], 1)
+        training = race._trainings[MEMBER]
+        sizes.append(training.bytes)
+    assert sizes[1] - sizes[0] == sum(weight.nbytes for weight in training.weights)
