@@ -5,11 +5,12 @@ Each is proved on a copy of the layer: another activation there changes what the
 
 from __future__ import annotations
 
+import inspect
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -65,9 +66,27 @@ class Inside:
     called: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
-# by layer, with what it looked like when it was followed
-_FOLLOWED: weakref.WeakKeyDictionary[keras.layers.Layer, tuple[Any, Inside]]
-_FOLLOWED = weakref.WeakKeyDictionary()
+class _Proved(NamedTuple):
+    """A slot inside, as `InnerSlot` has it, by the name of its place.
+
+    A place leads to the layer, and so to its model: neither would ever be freed if it was kept here.
+    """
+
+    name: str
+    shape: Shape
+    at_end: bool
+
+
+class _Followed(NamedTuple):
+    """What was found inside a layer, and what it looked like then."""
+
+    looks: tuple[dict[str, Any], dict[str, object]]
+    slots: tuple[_Proved, ...]
+    why_not: str
+    called: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+_FOLLOWED: weakref.WeakKeyDictionary[keras.layers.Layer, _Followed] = weakref.WeakKeyDictionary()
 
 
 def inside(layer: keras.layers.Layer, outer: keras.layers.Layer) -> Inside:
@@ -82,19 +101,32 @@ def inside(layer: keras.layers.Layer, outer: keras.layers.Layer) -> Inside:
     if arguments and "cell" in vars(layer):
         arguments |= {"cell"}  # of a subclass of an LSTM, which hands them on
     found = places(layer, without=arguments)
-    looks = (plain_attributes(layer), {name: id(p.activation) for name, p in found.items()})
-    if layer in _FOLLOWED and _FOLLOWED[layer][0] == looks:
-        return _FOLLOWED[layer][1]
-    called = tuple(_called_functions(layer))
-    followed = Inside(called=called)
-    if found:
-        try:
-            with isolated_seed(0):
-                followed = Inside(_proved(layer, outer, found, arguments), called=called)
-        except _NotFollowed as reason:
-            followed = Inside(why_not=str(reason), called=called)
-    _FOLLOWED[layer] = (looks, followed)
-    return followed
+    activations = {name: _reference(place.activation) for name, place in found.items()}
+    looks = (plain_attributes(layer), activations)
+    followed = _FOLLOWED.get(layer)
+    if followed is None or followed.looks != looks:
+        proved: tuple[_Proved, ...] = ()
+        why_not = ""
+        if found:
+            try:
+                with isolated_seed(0):
+                    proved = _proved(layer, outer, found, arguments)
+            except _NotFollowed as reason:
+                why_not = str(reason)
+        followed = _Followed(looks, proved, why_not, tuple(_called_functions(layer)))
+        _FOLLOWED[layer] = followed
+    slots = [InnerSlot(found[slot.name], slot.shape, slot.at_end) for slot in followed.slots]
+    return Inside(tuple(slots), followed.why_not, followed.called)
+
+
+def _reference(activation: Activation) -> object:
+    """What tells an activation from others, also from later ones, without keeping it alive."""
+    if inspect.ismethod(activation):  # a new object each time that it is looked up
+        return weakref.WeakMethod(activation)
+    try:
+        return weakref.ref(activation)
+    except TypeError:  # a plain value, which holds no layer
+        return activation
 
 
 class _NotFollowed(Exception):
@@ -110,18 +142,18 @@ def _proved(
     outer: keras.layers.Layer,
     found: dict[str, Place],
     arguments: frozenset[str],
-) -> tuple[InnerSlot, ...]:
+) -> tuple[_Proved, ...]:
     """Those of the places whose activations count."""
     probes = [_Probe(layer, outer, size) for size in _UNKNOWN[: 1 + _has_unknown_axes(outer)]]
     driven = _driven_by_arguments(layer, outer, arguments)
     slots = []
-    for name, place in found.items():
+    for name in found:
         if name in driven:
             continue
         seen = [probe.another_at(name) for probe in probes]
         if not all(other.changes for other in seen):
             continue
-        slots.append(InnerSlot(place, _common_shape(seen), seen[0].at_end))
+        slots.append(_Proved(name, _common_shape(seen), seen[0].at_end))
     for probe in probes:
         probe.check_restored()
     return tuple(slots)

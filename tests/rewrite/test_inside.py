@@ -1,6 +1,8 @@
 """Activations inside layers that a user wrote: found, proved, exchanged, saved."""
 
+import gc
 import re
+import weakref
 
 import keras
 import numpy as np
@@ -12,6 +14,7 @@ from keras_acts.errors import ModelError
 from keras_acts.inside import places
 from keras_acts.rewritten import RewrittenLayer, user_class
 from keras_acts.search import slots, with_activations
+from keras_acts.search.rewrite import inner_slots
 from tests.helpers.custom_layers import MODELS, ForgetsName, Head, flat, register
 from tests.helpers.zoo import samples
 
@@ -411,3 +414,56 @@ def test_nothing_of_the_users_layer_changes():
     assert list(before) == list(after)
     assert all(before[name] is after[name] for name in before)
     assert [id(part) for part in layer._flatten_layers()] == [id(part) for part in held]
+
+
+@register
+class HoldsMethod(layers.Layer):
+    """Its activation is a method of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = self.rectified
+
+    def rectified(self, x):
+        return ops.maximum(x, 0.0)
+
+    def call(self, x):
+        return self.activation(x) * 2.0
+
+
+def followed(name):
+    if name == "method":
+        block = HoldsMethod(name="block")
+        return keras.Sequential([keras.Input((4,)), block, layers.Dense(2)])
+    return MODELS[name]()
+
+
+@pytest.mark.parametrize("name", ["holds_function", "residual", "method"])
+def test_nothing_keeps_a_model_whose_inside_was_followed(name):
+    model = followed(name)
+    assert any(slot.name.startswith("block/") for slot in slots(model))
+    copy = with_activations(model, "mish")
+    slots(copy)
+    held = [weakref.ref(layer) for layer in (*model.layers, *copy.layers)]
+    held += [weakref.ref(model), weakref.ref(copy)]
+    del model, copy
+    keras.backend.clear_session()
+    gc.collect()
+    assert [reference() for reference in held] == [None] * len(held)
+
+
+@pytest.mark.parametrize("name", ["residual", "method"])
+def test_a_layer_is_followed_once_while_nothing_of_it_changes(name, monkeypatch):
+    model = followed(name)
+    first = slots(model)
+    proofs = []
+    proved = inner_slots._proved
+    monkeypatch.setattr(inner_slots, "_proved", lambda *args: proofs.append(args) or proved(*args))
+    assert slots(model) == first
+    assert not proofs
+    block = model.get_layer("block")
+    name = "activation" if name == "method" else "act"
+    setattr(block, name, keras.activations.elu)
+    # another one is seen, and proved anew
+    assert "elu" in {slot.current.partition("(")[0] for slot in slots(model)}
+    assert proofs
