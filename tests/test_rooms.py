@@ -78,7 +78,7 @@ ONLY = {
 # what the command line imports besides the public names and the errors
 OF_THE_COMMAND_LINE = {
     "exporting.atomic": "a folder that cannot be written is refused before the search",
-    "exporting.load": "columns that are not the model's inputs are named",
+    "exporting.values": "columns that are not the model's inputs are named",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
     "runtime.kept_command": "the options of a command that goes on later are kept",
     "status": "what a kept search has found, and what is left",

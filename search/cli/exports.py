@@ -18,7 +18,7 @@ import numpy as np
 from keras_acts.errors import DataError, ExportError, ModelError, shown
 from keras_acts.search import export as export_model
 from keras_acts.search import load
-from keras_acts.search.exporting.load import misfit
+from keras_acts.search.exporting.values import misfit, unlike
 
 from . import files
 from .npz import check_archive
@@ -81,13 +81,26 @@ def _loaded(model: str) -> keras.Model:
 
 
 def _normalization(values: np.ndarray, path: Path) -> keras.layers.Layer:
-    if not np.isfinite(values).all():
+    kind = unlike(values, "float64")
+    if kind:
+        raise DataError(
+            f"The data to normalize by must be numbers. Received: {str(path)!r} with {kind}"
+        )
+    # in few bits the sums would be infinite
+    wide = values.astype("float64")
+    if not np.isfinite(wide).all():
         raise DataError(
             "The data to normalize by must be finite. Received: NaN or infinite values in "
             f"{str(path)!r}"
         )
-    mean = values.mean(axis=0)
-    variance = np.maximum(values.var(axis=0), 1e-6)  # a constant column is divided by it
+    with np.errstate(over="ignore"):
+        mean = wide.mean(axis=0)
+        variance = np.maximum(wide.var(axis=0), 1e-6)  # a constant column is divided by it
+    if misfit(mean, "float32") or misfit(variance, "float32") or not np.isfinite(variance).all():
+        raise DataError(
+            "The mean and the variance of the data to normalize by must be numbers that float32 can "
+            f"hold. Received: {str(path)!r} with values up to {np.abs(wide).max():g}"
+        )
     return keras.layers.Normalization(mean=mean, variance=variance, name="normalization")
 
 
@@ -104,6 +117,9 @@ def predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> Non
         )
     ((_, spec),) = inputs.items()
     x, columns = files.read_inputs(data, _features(card, path))
+    kind = unlike(x, spec["dtype"])
+    if kind:
+        raise DataError(f"The model takes {spec['dtype']}. Received: {str(data)!r} with {kind}")
     if not allow_nan:
         files.check_no_gaps(x, columns, data)
     files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, columns, data)

@@ -20,6 +20,7 @@ from ..runtime.reasons import first_line
 from . import card as model_card
 from .atomic import check_no_pattern
 from .names import by_export_names
+from .values import cast, misfit, unlike
 
 Arrays = dict[str, np.ndarray]
 # of the inputs of a signature, as the model card tells them
@@ -184,36 +185,13 @@ def _other_signature(path: str, name: str, received: str) -> ExportError:
     )
 
 
-def misfit(values: np.ndarray, dtype: str) -> tuple[int, ...] | None:
-    """Return where the first value stands that an input of integers or truth values cannot hold.
-
-    None if all fit.
-
-    Args:
-        values: numbers.
-        dtype: of the input.
-    """
-    if values.dtype.kind == "b" or not dtype.startswith(("int", "uint", "bool")):
-        return None
-    numbers = values
-    if values.dtype.kind not in "iub":
-        numbers = values.astype("float64")
-    fits = np.isfinite(numbers)
-    if dtype != "bool":
-        limits = np.iinfo(dtype)
-        fits &= numbers == np.floor(numbers)
-        # not <= limits.max: no float is just below the limit of 64 bits
-        fits &= (numbers >= limits.min) & (numbers < limits.max + 1)
-    misfits = np.argwhere(~fits)
-    if not len(misfits):
-        return None
-    return tuple(map(int, misfits[0]))
-
-
 def _check_fits(name: str, values: np.ndarray, dtype: str) -> None:
+    kind = unlike(values, dtype)
+    if kind:
+        raise DataError(f"The input {name!r} must be of {dtype}. Received: {kind}")
     try:
         place = misfit(values, dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"The input {name!r} must be numbers, {dtype}. Received: {error}") from None
     if place is not None:
         raise DataError(
@@ -259,7 +237,7 @@ def _prepared(x: Any, specs: Specs, *, allow_nan: bool) -> Arrays:
         _check_no_gaps(given)
     for name, values in given.items():
         _check_fits(name, values, specs[name]["dtype"])
-    inputs = {name: _cast(values, specs[name]["dtype"]) for name, values in given.items()}
+    inputs = {name: cast(values, specs[name]["dtype"]) for name, values in given.items()}
     if not allow_nan:
         # and after it: arrays of objects show theirs only as numbers
         _check_no_gaps(inputs)
@@ -314,10 +292,3 @@ def _has_shape(values: np.ndarray, shape: Sequence[int | None] | None) -> bool:
         return False
     sizes = zip(shape[1:], values.shape[1:], strict=True)
     return all(expected in (None, size) for expected, size in sizes)
-
-
-def _cast(values: np.ndarray, dtype: str) -> np.ndarray:
-    # NumPy knows no dtype of the name "string"; TensorFlow takes its words as they are
-    if dtype == "string":
-        return values
-    return values.astype(dtype)

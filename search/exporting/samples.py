@@ -17,6 +17,7 @@ from keras_acts.errors import ExportError
 
 from ..rewrite.first_inputs import SAMPLES
 from .names import by_export_names, given_names, input_specs
+from .values import unlike
 
 # an axis of unknown size, the batch one among them, gets so many random entries
 _RANDOM_SIZE = 32
@@ -45,6 +46,12 @@ def named(model: keras.Model, samples: Any) -> dict[str, np.ndarray]:
         rows = _as_rows(array, spec)
         if not _fits(rows, spec):
             raise _unfit(specs, arrays)
+        kind = unlike(rows, spec.dtype)
+        if kind:
+            raise ExportError(
+                f"samples must be what the model takes, {spec.dtype} for the input {name!r}. "
+                f"Received: {kind}"
+            )
         given[name] = rows
     # only now: a cast may fail, and a wrong shape is the clearer reason
     return {name: rows.astype(_dtype(specs[name])) for name, rows in given.items()}

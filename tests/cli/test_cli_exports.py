@@ -11,7 +11,7 @@ import pytest
 
 from keras_acts.errors import DataError
 from keras_acts.search import export, load
-from keras_acts.search.exporting.load import misfit
+from keras_acts.search.exporting.values import misfit
 from keras_acts_cli.exports import _table
 from keras_acts_cli.files import read_inputs
 from tests.cli.test_cli import command, csv, run
