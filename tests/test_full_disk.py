@@ -2,15 +2,18 @@
 
 import contextlib
 import errno
+import itertools
 import os
 
 import keras
 import keras_tuner
 import pytest
+import tensorflow as tf
 
 from keras_acts.errors import SearchError
 from keras_acts.search import ActivationTuner, search_activations
 from keras_acts.search.runtime.kept_files import DiskFullError, is_disk_full
+from keras_acts.search.runtime.memory import is_out_of_memory
 from tests.helpers.models import blobs, eager, mlp
 
 resource = pytest.importorskip("resource", reason="limits of processes are those of Unix")
@@ -100,6 +103,87 @@ class FullDisk:
         self._flush(handle)
 
 
+def grid(hp):
+    return eager(mlp(hp.Choice("act", ["relu", "mish", "elu"])))
+
+
+def several_trials(folder, population, oracle=None):
+    options = {"activations": ["relu", "mish", "elu"], "max_trials": 3}
+    if oracle is not None:
+        options = {"oracle": oracle()}
+    searched = mlp()
+    if oracle is not None:
+        searched = grid
+    elif population == 1:
+        searched = eager(searched)
+    tuner = ActivationTuner(searched, directory=folder, population=population, **options)
+    tuner.oracle.verbose = 0
+    return tuner
+
+
+def grid_search():
+    return keras_tuner.oracles.GridSearchOracle(
+        objective=keras_tuner.Objective("val_loss", "min"), max_trials=3
+    )
+
+
+def table_of(tuner):
+    trials = tuner.oracle.trials
+    assert sorted(tuner.oracle.end_order) == sorted(trials)
+    assert {trial.status for trial in trials.values()} == {"COMPLETED"}
+    # in another population, or alone, an exponential may be rounded another way
+    return pytest.approx([trials[name].score for name in sorted(trials)], rel=1e-5)
+
+
+FIT = {"x": X, "y": Y, "validation_split": 0.3, "epochs": 1, "verbose": 0}
+
+
+@pytest.mark.parametrize("error", [DiskFullError, KeyboardInterrupt])
+def test_a_trial_that_has_trained_when_the_disk_is_full_is_not_lost(tmp_path, monkeypatch, error):
+    """By the same tuner: it has the trial in memory, and must not take it for one in flight."""
+    tuner = several_trials(tmp_path, 1)
+    with monkeypatch.context() as patched:
+
+        def ends(trial):
+            if error is KeyboardInterrupt:
+                raise KeyboardInterrupt
+            FullDisk(patched, 0)
+            ActivationTuner.on_trial_end(tuner, trial)
+
+        tuner.on_trial_end = ends
+        with pytest.raises(error):
+            tuner.search(**FIT)
+    del tuner.on_trial_end
+    trained = []
+    monkeypatch.setattr(tuner, "on_trial_begin", lambda trial: trained.append(trial.trial_id))
+    tuner.search(**FIT)
+    assert trained == ["1", "2"]
+    assert len(table_of(tuner).expected) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("population", "oracle"), [("auto", None), (1, None), (1, grid_search)])
+def test_the_same_tuner_goes_on_when_there_is_room(tmp_path, monkeypatch, population, oracle):
+    """A trial that has trained is not lost, and none is missing, wherever the disk was full."""
+    undisturbed = several_trials(tmp_path / "other", population, oracle)
+    undisturbed.search(**FIT)
+    expected = table_of(undisturbed)
+    tuner = several_trials(tmp_path / "full", population, oracle)
+    full = 0
+    for first in itertools.count():
+        with monkeypatch.context() as patched:
+            FullDisk(patched, first)
+            try:
+                tuner.search(**FIT)
+            except DiskFullError:
+                full += 1
+                assert full < 40
+                continue
+        break
+    assert full > 3
+    assert table_of(tuner).expected == expected
+
+
 @pytest.mark.parametrize("first", [0, 4, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_race_loses_no_result_and_goes_on_when_there_is_room(tmp_path, monkeypatch, first):
     def small():
@@ -119,6 +203,46 @@ def test_a_race_loses_no_result_and_goes_on_when_there_is_room(tmp_path, monkeyp
             assert found.model is not None
             assert "goes on where it was" in found.errors["journal"]
     assert searched(tmp_path / "full", small, **options)[1] == undisturbed
+
+
+class FullCache(keras.utils.PyDataset):
+    """Batches that keep something in a file, which TensorFlow can write for a while."""
+
+    def __init__(self, reads):
+        super().__init__()
+        self.left = reads
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        self.left -= 1
+        if self.left < 0:
+            tf.io.write_file("/dev/full", "x" * 100_000)
+        rows = slice(20 * index, 20 * (index + 1))
+        return X[rows], Y[rows]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+@pytest.mark.parametrize("population", [None, 1])
+def test_no_candidate_is_set_aside_for_a_full_disk(capsys, population):
+    options = {} if population is None else {"population": population}
+    with pytest.raises(Exception, match="No space left"):
+        search_activations(
+            eager(mlp()),
+            FullCache(6),
+            validation_data=(X, Y),
+            activations=["mish", "elu"],
+            trials=3,
+            strategy="race",
+            epochs=8,
+            verdict=0,
+            learning_rates=None,
+            **options,
+        )
+    said = capsys.readouterr()
+    assert "set aside" not in said.out + said.err
+    assert "memory" not in said.out + said.err
 
 
 def test_a_search_that_is_not_kept_returns_what_it_has(monkeypatch):
@@ -144,5 +268,15 @@ def test_what_says_that_a_disk_is_full():
     # as h5py says it
     assert is_disk_full(OSError("... (file write failed: errno = 28, 'No space left on device')"))
     assert is_disk_full(RuntimeError("Can't flush: No space left on device"))
+    # TensorFlow has one error for each resource of the system
+    with pytest.raises(tf.errors.ResourceExhaustedError) as caught:
+        tf.io.write_file("/dev/full", "x" * 100_000)
+    assert is_disk_full(caught.value)
+    assert not is_out_of_memory(caught.value)
+    no_memory = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+    assert is_out_of_memory(no_memory)
+    assert not is_disk_full(no_memory)
+    no_files = tf.errors.ResourceExhaustedError(None, None, "x.csv; Too many open files")
+    assert not is_out_of_memory(no_files)
     assert not is_disk_full(OSError(errno.EACCES, "Permission denied"))
     assert not is_disk_full(ValueError("no space left on device"))

@@ -33,7 +33,7 @@ from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
 from ..runtime import costs
-from ..runtime.kept_files import DiskFullError
+from ..runtime.kept_files import DiskFullError, is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.pace import Pace
 from ..runtime.reasons import first_line, reason_of
@@ -264,6 +264,8 @@ class Cohorts:
             except KerasActsError:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
+                if is_disk_full(error):
+                    raise  # the next would fail as this one
                 # they begin again: in smaller populations, where memory ran out; else it comes
                 # again, and halves find out whose fault it is
                 count = len(cohort.population.members)
@@ -304,6 +306,8 @@ class Cohorts:
             except KerasActsError:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
+                if is_disk_full(error):
+                    raise  # the next would fail as this one
                 half = len(wave) // 2
                 if is_out_of_memory(error):
                     self._max_members = max(1, half)

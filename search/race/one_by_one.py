@@ -21,6 +21,7 @@ from ..population import memory as planner
 from ..population.members import Member
 from ..rewrite.learning_rate import at_factor
 from ..rewrite.own_training import own_methods
+from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import RandomState, Stream, derive, isolated_seed
@@ -150,6 +151,8 @@ class OneByOne:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
                 self._leave(member)
+                if is_disk_full(error):
+                    raise  # the next would fail as this one
                 reason = _reason(error)
                 if reason in reasons and not anyone_trains:
                     raise

@@ -26,7 +26,7 @@ _RULE = (
 )
 # the system's numbers for a disk, or a share of it, with no room
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG}
-# h5py says the number in words
+# h5py and TensorFlow say the number in words
 _FULL_IN_WORDS = ("no space left on device", "disk quota exceeded", "file too large")
 _PIECE = 2**20  # bytes of a file that are read at once
 
@@ -43,15 +43,16 @@ class DiskFullError(SearchError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error says that a disk has no room, in Python or in HDF5."""
+    """Return whether an error says that a disk has no room, in Python, HDF5 or TensorFlow."""
     if isinstance(error, DiskFullError):
         return True
     if isinstance(error, OSError) and error.errno in _FULL:
         return True
     text = str(error).lower()
-    return isinstance(error, OSError | RuntimeError) and any(
-        word in text for word in _FULL_IN_WORDS
-    )
+    # TensorFlow has errors of its own, the same for a full disk as for a lack of memory
+    of_tensorflow = type(error).__module__.partition(".")[0] == "tensorflow"
+    says_it_in_words = of_tensorflow or isinstance(error, OSError | RuntimeError)
+    return says_it_in_words and any(word in text for word in _FULL_IN_WORDS)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import psutil
 from keras_acts.compat import gpu_memory_limit
 
 from .device import gpus
+from .kept_files import is_disk_full
 
 # of a container: the limit, what is used, and the statistics with the name of that part of the page
 # cache that goes when memory is wanted
@@ -29,6 +30,9 @@ _CGROUPS = (
 )
 # by their names: whichever backend is not used need not be installed
 _ERRORS_OF_XLA = ("XlaRuntimeError", "JaxRuntimeError", "InternalError")
+
+# what else of the system may run out
+_NO_MEMORY = ("too many open files", "too many links", "too many users")
 
 
 def free_memory() -> int:
@@ -69,11 +73,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, in Python, TensorFlow or JAX."""
     if isinstance(error, MemoryError):
         return True
+    text = str(error)
+    # TensorFlow calls each resource of the system so
+    if is_disk_full(error) or any(word in text.lower() for word in _NO_MEMORY):
+        return False
     name = type(error).__name__
     if name == "ResourceExhaustedError":
         return True
     # XLA has one class for all that goes wrong, and says in words what did
-    return name in _ERRORS_OF_XLA and "RESOURCE_EXHAUSTED" in str(error)
+    return name in _ERRORS_OF_XLA and "RESOURCE_EXHAUSTED" in text
 
 
 def _free_on_gpu() -> int:

@@ -192,6 +192,19 @@ def restore_forgotten_state(oracle: keras_tuner.Oracle, state: dict[str, Any]) -
         oracle._random_state.set_state(tuple(state["random"]))
 
 
+def end_if_trained(oracle: keras_tuner.Oracle, trial: Trial) -> None:
+    """End a trial in flight that has trained; one that was ended, but for its file, is written.
+
+    A full disk, or Ctrl-C, may come between any two of these steps.
+    """
+    trial_id = trial.trial_id
+    has_ended = trial_id in oracle.end_order or trial_id in oracle._retry_queue
+    if has_ended or trial.status == TrialStatus.RUNNING:
+        oracle._save_trial(trial)
+    else:
+        oracle.end_trial(trial)
+
+
 def waiting_retries(oracle: keras_tuner.Oracle) -> list[str]:
     """Return the trials that failed and will be handed out again."""
     return list(oracle._retry_queue)

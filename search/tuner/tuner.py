@@ -62,6 +62,7 @@ from .kerastuner import (
     Trial,
     TrialStatus,
     checkpoint_file,
+    end_if_trained,
     folders_as_written,
     has_chief_oracle,
     tuner_file,
@@ -254,6 +255,7 @@ class ActivationTuner(keras_tuner.Tuner):
     def _search(
         self, fit_args: tuple[Any, ...], fit_kwargs: dict[str, Any], fit: dict[str, Any]
     ) -> None:
+        self._settle()
         # without its file, KerasTuner would begin again and forget the trials in flight
         self.save()
         reason = self._why_not_together(fit)
@@ -276,6 +278,18 @@ class ActivationTuner(keras_tuner.Tuner):
             # of trials that were to train beside others than they did
             forget(Path(self.project_dir))
         self.on_search_end()
+
+    def _settle(self) -> None:
+        """Go on after a search of this process that ended early as another process would."""
+        # trained with what that search was given
+        self._trained.clear()
+        in_flight = list(self.oracle.ongoing_trials.values())
+        if not in_flight or is_remote(self.directory) or has_chief_oracle():
+            return
+        for trial in in_flight:
+            end_if_trained(self.oracle, trial)
+        self.save()
+        self.reload()
 
     def _next_trials(self, most: int) -> list[Trial]:
         with saved_once(self.oracle):

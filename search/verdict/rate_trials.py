@@ -14,6 +14,7 @@ import numpy as np
 from keras_acts.errors import SearchError
 
 from ..population.trainers import OneByOneTrainer, Trained, Trainer, most_together, trainer_for
+from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
@@ -262,6 +263,8 @@ def _why_not(build: Callable[[], keras.Model], options: Mapping[str, Any]) -> st
     try:
         build().fit(**options)
     except Exception as error:
+        if is_disk_full(error):
+            raise  # no candidate is at fault
         if is_out_of_memory(error):
             return "it does not fit into memory"
         return first_line(error)
