@@ -11,6 +11,7 @@ import numpy as np
 from keras_acts.compat import given_learning_rate
 
 from ..rewrite.compiling import compile_arguments
+from ..strategy.appended_logs import AppendedLogs
 from ..strategy.batch_hooks import watch_batches
 from ..strategy.callbacks import OneTraining, label, own_copies
 from ..strategy.scoring import numbers
@@ -181,6 +182,7 @@ class MemberTrainings:
         restore: whether members get their best weights back where a callback does that at its end;
             for who keeps the best epoch anyway it is a copy for each epoch less.
         say: called with what failed as a member left.
+        appended: knows what members have appended to files, of all that train for a search.
     """
 
     def __init__(
@@ -191,6 +193,7 @@ class MemberTrainings:
         *,
         restore: bool = True,
         say: Callable[[str], None] = lambda text: None,
+        appended: AppendedLogs | None = None,
     ):
         given = list(callbacks)
         self.own_rates = _own_rates(given)
@@ -198,6 +201,7 @@ class MemberTrainings:
         self._epochs = epochs
         self._restore = restore
         self._say = say
+        self._appended = appended or AppendedLogs()
         self._rate: Any = None
         if self.own_rates:
             optimizer = keras.optimizers.get(compile_arguments(model)["optimizer"])
@@ -222,6 +226,7 @@ class MemberTrainings:
         for callback in copies:
             if isinstance(callback, keras.callbacks.EarlyStopping) and not self._restore:
                 callback.restore_best_weights = False
+        self._appended.begin(copies)
         self._of[member] = OneTraining(copies, self._epochs)
         rate = np.float32(1.0)
         if self.own_rates:

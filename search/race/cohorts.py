@@ -39,6 +39,7 @@ from ..runtime.pace import Pace
 from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
+from ..strategy.appended_logs import AppendedLogs
 from ..strategy.direction import more_is_better
 from ..strategy.own_data import free_copies, own_data
 from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
@@ -99,6 +100,7 @@ class Cohorts:
         rescale_init: as of `PopulationModel`.
         member_callbacks: of which each member gets copies; those of `fit` see a population as one
             model.
+        appended: knows what members have appended to files, of all that train for a search.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Cohorts:
         order_of_each_seed: bool = False,
         rescale_init: bool = False,
         member_callbacks: Sequence[keras.callbacks.Callback] = (),
+        appended: AppendedLogs | None = None,
     ):
         # a second stretch would begin the seeds' orders again
         assert len(ends) == 1 or not order_of_each_seed
@@ -137,7 +140,9 @@ class Cohorts:
         self._cohorts: list[_Cohort] = []
         self._best: dict[Member, BestEpoch] = {}
         # its members' best epochs are kept in any case
-        self._trainings = MemberTrainings(model, member_callbacks, ends[-1], restore=False, say=say)
+        self._trainings = MemberTrainings(
+            model, member_callbacks, ends[-1], restore=False, say=say, appended=appended
+        )
         self._ended: dict[Member, keras.Model] = {}  # by callbacks, as they were then
         self._bytes = self._bytes_per_member()
         self._said_alone = False
@@ -397,6 +402,11 @@ class Cohorts:
             for population in _joined(parts, most):
                 selected.append(_Cohort(population, epochs))
         return selected
+
+    def end(self) -> None:
+        """End all trainings where they are: their callbacks close what they have open."""
+        for member in self.runs:
+            self._trainings.leave(member)
 
     def model(self, member: Member) -> keras.Model | None:
         """Return a member that was trained last as an ordinary model, with its best weights.

@@ -26,6 +26,7 @@ from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import RandomState, Stream, derive, isolated_seed
 from ..space.assignment import Choice
+from ..strategy.appended_logs import AppendedLogs
 from ..strategy.callbacks import OneTraining, label, own_copies
 from ..strategy.direction import more_is_better
 from ..strategy.own_data import free_copies, goes_on, own_data
@@ -96,6 +97,7 @@ class OneByOne:
         memory: the bytes that models that wait for the next rung may take; None for half of what is
             free. A member that finds no place begins again.
         order_of_each_seed: whether each seed has a batch order of its own.
+        appended: knows what members have appended to files, of all that train for a search.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class OneByOne:
         say: Callable[[str], None] = lambda text: None,
         memory: int | None = None,
         order_of_each_seed: bool = False,
+        appended: AppendedLogs | None = None,
     ):
         self.runs: dict[Member, MemberRecord] = {}
         self.objective = objective
@@ -124,6 +127,7 @@ class OneByOne:
         self._order_of_each_seed = order_of_each_seed
         self._trainings: dict[Member, _Training] = {}
         self._said_again = False
+        self._appended = appended or AppendedLogs()
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs.
@@ -193,6 +197,7 @@ class OneByOne:
 
     def _begin(self, member: Member) -> _Training:
         copies = own_copies(self._given, label(member.rated, member.seed), member.factor)
+        self._appended.begin(copies)
         with isolated_seed(member.seed):
             model = at_factor(lambda: self._build(member.candidate), member.factor)()
         training = _Training(model, OneTraining.of(copies, self._whole), _WholeHistory())
@@ -262,6 +267,11 @@ class OneByOne:
         if training is not None:
             training.callbacks.leave(label(member.rated, member.seed), self.say)
 
+    def end(self) -> None:
+        """End all trainings where they are: their callbacks close what they have open."""
+        for member, training in self._trainings.items():
+            training.callbacks.leave(label(member.rated, member.seed), self.say)
+
     def model(self, member: Member) -> keras.Model | None:
         """Return a member that was trained last, with the weights of its best epoch.
 
@@ -270,7 +280,8 @@ class OneByOne:
         training = self._trainings.get(member)
         if training is None:
             return None
-        if training.epochs < self.runs[member].epochs and not training.over:
+        is_as_far = training.epochs >= self.runs[member].epochs
+        if not is_as_far and not training.callbacks.stopped:
             return None
         if training.weights:
             training.model.set_weights(training.weights)

@@ -32,6 +32,7 @@ from ..space.assignment import Choice
 from ..space.embedding import rated_embeddings
 from ..space.rated import Rated
 from ..space.space import ActivationSpace
+from ..strategy.appended_logs import AppendedLogs
 from ..strategy.base import DIVERGED, ENDED_EARLY, TrialResult
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
@@ -94,6 +95,9 @@ class MemberTrainer(Protocol):
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs."""
+
+    def end(self) -> None:
+        """End all trainings where they are."""
 
     def model(self, member: Member) -> keras.Model | None:
         """Return a member that was trained last, with its best weights; None if it was not."""
@@ -218,6 +222,7 @@ class RaceSearch:
         self._label = label
         self._factor = factor
         ends = sorted({rung.epochs for rung in race.rungs})
+        appended = AppendedLogs()
         self._new_cohorts: Callable[..., MemberTrainer]
         if build is not None:
             self._build = build
@@ -230,6 +235,7 @@ class RaceSearch:
                 seed,
                 memory=memory,
                 order_of_each_seed=order_of_each_seed,
+                appended=appended,
             )
         else:
             assert isinstance(model, keras.Model)  # a function's models train one by one
@@ -247,6 +253,7 @@ class RaceSearch:
                 memory=memory,
                 order_of_each_seed=order_of_each_seed,
                 rescale_init=rescale_init,
+                appended=appended,
             )
         self._cohorts = self._new_cohorts(self._epoch, say=self._say)
         if journal is not None and isinstance(self._cohorts, Cohorts):
@@ -264,7 +271,11 @@ class RaceSearch:
             self._say(self._journal.notice)
         try:
             self._journal.begin()
-            self._run_rungs()
+            try:
+                self._run_rungs()
+            finally:
+                # however it ends, nobody trains on
+                self._cohorts.end()
         except KeyboardInterrupt:
             self.interrupted = True
         except _Over:
@@ -380,7 +391,10 @@ class RaceSearch:
         if members:
             # a population of its own: those of the race may be gone, or end at other epochs
             alone = self._new_cohorts(_show_nothing)
-            alone.train(members, self._race.rungs[-1].epochs)
+            try:
+                alone.train(members, self._race.rungs[-1].epochs)
+            finally:
+                alone.end()
             for member in members:
                 record = alone.runs[member]
                 if not record.error:

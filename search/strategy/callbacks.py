@@ -21,7 +21,7 @@ from keras_acts.errors import SearchError
 from ..runtime.reasons import first_line
 from ..space.rated import Rated
 from .batch_hooks import watch_batches
-from .scaled_callbacks import scaled_callbacks
+from .scaled_callbacks import scaled_callbacks, without_scale
 
 Logs: TypeAlias = Mapping[str, Any] | None
 
@@ -184,7 +184,7 @@ class OneTraining(keras.callbacks.Callback):
     def weights(self) -> list[np.ndarray]:
         """Return the weights of a best epoch that they hold."""
         held: list[np.ndarray] = []
-        for callback in self._callbacks:
+        for callback in map(without_scale, self._callbacks):
             if isinstance(callback, keras.callbacks.EarlyStopping):
                 held += callback.best_weights or []
         return held
@@ -254,10 +254,14 @@ class OneTraining(keras.callbacks.Callback):
             name: of the training.
             say: called with what failed.
         """
-        try:
-            self.end()
-        except Exception as error:
-            say(f"A callback failed as {name} left: {first_line(error)}")
+        if self.ended or not self._begun:
+            return
+        self.ended = True
+        for callback in self._callbacks:
+            try:
+                callback.on_train_end(None)
+            except Exception as error:  # the others have files to close
+                say(f"A callback failed as {name} left: {first_line(error)}")
 
 
 class _OneTrainingOfBatches(OneTraining):

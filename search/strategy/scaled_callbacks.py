@@ -36,6 +36,13 @@ def scaled_callbacks(callbacks: Iterable[Any], factor: float) -> list[Any]:
     return scaled
 
 
+def without_scale(callback: Any) -> Any:
+    """Return the user's callback behind what `scaled_callbacks` returned for it."""
+    if isinstance(callback, ScaledCallback):
+        return callback.callback
+    return callback
+
+
 def _may_set_rates(callback: Any) -> bool:
     """Whether a callback may set a rate, whatever the one before was."""
     if isinstance(callback, keras.callbacks.LearningRateScheduler):

@@ -1,6 +1,7 @@
 """Members of a race that train again what they had trained before, and are ended on the way."""
 
 import copy
+import csv
 import gc
 import math
 import weakref
@@ -10,10 +11,11 @@ import keras_tuner
 import numpy as np
 import pytest
 
-from keras_acts.search import Candidate, with_activations
+from keras_acts.search import Candidate, search_activations, with_activations
 from keras_acts.search.population.members import Member
 from keras_acts.search.race.cohorts import Cohorts
 from keras_acts.search.race.one_by_one import OneByOne
+from keras_acts.search.strategy.callbacks import label
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(90)
@@ -95,6 +97,8 @@ def test_a_score_stays_where_training_again_is_ended(kind):
     assert (race.runs[MEMBER].epochs, race.runs[MEMBER].best) == (RUNG, known.best)
     # there is no model that scores so
     assert race.model(MEMBER) is None
+    race.end()
+    assert race.model(MEMBER) is None
 
 
 def test_training_again_ends_with_the_score_of_its_model():
@@ -131,3 +135,75 @@ def test_weights_that_callbacks_hold_take_memory_too():
         training = race._trainings[MEMBER]
         sizes.append(training.bytes)
     assert sizes[1] - sizes[0] == sum(weight.nbytes for weight in training.weights)
+
+
+def logged_epochs(path):
+    """The first column of a log, without its header."""
+    with open(path, newline="") as file:
+        return [row[0] for row in csv.reader(file)][1:]
+
+
+@pytest.mark.parametrize("factor", [1.0, 4.0])
+def test_a_log_that_is_appended_to_has_each_epoch_once(tmp_path, factor):
+    class Log(keras.callbacks.CSVLogger):
+        """Of the user's own."""
+
+    member = Member(Candidate.of("relu"), 1, factor)
+    path = tmp_path / f"log-{label(member.rated, member.seed)}.csv"
+    path.write_text("epoch,loss\nthe user's,1\n")
+    fit = {**FIT, "callbacks": [Log(tmp_path / "log.csv", append=True)]}
+    race = OneByOne(own_fit, LOSS, fit, [1, 3], 7, Watch())
+    race.train([member], 1)
+    race.train([member], 3)
+    race.end()
+    assert logged_epochs(path) == ["the user's", "0", "1", "2"]
+
+
+def test_a_log_of_a_population_has_each_epoch_once(tmp_path):
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True)
+    race = Cohorts(mlp(), LOSS, FIT, [1, 3], 7, Watch(), member_callbacks=[log])
+    race.train([MEMBER], 1)
+    (cohort,) = race._cohorts
+    race._give_up(cohort)  # as where memory runs out
+    race.train([MEMBER], 3)
+    race.end()
+    path = tmp_path / f"log-{label(MEMBER.rated, MEMBER.seed)}.csv"
+    assert logged_epochs(path) == ["0", "1", "2"]
+
+
+HEARD: list[str] = []
+
+
+class Interrupts(keras.callbacks.Callback):
+    """Counts who begins and who ends, and is Ctrl-C in the third training."""
+
+    def on_train_begin(self, logs=None):
+        HEARD.append("begin")
+
+    def on_epoch_end(self, epoch, logs=None):
+        if HEARD.count("begin") == 3:
+            raise KeyboardInterrupt
+
+    def on_train_end(self, logs=None):
+        HEARD.append("end")
+        if HEARD.count("end") == 1:
+            raise OSError("no space")
+
+
+def test_all_callbacks_end_where_a_race_is_interrupted(tmp_path, capsys):
+    HEARD.clear()
+    found = search_activations(
+        eager(mlp()),
+        **{name: FIT[name] for name in ("x", "y", "validation_data")},
+        activations=["relu", "tanh", "mish", "elu"],
+        callbacks=[Interrupts(), keras.callbacks.CSVLogger(tmp_path / "log.csv")],
+        strategy="race",
+        trials=4,
+        epochs=4,
+        verdict=0,
+    )
+    assert found.trials
+    # the search keeps the best, which it trains to its end
+    assert HEARD[:3] == ["begin"] * 3
+    assert HEARD.count("begin") == HEARD.count("end")
+    assert "A callback failed as" in capsys.readouterr().err
