@@ -80,6 +80,11 @@ class Place:
         return self.activation is self.layer
 
     @property
+    def is_held_function(self) -> bool:
+        """Whether a function stands there that a layer holds as an attribute, or in one."""
+        return bool(self._roots) and not self.is_whole_layer
+
+    @property
     def held_at(self) -> frozenset[tuple[int, str, tuple[Any, ...]]]:
         """What holds the activation: identities of layers, each with an attribute and keys in it.
 

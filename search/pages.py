@@ -28,7 +28,8 @@ from .report.page import (
     Terms,
     Text,
 )
-from .rewrite.activity import SlotActivity, activity
+from .rewrite.activity import SlotActivity
+from .rewrite.slots import slots
 from .runtime.reasons import headline
 from .strategy.base import TrialResult
 from .strategy.rounds import DIVERGED, FINISHED
@@ -183,7 +184,7 @@ def _range(result: SearchResult, metric: str, share: bool) -> str:
 
 def _sections(result: SearchResult, exported: str, difference: float | None) -> Iterator[Section]:
     verdict = result.verdict
-    seen = _seen(result)
+    seen = pictures.activity_of(result)
     if verdict is not None:
         for section in of_verdict.sections_of(verdict, pictures.inputs(seen)):
             if section.heading != "What failed":
@@ -218,17 +219,6 @@ def _leaders(result: SearchResult) -> list[str]:
     return list(best.values())[:_DRAWN]
 
 
-def _seen(result: SearchResult) -> tuple[SlotActivity, ...]:
-    """What the activations of the kept model see of some samples; nothing where that cannot be had."""
-    if result.model is None or result.samples is None:
-        return ()
-    try:
-        return activity(result.model, result.samples)
-    except Exception:
-        # a look at a model that is built in a way of its own must not cost the report
-        return ()
-
-
 def _layers_at_work(result: SearchResult, seen: Sequence[SlotActivity]) -> Section:
     """Which units of the kept model no longer learn."""
     rows = []
@@ -249,7 +239,17 @@ def _layers_at_work(result: SearchResult, seen: Sequence[SlotActivity]) -> Secti
         "the share of values at a place where the slope is less than 0.05: of relu, all below 0.",
         quiet=True,
     )
-    return Section("The layers at work", (table, words))
+    unseen = _not_seen(result, seen)
+    if not unseen:
+        return Section("The layers at work", (table, words))
+    left_out = Text(f"Nothing was seen of {', '.join(unseen)}.", quiet=True)
+    return Section("The layers at work", (table, words, left_out))
+
+
+def _not_seen(result: SearchResult, seen: Sequence[SlotActivity]) -> list[str]:
+    """The hidden slots of the kept model that could not be watched."""
+    names = {each.slot for each in seen}
+    return [slot.name for slot in slots(result.model).hidden if slot.name not in names]
 
 
 def _race(result: SearchResult) -> Section:

@@ -280,6 +280,20 @@ def inputs(seen: Sequence[SlotActivity]) -> Histogram | None:
     return Histogram(tuple(map(float, edges)), tuple(map(float, shares)))
 
 
+def activity_of(result: SearchResult) -> tuple[SlotActivity, ...]:
+    """Return what the activations of the kept model see of some samples.
+
+    Nothing where that cannot be had.
+    """
+    if result.model is None or result.samples is None:
+        return ()
+    try:
+        return activity(result.model, result.samples)
+    except Exception:
+        # a look at a model that is built in a way of its own must not cost the report
+        return ()
+
+
 def shapes(result: SearchResult) -> Shapes:
     """Return the functions of the leaders over what comes into them in the kept model.
 
@@ -294,10 +308,7 @@ def shapes(result: SearchResult) -> Shapes:
         raise SearchError(
             f"A picture of functions needs an activation of one number. Received: {names[:_DRAWN]}"
         )
-    seen: tuple[SlotActivity, ...] = ()
-    if result.model is not None and result.samples is not None:
-        seen = activity(result.model, result.samples)
-    return Shapes(drawn, inputs(seen))
+    return Shapes(drawn, inputs(activity_of(result)))
 
 
 def _panels(tried: Sequence[_Tried]) -> Iterator[Panel]:

@@ -10,6 +10,7 @@ import keras
 from ..space.known import as_written
 from .graph import Call, Graph
 from .own_training import own_methods
+from .proof import is_of_users
 from .slots import slot_sites
 
 # what `compile` takes for one output
@@ -70,10 +71,12 @@ def _activation_at_end(model: keras.Model, last: Call | None) -> str | None:
     if last is None:
         return None
     for site in slot_sites(model):
-        if site.layer is not last.layer or site.argument != "activation":
+        if site.argument != "activation":
             continue
-        # of those inside of a layer the last is the output
-        if site.place is None or site.slot.role == "output":
+        if site.layer is last.layer and site.place is None:
+            return site.slot.current
+        # inside of a layer, which may be that of another layer of the model that it holds
+        if site.slot.role == "output" and is_of_users(last.layer):
             return site.slot.current
     return None
 
