@@ -236,6 +236,7 @@ def check_data(
             f"Received: x of type {type(x).__name__}, y of type {type(y).__name__}"
         )
     _check_texts(x)
+    _check_kinds(model, x)
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
         return
     labelled = hasattr(y, "dtype")
@@ -264,6 +265,26 @@ def _check_texts(x: Data) -> None:
             raise DataError(
                 "Keras trains on texts as tensors: give tf.constant(x) or a tf.data.Dataset. "
                 f"Received: an array of dtype {part.dtype}"
+            )
+
+
+def _check_kinds(model: keras.Model | Callable[..., keras.Model], x: Data) -> None:
+    """Check that inputs are numbers, and real where a model takes those.
+
+    Keras drops imaginary parts in silence, and fails on dates in the middle of a search.
+    """
+    inputs = getattr(model, "inputs", None) or ()
+    takes_complex = any("complex" in str(tensor.dtype) for tensor in inputs)
+    for part in keras.tree.flatten(x):
+        dtype = getattr(part, "dtype", None)
+        name = str(getattr(dtype, "name", dtype))
+        if name.startswith(("datetime", "timedelta")):
+            raise DataError(f"The inputs must be numbers. Received: an array of dtype {name}")
+        # what a function makes of them it may know itself
+        if name.startswith("complex") and inputs and not takes_complex:
+            raise DataError(
+                "The inputs must be real numbers where the model takes those: give real and "
+                f"imaginary parts as features. Received: an array of dtype {name}"
             )
 
 
