@@ -534,3 +534,37 @@ def gpu_memory_limit() -> int:
 
     devices = device_lib.list_local_devices()
     return int(next(device.memory_limit for device in devices if device.device_type == "GPU"))
+
+
+# ---- datasets of TensorFlow
+
+
+def datasets_in(data: Any) -> list[Any]:
+    """Return a `tf.data.Dataset` and all datasets that it reads; none of other data."""
+    if not hasattr(data, "element_spec") or not hasattr(data, "_inputs"):
+        return []
+    found = []
+    waiting = [data]
+    while waiting:
+        dataset = waiting.pop()
+        found.append(dataset)
+        waiting += dataset._inputs()
+    return found
+
+
+def iterator_state(iterator: Any) -> Tensor:
+    """Return where an iterator of a `tf.data.Dataset` is, and the dataset's shuffling with it."""
+    import tensorflow as tf
+
+    # what Python functions remember is theirs
+    ignore_external_state = 1
+    return tf.raw_ops.SerializeIterator(
+        resource_handle=iterator._iterator_resource, external_state_policy=ignore_external_state
+    )
+
+
+def restore_iterator(iterator: Any, state: Tensor) -> None:
+    """Put an iterator, and the dataset's shuffling, where `iterator_state` has found it."""
+    import tensorflow as tf
+
+    tf.raw_ops.DeserializeIterator(resource_handle=iterator._iterator_resource, serialized=state)

@@ -128,7 +128,7 @@ def places(layer: keras.layers.Layer, without: frozenset[str] = frozenset()) -> 
         layer: that a user wrote.
         without: names of attributes of the layer itself that are left out.
     """
-    walk = _Walk(frozenset(vars(layer).get(EXCHANGED, ())))
+    walk = _Walk()
     walk.attributes(layer, "", without)
     return {place.name: place for place in walk.found}
 
@@ -149,9 +149,10 @@ def exchange(layer: keras.layers.Layer, activations: Mapping[str, Activation]) -
 class _Walk:
     """Follows the attributes of a layer."""
 
-    def __init__(self, known: frozenset[str]) -> None:
-        # the names of places where a function is an activation, whatever it is called
-        self._known = known
+    def __init__(self) -> None:
+        # the names of places where a function is an activation, whatever it is called, and even if
+        # it is the identity: an activation was put there
+        self._known: set[str] = set()
         self.found: list[Place] = []
         self._names: set[str] = set()
         self._seen: set[int] = set()
@@ -163,6 +164,8 @@ class _Walk:
     ) -> None:
         """Follow all attributes of a layer of a user's."""
         self._seen.add(id(owner))
+        # of one that is held here, too
+        self._known |= {prefix + name for name in vars(owner).get(EXCHANGED, ())}
         for attribute, value in list(vars(owner).items()):
             if attribute in without or attribute.startswith("_self") or attribute in _internal():
                 continue
@@ -171,10 +174,27 @@ class _Walk:
 
     def _free(self, name: str, otherwise: str) -> str:
         """The shorter name, unless another place is called so, or something in it."""
-        taken = any(other == name or other.startswith(f"{name}/") for other in self._names)
-        if taken:
-            return otherwise
-        return name
+        if not self._is_taken(name):
+            return name
+        free = otherwise
+        number = 1
+        # where `_dense` was set before `dense`, this is the name of the first
+        while self._is_taken(free):
+            number += 1
+            free = f"{otherwise}_{number}"
+        return free
+
+    def _is_taken(self, name: str) -> bool:
+        return any(other == name or other.startswith(f"{name}/") for other in self._names)
+
+    def _unique(self, name: str) -> str:
+        """The name, with a number if another place has it: a layer may be called as a number is."""
+        free = name
+        number = 1
+        while free in self._names:
+            number += 1
+            free = f"{name}_{number}"
+        return free
 
     def _value(self, root: _Root, name: str, value: Any) -> None:
         """Follow what an attribute holds, or what is in it."""
@@ -186,10 +206,10 @@ class _Walk:
         elif isinstance(value, dict):
             for key, part in value.items():
                 self._value(_deeper(root, key), f"{name}/{key}", part)
-        elif callable(value) and (
-            name in self._known or _is_activation_function(root.attribute, value)
-        ):
-            self._add(Place(name, root.owner, "activation", value, [root]))
+        elif callable(value):
+            free = self._unique(name)
+            if free in self._known or _is_activation_function(root.attribute, value):
+                self._add(Place(free, root.owner, "activation", value, [root]))
 
     def _layer(self, root: _Root, name: str, layer: keras.layers.Layer) -> None:
         if isinstance(layer, ACTIVATION_LAYERS) and not _is_of_users(layer):
@@ -211,9 +231,10 @@ class _Walk:
             # another attribute that holds the same one
             self._of_layer[id(layer)]._roots.append(root)
             return
+        name = self._unique(name)
         if type(layer) is keras.layers.Activation:
             place = Place(name, layer, "activation", layer.activation, [])
-            if layer.activation is keras.activations.linear:
+            if not self._counts(name, layer.activation):
                 return
         else:
             place = Place(name, layer, "activation", layer, [root])
@@ -227,9 +248,11 @@ class _Walk:
             layer = layer.cell
         for argument in _ARGUMENTS:
             activation = vars(layer).get(argument)
-            if callable(activation) and activation is not keras.activations.linear:
-                of_gates = argument == RECURRENT
-                full_name = f"{name}.{argument}" if of_gates else name
+            full_name = name
+            if argument == RECURRENT:
+                full_name = f"{name}.{argument}"
+            full_name = self._unique(full_name)
+            if callable(activation) and self._counts(full_name, activation):
                 self._add(Place(full_name, layer, argument, activation, []))
         for kind, attributes in _PARTS.items():
             if isinstance(layer, kind):
@@ -238,6 +261,10 @@ class _Walk:
                     part_name = f"{name}/{attribute.removesuffix('_layer')}"
                     self._value(root, part_name, getattr(layer, attribute))
                 return
+
+    def _counts(self, name: str, activation: Activation) -> bool:
+        """Whether there is an activation: the identity is one only if it was put there."""
+        return activation is not keras.activations.linear or name in self._known
 
     def _add(self, place: Place) -> None:
         self._names.add(place.name)

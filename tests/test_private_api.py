@@ -402,6 +402,23 @@ def test_tensorflow_tells_and_restores():
     assert seen == [False, True]
 
 
+def test_datasets_tell_and_restore_their_order():
+    def order():
+        return [int(number) for number in shuffled]
+
+    shuffled = tf.data.Dataset.range(20).shuffle(20).map(lambda number: number)
+    names = [type(dataset).__name__ for dataset in compat.datasets_in(shuffled)]
+    assert "_ShuffleDataset" in names
+    assert compat.datasets_in(np.zeros(3)) == []
+    iterators = [iter(dataset) for dataset in compat.datasets_in(shuffled)]
+    states = [compat.iterator_state(iterator) for iterator in iterators]
+    first, second = order(), order()
+    assert first != second
+    for iterator, state in zip(iterators, states, strict=True):
+        compat.restore_iterator(iterator, state)
+    assert [order(), order()] == [first, second]
+
+
 def test_kerastuner_finds_trials_by_a_pattern(tmp_path):
     oracle = keras_tuner.oracles.RandomSearchOracle(keras_tuner.Objective("loss", "min"))
     oracle._set_project_dir(tmp_path, "one[1]")

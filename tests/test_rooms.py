@@ -69,7 +69,7 @@ ONLY = {
     ("population", "strategy"): {
         # what a score is, and what the user's callbacks are to each training
         *("direction", "objective", "scoring"),
-        *("callbacks", "batch_hooks", "appended_logs", "own_data"),
+        *("callbacks", "batch_hooks", "appended_logs", "own_data", "data_order"),
     },
     ("race", "vectorize"): {"segments"},
     ("tuner", "vectorize"): {"segments"},

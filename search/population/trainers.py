@@ -19,6 +19,7 @@ from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
 from ..strategy.batch_hooks import watch_batches
 from ..strategy.callbacks import label, own_copies
+from ..strategy.data_order import DataOrder
 from ..strategy.own_data import free_copies, own_data
 from ..strategy.scoring import evaluated, numbers
 from . import memory
@@ -420,7 +421,10 @@ class OneByOneTrainer:
         logs = []
         weights = []
         diverged = []
+        order = DataOrder(fit)
         for index, build in enumerate(self._builds):
+            # all candidates of a seed see the same batches
+            order.restore(order.start)
             # data that change between epochs would go on from one candidate to the next
             own = own_data(fit)
             options = {**own, "callbacks": self._callbacks(index, seed, fit), "verbose": 0}

@@ -28,6 +28,7 @@ from ..runtime.seeding import RandomState, Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.appended_logs import AppendedLogs
 from ..strategy.callbacks import OneTraining, label, own_copies
+from ..strategy.data_order import DataOrder, State
 from ..strategy.direction import more_is_better
 from ..strategy.own_data import free_copies, goes_on, own_data
 from .record import MemberRecord
@@ -45,6 +46,8 @@ class _Training:
         model: as it is now.
         callbacks: the user's, those of this training.
         history: of all its epochs.
+        order: where the shuffling of a `tf.data.Dataset` is after its last epoch; None before the
+            first.
         random: where Python's and NumPy's random numbers are after its last epoch, which shuffle the
             batches of a `PyDataset`; None before the first.
         epochs: how many it has.
@@ -55,6 +58,7 @@ class _Training:
     model: keras.Model
     callbacks: OneTraining
     history: _WholeHistory
+    order: State | None = None
     random: RandomState | None = None
     epochs: int = 0
     best: float = -math.inf
@@ -98,6 +102,7 @@ class OneByOne:
             free. A member that finds no place begins again.
         order_of_each_seed: whether each seed has a batch order of its own.
         appended: knows what members have appended to files, of all that train for a search.
+        data_order: where the shuffling of the data was, as the search began.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class OneByOne:
         memory: int | None = None,
         order_of_each_seed: bool = False,
         appended: AppendedLogs | None = None,
+        data_order: DataOrder | None = None,
     ):
         self.runs: dict[Member, MemberRecord] = {}
         self.objective = objective
@@ -128,6 +134,8 @@ class OneByOne:
         self._trainings: dict[Member, _Training] = {}
         self._said_again = False
         self._appended = appended or AppendedLogs()
+        self._data_order = data_order or DataOrder(self._fit)
+        self._said_order = False
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs.
@@ -142,6 +150,7 @@ class OneByOne:
             self.runs.setdefault(member, MemberRecord())
         for member in set(self._trainings) - set(members):
             self._leave(member)
+        self._say_order()
         reasons: set[str] = set()
         anyone_trains = False
         for member in members:
@@ -162,6 +171,12 @@ class OneByOne:
                     raise
                 reasons.add(reason)
                 self._set_aside(member.candidate, reason)
+
+    def _say_order(self) -> None:
+        why_not = self._data_order.why_not
+        if why_not and not self._said_order:
+            self._said_order = True
+            self.say(f"A dataset that shuffles has another order in each training: {why_not}")
 
     def _set_aside(self, candidate: Choice, reason: str) -> None:
         for member, run in self.runs.items():
@@ -240,11 +255,13 @@ class OneByOne:
         seed = derive(self._seed, Stream.BATCHES, 0)
         if self._order_of_each_seed:
             seed = member.seed
+        self._data_order.restore(training.order or self._data_order.start)
         with isolated_seed(seed):
             if training.random is not None:
                 training.random.restore()
             training.model.fit(**options)
             training.random = RandomState.now()
+        training.order = self._data_order.now()
         free_copies(own, self._fit)
         finished = training.callbacks.stopped or end
         if training.epochs != finished and not self.runs[member].diverged:

@@ -34,6 +34,7 @@ from ..space.rated import Rated
 from ..space.space import ActivationSpace
 from ..strategy.appended_logs import AppendedLogs
 from ..strategy.base import DIVERGED, ENDED_EARLY, TrialResult
+from ..strategy.data_order import DataOrder
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
@@ -236,6 +237,7 @@ class RaceSearch:
                 memory=memory,
                 order_of_each_seed=order_of_each_seed,
                 appended=appended,
+                data_order=DataOrder(fit),
             )
         else:
             assert isinstance(model, keras.Model)  # a function's models train one by one
