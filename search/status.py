@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from keras_acts.errors import SearchError
 
 from .race.journal import Journal, Score
 from .runtime.kept_files import damaged, read_kept
-from .runtime.ownership import PROJECT_FILES
+from .runtime.ownership import holds_settings
 
 _SETTINGS = "keras_acts.json"
 _ORACLE = "oracle.json"
@@ -22,13 +23,13 @@ def projects_in(folder: Path) -> list[Path]:
     """Return the searches that are kept in a folder: itself, or folders in it."""
     found = []
     for project in (folder, *_folders(folder)):
-        if any((project / name).is_file() for name in PROJECT_FILES):
+        if holds_settings(project):
             found.append(project)
     return found
 
 
 def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -99,7 +100,8 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     for name in _PERHAPS_FILES:
         value = plain.get(name)
         # a file that is called as what is known, such as `iris`, is not what is meant
-        if value is not None and Path(value).suffix and Path(value).is_file():
+        # os.path's, to which a name that is too long is no file
+        if value is not None and Path(value).suffix and os.path.isfile(value):
             plain[name] = str(Path(value).absolute())
     return plain
 

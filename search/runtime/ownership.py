@@ -19,7 +19,7 @@ from .project_lock import LOCK, OWNER
 
 MARKER = "keras_acts_files.json"
 # a search has one of them from its beginning: its settings, or the state of KerasTuner's oracle
-PROJECT_FILES = ("keras_acts.json", "oracle.json")
+_BEGUN = ("keras_acts.json", "oracle.json")
 _SHOWN = 5  # names of strangers in a message
 
 # what a search keeps: KerasTuner's files, our settings and journals (see `race/per_group.py` for the
@@ -164,6 +164,12 @@ def _leads_inside(name: Any) -> bool:
     return len(path.parts) > 0 and ".." not in path.parts
 
 
+def holds_settings(folder: Path) -> bool:
+    """Whether a folder is one of a search that has begun."""
+    # os.path's, to which a name that is too long is no file
+    return any(os.path.isfile(folder / name) for name in _BEGUN)
+
+
 def check_directory(directory: Path, project: Path) -> None:
     """Check that a search does not begin inside another's folder, which somebody took for its parent.
 
@@ -174,9 +180,9 @@ def check_directory(directory: Path, project: Path) -> None:
     Raises:
         SearchError: if the directory is itself the folder of a search.
     """
-    if project.exists():
+    if os.path.lexists(project):
         return
-    if any((directory / name).is_file() for name in PROJECT_FILES):
+    if holds_settings(directory):
         raise SearchError(
             "directory must be the folder around those of searches: give its parent, and its own "
             f"name as project_name. Received: {str(directory)!r}, in which a search is kept"

@@ -95,6 +95,20 @@ def test_a_file_called_as_data_that_are_known_is_not_meant(at):  # noqa: F811
 
 
 @pytest.mark.once
+def test_a_name_that_no_file_can_have_is_refused_in_one_line(at):  # noqa: F811
+    for option in ("--resume", "--directory"):
+        done = command("search", "--data", "x" * 300 + ".csv", option, "here", "--quiet")
+        assert done.exit_code == 2, done.exception
+        assert "--data must be a file that can be read" in done.stderr
+        done = command("search", *FEW, "--data", "iris", option, "x" * 300)
+        assert done.exit_code == 2, done.exception
+        assert "needs a folder that it can write" in done.stderr
+    done = command("status", "x" * 300)
+    assert done.exit_code == 2, done.exception
+    assert "must hold a kept search" in done.stderr
+
+
+@pytest.mark.once
 def test_resume_goes_on_with_the_one_search_that_is_there(at):  # noqa: F811
     for name in ("first", "second"):
         (at / "runs" / name).mkdir(parents=True)
