@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from keras_acts.layers import TrainedActivation
 
 from ..rewrite.slots import RECURRENT
 from ..rewrite.walk import OF_ACTIVATION, variables_of
+from ..runtime.tracing import outside_of_traces
 from ..space.assignment import Choice
 from ..space.known import as_written
 from ..vectorize import masks
@@ -382,9 +384,20 @@ def penalties(block: StackedVariable, count: int) -> Tensor:
 def activity_penalties(regularizer: Any, output: Batch) -> Tensor:
     """Return what a regularizer of activities adds to the loss of each member, (P,)."""
     value = output.stacked()
-    samples = ops.cast(ops.shape(value)[1], value.dtype)
     losses = ops.stack([regularizer(of_member) for of_member in ops.unstack(value, output.members)])
+    if not _activities_are_means():
+        return losses
+    samples = ops.cast(ops.shape(value)[1], value.dtype)
     return ops.divide_no_nan(losses, samples)
+
+
+@functools.cache
+def _activities_are_means() -> bool:
+    """Whether this version of Keras divides what activities add by the samples: 3.12 does not."""
+    with outside_of_traces():
+        layer = keras.layers.ActivityRegularization(l1=1.0, dtype="float32")
+        layer(ops.ones((2, 1), "float32"))
+        return float(layer.losses[0]) == 1
 
 
 def _runs_by_segment(layer: Any) -> bool:
