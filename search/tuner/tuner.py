@@ -36,7 +36,7 @@ from ..runtime.ownership import (
     clear_project,
 )
 from ..runtime.project_lock import locked
-from ..runtime.reasons import first_line
+from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..strategy.base import DIVERGED
 from ..strategy.callbacks import give_own_files
@@ -73,6 +73,8 @@ from .proposals import next_trials
 
 _AT_ONCE = 64  # what an interrupt can cost
 _WEIGHTS = ".weights.h5"
+# the hyperparameter that names the trial to go on from
+_EARLIER = "tuner/trial_id"
 # the name that KerasTuner has for a project that is given none
 _NO_NAME = "untitled_project"
 
@@ -365,11 +367,28 @@ class ActivationTuner(keras_tuner.Tuner):
         values = trial.hyperparameters.values
         if "tuner/epochs" not in values:
             return dict(fit)
-        return {
-            **fit,
-            "epochs": values["tuner/epochs"],
-            "initial_epoch": values["tuner/initial_epoch"],
-        }
+        first = values["tuner/initial_epoch"]
+        reason = self._why_not_on(trial.hyperparameters)
+        if reason:
+            # all of its epochs: else it would be compared with those that have more
+            first = 0
+            text = f"Trial {trial.trial_id} trains from its beginning, not from epoch "
+            text += f"{values['tuner/initial_epoch']} of an earlier trial: {reason}"
+            if text not in self._announced:
+                self._announced.add(text)
+                self.say(text)
+        return {**fit, "epochs": values["tuner/epochs"], "initial_epoch": first}
+
+    def _why_not_on(self, hp: keras_tuner.HyperParameters) -> str:
+        """Why a trial cannot go on from the weights of an earlier one; empty if it can or need not."""
+        earlier = hp.values.get(_EARLIER)
+        if earlier is None:
+            return ""
+        try:
+            check_checkpoint(self.oracle, earlier)
+        except SearchError as error:
+            return reason_of(error)
+        return ""
 
     def factor(self, trial: Trial) -> float:
         """Return by what the learning rate of a trial's model is multiplied."""
@@ -493,10 +512,10 @@ class ActivationTuner(keras_tuner.Tuner):
     def _build_hypermodel(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         with first_metric_names():
             model = super()._build_hypermodel(hp)
-        if "tuner/trial_id" in hp.values:
+        if _EARLIER in hp.values and not self._why_not_on(hp):
             # Hyperband goes on from the best weights of an earlier trial
             model = self._built(model)
-            _load_weights(model, checkpoint_file(self, hp.values["tuner/trial_id"]))
+            _load_weights(model, checkpoint_file(self, hp.values[_EARLIER]))
         return model
 
     def _built(self, model: keras.Model) -> keras.Model:
