@@ -33,10 +33,11 @@ from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
 from ..runtime import costs
-from ..runtime.kept_files import DiskFullError, is_disk_full
+from ..runtime.kept_arrays import why_not_kept
+from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.pace import Pace
-from ..runtime.reasons import first_line, reason_of
+from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.appended_logs import AppendedLogs
@@ -225,10 +226,24 @@ class Cohorts:
         return self._file is not None and self._pace.is_time()
 
     def keep(self) -> None:
-        """Keep the populations as they are; a full disk costs no more than that."""
+        """Keep the populations as they are.
+
+        A full disk, or too little memory, costs no more than that.
+        """
         if self._file is None:
             return
         self._pace.begin()
+        try:
+            checkpoint.write(self._file, self._checkpoint())
+        except Exception as error:
+            reason = why_not_kept(error)
+            if not reason:
+                raise
+            self.say(f"The race cannot be kept: {reason}")
+            self._file = None
+        self._pace.end()
+
+    def _checkpoint(self) -> Checkpoint:
         populations = []
         for cohort in self._cohorts:
             population = cohort.population
@@ -239,15 +254,7 @@ class Cohorts:
             populations.append(KeptPopulation(population.members, cohort.epochs, decided, values))
         numbers = {path: str(number) for number, path in enumerate(_layers_of(self._cohorts))}
         best = renamed(self._best, numbers)
-        try:
-            kept = Checkpoint(
-                self._rung, self._ends, self._max_members, self.runs, best, populations
-            )
-            checkpoint.write(self._file, kept)
-        except (DiskFullError, OSError) as error:
-            self.say(f"The race cannot be kept: {reason_of(error)}")
-            self._file = None
-        self._pace.end()
+        return Checkpoint(self._rung, self._ends, self._max_members, self.runs, best, populations)
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs, the end of a stretch.

@@ -5,6 +5,8 @@ From the best uniform choice on, changes of it race, in populations.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -179,6 +181,25 @@ class PerGroupSearch:
             name = f"{name}-{checksum:08x}"
         return self._project / f"{name}.json"
 
+    def _forget_populations(self, name: str, but: Sequence[Choice] = ()) -> None:
+        """Delete the populations that stages kept while they trained.
+
+        Args:
+            name: of the stages.
+            but: the choices of the stage whose models are still wanted.
+        """
+        if self._project is None:
+            return
+        wanted = None
+        journal = self._journal(name, but)
+        if but and journal is not None:
+            wanted = journal.with_suffix(".npz")
+        ours = re.compile(rf"{name}-[0-9a-f]{{8}}\.npz")
+        for file in self._project.iterdir():
+            if ours.fullmatch(file.name) and file != wanted:
+                with contextlib.suppress(OSError):
+                    file.unlink(missing_ok=True)
+
     def run(self) -> None:
         """Race, screen changes, and decide, until the budget is spent, or the user ends it."""
         self._begun = time.monotonic()
@@ -249,6 +270,9 @@ class PerGroupSearch:
         self._screening = self._stage("changes", race, seed, [uniform, *others], models=False)
         if not self._train(self._screening, _CHANGES_TIME):
             return []
+        if len(self._screening.rounds) == len(race.rungs):
+            # its scores are all that is wanted later, and of them the journal knows
+            self._forget_populations("changes")
         believed = proposer.believed(self._screening.rounds)
         believed.pop(uniform, None)
         return sorted(believed, key=lambda choice: -believed[choice])
@@ -296,6 +320,7 @@ class PerGroupSearch:
         result = self._final_result
         if result is None:
             return
+        self._forget_populations("final", but=starts)
         index = neighbourhood.best_if_significant(result.scores)
         self._chosen = starts[index]
         if index == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 import zlib
@@ -12,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .kept_files import write_whole
+from .kept_files import is_disk_full, write_whole_by
+from .memory import is_out_of_memory
+from .reasons import reason_of
 
 _META = "meta"
 # what NumPy raises where a file is no .npz, is cut off or damaged, or holds other things than arrays;
@@ -20,7 +21,21 @@ _META = "meta"
 UNREADABLE = (
     *(ValueError, TypeError, KeyError, IndexError, OSError, EOFError),
     *(zipfile.BadZipFile, zlib.error, NotImplementedError, AttributeError),
+    # one bit says that the file is encrypted, others that an array is larger than any memory
+    *(RuntimeError, MemoryError),
 )
+
+
+def why_not_kept(error: Exception) -> str:
+    """Return why arrays could not be kept, where a training goes on all the same; else empty.
+
+    A copy of them takes room on the disk, and memory too.
+    """
+    if is_out_of_memory(error):
+        return "the memory is too small for a copy"
+    if isinstance(error, OSError) or is_disk_full(error):
+        return reason_of(error)
+    return ""
 
 
 class Arrays:
@@ -43,9 +58,8 @@ class Arrays:
         """
         named = {str(number): array for number, array in enumerate(self._arrays)}
         named[_META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **named)
-        write_whole(path, buffer.getbuffer())
+        # straight to the file: memory may be what is missing
+        write_whole_by(path, lambda file: np.savez(file, allow_pickle=False, **named))
 
 
 class ReadArrays:

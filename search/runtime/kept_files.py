@@ -12,9 +12,9 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from keras_acts.errors import SearchError
 
@@ -80,12 +80,19 @@ def write_whole(path: Path, content: bytes | memoryview, *, durable: bool = True
     Raises:
         DiskFullError: if there is no room; the file is as it was.
     """
+    write_whole_by(path, lambda file: file.write(content), durable=durable)
+
+
+def write_whole_by(
+    path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True
+) -> None:
+    """Write a file in one step, as `write_whole`, of which `write` writes the content."""
     partial = path.with_name(f"{path.name}.partial")
     with telling_full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(partial, "wb") as file:
-                file.write(content)
+                write(file)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())

@@ -16,10 +16,8 @@ from keras_acts.errors import ModelError
 from ..population.model import PopulationModel
 from ..population.step_tensorflow import Decided
 from ..population.transfer import restore, values_of
-from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays
-from ..runtime.kept_files import DiskFullError
+from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays, why_not_kept
 from ..runtime.pace import Pace
-from ..runtime.reasons import reason_of
 from ..strategy.fingerprints import of_plain
 from .member_epochs import BestEpochs, MemberEpochs, length
 
@@ -191,11 +189,28 @@ class KeptTraining:
         return whole and bool(epochs.running.any()) and self._pace.is_time()
 
     def keep(self, population: PopulationModel, best: BestEpochs, epochs: MemberEpochs) -> None:
-        """Keep it; a full disk costs no more than that."""
+        """Keep it; a full disk, or too little memory, costs no more than that."""
         if self._file is None or self._known is None:
             return
         self._pace.begin()
-        known = self._known()
+        try:
+            self._write(self._file, self._known(), population, best, epochs)
+        except Exception as error:
+            reason = why_not_kept(error)
+            if not reason:
+                raise
+            self._say(f"The trials cannot be kept before they end: {reason}")
+            self._file = None
+        self._pace.end()
+
+    def _write(
+        self,
+        file: Path,
+        known: TrialScores,
+        population: PopulationModel,
+        best: BestEpochs,
+        epochs: MemberEpochs,
+    ) -> None:
         arrays = Arrays()
         meta = {
             "version": _VERSION,
@@ -211,12 +226,7 @@ class KeptTraining:
             "values": arrays.add(values_of(population)),
             "best_values": arrays.add(best.kept_values()),
         }
-        try:
-            arrays.write(self._file, meta)
-        except (DiskFullError, OSError) as error:
-            self._say(f"The trials cannot be kept before they end: {reason_of(error)}")
-            self._file = None
-        self._pace.end()
+        arrays.write(file, meta)
 
 
 def _differing(meta: Mapping[str, Any], settings: Settings) -> list[str]:

@@ -12,9 +12,7 @@ import numpy as np
 
 from ..population.step_tensorflow import Decided
 from ..population.trainers import Trained, Trainer
-from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays
-from ..runtime.kept_files import DiskFullError
-from ..runtime.reasons import reason_of
+from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays, why_not_kept
 
 _VERSION = 1
 
@@ -150,6 +148,9 @@ class KeepingTrainer:
         }
         try:
             arrays.write(self._path(self._folder, seed, what), meta)
-        except (DiskFullError, OSError) as error:
-            self._say(f"Seeds cannot be kept: {reason_of(error)}")
+        except Exception as error:
+            reason = why_not_kept(error)
+            if not reason:
+                raise
+            self._say(f"Seeds cannot be kept: {reason}")
             self._folder = None

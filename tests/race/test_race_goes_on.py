@@ -7,7 +7,7 @@ import pytest
 
 from keras_acts.search import ActivationSpace, search_activations
 from keras_acts.search.race import runner
-from keras_acts.search.runtime import pace
+from keras_acts.search.runtime import kept_arrays, pace
 from tests.helpers.crashes import Snapshots
 from tests.helpers.models import blobs, mlp
 
@@ -123,6 +123,37 @@ def test_a_schedule_by_the_epoch_goes_on(monkeypatch, tmp_path, often, capsys):
         return raced(folder, mlp, callbacks=halved, activations=["mish"], trials=2)
 
     check_each(monkeypatch, capsys, tmp_path, begin, (0.5,))
+
+
+def test_too_little_memory_for_a_copy_costs_no_race(monkeypatch, tmp_path, often, capsys):
+    def no_memory(arrays, path, meta):
+        raise MemoryError
+
+    options = {"activations": ["mish"], "trials": 2, "epochs": 2}
+    undisturbed = raced(tmp_path / "runs", mlp, **options)
+    monkeypatch.setattr(kept_arrays.Arrays, "write", no_memory)
+    assert raced(tmp_path / "full", mlp, **options) == undisturbed
+    said = capsys.readouterr().err
+    assert "The race cannot be kept: the memory is too small for a copy" in said
+    assert "begin again" not in said
+
+
+@pytest.mark.slow
+def test_populations_that_nobody_wants_any_more_are_deleted(tmp_path, often):
+    """Of the race of changes only scores are wanted, once it is over."""
+    space = ActivationSpace(["mish"], per="layer")
+    project = tmp_path / "activations"
+    options = {"activations": space, "max_epochs": 60, "epochs": 3}
+    undisturbed = raced(tmp_path, mlp, **options)
+    assert list(project.glob("changes-*.json"))
+    assert list(project.glob("final-*.npz"))
+    assert not list(project.glob("changes-*.npz"))
+    # of another stage, that the time ended
+    (project / "final-01234567.npz").write_bytes(b"stale")
+    (project / "changes-mine.npz").write_bytes(b"mine")
+    assert raced(tmp_path, mlp, **options) == undisturbed
+    assert not (project / "final-01234567.npz").exists()
+    assert (project / "changes-mine.npz").exists()
 
 
 @pytest.mark.parametrize("damage", ["halved", "flipped", "foreign"])

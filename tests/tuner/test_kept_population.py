@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.search import ActivationTuner
-from keras_acts.search.runtime import pace
+from keras_acts.search.population import memory as planner
+from keras_acts.search.runtime import kept_arrays, pace
 from keras_acts.search.tuner import kept_settings
 from keras_acts.search.tuner.kept_population import KeptTraining
 
@@ -137,3 +138,48 @@ def test_what_cannot_be_described_is_never_the_same(monkeypatch, tmp_path, caplo
     with caplog.at_level(logging.WARNING):
         searched(tmp_path)
     assert "other settings (objective" in caplog.text
+
+
+def no_memory(arrays, path, meta):
+    raise MemoryError
+
+
+def test_too_little_memory_for_a_copy_costs_no_training(monkeypatch, tmp_path, caplog):
+    expected = searched(tmp_path / "other")
+    monkeypatch.setattr(kept_arrays.Arrays, "write", no_memory)
+    with caplog.at_level(logging.WARNING):
+        assert searched(tmp_path / "full") == expected
+    assert "memory is too small for a copy" in caplog.text
+    assert "one by one" not in caplog.text
+
+
+FOUR = {"activations": ["relu", "tanh", "elu", "mish"], "max_trials": 4}
+
+
+def test_each_wave_has_a_file_of_its_own(monkeypatch, tmp_path, caplog):
+    """A kill in the second costs the first no more than the second."""
+
+    def two_waves(members, *rest):
+        return [members[:2], members[2:]]
+
+    monkeypatch.setattr(planner, "waves", two_waves)
+    with caplog.at_level(logging.WARNING):
+        expected = searched(tmp_path / "other", **FOUR)
+    # nothing happened, and nothing is said
+    assert not caplog.text
+    # the first wave keeps four times: the last of its epochs is its end
+    kill(monkeypatch, tmp_path / "killed", after=7, **FOUR)
+    assert len(list(tmp_path.glob("killed/p/population-*.npz"))) == 2
+    with caplog.at_level(logging.WARNING):
+        assert searched(tmp_path / "killed", **FOUR) == expected
+    assert caplog.text.count("Going on from") == 2
+    assert not list(tmp_path.glob("*/p/population*"))
+
+
+def test_files_of_a_users_stay(tmp_path):
+    (tmp_path / "p").mkdir()
+    names = ["population-mine.npz", "population-0123456.npz"]
+    for name in names:
+        (tmp_path / "p" / name).write_bytes(b"mine")
+    searched(tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("p/*.npz")) == sorted(names)
