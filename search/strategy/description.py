@@ -9,7 +9,6 @@ import decimal
 import fractions
 import functools
 import json
-import sys
 import types
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -32,6 +31,7 @@ from .fingerprints import (
     code_of,
     is_function,
     is_of_a_library,
+    is_of_python,
     of_array,
     of_plain,
     python_function,
@@ -304,20 +304,19 @@ class _Description:
         """Any object: by its name or class, and, if that is a user's, by what it holds."""
         kind = type(thing)
         name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", kind.__name__)
-        if is_of_a_library(kind) or not self._is_new(thing):
+        is_namespace = isinstance(thing, _NAMESPACES)
+        if not self._is_new(thing):
             return str(name)
-        held = dict(_held_by(thing))
-        if not held:
-            return [self.kind(kind), str(name)]
-        if _is_of_python(kind) and not isinstance(thing, _NAMESPACES):
-            # a logger, say, holds half of the process
+        if is_of_a_library(kind) and not is_namespace:
+            if not is_of_python(kind.__module__.partition(".")[0]):
+                return str(name)
+            # no more than that: a logger, say, holds half of the process
+            held = getattr(thing, "__dict__", {})
             plain = {key: one for key, one in held.items() if isinstance(one, _PLAIN)}
-            return {"class": self.kind(kind), **plain}
+            return {"class": kind.__name__, **plain} if plain else str(name)
+        if not dict(_held_by(thing)):
+            return [self.kind(kind), str(name)]
         return {"class": self.kind(kind), **self.attributes(thing)}
-
-
-def _is_of_python(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in sys.stdlib_module_names
 
 
 def _held_by(thing: object) -> Iterator[tuple[str, Any]]:

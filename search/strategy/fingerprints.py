@@ -14,8 +14,11 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
+import sysconfig
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +102,20 @@ def python_function(value: object) -> Any:
 def is_of_a_library(thing: object) -> bool:
     """Whether a function or class is none of the user's."""
     module = str(getattr(thing, "__module__", None) or "builtins")
-    return module.partition(".")[0] in _LIBRARIES
+    package = module.partition(".")[0]
+    return package in _LIBRARIES or is_of_python(package)
+
+
+@functools.cache
+def is_of_python(package: str) -> bool:
+    """Whether a module is one of Python's own, and not a user's of the same name."""
+    if package not in sys.stdlib_module_names:
+        return False
+    file = getattr(sys.modules.get(package), "__file__", None)
+    if file is None:  # it is built in
+        return True
+    folders = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+    return any(Path(file).resolve().is_relative_to(Path(folder).resolve()) for folder in folders)
 
 
 def code_of(function: types.FunctionType, describe: Describe, reads: bool) -> list[Plain]:

@@ -1,8 +1,14 @@
 """What a user's own parts of a model are told by: all that they are given, hold and do."""
 
 import functools
+import importlib.util
 import itertools
 import json
+import logging
+import os
+import pathlib
+import subprocess
+import sys
 import types
 
 import keras
@@ -11,6 +17,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.search.strategy.description import fingerprint_model, fingerprint_value
+from keras_acts.search.strategy.fingerprints import is_of_a_library, is_of_python
 
 VALUES = {
     "number": (0.01, 10.0),
@@ -218,3 +225,56 @@ def test_a_model_is_the_same_before_and_after_its_first_batch():
     model(np.ones((2, 4)))
     model.predict(np.ones((2, 4)), verbose=0)
     assert fingerprint_model(model) == before
+
+
+LOG = logging.getLogger(__name__)
+PLACE = pathlib.Path("here")
+
+
+def logs(x):
+    LOG.debug("%s in %s", x, PLACE)
+    return x
+
+
+PROCESS = """
+import json, pathlib
+from tests.strategy.test_description import Layer, logs, model_with, regularizer
+from keras_acts.search.strategy.description import fingerprint_model, fingerprint_value
+hash(pathlib.Path("here"))
+layer = Layer([{1, "a", "b", "c"}, logs, regularizer(2)])
+print(json.dumps([fingerprint_value(logs), fingerprint_model(model_with(layer))]))
+"""
+
+
+def test_pythons_own_is_told_by_its_name():
+    """A logger reads when its module was imported."""
+    assert is_of_a_library(logging.Logger)
+    assert is_of_a_library(pathlib.Path)
+    assert not is_of_a_library(Slotted)
+
+
+def test_a_users_module_with_the_name_of_one_of_pythons_is_the_users(monkeypatch, tmp_path):
+    file = tmp_path / "profile.py"
+    file.write_text("def factor(): return 1")
+    spec = importlib.util.spec_from_file_location("profile", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "profile", module)
+    is_of_python.cache_clear()
+    try:
+        assert not is_of_a_library(module.factor)
+    finally:
+        is_of_python.cache_clear()
+
+
+@pytest.mark.slow
+def test_another_process_says_the_same():
+    said = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.getcwd()}
+        ended = subprocess.run(
+            [sys.executable, "-c", PROCESS], env=environment, capture_output=True, text=True
+        )
+        assert ended.returncode == 0, ended.stderr
+        said.append(ended.stdout)
+    assert said[0] == said[1]
