@@ -52,6 +52,9 @@ _PLAIN = (
 # the instructions of Python that read a value of the module
 _READS = ("LOAD_GLOBAL", "LOAD_NAME")
 
+# CPython's flag of a class that is not built in
+_HEAP_TYPE = 1 << 9
+
 # what JSON can hold
 Plain = Any
 Describe = Callable[[Any], Plain]
@@ -103,7 +106,15 @@ def is_of_a_library(thing: object) -> bool:
     """Whether a function or class is none of the user's."""
     module = str(getattr(thing, "__module__", None) or "builtins")
     package = module.partition(".")[0]
+    if package == "builtins" and _is_written_in_python(thing):
+        # by code that was executed without a name of its own
+        return False
     return package in _LIBRARIES or is_of_python(package)
+
+
+def _is_written_in_python(thing: object) -> bool:
+    is_written_class = isinstance(thing, type) and bool(thing.__flags__ & _HEAP_TYPE)
+    return isinstance(thing, types.FunctionType | types.MethodType) or is_written_class
 
 
 @functools.cache

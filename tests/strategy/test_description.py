@@ -267,6 +267,15 @@ def test_a_users_module_with_the_name_of_one_of_pythons_is_the_users(monkeypatch
         is_of_python.cache_clear()
 
 
+def test_what_was_executed_without_a_name_is_the_users():
+    names: dict[str, type] = {}
+    exec("class Mine:\n    def __call__(self): return 1", names)
+    assert names["Mine"].__module__ == "builtins"
+    assert not is_of_a_library(names["Mine"])
+    for thing in (int, dict, type(None), len, types.FunctionType, object):
+        assert is_of_a_library(thing)
+
+
 @pytest.mark.slow
 def test_another_process_says_the_same():
     said = []
