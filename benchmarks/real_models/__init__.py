@@ -5,3 +5,11 @@
 
 Written anew, and small: shapes and samples are as few as the idea of a model allows.
 """
+
+from . import own_training, tables, text, vision
+from .example import Example
+
+EXAMPLES: dict[str, Example] = {}
+for _part in (vision, text, tables, own_training):
+    for _example in _part.EXAMPLES:
+        EXAMPLES[_example.name] = _example

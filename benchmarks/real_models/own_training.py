@@ -165,9 +165,9 @@ class EmbeddingModel(keras.Model):
 
     @property
     def loss_tracker(self):
-        if not hasattr(self, "_tracker"):
-            self._tracker = keras.metrics.Mean(name="loss")
-        return self._tracker
+        if not hasattr(self, "_mean_loss"):
+            self._mean_loss = keras.metrics.Mean(name="loss")
+        return self._mean_loss
 
     @property
     def metrics(self):

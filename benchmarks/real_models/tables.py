@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from .example import Example, Way, classifier, regressor, rng, rows, targets
@@ -13,13 +14,13 @@ from .example import Example, Way, classifier, regressor, rng, rows, targets
 JOBS = ("clerk", "cook", "nurse", "smith")
 
 
-def people() -> tuple[dict[str, np.ndarray], np.ndarray]:
+def people() -> tuple[dict[str, Any], np.ndarray]:
     """Rows with names of columns: numbers and words."""
     random = rng()
-    jobs = random.choice(JOBS, (48, 1)).astype(object)
+    jobs = random.choice(JOBS, (48, 1))
     ages = random.normal(40, 10, (48, 1)).astype("float32")
     labels = ((ages[:, 0] > 40) ^ (jobs[:, 0] == "cook")).astype("int32")
-    return {"age": ages, "job": jobs}, labels
+    return {"age": ages, "job": tf.constant(jobs)}, labels
 
 
 def wide_and_deep() -> keras.Model:

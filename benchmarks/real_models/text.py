@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from .example import Example, classifier, regressor, rng, series, tokens
@@ -30,11 +31,11 @@ def text_from_scratch() -> keras.Model:
     return model
 
 
-def sentences() -> tuple[np.ndarray, np.ndarray]:
+def sentences() -> tuple[tf.Tensor, np.ndarray]:
     """Raw text, and whether it is of praise."""
     random = rng()
     chosen = random.choice(WORDS, (48, 6))
-    texts = np.array([[" ".join(words)] for words in chosen], dtype=object)
+    texts = tf.constant([[" ".join(words)] for words in chosen])
     labels = np.array([int("good" in words or "great" in words) for words in chosen])
     return texts, labels
 
@@ -42,7 +43,7 @@ def sentences() -> tuple[np.ndarray, np.ndarray]:
 def raw_text() -> keras.Model:
     """An end-to-end model of raw strings: TextVectorization in the model."""
     vectorize = layers.TextVectorization(max_tokens=20, output_sequence_length=6)
-    vectorize.adapt(np.array(WORDS, dtype=object))
+    vectorize.adapt(tf.constant(WORDS))
     inputs = keras.Input((1,), dtype="string")
     x = vectorize(inputs)
     x = layers.Embedding(20, 8)(x)

@@ -838,7 +838,7 @@ EXAMPLES = (
     Example("learnable_resizer", learnable_resizer, images(size=16), 4),
     Example("external_attention", external_attention, images(), 2),
     Example("augmented_frozen_base", augmented_frozen_base, images(size=32), 1, heavy=True),
-    Example("application", application, images(size=32), 25, heavy=True),
+    Example("application", application, images(size=32), 24, heavy=True),
     Example("siamese", siamese, pairs, 2),
     Example("conv3d", conv3d, volumes, 2),
     Example("next_frame", next_frame, frames, 1),
