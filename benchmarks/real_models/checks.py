@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import keras
@@ -18,6 +19,7 @@ import tensorflow as tf
 
 from keras_acts.errors import KerasActsError
 from keras_acts.search import (
+    ActivationSpace,
     PopulationModel,
     SearchResult,
     export,
@@ -25,6 +27,7 @@ from keras_acts.search import (
     slots,
     with_activations,
 )
+from keras_acts.search.race.runner import why_not_race
 from keras_acts.search.runtime.seeding import isolated_seed
 
 from .example import Example, Structure, Way
@@ -146,7 +149,7 @@ def _check_search(example: Example, finding: Finding) -> None:
         finding.way = Way.REFUSED
         finding.reason = str(error)
         return
-    finding.way, finding.reason = way_of(example, result)
+    finding.way, finding.reason = _way_of(example, searched)
     with finding.check("search"):
         failed = [trial for trial in result.trials if trial.score is None]
         assert not failed, failed[0].message
@@ -160,9 +163,11 @@ def _check_search(example: Example, finding: Finding) -> None:
         assert exported.difference <= EXPORTED, exported.difference
 
 
-def way_of(example: Example, result: SearchResult) -> tuple[Way, str]:
-    """Return how the candidates of a search trained, and why not together."""
-    reason = result.why_not_together
+def _way_of(example: Example, searched: Any) -> tuple[Way, str]:
+    """How the candidates of a search train, and why not together."""
+    x, y = example.data()
+    fit = {"x": x, "y": y, **example.fit}
+    reason = why_not_race(searched, ActivationSpace(), example.objective, fit)
     if reason:
         return Way.ONE_BY_ONE, reason
     return Way.TOGETHER, ""
