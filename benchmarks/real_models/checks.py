@@ -27,7 +27,7 @@ from keras_acts.search import (
     slots,
     with_activations,
 )
-from keras_acts.search.race.runner import why_not_race
+from keras_acts.search.race.runner import why_one_by_one
 from keras_acts.search.runtime.seeding import isolated_seed
 
 from .example import Example, Structure, Way
@@ -35,7 +35,9 @@ from .example import Example, Structure, Way
 BATCH = 16
 # what changes an activation by so little is noise of the order in which numbers are added
 TOLERANCE = 1e-4
+TRAINED = 1e-3
 EXPORTED = 1e-4
+_MOST_APART = 0.05
 _SEED = 3
 
 
@@ -66,8 +68,8 @@ class Finding:
         try:
             yield
         except Exception as error:
-            lines = f"{type(error).__name__}: {error}".splitlines()
-            self.failures[name] = lines[0][:300]
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            self.failures[name] = text[:300]
 
     @property
     def as_wanted(self) -> bool:
@@ -166,8 +168,7 @@ def _check_search(example: Example, finding: Finding) -> None:
 def _way_of(example: Example, searched: Any) -> tuple[Way, str]:
     """How the candidates of a search train, and why not together."""
     x, y = example.data()
-    fit = {"x": x, "y": y, **example.fit}
-    reason = why_not_race(searched, ActivationSpace(), example.objective, fit)
+    reason = why_one_by_one(searched, ActivationSpace(), {"x": x, "y": y, **example.fit})
     if reason:
         return Way.ONE_BY_ONE, reason
     return Way.TOGETHER, ""
@@ -198,12 +199,23 @@ def _check_training(example: Example, finding: Finding) -> None:
         with isolated_seed(_SEED):
             single.fit(x, y, **fit)
         member = population.model(1)
-        for expected, found in zip(single.weights, member.weights, strict=True):
-            if "seed" in expected.path:
-                continue
-            np.testing.assert_allclose(
-                found, expected, atol=TOLERANCE, rtol=TOLERANCE, err_msg=expected.path
-            )
+        _assert_same_weights(single, member)
+        for expected, found in zip(_outputs(single, x), _outputs(member, x), strict=True):
+            np.testing.assert_allclose(found, expected, atol=TRAINED, rtol=TRAINED)
+
+
+def _assert_same_weights(single: keras.Model, member: keras.Model) -> None:
+    """Nearly all weights are the same.
+
+    A bias before a normalization has no gradient but rounding, which Adam makes steps of.
+    """
+    apart = 0
+    count = 0
+    for expected, found in zip(single.trainable_weights, member.trainable_weights, strict=True):
+        close = np.isclose(found, expected, atol=TOLERANCE, rtol=TOLERANCE)
+        apart += int((~close).sum())
+        count += close.size
+    assert apart <= _MOST_APART * count, f"{apart} of {count} weights differ"
 
 
 @contextlib.contextmanager

@@ -102,9 +102,7 @@ def rows(
     return make
 
 
-def targets(
-    features: int = 6, count: int = 48
-) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+def targets(features: int = 6, count: int = 48) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
     """Return what makes rows of a regression."""
 
     def make() -> tuple[np.ndarray, np.ndarray]:

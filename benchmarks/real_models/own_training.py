@@ -207,9 +207,7 @@ class GAN(keras.Model):
         latent = keras.random.normal(shape=(batch_size, 4))
         generated = self.generator(latent)
         combined = ops.concatenate([generated, real_images], axis=0)
-        labels = ops.concatenate(
-            [ops.ones((batch_size, 1)), ops.zeros((batch_size, 1))], axis=0
-        )
+        labels = ops.concatenate([ops.ones((batch_size, 1)), ops.zeros((batch_size, 1))], axis=0)
         with tf.GradientTape() as tape:
             d_loss = self.loss_fn(labels, self.discriminator(combined))
         gradients = tape.gradient(d_loss, self.discriminator.trainable_weights)

@@ -327,9 +327,7 @@ EXAMPLES = (
     Example("deep_and_cross", deep_and_cross, rows(), 2),
     Example("tab_transformer", tab_transformer, categories, 3),
     Example("gated_residual", gated_residual, rows(), 2),
-    Example(
-        "imbalanced", imbalanced, frauds, 3, fit={"class_weight": {0: 1.0, 1: 4.0}}
-    ),
+    Example("imbalanced", imbalanced, frauds, 3, fit={"class_weight": {0: 1.0, 1: 4.0}}),
     Example("fuel_efficiency", fuel_efficiency, targets(), 2),
     Example("collaborative_filtering", collaborative_filtering, ratings, 1),
     Example("recommender", recommender, rated, 1, Way.ONE_BY_ONE, build=recommender),

@@ -64,9 +64,7 @@ class PatchEncoder(layers.Layer):
         super().__init__()
         self.num_patches = num_patches
         self.projection = layers.Dense(units=projection_dim)
-        self.position_embedding = layers.Embedding(
-            input_dim=num_patches, output_dim=projection_dim
-        )
+        self.position_embedding = layers.Embedding(input_dim=num_patches, output_dim=projection_dim)
 
     def call(self, patch):
         positions = ops.expand_dims(ops.arange(start=0, stop=self.num_patches, step=1), axis=0)
@@ -418,9 +416,7 @@ class DepthToSpace(layers.Layer):
         depth = depth // (self.block_size**2)
         x = ops.reshape(x, [batch, height, width, self.block_size, self.block_size, depth])
         x = ops.transpose(x, [0, 1, 3, 2, 4, 5])
-        return ops.reshape(
-            x, [batch, height * self.block_size, width * self.block_size, depth]
-        )
+        return ops.reshape(x, [batch, height * self.block_size, width * self.block_size, depth])
 
 
 def super_resolution() -> keras.Model:
@@ -661,13 +657,18 @@ class Involution(layers.Layer):
     def call(self, x):
         kernel = self.kernel_gen(x)
         area = self.kernel_size * self.kernel_size
-        kernel = ops.reshape(
-            kernel, (-1, self.height, self.width, area, 1, self.group_number)
-        )
+        kernel = ops.reshape(kernel, (-1, self.height, self.width, area, 1, self.group_number))
         patches = ops.image.extract_patches(x, self.kernel_size, self.stride, padding="same")
         patches = ops.reshape(
             patches,
-            (-1, self.height, self.width, area, self.channel // self.group_number, self.group_number),
+            (
+                -1,
+                self.height,
+                self.width,
+                area,
+                self.channel // self.group_number,
+                self.group_number,
+            ),
         )
         output = ops.sum(ops.multiply(kernel, patches), axis=3)
         return ops.reshape(output, (-1, self.height, self.width, self.channel))
