@@ -4,7 +4,9 @@
 
 Tasks: ``default``, the search of ``keras-acts search`` on its bundled digits without verdict and
 export; ``mlp``, an MLP 64-64 on ``--mlp``; ``cnn``, that CNN on ``--cnn``; ``lstm``, an LSTM on
-sequences; ``frozen``, a frozen MobileNetV2 (no weights are downloaded) with a trained head.
+sequences; ``frozen``, a frozen MobileNetV2 (no weights are downloaded) with a trained head;
+``augmented``, the same behind layers that flip and rotate; ``text``, an Embedding and convolutions
+with Adam; ``vit``, a Vision Transformer with layers of its own.
 
 Ours is `ActivationTuner` as users call it, the peer `keras_tuner.RandomSearch` with the same
 hypermodel, data, epochs and batch size. The peer trains one trial after the other, so it is
@@ -35,9 +37,13 @@ from rich.table import Table
 
 from benchmarks.machine import environment, parsed
 from benchmarks.population import StepTimer, Task, cnn, compiled, mlp, read
+from benchmarks.real_models.vision import PatchEncoder, Patches
 from keras_acts.search import ActivationHyperModel, ActivationTuner, PopulationModel
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
+
+
+TASKS = ("default", "mlp", "cnn", "lstm", "frozen", "augmented", "text", "vit")
 
 
 def lstm() -> keras.Model:
@@ -60,16 +66,60 @@ def frozen() -> keras.Model:
     return keras.Sequential([keras.Input((96, 96, 3)), base, *head])
 
 
+def augmented() -> keras.Model:
+    """Return the frozen base with a trained head, behind an augmentation of the images."""
+    augmentation = [keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)]
+    return keras.Sequential([keras.Input((96, 96, 3)), *augmentation, *frozen().layers])
+
+
+def text() -> keras.Model:
+    """Return a classifier of texts: a trained Embedding, and convolutions."""
+    layers = [
+        keras.layers.Embedding(2000, 32),
+        keras.layers.Conv1D(32, 5, activation="relu"),
+        keras.layers.GlobalMaxPooling1D(),
+        keras.layers.Dense(32, activation="relu"),
+        keras.layers.Dense(4, activation="softmax"),
+    ]
+    return keras.Sequential([keras.Input((64,), dtype="int32"), *layers])
+
+
+def vit() -> keras.Model:
+    """Return a small Vision Transformer, as keras.io's example writes it."""
+    layers = keras.layers
+    inputs = keras.Input((24, 24, 3))
+    encoded = PatchEncoder(16, 32)(Patches(6)(inputs))
+    for _ in range(2):
+        x = layers.LayerNormalization()(encoded)
+        attention = layers.MultiHeadAttention(num_heads=2, key_dim=16)(x, x)
+        x = layers.Add()([attention, encoded])
+        wide = layers.Dense(64, activation="gelu")(layers.LayerNormalization()(x))
+        narrow = layers.Dense(32, activation="gelu")(wide)
+        encoded = layers.Add()([narrow, x])
+    x = layers.Flatten()(layers.LayerNormalization()(encoded))
+    x = layers.Dense(64, activation="gelu")(x)
+    return keras.Model(inputs, layers.Dense(5, activation="softmax")(x))
+
+
+def words(samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return sentences of tokens, whose class is in how often the first ones occur."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 4, samples)
+    x = random.integers(4, 2000, (samples, 64))
+    marked = random.random(x.shape) < 0.1
+    return np.where(marked, y[:, None], x).astype("int32"), y
+
+
 def sequences(samples: int) -> tuple[np.ndarray, np.ndarray]:
     """Return random walks, each with the channel that ends highest among the first four as its class."""
     x = np.random.default_rng(0).normal(size=(samples, 24, 6)).astype("float32")
     return x, x[:, :, :4].sum(axis=1).argmax(axis=1)
 
 
-def images(samples: int) -> tuple[np.ndarray, np.ndarray]:
+def images(samples: int, size: int = 96) -> tuple[np.ndarray, np.ndarray]:
     """Return noise whose brightness is the class."""
     y = np.random.default_rng(0).integers(0, 5, samples)
-    noise = np.random.default_rng(1).normal(size=(samples, 96, 96, 3))
+    noise = np.random.default_rng(1).normal(size=(samples, size, size, 3))
     return (noise + y[:, None, None, None]).astype("float32"), y
 
 
@@ -98,6 +148,12 @@ def tasks(arguments: argparse.Namespace) -> Iterator[Task]:
         yield Task("lstm", *sequences(2000), lstm, 64, 3)
     if "frozen" in wanted:
         yield Task("frozen", *images(320), frozen, 32, 3)
+    if "augmented" in wanted:
+        yield Task("augmented", *images(320), augmented, 32, 3)
+    if "text" in wanted:
+        yield Task("text", *words(2000), text, 64, 3)
+    if "vit" in wanted:
+        yield Task("vit", *images(1000, size=24), vit, 64, 3)
 
 
 def ours(task: Task, trials: int) -> tuple[float, float, float]:
@@ -149,7 +205,7 @@ def main() -> None:
     )
     parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"))
-    parser.add_argument("--tasks", nargs="+", default=["default", "mlp", "cnn", "lstm", "frozen"])
+    parser.add_argument("--tasks", nargs="+", default=TASKS)
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--peers", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1, help="of both, in turn; medians count")
