@@ -42,7 +42,6 @@ from keras_acts.search import ActivationHyperModel, ActivationTuner, PopulationM
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 
-
 TASKS = ("default", "mlp", "cnn", "lstm", "frozen", "augmented", "text", "vit")
 
 
@@ -205,7 +204,7 @@ def main() -> None:
     )
     parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"))
-    parser.add_argument("--tasks", nargs="+", default=TASKS)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--trials", type=int, default=32)
     parser.add_argument("--peers", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1, help="of both, in turn; medians count")
