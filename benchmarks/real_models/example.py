@@ -53,6 +53,15 @@ class Example:
     why: str = ""
 
 
+def built_by(factory: Callable[[Any], keras.Model]) -> Build:
+    """Return the function of a search that builds a model with its activation."""
+
+    def build(hp: Any, activation: Any) -> keras.Model:
+        return factory(activation)
+
+    return build
+
+
 def rng() -> np.random.Generator:
     """Return the numbers of the data: the same ones each time."""
     return np.random.default_rng(0)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from .example import Example, Way, images, rng, rows
+from .example import Example, Way, built_by, images, rng, rows
 
 OWN_STEP = "train_step"
 
@@ -66,7 +66,7 @@ class VAE(keras.Model):
         return {"loss": self.total_loss_tracker.result()}
 
 
-def variational_autoencoder(hp: Any = None, activation: Any = "relu") -> keras.Model:
+def variational_autoencoder(activation: Any = "relu") -> keras.Model:
     """Variational AutoEncoder."""
     encoder_inputs = keras.Input(shape=(8, 8, 1))
     x = layers.Conv2D(4, 3, activation=activation, strides=2, padding="same")(encoder_inputs)
@@ -119,7 +119,7 @@ class Distiller(keras.Model):
         return self.alpha * student_loss + (1 - self.alpha) * distillation_loss
 
 
-def distillation(hp: Any = None, activation: Any = "relu") -> keras.Model:
+def distillation(activation: Any = "relu") -> keras.Model:
     """Knowledge distillation: a compile and a compute_loss of its own."""
     teacher = keras.Sequential(
         [keras.Input((6,)), layers.Dense(16, activation="relu"), layers.Dense(3)]
@@ -174,7 +174,7 @@ class EmbeddingModel(keras.Model):
         return [self.loss_tracker]
 
 
-def metric_learning(hp: Any = None, activation: Any = "relu") -> keras.Model:
+def metric_learning(activation: Any = "relu") -> keras.Model:
     """Metric learning for image similarity search."""
     inputs = layers.Input(shape=(12, 12, 3))
     x = layers.Conv2D(filters=4, kernel_size=3, strides=2, activation=activation)(inputs)
@@ -224,7 +224,7 @@ class GAN(keras.Model):
         return {"d_loss": d_loss, "g_loss": g_loss}
 
 
-def gan(hp: Any = None, activation: Any = "relu") -> keras.Model:
+def gan(activation: Any = "relu") -> keras.Model:
     """GAN overriding `Model.train_step`."""
     discriminator = keras.Sequential(
         [
@@ -295,7 +295,7 @@ class AccumulatingModel(keras.Model):
         return {m.name: m.result() for m in self.metrics}
 
 
-def custom_step(hp: Any = None, activation: Any = "relu") -> keras.Model:
+def custom_step(activation: Any = "relu") -> keras.Model:
     """Customizing what happens in `fit()` with TensorFlow."""
     inputs = keras.Input((6,))
     x = layers.Dense(16, activation=activation)(inputs)
@@ -322,7 +322,7 @@ EXAMPLES = (
         bright,
         4,
         Way.ONE_BY_ONE,
-        build=variational_autoencoder,
+        build=built_by(variational_autoencoder),
         why=OWN_STEP,
     ),
     Example(
@@ -331,7 +331,7 @@ EXAMPLES = (
         rows(),
         1,
         Way.ONE_BY_ONE,
-        build=distillation,
+        build=built_by(distillation),
         why="compute_loss",
     ),
     Example(
@@ -340,10 +340,10 @@ EXAMPLES = (
         images(),
         2,
         Way.ONE_BY_ONE,
-        build=metric_learning,
+        build=built_by(metric_learning),
         why=OWN_STEP,
     ),
-    Example("gan", gan, bright, 2, Way.REFUSED, build=gan, why="loss"),
+    Example("gan", gan, bright, 2, Way.REFUSED, build=built_by(gan), why="loss"),
     Example("sparse_activity", sparse_activity, rows(), 2),
     Example(
         "custom_step",
@@ -351,7 +351,7 @@ EXAMPLES = (
         rows(),
         2,
         Way.ONE_BY_ONE,
-        build=custom_step,
+        build=built_by(custom_step),
         why=OWN_STEP,
     ),
     Example("eager", eager, rows(), 1),

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from .example import Example, Way, classifier, regressor, rng, rows, targets
+from .example import Example, Way, built_by, classifier, regressor, rng, rows, targets
 
 JOBS = ("clerk", "cook", "nurse", "smith")
 
@@ -227,7 +227,7 @@ class RecommenderNet(keras.Model):
         return self.out(self.hidden(user_vector * movie_vector))
 
 
-def recommender(hp: Any = None, activation: Any = "relu") -> keras.Model:
+def recommender(activation: Any = "relu") -> keras.Model:
     """Collaborative filtering for movie recommendations: a subclassed model."""
     model = RecommenderNet(20, 15, 8, activation)
     model.compile(loss="binary_crossentropy", optimizer=keras.optimizers.Adam(0.001))
@@ -330,7 +330,7 @@ EXAMPLES = (
     Example("imbalanced", imbalanced, frauds, 3, fit={"class_weight": {0: 1.0, 1: 4.0}}),
     Example("fuel_efficiency", fuel_efficiency, targets(), 2),
     Example("collaborative_filtering", collaborative_filtering, ratings, 1),
-    Example("recommender", recommender, rated, 1, Way.ONE_BY_ONE, build=recommender),
+    Example("recommender", recommender, rated, 1, Way.ONE_BY_ONE, build=built_by(recommender)),
     Example("graph_network", graph_network, graphs, 2),
     Example("traffic", traffic, speeds, 2),
     Example("actor_critic", actor_critic, actions, 1),

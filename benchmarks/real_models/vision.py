@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from .example import Example, Way, classifier, images, regressor, rng
+from .example import Example, Way, built_by, classifier, images, regressor, rng
 
 
 def mnist_convnet() -> keras.Model:
@@ -816,7 +816,7 @@ class ZeroDCE(keras.Model):
         return {"loss": self.total_loss_tracker.result()}
 
 
-def zero_dce(hp: Any = None, activation: Any = "relu") -> keras.Model:
+def zero_dce(activation: Any = "relu") -> keras.Model:
     """Zero-DCE for low-light image enhancement: a subclassed model with its own train_step."""
     model = ZeroDCE(activation)
     model.compile(keras.optimizers.Adam(1e-3))
@@ -848,5 +848,5 @@ EXAMPLES = (
     Example("keypoints", keypoints, points, 1),
     Example("squeeze_excite", squeeze_excite, images(), 2),
     Example("mixed_bfloat16", mixed_bfloat16, images(), 2),
-    Example("zero_dce", zero_dce, images(), 2, Way.ONE_BY_ONE, build=zero_dce),
+    Example("zero_dce", zero_dce, images(), 2, Way.ONE_BY_ONE, build=built_by(zero_dce)),
 )
