@@ -181,7 +181,7 @@ def _check_score(example: Example, result: SearchResult, x: Structure, y: Struct
     best = result.trials[0].score
     assert best is not None
     # class weights count in training only
-    np.testing.assert_allclose(scored[name], best, rtol=TOLERANCE, atol=TOLERANCE)
+    np.testing.assert_allclose(scored[name], best, rtol=example.apart, atol=TOLERANCE)
 
 
 def _check_training(example: Example, finding: Finding) -> None:

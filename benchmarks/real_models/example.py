@@ -39,6 +39,7 @@ class Example:
         fit: more arguments of `fit`.
         heavy: whether it takes long to trace.
         why: what a refusal, or training one by one, must name.
+        apart: by what share two evaluations of one model may differ: more where it draws numbers.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Example:
     fit: dict[str, Any] = field(default_factory=dict)
     heavy: bool = False
     why: str = ""
+    apart: float = 1e-4
 
 
 def built_by(factory: Callable[[Any], keras.Model]) -> Build:

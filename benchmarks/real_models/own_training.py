@@ -11,8 +11,6 @@ from keras import layers, ops
 
 from .example import Example, Way, built_by, images, rng, rows
 
-OWN_STEP = "train_step"
-
 
 class Sampling(layers.Layer):
     """Draws the vector of an image from its mean and variance."""
@@ -323,7 +321,7 @@ EXAMPLES = (
         4,
         Way.ONE_BY_ONE,
         build=built_by(variational_autoencoder),
-        why=OWN_STEP,
+        apart=0.01,
     ),
     Example(
         "distillation",
@@ -332,7 +330,6 @@ EXAMPLES = (
         1,
         Way.ONE_BY_ONE,
         build=built_by(distillation),
-        why="compute_loss",
     ),
     Example(
         "metric_learning",
@@ -341,7 +338,6 @@ EXAMPLES = (
         2,
         Way.ONE_BY_ONE,
         build=built_by(metric_learning),
-        why=OWN_STEP,
     ),
     Example("gan", gan, bright, 2, Way.REFUSED, build=built_by(gan), why="loss"),
     Example("sparse_activity", sparse_activity, rows(), 2),
@@ -352,7 +348,6 @@ EXAMPLES = (
         2,
         Way.ONE_BY_ONE,
         build=built_by(custom_step),
-        why=OWN_STEP,
     ),
     Example("eager", eager, rows(), 1),
 )
