@@ -265,7 +265,8 @@ def series_transformer() -> keras.Model:
         x = layers.LayerNormalization(epsilon=1e-6)(x)
         return x + res
 
-    inputs = keras.Input((16, 1))
+    # with one channel its normalizations would leave nothing
+    inputs = keras.Input((16, 3))
     x = inputs
     for _ in range(2):
         x = encoder(x, 8, 2, 4, 0.1)
@@ -347,7 +348,7 @@ EXAMPLES = (
     Example("language_model", language_model, next_words, 1),
     Example("mixture_of_experts", mixture_of_experts, tokens(), 2),
     Example("fully_convolutional", fully_convolutional, series(), 3),
-    Example("series_transformer", series_transformer, series(), 3),
+    Example("series_transformer", series_transformer, series(channels=3), 3),
     Example("weather", weather, forecasts, 1),
     Example("anomaly_autoencoder", anomaly_autoencoder, same_series, 4),
     Example("spoken_words", spoken_words, series(), 5),
