@@ -127,15 +127,15 @@ def _check_search(example: Example, finding: Finding) -> None:
     """A small search to its end, as a user calls it; what it keeps scores and exports as it says."""
     x, y = example.data()
     searched = example.build or example.model()
-    options = {"validation_data": (x, y)}
+    validation_data: tuple[Structure, ...] = (x, y)
     if y is None:
-        options = {"validation_data": (x,)}
+        validation_data = (x,)
     try:
         result = search_activations(
             searched,
             x,
             y,
-            **options,
+            validation_data=validation_data,
             activations=["relu", "tanh", "mish"],
             objective=example.objective,
             trials=3,
