@@ -9,15 +9,15 @@ from benchmarks.real_models.checks import examine
 FAST = ("mnist_convnet", "text_from_scratch", "recommender")
 
 
-def _cases():
-    for name in EXAMPLES:
-        marks = []
-        if name not in FAST:
-            marks = [pytest.mark.slow]
-        yield pytest.param(name, marks=marks)
+CASES = []
+for _name in EXAMPLES:
+    _marks = []
+    if _name not in FAST:
+        _marks = [pytest.mark.slow]
+    CASES.append(pytest.param(_name, marks=_marks))
 
 
-@pytest.mark.parametrize("name", _cases())
+@pytest.mark.parametrize("name", CASES)
 def test_a_real_model(name):
     found = examine(EXAMPLES[name])
     assert not found.failures
