@@ -20,6 +20,8 @@ OTHER = "trelu(alpha=0.1, theta=0.5)"
 everywhere = pytest.mark.parametrize("name", ZOO)
 # Keras saves it, and cannot load it again, whatever its activations
 NOT_LOADABLE = {"shared_between_models"}
+# Keras 3.12 loses the weights of layers in a list in a dict
+IN_LISTS = {"residual_layers"}
 
 
 def moved(model):
@@ -115,12 +117,21 @@ def test_trained_activations_add_their_parameters_and_survive_saving(name, rewri
     assert {w.path for w in trained.trainable_variables} >= {
         w.path for w in model.trainable_variables if w.name not in ("alpha", "theta")
     }
-    if name in NOT_LOADABLE:
+    if name in NOT_LOADABLE or (name in IN_LISTS and not is_saved(model, tmp_path)):
         return
     trained.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for new, old in zip(outputs(loaded, found.x), outputs(trained, found.x), strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def is_saved(model, folder):
+    """Whether Keras saves and loads a model as it is."""
+    model.save(folder / "original.keras")
+    loaded = keras.models.load_model(folder / "original.keras")
+    x = samples(model)
+    pairs = zip(outputs(loaded, x), outputs(model, x), strict=True)
+    return all(np.array_equal(new, old) for new, old in pairs)
 
 
 def own_alphas(model):
