@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
 import shutil
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from keras_acts.errors import ExportError, shown
 
+from ..runtime.kept_files import flush_folder
 from ..runtime.ownership import check_replaceable, is_marked, mark
 from .renaming import exchange, rename_to_new
 
@@ -176,7 +176,7 @@ class Staging:
                 kept = _keep_beside(self.folder, self._target)
                 interrupt.add_note(f"The finished export is kept in {str(kept)!r}.")
             raise
-        _flush_folder(self._target.parent)
+        flush_folder(self._target.parent)
         return self._target
 
     def _publish_version(self) -> Path:
@@ -188,7 +188,7 @@ class Staging:
                 rename_to_new(self.folder, place)
             except FileExistsError:  # another process was faster
                 continue
-            _flush_folder(self._target)
+            flush_folder(self._target)
             return place
 
 
@@ -253,7 +253,7 @@ def _keep_beside(folder: Path, target: Path) -> Path:
         with contextlib.suppress(FileExistsError):
             rename_to_new(folder, place)
             break
-    _flush_folder(place.parent)
+    flush_folder(place.parent)
     return place
 
 
@@ -342,18 +342,5 @@ def _flush(folder: Path) -> None:
             with open(path, "rb+") as file:
                 os.fsync(file.fileno())
         else:
-            _flush_folder(path)
-    _flush_folder(folder)
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems know no flush of folders
-            raise
-    finally:
-        os.close(handle)
+            flush_folder(path)
+    flush_folder(folder)

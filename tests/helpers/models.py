@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_acts.search.rewrite.compiling import compile_arguments
 
@@ -19,6 +20,28 @@ def mlp(activation="relu", features=4, classes=3):
     )
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Weighing(keras.Model):
+    """A model with layers as attributes, and a training step that takes each step's loss twice."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.hidden = keras.layers.Dense(8, activation=activation)
+        self.out = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.out(self.hidden(inputs))
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = 2 * self.compute_loss(x, y, y_pred)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return self.compute_metrics(x, y, y_pred)
 
 
 def eager(model):

@@ -7,35 +7,11 @@ from keras import layers
 
 from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import ActivationSpace, search_activations
-from tests.helpers.models import blobs, eager, mlp
+from tests.helpers.models import Weighing, blobs, eager, mlp
 
 X, Y = blobs(120)
 RACE = {"strategy": "race", "trials": 4, "epochs": 2, "verdict": 0, "verbose": 0}
 SOME = ["mish", "elu"]
-
-
-@keras.saving.register_keras_serializable(package="test_own_models")
-class Weighing(keras.Model):
-    """A model with layers as attributes, and a training step that takes each step's loss twice."""
-
-    def __init__(self, activation):
-        super().__init__()
-        self.hidden = layers.Dense(8, activation=activation)
-        self.out = layers.Dense(3)
-
-    def call(self, inputs):
-        return self.out(self.hidden(inputs))
-
-    def train_step(self, data):
-        import tensorflow as tf
-
-        x, y = data
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = 2 * self.compute_loss(x, y, y_pred)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self.compute_metrics(x, y, y_pred)
 
 
 def weighing(hp, activation):

@@ -9,41 +9,18 @@ from keras import layers
 from keras_acts.errors import ModelError, SearchError
 from keras_acts.search import compare_activations
 from keras_acts.search.runtime.seeding import isolated_seed
-from tests.helpers.models import blobs, eager, mlp
+from tests.helpers.models import Weighing, blobs, eager, mlp
 
 X, Y = blobs(120)
 DATA = {"x": X[:60], "y": Y[:60], "validation_data": (X[60:90], Y[60:90]), "batch_size": 30}
 FAST = {"seeds": 2, "epochs": 2, "verbose": 0}
 
 
-class Own(keras.Model):
-    """Layers as attributes, and a step that takes each loss twice."""
-
-    def __init__(self, activation):
-        super().__init__()
-        self.hidden = layers.Dense(8, activation=activation)
-        self.out = layers.Dense(3, activation="softmax")
-
-    def call(self, inputs):
-        return self.out(self.hidden(inputs))
-
-    def train_step(self, data):
-        import tensorflow as tf
-
-        x, y = data
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = 2 * self.compute_loss(x, y, y_pred)
-        gradients = tape.gradient(loss, self.trainable_variables)
-        self.optimizer.apply(gradients, self.trainable_variables)
-        return self.compute_metrics(x, y, y_pred)
-
-
 def build(hp, activation):
-    model = Own(activation)
+    model = Weighing(activation)
     model.compile(
         keras.optimizers.SGD(hp.Float("rate", 0.1, 0.5)),
-        "sparse_categorical_crossentropy",
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         run_eagerly=True,
     )
