@@ -190,14 +190,18 @@ def sections_of(verdict: Verdict, inputs: Histogram | None = None) -> Iterator[S
 
 def _how_sure(verdict: Verdict) -> Section:
     baseline = verdict.baseline
-    figure = Figure(
-        differences(verdict),
-        f"Differences to {baseline} with their intervals",
+    caption = (
         f"Each dot is how much better than {baseline} a candidate was on the {verdict.part} data, on average over "
         f"{counted(verdict.seeds, 'seed')}; the line is where the true difference lies (95 % for all together). A line "
-        "that crosses 0 shows no difference: its dot is hollow.",
-        "differences",
+        "that crosses 0 shows no difference: its dot is hollow."
     )
+    if any(comparison.counted for comparison in verdict.against_baseline):
+        caption += (
+            " A dot without a line: a training of one of the two failed, so seeds are counted, and the "
+            "average is of those on which neither diverged."
+        )
+    title = f"Differences to {baseline} with their intervals"
+    figure = Figure(differences(verdict), title, caption, "differences")
     return Section("How sure that is", (figure, ranked(verdict)))
 
 

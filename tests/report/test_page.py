@@ -5,6 +5,7 @@ import itertools
 import re
 
 import keras
+import numpy as np
 import pytest
 
 from keras_acts.errors import DataError
@@ -12,6 +13,7 @@ from keras_acts.search import pages
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.verdict import pages as of_verdict
 from keras_acts.search.verdict.answer import answer
+from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.verdict import Guess
 from tests.helpers.reports import NAMES, Reader, result, verdict
 
@@ -271,6 +273,17 @@ def test_all_that_failed_is_said(search):
     text = Reader(made.to_html()).text
     assert "tanh: diverged: the loss or val_accuracy is not finite" in text
     assert "finish: ValueError: no room" in text
+
+
+def test_a_dot_without_an_interval_is_explained(found):
+    explained = "A dot without a line: a training of one of the two failed"
+    assert explained not in Reader(of_verdict.page(found).to_html()).text
+    rng = np.random.default_rng(0)
+    scores = {"relu": 0.9 + 0.005 * rng.normal(size=16), "mish": 0.95 + 0.005 * rng.normal(size=16)}
+    scores["relu"][2] = np.nan
+    text = Reader(of_verdict.page(judge(scores)).to_html()).text
+    assert explained in text
+    assert "better on 16 of 16 seeds" in text
 
 
 def test_a_page_that_fails_costs_no_export_of_a_search(search, monkeypatch):
