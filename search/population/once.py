@@ -40,9 +40,9 @@ def run_once(
         return _run_with_random_numbers(call, draws)
     if not call.varies:
         return call.as_batches([call.on(0)], (0,) * plan.size)
-    if plan.rule is None:
+    if not call.acts_on_each_sample:
         return _run_groups(call)
-    # it acts on each sample alone: all groups' are one batch
+    # all groups' samples are one batch
     merged = call.on_all(lambda x: ops.reshape(x, with_free_axis(x, 1)[1:]))
     count = max(call.rows) + 1
 
@@ -98,14 +98,26 @@ class _Call:
         self.plan = plan
         self._training = training
         self._arguments = (inputs, options)
-        batches = [x for x in keras.tree.flatten(self._arguments) if isinstance(x, Batch)]
+        self._batches = [x for x in keras.tree.flatten(self._arguments) if isinstance(x, Batch)]
         everyone = (0,) * plan.size
-        self.rows = groups([everyone, *(x.seed_rows for x in batches if x.layout == SEEDED)])
+        seeded = [x.seed_rows for x in self._batches if x.layout == SEEDED]
+        self.rows = groups([everyone, *seeded])
 
     @property
     def varies(self) -> bool:
         """Whether not all members see the same."""
         return max(self.rows) > 0
+
+    @property
+    def acts_on_each_sample(self) -> bool:
+        """Whether no sample has a say in another's output, whatever batch it is in.
+
+        A layer with a rule and one input is such. An operation may mix samples, and so may what has
+        several inputs: ``x - mean`` or ``einsum("id,jd->ij", x, x)``.
+        """
+        has_rule = self.plan.rule is not None
+        is_layer = isinstance(self.plan.layer, keras.layers.Layer)
+        return has_rule and is_layer and len(self._batches) == 1
 
     def on(self, member: int) -> Structure:
         """Return what the layer makes of what a member sees."""

@@ -88,7 +88,7 @@ def alone(member, folder, ends):
 def test_members_of_a_race(tmp_path, ends):
     raced = tmp_path / "raced"
     raced.mkdir()
-    members = members_on(1, 2)
+    members = members_on(3, 4)
     given = callbacks(raced)
     assert why_callbacks_alone(given, mlp()) == ""
     race = Cohorts(MODEL, LOSS, FIT, ends, SEED, lambda members: None, member_callbacks=given)

@@ -119,6 +119,18 @@ def test_a_frozen_prefix_runs_for_each_seed(float64):
     assert [layer.plan.shared for layer in population.stacked] == [True] * 5 + [False] * 2
 
 
+def test_a_frozen_prefix_mixes_the_samples_of_a_seed_only(float64):
+    x = keras.Input((4,))
+    h = layers.Dense(3, trainable=False)(x)
+    h = h - keras.ops.mean(h, axis=0, keepdims=True)
+    h = keras.ops.einsum("id,jd->ij", h, h)
+    h = keras.ops.mean(h, axis=1, keepdims=True)
+    model = keras.Model(x, layers.Dense(3, "softmax")(layers.Dense(4, "relu")(h)))
+    x, y = data((4,), samples=16)
+    population = check(model, ["relu"], {"x": x, "y": y}, (0, 1))
+    assert [layer.plan.shared for layer in population.stacked] == [True] * 5 + [False] * 2
+
+
 @pytest.mark.slow
 def test_one_seed_has_the_order_of_its_own(float64):
     x, y = data(samples=44)
