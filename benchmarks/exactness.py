@@ -119,7 +119,6 @@ def _cases() -> list[Case]:
             "Identity": layers.Identity,
             "Lambda": lambda: layers.Lambda(keras.ops.square),
             "LeakyReLU": layers.LeakyReLU,
-            "Masking": layers.Masking,
             "Normalization": lambda: layers.Normalization(mean=0.3, variance=2.0),
             "PReLU": layers.PReLU,
             "ReLU": lambda: layers.ReLU(max_value=1.0, negative_slope=0.1),
@@ -149,6 +148,7 @@ def _cases() -> list[Case]:
             "LSTM": lambda: layers.LSTM(3),
             "LSTMCell": lambda: layers.RNN(layers.LSTMCell(3)),
             "LayerNormalization": layers.LayerNormalization,
+            "Masking": lambda: _ReadBy(layers.Masking(), layers.GRU(3)),
             "MaxPooling1D": lambda: layers.MaxPooling1D(2),
             "Permute": lambda: layers.Permute((2, 1)),
             "RMSNormalization": layers.RMSNormalization,
@@ -291,6 +291,17 @@ class _Applied:
 
     def __call__(self, inputs: list[Any]) -> Any:
         return self.layer(*inputs)
+
+
+class _ReadBy:
+    """A layer that another one reads, since nothing is left of its mask behind `Flatten`."""
+
+    def __init__(self, layer: Any, reader: Any):
+        self.layer = layer
+        self._reader = reader
+
+    def __call__(self, inputs: Any) -> Any:
+        return self._reader(self.layer(inputs))
 
 
 def _columns(x: Any) -> tuple[Any, Any]:

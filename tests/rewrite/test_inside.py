@@ -122,8 +122,9 @@ def test_trained_activations_are_tracked_trained_and_copied(name):
     trained.fit(x, np.arange(len(x)) % 3, verbose=0)
     moves = [np.abs(np.asarray(w) - 0.25).max() > 0 for w in alphas]
     assert any(moves)
-    # behind a convolution a zero of the padding is more than what is negative
-    assert all(moves) or name == "cct"
+    # no sample is negative there: behind a convolution its padding is more, and small weights
+    # count less than what is added
+    assert all(moves) or name in {"cct", "unregistered_parts"}
     again = with_activations(trained, {}, weights=True)
     np.testing.assert_array_equal(made(again, x), made(trained, x))
     assert not {id(w) for w in again.weights} & {id(w) for w in trained.weights}
