@@ -5,8 +5,6 @@ From a name to the object or the layer, and from a new spec to all of them.
 
 from __future__ import annotations
 
-import ast
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +13,8 @@ import keras
 from keras_acts import activations, layers, specs
 from keras_acts.constraints import is_anonymous
 from keras_acts.errors import ActivationError, shown
+from keras_acts.notation import NO_ACTIVATIONS, parse, unknown
 from keras_acts.specs import ActivationSpec
-
-# of an activation as it is written, in characters
-_LONGEST = 1000
 
 
 def get(identifier: Any) -> Callable[..., Any]:
@@ -76,7 +72,7 @@ def make(name: str, parameters: dict[str, Any]) -> Callable[..., Any]:
     if name not in specs.names():
         builtin = _builtin(name)
         if builtin is None:
-            raise specs.unknown(name, (*specs.names(), *builtins()))
+            raise unknown(name, (*specs.names(), *builtins()))
         if parameters:
             raise ActivationError(
                 f"{name}: a Keras built-in takes no parameters here. Received: {shown(parameters)}"
@@ -110,58 +106,11 @@ def builtins() -> tuple[str, ...]:
 
 
 def _builtin(name: str) -> Callable[..., Any] | None:
-    # these are functions of the module, but no activations
-    if name in ("get", "serialize", "deserialize") or name.startswith("_"):
+    if name in NO_ACTIVATIONS or name.startswith("_"):
         return None
     if not callable(getattr(keras.activations, name, None)):
         return None
     return keras.activations.get(name)
-
-
-def parse(text: str) -> tuple[str, dict[str, Any]]:
-    """Split ``"trelu(theta=0.5)"`` into ``("trelu", {"theta": 0.5})``."""
-    tree = _tree(text)
-    if isinstance(tree, ast.Name):
-        return tree.id, {}
-    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name) or tree.args:
-        raise _unreadable(text)
-    parameters = {}
-    for keyword in tree.keywords:
-        if keyword.arg is None:
-            raise _unreadable(text)
-        parameters[keyword.arg] = _number(ast.unparse(keyword.value))
-    return tree.func.id, parameters
-
-
-def _tree(text: str) -> ast.expr:
-    """The text as Python reads it; nothing of it is run."""
-    # a longer one is none, and can take Python's parser all memory there is
-    if len(text) > _LONGEST:
-        raise _unreadable(text)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of escapes, say, that it does not know
-            return ast.parse(text.strip(), mode="eval").body
-    # of many signs or brackets in a row Python says that the memory is full
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise _unreadable(text) from None
-
-
-def _unreadable(text: str) -> ActivationError:
-    return ActivationError(
-        'Cannot read the activation: an activation is written "name" or "name(parameter=number)". '
-        f"Received: {shown(text)}"
-    )
-
-
-def _number(text: str) -> Any:
-    # float() reads nan and inf too, which the spec then refuses by its rule
-    for convert in (int, float, ast.literal_eval):
-        try:
-            return convert(text)
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            continue
-    return text
 
 
 def register(spec: ActivationSpec) -> type[activations.Activation]:

@@ -6,7 +6,6 @@ contract tests all read the spec, so a new activation is complete when its spec 
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from keras_acts import functions
 from keras_acts.constraints import Constraint, Integer, Options, Real
 from keras_acts.errors import ActivationError, shown
+from keras_acts.notation import unknown
 
 
 @dataclass(frozen=True)
@@ -160,15 +160,6 @@ def spec(name: str) -> ActivationSpec:
     if name not in _SPECS:
         raise unknown(name, names())
     return _SPECS[name]
-
-
-def unknown(name: str, known: tuple[str, ...]) -> ActivationError:
-    """Return the error for an unknown activation, with the nearest known names."""
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    hint = f"Known: {', '.join(known)}."
-    if near:
-        hint = f"Did you mean {' or '.join(near)}?"
-    return ActivationError(f"Unknown activation. {hint} Received: {shown(name)}")
 
 
 def add(new: ActivationSpec) -> None:

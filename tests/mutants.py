@@ -402,7 +402,7 @@ MUTANTS = [
     ),
     Mutant(
         name="exit code 1 instead of 2",
-        file="search/cli/__init__.py",
+        file="search/cli/running.py",
         old="    exit_code = 2",
         new="    exit_code = 1",
         tests="tests/cli/test_cli_exports.py::test_bad_input_is_one_line_and_exit_code_2",
@@ -479,7 +479,7 @@ MUTANTS = [
     ),
     Mutant(
         name="a gap is predicted",
-        file="search/cli/exports.py",
+        file="search/cli/jobs.py",
         old="    if not allow_nan:",
         new="    if False:",
         tests="tests/cli/test_cli.py::test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are",

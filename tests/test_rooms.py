@@ -79,10 +79,13 @@ ONLY = {
 OF_THE_COMMAND_LINE = {
     "exporting.atomic": "a folder that cannot be written is refused before the search",
     "exporting.values": "columns that are not the model's inputs are named",
+    "exporting.folder": "what is no export is refused before TensorFlow is loaded",
+    "exporting.formats": "a format that is not there is, too",
+    "space.learning_rates": "what can be no learning rate is, too",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
     "runtime.kept_command": "the options of a command that goes on later are kept",
     "status": "what a kept search has found, and what is left",
-    "runtime.memory": "data that do not fit into memory are refused before they are read",
+    "runtime.ram": "data that do not fit into memory are refused before they are read",
     "runtime.seeding": "the model of a user's script is built from the seed",
 }
 # these only calculate, and say what they found: all that they import does so too
@@ -254,7 +257,7 @@ def test_the_core_does_not_know_the_search():
 
 
 def test_the_command_line_knows_the_public_names():
-    found = {target for path in (SEARCH / "cli").glob("*.py") for target in targets(path)}
+    found = {target for path in (SEARCH / "cli").rglob("*.py") for target in targets(path)}
     others = {target for target in found if room_of(target) not in ("__init__", "cli")}
     assert others == set(OF_THE_COMMAND_LINE)
 

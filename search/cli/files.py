@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_acts.errors import DataError
-from keras_acts.search.runtime.memory import free_ram
+from keras_acts.search.runtime.ram import free_ram
 
 from .npz import Member, UnreadableFile, read_arrays
 

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TypeAlias
 
 import keras
 import numpy as np
 
-from keras_acts.errors import DataError, ModelError
+from keras_acts.errors import ModelError
 from keras_acts.search import slots
 from keras_acts.search.rewrite.threshold import learns_two_classes
 from keras_acts.search.runtime.seeding import isolated_seed
 
+from .checks import OR_BUILT, check_cnn
 from .data import Dataset, Parts
-from .npz import check_archive
+from .keras_file import check_keras_file
+from .places import BUILT, model_for
 
-BUILT = ("cnn", "mlp")
 # what is constant would be divided by 0
 _LEAST_SCALE = 1e-6
 
 Loss: TypeAlias = str | keras.losses.Loss
 Metric: TypeAlias = str | keras.metrics.Metric
-
-
-def title(model: str | None, dataset: Dataset) -> str:
-    """Return the model's name for the export's folder."""
-    return Path(model or _default(dataset)).stem
 
 
 def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras.Model:
@@ -38,7 +33,7 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
             suit the data.
         DataError: if the data do not suit it.
     """
-    model = model or _default(dataset)
+    model = model_for(model, dataset)
     with isolated_seed(seed):
         if model in BUILT:
             built = _small(model, dataset, parts)
@@ -52,21 +47,9 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
     return built
 
 
-def _default(dataset: Dataset) -> str:
-    if dataset.images:
-        return "cnn"
-    return "mlp"
-
-
 def _load(path: str) -> keras.Model:
-    if not path.endswith(".keras"):
-        raise ModelError(
-            f"--model must be one of {', '.join(BUILT)}, or a .keras file. Received: {path!r}"
-        )
-    if not Path(path).is_file():
-        raise ModelError(f"--model must be a file that exists. Received: {path!r}")
+    check_keras_file(path, "--model", OR_BUILT)
     try:
-        check_archive(Path(path))
         with warnings.catch_warnings():
             # the search trains from scratch: what an optimizer knew is of no use
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
@@ -154,11 +137,8 @@ def _check_loss(model: keras.Model, dataset: Dataset) -> None:
 
 def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
     """Inputs are scaled inside the model, so that its export takes them raw."""
-    if model == "cnn" and not dataset.images:
-        raise DataError(
-            "The cnn needs images (height, width, channels). Received: samples of shape "
-            f"{dataset.x.shape[1:]}"
-        )
+    if model == "cnn":
+        check_cnn(dataset)
     layers = keras.layers
     x = parts.train[0]
     built = keras.Sequential([keras.Input(x.shape[1:], name="input")], name=model)

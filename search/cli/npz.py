@@ -15,7 +15,7 @@ from typing import IO, TypeAlias
 import numpy as np
 
 from keras_acts.errors import shown
-from keras_acts.search.runtime.memory import free_ram
+from keras_acts.search.runtime.ram import free_ram
 
 # an array, or how many bytes a member has that is none
 Member: TypeAlias = "np.ndarray | int"

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from .data import Dataset
+
+# the models that are built here
+BUILT = ("cnn", "mlp")
 FOLDER = Path("saved_models")
 # of the data that come with scikit-learn, those of images
 BUNDLED_IMAGES = ("digits",)
@@ -35,3 +41,19 @@ def early_place(data: str, model: str | None) -> Path | None:
     if data in BUNDLED_IMAGES:
         return default_place(data, "cnn")
     return default_place(source.stem, "mlp")
+
+
+def model_for(model: str | None, dataset: Dataset) -> str:
+    """Return what --model says, or the model that is built for data of this kind."""
+    if model is not None:
+        return model
+    if dataset.images:
+        return "cnn"
+    return "mlp"
+
+
+def place_of(out: Path | None, model: str | None, dataset: Dataset) -> Path:
+    """Return where the export goes."""
+    if out is not None:
+        return out
+    return default_place(dataset.name, Path(model_for(model, dataset)).stem)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +13,6 @@ from typing import Any
 import keras
 from rich.console import Console
 
-from keras_acts.errors import DataError
 from keras_acts.search import (
     ActivationSpace,
     SearchResult,
@@ -22,27 +20,23 @@ from keras_acts.search import (
     compare_activations,
     search_activations,
 )
-from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.rewrite.threshold import threshold_of
 
 from . import data as datasets
-from . import files, models, places
-
-
-class InterruptedWithResult(KeyboardInterrupt):
-    """Ctrl-C or a signal that came when there was a result already, and what there is was shown."""
+from . import files, models
+from .checks import Task, rates
+from .lists import split_list
+from .running import InterruptedWithResult
 
 
 def search(
     *,
-    data: str,
-    target: str | None,
-    task: str,
+    task: Task,
+    place: Path,
     model: str | None,
     activations: str | None,
     per: str,
     unit: str | None,
-    out: Path | None,
     directory: Path | None,
     project_name: str = "activations",
     learning_rates: str,
@@ -54,21 +48,17 @@ def search(
     call: str,
     **budget: Any,
 ) -> None:
-    """Load, split, search, print, export.
+    """Search, print, export.
 
-    All that can be refused is refused before the training.
+    All that can be refused is refused before the training: most of it by `checks.search_task`.
     """
     candidates = None
     if activations is not None:
         candidates = split_list(activations)
-    rates = _rates(learning_rates)
     space = ActivationSpace(candidates, per=per)
-    dataset = datasets.load(data, target, task)
-    _check_unit(unit, dataset)
-    parts = dataset.split(seed)
+    dataset = task.dataset
+    parts = task.parts
     built = models.build(model, dataset, parts, seed)
-    place = out or places.default_place(dataset.name, models.title(model, dataset))
-    check_target(place, overwrite=overwrite)
     if not quiet:
         _to_stderr(dataset.describe(parts))
     facts = {"class_names": _class_names(built, dataset), "card": _facts(dataset, unit)}
@@ -78,7 +68,7 @@ def search(
         validation_data=parts.validation,
         test_data=parts.test,
         activations=space,
-        learning_rates=rates,
+        learning_rates=rates(learning_rates),
         seed=seed,
         directory=directory,
         project_name=project_name,
@@ -142,23 +132,6 @@ def _show_exported(
         f"Exported to {place} with its model card, report.html and report.md "
         f"(max difference to the Keras model {difference:.1e})."
     )
-
-
-def _rates(text: str) -> str | list[str] | None:
-    """What --learning-rates says, as `search_activations` takes it."""
-    if text == "none":
-        return None
-    if text == "auto":
-        return text
-    return split_list(text)
-
-
-def _check_unit(unit: str | None, dataset: datasets.Dataset) -> None:
-    if unit is not None and dataset.classes:
-        raise DataError(
-            f"--unit is of a target of numbers. Received: --unit {unit!r} for "
-            f"{len(dataset.classes)} classes"
-        )
 
 
 def _show_without_export(
@@ -258,9 +231,7 @@ def _class_names(model: keras.Model, dataset: datasets.Dataset) -> tuple[str, ..
 
 def compare(
     *,
-    data: str,
-    target: str | None,
-    task: str,
+    task: Task,
     model: str | None,
     activations: str,
     csv: Path | None,
@@ -272,15 +243,10 @@ def compare(
     call: str,
     **budget: Any,
 ) -> None:
-    """Load, split, train on many seeds, print the verdict, and write its runs and its report."""
+    """Train on many seeds, print the verdict, and write its runs and its report."""
     candidates = split_list(activations)
-    rates = _rates(learning_rates)
-    if csv is not None:
-        files.check_writable(csv, "--csv", (data, model))
-    if report is not None:
-        files.check_writable(report, "--report", (data, model))
-    dataset = datasets.load(data, target, task)
-    parts = dataset.split(seed)
+    dataset = task.dataset
+    parts = task.parts
     built = models.build(model, dataset, parts, seed)
     if not quiet:
         _to_stderr(dataset.describe(parts))
@@ -290,7 +256,7 @@ def compare(
         candidates,
         validation_data=parts.validation,
         test_data=parts.test,
-        learning_rates=rates,
+        learning_rates=rates(learning_rates),
         seed=seed,
         verbose=int(not quiet),
         **budget,
@@ -327,8 +293,3 @@ def _write_files(verdict: Verdict, csv: Path | None, report: Path | None, as_jso
 def _print_verdict(verdict: Verdict) -> None:
     Console(highlight=False).print(verdict.drawn_table())
     _to_stdout("\n".join(verdict.summary()))
-
-
-def split_list(text: str) -> list[str]:
-    """Split at the commas that are not inside parentheses."""
-    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]

@@ -20,12 +20,9 @@ from keras_acts.layers import TrainedActivation
 
 from ..rewrite.slots import SlotSite, slot_sites
 from ..runtime.as_json import finite
-from ..runtime.reasons import reason_of
-from .card_rules import MOST_BYTES, BrokenRule, check_card, check_extra_entries
+from .card_rules import BrokenRule, check_extra_entries
+from .folder import FILE, FORMAT, TEXT
 
-FILE = Path("assets", "model_card.json")
-TEXT = Path("assets", "MODEL_CARD.md")
-FORMAT = 1
 # what the export itself writes, and `card=` cannot replace
 _OWN = {
     "format",
@@ -170,43 +167,6 @@ def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__}")
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Return the card of an export.
-
-    Raises:
-        ExportError: if the folder has none, or it cannot be read.
-    """
-    path = folder / FILE
-    try:
-        data = json.loads(_text_of(path), parse_constant=_no_number)
-        check_card(data, FORMAT)
-    except FileNotFoundError:
-        raise ExportError(
-            f"An export of keras_acts has a model card. Received: {str(folder)!r} without {FILE}"
-        ) from None
-    except BrokenRule as rule:
-        raise ExportError(
-            f"The model card must be as an export of format {FORMAT} or older wrote it: {rule} in "
-            f"{str(path)!r}"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ExportError(
-            f"The model card must be readable. Received: {str(path)!r} ({reason_of(error)})"
-        ) from error
-    return data
-
-
-def _text_of(path: Path) -> str:
-    size = path.stat().st_size
-    if size > MOST_BYTES:
-        raise ValueError(f"{size:,} bytes, more than {MOST_BYTES:,}")
-    return path.read_text(encoding="utf-8")
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def markdown(data: Mapping[str, Any]) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from . import agreement, other_backends, savedmodel
 from . import card as model_card
 from . import page as report
 from .atomic import Staging, check_target, staged
+from .formats import FORMATS, check_formats
 from .names import given_names, output_names
 from .precision import in_float32
 from .samples import named
@@ -30,9 +30,6 @@ from .verify_process import CONVERSIONS, compare
 
 __all__ = ["Exported", "check_target", "export"]
 
-FORMATS = {"keras": "model.keras", "litert": "model.tflite", "onnx": "model.onnx"}
-# the packages that are needed to write and run a format, beside what we depend on
-_NEEDED = {"onnx": ("tf2onnx", "onnxruntime")}
 # of a search where it is from one, else of the export alone
 _REPORT = "report.html"
 # of TensorFlow's error codes: UNKNOWN, NOT_FOUND, PERMISSION_DENIED, RESOURCE_EXHAUSTED, DATA_LOSS
@@ -120,7 +117,7 @@ def export(
         >>> tf.saved_model.load("saved_models/mine").serve(x)
     """
     target = check_target(path, overwrite=overwrite, versioned=versioned)
-    _check_formats(formats)
+    check_formats(formats)
     if not isinstance(model, keras.Model) or not model.built:
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
     facts_given: Mapping[str, Any] = {}
@@ -281,25 +278,6 @@ def _layers(model: keras.layers.Layer | None) -> list[str]:
         layers = model.layers
     inputs = keras.layers.InputLayer
     return [type(layer).__name__ for layer in layers if not isinstance(layer, inputs)]
-
-
-def _check_formats(formats: Sequence[str]) -> None:
-    is_list = not isinstance(formats, str) and isinstance(formats, Iterable)
-    if not is_list or not all(isinstance(name, str) and name in FORMATS for name in formats):
-        raise ExportError(
-            f"formats must be a list of some of {list(FORMATS)}. Received: formats={shown(formats)}"
-        )
-    for name in formats:
-        missing = _not_installed(_NEEDED.get(name, ()))
-        if missing:
-            raise ExportError(
-                f'The format {name!r} needs {" and ".join(missing)}: pip install "keras-acts[{name}]". '
-                f"Received: formats={list(formats)!r}"
-            )
-
-
-def _not_installed(packages: Sequence[str]) -> list[str]:
-    return [package for package in packages if importlib.util.find_spec(package) is None]
 
 
 def _check_classes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,9 @@ from keras_acts.errors import DataError, ExportError, shown
 
 from ..runtime.ownership import changed_files
 from ..runtime.reasons import first_line
-from . import card as model_card
-from .atomic import check_no_pattern
+from .folder import FILE, TEXT, export_at, read_card
 from .names import by_export_names
-from .values import cast, misfit, unlike
-
-Arrays = dict[str, np.ndarray]
-# of the inputs of a signature, as the model card tells them
-Specs = Mapping[str, Mapping[str, Any]]
+from .values import Arrays, Specs, cast, check_shapes, misfit, unlike
 
 
 class LoadedModel(keras.layers.TFSMLayer):
@@ -36,7 +31,7 @@ class LoadedModel(keras.layers.TFSMLayer):
     """
 
     def __init__(self, filepath: str, call_endpoint: str = "serve", **kwargs: Any):
-        card = model_card.read(Path(filepath))
+        card = read_card(Path(filepath))
         _check_unchanged(Path(filepath))
         # as text: Keras would track a dict
         self._card = json.dumps(card)
@@ -117,16 +112,7 @@ def load(path: str | os.PathLike[str]) -> LoadedModel:
             "An export loads where Keras runs on TensorFlow (KERAS_BACKEND=tensorflow). "
             f"Received: the backend {keras.backend.backend()}"
         )
-    check_no_pattern(Path(path))
-    try:
-        folder = _newest(Path(path))
-    except OSError as error:
-        raise ExportError(
-            f"The path must be a folder that can be read. Received: path={str(path)!r} "
-            f"({error.strerror})"
-        ) from error
-    if not (folder / "saved_model.pb").is_file():
-        raise ExportError(f"The path must be a folder with an export. Received: path={str(path)!r}")
+    folder = export_at(path)
     return LoadedModel(str(folder))
 
 
@@ -139,7 +125,7 @@ def _check_unchanged(folder: Path) -> None:
     Raises:
         ExportError: naming the files that are others, or gone.
     """
-    notes = {model_card.FILE.as_posix(), model_card.TEXT.as_posix()}
+    notes = {FILE.as_posix(), TEXT.as_posix()}
     of_model = re.compile(r"saved_model\.pb|(variables|assets)/.+")
     changed = [
         name for name in changed_files(folder) if of_model.fullmatch(name) and name not in notes
@@ -220,18 +206,10 @@ def _words(values: np.ndarray) -> np.ndarray:
     return np.array(words).reshape(values.shape)
 
 
-def _newest(folder: Path) -> Path:
-    """The newest of a folder of versions; any other folder itself."""
-    if not folder.is_dir() or (folder / "saved_model.pb").exists():
-        return folder
-    versions = [entry for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir()]
-    return max(versions, key=lambda entry: int(entry.name), default=folder)
-
-
 def _prepared(x: Any, specs: Specs, *, allow_nan: bool) -> Arrays:
     """The inputs as the signature takes them, or an error that says why they are none."""
     given = _by_name(x, specs)
-    _check_shapes(given, specs)
+    check_shapes(given, specs)
     if not allow_nan:
         # before the cast: to integers, it would make a number of NaN
         _check_no_gaps(given)
@@ -258,37 +236,3 @@ def _by_name(x: Any, specs: Specs) -> Arrays:
 
 def _unnamed(specs: Specs, received: str | list[str]) -> DataError:
     return DataError(f"The inputs must be given by name: {sorted(specs)}. Received: {received}")
-
-
-def _check_shapes(given: Arrays, specs: Specs) -> None:
-    for name, values in given.items():
-        shape = specs[name]["shape"]
-        if not _has_shape(values, shape):
-            expected = "of at least one sample"
-            if shape is not None:
-                expected = f"{tuple(map(_size, shape))}"
-            raise DataError(
-                f"The input {name!r} must have the shape {expected}. Received: {values.shape}"
-            )
-    counts = {name: len(values) for name, values in given.items()}
-    if len(set(counts.values())) > 1:
-        raise DataError(f"All inputs need as many samples. Received: {counts}")
-
-
-def _size(size: int | None) -> int | str:
-    """A size, or ``n`` where any will do."""
-    if size is None:
-        return "n"
-    return size
-
-
-def _has_shape(values: np.ndarray, shape: Sequence[int | None] | None) -> bool:
-    """Whether an array holds at least one sample of a shape, of which the first axis is the batch."""
-    if values.ndim == 0 or not len(values):
-        return False
-    if shape is None:  # any
-        return True
-    if len(shape) != values.ndim:
-        return False
-    sizes = zip(shape[1:], values.shape[1:], strict=True)
-    return all(expected in (None, size) for expected, size in sizes)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import numbers
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
+
+from keras_acts.errors import DataError
+
+Arrays = dict[str, np.ndarray]
+# of the inputs of a signature, as the model card tells them
+Specs = Mapping[str, Mapping[str, Any]]
 
 _WHOLE = ("int", "uint", "bool")
 # None is a gap
@@ -101,3 +109,42 @@ def cast(values: np.ndarray, dtype: str) -> np.ndarray:
         return values
     with np.errstate(over="ignore"):  # `misfit` tells it
         return values.astype(dtype)
+
+
+def check_shapes(given: Arrays, specs: Specs) -> None:
+    """Check that arrays have the shapes of a signature's inputs, and as many samples each.
+
+    Raises:
+        DataError: naming the input and its shape.
+    """
+    for name, values in given.items():
+        shape = specs[name]["shape"]
+        if not _has_shape(values, shape):
+            expected = "of at least one sample"
+            if shape is not None:
+                expected = f"{tuple(map(_size, shape))}"
+            raise DataError(
+                f"The input {name!r} must have the shape {expected}. Received: {values.shape}"
+            )
+    counts = {name: len(values) for name, values in given.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"All inputs need as many samples. Received: {counts}")
+
+
+def _size(size: int | None) -> int | str:
+    """A size, or ``n`` where any will do."""
+    if size is None:
+        return "n"
+    return size
+
+
+def _has_shape(values: np.ndarray, shape: Sequence[int | None] | None) -> bool:
+    """Whether an array holds at least one sample of a shape, of which the first axis is the batch."""
+    if values.ndim == 0 or not len(values):
+        return False
+    if shape is None:  # any
+        return True
+    if len(shape) != values.ndim:
+        return False
+    sizes = zip(shape[1:], values.shape[1:], strict=True)
+    return all(expected in (None, size) for expected, size in sizes)

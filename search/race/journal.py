@@ -10,14 +10,16 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_acts.errors import SearchError
 
-from ..population.members import Member
 from ..runtime.kept_files import damaged, write_whole
 from .record import MemberRecord
 from .schedule import Rung
+
+if TYPE_CHECKING:  # what a kept race has found is told without TensorFlow
+    from ..population.members import Member
 
 # the first line of the file: what it is
 _TITLE = "keras_acts race 1"

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,8 +20,9 @@ from keras_acts.search import slots
 from keras_acts.search.exporting import savedmodel
 from keras_acts_cli import main
 from keras_acts_cli.data import Dataset, load
+from keras_acts_cli.lists import split_list
 from keras_acts_cli.models import build
-from keras_acts_cli.run import _class_names, split_list
+from keras_acts_cli.run import _class_names
 from tests.helpers.models import blobs, contents, mlp
 from tests.helpers.reports import Reader
 
@@ -209,11 +211,12 @@ def scores(plain):
 def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     given = {}
     monkeypatch.setattr("keras_acts_cli.run.search", lambda **options: given.update(options))
+    x, _ = blobs(30)
+    csv(tmp_path / "a.csv", x, np.linspace(0, 1, 30).round(3))
+    read = {"data": "a.csv", "target": "f1", "task": "regression"}
     options = {
+        **read,
         **{
-            "data": "a.csv",
-            "target": "price",
-            "task": "regression",
             "model": "mlp",
             "activations": "elu",
         },
@@ -234,10 +237,14 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
         text for name, value in options.items() for text in (f"--{flags[name]}", str(value))
     ]
     assert run(tmp_path, *arguments, "--rescale-init").exit_code == 0
-    unset = {"out": None, "directory": None, "as_json": False, "quiet": False}
+    unset = {"directory": None, "as_json": False, "quiet": False}
     unset |= {"overwrite": False, "restart": False}
     call = given.pop("call")
-    assert given == {**options, **unset, "rescale_init": True}
+    dataset = given.pop("task").dataset
+    assert (dataset.target, dataset.classes, len(dataset.x)) == ("f1", (), 30)
+    assert given.pop("place") == Path("saved_models", "a-mlp")
+    left = {name: value for name, value in options.items() if name not in read}
+    assert given == {**left, **unset, "rescale_init": True}
     # the command in the report is the one that was typed
     typed = shlex.split(call)
     assert typed[:2] == ["keras-acts", "search"]
@@ -430,7 +437,7 @@ MODELS = [
     ("--out thesis", "--overwrite replaces an export that is there, --out names another place"),
     (
         "--out thesis --overwrite",
-        "must not replace anything but a SavedModel. Received: path='thesis'",
+        "must not replace anything but a SavedModel. Received: --out 'thesis'",
     ),
     ("--restart", "--restart is of a search that is kept. Received: no --directory"),
     ("--out good.csv/model", "needs a writable folder"),
@@ -691,7 +698,7 @@ def test_compare_says_a_sentence(tmp_path):
         (["--activations", "relu,mish", "--seeds", "1"], "--seeds"),
         (
             ["--activations", "relu,mish", "--learning-rates", "often"],
-            "learning_rates must be 'auto', None, or a list",
+            "--learning-rates must be auto, none, or a list of rates above 0",
         ),
         (
             ["--activations", "relu,mish", "--csv", "no/where.csv"],

@@ -185,14 +185,14 @@ TEXT = [
     ("export mine.keras out --samples no.csv", "a file that exists. Received: 'no.csv'"),
     ("export mine.keras out --samples words.csv", "must be numbers"),
     ("export mine.keras out --normalize hole.csv", "must be finite"),
-    ("predict nothing x.csv", "a folder with an export. Received: path='nothing'"),
+    ("predict nothing x.csv", "a folder with an export. Received: PATH 'nothing'"),
     ("predict thesis x.csv", "a folder with an export"),
 ]
 MODELS = [
     ("export torn.keras out", "that Keras can load. Received: 'torn.keras'"),
     (
         "export mine.keras thesis",
-        "must not replace anything but a SavedModel. Received: path='thesis'",
+        "must not replace anything but a SavedModel. Received: OUT 'thesis'",
     ),
     ("export mine.keras out --formats pickle", "formats must be a list of some of"),
     ("export mine.keras out --classes a,b", "one for each unit"),

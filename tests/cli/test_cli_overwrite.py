@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from keras_acts_cli import data as datasets
-from keras_acts_cli import models
-from keras_acts_cli.places import default_place, early_place
+from keras_acts_cli.places import early_place, place_of
 from tests.cli.test_cli import IRIS, command, run
 from tests.exporting.test_staging import exported
 from tests.helpers.models import blobs, contents
@@ -59,7 +58,7 @@ def test_a_place_that_is_taken_is_refused_before_tensorflow_is_loaded(tmp_path, 
 @pytest.mark.parametrize("model", [None, "cnn", "mlp", "folder/mine.keras"])
 def test_the_place_is_the_same_before_and_after_the_data_are_read(name, model):
     dataset = datasets.load(name)
-    late = default_place(dataset.name, models.title(model, dataset))
+    late = place_of(None, model, dataset)
     assert early_place(name, model) == late
 
 
@@ -72,7 +71,7 @@ def test_only_an_npz_must_be_read_for_its_place(tmp_path):
         source = str(tmp_path / f"some.{kind}")
         dataset = datasets.load(source)
         for model in (None, "cnn"):
-            late = default_place(dataset.name, models.title(model, dataset))
+            late = place_of(None, model, dataset)
             early = early_place(source, model)
             assert early == late or (early is None and kind == "npz" and model is None)
 

@@ -12,8 +12,7 @@ import pytest
 
 from keras_acts.errors import ExportError
 from keras_acts.search import export, load
-from keras_acts.search.exporting import card as model_card
-from keras_acts.search.exporting.card import FILE
+from keras_acts.search.exporting.folder import FILE, TEXT, read_card
 from keras_acts.search.runtime.ownership import MARKER
 from tests.cli.test_cli import command, csv
 from tests.helpers.models import blobs, contents, mlp
@@ -170,7 +169,7 @@ def test_a_card_of_the_wrong_kind_anywhere_is_refused_or_changes_nothing(copy):
             place[keys[-1]] = value
             file.write_text(json.dumps(data[""]), encoding="utf-8")
             try:
-                card = model_card.read(copy / "model")
+                card = read_card(copy / "model")
             except ExportError as error:
                 messages.append(str(error))
                 continue
@@ -201,7 +200,7 @@ def test_a_card_of_the_wrong_kind_anywhere_is_refused_or_changes_nothing(copy):
         (("class_names",), [1, 2, 3], "class_names must be a list of texts"),
         (("features",), "f0", "features must be a list of different names of columns"),
         (("features",), ["f0", "f0"], "features must be a list of different names of columns"),
-        (("features",), ["f0"], "The input 'input' must have the shape"),
+        (("features",), ["f0"], "A row must have 4 values. Received: 1 in 'data.csv'"),
     ],
 )
 def test_an_entry_of_the_wrong_kind_is_named(copy, path, value, said):
@@ -240,7 +239,7 @@ def test_a_card_of_too_many_bytes_is_not_read(copy):
 
 
 def test_notes_and_cards_may_be_edited(copy):
-    (copy / "model" / model_card.TEXT).write_text("# Mine", encoding="utf-8")
+    (copy / "model" / TEXT).write_text("# Mine", encoding="utf-8")
     file = copy / "model" / FILE
     data = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps({**data, "license": "CC-BY-4.0"}), encoding="utf-8")

@@ -25,7 +25,7 @@ from keras_acts.search import (
 )
 from keras_acts.search.population.frozen_prefix import frozen_prefix
 from keras_acts.search.population.memory import bytes_per_member, outputs_per_sample, waves
-from keras_acts.search.runtime import memory
+from keras_acts.search.runtime import memory, ram
 from keras_acts.search.runtime.memory import free_memory
 from keras_acts.search.tuner.member_epochs import MemberEpochs, train_until_done
 from tests.helpers.models import blobs, eager, mlp
@@ -480,7 +480,7 @@ def test_what_is_cached_in_a_container_is_free(tmp_path, monkeypatch, limit, use
     paths = [str(tmp_path / name) for name in contents]
     monkeypatch.setattr(memory, "gpus", list)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=7000000))
-    monkeypatch.setattr(memory, "_CGROUPS", [(*paths, "inactive_file")])
+    monkeypatch.setattr(ram, "_CGROUPS", [(*paths, "inactive_file")])
     assert free_memory() == free
     (tmp_path / "stat").unlink()
     assert free_memory() == (free - 700000 if limit != "max" else free)

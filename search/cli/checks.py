@@ -1,0 +1,178 @@
+"""What can be refused before TensorFlow is loaded: names, files, places, and the data themselves."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_acts.errors import DataError, ModelError, SearchError, shown
+from keras_acts.notation import parse, unknown, written_names
+from keras_acts.search.exporting.atomic import check_target
+from keras_acts.search.space.learning_rates import LearningRates
+
+from . import data as datasets
+from . import files
+from .keras_file import check_keras_file
+from .lists import split_list
+from .places import BUILT, model_for, place_of
+
+OR_BUILT = f"one of {', '.join(BUILT)}, or "
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a search or a comparison works on.
+
+    Attributes:
+        dataset: the data, whole.
+        parts: to train, to choose by, to test.
+    """
+
+    dataset: datasets.Dataset
+    parts: datasets.Parts
+
+
+def task(options: Mapping[str, Any]) -> Task:
+    """Check the options that searches and comparisons share, and read the data.
+
+    Raises:
+        KerasActsError: naming what is wrong.
+    """
+    check_activations(options["activations"])
+    rates(options["learning_rates"])
+    check_model(options["model"])
+    dataset = datasets.load(options["data"], options["target"], options["task"])
+    if model_for(options["model"], dataset) == "cnn":
+        check_cnn(dataset)
+    return Task(dataset, dataset.split(options["seed"]))
+
+
+def search_task(options: Mapping[str, Any]) -> tuple[Task, Path]:
+    """Check what a search is given; return its data, and where its export goes.
+
+    Raises:
+        KerasActsError: naming what is wrong.
+    """
+    if options["directory"] is not None:
+        check_folder(options["directory"], "--directory")
+    checked = task(options)
+    check_unit(options["unit"], checked.dataset)
+    place = place_of(options["out"], options["model"], checked.dataset)
+    check_target(place, overwrite=options["overwrite"])
+    return checked, place
+
+
+def compare_task(options: Mapping[str, Any]) -> Task:
+    """Check what a comparison is given; return its data.
+
+    Raises:
+        KerasActsError: naming what is wrong.
+    """
+    for name in ("csv", "report"):
+        if options[name] is not None:
+            read = (options["data"], options["model"])
+            files.check_writable(options[name], f"--{name}", read)
+    if options["baseline"] is not None:
+        check_activation(options["baseline"])
+    return task(options)
+
+
+def check_activations(text: str | None) -> None:
+    """Check the names of the candidates; what their parameters may be, keras_acts says later."""
+    if text is None:
+        return
+    for written in split_list(text):
+        check_activation(written)
+
+
+def check_activation(written: str) -> None:
+    """Check the name of an activation.
+
+    Raises:
+        ActivationError: if it cannot be read, or nobody knows it; with the nearest names.
+    """
+    name, _ = parse(written)
+    known = written_names()
+    if known and name not in known:
+        raise unknown(name, known)
+
+
+def rates(text: str) -> str | list[str] | None:
+    """Return what --learning-rates says, as `search_activations` takes it.
+
+    Raises:
+        SearchError: if it says nothing that can be a rate.
+    """
+    given: str | list[str] | None = split_list(text)
+    if text == "auto":
+        given = text
+    elif text == "none":
+        given = None
+    try:
+        LearningRates.of(given)
+    except SearchError:
+        raise SearchError(
+            "--learning-rates must be auto, none, or a list of rates above 0 and multiples of the "
+            f"model's own, such as 0.001,x2. Received: {shown(text)}"
+        ) from None
+    return given
+
+
+def check_model(model: str | None) -> None:
+    """Check that --model names a model that is built here, or a file that can be one."""
+    if model is None or model in BUILT:
+        return
+    near = difflib.get_close_matches(model.lower(), BUILT, n=1)
+    if near and not Path(model).suffix:
+        raise ModelError(
+            f"--model must be {OR_BUILT}a .keras file. Did you mean {near[0]}? Received: {model!r}"
+        )
+    check_keras_file(model, "--model", OR_BUILT)
+
+
+def check_cnn(dataset: datasets.Dataset) -> None:
+    """Check that the data are images.
+
+    Raises:
+        DataError: if they are not.
+    """
+    if not dataset.images:
+        raise DataError(
+            "The cnn needs images (height, width, channels). Received: samples of shape "
+            f"{dataset.x.shape[1:]}"
+        )
+
+
+def check_unit(unit: str | None, dataset: datasets.Dataset) -> None:
+    """Check that a unit is given of numbers only.
+
+    Raises:
+        DataError: if the target is classes.
+    """
+    if unit is not None and dataset.classes:
+        raise DataError(
+            f"--unit is of a target of numbers. Received: --unit {unit!r} for "
+            f"{len(dataset.classes)} classes"
+        )
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Check that a folder is there and can be written, or can be made.
+
+    Raises:
+        SearchError: if it cannot.
+    """
+    rule = f"{option} must be a folder that can be written"
+    try:
+        place = folder.absolute()
+        nearest = next(path for path in (place, *place.parents) if os.path.lexists(path))
+        if not nearest.is_dir():
+            raise SearchError(f"{rule}. Received: {str(folder)!r}, but {nearest} is no folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise SearchError(f"{rule}. Received: {str(folder)!r}, but {nearest} is read-only")
+    except (OSError, ValueError) as error:  # a name that no folder can have
+        raise SearchError(f"{rule}. Received: {shown(str(folder))} ({error})") from None

@@ -1,0 +1,75 @@
+"""`keras-acts export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..lists import split_words
+from ..options import examples
+from ..running import interruptible, loading, one_line_errors
+
+
+@click.command(
+    epilog=examples(
+        "keras-acts export mine.keras saved_models/mine --normalize my.csv",
+        'keras-acts export mine.keras models/flowers --versioned --classes "daisy,rose" --formats onnx',
+    )
+)
+@click.argument("model")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace the SavedModel that is there.")
+@click.option(
+    "--versioned", is_flag=True, help="Write OUT/1, OUT/2, …, as TensorFlow Serving wants it."
+)
+@click.option(
+    "--normalize",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Put a normalization into the graph, with the mean and variance of each column of this .csv or .npz.",
+)
+@click.option(
+    "--classes", default="", help='The names of the classes, in order, such as "ant,bee".'
+)
+@click.option(
+    "--threshold",
+    default=None,
+    type=float,
+    help="Of two classes and one unit: above which output it is the second.  [default: as the model's loss says]",
+)
+@click.option(
+    "--formats", default="", help="What to write into OUT too: some of keras,litert,onnx."
+)
+@click.option(
+    "--samples",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="A .csv or .npz with inputs to compare with.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print path, difference and model card as JSON."
+)
+def export(model: str, out: Path, **options: Any) -> None:
+    """Export a .keras file MODEL as a SavedModel in the folder OUT.
+
+    It is compared with the model in another process, without Keras, before it appears in its place.
+    """
+    for name in ("classes", "formats"):
+        options[name] = split_words(options[name])
+    with interruptible():
+        with one_line_errors():
+            from .. import jobs
+
+            job = jobs.prepare_export(model, out, **{name: options[name] for name in _CHECKED})
+        left = {name: value for name, value in options.items() if name not in _READ}
+        with loading():
+            from .. import exports
+        with one_line_errors():
+            exports.export(job, **left)
+
+
+# what is looked at before TensorFlow is loaded, and what of it is done by then
+_CHECKED = ("overwrite", "versioned", "formats", "samples", "normalize")
+_READ = ("samples", "normalize")

@@ -1,0 +1,171 @@
+"""What `export` and `predict` are to do: checked and read before TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_acts.errors import DataError, ExportError, shown
+from keras_acts.search.exporting.atomic import check_target
+from keras_acts.search.exporting.folder import export_at, read_card
+from keras_acts.search.exporting.formats import check_formats
+from keras_acts.search.exporting.values import check_shapes, misfit, unlike
+
+from . import files
+from .keras_file import check_keras_file
+
+_LEAST_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The mean and the variance of each column of a table, and how the columns are called."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """An export that is to be made.
+
+    Attributes:
+        samples: inputs to compare with; random ones if there are none.
+        normalization: what comes first in the graph, if anything.
+    """
+
+    model: str
+    out: Path
+    samples: np.ndarray | None
+    normalization: Normalization | None
+
+
+@dataclass(frozen=True)
+class PredictJob:
+    """Predictions that are to be made.
+
+    Attributes:
+        x: the samples, as the model takes them.
+        card: the model card.
+    """
+
+    path: Path
+    x: np.ndarray
+    card: Mapping[str, Any]
+    out: Path | None
+    allow_nan: bool
+
+
+def prepare_export(
+    model: str,
+    out: Path,
+    *,
+    overwrite: bool,
+    versioned: bool,
+    formats: Sequence[str],
+    samples: Path | None,
+    normalize: Path | None,
+) -> ExportJob:
+    """Check the places, and read the data.
+
+    Raises:
+        KerasActsError: naming what is wrong.
+    """
+    check_keras_file(model, "MODEL")
+    check_target(out, overwrite=overwrite, versioned=versioned)
+    check_formats(formats)
+    inputs = None
+    if samples is not None:
+        inputs, _ = files.read_inputs(samples)
+    normalization = None
+    if normalize is not None:
+        values, columns = files.read_inputs(normalize)
+        normalization = _normalization(values, columns, normalize)
+        if inputs is None:
+            inputs = values
+    return ExportJob(model, out, inputs, normalization)
+
+
+def _normalization(values: np.ndarray, columns: tuple[str, ...], path: Path) -> Normalization:
+    kind = unlike(values, "float64")
+    if kind:
+        raise DataError(
+            f"The data to normalize by must be numbers. Received: {str(path)!r} with {kind}"
+        )
+    # in few bits the sums would be infinite
+    wide = values.astype("float64")
+    if not np.isfinite(wide).all():
+        raise DataError(
+            "The data to normalize by must be finite. Received: NaN or infinite values in "
+            f"{str(path)!r}"
+        )
+    with np.errstate(over="ignore"):
+        mean = wide.mean(axis=0)
+        # a constant column is divided by it
+        variance = np.maximum(wide.var(axis=0), _LEAST_VARIANCE)
+    if misfit(mean, "float32") or misfit(variance, "float32") or not np.isfinite(variance).all():
+        raise DataError(
+            "The mean and the variance of the data to normalize by must be numbers that float32 can "
+            f"hold. Received: {str(path)!r} with values up to {np.abs(wide).max():g}"
+        )
+    return Normalization(mean, variance, columns)
+
+
+def prepare_predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> PredictJob:
+    """Find the export, and read the samples as its card says that it takes them.
+
+    Raises:
+        KerasActsError: naming what is wrong.
+    """
+    if out is not None:
+        files.check_writable(out, "--out", (data,))
+    card = read_card(export_at(path))
+    inputs = card["signatures"]["serving_default"]["inputs"]
+    if len(inputs) != 1:
+        raise DataError(
+            f"predict reads one table; this model takes {sorted(inputs)}. Received: {str(data)!r}"
+        )
+    ((name, spec),) = inputs.items()
+    x, columns = files.read_inputs(data, _features(card, path))
+    kind = unlike(x, spec["dtype"])
+    if kind:
+        raise DataError(f"The model takes {spec['dtype']}. Received: {str(data)!r} with {kind}")
+    if not allow_nan:
+        files.check_no_gaps(x, columns, data)
+    files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, columns, data)
+    x = _in_shape(x, spec["shape"], data)
+    check_shapes({name: x}, inputs)
+    return PredictJob(path, x, card, out, allow_nan)
+
+
+def _features(card: Mapping[str, Any], path: Path) -> list[str] | None:
+    """The columns that the model takes, as the card tells them; None if it does not."""
+    features = card.get("features")
+    if features is None or features == []:
+        return None
+    is_list = isinstance(features, list) and all(isinstance(name, str) for name in features)
+    if not is_list or len(set(features)) < len(features):
+        raise ExportError(
+            "The model card's features must be a list of different names of columns. Received: "
+            f"{str(path)!r} with {shown(features)}"
+        )
+    return features
+
+
+def _in_shape(x: np.ndarray, shape: Sequence[int | None] | None, data: Path) -> np.ndarray:
+    """The samples in the shape that the model takes: a row of a table is a flat one."""
+    if shape is None:  # any
+        return x
+    sizes = [size for size in shape[1:] if size is not None]
+    if x.ndim != 2 or len(sizes) < len(shape) - 1:
+        return x
+    count = math.prod(sizes)
+    if x.shape[1] != count:
+        raise DataError(f"A row must have {count} values. Received: {x.shape[1]} in {str(data)!r}")
+    return x.reshape(-1, *sizes)
