@@ -13,6 +13,7 @@ each other (``tests/test_rooms.py``). Each room's docstring says which file to o
 - `population`: many models as one Keras model, `PopulationModel`.
 - `race`: a way to search: who falls behind leaves.
 - `tuner`: a way to search: KerasTuner's trials, one by one or together.
+- `tracking`: who follows a search: callbacks, TensorBoard, MLflow, Weights & Biases.
 - `verdict`: *how sure* it is that one is better; here "keep relu" is said (`verdict/judge.py`).
 - `exporting`: what one takes home: a SavedModel that loads without this package.
 
@@ -31,6 +32,10 @@ from .rewrite.slots import Slot, slots
 from .space.assignment import Assignment
 from .space.candidate import Candidate
 from .space.space import ActivationSpace
+from .tracking.callback import SearchCallback
+from .tracking.to_mlflow import MLflowLogger
+from .tracking.to_tensorboard import TensorBoardLogger
+from .tracking.to_wandb import WandbLogger
 from .tuner.hypermodel import ActivationHyperModel, activation_choice
 from .tuner.oracle import ActivationOracle
 from .tuner.racing_oracle import RacingOracle
@@ -48,11 +53,15 @@ __all__ = [
     "BestWeights",
     "Candidate",
     "LoadedModel",
+    "MLflowLogger",
     "PopulationModel",
     "RacingOracle",
+    "SearchCallback",
     "SearchResult",
     "Slot",
+    "TensorBoardLogger",
     "Verdict",
+    "WandbLogger",
     "activation_choice",
     "compare_activations",
     "export",

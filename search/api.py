@@ -13,6 +13,7 @@ from .result import SearchResult
 from .runtime import device
 from .runtime.calls import written_call
 from .runtime.tracing import expected_traces
+from .tracking.callback import Followers, checked_search_callbacks
 
 
 def search_activations(
@@ -42,6 +43,7 @@ def search_activations(
     project_name: str = "activations",
     overwrite: bool = False,
     verbose: int = 1,
+    search_callbacks: Any = None,
     **fit_options: Any,
 ) -> SearchResult:
     """Search for the activation that suits a model best, and return the ranked trials, the verdict and the best model.
@@ -110,6 +112,9 @@ def search_activations(
         overwrite: whether to start again where the project exists. Only a search's own files are
             deleted: with others among them it is refused.
         verbose: 0 shows nothing.
+        search_callbacks: `SearchCallback` objects, which hear of the search as a whole: its epochs,
+            rounds, trials, verdict and end. `TensorBoardLogger`, `MLflowLogger` and `WandbLogger`
+            are such. One that fails costs the search nothing.
         **fit_options: further arguments of `fit`, such as `callbacks`, `class_weight`,
             `sample_weight`. Each model that trains has copies of the callbacks, and their files are
             called after it.
@@ -140,6 +145,7 @@ def search_activations(
         overwrite=overwrite,
         verbose=verbose,
     )
+    followers = Followers(checked_search_callbacks(search_callbacks))
     request = checked_request(
         model,
         x,
@@ -160,8 +166,10 @@ def search_activations(
     with contextlib.ExitStack() as stack:
         stack.enter_context(expected_traces())
         place = stack.enter_context(plan.place_for(request, how))
-        searching = plan.strategy_for(request, how, place)
+        searching = plan.strategy_for(request, how, place, followers)
         progress = stack.enter_context(searching.progress)
+        followers.say = progress.say
+        followers.search_begins(plan.record_of(request, how))
         candidates = plan.size_of(request, how).trials
         progress.say(f"Training up to {candidates} candidates on {device.describe()}")
         for sentence in request.left_alone:
@@ -172,8 +180,14 @@ def search_activations(
             progress.say(f"A race of models that train one by one: {how.why_one_by_one}")
         if how.rates.why_not:
             progress.say(f"At the model's own learning rate: {how.rates.why_not}")
-        searching.run()
-        outcome = Outcome(request, searching, how.rates)
-        outcome.judge()
-        outcome.keep()
-        return replace(outcome.result(), call=call)
+        result: SearchResult | None = None
+        try:
+            searching.run()
+            outcome = Outcome(request, searching, how.rates, followers)
+            outcome.judge()
+            outcome.keep()
+            result = replace(outcome.result(), call=call)
+        finally:
+            # whatever ends the search, who follows it closes what is open
+            followers.search_ends(result)
+        return replace(result, errors={**result.errors, **followers.errors})

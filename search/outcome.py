@@ -26,8 +26,10 @@ from .runtime.reasons import first_line, headline
 from .space.candidate import Candidate
 from .space.rated import Rated
 from .strategy.base import Strategy, TrialResult
+from .strategy.curves import Curve
 from .strategy.learning_rates import RatePlan
 from .strategy.rounds import Round
+from .tracking.callback import Followers
 from .verdict import retrain
 from .verdict.verdict import Verdict
 
@@ -42,12 +44,20 @@ class Outcome:
         request: what was asked for.
         strategy: what has searched.
         rates: which learning rates it has tried.
+        followers: hear the verdict; by default nobody.
 
     Raises:
         SearchError: if nothing could be trained.
     """
 
-    def __init__(self, request: SearchRequest, strategy: Strategy, rates: RatePlan):
+    def __init__(
+        self,
+        request: SearchRequest,
+        strategy: Strategy,
+        rates: RatePlan,
+        followers: Followers | None = None,
+    ):
+        self._followers = followers or Followers()
         self._request = request
         self._strategy = strategy
         self._rates = rates
@@ -61,6 +71,7 @@ class Outcome:
         self._baseline_factor = 1.0
         self._samples: Any = None
         self._rounds: tuple[Round, ...] = ()
+        self._curves: tuple[Curve, ...] = ()
         self._errors: dict[str, str] = {}
         if not self._trials or self._trials[0].rank is None:
             raise SearchError(_failure(self._trials))
@@ -94,6 +105,7 @@ class Outcome:
             )
         if self._verdict is not None:
             self._verdict = replace(self._verdict, rescale_init=request.rescale_init)
+            self._followers.judged(self._verdict)
         if self._verdict is None or self._verdict.withheld:
             return
         with self._going_on("finish"):
@@ -131,6 +143,8 @@ class Outcome:
             self._model = self._model_of(kept(self._trials, self._verdict).rated)
         with self._going_on("rounds"):
             self._rounds = self._strategy.history()
+        with self._going_on("curves"):
+            self._curves = self._strategy.curves()
         test_data = self._request.test_data
         with self._going_on("samples"):  # a dataset reads its first batch for it
             self._samples = few(self._request.fit["x"])
@@ -156,8 +170,10 @@ class Outcome:
     def result(self) -> SearchResult:
         """Return the result, and show what failed."""
         request, strategy = self._request, self._strategy
-        errors = {**strategy.errors, **self._errors}
+        errors = {**strategy.errors, **self._errors, **self._followers.errors}
         for what, reason in errors.items():
+            if what in self._followers.errors:
+                continue  # that was said at once
             strategy.progress.say(f"What failed besides: {what}: {reason}")
         return SearchResult(
             objective=strategy.objective.name,
@@ -183,6 +199,7 @@ class Outcome:
             baseline_factor=self._baseline_factor,
             rescale_init=request.rescale_init,
             rounds=self._rounds,
+            curves=self._curves,
         )
 
     def _model_of(self, candidate: Rated) -> keras.Model:

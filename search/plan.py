@@ -21,12 +21,15 @@ from .race.runner import RaceSearch, race_in, why_not_race, why_one_by_one
 from .race.schedule import cost
 from .request import SearchRequest
 from .resume import check_resume
+from .runtime import device
 from .runtime.kept_command import keep_command
 from .runtime.ownership import check_clearable, check_directory, clear_project
 from .runtime.project_lock import locked
 from .strategy.base import Strategy
 from .strategy.learning_rates import RatePlan, plan_rates
 from .strategy.progress import RaceProgress, SearchProgress
+from .tracking.callback import Followers
+from .tracking.records import SearchRecord
 from .tuner.trials import TrialSearch
 
 # with learning rates a race starts so many times the candidates, and trains so many times the epochs
@@ -171,13 +174,15 @@ def place_for(request: SearchRequest, plan: Plan) -> Iterator[Place]:
         yield Place(Path(limits.directory), project, resumes)
 
 
-def strategy_for(request: SearchRequest, plan: Plan, place: Place) -> Strategy:
-    """Return what searches."""
+def strategy_for(
+    request: SearchRequest, plan: Plan, place: Place, followers: Followers
+) -> Strategy:
+    """Return what searches, and tells those who follow it."""
     if plan.way is Way.RACE:
-        return _race(request, plan, place)
+        return _race(request, plan, place, followers)
     if plan.way is Way.RACE_BY_GROUP:
-        return _race_by_group(request, plan, place)
-    return _trials(request, place)
+        return _race_by_group(request, plan, place, followers)
+    return _trials(request, place, followers)
 
 
 @dataclass(frozen=True)
@@ -199,7 +204,29 @@ def size_of(request: SearchRequest, plan: Plan) -> Size:
     return Size(trials, round(MORE_WITH_RATES * limits.total_epochs))
 
 
-def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
+def record_of(request: SearchRequest, plan: Plan) -> SearchRecord:
+    """Return what those who follow a search are told as it begins."""
+    objective = request.objective
+    if isinstance(objective, list):
+        name = ", ".join(one.name for one in objective)
+        direction = "min"
+    else:
+        name = objective.name
+        direction = objective.direction
+    return SearchRecord(
+        model=str(getattr(request.model, "name", "") or request.example.name),
+        strategy=str(plan.way),
+        objective=name,
+        direction=direction,
+        baseline=str(request.baseline),
+        trials=size_of(request, plan).trials,
+        epochs=request.limits.epochs,
+        seed=int(request.limits.seed),
+        device=device.describe(),
+    )
+
+
+def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers) -> RaceSearch:
     limits, space = request.limits, request.space
     size = size_of(request, plan)
     factors = plan.rates.factors
@@ -220,6 +247,7 @@ def _race(request: SearchRequest, plan: Plan, place: Place) -> RaceSearch:
         progress=RaceProgress(cost(race.rungs), limits.verbose),
         rescale_init=request.rescale_init,
         build=_build_one_by_one(request, plan),
+        followers=followers,
     )
 
 
@@ -230,7 +258,9 @@ def _build_one_by_one(request: SearchRequest, plan: Plan) -> Build | None:
     return request.hypermodel.model_of
 
 
-def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroupSearch:
+def _race_by_group(
+    request: SearchRequest, plan: Plan, place: Place, followers: Followers
+) -> PerGroupSearch:
     limits = request.limits
     size = size_of(request, plan)
     return PerGroupSearch(
@@ -249,10 +279,11 @@ def _race_by_group(request: SearchRequest, plan: Plan, place: Place) -> PerGroup
         factors=plan.rates.factors,
         rescale_init=request.rescale_init,
         build=_build_one_by_one(request, plan),
+        followers=followers,
     )
 
 
-def _trials(request: SearchRequest, place: Place) -> TrialSearch:
+def _trials(request: SearchRequest, place: Place, followers: Followers) -> TrialSearch:
     limits = request.limits
     with _kerastuner_prints_to_stderr(limits.verbose):
         search = TrialSearch(
@@ -269,6 +300,7 @@ def _trials(request: SearchRequest, place: Place) -> TrialSearch:
             max_consecutive_failed_trials=limits.trials + 1,
         )
     search.kept = place.project is not None
+    search.followers = followers
     name = search.objective.name
     search.progress = SearchProgress(limits.trials, limits.epochs, name, limits.verbose)
     return search

@@ -27,6 +27,7 @@ from .runtime.reasons import headline, reason_of
 from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import ENDED_EARLY, TrialResult
+from .strategy.curves import Curve
 from .strategy.rounds import Round
 from .verdict.rates import written
 from .verdict.verdict import Verdict
@@ -120,6 +121,7 @@ class SearchResult:
         rescale_init: whether kernels were initialized for the activation that they feed.
         rounds: of a race, with what became of each candidate; empty if there were none. Their
             scores are those that decided who went on.
+        curves: what each epoch of each training logged, but for the verdict's; see `to_pandas`.
         call: how the search was called, for the report; data and models by their names only.
     """
 
@@ -146,6 +148,7 @@ class SearchResult:
     baseline_factor: float = 1.0
     rescale_init: bool = False
     rounds: tuple[Round, ...] = field(default=(), repr=False)
+    curves: tuple[Curve, ...] = field(default=(), repr=False)
     call: str = field(default="", repr=False)
 
     @property
@@ -241,6 +244,12 @@ class SearchResult:
 
         return ResultPlot(self)
 
+    def to_html(self) -> str:
+        """Return `report.html` as text: one file that needs no network."""
+        from .pages import page
+
+        return page(self).to_html()
+
     def save_report(self, path: str | os.PathLike[str]) -> Path:
         """Write `report.html`: the answer, pictures and tables in one file that needs no network.
 
@@ -253,10 +262,9 @@ class SearchResult:
         Raises:
             DataError: if it cannot be written.
         """
-        from .pages import page
         from .report.files import write
 
-        return write(page(self).to_html(), path)
+        return write(self.to_html(), path)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the answer and the ranking."""
@@ -315,24 +323,56 @@ class SearchResult:
         }
         return dict(finite(plain))
 
-    def to_pandas(self, *, epochs: bool = False) -> pandas.DataFrame:
+    def to_pandas(self, *, epochs: bool | str = False) -> pandas.DataFrame:
         """Return the trials as a table, one row each.
 
         Hyperparameters as columns, ``hp.NAME`` where a name is taken.
 
         Args:
-            epochs: whether to return, instead, every epoch x seed x activation of the verdict.
+            epochs: ``"search"`` for the learning curves of all trials instead: a row each epoch x
+                seed x activation x learning rate; ``"verdict"`` for those of the verdict. True for
+                the verdict's if there is one, else the search's. Epochs that an earlier version
+                of this package trained are not known.
 
         Raises:
-            SearchError: if there is no verdict to return the epochs of.
+            SearchError: if there is no verdict to return the epochs of, or nothing is known of any
+                epoch.
         """
         import pandas
 
-        if not epochs:
+        if epochs not in (False, True, "search", "verdict"):
+            raise SearchError(
+                f"epochs must be True, False, 'search' or 'verdict'. Received: epochs={epochs!r}"
+            )
+        if epochs is False:
             return pandas.DataFrame(self._row(trial) for trial in self.trials)
+        judged = self.verdict is not None and self.verdict.runs is not None
+        if epochs == "search" or (epochs is True and not judged):
+            return self._epochs_of_search()
         if self.verdict is None or self.verdict.runs is None:
-            raise SearchError(f"epochs=True needs a verdict. Received: verdict={self.verdict!r}")
+            raise SearchError(
+                f"epochs='verdict' needs a verdict. Received: verdict={self.verdict!r}"
+            )
         return self.verdict.to_pandas()
+
+    def _epochs_of_search(self) -> pandas.DataFrame:
+        """The learning curves of the trials, a row each epoch."""
+        import pandas
+
+        if not self.curves:
+            raise SearchError(
+                "The learning curves of a search must be known: an earlier version of this package "
+                "kept none. Received: 0 curves"
+            )
+        rows: list[dict[str, Any]] = []
+        for curve in self.curves:
+            named: dict[str, Any] = {"activation": str(curve.rated.choice)}
+            if self.with_rates:
+                named["learning_rate_factor"] = curve.rated.factor
+            named["seed"] = curve.seed
+            for index in range(curve.epochs):
+                rows.append({**named, "epoch": index + 1, **_logged(curve, index, named)})
+        return pandas.DataFrame(rows)
 
     def card(self) -> dict[str, Any]:
         """Return what the search knows for the model card of its best model."""
@@ -534,6 +574,18 @@ def versions() -> str:
         f"keras_acts {keras_acts.__version__}, Keras {keras.__version__}, "
         f"TensorFlow {tf.__version__}"
     )
+
+
+def _logged(curve: Curve, index: int, taken: Mapping[str, Any]) -> dict[str, float]:
+    """What an epoch logged, under names that no column of ours has."""
+    values = {}
+    for name, each in curve.metrics.items():
+        column = name
+        if name in taken or name == "epoch":
+            column = f"logged_{name}"
+        if index < len(each):
+            values[column] = each[index]
+    return values
 
 
 def _cells(trial: TrialResult) -> list[str]:

@@ -32,11 +32,17 @@ ALLOWED: dict[str, set[str]] = {
     "rewrite": {"space", "report", "runtime"},
     "vectorize": {"space", "runtime"},
     "strategy": {"rewrite", "space", "runtime"},
+    "tracking": {"strategy", "space", "runtime"},
     "exporting": {"rewrite", "report", "runtime"},
     "population": {"vectorize", "strategy", "rewrite", "space", "runtime"},
-    "race": {"population", "vectorize", "strategy", "rewrite", "space", "runtime"},
+    "race": {
+        *("population", "vectorize", "tracking", "strategy", "rewrite", "space", "runtime"),
+    },
     "verdict": {"population", "strategy", "rewrite", "space", "report", "runtime"},
-    "tuner": {"race", "population", "vectorize", "strategy", "rewrite", "space", "runtime"},
+    "tuner": {
+        *("race", "population", "vectorize", "tracking", "strategy", "rewrite", "space"),
+        "runtime",
+    },
 }
 # the modules at the top of search/
 DOORS: dict[str, set[str]] = {
@@ -56,12 +62,12 @@ DOORS: dict[str, set[str]] = {
         "runtime",
     },
     "request": {"tuner", "strategy", "rewrite", "space", "runtime"},
-    "plan": {"request", "resume", "race", "tuner", "strategy", "runtime"},
+    "plan": {"request", "resume", "race", "tuner", "tracking", "strategy", "runtime"},
     "outcome": {
         *("request", "evaluation", "result"),
-        *("verdict", "strategy", "rewrite", "space", "runtime"),
+        *("verdict", "tracking", "strategy", "rewrite", "space", "runtime"),
     },
-    "api": {"request", "plan", "outcome", "result", "runtime"},
+    "api": {"request", "plan", "outcome", "result", "tracking", "runtime"},
     "__init__": {*ALLOWED, "api", "result"},
 }
 # of a room that a room may import, only these modules
@@ -108,7 +114,8 @@ PURE = {
         "pictures",
     },
     "race": {"schedule", "race", "rates", "surrogate", "neighbourhood", "history"},
-    "strategy": {"rounding", "direction", "labels", "rounds"},
+    "strategy": {"rounding", "direction", "labels", "rounds", "curves"},
+    "tracking": {"records"},
     "runtime": {"as_json", "calls", "versions"},
     "report": {
         "axes",

@@ -16,6 +16,7 @@ from keras_acts.search import (
     ActivationSpace,
     ActivationTuner,
     Candidate,
+    SearchCallback,
     SearchResult,
     compare_activations,
     outcome,
@@ -38,6 +39,7 @@ from keras_acts.search.strategy.progress import Progress, SearchProgress
 from keras_acts.search.tuner.trials import TrialSearch
 from keras_acts.search.verdict import retrain
 from keras_acts.search.verdict.judge import judge
+from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(120)
@@ -46,6 +48,14 @@ FAST = {"strategy": "random", "trials": 3, "epochs": 2, "verdict": 0, "verbose":
 
 def draws():
     return random.random(), float(tf.random.uniform(()))
+
+
+HEARD = Notes()
+
+
+class Failing(SearchCallback):
+    def on_trial_end(self, trial):
+        raise ValueError("no such place")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +77,7 @@ def searched():
         activations=activations,
         **FAST,
         learning_rates=None,
+        search_callbacks=[Failing(), HEARD],
     )
     return found, undisturbed, draws()
 
@@ -100,6 +111,24 @@ def told(folder, scores, direction="max"):
             trial.status = "COMPLETED"
         found.on_trial_end(trial)
     return found
+
+
+def test_who_follows_trials_hears_of_each(result):
+    assert result.errors == {"search callback Failing": "ValueError: no such place"}
+    told = HEARD.of("trial")
+    assert {trial.rated: trial.outcome for trial in told} == {
+        trial.rated: trial.status for trial in result.trials
+    }
+    best = min((trial for trial in told if trial.rank == 1), key=lambda trial: -trial.score)
+    assert best.score == result.trials[0].score
+    (seed,) = {epoch.seed for epoch in HEARD.of("epoch")}
+    assert {trial.seeds for trial in told} == {(seed,)}
+    # without a verdict the epochs are the search's
+    table = result.to_pandas(epochs=True)
+    assert table.equals(result.to_pandas(epochs="search"))
+    of_best = table[table.activation == str(result.trials[0].candidate)]
+    assert list(of_best.epoch) == [1, 2]
+    assert of_best[result.objective].max() == pytest.approx(result.trials[0].score)
 
 
 def test_the_result_ranks_the_trials(result):
@@ -740,7 +769,11 @@ def test_a_search_without_a_verdict_has_none(result):
     assert result.verdict is None
     assert result.to_dict()["verdict"] is None
     with pytest.raises(SearchError, match="needs a verdict"):
-        result.to_pandas(epochs=True)
+        result.to_pandas(epochs="verdict")
+    with pytest.raises(SearchError, match="must be known"):
+        dataclasses.replace(result, curves=()).to_pandas(epochs=True)
+    with pytest.raises(SearchError, match="epochs must be"):
+        result.to_pandas(epochs="trials")
     # nor has one that found the baseline only
     options = {"seeds": 2, "seed": 0, "test_data": None, "progress": Progress(1, verbose=0)}
     relu = Rated(Candidate.of("relu"))

@@ -1,5 +1,7 @@
 """Searches and comparisons that choose a learning rate for each activation."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from keras_acts.search import (
     compare_activations,
     search_activations,
 )
+from keras_acts.search.race.journal import Journal
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
@@ -18,6 +21,7 @@ from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.tuner.hypermodel import FACTOR
 from keras_acts.search.verdict.entries import Entries
 from keras_acts.search.verdict.replicates import Replicates
+from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(120)
@@ -45,13 +49,64 @@ def slow_learner(rate=0.001):
     return model
 
 
+HEARD = Notes()
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     model = slow_learner()
-    return search_activations(
-        model, *TRAIN, test_data=TEST, verdict=2, directory=folder, **RACE
-    ), folder
+    result = search_activations(
+        model,
+        *TRAIN,
+        test_data=TEST,
+        verdict=2,
+        directory=folder,
+        search_callbacks=[HEARD],
+        **RACE,
+    )
+    return result, folder
+
+
+def test_who_follows_a_race_hears_what_the_result_holds(found):
+    result, _ = found
+    (begun,) = HEARD.of("begin")
+    assert (begun.model, begun.strategy, begun.objective) == (result.model.name, "race", "val_loss")
+    assert [told.number for told in HEARD.of("round")] == [1, *range(2, len(result.rounds) + 1)]
+    for told, kept in zip(HEARD.of("round"), result.rounds, strict=True):
+        fates = {entrant.rated: (entrant.fate, entrant.scores) for entrant in kept.entrants}
+        assert {t.rated: (t.outcome, t.scores) for t in told.trials} == fates
+        ranks = [trial.rank for trial in told.trials]
+        assert ranks == sorted(ranks)
+    last = [trial.rated for trial in HEARD.of("trial")]
+    assert len(last) == len(set(last))
+    assert HEARD.of("verdict") == [result.verdict]
+    (ended,) = HEARD.of("end")
+    assert ended.score == result.score
+
+
+def test_the_learning_curves_are_those_of_the_scores(found):
+    result, folder = found
+    told = {(epoch.rated, epoch.seed, epoch.epoch): epoch.metrics for epoch in HEARD.of("epoch")}
+    table = result.to_pandas(epochs="search")
+    assert len(table) == len(told)
+    for row in table.to_dict("records"):
+        rated = Rated(Candidate.of(row["activation"]), row["learning_rate_factor"])
+        assert told[rated, row["seed"], row["epoch"]]["val_loss"] == row["val_loss"]
+    # the score of a candidate is the mean over its seeds of the best epoch
+    best = table.groupby(["activation", "learning_rate_factor", "seed"]).val_loss.min()
+    for trial in result.trials:
+        scores = best[str(trial.candidate), trial.factor]
+        if len(scores) == trial.seeds:
+            assert trial.score == pytest.approx(scores.mean(), rel=1e-6)
+    # what is kept has them too
+    kept = Journal(folder / "activations" / "race.json")
+    assert len(kept)
+    for line in (folder / "activations" / "race.json").read_text().splitlines()[1:]:
+        for row in json.loads(line.partition(" ")[2])["runs"]:
+            assert {"loss", "val_loss"} <= set(row[-1])
+    # with a verdict, it is what one gets without a word
+    assert len(result.to_pandas(epochs=True)) == len(result.verdict.to_pandas())
 
 
 def test_a_search_finds_a_rate_and_its_model_has_it(found):

@@ -12,6 +12,7 @@ import numpy as np
 from ..population.members import Member
 from ..population.step_tensorflow import Decided
 from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays
+from ..strategy.curves import curve_of, plain_curve
 from .record import MemberRecord, Weights
 
 _VERSION = 1
@@ -105,7 +106,8 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     records = []
     for member, record in checkpoint.records.items():
         # JSON has no nan: a score is kept as text
-        records.append([_name(member), {**asdict(record), "best": repr(record.best)}])
+        plain = {"best": repr(record.best), "curve": plain_curve(record.curve)}
+        records.append([_name(member), {**asdict(record), **plain}])
     meta = {
         "version": _VERSION,
         "rung": checkpoint.rung,
@@ -141,7 +143,9 @@ def _checkpoint(file: ReadArrays, by_name: Mapping[str, Member]) -> Checkpoint:
     meta = file.meta
     records = {}
     for name, fields in meta["records"]:
-        records[by_name[name]] = MemberRecord(**{**fields, "best": float(fields["best"])})
+        # a file of an earlier version has no learning curves
+        numbers = {"best": float(fields["best"]), "curve": curve_of(fields.get("curve", {}))}
+        records[by_name[name]] = MemberRecord(**{**fields, **numbers})
     members = list(records)
     best = {}
     for index, best_value, places, numbers in meta["best"]:

@@ -23,7 +23,7 @@ from ..population.batch_view import seeds_of
 from ..population.best_weights import BestWeights
 from ..population.data import BY_SEED, may_be_in_other_orders
 from ..population.frozen_prefix import frozen_prefix
-from ..population.member_callbacks import MemberCallbacks, MemberTrainings
+from ..population.member_callbacks import MemberCallbacks, MemberTrainings, member_logs
 from ..population.members import Member
 from ..population.model import PopulationModel
 from ..population.step_tensorflow import Decided
@@ -41,13 +41,14 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.appended_logs import AppendedLogs
+from ..strategy.curves import add_epoch
 from ..strategy.direction import more_is_better
 from ..strategy.own_data import free_copies, own_data
 from ..strategy.skipped_epochs import SkippedEpochs, WhenTraining
 from ..vectorize.segments import arrange
 from . import checkpoint
 from .checkpoint import BestEpoch, Checkpoint, KeptPopulation, renamed
-from .record import MemberRecord, Weights
+from .record import MemberRecord, Told, Weights, tell_nobody
 
 # Keras' own, where `fit` is given none
 _BATCH_SIZE = 32
@@ -102,6 +103,7 @@ class Cohorts:
         member_callbacks: of which each member gets copies; those of `fit` see a population as one
             model.
         appended: knows what members have appended to files, of all that train for a search.
+        told: called after each epoch of a member with what it logged.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class Cohorts:
         rescale_init: bool = False,
         member_callbacks: Sequence[keras.callbacks.Callback] = (),
         appended: AppendedLogs | None = None,
+        told: Told | None = None,
     ):
         # a second stretch would begin the seeds' orders again
         assert len(ends) == 1 or not order_of_each_seed
@@ -127,6 +130,7 @@ class Cohorts:
         self.objective = objective
         self.watch = watch
         self.say = say
+        self.told = told or tell_nobody
         self._model = model
         self._fit = dict(fit)
         self._ends = list(ends)
@@ -554,6 +558,7 @@ class _Record(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         values = self._values(logs or {})
+        logged = {name: np.asarray(value) for name, value in (logs or {}).items()}
         direction = self._cohorts.objective.direction
         population = self._cohort.population
         frozen = set(population.diverged)
@@ -570,6 +575,9 @@ class _Record(keras.callbacks.Callback):
             run.best = more_is_better(float(best), direction)
             run.epochs = max(run.epochs, epoch + 1)
             run.seconds += share
+            metrics = member_logs(logged, index)
+            add_epoch(run.curve, epoch, metrics)
+            self._cohorts.told(member, epoch + 1, metrics)
         self._clock = now
         self._cohort.epochs = epoch + 1
 

@@ -19,7 +19,7 @@ from ..strategy.rounds import (
     Round,
     best_first,
 )
-from .race import Race, RungResult, surely_worse
+from .race import Race, RungResult, RungTask, surely_worse
 
 
 def history(race: Race, direction: str, factor: float = 1.0) -> tuple[Round, ...]:
@@ -31,26 +31,45 @@ def history(race: Race, direction: str, factor: float = 1.0) -> tuple[Round, ...
         factor: the multiple of the model's own learning rate for candidates that have none.
     """
     told = []
-    for number, result in enumerate(race.rounds):
-        fates = _fates(race, number)
-        entrants = []
-        for k, candidate in enumerate(result.task.candidates):
-            rated = candidate
-            if not isinstance(candidate, Rated):
-                rated = Rated(candidate, factor)
-            scores = more_is_better(np.asarray(result.scores[k]), direction)
-            entrants.append(Entrant(rated, tuple(map(float, scores)), fates[k]))
-        ordered = best_first(entrants, maximize=direction == "max")
-        told.append(Round(result.task.epochs, result.task.seeds, ordered))
+    for number in range(len(race.rounds)):
+        next_task = None
+        if number + 1 < len(race.rounds):
+            next_task = race.rounds[number + 1].task
+        told.append(told_round(race, number, next_task, direction, factor))
     return tuple(told)
 
 
-def _fates(race: Race, number: int) -> list[str]:
+def told_round(
+    race: Race, number: int, next_task: RungTask | None, direction: str, factor: float = 1.0
+) -> Round:
+    """Return a round that ended.
+
+    Args:
+        race: that has run so far.
+        number: of the round, from 0 on.
+        next_task: who trains in the next one; None if there is none.
+        direction: as in `history`.
+        factor: as in `history`.
+    """
+    result = race.rounds[number]
+    fates = _fates(race, number, next_task)
+    entrants = []
+    for k, candidate in enumerate(result.task.candidates):
+        rated = candidate
+        if not isinstance(candidate, Rated):
+            rated = Rated(candidate, factor)
+        scores = more_is_better(np.asarray(result.scores[k]), direction)
+        entrants.append(Entrant(rated, tuple(map(float, scores)), fates[k]))
+    ordered = best_first(entrants, maximize=direction == "max")
+    return Round(result.task.epochs, result.task.seeds, ordered)
+
+
+def _fates(race: Race, number: int, next_task: RungTask | None) -> list[str]:
     """What became of the candidates of a round, in its order."""
     result = race.rounds[number]
     going_on: Sequence[object] = ()
-    if number + 1 < len(race.rounds):
-        going_on = race.rounds[number + 1].task.candidates
+    if next_task is not None:
+        going_on = next_task.candidates
     otherwise = ENDED
     if number + 1 == len(race.rungs):
         otherwise = FINISHED

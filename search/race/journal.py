@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keras_acts.errors import SearchError
 
 from ..runtime.kept_files import damaged, write_whole
+from ..strategy.curves import curve_of, is_plain_curve, plain_curve
 from .record import MemberRecord
 from .schedule import Rung
 
@@ -26,6 +27,8 @@ _TITLE = "keras_acts race 1"
 # of a run's row: the candidate and the seed, then what is known of it
 _NAME_PARTS = 2
 _TYPES = ((int,), (str,), (bool,), (int, float), (str,), (int,))
+# behind them the learning curve, which rows of earlier versions have not
+_MOST_PARTS = _NAME_PARTS + len(_TYPES) + 1
 
 
 class Score(NamedTuple):
@@ -98,7 +101,7 @@ class Journal:
         """Return what the runs of a rung scored; nan if they diverged or failed."""
         scores = []
         for name, _, *row in self._rungs[number]["runs"]:
-            epochs, best, diverged, _, error, _ = row
+            epochs, best, diverged, _, error, *_ = row
             value = float(best)
             if diverged or error:
                 value = float("nan")
@@ -174,11 +177,12 @@ def _record(line: str) -> dict[str, Any] | None:
 
 def _is_row(row: Any) -> bool:
     """Whether it is a run as `_row` has it, behind a name."""
-    if not isinstance(row, list) or len(row) != _NAME_PARTS + len(_TYPES):
+    if not isinstance(row, list) or len(row) not in (_MOST_PARTS - 1, _MOST_PARTS):
         return False
-    return all(
-        isinstance(value, kinds) for value, kinds in zip(row[_NAME_PARTS:], _TYPES, strict=True)
-    )
+    if len(row) == _MOST_PARTS and not is_plain_curve(row[-1]):
+        return False
+    known = row[_NAME_PARTS : _MOST_PARTS - 1]
+    return all(isinstance(value, kinds) for value, kinds in zip(known, _TYPES, strict=True))
 
 
 def _name(member: Member) -> list[Any]:
@@ -187,10 +191,18 @@ def _name(member: Member) -> list[Any]:
 
 def _row(run: MemberRecord) -> list[Any]:
     # JSON has no nan: a score is kept as text
-    return [run.epochs, repr(run.best), run.diverged, run.seconds, run.error, run.stopped]
+    known = [run.epochs, repr(run.best), run.diverged, run.seconds, run.error, run.stopped]
+    return [*known, plain_curve(run.curve)]
 
 
 def _run(
-    epochs: int, best: str, diverged: bool, seconds: float, error: str, stopped: int
+    epochs: int,
+    best: str,
+    diverged: bool,
+    seconds: float,
+    error: str,
+    stopped: int,
+    curve: Mapping[str, Sequence[float | str]] | None = None,
 ) -> MemberRecord:
-    return MemberRecord(epochs, float(best), diverged, seconds, error, stopped)
+    values = curve_of(curve or {})
+    return MemberRecord(epochs, float(best), diverged, seconds, error, stopped, values)

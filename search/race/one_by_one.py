@@ -5,6 +5,7 @@ Whatever they do in their own way, and whatever callbacks they have.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,10 +29,12 @@ from ..runtime.seeding import RandomState, Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..strategy.appended_logs import AppendedLogs
 from ..strategy.callbacks import OneTraining, label, own_copies
+from ..strategy.curves import Values, add_epoch
 from ..strategy.data_order import DataOrder, State
 from ..strategy.direction import more_is_better
 from ..strategy.own_data import free_copies, goes_on, own_data
-from .record import MemberRecord
+from ..strategy.scoring import numbers
+from .record import MemberRecord, Told, tell_nobody
 
 Build = Callable[[Choice], keras.Model]  # returns a compiled, freshly initialized model
 # a `fit` of the user's own may have no `initial_epoch`, or begin with something
@@ -50,6 +53,7 @@ class _Training:
             first.
         random: where Python's and NumPy's random numbers are after its last epoch, which shuffle the
             batches of a `PyDataset`; None before the first.
+        curve: what each of its epochs logged.
         epochs: how many it has.
         best: the objective of its best epoch, of which more is better.
         weights: of that epoch.
@@ -60,6 +64,7 @@ class _Training:
     history: _WholeHistory
     order: State | None = None
     random: RandomState | None = None
+    curve: Values = field(default_factory=dict)
     epochs: int = 0
     best: float = -math.inf
     weights: list[np.ndarray] = field(default_factory=list)
@@ -103,6 +108,7 @@ class OneByOne:
         order_of_each_seed: whether each seed has a batch order of its own.
         appended: knows what members have appended to files, of all that train for a search.
         data_order: where the shuffling of the data was, as the search began.
+        told: called after each epoch of a member with what it logged.
     """
 
     def __init__(
@@ -119,11 +125,13 @@ class OneByOne:
         order_of_each_seed: bool = False,
         appended: AppendedLogs | None = None,
         data_order: DataOrder | None = None,
+        told: Told | None = None,
     ):
         self.runs: dict[Member, MemberRecord] = {}
         self.objective = objective
         self.watch = watch
         self.say = say
+        self.told = told or tell_nobody
         self._build = build
         self._fit = dict(fit)
         self._given = keras.tree.flatten(self._fit.pop("callbacks", None) or [])
@@ -206,6 +214,7 @@ class OneByOne:
 
     def note_best(self, run: MemberRecord, training: _Training) -> None:
         """Have a record tell of this training, the one whose model there is."""
+        run.curve = training.curve
         run.best = math.nan
         if np.isfinite(training.best):
             run.best = more_is_better(training.best, self.objective.direction)
@@ -347,6 +356,8 @@ class _Record(keras.callbacks.Callback):
         if self._is_better(value):
             training.best = more_is_better(value, self._members.objective.direction)
             training.weights = self._weights or training.model.get_weights()
+        metrics = _floats(logs)
+        add_epoch(training.curve, epoch, metrics)
         training.epochs = epoch + 1
         is_new = training.epochs > run.epochs
         # one that trains again from its beginning may be ended before it is as far as it was: until
@@ -360,6 +371,7 @@ class _Record(keras.callbacks.Callback):
         now = time.perf_counter()
         run.seconds += now - self._clock
         self._clock = now
+        self._members.told(self._member, epoch + 1, metrics)
         self._members.watch(int(is_new))
 
     def _value(self, logs: Mapping[str, Any]) -> float:
@@ -383,6 +395,15 @@ class _WholeHistory(keras.callbacks.History):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Keep what there is."""
+
+
+def _floats(logs: Mapping[str, Any]) -> dict[str, float]:
+    """What an epoch logged, each value a number; without what is none, which a user's loop may log."""
+    floats: dict[str, float] = {}
+    for name, value in logs.items():
+        with contextlib.suppress(TypeError, ValueError):
+            floats |= {part: float(number) for part, number in numbers({name: value}).items()}
+    return floats
 
 
 def _reason(error: Exception) -> str:

@@ -30,9 +30,11 @@ from ..space.embedding import embeddings
 from ..space.rated import Rated
 from ..space.space import ActivationSpace
 from ..strategy.base import TrialResult
+from ..strategy.curves import Curve
 from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
 from ..strategy.rounds import Round
+from ..tracking.callback import Followers
 from . import neighbourhood
 from .journal import Journal
 from .one_by_one import Build
@@ -72,6 +74,7 @@ class PerGroupSearch:
             Its changes train at the rate of the best one.
         rescale_init: whether kernels are initialized for the activation that they feed.
         build: as of `RaceSearch`.
+        followers: as of `RaceSearch`.
 
     Attributes:
         errors: what ended the search before its end, once there was a choice.
@@ -95,7 +98,9 @@ class PerGroupSearch:
         factors: Sequence[float] = (1.0,),
         rescale_init: bool = False,
         build: Build | None = None,
+        followers: Followers | None = None,
     ):
+        self._followers = followers or Followers()
         self.progress = RaceProgress(total, verbose)
         self.interrupted = False
         self.errors: dict[str, str] = {}
@@ -152,6 +157,9 @@ class PerGroupSearch:
         label = ""
         if self._budget is not None:
             label = f"{name}, "
+        stage = ""
+        if name != "race":
+            stage = name
         return RaceSearch(
             self._model,
             race,
@@ -169,6 +177,8 @@ class PerGroupSearch:
             order_of_each_seed=order_of_each_seed,
             rescale_init=self._rescale_init,
             build=self._build,
+            followers=self._followers,
+            stage=stage,
         )
 
     def _journal(self, name: str, choices: Sequence[Choice]) -> Path | None:
@@ -395,6 +405,13 @@ class PerGroupSearch:
     def history(self) -> tuple[Round, ...]:
         """Return the rounds of the race for the uniform choice."""
         return self._race.history()
+
+    def curves(self) -> tuple[Curve, ...]:
+        """Return the learning curve of each training of all stages."""
+        curves: list[Curve] = []
+        for stage in self._stages:
+            curves += stage.curves()
+        return tuple(curves)
 
     def leaders(self) -> tuple[Rated, ...]:
         """What the verdict judges: the best change and the best uniform choice.

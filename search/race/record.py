@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..population.members import Member
+from ..strategy.curves import Values
+
 # the weights of one member, by the path of the layer and the variable's key in it
 Weights = dict[tuple[str, str], np.ndarray]
+# called with a member, the number of its epoch from 1 on, and what it logged
+Told = Callable[[Member, int, Mapping[str, float]], None]
 
 
 @dataclass
@@ -22,6 +28,7 @@ class MemberRecord:
         error: why its candidate could not be trained; empty if it could.
         stopped: after how many epochs its callbacks ended its training; 0 if they did not. Then it
             is as far as those that train on.
+        curve: what each of its epochs logged; empty where an earlier version of the package trained it.
     """
 
     epochs: int = 0
@@ -30,3 +37,8 @@ class MemberRecord:
     seconds: float = 0.0
     error: str = ""
     stopped: int = 0
+    curve: Values = field(default_factory=dict)
+
+
+def tell_nobody(member: Member, epoch: int, metrics: Mapping[str, float]) -> None:
+    """Tell nobody of an epoch."""

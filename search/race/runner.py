@@ -34,11 +34,13 @@ from ..space.rated import Rated
 from ..space.space import ActivationSpace
 from ..strategy.appended_logs import AppendedLogs
 from ..strategy.base import DIVERGED, ENDED_EARLY, TrialResult
+from ..strategy.curves import Curve
 from ..strategy.data_order import DataOrder
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
 from ..strategy.rounds import Round
+from ..tracking.callback import Followers
 from .cohorts import Cohorts
 from .history import history
 from .journal import Journal
@@ -48,6 +50,7 @@ from .rates import AtBestRate
 from .record import MemberRecord
 from .schedule import cost, in_two_rounds, schedule
 from .surrogate import SurrogateProposer
+from .telling import Telling, curves_of
 
 # other rates of the baseline that start among the other activations, where not all find a place
 _FIRST_RATES = 2
@@ -182,6 +185,8 @@ class RaceSearch:
         rescale_init: whether kernels are initialized for the activation that they feed.
         build: makes the compiled model of a choice, where members train one by one; None for
             populations of `model`.
+        followers: hear of its epochs, rounds and candidates; by default nobody.
+        stage: what the race is called in what they hear.
 
     Attributes:
         errors: what failed once there were scores, by what was done then.
@@ -208,6 +213,8 @@ class RaceSearch:
         order_of_each_seed: bool = False,
         rescale_init: bool = False,
         build: Build | None = None,
+        followers: Followers | None = None,
+        stage: str = "",
     ):
         self.objective = checked_objective(objective)
         self.seconds = seconds
@@ -222,6 +229,9 @@ class RaceSearch:
         self._models = models
         self._label = label
         self._factor = factor
+        self._telling = Telling(
+            followers or Followers(), race, self.objective.direction, stage, factor
+        )
         ends = sorted({rung.epochs for rung in race.rungs})
         appended = AppendedLogs()
         self._new_cohorts: Callable[..., MemberTrainer]
@@ -238,6 +248,7 @@ class RaceSearch:
                 order_of_each_seed=order_of_each_seed,
                 appended=appended,
                 data_order=DataOrder(fit),
+                told=self._telling.epoch,
             )
         else:
             assert isinstance(model, keras.Model)  # a function's models train one by one
@@ -256,6 +267,7 @@ class RaceSearch:
                 order_of_each_seed=order_of_each_seed,
                 rescale_init=rescale_init,
                 appended=appended,
+                told=self._telling.epoch,
             )
         self._cohorts = self._new_cohorts(self._epoch, say=self._say)
         if journal is not None and isinstance(self._cohorts, Cohorts):
@@ -291,6 +303,10 @@ class RaceSearch:
             # hours may have gone into the rungs that ended
             self.errors["race"] = first_line(error)
             self._say(f"the race ended early: {self.errors['race']}")
+        try:
+            self._telling.end(self._cohorts.runs, self._seeds_of)
+        except KeyboardInterrupt:  # in a callback: the race is over, and lost for nobody
+            self.interrupted = True
 
     def _run_rungs(self) -> None:
         known = len(self._journal)
@@ -299,6 +315,7 @@ class RaceSearch:
                 # the time may have planned it anew then
                 self._race.follow(self._journal.rung(number))
             task = self._race.ask()
+            self._telling.rounds(task, self._cohorts.runs, self._seeds_of)
             if task is None:
                 return
             members = self._members(task)
@@ -485,8 +502,16 @@ class RaceSearch:
             return "completed", ended
         return "stopped", ended
 
+    def curves(self) -> tuple[Curve, ...]:
+        """Return the learning curve of each training, as far as they are known."""
+        return curves_of(self._cohorts.runs)
+
+    def _seeds_of(self, count: int) -> list[int]:
+        """The seeds of a rung with so many."""
+        return [derive(self._seed, Stream.INITIAL, index) for index in range(count)]
+
     def _members(self, task: RungTask) -> list[Member]:
-        seeds = [derive(self._seed, Stream.INITIAL, index) for index in range(task.seeds)]
+        seeds = self._seeds_of(task.seeds)
         pairs = itertools.product(map(self._rated, task.candidates), seeds)
         return [Member(rated.choice, seed, rated.factor) for rated, seed in pairs]
 

@@ -31,7 +31,7 @@ _KEPT = re.compile(
     r"|verdict/[0-9a-f]{8}-\d+\.npz(\.partial)?"
     r"|(population|race|changes|final)(-[0-9a-f]{8})?\.npz(\.partial)?"
     r"|keras_acts\.(lock|pid)"
-    r"|trial_[^/]+/((trial|build_config)\.json(\.partial)?|checkpoint(\.partial)?\.weights\.h5(\.partial)?)"
+    r"|trial_[^/]+/((trial|build_config|curves)\.json(\.partial)?|checkpoint(\.partial)?\.weights\.h5(\.partial)?)"
 )
 _KEPT_FOLDERS = re.compile(r"trial_[^/]+|verdict")
 # one of these tells a search's folder from any other

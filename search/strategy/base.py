@@ -12,6 +12,7 @@ import keras_tuner
 from ..space.assignment import Assignment
 from ..space.candidate import Candidate
 from ..space.rated import Rated
+from .curves import Curve
 from .progress import Progress
 from .rounds import Round
 
@@ -92,6 +93,9 @@ class Strategy(Protocol):
 
     def history(self) -> tuple[Round, ...]:
         """Return the rounds of a race that ended; empty where all train to their end."""
+
+    def curves(self) -> tuple[Curve, ...]:
+        """Return the learning curve of each training that is known."""
 
     def leaders(self) -> tuple[Rated, ...]:
         """Return what a verdict may judge, the best first."""

@@ -409,6 +409,7 @@ class PopulationRunner:
             callbacks.per_trial,
             callbacks.models(),
         )
+        tuner.execution = execution
         training.begin(execution, handed_over[0], kept.known)
         kept.begin(epochs)
         own = own_data(fit)
@@ -426,6 +427,9 @@ class PopulationRunner:
                 if epochs.all_began:
                     kept.keep_partial_scores()
                 raise
+            finally:
+                for trial, history in zip(trials, epochs.histories, strict=True):
+                    tuner.on_known_epochs(trial, execution, history)
         free_copies(own, fit)
         return epochs
 
@@ -493,7 +497,9 @@ class _KeptTrials:
                 history = keras.callbacks.History()
                 history.history = dict(values)
                 history.epoch = list(range(length(values)))
-                self._histories[member.trial.trial_id].append(history)
+                of_trial = self._histories[member.trial.trial_id]
+                self._tuner.on_known_epochs(member.trial, len(of_trial), history.history)
+                of_trial.append(history)
 
     def begin(self, epochs: MemberEpochs) -> None:
         """Begin with an execution."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,17 +22,21 @@ from keras_acts.errors import SearchError
 
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import at_factor
-from ..runtime.kept_files import DiskFullError
-from ..runtime.reasons import first_line
+from ..runtime.kept_files import DiskFullError, read_kept, write_kept
+from ..runtime.reasons import first_line, headline, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..space.assignment import Choice
 from ..space.rated import Rated
 from ..strategy.base import DIVERGED, TrialResult
 from ..strategy.callbacks import label, own_copies
+from ..strategy.curves import Curve, Values, add_epoch, curve_of, plain_curve
 from ..strategy.direction import more_is_better
 from ..strategy.own_data import free_copies, own_data
 from ..strategy.progress import SearchProgress
 from ..strategy.rounds import Round
+from ..strategy.scoring import numbers
+from ..tracking.callback import Followers
+from ..tracking.records import EpochRecord, TrialRecord
 from .hypermodel import FACTOR
 from .kerastuner import Trial, TrialStatus
 from .oracle import is_diverged
@@ -66,10 +71,12 @@ class TrialSearch(ActivationTuner):
     Attributes:
         errors: what ended the search before all trials were done, though some were.
         kept: whether it can go on in another process.
+        followers: hear of its epochs and trials.
     """
 
     progress: SearchProgress
     kept: bool = False
+    followers: Followers = Followers()
 
     def __init__(self, *args: Any, fit: Mapping[str, Any], **kwargs: Any):
         self.interrupted = False
@@ -78,6 +85,8 @@ class TrialSearch(ActivationTuner):
         self._begun: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._finished: dict[Rated, _Finished] = {}
+        # of each trial, the learning curve of each of its executions
+        self._curves: dict[str, dict[int, Values]] = {}
         super().__init__(*args, **kwargs)
         self._inputs = fit.get("x")
 
@@ -113,7 +122,25 @@ class TrialSearch(ActivationTuner):
 
     def on_epoch_end(self, trial: Trial, model: keras.Model, epoch: int, logs: Logs = None) -> None:
         """Show how far it is."""
-        self.progress.epoch(str(self._rated(trial)), epoch)
+        rated = self._rated(trial)
+        metrics = {name: float(value) for name, value in numbers(logs or {}).items()}
+        curve = self._curves.setdefault(trial.trial_id, {}).setdefault(self.execution, {})
+        add_epoch(curve, epoch, metrics)
+        self.progress.epoch(str(rated), epoch)
+        if self.followers:
+            seed = self._seed_of(self.execution)
+            self.followers.epoch(EpochRecord(rated.choice, rated.factor, seed, epoch + 1, metrics))
+
+    def on_known_epochs(
+        self, trial: Trial, execution: int, history: Mapping[str, list[float]]
+    ) -> None:
+        """Keep them for the learning curves."""
+        if history:
+            values = {name: list(map(float, each)) for name, each in history.items()}
+            self._curves.setdefault(trial.trial_id, {})[execution] = values
+
+    def _seed_of(self, execution: int) -> int:
+        return derive(self.seed, Stream.EXECUTIONS, execution)
 
     def on_trial_end(self, trial: Trial) -> None:
         """Stop its clock, and show what it scored."""
@@ -122,6 +149,76 @@ class TrialSearch(ActivationTuner):
         super().on_trial_end(trial)
         row = self._row(self.oracle.trials[trial.trial_id], None)
         self.progress.trial(str(row.rated), row.status, row.score, row.seconds or 0.0)
+        self._keep_curves(trial.trial_id)
+        self._tell(trial.trial_id, row)
+
+    def _tell(self, trial_id: str, row: TrialResult) -> None:
+        """Tell those who follow the search of a trial that is over."""
+        if not self.followers:
+            return
+        of_trial = self._curves.get(trial_id, {})
+        lengths = [Curve.of(row.rated, 0, values).epochs for values in of_trial.values()]
+        scores: tuple[float, ...] = ()
+        rank = None
+        if row.score is not None:
+            scores = (row.score,)
+            ranked = [trial.trial_id for trial in self._ranked()]
+            rank = 1 + ranked.index(trial_id)
+        message = ""
+        if row.message:
+            message = headline(row.message)
+        self.followers.trial_over(
+            TrialRecord(
+                candidate=row.candidate,
+                factor=row.factor,
+                seeds=tuple(map(self._seed_of, of_trial)),
+                epochs=max(lengths, default=None),
+                scores=scores,
+                rank=rank,
+                outcome=row.status,
+                message=message,
+            )
+        )
+
+    def _keep_curves(self, trial_id: str) -> None:
+        """Keep the learning curves of a trial that is over, for a process that goes on later."""
+        if not self.kept:
+            return
+        curves = {}
+        for execution, values in self._curves.get(trial_id, {}).items():
+            curves[str(execution)] = plain_curve(values)
+        file = self._file_of_curves(trial_id)
+        try:
+            # a power failure may cost a curve: no score comes from it
+            write_kept(file, {"curves": curves}, durable=False)
+        except (DiskFullError, OSError) as error:
+            self.errors["curves"] = reason_of(error)
+
+    def _file_of_curves(self, trial_id: str) -> Path:
+        return Path(self.get_trial_dir(trial_id)) / "curves.json"
+
+    def curves(self) -> tuple[Curve, ...]:
+        """Return the learning curve of each execution of each trial, as far as they are known."""
+        curves = []
+        for trial_id in self.oracle.end_order:
+            trial = self.oracle.trials[trial_id]
+            for execution, values in self._curves_of(trial_id).items():
+                curves.append(Curve.of(self._rated(trial), self._seed_of(execution), values))
+        return tuple(curve for curve in curves if curve.metrics)
+
+    def _curves_of(self, trial_id: str) -> Mapping[int, Values]:
+        """The learning curves of a trial, of which an earlier process may have kept them."""
+        known = self._curves.get(trial_id)
+        file = self._file_of_curves(trial_id)
+        if known is not None or not self.kept or not file.is_file():
+            return known or {}
+        try:
+            kept = read_kept(file, signed=True)["curves"]
+            return {int(execution): curve_of(plain) for execution, plain in kept.items()}
+        except (SearchError, KeyError, ValueError, TypeError, AttributeError) as error:
+            # no score comes from it
+            self.errors["curves"] = reason_of(error)
+            return {}
 
     def results(self) -> tuple[TrialResult, ...]:
         """All trials that have a score or ended, the best first, those without a score last."""

@@ -151,6 +151,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._announced: set[str] = set()
         self._inputs: Data = None  # of the training
         self._executions = itertools.count()
+        self.execution = 0  # of the trials, that trains now
         self._writing = ""  # the trial whose checkpoint is not whole yet
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
         if oracle is None:
@@ -358,6 +359,11 @@ class ActivationTuner(keras_tuner.Tuner):
             self._announced.add(reason)
             self.say(f"Training one by one: {reason}")
 
+    def on_known_epochs(
+        self, trial: Trial, execution: int, history: Mapping[str, list[float]]
+    ) -> None:
+        """Hear all that an execution of a trial has logged, by an earlier process too."""
+
     def say(self, text: str) -> None:
         """Say what the user should know; to the log, unless a subclass knows better."""
         _log.warning(text)
@@ -457,6 +463,7 @@ class ActivationTuner(keras_tuner.Tuner):
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
         gc.collect()
         execution = next(self._executions)
+        self.execution = execution
         # KerasTuner has copied them, and given TensorBoard a folder for each trial
         copies = keras.tree.flatten(kwargs.get("callbacks") or [])
         own = [one for one in copies if not isinstance(one, keras.callbacks.TensorBoard)]

@@ -9,6 +9,7 @@ from keras_acts.search.space.assignment import Choice
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
 from keras_acts.search.strategy.base import TrialResult
+from keras_acts.search.strategy.curves import Curve
 from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.strategy.rounds import Round
 
@@ -72,6 +73,9 @@ class FoundStrategy:
         return tuple(rows)
 
     def history(self) -> tuple[Round, ...]:
+        return ()
+
+    def curves(self) -> tuple[Curve, ...]:
         return ()
 
     def leaders(self) -> Sequence[Rated]:
