@@ -61,6 +61,9 @@ CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
     "SimpleRNN": (TOKENS, lambda: layers.SimpleRNN(32, return_sequences=True)),
     "Bidirectional": (TOKENS, lambda: layers.Bidirectional(layers.LSTM(32, return_sequences=True))),
     "MultiHeadAttention": (TOKENS, lambda: layers.MultiHeadAttention(4, 8)),
+    "MultiHeadAttention masked": (TOKENS, lambda: layers.MultiHeadAttention(4, 8)),
+    "Attention": (TOKENS, lambda: layers.Attention(use_scale=True)),
+    "AdditiveAttention": (TOKENS, layers.AdditiveAttention),
     "BatchNormalization": (IMAGE, layers.BatchNormalization),
     "LayerNormalization": (TOKENS, layers.LayerNormalization),
     "GroupNormalization": (IMAGE, lambda: layers.GroupNormalization(4)),
@@ -78,7 +81,30 @@ CASES: dict[str, tuple[tuple[int, ...], Layer]] = {
 }
 
 
-def step(shape: tuple[int, ...], layer: Layer, members: int) -> Callable[[], Any]:
+def _attends(layer: Any, x: Any, h: Any) -> Any:
+    return layer(h, h)
+
+
+def _attends_masked(layer: Any, x: Any, h: Any) -> Any:
+    """With a mask that all members share, as that of padded texts is."""
+    is_token = keras.ops.any(keras.ops.greater(x, 0.0), axis=-1)
+    return layer(h, h, attention_mask=keras.ops.expand_dims(is_token, 1))
+
+
+def _attends_to_list(layer: Any, x: Any, h: Any) -> Any:
+    return layer([h, h])
+
+
+# how layers are called that take more than one input
+CALLS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "MultiHeadAttention": _attends,
+    "MultiHeadAttention masked": _attends_masked,
+    "Attention": _attends_to_list,
+    "AdditiveAttention": _attends_to_list,
+}
+
+
+def step(name: str, shape: tuple[int, ...], layer: Layer, members: int) -> Callable[[], Any]:
     """Return what trains a population on one batch; the model ends with the layer."""
     rank = len(shape) - 1
     before = getattr(layers, f"Conv{rank}D") if shape in (IMAGE, VOLUME, SERIES) else layers.Dense
@@ -90,7 +116,10 @@ def step(shape: tuple[int, ...], layer: Layer, members: int) -> Callable[[], Any
     made = layer()
     x = keras.Input(shape)
     h = before(**arguments, activation="relu")(x)
-    h = made(h, h) if isinstance(made, layers.MultiHeadAttention) else made(h)
+    if name in CALLS:
+        h = CALLS[name](made, x, h)
+    else:
+        h = made(h)
     model = keras.Model(x, layers.Dense(1)(layers.Flatten()(h)))
     population = PopulationModel(model, ["relu", "tanh"], seeds=members // 2)
     population.compile(
@@ -105,14 +134,14 @@ def step(shape: tuple[int, ...], layer: Layer, members: int) -> Callable[[], Any
 
 
 def measured(
-    shape: tuple[int, ...], layer: Layer, members: int, repeats: int
+    name: str, shape: tuple[int, ...], layer: Layer, members: int, repeats: int
 ) -> tuple[list[float], list[float]]:
     """Return the seconds of the steps with the rule and member after member, which take turns."""
     keras.backend.clear_session()
     kind = type(layer())
-    with_rule = step(shape, layer, members)
+    with_rule = step(name, shape, layer, members)
     with registry.without_rule(kind):
-        steps = (with_rule, step(shape, layer, members))
+        steps = (with_rule, step(name, shape, layer, members))
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats + 2):
         for function, found in zip(steps, times, strict=True):
@@ -141,7 +170,7 @@ def main() -> None:
     for name, (shape, layer) in CASES.items():
         if name.startswith(tuple(arguments.only)):
             for members in arguments.members:
-                times = measured(shape, layer, members, arguments.repeats)
+                times = measured(name, shape, layer, members, arguments.repeats)
                 rule, loop = (
                     1e3 * statistics.median(found[2:]) for found in times
                 )  # the first two are for warming up

@@ -75,10 +75,6 @@ def run_once(call: RuleCall, *inputs: Any, **options: Any) -> Any:
     return keras.tree.map_structure(batch_of, call.layer(*args, **kwargs))
 
 
-def _has_no_weights(layer: keras.layers.Layer) -> bool:
-    return not layer.weights and not layer.dropout
-
-
 def _within_a_sample(layer: keras.layers.Layer) -> bool:
     axes = layer.axis
     if not isinstance(axes, list | tuple):
@@ -88,8 +84,6 @@ def _within_a_sample(layer: keras.layers.Layer) -> bool:
 
 
 vectorizes(*_PER_SAMPLE)(run_once)
-# without weights these act on every sample alone
-vectorizes(layers.Attention, layers.AdditiveAttention, accepts=_has_no_weights)(run_once)
 vectorizes(layers.UnitNormalization, accepts=_within_a_sample)(run_once)
 
 
