@@ -15,6 +15,7 @@ from keras_acts.compat import all_layers
 from keras_acts.errors import ModelError
 
 from ..rewrite.clone import rewritten, rewritten_layer
+from ..rewrite.own_functions import check_functions
 from ..rewrite.own_training import own_methods
 from ..rewrite.slots import slot_sites
 from ..rewrite.walk import OF_ACTIVATION, layers_of, models_of, slots_at, weights_of
@@ -285,6 +286,7 @@ def _refuse(model: keras.Model) -> None:
     for path, layer in layers_of(model):
         if isinstance(layer, keras.layers.Layer):
             _refuse_layer(path, layer)
+            check_functions(path, layer)
 
 
 def _refuse_layer(path: str, layer: keras.layers.Layer) -> None:

@@ -15,6 +15,7 @@ from keras import ops
 from keras_acts.compat import attach_logits, attach_mask, logits_of, mask_of, recomputes
 
 from ..rewrite.walk import variables_of
+from ..runtime.tracing import functions_as_written
 from ..vectorize.batch import SHARED, STACKED, Batch
 from .batch_view import ForwardPass
 from .block import LayerPlan
@@ -221,14 +222,29 @@ def run_member(
     keys = {id(variable): key for key, variable in variables_of(layer).items()}
     trained = [weights[keys[id(variable)]] for variable in layer.trainable_variables]
     others = [weights[keys[id(variable)]] for variable in layer.non_trainable_variables]
+    with functions_as_written():
+        return _run_with(layer, keys, [*trained, *others], args, kwargs)
+
+
+def _run_with(
+    layer: keras.layers.Layer,
+    keys: dict[int, str],
+    values: list[Tensor],
+    args: Any,
+    kwargs: dict[str, Any],
+) -> MemberRun:
+    """Run a layer with other values of its variables, those of the trained ones first."""
     tensors = [x for x in keras.tree.flatten((args, kwargs)) if x is not None]
     is_mixed = layer.compute_dtype != layer.variable_dtype
     has_masks = any(mask_of(x) is not None for x in tensors)
     if is_mixed or has_masks or layer.activity_regularizer is not None:
         # Keras casts weights, regularizes activities and hands on masks around `call`
-        return _run_in_scope(layer, keys, [*trained, *others], args, kwargs, layer)
+        return _run_in_scope(layer, keys, values, args, kwargs, layer)
     if keras.backend.backend() == "tensorflow" and _runs_as_written(layer):
-        return _run_in_scope(layer, keys, [*trained, *others], args, kwargs, layer.call)
+        return _run_in_scope(layer, keys, values, args, kwargs, layer.call)
+    count = len(layer.trainable_variables)
+    trained = values[:count]
+    others = values[count:]
     outputs, new_values, losses = layer.stateless_call(
         trained, others, *args, return_losses=True, **kwargs
     )

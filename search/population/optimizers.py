@@ -11,9 +11,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_acts.compat import all_layers, calls_of, replace_clipping
+from keras_acts.compat import all_layers, replace_clipping
 from keras_acts.errors import ModelError
 
+from ..rewrite.own_functions import SymbolicCall
 from ..space.known import is_of_keras_or_ours
 from ..vectorize.registry import rule_for
 from .axes import axes_within, column_shape
@@ -103,13 +104,8 @@ def _looks_up(layer: keras.layers.Layer) -> bool:
 
 def _symbolic_gradients(layer: keras.layers.Layer) -> list[Any]:
     """The gradients of a layer's trained variables, for its inputs as they are in the model."""
-    import tensorflow as tf
-
     probe = _GradientProbe(layer)
-    # an open dimension stays open: no size would fit every layer
-    specs = [tf.TensorSpec(x.shape, x.dtype) for x in probe.inputs]
-    # traced, and never run
-    tf.function(probe.trace, autograph=False).get_concrete_function(*specs)
+    probe.called.trace(probe.trace)
     return probe.gradients
 
 
@@ -117,40 +113,26 @@ class _GradientProbe:
     """Calls a layer as its model does first, and notes the gradients of what it puts out.
 
     Attributes:
-        inputs: the symbolic tensors among the layer's arguments.
+        called: the call.
         gradients: of its trained variables, once `trace` has run.
     """
 
     def __init__(self, layer: keras.layers.Layer):
-        called = calls_of(layer)[0].arguments
         self._layer = layer
-        self._arguments = (called.args, called.kwargs)
-        self._leaves = keras.tree.flatten(self._arguments)
-        self.inputs = [leaf for leaf in self._leaves if isinstance(leaf, keras.KerasTensor)]
+        self.called = SymbolicCall(layer)
         self.gradients: list[Any] = []
 
     def trace(self, *tensors: Tensor) -> None:
-        """Call the layer on tensors in place of `inputs`."""
+        """Call the layer on tensors in place of its inputs."""
         import tensorflow as tf
 
-        args, kwargs = self._filled(tensors)
         with tf.GradientTape() as tape:
-            outputs = keras.tree.flatten(self._layer.call(*args, **kwargs))
+            outputs = keras.tree.flatten(self.called.outputs(tensors))
             # whatever their dtypes: only the kind of the gradients is asked for
             floating = [y for y in outputs if y.dtype.is_floating]
             total = tf.add_n([tf.reduce_sum(tf.cast(y, tf.float32)) for y in floating])
         variables = [variable.value for variable in self._layer.trainable_variables]
         self.gradients = tape.gradient(total, variables)
-
-    def _filled(self, tensors: tuple[Tensor, ...]) -> Any:
-        """The layer's arguments, with tensors where symbolic ones were."""
-        remaining = iter(tensors)
-        filled = []
-        for leaf in self._leaves:
-            if isinstance(leaf, keras.KerasTensor):
-                leaf = next(remaining)
-            filled.append(leaf)
-        return keras.tree.pack_sequence_as(self._arguments, filled)
 
 
 def clip_per_member(optimizer: keras.optimizers.Optimizer, rows: Rows, count: int) -> None:

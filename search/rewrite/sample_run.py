@@ -11,6 +11,8 @@ from keras import ops
 
 from keras_acts.compat import calls_of
 
+from ..runtime.tracing import functions_as_written
+
 # of a batch axis, and of another axis of unknown size
 _SAMPLES = 3
 _UNKNOWN = 4
@@ -120,7 +122,8 @@ def run(
 
     They are untouched.
     """
-    return _Caller(layer, arguments, weights)(np.zeros(1, "float32"), training=training)
+    with functions_as_written():
+        return _Caller(layer, arguments, weights)(np.zeros(1, "float32"), training=training)
 
 
 def _random(rng: np.random.Generator, x: keras.KerasTensor, positive: bool, unknown: int) -> Any:

@@ -37,3 +37,23 @@ def outside_of_traces() -> AbstractContextManager[None]:
     import jax
 
     return jax.ensure_compile_time_eval()
+
+
+@contextlib.contextmanager
+def functions_as_written() -> Iterator[None]:
+    """Run what a user gave to `tf.function` as plain Python inside the scope.
+
+    It keeps its first trace for arguments of one kind, and with it the weights and the activations
+    that its layer had then: with those of another member in their place it would not notice.
+    """
+    if keras.backend.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
