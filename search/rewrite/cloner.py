@@ -148,7 +148,7 @@ class ModelCloner:
             if weights or not old.trainable or isinstance(old, keras.layers.Normalization):
                 self._copy_own_weights(old, new)
             copy_assets(old, new)
-            pairs = _pairs(old, self._kept_layers(old), self._kept_layers(new))
+            pairs = self._layers_held(old, new)
         for old_layer, new_layer in pairs:
             self.restore(old_layer, new_layer, weights)
 
@@ -222,9 +222,28 @@ class ModelCloner:
             if is_function and argument not in self._changed.get(id(old), ()):
                 setattr(new, argument, function)
 
-    def _kept_layers(self, layer: keras.Operation) -> list[keras.layers.Layer]:
-        """The layers that a layer holds, without an activation that is another in the copy."""
-        return self._not_replaced(layers_held_by(layer))
+    def _layers_held(self, old: keras.Operation, new: keras.Operation) -> list[_Pair]:
+        """The layers that a layer holds, each with its copy, but for an activation that is another."""
+        held = layers_held_by(old)
+        kept = self._not_replaced(held)
+        kept_in_copy = self._not_replaced(layers_held_by(new))
+        if not _are_alike(kept, kept_in_copy):
+            # an activation that another layer holds too may be another there, and the same here
+            both = self._with_those_still_there(held, kept_in_copy)
+            if _are_alike(both, kept_in_copy):
+                kept = both
+        return _pairs(old, kept, kept_in_copy)
+
+    def _with_those_still_there(
+        self, held: Sequence[keras.layers.Layer], in_copy: Sequence[keras.layers.Layer]
+    ) -> list[keras.layers.Layer]:
+        """Those of some layers that are not replaced, or for which the copy has one of their class."""
+        found: list[keras.layers.Layer] = []
+        for layer in held:
+            is_there = _are_alike([layer], in_copy[len(found) : len(found) + 1])
+            if is_there or id(layer) not in self._replaced:
+                found.append(layer)
+        return found
 
     def _not_replaced(self, layers: Sequence[keras.layers.Layer]) -> list[keras.layers.Layer]:
         return [layer for layer in layers if id(layer) not in self._replaced]
@@ -283,13 +302,18 @@ def _pairs(
     new: Sequence[keras.layers.Layer],
 ) -> list[_Pair]:
     """The layers that a layer holds, each with that of the copy in its place."""
-    if list(map(user_class, old)) != list(map(user_class, new)):
+    if not _are_alike(old, new):
         raise ModelError(
             "A layer that is made again from its config must hold layers of the same classes in "
             f"the same order. Received: {owner.name!r} of class {type(owner).__name__}, which "
             f"holds {_kinds(old)}, and then {_kinds(new)}"
         )
     return list(zip(old, new, strict=True))
+
+
+def _are_alike(old: Sequence[keras.layers.Layer], new: Sequence[keras.layers.Layer]) -> bool:
+    """Whether they are as many layers, of the same classes in the same order."""
+    return list(map(user_class, old)) == list(map(user_class, new))
 
 
 def _kinds(layers: Sequence[keras.layers.Layer]) -> list[str]:

@@ -5,11 +5,12 @@ Each is proved on a copy of the layer: another activation there changes what the
 
 from __future__ import annotations
 
+import functools
 import inspect
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import keras
@@ -34,6 +35,13 @@ _ARGUMENTS = ("activation", "recurrent_activation")
 _UNKNOWN = (4, 6)
 # methods in which an activation is named for something else than to apply it
 _NOT_CALLED = {"__init__", "build", "get_config", "from_config"}
+# by what a class has in place of a method, where the function is
+_KEPT_IN: tuple[tuple[type, str], ...] = (
+    (functools.cached_property, "func"),
+    (functools.partialmethod, "func"),
+    (functools.partial, "func"),
+    (property, "fget"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,14 +327,54 @@ def _names_in_class(kind: type) -> set[str]:
         if base.__module__.startswith(("keras.", "keras_acts.")) or base is object:
             continue
         for name, method in vars(base).items():
-            if name not in _NOT_CALLED and isinstance(method, FunctionType):
-                names |= _names_in(method.__code__)
+            if name not in _NOT_CALLED:
+                names |= _names_in_function(method, base.__module__, set())
     return names
 
 
-def _names_in(code: CodeType) -> set[str]:
-    names = set(code.co_names) & activation_names()
+def _names_in_function(function: object, module: str, seen: set[int]) -> set[str]:
+    """The activations that a function names, and those that it calls of the same module."""
+    written = _written_function(function)
+    if written is None or written.__module__ != module or id(written) in seen:
+        return set()
+    seen.add(id(written))
+    names: set[str] = set()
+    # what a decorator has kept of the function that it was given
+    for cell in written.__closure__ or ():
+        names |= _names_in_function(_contents(cell), module, seen)
+    for code in _codes(written.__code__):
+        names |= set(code.co_names) & activation_names()
+        for name in code.co_names:
+            called = written.__globals__.get(name)
+            if called is not None and not isinstance(called, type | ModuleType):
+                names |= _names_in_function(called, module, seen)
+    return names
+
+
+def _written_function(function: object) -> FunctionType | None:
+    """The Python function in a method, a property, or what `tf.function` made."""
+    for kind, attribute in _KEPT_IN:
+        if isinstance(function, kind):
+            function = getattr(function, attribute)
+    if isinstance(function, FunctionType):
+        return function
+    # `tf.function`, `jax.jit` and others leave it where `functools.wraps` does
+    inner = getattr(function, "__wrapped__", None)
+    if isinstance(inner, FunctionType):
+        return inner
+    return None
+
+
+def _contents(cell: Any) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not filled yet
+        return None
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """A function's code, and that of the functions in it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            names |= _names_in(constant)
-    return names
+            yield from _codes(constant)
