@@ -7,6 +7,9 @@ from keras_acts.search import ActivationSpace, slots
 from tests.helpers.models import mlp
 from tests.helpers.reports import Reader
 
+# text: no version of Keras or TensorFlow changes it
+pytestmark = pytest.mark.once
+
 
 def test_slots_are_shown_as_a_table():
     table = slots(mlp())
