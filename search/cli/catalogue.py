@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -168,5 +169,7 @@ def _draw(shapes: tuple[Shape, ...], out: Path) -> None:
         drawn = charts.drawn(picture, _WIDTH, title, "shapes")
         files.write_text(out, svg.file_of(drawn), "--out")
         return
-    figure = axes.on_panels(picture)[0].figure
-    figure.savefig(out)
+    image = io.BytesIO()
+    canvas = axes.on_panels(picture)[0].figure.canvas
+    canvas.print_figure(image, format=out.suffix.lower().removeprefix("."))
+    files.write_bytes(out, image.getvalue(), "--out")

@@ -46,6 +46,21 @@ def test_show_tells_facts_and_draws_them(tmp_path):
     assert contents(tmp_path) != before
 
 
+def test_show_draws_a_png_where_matplotlib_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = command(tmp_path, "show", "mish", "--out", "mish.png")
+    assert (done.exit_code, contents(tmp_path)) == (2, {})
+    assert (
+        'A .png needs matplotlib, a .svg does not: pip install "keras-acts[plots]"' in done.stderr
+    )
+    monkeypatch.undo()
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("agg")
+    done = command(tmp_path, "show", "mish", "--out", "mish.png")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "mish.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_show_as_json_is_the_function(tmp_path):
     (plain,) = json.loads(command(tmp_path, "show", "tanh", "--json").stdout)
     np.testing.assert_allclose(plain["y"], np.tanh(plain["x"]), atol=1e-6)

@@ -8,7 +8,10 @@ from ..options import examples
 from ..running import interruptible, loading, one_line_errors
 
 
-@click.command(epilog=examples("keras-acts doctor", "keras-acts doctor --json"))
+@click.command(
+    short_help="Say what trains here, what a step costs, what would help.",
+    epilog=examples("keras-acts doctor", "keras-acts doctor --json"),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def doctor(as_json: bool) -> None:
     """Say what trains here, what a training step costs, and what would make it faster.

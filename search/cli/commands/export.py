@@ -15,11 +15,12 @@ from ..running import Refused, interruptible, loading, one_line_errors
 
 
 @click.command(
+    short_help="Make a SavedModel of a .keras file or of a kept search.",
     epilog=examples(
         "keras-acts export mine.keras saved_models/mine --normalize my.csv",
         "keras-acts export searches/activations saved_models/best",
         'keras-acts export mine.keras models/flowers --versioned --classes "daisy,rose" --formats onnx',
-    )
+    ),
 )
 @click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path))

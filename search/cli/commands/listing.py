@@ -10,7 +10,11 @@ from ..options import examples
 from ..running import Refused, loading, one_line_errors
 
 
-@click.command("list", epilog=examples("keras-acts list", "keras-acts list --json"))
+@click.command(
+    "list",
+    short_help="List the activations.",
+    epilog=examples("keras-acts list", "keras-acts list --json"),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def list_activations(as_json: bool) -> None:
     """List the activations with their formulas, and what a search tries of each.
@@ -24,7 +28,10 @@ def list_activations(as_json: bool) -> None:
 
 
 @click.command(
-    epilog=examples("keras-acts show mish", 'keras-acts show mish "trelu(theta=0.5)" --out two.svg')
+    short_help="Tell what is known of activations, and draw them.",
+    epilog=examples(
+        "keras-acts show mish", 'keras-acts show mish "trelu(theta=0.5)" --out two.svg'
+    ),
 )
 @click.argument("activations", nargs=-1, required=True)
 @click.option(

@@ -12,10 +12,11 @@ from ..running import Refused, interruptible, loading, one_line_errors
 
 
 @click.command(
+    short_help="Write the report of a kept search or an export anew.",
     epilog=examples(
         "keras-acts report searches/activations",
         "keras-acts report saved_models/digits-cnn --out digits.html",
-    )
+    ),
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(

@@ -16,6 +16,7 @@ from ..running import Refused, interruptible, loading, one_line_errors
 
 
 @click.command(
+    short_help="Find the activation that suits a model, and export the best model.",
     context_settings={"show_default": True},
     epilog=examples(
         "keras-acts search",

@@ -8,7 +8,10 @@ from ..options import examples
 from ..running import loading, one_line_errors
 
 
-@click.command(epilog=examples("keras-acts slots mine.keras", "keras-acts slots mine.keras --json"))
+@click.command(
+    short_help="Print the places of a model where an activation sits.",
+    epilog=examples("keras-acts slots mine.keras", "keras-acts slots mine.keras --json"),
+)
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def slots(model: str, as_json: bool) -> None:
