@@ -102,6 +102,18 @@ OF_THE_COMMAND_LINE = {
     "runtime.ram": "data that do not fit into memory are refused before they are read",
     "runtime.seeding": "the model of a user's script is built from the seed",
 }
+# what the command line imports before TensorFlow is loaded, to refuse at once what is wrong; with all
+# that these import
+BEFORE_TENSORFLOW = {
+    "exporting.atomic",
+    "exporting.folder",
+    "exporting.formats",
+    "exporting.values",
+    "runtime.kept_command",
+    "runtime.ram",
+    "space.learning_rates",
+    "status",
+}
 # these only calculate, and say what they found: all that they import does so too
 PURE = {
     "verdict": {
@@ -275,6 +287,19 @@ def test_the_command_line_knows_the_public_names():
     found = {target for path in (SEARCH / "cli").rglob("*.py") for target in targets(path)}
     others = {target for target in found if room_of(target) not in ("__init__", "cli")}
     assert others == set(OF_THE_COMMAND_LINE)
+
+
+def test_what_the_command_line_checks_first_needs_no_keras():
+    waiting = sorted(BEFORE_TENSORFLOW)
+    seen = set(waiting)
+    while waiting:
+        module = waiting.pop()
+        packages = {base.partition(".")[0] for base, _ in imported(modules()[module])}
+        assert not packages & {"keras", "tensorflow", "keras_tuner"}, module
+        for target in set(targets(modules()[module])) - seen:
+            seen.add(target)
+            waiting.append(target)
+    assert "__init__" not in seen
 
 
 def test_what_only_calculates_imports_no_tensorflow():
