@@ -33,6 +33,7 @@ from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
 from .verdict import Guess, Verdict
+from .words import p_text
 
 
 def judged_at_rates(
@@ -129,7 +130,7 @@ def _judged_at_rates(
     entries = entries_of(models, baseline, rates)
     with isolated_seed(seed):
         trainer = models.trainer(entries.rated, callbacks)
-    progress.begin(plan[-1], "seed")
+    progress.begin(plan[-1], "seed", "verdict")
     with Replicates(trainer, entries.columns, fit, progress.show) as replicates:
         progress.say(announcement)
         return decide(
@@ -187,6 +188,8 @@ def decide(
         for taken in _train_in_looks(replicates, entries, objective, plan, seed, progress):
             looks.append(taken)
             progress.say(str(taken))
+            if math.isfinite(taken.difference):
+                progress.lead(f"{taken.leader} {taken.difference:+.2g}, {p_text(taken.p)}")
             if taken.stop:
                 break
     part = "validation"
