@@ -31,23 +31,24 @@ ALLOWED: dict[str, set[str]] = {
     "space": {"report"},
     "rewrite": {"space", "report", "runtime"},
     "vectorize": {"space", "runtime"},
-    "strategy": {"rewrite", "space", "runtime"},
+    "strategy": {"rewrite", "space", "report", "runtime"},
     "tracking": {"strategy", "space", "runtime"},
     "exporting": {"rewrite", "report", "runtime"},
     "population": {"vectorize", "strategy", "rewrite", "space", "runtime"},
     "race": {
-        *("population", "vectorize", "tracking", "strategy", "rewrite", "space", "runtime"),
+        *("population", "vectorize", "tracking", "strategy", "rewrite", "space", "report"),
+        "runtime",
     },
     "verdict": {"population", "strategy", "rewrite", "space", "report", "runtime"},
     "tuner": {
         *("race", "population", "vectorize", "tracking", "strategy", "rewrite", "space"),
-        "runtime",
+        *("report", "runtime"),
     },
 }
 # the modules at the top of search/
 DOORS: dict[str, set[str]] = {
     "resume": {"strategy", "runtime"},
-    "status": {"race", "runtime"},
+    "status": {"race", "report", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
     "pictures": {"verdict", "strategy", "rewrite", "space", "report"},
     "pages": {"pictures", "verdict", "exporting", "strategy", "rewrite", "report", "runtime"},
@@ -79,6 +80,10 @@ ONLY = {
     },
     ("race", "vectorize"): {"segments"},
     ("tuner", "vectorize"): {"segments"},
+    # what progress says: names and numbers in words
+    ("strategy", "report"): {"names", "numbers"},
+    ("race", "report"): {"names", "numbers"},
+    ("tuner", "report"): {"names", "numbers"},
     ("tuner", "race"): {"race", "schedule", "surrogate"},  # KerasTuner's oracle races too
 }
 # what the command line imports besides the public names and the errors
@@ -121,6 +126,7 @@ PURE = {
         "axes",
         "charts",
         "files",
+        "names",
         "notebook",
         "numbers",
         "page",

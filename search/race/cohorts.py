@@ -29,6 +29,7 @@ from ..population.model import PopulationModel
 from ..population.step_tensorflow import Decided
 from ..population.trainers import several_orders_at_once, steps_per_execution
 from ..population.transfer import restore, values_of
+from ..report.numbers import counted
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
@@ -212,7 +213,7 @@ class Cohorts:
             if member not in self.runs or record.epochs > self.runs[member].epochs:
                 self.runs[member] = record
         furthest = max((cohort.epochs for cohort in cohorts), default=0)
-        self.say(f"Going on from {file}, where {furthest} epochs are trained")
+        self.say(f"Going on from {file}, after {counted(furthest, 'epoch')}")
 
     def _kept_cohort(self, kept: KeptPopulation) -> _Cohort:
         cohort = self._cohort_of(kept.members)

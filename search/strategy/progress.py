@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from ..report.numbers import number
+
 Self = TypeVar("Self", bound="Progress")
 
 
@@ -104,13 +106,13 @@ class SearchProgress(Progress):
         """Record a finished trial: its score, or why it has none."""
         outcome = status
         if score is not None:
-            outcome = f"{self._objective} {score:.4f}"
+            outcome = f"{self._objective} {number(score)}"
         self.say(f"{candidate:<36} {outcome}  {seconds:5.1f} s")
         self.advance()
 
 
 class RaceProgress(Progress):
-    """Shows a race: its rung, how many candidates are alive, the best so far with its spread, the time left.
+    """Shows a race: its round, how many candidates are alive, the best so far with its spread, the time left.
 
     Args:
         total: how many epochs all runs have together.
