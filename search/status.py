@@ -81,7 +81,7 @@ def _of_race(file: Path, maximize: bool) -> list[str]:
     best = _best(scores, maximize)
     if best is not None:
         after = counted(best.epochs, "epoch")
-        text += f", best {quoted(best.candidate)} {number(best.value)} after {after}"
+        text += f", best {quoted(best.candidate)} {number(best.value, zeros=True)} after {after}"
     left = journal.planned - over
     rest = "nothing is left of it"
     if left:
@@ -114,7 +114,7 @@ def _of_trials(project: Path, settings: dict[str, Any]) -> list[str]:
         if trial.get("status") == "COMPLETED" and isinstance(score, int | float):
             key = float(score) if maximize else -float(score)
             if best is None or key > best[0]:
-                best = key, f"trial {trial_id}, {_values(trial)}: {number(score)}"
+                best = key, f"trial {trial_id}, {_values(trial)}: {number(score, zeros=True)}"
     of_each = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     lines = [f"{counted(len(started), 'trial')} began: {of_each or 'none'}"]
     if best is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 
 from keras_acts.search import (
@@ -20,6 +21,8 @@ from keras_acts.search import (
     compare_activations,
     search_activations,
 )
+from keras_acts.search.report.numbers import agreement
+from keras_acts.search.report.tables import print_table
 from keras_acts.search.rewrite.threshold import threshold_of
 
 from . import data as datasets
@@ -61,7 +64,9 @@ def search(
     built = models.build(model, dataset, parts, seed)
     if not quiet:
         _to_stderr(dataset.describe(parts))
-    facts = {"class_names": _class_names(built, dataset), "card": _facts(dataset, unit)}
+    names = _class_names(built, dataset)
+    target = _target(dataset, unit)
+    facts = {"class_names": names, "card": _facts(dataset)}
     result = search_activations(
         built,
         *parts.train,
@@ -77,7 +82,7 @@ def search(
         **budget,
     )
     with _shown_if_interrupted():
-        result = replace(result, call=call)
+        result = replace(result, call=call, target=target)
         difference = _exported(
             result,
             place,
@@ -129,8 +134,8 @@ def _show_exported(
         return
     _print_result(result)
     _to_stdout(
-        f"Exported to {place} with its model card, report.html and report.md "
-        f"(max difference to the Keras model {difference:.1e})."
+        f"Exported to {place} with its model card, report.html and report.md. Another process loaded it: "
+        f"it predicts {agreement(difference)}."
     )
 
 
@@ -162,9 +167,11 @@ def _print_json(plain: Mapping[str, Any], **more: Any) -> None:
 
 
 def _print_result(result: SearchResult) -> None:
-    Console(highlight=False).print(result.drawn_table())
+    print_table(result.drawn_table())
     _to_stdout("\n".join(result.summary()))
-    if result.verdict is not None:
+    if result.verdict is None:
+        _to_stdout(result.unproved())
+    else:
         _print_verdict(result.verdict)
 
 
@@ -199,22 +206,25 @@ def _report_beside(result: SearchResult, folder: Path) -> str:
     return f"The report of the search is {file}."
 
 
-def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
-    """What only the data know, for the model card.
+def _facts(dataset: datasets.Dataset) -> dict[str, Any]:
+    """What only the data know, for the model card: the columns."""
+    if not dataset.features:
+        return {}
+    return {"features": list(dataset.features)}
 
-    The columns, and what is predicted in which unit.
-    """
-    facts: dict[str, Any] = {}
-    if dataset.features:
-        facts["features"] = list(dataset.features)
-    target = {}
+
+def _target(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
+    """What is predicted: its name and unit, the classes and their shares."""
+    target: dict[str, Any] = {}
     if dataset.target:
         target["name"] = dataset.target
     if unit:
         target["unit"] = unit
-    if target:
-        facts["target"] = target
-    return facts
+    if dataset.classes:
+        counts = np.bincount(dataset.y, minlength=len(dataset.classes))
+        target["classes"] = list(dataset.classes)
+        target["shares"] = [float(share) for share in counts / len(dataset.y)]
+    return target
 
 
 def _class_names(model: keras.Model, dataset: datasets.Dataset) -> tuple[str, ...]:
@@ -291,5 +301,5 @@ def _write_files(verdict: Verdict, csv: Path | None, report: Path | None, as_jso
 
 
 def _print_verdict(verdict: Verdict) -> None:
-    Console(highlight=False).print(verdict.drawn_table())
-    _to_stdout("\n".join(verdict.summary()))
+    print_table(verdict.drawn_table())
+    _to_stdout("\n".join(verdict.told()))

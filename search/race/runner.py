@@ -562,7 +562,7 @@ class RaceSearch:
             return ""
         index = int(np.nanargmax(last.means))
         score = self._better(float(last.means[index]))
-        text = f"best {quoted(last.task.candidates[index])} {numbers.number(score)}"
+        text = f"best {quoted(last.task.candidates[index])} {numbers.number(score, zeros=True)}"
         seeds = last.task.seeds
         if seeds > 1:
             spread = float(last.scores[index].std(ddof=1))

@@ -106,7 +106,7 @@ class SearchProgress(Progress):
         """Record a finished trial: its score, or why it has none."""
         outcome = status
         if score is not None:
-            outcome = f"{self._objective} {number(score)}"
+            outcome = f"{self._objective} {number(score, zeros=True)}"
         self.say(f"{candidate:<36} {outcome}  {seconds:5.1f} s")
         self.advance()
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_acts.errors import KerasActsError, SearchError
 
+from ..report.names import quoted
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
@@ -145,8 +146,8 @@ def _judged_at_rates(
 
 
 def _rates_chosen(rates: RateStudy) -> str:
-    chosen = [f"{name} {rates.rate(name)}" for name in rates.names]
-    return f"Learning rates: {', '.join(chosen)}"
+    chosen = [f"{quoted(name)} at {rates.rate(name)}" for name in rates.names]
+    return f"The learning rates that suit them: {', '.join(chosen)}"
 
 
 class _NoSuchMetric(SearchError):
@@ -186,7 +187,7 @@ def decide(
     with _keeping_trained_seeds(replicates, errors, progress):
         for taken in _train_in_looks(replicates, entries, objective, plan, seed, progress):
             looks.append(taken)
-            progress.say(str(taken))
+            progress.say(taken.told(entries.baseline, f" of {objective.name}"))
             if taken.stop:
                 break
     part = "validation"
