@@ -149,7 +149,7 @@ def measures_of(model: keras.Model, data: Data) -> Measures | None:
     """
     arrays = _arrays(data)
     loss = _loss_of(model)
-    outputs = getattr(model, "outputs", None) or ()
+    outputs: Sequence[keras.KerasTensor] = getattr(model, "outputs", None) or ()
     if arrays is None or loss is None or len(outputs) != 1:
         return None
     x, y = arrays
@@ -225,12 +225,12 @@ def _measured(labels: np.ndarray, right: np.ndarray, counts: np.ndarray, auc: fl
 
 
 def _arrays(data: Data) -> tuple[np.ndarray, np.ndarray] | None:
-    if not isinstance(data, tuple | list) or len(data) < 2:
+    if not isinstance(data, tuple | list):
         return None
-    x, y = data[0], data[1]
+    x, y, weight = (*data, None, None)[:3]
     if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or not len(x):
         return None
-    if len(data) > 2 and data[2] is not None:
+    if weight is not None:
         return None  # weighted samples do not count alike
     return x, y
 

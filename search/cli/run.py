@@ -64,9 +64,7 @@ def search(
     built = models.build(model, dataset, parts, seed)
     if not quiet:
         _to_stderr(dataset.describe(parts))
-    names = _class_names(built, dataset)
-    target = _target(dataset, unit)
-    facts = {"class_names": names, "card": _facts(dataset)}
+    facts = {"class_names": _class_names(built, dataset), "card": _facts(dataset, unit)}
     result = search_activations(
         built,
         *parts.train,
@@ -82,7 +80,7 @@ def search(
         **budget,
     )
     with _shown_if_interrupted():
-        result = replace(result, call=call, target=target)
+        result = replace(result, call=call, target=_predicted(dataset, unit))
         difference = _exported(
             result,
             place,
@@ -206,14 +204,23 @@ def _report_beside(result: SearchResult, folder: Path) -> str:
     return f"The report of the search is {file}."
 
 
-def _facts(dataset: datasets.Dataset) -> dict[str, Any]:
-    """What only the data know, for the model card: the columns."""
-    if not dataset.features:
-        return {}
-    return {"features": list(dataset.features)}
+def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
+    """What only the data know, for the model card.
+
+    The columns, and what is predicted in which unit.
+    """
+    facts: dict[str, Any] = {}
+    if dataset.features:
+        facts["features"] = list(dataset.features)
+    target = _predicted(dataset, unit)
+    # the export has their names already
+    target.pop("classes", None)
+    if target:
+        facts["target"] = target
+    return facts
 
 
-def _target(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
+def _predicted(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
     """What is predicted: its name and unit, the classes and their shares."""
     target: dict[str, Any] = {}
     if dataset.target:
