@@ -197,7 +197,9 @@ class Cohorts:
         kept = checkpoint.read(file, list(known))
         # what comes after the rung would tell too much of it
         if kept is None or kept.rung > rung or list(kept.ends) != self._ends:
-            self.say(f"{file} is not of this race, or damaged: whoever is still in the race trains again")
+            self.say(
+                f"{file} is not of this race, or damaged: whoever is still in the race trains again"
+            )
             return
         try:
             cohorts = [self._kept_cohort(population) for population in kept.populations]
