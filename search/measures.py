@@ -91,6 +91,11 @@ class Measures:
         """Whether some classes are much rarer than others, so that an accuracy hides them."""
         return bool(self.shares) and self.majority > _UNEVEN * min(self.shares)
 
+    @property
+    def is_of_even_classes(self) -> bool:
+        """Whether these are of classes that are about as frequent as each other."""
+        return bool(self.shares) and not self.uneven
+
     def told(self, unit: str = "") -> str:
         """Return the measures in a sentence.
 

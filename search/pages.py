@@ -35,6 +35,7 @@ from .strategy.base import TrialResult
 from .strategy.rounds import DIVERGED, FINISHED
 from .verdict import pages as of_verdict
 from .verdict.answer import answer as answer_of_verdict
+from .verdict.guessing import is_mean_square
 
 if TYPE_CHECKING:
     from .result import SearchResult
@@ -155,19 +156,10 @@ def _squares(result: SearchResult, verdict: Verdict) -> bool:
     metric = result.objective.removeprefix("val_")
     if metric == verdict.metric and of_verdict.squares(verdict):
         return True
-    model = result.model
     # what guessing has is known of a loss without penalties only
-    is_plain = metric == verdict.metric == "loss" and verdict.guess is not None
-    if model is None or not is_plain or len(getattr(model, "outputs", None) or ()) != 1:
+    if result.model is None or metric != verdict.metric or verdict.guess is None:
         return False
-    if (model.get_compile_config() or {}).get("loss_weights") is not None:
-        return False
-    loss = model.loss
-    if isinstance(loss, str):
-        loss = keras.losses.get(loss)
-    if isinstance(loss, keras.losses.MeanSquaredError):
-        return True
-    return loss is keras.losses.mean_squared_error
+    return is_mean_square(result.model, metric)
 
 
 def _range(result: SearchResult, metric: str, share: bool) -> str:

@@ -588,7 +588,9 @@ class SearchResult:
         if self.baseline_test is not None and self.kept.candidate != self.baseline:
             baseline = self._at_rate(self.baseline, self.baseline_factor)
             lines.append(f"There {baseline} has {_metrics(self.baseline_test)}.")
-        if self.measures is not None:
+        # of even classes what guessing has says it all
+        guessed = self.verdict is not None and self.verdict.guess is not None
+        if self.measures is not None and not (guessed and self.measures.is_of_even_classes):
             lines.append(self.measures.told(self.target.get("unit") or ""))
         return lines
 

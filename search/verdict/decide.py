@@ -26,7 +26,7 @@ from ..strategy.objective import is_share, metrics_of
 from ..strategy.progress import Progress
 from ..strategy.scoring import Data
 from .entries import Entries, entries_of
-from .guessing import best_guess, loss_of
+from .guessing import best_guess, is_mean_square, loss_of
 from .judge import judge
 from .rate_trials import RatedModels, choose_rates, who_fails
 from .rates import RateStudy
@@ -229,7 +229,7 @@ def decide(
         share=yardstick.share,
         rates=entries.rates_of(columns),
     )
-    return replace(verdict, errors=errors)
+    return replace(verdict, errors=errors, squared=yardstick.squared)
 
 
 def _train_in_looks(
@@ -329,6 +329,7 @@ class _Yardstick:
     """
 
     share: bool | None = None
+    squared: bool = False
     guess: Guess | None = None
     losses: dict[str, np.ndarray] | None = None
     loss_guess: Guess | None = None
@@ -354,6 +355,8 @@ class _Yardstick:
             scored = replicates.validation
             known = {name.removeprefix("val_") for name in replicates.runs.history}
         self.guess = best_guess(model, scored, metric, objective.direction == "max")
+        # where guessing is not known, the loss may hold penalties
+        self.squared = self.guess is not None and is_mean_square(model, metric)
         loss = loss_of(model, metric)
         if self.guess is None or metric == loss or loss not in known:
             return

@@ -150,7 +150,7 @@ def of_squares(score: float, guess: Guess | None) -> Iterator[tuple[str, str]]:
 
 def squares(verdict: Verdict) -> bool:
     """Whether the scores are mean squared errors, as the metric's name says; a loss may be anything."""
-    return not verdict.maximize and verdict.metric in _SQUARES
+    return not verdict.maximize and (verdict.squared or verdict.metric in _SQUARES)
 
 
 def score_text(verdict: Verdict, value: float) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..report.names import quoted
+from ..report.numbers import number
 from ..report.tables import plain_text
 from ..runtime.as_json import finite
 from .caveats import (
@@ -125,6 +126,8 @@ class Verdict:
         runs: every epoch x seed x candidate.
         guess: what guessing has on the scored data; None where that is not known.
         share: whether the metric is a share of the samples, as an accuracy is.
+        squared: whether the metric is known to be the mean squared error of the targets, whose root
+            has their unit.
         errors: what failed besides, by what was done then: ``"training"`` of further seeds,
             ``"test"``, ``"guess"``, ``"timing"``; and which candidates could not be trained, such as
             ``"mish is set aside"``, with the reason.
@@ -146,6 +149,7 @@ class Verdict:
     runs: Runs | None = field(default=None, repr=False, compare=False)
     guess: Guess | None = None
     share: bool = False
+    squared: bool = False
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
     rates: RateStudy | None = field(default=None, repr=False, compare=False)
     rescale_init: bool = field(default=False, compare=False)
@@ -284,13 +288,17 @@ class Verdict:
         said = answer(self)
         how_sure = f"{said.certainty_words[:1].lower()}{said.certainty_words[1:]}"
         headline = f"{said.headline.rstrip('.')} ({how_sure})."
-        lines = [f"Answer: {' '.join([headline, *said.reasons])}"]
+        reasons = said.reasons
+        if self.undecided:
+            reasons = ()  # the verdict below says why
+        lines = [f"Answer: {' '.join([headline, *reasons])}"]
         if not self.withheld:
             lines.append(f"Verdict: {self.sentence}.")
         return [*lines, *self._matters(), f"Next: {' '.join(said.steps)}"]
 
     def _matters(self) -> Iterator[str]:
         """What else a decision hangs on, a sentence a line."""
+        yield from self._roots()
         yield from about_both_answers(self)
         yield from self._what_it_saves()
         yield from self._how_initialized()
@@ -706,10 +714,28 @@ class Verdict:
                 "There were no test data: what was chosen on the validation data looks better there."
             )
 
+    def _roots(self) -> Iterator[str]:
+        """Mean squared errors in a unit that one can picture."""
+        if not self.squared or self.withheld:
+            return
+        roots = []
+        for scored in self.candidates:
+            if scored.mean >= 0:
+                roots.append(f"{quoted(scored.activation)} {number(math.sqrt(scored.mean))}")
+        yield (
+            f"The {self.metric} is the mean squared error. Its root, in the unit of the target: "
+            f"{', '.join(roots)}."
+        )
+
     def _about_guessing(self) -> Iterator[str]:
         if self.guess is not None and not self.withheld:
             score = self.score(self.guess.score)
-            yield f"Guessing, {self.guess.what}, has {score} there."
+            unit = ""
+            if self.squared and self.guess.score >= 0:
+                unit = f", whose root is {number(math.sqrt(self.guess.score))}"
+            elif not self.in_points:
+                unit = f" of {self.metric}"
+            yield f"Guessing, {self.guess.what}, has {score}{unit} there."
 
     def _what_else(self) -> Iterator[str]:
         """What was found besides, and what went wrong."""
