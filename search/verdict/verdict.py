@@ -289,11 +289,9 @@ class Verdict:
         how_sure = f"{said.certainty_words[:1].lower()}{said.certainty_words[1:]}"
         headline = f"{said.headline.rstrip('.')} ({how_sure})."
         reasons = said.reasons
-        if self.undecided:
+        if self.undecided or self.withheld:
             reasons = ()  # the verdict below says why
-        lines = [f"Answer: {' '.join([headline, *reasons])}"]
-        if not self.withheld:
-            lines.append(f"Verdict: {self.sentence}.")
+        lines = [f"Answer: {' '.join([headline, *reasons])}", f"Verdict: {self.sentence}."]
         return [*lines, *self._matters(), f"Next: {' '.join(said.steps)}"]
 
     def _matters(self) -> Iterator[str]:
