@@ -5,6 +5,7 @@ They are values, made for ``activation=``.
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any, ClassVar
 
 import keras
@@ -77,6 +78,11 @@ class Activation:
             if parameter.search or value != parameter.default:
                 told.append(f"{parameter.name}={value!r}")
         return f"{type(self).__name__}({', '.join(told)})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        formula = escape(self.spec.formula)
+        return f"<div><strong>{escape(repr(self))}</strong>: <code>{formula}</code></div>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (self.spec.name, self.parameters)

@@ -302,7 +302,13 @@ def _trials(request: SearchRequest, place: Place, followers: Followers) -> Trial
     search.kept = place.project is not None
     search.followers = followers
     name = search.objective.name
-    search.progress = SearchProgress(limits.trials, limits.epochs, name, limits.verbose)
+    search.progress = SearchProgress(
+        limits.trials,
+        limits.epochs,
+        name,
+        limits.verbose,
+        maximize=search.objective.direction == "max",
+    )
     return search
 
 

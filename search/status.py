@@ -18,6 +18,7 @@ from .runtime.ownership import holds_settings
 
 _SETTINGS = "keras_acts.json"
 _ORACLE = "oracle.json"
+_NOTHING_LEFT = "nothing is left of it"
 _RACES = ("race", "changes", "final")
 
 
@@ -56,6 +57,20 @@ def status(project: Path) -> list[str]:
     return ["nothing is trained yet"]
 
 
+def is_over(project: Path) -> bool:
+    """Whether nothing is left to be tried; seeds of its verdict may be.
+
+    Raises:
+        SearchError: naming a file that is missing or damaged.
+    """
+    journals = [Journal(file) for file in _journals(project)]
+    if journals:
+        return all(len(journal) == journal.planned for journal in journals)
+    if not (project / _ORACLE).is_file():
+        return False
+    return _of_trials(project, {})[-1] == _NOTHING_LEFT
+
+
 def _journals(project: Path) -> Iterator[Path]:
     for name in _RACES:
         yield from sorted([*project.glob(f"{name}.json"), *project.glob(f"{name}-*.json")])
@@ -83,7 +98,7 @@ def _of_race(file: Path, maximize: bool) -> list[str]:
         after = counted(best.epochs, "epoch")
         text += f", best {quoted(best.candidate)} {number(best.value, zeros=True)} after {after}"
     left = journal.planned - over
-    rest = "nothing is left of it"
+    rest = _NOTHING_LEFT
     if left:
         rest = f"left: {counted(left, 'round')}"
     return [*lines, text, f"{file.stem}: {rest}"]
@@ -141,7 +156,7 @@ def _left(state: dict[str, Any], kinds: Counter[str], started: int) -> str:
         return f"left: {begun} that began, and what is proposed after them"
     left = max(0, most - started) + begun
     if not left:
-        return "nothing is left of it"
+        return _NOTHING_LEFT
     return f"left: {counted(left, 'trial')}"
 
 

@@ -184,25 +184,34 @@ def test_the_same_tuner_goes_on_when_there_is_room(tmp_path, monkeypatch, popula
     assert table_of(tuner).expected == expected
 
 
-@pytest.mark.parametrize("first", [0, 4, pytest.param(6, marks=pytest.mark.slow)])
-def test_a_race_loses_no_result_and_goes_on_when_there_is_room(tmp_path, monkeypatch, first):
-    def small():
-        return eager(mlp())
+def small():
+    return eager(mlp())
 
-    options = {"strategy": "race", "trials": 4, "activations": ["mish", "elu"], "epochs": 2}
-    _, undisturbed = searched(tmp_path / "other", small, **options)
+
+RACE = {"strategy": "race", "trials": 4, "activations": ["mish", "elu"], "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    return searched(tmp_path_factory.mktemp("race"), small, **RACE)[1]
+
+
+@pytest.mark.parametrize("first", [0, 4, pytest.param(6, marks=pytest.mark.slow)])
+def test_a_race_loses_no_result_and_goes_on_when_there_is_room(
+    tmp_path, monkeypatch, undisturbed, first
+):
     with monkeypatch.context() as patched:
         FullDisk(patched, first)
         if first == 0:
             # nothing is trained that could not be kept
             with pytest.raises(DiskFullError):
-                searched(tmp_path / "full", small, **options)
+                searched(tmp_path / "full", small, **RACE)
         else:
-            found, table = searched(tmp_path / "full", small, **options)
+            found, table = searched(tmp_path / "full", small, **RACE)
             assert table == undisturbed
             assert found.model is not None
             assert "goes on where it was" in found.errors["journal"]
-    assert searched(tmp_path / "full", small, **options)[1] == undisturbed
+    assert searched(tmp_path / "full", small, **RACE)[1] == undisturbed
 
 
 class FullCache(keras.utils.PyDataset):

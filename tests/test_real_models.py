@@ -6,7 +6,7 @@ from benchmarks.real_models import EXAMPLES
 from benchmarks.real_models.checks import examine
 
 # the others take minutes together
-FAST = ("mnist_convnet", "text_from_scratch", "recommender")
+FAST = ("mnist_convnet", "recommender")
 
 
 CASES = []

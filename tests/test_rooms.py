@@ -93,15 +93,35 @@ OF_THE_COMMAND_LINE = {
     "exporting.atomic": "a folder that cannot be written is refused before the search",
     "exporting.values": "columns that are not the model's inputs are named",
     "exporting.folder": "what is no export is refused before TensorFlow is loaded",
+    "exporting.page": "`report` writes the page of an export anew",
     "exporting.formats": "a format that is not there is, too",
     "space.learning_rates": "what can be no learning rate is, too",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
     "runtime.kept_command": "the options of a command that goes on later are kept",
     "report.numbers": "how near an export is to its model, in words",
     "report.tables": "a table is as wide as the terminal, or as its content",
+    "report.values": "`show` draws activations: what a picture tells",
+    "report.charts": "the picture",
+    "report.svg": "as a file",
+    "report.axes": "or by matplotlib",
+    "space.shapes": "what it draws",
     "status": "what a kept search has found, and what is left",
+    "runtime.device": "`doctor` says what trains here",
+    "runtime.memory": "and how much memory it has",
     "runtime.ram": "data that do not fit into memory are refused before they are read",
     "runtime.seeding": "the model of a user's script is built from the seed",
+}
+# what the command line imports before TensorFlow is loaded, to refuse at once what is wrong; with all
+# that these import
+BEFORE_TENSORFLOW = {
+    "exporting.atomic",
+    "exporting.folder",
+    "exporting.formats",
+    "exporting.values",
+    "runtime.kept_command",
+    "runtime.ram",
+    "space.learning_rates",
+    "status",
 }
 # these only calculate, and say what they found: all that they import does so too
 PURE = {
@@ -277,6 +297,19 @@ def test_the_command_line_knows_the_public_names():
     found = {target for path in (SEARCH / "cli").rglob("*.py") for target in targets(path)}
     others = {target for target in found if room_of(target) not in ("__init__", "cli")}
     assert others == set(OF_THE_COMMAND_LINE)
+
+
+def test_what_the_command_line_checks_first_needs_no_keras():
+    waiting = sorted(BEFORE_TENSORFLOW)
+    seen = set(waiting)
+    while waiting:
+        module = waiting.pop()
+        packages = {base.partition(".")[0] for base, _ in imported(modules()[module])}
+        assert not packages & {"keras", "tensorflow", "keras_tuner"}, module
+        for target in set(targets(modules()[module])) - seen:
+            seen.add(target)
+            waiting.append(target)
+    assert "__init__" not in seen
 
 
 def test_what_only_calculates_imports_no_tensorflow():

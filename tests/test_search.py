@@ -362,6 +362,7 @@ def test_failures_leave_the_others_their_result():
     assert "Failed: test_search.broken: OSError: no such kernel" in str(found)
 
 
+@pytest.mark.slow
 def test_an_infinite_objective_is_divergence():
     class Infinite(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -839,6 +840,7 @@ def test_why_there_is_no_verdict_is_said():
     assert diverged == "no verdict: relu was not trained to its end in the search"
 
 
+@pytest.mark.slow
 def test_the_verdict_of_a_search_ends_trainings_as_the_search_does(capsys, tmp_path):
     class Watching(keras.callbacks.Callback):
         pass

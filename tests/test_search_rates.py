@@ -24,6 +24,10 @@ from keras_acts.search.verdict.replicates import Replicates
 from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, eager, mlp
 
+# which rates are tried, and what is said of them; tests/population/test_rates_of_members.py trains at
+# them at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(120)
 TRAIN = (X[:90], Y[:90])
 TEST = (X[90:], Y[90:])
@@ -49,6 +53,9 @@ def slow_learner(rate=0.001):
     return model
 
 
+# of two candidates: what tries so many rates takes its time
+SMALL = {**RACE, "activations": ["relu", "mish"], "trials": 3}
+
 HEARD = Notes()
 
 
@@ -63,7 +70,7 @@ def found(tmp_path_factory):
         verdict=2,
         directory=folder,
         search_callbacks=[HEARD],
-        **RACE,
+        **SMALL,
     )
     return result, folder
 
@@ -153,7 +160,7 @@ def test_a_search_says_its_rates(found):
 
 def test_a_kept_search_goes_on_with_the_same_rates_only(found):
     result, folder = found
-    options = {**RACE, "test_data": TEST, "verdict": 0, "directory": folder}
+    options = {**SMALL, "test_data": TEST, "verdict": 0, "directory": folder}
     again = search_activations(slow_learner(), *TRAIN, **options)
 
     def finalists(result):

@@ -14,9 +14,13 @@ import click
 
 from . import deferred
 from .commands.compare import compare
+from .commands.doctor import doctor
 from .commands.export import export
+from .commands.listing import list_activations, show
 from .commands.predict import predict
+from .commands.report import report
 from .commands.search import search
+from .commands.slots import slots
 from .commands.status import status
 
 _EXIT_CODES = """\b
@@ -50,5 +54,9 @@ def main() -> None:
         context.call_on_close(deferred.forget)
 
 
-for _command in (search, compare, export, predict, status):
+_COMMANDS = (
+    *(search, compare, report, export, predict, status),
+    *(list_activations, show, slots, doctor),
+)
+for _command in _COMMANDS:
     main.add_command(_command)

@@ -8,6 +8,7 @@ import json
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from keras_acts.errors import ModelError
 from keras_acts.search import export as export_model
-from keras_acts.search import load
+from keras_acts.search import load, slots
+from keras_acts.search.exporting import page
 from keras_acts.search.report.numbers import agreement
 
 from . import files
@@ -74,6 +76,26 @@ def _loaded(model: str) -> keras.Model:
         raise ModelError(
             f"MODEL must be a .keras file that Keras can load. Received: {model!r} ({reason})"
         ) from error
+
+
+def report(folder: Path, card: Mapping[str, Any], out: Path) -> None:
+    """Write the page of an export."""
+    files.write_text(out, page.page(card, str(folder)).to_html(), "--out")
+    print(f"Report of the export: {out}")
+    of_search = folder / "report.html"
+    if of_search.is_file():
+        print(f"What was written with it is {of_search}")
+
+
+def print_slots(model: str, *, as_json: bool) -> None:
+    """Print the places of a ``.keras`` file where an activation sits."""
+    table = slots(_loaded(model))
+    if as_json:
+        plain = [asdict(slot) for slot in table]
+        print(json.dumps({"slots": plain, "left_alone": list(table.left_alone)}, indent=2))
+        return
+    print(table)
+    print(f"{len(table.hidden)} of {len(table)} are hidden: a search changes these.")
 
 
 def predict(job: PredictJob) -> None:

@@ -355,18 +355,22 @@ def write_text(path: Path, text: str, option: str) -> None:
     Raises:
         DataError: if it cannot be written.
     """
+    write_bytes(path, text.encode("utf-8"), option)
+
+
+def write_bytes(path: Path, content: bytes, option: str) -> None:
+    """Write a file as `write_text` does.
+
+    Raises:
+        DataError: if it cannot be written.
+    """
     partial = None
     try:
         with tempfile.NamedTemporaryFile(
-            "w",
-            prefix=f".{path.name}.",
-            dir=path.absolute().parent,
-            encoding="utf-8",
-            newline="",
-            delete=False,
+            prefix=f".{path.name}.", dir=path.absolute().parent, delete=False
         ) as file:
             partial = Path(file.name)
-            file.write(text)
+            file.write(content)
         _copy_mode(path, partial)
         partial.replace(path)
     except BaseException as error:  # Ctrl-C leaves nothing behind either

@@ -144,6 +144,21 @@ def prepare_predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool
     return PredictJob(path, x, card, out, allow_nan)
 
 
+def card_of(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return where an export is, of a folder of versions the newest, and its model card.
+
+    Raises:
+        ExportError: if there is none; a kept search would do too.
+    """
+    try:
+        path = export_at(folder)
+    except ExportError:
+        raise ExportError(
+            f"FOLDER must keep a search, or hold an export. Received: {str(folder)!r}"
+        ) from None
+    return path, read_card(path)
+
+
 def _features(card: Mapping[str, Any], path: Path) -> list[str] | None:
     """The columns that the model takes, as the card tells them; None if it does not."""
     features = card.get("features")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from keras_acts.errors import SearchError
 from keras_acts.search.runtime.kept_command import kept_command, searching_with
-from keras_acts.search.status import check_any, projects_in
+from keras_acts.search.status import check_any, is_over, projects_in
 from keras_acts.search.status import status as status_of
 
 # where a search begins that has no name of its own
@@ -50,6 +51,41 @@ def resumed(
     known = _known(kept, options)
     merged |= {name: known[name] for name in known if name not in given}
     return merged, said
+
+
+def holds_search(path: str) -> bool:
+    """Whether a folder, or one in it, keeps a search."""
+    return os.path.isdir(path) and bool(projects_in(Path(path)))
+
+
+def over(folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options with which a search that is over is gone through again.
+
+    Args:
+        folder: that keeps the search: its own, or the one around it.
+        options: the defaults of those that may not be kept.
+
+    Raises:
+        SearchError: if there is none, something is left of it, or it is no command's.
+    """
+    check_any(folder)
+    project = _project(folder)
+    if project not in projects_in(project):
+        raise SearchError(f"The folder must hold a kept search. Received: {str(folder)!r}")
+    if kept_command(project) is None:
+        raise SearchError(
+            "Only a search of this command can be gone through again; in Python, call "
+            "search_activations once more with its directory. "
+            f"Received: {str(project)!r}, which keeps no options"
+        )
+    if not is_over(project):
+        left = "; ".join(status_of(project))
+        raise SearchError(
+            f"The search must be over: keras-acts search --resume {shlex.quote(str(project))} goes "
+            f"on with it. Received: {str(project)!r}: {left}"
+        )
+    merged, _ = resumed(project, options, ())
+    return merged
 
 
 def _project(folder: Path) -> Path:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,67 @@ from .lists import split_list
 from .running import InterruptedWithResult
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A search that is over.
+
+    Attributes:
+        facts: what its export is told besides.
+    """
+
+    result: SearchResult
+    facts: Mapping[str, Any]
+
+
 def search(
     *,
     task: Task,
     place: Path,
+    overwrite: bool,
+    restart: bool,
+    as_json: bool,
+    quiet: bool,
+    call: str,
+    formats: tuple[str, ...] = (),
+    versioned: bool = False,
+    **options: Any,
+) -> None:
+    """Search, print, export.
+
+    All that can be refused is refused before the training: most of it by `checks.search_task`.
+    """
+    searched = _searched(task, restart=restart, quiet=quiet, call=call, **options)
+    with _shown_if_interrupted():
+        result = searched.result
+        difference = _exported(
+            result,
+            place,
+            task.dataset.name,
+            as_json,
+            overwrite=overwrite,
+            versioned=versioned,
+            formats=formats,
+            samples=task.parts.test[0],
+            **searched.facts,
+        )
+        try:
+            _show_exported(result, difference, place, task.dataset.name, as_json)
+        except KeyboardInterrupt:
+            _to_stderr(f"Interrupted: the search is over, and exported to {place}.")
+            raise
+
+
+def report(*, task: Task, out: Path, call: str, **options: Any) -> None:
+    """Write the report of a search that is over."""
+    searched = _searched(task, restart=False, quiet=True, call=call, **options)
+    with _shown_if_interrupted():
+        searched.result.save_report(out)
+        _to_stdout(f"Report with pictures: {out}")
+
+
+def _searched(
+    task: Task,
+    *,
     model: str | None,
     activations: str | None,
     per: str,
@@ -44,27 +101,24 @@ def search(
     project_name: str = "activations",
     learning_rates: str,
     seed: int,
-    overwrite: bool,
     restart: bool,
-    as_json: bool,
     quiet: bool,
     call: str,
     **budget: Any,
-) -> None:
-    """Search, print, export.
-
-    All that can be refused is refused before the training: most of it by `checks.search_task`.
-    """
+) -> Searched:
+    """Train, or go through what is kept."""
     candidates = None
     if activations is not None:
         candidates = split_list(activations)
     space = ActivationSpace(candidates, per=per)
-    dataset = task.dataset
     parts = task.parts
-    built = models.build(model, dataset, parts, seed)
+    built = models.build(model, task.dataset, parts, seed)
     if not quiet:
-        _to_stderr(dataset.describe(parts))
-    facts = {"class_names": _class_names(built, dataset), "card": _facts(dataset, unit)}
+        _to_stderr(task.dataset.describe(parts))
+    facts = {
+        "class_names": _class_names(built, task.dataset),
+        "card": _facts(task.dataset, unit),
+    }
     result = search_activations(
         built,
         *parts.train,
@@ -80,21 +134,8 @@ def search(
         **budget,
     )
     with _shown_if_interrupted():
-        result = replace(result, call=call, target=_predicted(dataset, unit))
-        difference = _exported(
-            result,
-            place,
-            dataset.name,
-            as_json,
-            overwrite=overwrite,
-            samples=parts.test[0],
-            **facts,
-        )
-        try:
-            _show_exported(result, difference, place, dataset.name, as_json)
-        except KeyboardInterrupt:
-            _to_stderr(f"Interrupted: the search is over, and exported to {place}.")
-            raise
+        told = replace(result, call=call, target=_predicted(task.dataset, unit))
+        return Searched(told, facts)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -24,4 +26,18 @@ def command(context: click.Context) -> str:
         words.append(max(parameter.opts, key=len))
         if not getattr(parameter, "is_flag", False):
             words.append(str(context.params[name]))
+    return shlex.join(words)
+
+
+def search_with(command: click.Command, options: Mapping[str, Any]) -> str:
+    """Return the command of a kept search: with the options that are not the defaults."""
+    words = ["keras-acts", str(command.name)]
+    for parameter in command.params:
+        name = str(parameter.name)
+        value = options.get(name)
+        if value is None or value == parameter.default:
+            continue
+        words.append(max(parameter.opts, key=len))
+        if not getattr(parameter, "is_flag", False):
+            words.append(str(value))
     return shlex.join(words)

@@ -23,6 +23,7 @@ from keras_acts.errors import ExportError
 from keras_acts.target import serving
 
 from ..runtime.reasons import reason_of
+from ..runtime.tracing import without_notes
 from .names import UNNAMED_INPUT, given_by_user, input_specs, names_of, output_names
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ def write(
             serving()(endpoints.classify), input_signature=signature, autograph=False
         )
     # not write_out: it would call the outputs output_0, output_1, …
-    tf.saved_model.save(trackable_of(archive), str(folder), signatures=signatures)
+    with without_notes():
+        tf.saved_model.save(trackable_of(archive), str(folder), signatures=signatures)
     return endpoints.outputs
 
 

@@ -214,6 +214,8 @@ class PerGroupSearch:
     def run(self) -> None:
         """Race, screen changes, and decide, until the budget is spent, or the user ends it."""
         self._begun = time.monotonic()
+        if self._seconds is not None:
+            self.progress.deadline = self._begun + self._seconds
         try:
             self._run()
         except KeyboardInterrupt:  # between the stages, which have an end of their own for it

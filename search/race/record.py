@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ..population.members import Member
 from ..strategy.curves import Values
+
+if TYPE_CHECKING:  # what a kept search has found is told without TensorFlow
+    from ..population.members import Member
 
 # the weights of one member, by the path of the layer and the variable's key in it
 Weights = dict[tuple[str, str], np.ndarray]
 # called with a member, the number of its epoch from 1 on, and what it logged
-Told = Callable[[Member, int, Mapping[str, float]], None]
+Told: TypeAlias = "Callable[[Member, int, Mapping[str, float]], None]"
 
 
 @dataclass

@@ -284,6 +284,8 @@ class RaceSearch:
         self._begun = time.monotonic()
         if self.seconds is not None:
             self._deadline = self._begun + self.seconds
+            if not self._label:  # else it is one stage of several, which end later
+                self.progress.deadline = self._deadline
         if self._journal.notice:
             self._say(self._journal.notice)
         try:
@@ -322,6 +324,9 @@ class RaceSearch:
             if task is None:
                 return
             members = self._members(task)
+            if number < known:
+                # who is alive may train again what an earlier process has
+                self.progress.cannot_tell()
             if number < known and not self._is_wanted(number):
                 # only scores are kept: who is alive trains again, on the same batches from the same
                 # weights
@@ -537,12 +542,10 @@ class RaceSearch:
         self.trained += members
         task = self._race.ask()
         assert task is not None  # one trains
-        now = len(self._race.rounds) + 1
-        text = f"{self._round_label(now)}, {counted(len(task.candidates), 'candidate')} left"
-        best = self._best_text()
-        if best:
-            text += f", {best}"
-        self.progress.epoch(text, members)
+        number = len(self._race.rounds) + 1
+        a_round = f"{self._label}{number} of {len(self._race.rungs)}"
+        best = self._best_text().removeprefix("best ")
+        self.progress.epoch(a_round, len(task.candidates), best, members)
         if time.monotonic() > self._deadline:
             raise _Over
 

@@ -55,10 +55,13 @@ def describe() -> str:
     return f"CPU ({cores})"
 
 
-def lacks_onednn() -> bool:
-    """Whether TensorFlow could train with oneDNN on this CPU, and does not."""
+def has_onednn() -> bool:
+    """Whether TensorFlow comes with oneDNN for this kind of CPU, and trains here."""
     if keras.backend.backend() != "tensorflow":
         return False
-    if platform.machine().lower() not in _WITH_ONEDNN:
-        return False
-    return not onednn_is_on()
+    return platform.machine().lower() in _WITH_ONEDNN
+
+
+def lacks_onednn() -> bool:
+    """Whether TensorFlow could train with oneDNN on this CPU, and does not."""
+    return has_onednn() and not onednn_is_on()

@@ -25,6 +25,24 @@ def expected_traces() -> Iterator[None]:
         logger.removeFilter(is_other)
 
 
+@contextlib.contextmanager
+def without_notes() -> Iterator[None]:
+    """Leave out what TensorFlow notes by the way, such as where it writes assets; warnings stay.
+
+    A notebook shows each note as an output, and a folder that is not yet in its place is no news.
+    """
+
+    def matters(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.WARNING
+
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(matters)
+    try:
+        yield
+    finally:
+        logger.removeFilter(matters)
+
+
 def outside_of_traces() -> AbstractContextManager[None]:
     """Compute inside the scope at once, though a function is being traced.
 

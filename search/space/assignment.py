@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..report.notebook import simple
+from ..report.numbers import counted
 from .candidate import ActivationLike, Candidate
 
 
@@ -69,6 +71,14 @@ class Assignment(Mapping[str, Candidate]):
         if len(candidates) != 1:
             return None
         return candidates.pop()
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        rows = []
+        for group, candidate in self.groups:
+            rows.append((group.name, str(candidate), ", ".join(group.slots)))
+        header = ("part of the model", "activation", "its layers")
+        return simple(header, rows, f"Activations for {counted(len(rows), 'part')} of a model.")
 
     def __str__(self) -> str:
         """What all groups have; if half of them agree, what most have and the others; else each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any, TypeAlias
 
 import keras
@@ -131,6 +132,10 @@ class Candidate:
         if axis is not None and channels is not None:
             arguments["axis"] = axis
         return layers.make(self.name, **arguments)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return f"<code>{escape(str(self))}</code>"
 
     def __str__(self) -> str:
         if not self.parameters:

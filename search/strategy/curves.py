@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..space.rated import Rated
+if TYPE_CHECKING:  # what a kept search has found is told without TensorFlow
+    from ..space.rated import Rated
 
 # digits that tell any two numbers in float32 apart
 _DIGITS = 9

@@ -130,7 +130,7 @@ def _judged_at_rates(
     entries = entries_of(models, baseline, rates)
     with isolated_seed(seed):
         trainer = models.trainer(entries.rated, callbacks)
-    progress.begin(plan[-1], "seed")
+    progress.begin(plan[-1], "seed", "verdict")
     with Replicates(trainer, entries.columns, fit, progress.show) as replicates:
         progress.say(announcement)
         return decide(
@@ -188,6 +188,8 @@ def decide(
         for taken in _train_in_looks(replicates, entries, objective, plan, seed, progress):
             looks.append(taken)
             progress.say(taken.told(entries.baseline, f" of {objective.name}"))
+            if math.isfinite(taken.difference):
+                progress.lead(taken.ahead(entries.baseline))
             if taken.stop:
                 break
     part = "validation"

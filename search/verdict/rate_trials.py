@@ -190,7 +190,7 @@ class _RateTrials:
 
         Nan where a training diverged. None if no seed was trained.
         """
-        self.progress.begin(len(self.seeds), "seed")
+        self.progress.begin(len(self.seeds), "seed", "learning rates")
         pairs = itertools.product(self.models.choices, factors)
         rated = [Rated(choice, factor) for choice, factor in pairs]
         columns = []

@@ -89,7 +89,7 @@ def retrain_leaders(
         return _withheld(names, baseline, reason)
     callbacks = _of_a_retraining(fit.get("callbacks") or [])
     options = {**fit, "callbacks": callbacks or None}
-    progress.begin(seeds, "seed")
+    progress.begin(seeds, "seed", "verdict")
     _tell_of_callbacks(fit.get("callbacks") or [], callbacks, progress, model)
     looks = _LOOKS
     if test_data is None:

@@ -76,14 +76,17 @@ class Look:
         after = f"After {counted(self.seeds, 'seed')}"
         if math.isnan(self.p):
             return f"{after} there is nothing to compare"
+        return f"{after} {self.ahead(baseline, unit)}{_FOLLOWS.get(self.decision, '')}"
+
+    def ahead(self, baseline: str, unit: str = "") -> str:
+        """Return who is ahead, and by how much; see `told`."""
         size = f"{number(abs(self.difference), 2)}{unit}"
         leader, first = quoted(self.leader), quoted(baseline)
-        seen = f"{leader} is ahead of {first} by {size}"
         if self.difference == 0:
-            seen = f"{leader} and {first} are equal"
-        elif self.difference < 0:
-            seen = f"{first} is ahead, {leader} the next by {size}"
-        return f"{after} {seen}{_FOLLOWS.get(self.decision, '')}"
+            return f"{leader} and {first} are equal"
+        if self.difference < 0:
+            return f"{first} is ahead, {leader} the next by {size}"
+        return f"{leader} is ahead of {first} by {size}"
 
     @property
     def stop(self) -> bool:

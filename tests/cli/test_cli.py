@@ -655,20 +655,18 @@ def test_help_does_not_wait_for_tensorflow():
     assert "--activations" in done.stdout
 
 
-def test_compare_says_a_sentence(tmp_path):
-    options = [
-        "--data",
-        "iris",
-        "--activations",
-        "relu,trelu(theta=0.5, alpha=0.1)",
-        "--seeds",
-        "2",
-        "--epochs",
-        "1",
-        "--learning-rates",
-        "x4",
-    ]
-    done = command(tmp_path, "compare", *options, "--csv", "runs.csv", "--report", "r.html")
+COMPARE = ["--data", "iris", "--activations", "relu,trelu(theta=0.5, alpha=0.1)", "--seeds", "2"]
+COMPARE += ["--epochs", "1", "--learning-rates", "x4"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compared")
+    return folder, command(folder, "compare", *COMPARE, "--csv", "runs.csv", "--report", "r.html")
+
+
+def test_compare_says_a_sentence(compared):
+    folder, done = compared
     assert done.exit_code == 0, done.output
     for text in (
         "Verdict: ",
@@ -677,15 +675,20 @@ def test_compare_says_a_sentence(tmp_path):
         "Every epoch x seed x activation: runs.csv",
     ):
         assert text in done.output
-    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 1 + 2 * 2
-    page = Reader((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert len((folder / "runs.csv").read_text().splitlines()) == 1 + 2 * 2
+    page = Reader((folder / "r.html").read_text(encoding="utf-8"))
     assert page.wrong == []
     typed = "--epochs 1 --learning-rates x4 --activations 'relu,trelu(theta=0.5, alpha=0.1)'"
     assert f"keras-acts compare --data iris {typed} --seeds 2 --csv runs.csv" in page.text
     assert "Report with pictures: r.html" in done.output
-    again = command(tmp_path, "compare", *options, "--json", "--quiet")
+
+
+@pytest.mark.slow
+def test_compare_says_the_same_as_json(tmp_path, compared):
+    again = command(tmp_path, "compare", *COMPARE, "--json", "--quiet")
     assert again.stderr == ""
     plain = json.loads(again.stdout)
+    _, done = compared
     assert plain["sentence"] in done.output
     assert (plain["baseline"], plain["part"], plain["seeds"]) == ("relu", "test", 2)
 

@@ -13,6 +13,10 @@ from keras_acts_cli import data as datasets
 from tests.cli.test_cli import IRIS, command, run, scores
 from tests.exporting.test_staging import exported
 
+# what is asked of the command line and what it says; tests/cli/test_cli.py searches and exports
+# at any version
+pytestmark = pytest.mark.once
+
 ENDED = 128 + signal.SIGTERM
 
 
@@ -36,6 +40,7 @@ def test_a_signal_during_the_export_shows_the_result_and_keeps_the_model(tmp_pat
     assert found["accuracy"] == pytest.approx(plain["test"]["accuracy"])
 
 
+@pytest.mark.slow
 def test_a_signal_while_an_export_is_replaced_says_where_the_new_one_is(tmp_path, monkeypatch):
     place = exported(tmp_path / "saved_models" / "iris-mlp", "old")
     swap = atomic.exchange
@@ -56,7 +61,13 @@ def test_a_signal_while_an_export_is_replaced_says_where_the_new_one_is(tmp_path
     assert f"The finished export is kept in {str(beside)!r}" in said
 
 
-@pytest.mark.parametrize("failing", [BrokenPipeError("nobody reads"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "failing",
+    [
+        pytest.param(BrokenPipeError("nobody reads"), marks=pytest.mark.slow),
+        KeyboardInterrupt(),
+    ],
+)
 def test_the_model_is_kept_also_where_the_result_cannot_be_shown(tmp_path, monkeypatch, failing):
     def fails(*_):
         raise failing
@@ -77,7 +88,6 @@ def test_a_signal_after_the_export_says_that_it_is_there(tmp_path, monkeypatch):
     assert (tmp_path / "saved_models" / "iris-mlp" / "report.html").is_file()
 
 
-@pytest.mark.once
 def test_a_signal_before_there_is_a_result_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "load", end_process)
     done = run(tmp_path, *IRIS, "2")

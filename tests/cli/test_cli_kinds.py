@@ -6,6 +6,10 @@ import pytest
 
 from tests.cli.test_cli import command
 
+# what is asked of the command line and what it says; tests/cli/test_cli.py searches and exports
+# at any version
+pytestmark = pytest.mark.once
+
 X = np.linspace(-1.0, 1.0, 20).reshape(10, 2)
 KINDS = {
     "words": (np.full((10, 2), "a"), "values of dtype <U1"),

@@ -14,6 +14,10 @@ from tests.cli.test_cli import IRIS, command, run
 from tests.exporting.test_staging import exported
 from tests.helpers.models import blobs, contents
 
+# what is asked of the command line and what it says; tests/cli/test_cli.py searches and exports
+# at any version
+pytestmark = pytest.mark.once
+
 AT_ONCE = """
 import sys
 from keras_acts_cli import main
@@ -24,7 +28,6 @@ finally:
 """
 
 
-@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -53,7 +56,6 @@ def test_a_place_that_is_taken_is_refused_before_tensorflow_is_loaded(tmp_path, 
     assert contents(tmp_path) == before
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", datasets.BUNDLED)
 @pytest.mark.parametrize("model", [None, "cnn", "mlp", "folder/mine.keras"])
 def test_the_place_is_the_same_before_and_after_the_data_are_read(name, model):
@@ -62,7 +64,6 @@ def test_the_place_is_the_same_before_and_after_the_data_are_read(name, model):
     assert early_place(name, model) == late
 
 
-@pytest.mark.once
 def test_only_an_npz_must_be_read_for_its_place(tmp_path):
     x, y = blobs(30)
     np.savez(tmp_path / "some.npz", x=x, y=y)

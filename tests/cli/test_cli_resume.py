@@ -1,8 +1,10 @@
 """`--resume`, `status`, and signals: what a search has found is never lost."""
 
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,10 @@ from click.testing import CliRunner
 from keras_acts.search.tuner.tuner import ActivationTuner
 from keras_acts_cli import main
 from tests.helpers.processes import ROOT
+
+# what is asked of the command line and what it says; tests/cli/test_cli.py searches and exports
+# at any version
+pytestmark = pytest.mark.once
 
 FEW = ["--data", "iris", "--trials", "2", "--epochs", "1", "--verdict", "0"]
 FEW += ["--activations", "relu,leaky_relu", "--learning-rates", "none"]
@@ -28,7 +34,25 @@ def at(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("strategy", ["random", "race"])
+@pytest.fixture(scope="module")
+def kept_search(tmp_path_factory):
+    """A folder in which a search is kept, for tests that go on with a copy of it."""
+    folder = tmp_path_factory.mktemp("kept")
+    options = [*FEW, "--activations", "relu,leaky_relu,elu,mish", "--strategy", "random"]
+    with contextlib.chdir(folder):
+        done = command("search", *options, "--resume", "here")
+    assert done.exit_code == 0, done.output
+    return folder / "here"
+
+
+@pytest.fixture
+def here(at, kept_search):
+    """The folder of the test, with a kept search in `here`."""
+    shutil.copytree(kept_search, at / "here")
+    return at
+
+
+@pytest.mark.parametrize("strategy", ["random", pytest.param("race", marks=pytest.mark.slow)])
 def test_a_search_begins_in_its_folder_and_goes_on_there_with_its_options(at, strategy):
     begun = command("search", *FEW, "--strategy", strategy, "--resume", "here", "--json")
     assert begun.exit_code == 0, begun.output
@@ -46,15 +70,14 @@ def test_a_search_begins_in_its_folder_and_goes_on_there_with_its_options(at, st
     assert "relu" in told.stdout
 
 
-def test_other_options_are_refused_and_more_trials_are_not(at):
-    assert command("search", *FEW, "--strategy", "random", "--resume", "here").exit_code == 0
+def test_other_options_are_refused_and_more_trials_are_not(here):
     other = command("search", "--resume", "here", "--epochs", "2", "--overwrite")
     assert other.exit_code == 2
     assert "Expected: epochs=1. Received: epochs=2" in other.output.replace("\n", " ")
     told = command("status", "here")
     assert "2 trials began: 2 completed" in told.stdout
     assert "nothing is left of it" in told.stdout
-    damaged = at / "here" / "activations" / "keras_acts_command.json"
+    damaged = here / "here" / "activations" / "keras_acts_command.json"
     damaged.write_text(damaged.read_text().replace("random", "race"))
     refused = command("search", "--resume", "here", "--overwrite")
     assert refused.exit_code == 2

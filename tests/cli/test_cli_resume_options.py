@@ -11,8 +11,12 @@ from sklearn.datasets import load_iris
 from keras_acts.errors import SearchError
 from keras_acts.search import ActivationTuner, search_activations
 from keras_acts.search.runtime.ownership import clear_project
-from tests.cli.test_cli_resume import at, command  # noqa: F401
+from tests.cli.test_cli_resume import at, command, here, kept_search  # noqa: F401
 from tests.helpers.models import blobs, mlp
+
+# what is asked of the command line and what it says; tests/cli/test_cli.py searches and exports
+# at any version
+pytestmark = pytest.mark.once
 
 FEW = ["--trials", "2", "--epochs", "1", "--verdict", "0", "--strategy", "random", "--quiet"]
 FEW += ["--activations", "relu,leaky_relu,elu,mish", "--learning-rates", "none", "--json"]
@@ -50,13 +54,13 @@ def test_options_of_an_attempt_that_was_refused_are_not_kept(at):  # noqa: F811
     assert options_in(at / "here" / "activations") == kept
 
 
-def test_more_trials_are_those_of_the_next_time_too(at):  # noqa: F811
-    assert trials_of(command("search", *FEW, "--data", "iris", "--resume", "here")) == 2
+def test_more_trials_are_those_of_the_next_time_too(here):  # noqa: F811
     more = ["--resume", "here", "--json", "--overwrite"]
     assert trials_of(command("search", *more, "--trials", "3")) == 3
     assert trials_of(command("search", *more)) == 3
 
 
+@pytest.mark.slow
 def test_a_search_begun_with_directory_is_resumed_with_its_options(at):  # noqa: F811
     assert trials_of(command("search", *FEW, "--data", "iris", "--directory", "runs")) == 2
     # from another folder, to which it was moved, and by the name that status prints
@@ -79,9 +83,8 @@ def test_a_search_begun_with_directory_is_resumed_with_its_options(at):  # noqa:
     assert os.listdir(inside) == ["keras_acts.lock"]
 
 
-def test_a_search_without_options_is_said_to_take_the_defaults(at):  # noqa: F811
-    assert trials_of(command("search", *FEW, "--data", "iris", "--resume", "here")) == 2
-    (at / "here" / "activations" / COMMAND).unlink()
+def test_a_search_without_options_is_said_to_take_the_defaults(here):  # noqa: F811
+    (here / "here" / "activations" / COMMAND).unlink()
     again = command("search", "--resume", "here", "--overwrite")
     assert again.exit_code == 2
     assert "No options are kept in here/activations" in again.stderr.replace("\n", " ")
@@ -94,7 +97,6 @@ def test_a_file_called_as_data_that_are_known_is_not_meant(at):  # noqa: F811
     assert options_in(at / "here" / "activations")["data"] == "iris"
 
 
-@pytest.mark.once
 def test_a_name_that_no_file_can_have_is_refused_in_one_line(at):  # noqa: F811
     for option in ("--resume", "--directory"):
         done = command("search", "--data", "x" * 300 + ".csv", option, "here", "--quiet")
@@ -108,7 +110,6 @@ def test_a_name_that_no_file_can_have_is_refused_in_one_line(at):  # noqa: F811
     assert "must hold a kept search" in done.stderr
 
 
-@pytest.mark.once
 def test_resume_goes_on_with_the_one_search_that_is_there(at):  # noqa: F811
     for name in ("first", "second"):
         (at / "runs" / name).mkdir(parents=True)
@@ -122,7 +123,6 @@ def test_resume_goes_on_with_the_one_search_that_is_there(at):  # noqa: F811
     assert sorted(os.listdir(at / "runs")) == ["first"]
 
 
-@pytest.mark.once
 @pytest.mark.parametrize("name", ["keras_acts.json", "oracle.json"])
 def test_no_search_begins_inside_another(tmp_path, name):
     (tmp_path / name).write_text("{}")

@@ -18,6 +18,10 @@ from tests.cli.test_cli import command, csv
 from tests.helpers.models import blobs, contents, mlp
 from tests.helpers.processes import ROOT
 
+# what is asked of the command line and what it says; tests/cli/test_cli.py searches and exports
+# at any version
+pytestmark = pytest.mark.once
+
 FEATURES = ["f0", "f1", "f2", "f3"]
 
 

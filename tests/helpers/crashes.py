@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,16 @@ class Snapshots:
         self.taken: list[Path] = []
         into.mkdir()
         monkeypatch.setattr(os, "replace", self._replace)
+
+    def one_of_each_write(self, seed: int) -> list[Path]:
+        """Return for each write one of its three copies: just before it, half written, just after it.
+
+        What a write leaves behind repeats from trial to trial, so that together they see all three of each kind.
+        """
+        dice = random.Random(seed)
+        return [
+            dice.choice(self.taken[first : first + 3]) for first in range(0, len(self.taken), 3)
+        ]
 
     def _replace(self, source, target):
         if self._folder in Path(target).parents:

@@ -131,6 +131,7 @@ def test_what_cannot_be_monitored_is_refused():
         BestWeights().set_model(mlp())
 
 
+@pytest.mark.slow
 def test_what_is_remembered_goes_on_in_a_smaller_population():
     population, best, weights, history = trained("val_loss", restore=False)
     best.restore_weights()

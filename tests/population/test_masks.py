@@ -87,10 +87,8 @@ def compiled():
     }
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["recurrent", *(pytest.param(n, marks=pytest.mark.slow) for n in MODELS if n != "recurrent")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
 def test_members_are_their_ordinary_models(name, float64):
     x = sentences()
     if name == "steps_of_values":

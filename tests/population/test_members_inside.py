@@ -122,6 +122,7 @@ def test_a_search_tries_them_and_its_model_is_exported(compiled, tmp_path):
         assert where["block/wide"] == where["block/act"] == str(candidate).partition("(")[0]
 
 
+@pytest.mark.slow
 def test_a_search_for_each_layer_names_them(compiled):
     result = search_activations(
         compiled,
@@ -134,28 +135,38 @@ def test_a_search_for_each_layer_names_them(compiled):
     assert set(result.best) == {"block/wide", "block/act", "head"}
 
 
-def test_a_comparison_trains_them_and_says_what_is_left_alone(capfd):
+SAID = "relu in 'block' of class CallsKeras is left alone"
+
+
+def calls_keras():
+    """A model with a relu that no slot holds, and one that a slot does."""
     x = keras.Input((6,))
     h = MODELS["calls_keras"]().get_layer("block")(x)
     h = ForgetsName(4, name="mine")(h)
     model = keras.Model(x, layers.Dense(3, activation="softmax", name="out")(h))
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    options = {**QUICK, "verbose": 1}
-    verdict = compare_activations(
-        model, **batches(model, 40), activations=["relu", "mish"], seeds=2, **options
-    )
+    options = {"activations": ["relu", "mish"], **QUICK, "epochs": 1, "verbose": 1}
+    return model, {**batches(model, 40), **options, "learning_rates": None}
+
+
+def test_a_comparison_trains_them_and_says_what_is_left_alone(capfd):
+    model, options = calls_keras()
+    verdict = compare_activations(model, **options, seeds=2)
     assert "mish" in verdict.sentence
-    said = "relu in 'block' of class CallsKeras is left alone"
-    assert said in capfd.readouterr().err
-    search_activations(
-        model, **batches(model, 40), activations=["relu", "mish"], trials=2, verdict=0, **options
-    )
+    assert SAID in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_search_says_once_what_is_left_alone(capfd):
+    model, options = calls_keras()
+    search_activations(model, **options, trials=2, verdict=0)
     printed = capfd.readouterr().err
-    assert printed.count(said) == 1
+    assert printed.count(SAID) == 1
     # what is said first, before anything trains
-    assert printed.splitlines()[1].startswith(said)
+    assert printed.splitlines()[1].startswith(SAID)
 
 
+@pytest.mark.slow
 def test_a_tuner_trains_them_together(compiled, tmp_path, capfd):
     given = batches(compiled, 40)
     scores = {}
@@ -193,6 +204,7 @@ def test_what_differs_inside_only_may_share_a_population():
     assert inspect_model(other).key not in keys
 
 
+@pytest.mark.slow
 def test_a_population_of_a_rewritten_model(float64):
     """Its slots have been exchanged before."""
     model = with_activations(MODELS["stack"](), "mish")

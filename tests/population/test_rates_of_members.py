@@ -162,6 +162,7 @@ def test_members_that_are_joined_keep_their_rates():
         assert_same(single, joined.model(index))
 
 
+@pytest.mark.slow
 def test_a_callback_sets_rates_that_are_multiplied():
     model = compiled(keras.optimizers.Adam(0.01))
     told = []

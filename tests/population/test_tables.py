@@ -153,7 +153,7 @@ def test_every_optimizer(model, optimizer, float64):
     )
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "rmsprop"])
+@pytest.mark.parametrize("optimizer", [pytest.param("adamw", marks=pytest.mark.slow), "rmsprop"])
 def test_each_member_has_its_own_rate(optimizer, float64):
     x, y = sentences()
 

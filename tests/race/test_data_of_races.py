@@ -207,6 +207,7 @@ def test_rungs_go_on_in_a_dataset_without_end(trains):
     assert race.runs[member].best == pytest.approx(min(history["val_loss"]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_dataset_that_shuffles_is_left_as_it_is():
     data = Batches()
     options = {"strategy": "race", "trials": 3, "epochs": 2, "verdict": 0, "verbose": 0}

@@ -89,7 +89,7 @@ def test_a_member_is_one_fit_with_callbacks_of_its_own(tmp_path):
     raced.mkdir()
     alone.mkdir()
     given = callbacks(raced)
-    members = members_of("relu", "mish")
+    members = [*members_of("relu", seeds=[1]), *members_of("mish", seeds=[2])]
     HEARD.clear()
     race = OneByOne(
         build, LOSS, {**FIT, "callbacks": given}, [1, 3, WHOLE], SEED, lambda members: None
@@ -231,6 +231,7 @@ def test_given_callbacks_are_left_as_they_are(tmp_path):
     assert [vars(callback) for callback in given[1:]] == before
 
 
+@pytest.mark.slow
 def test_early_stopping_in_a_search(capsys):
     stop = keras.callbacks.EarlyStopping("val_loss", patience=0, mode="max")  # as soon as it learns
     found = search_activations(

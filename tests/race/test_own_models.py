@@ -94,6 +94,7 @@ def test_an_instance_with_a_step_of_its_own_races_by_itself(capsys):
     assert found.model.evaluate(X[72:90], Y[72:90], verbose=0) == pytest.approx(found.score)
 
 
+@pytest.mark.slow
 def test_a_race_of_groups_trains_one_by_one_too():
     space = ActivationSpace(["relu", "mish"], per="layer")
     found = raced(eager(mlp()), activations=space, population=1, trials=12, epochs=1)

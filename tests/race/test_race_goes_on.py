@@ -55,11 +55,27 @@ class Epochs:
         monkeypatch.setattr(runner.RaceSearch, "_epoch", counting)
 
 
+def keep_often(patched):
+    """Keep what a race has after each epoch."""
+    patched.setattr(pace, "_LEAST", 0.0)
+    patched.setattr(pace, "_SHARE", 1e9)
+
+
 @pytest.fixture
 def often(monkeypatch):
-    """What a race has is kept after each epoch."""
-    monkeypatch.setattr(pace, "_LEAST", 0.0)
-    monkeypatch.setattr(pace, "_SHARE", 1e9)
+    keep_often(monkeypatch)
+
+
+QUICK = {"activations": ["mish"], "trials": 2, "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """A small race that nothing disturbed, and the folder that keeps it."""
+    folder = tmp_path_factory.mktemp("quick") / "runs"
+    with pytest.MonkeyPatch.context() as patched:
+        keep_often(patched)
+        return raced(folder, mlp, **QUICK), folder
 
 
 def checkpoints(folders):
@@ -83,7 +99,8 @@ def check_each(monkeypatch, capsys, tmp_path, begin, points=None):
     chosen = list(checkpoints(snapshots.taken))
     assert len(chosen) > 5
     if points is not None:
-        chosen = [chosen[round(share * len(chosen))] for share in points]
+        last = len(chosen) - 1
+        chosen = [chosen[min(round(share * len(chosen)), last)] for share in points]
     left = []
     for folder in chosen:
         epochs.trained = 0
@@ -113,9 +130,11 @@ def test_a_race_for_each_layer_goes_on_wherever_it_was_killed(monkeypatch, tmp_p
         space = ActivationSpace(["mish"], per="layer")
         return raced(folder, mlp, activations=space, max_epochs=60, epochs=3)
 
-    check_each(monkeypatch, capsys, tmp_path, begin)
+    # the first, the last, and some of its three stages; the test above goes on at each of them
+    check_each(monkeypatch, capsys, tmp_path, begin, (0, 0.2, 0.4, 0.6, 0.8, 1))
 
 
+@pytest.mark.slow
 def test_a_schedule_by_the_epoch_goes_on(monkeypatch, tmp_path, often, capsys):
     def begin(folder):
         # by what the rate was before
@@ -125,14 +144,13 @@ def test_a_schedule_by_the_epoch_goes_on(monkeypatch, tmp_path, often, capsys):
     check_each(monkeypatch, capsys, tmp_path, begin, (0.5,))
 
 
-def test_too_little_memory_for_a_copy_costs_no_race(monkeypatch, tmp_path, often, capsys):
+def test_too_little_memory_for_a_copy_costs_no_race(monkeypatch, tmp_path, often, capsys, quick):
     def no_memory(arrays, path, meta):
         raise MemoryError
 
-    options = {"activations": ["mish"], "trials": 2, "epochs": 2}
-    undisturbed = raced(tmp_path / "runs", mlp, **options)
+    undisturbed, _ = quick
     monkeypatch.setattr(kept_arrays.Arrays, "write", no_memory)
-    assert raced(tmp_path / "full", mlp, **options) == undisturbed
+    assert raced(tmp_path / "full", mlp, **QUICK) == undisturbed
     said = capsys.readouterr().err
     assert "The race cannot be kept: the memory is too small for a copy" in said
     assert "begin again" not in said
@@ -156,10 +174,14 @@ def test_populations_that_nobody_wants_any_more_are_deleted(tmp_path, often):
     assert (project / "changes-mine.npz").exists()
 
 
-@pytest.mark.parametrize("damage", ["halved", "flipped", "foreign"])
-def test_a_damaged_checkpoint_is_told_and_costs_training_only(tmp_path, often, capsys, damage):
-    options = {"activations": ["mish"], "trials": 2, "epochs": 2}
-    undisturbed = raced(tmp_path / "runs", mlp, **options)
+@pytest.mark.parametrize(
+    "damage", ["halved", *(pytest.param(d, marks=pytest.mark.slow) for d in ("flipped", "foreign"))]
+)
+def test_a_damaged_checkpoint_is_told_and_costs_training_only(
+    tmp_path, often, capsys, quick, damage
+):
+    undisturbed, kept = quick
+    shutil.copytree(kept, tmp_path / "runs")
     file = tmp_path / "runs" / "activations" / "race.npz"
     content = bytearray(file.read_bytes())
     if damage == "halved":
@@ -167,10 +189,10 @@ def test_a_damaged_checkpoint_is_told_and_costs_training_only(tmp_path, often, c
     elif damage == "flipped":
         content[len(content) // 2] ^= 1
     else:
-        raced(tmp_path / "other", noisy, **options)
+        raced(tmp_path / "other", noisy, **QUICK)
         shutil.copy(tmp_path / "other" / "activations" / "race.npz", file)
         content = bytearray(file.read_bytes())
     file.write_bytes(bytes(content))
     capsys.readouterr()
-    assert raced(tmp_path / "runs", mlp, **options) == undisturbed
+    assert raced(tmp_path / "runs", mlp, **QUICK) == undisturbed
     assert f"{file} is not of this race" in capsys.readouterr().err.replace("\n", "")

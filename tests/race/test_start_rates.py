@@ -12,6 +12,9 @@ from keras_acts.search.race.runner import race_in
 from keras_acts.search.race.schedule import cost, in_two_rounds, schedule
 from keras_acts.search.space.rated import Rated
 
+# numbers: no version of Keras or TensorFlow changes it
+pytestmark = pytest.mark.once
+
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 EPOCHS = 10
 SPACE = ActivationSpace().with_baseline("relu")

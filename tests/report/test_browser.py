@@ -1,6 +1,10 @@
-"""The report in a real browser, if there is one: no error, no request, no sideways scroll."""
+"""The report in a real browser, if there is one: no error, no request, no sideways scroll.
+
+Where there is none these tests skip, or fail if KERAS_ACTS_REQUIRE_BROWSER=1.
+"""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,10 +17,11 @@ from keras_acts.search.verdict import pages as of_verdict
 from tests.helpers.reports import NAMES, result, verdict
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+REQUIRED = os.environ.get("KERAS_ACTS_REQUIRE_BROWSER") == "1"
 pytestmark = [
     pytest.mark.once,
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+    pytest.mark.skipif(CHROMIUM is None and not REQUIRED, reason="no Chromium is installed"),
 ]
 # what the page itself tells, once all is folded out
 PROBE = """
@@ -59,6 +64,7 @@ addEventListener("message", function (told) {
 
 def opened(page, folder, width, *flags):
     """What a page tells of itself in a window of a width, and what the browser complains about."""
+    assert CHROMIUM, "KERAS_ACTS_REQUIRE_BROWSER=1 needs chromium on the PATH"
     file = folder / "report.html"
     file.write_text(page.replace("</body>", PROBE + "</body>"), encoding="utf-8")
     outside = folder / "frame.html"

@@ -170,7 +170,7 @@ def test_a_layer_without_a_name_in_its_config_keeps_it():
             np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_a_slot_with_such_a_layer_gives_the_model_that_was_trained(optimizer):
     x, y = blobs(60)
     model = around(Linear(5))
@@ -414,7 +414,7 @@ def test_a_vocabulary_that_was_emptied_is_refused():
             copy_assets(kind(name="words"), kind(vocabulary=words))
 
 
-@pytest.mark.parametrize("by_layer", [True, False])
+@pytest.mark.parametrize("by_layer", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_rows_of_a_table_in_a_layer_train_as_alone(by_layer):
     model = around(Tokens(by_layer, name="tokens"), (4,), "int32")
     population = PopulationModel(model, ["relu", "mish"])

@@ -49,7 +49,7 @@ NOT_SAVED = {
     *("tokens", "graph", "forgets_argument", "no_options", "no_config", "unregistered_parts"),
 }
 # the others take their time
-FEW = {"mixer", "residual", "stack", "builds_inside", "head", "holds_function"}
+FEW = {"residual", "stack", "builds_inside", "head", "holds_function"}
 each = pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in LISTED],
@@ -117,7 +117,9 @@ def test_trained_activations_are_tracked_trained_and_copied(name):
     alphas = [w for w in trained.trainable_variables if w.name == "alpha"]
     assert sum(int(np.prod(w.shape)) for w in alphas) == sum(s.channels for s in hidden)
     assert trained.count_params() == model.count_params() + sum(s.channels for s in hidden)
-    trained.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    # eagerly: it is one step, and tracing it takes longer
+    loss = "sparse_categorical_crossentropy"
+    trained.compile(keras.optimizers.Adam(0.01), loss, run_eagerly=True)
     x = np.repeat(samples(model), 8, axis=0)
     trained.fit(x, np.arange(len(x)) % 3, verbose=0)
     moves = [np.abs(np.asarray(w) - 0.25).max() > 0 for w in alphas]
@@ -134,7 +136,9 @@ def test_trained_activations_are_tracked_trained_and_copied(name):
     "ignore:.build\\(\\). was called on layer"
 )  # Keras, of the layer itself
 @each
-@pytest.mark.parametrize("activation", ["prelu", "custom.squash"])
+@pytest.mark.parametrize(
+    "activation", ["prelu", pytest.param("custom.squash", marks=pytest.mark.slow)]
+)
 def test_files_keep_them(name, activation, tmp_path):
     if name in NOT_SAVED:
         pytest.skip("Keras cannot save the layer itself")
@@ -274,7 +278,14 @@ HOLDERS = {
 }
 
 
-@pytest.mark.parametrize("name", HOLDERS)
+# a recurrent layer that is called eagerly is a loop that is made anew each time
+RECURRENT = {"lstm", "both", "cells"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in RECURRENT else ()) for name in HOLDERS],
+)
 def test_what_an_attribute_may_hold(name):
     make, apply, shape, listed = HOLDERS[name]
     model = moved(flat(Holder(make, apply, name="block"), shape))

@@ -155,7 +155,9 @@ def test_rewritten_models_export(name, rewritten, tmp_path):
         assert export(model, tmp_path / "model", samples=rewritten(name).x).difference <= 1e-6
 
 
-@pytest.mark.parametrize("name", ["recurrent", "time_distributed"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("recurrent", marks=pytest.mark.slow), "time_distributed"]
+)
 def test_a_rewritten_model_exports(name, tmp_path):
     model = moved(with_activations(ZOO[name].build(), "elu"))
     assert export(model, tmp_path / "model", samples=samples(model)).difference <= 1e-6

@@ -30,6 +30,7 @@ needs_reservation = pytest.mark.skipif(
 
 @needs_reservation
 @pytest.mark.once
+@pytest.mark.slow
 def test_a_process_killed_while_it_looks_for_room_leaves_nothing(tmp_path):
     file = tmp_path / "trial_0" / "checkpoint.weights.h5"
     done = subprocess.run(

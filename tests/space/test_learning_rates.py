@@ -8,6 +8,9 @@ from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.learning_rates import LearningRates, around, wider
 from keras_acts.search.space.rated import Rated
 
+# numbers and text: no version of Keras or TensorFlow changes it
+pytestmark = pytest.mark.once
+
 
 def test_what_may_be_asked_for():
     assert LearningRates.of(None) is None

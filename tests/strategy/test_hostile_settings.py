@@ -22,6 +22,9 @@ from keras_acts.search.request import Limits
 from tests.helpers import hostile
 from tests.helpers.models import blobs, contents, mlp
 
+# what is refused before any work
+pytestmark = pytest.mark.once
+
 MODEL = mlp()
 X, Y = blobs(12)
 LIMITS = {
@@ -95,7 +98,6 @@ def test_a_word_overwrites_nothing(tmp_path):
     assert contents(tmp_path) == before
 
 
-@pytest.mark.once
 def test_settings_of_other_kinds_that_make_sense(tmp_path):
     for name, value in (
         ("seed", np.int64(3)),

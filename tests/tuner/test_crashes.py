@@ -32,20 +32,32 @@ class Trained:
         monkeypatch.setattr(ActivationTuner, "_try_run_and_update_trial", noting)
 
 
-def check_points(monkeypatch, tmp_path, begin, points=None):
-    """Whichever write was the last: the search goes on from there as if nothing had happened.
+def every_point(snapshots):
+    return snapshots.taken
 
-    Some points in the middle, or all.
-    """
+
+def a_point_of_each_write(snapshots):
+    return snapshots.one_of_each_write(seed=3)
+
+
+def points_at(*shares):
+    """Choose the points where these shares of all writes are done."""
+
+    def choose(snapshots):
+        taken = snapshots.taken
+        return [taken[round(share * (len(taken) - 1))] for share in shares]
+
+    return choose
+
+
+def check_points(monkeypatch, tmp_path, begin, choose):
+    """Whichever of the chosen writes was the last: the search goes on as if nothing had happened."""
     with monkeypatch.context() as patched:
         snapshots = Snapshots(patched, tmp_path / "runs", tmp_path / "snapshots")
         undisturbed = begin(tmp_path / "runs")
     trained = Trained(monkeypatch)
     assert len(snapshots.taken) > 10
-    chosen = snapshots.taken
-    if points is not None:
-        chosen = [chosen[round(share * len(chosen))] for share in points]
-    for folder in chosen:
+    for folder in choose(snapshots):
         (project,) = folder.iterdir()
         ended = ended_trials(project)
         trained.ids.clear()
@@ -73,13 +85,13 @@ def random(population, **options):
 
 @pytest.mark.parametrize("population", ["auto", 1])
 def test_random_goes_on_wherever_it_was_killed(monkeypatch, tmp_path, population):
-    check_points(monkeypatch, tmp_path, random(population, epochs=1), (0.6,))
+    check_points(monkeypatch, tmp_path, random(population, epochs=1), points_at(0.6))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("population", ["auto", 1])
-def test_random_goes_on_wherever_it_was_killed_at_each_point(monkeypatch, tmp_path, population):
-    check_points(monkeypatch, tmp_path, random(population))
+def test_random_goes_on_wherever_it_was_killed_at_each_write(monkeypatch, tmp_path, population):
+    check_points(monkeypatch, tmp_path, random(population), a_point_of_each_write)
 
 
 def grid(hp):
@@ -126,22 +138,23 @@ def hyperband():
 @pytest.mark.parametrize("make_oracle", [grid_search, plain_random])
 def test_kerastuners_oracles_go_on_wherever_they_were_killed(monkeypatch, tmp_path, make_oracle):
     # in the middle of the writes with which the second trial ends, and while the third begins
-    check_points(monkeypatch, tmp_path, tuned(make_oracle), (0.4,))
+    check_points(monkeypatch, tmp_path, tuned(make_oracle), points_at(0.4))
 
 
-# a Gaussian process takes seconds for each proposal: some points, from the first writes to the last
-SOME = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
+# what an oracle keeps it writes in the same way for each of them: all points of one, the first, the last and some
+# in the middle of the others
+SOME = points_at(0, 0.2, 0.35, 0.5, 0.65, 0.8, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("make_oracle", "points"),
-    [(grid_search, None), (bayesian, SOME), (plain_random, None), (hyperband, None)],
+    ("make_oracle", "choose"),
+    [(plain_random, every_point), (grid_search, SOME), (bayesian, SOME), (hyperband, SOME)],
 )
 def test_kerastuners_oracles_go_on_wherever_they_were_killed_at_each_point(
-    monkeypatch, tmp_path, make_oracle, points
+    monkeypatch, tmp_path, make_oracle, choose
 ):
-    check_points(monkeypatch, tmp_path, tuned(make_oracle), points)
+    check_points(monkeypatch, tmp_path, tuned(make_oracle), choose)
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ slow = pytest.mark.slow
 STOP = keras.callbacks.EarlyStopping(patience=1)
 OTHER = [
     pytest.param("y", {"y": -10 * Y}, model),
-    pytest.param("epochs", {"epochs": 4}, model),
+    pytest.param("epochs", {"epochs": 4}, model, marks=slow),
     pytest.param("compile", {}, partial(model, rate=0.001)),
     pytest.param("x", {"x": 2 * X}, model, marks=slow),
     pytest.param("batch_size", {"batch_size": 16}, model, marks=slow),

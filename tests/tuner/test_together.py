@@ -205,6 +205,7 @@ def exploding(x):
     return x * 1e38
 
 
+@pytest.mark.slow
 def test_diverged_trials_are_alike(tmp_path):
     together, alone = both(tmp_path, activations=[exploding, "relu", "mish"], max_trials=3)
     assert_same(together, alone)

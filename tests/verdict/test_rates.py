@@ -8,6 +8,9 @@ import pytest
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.rates import choose, extended, study, written
 
+# NumPy and text: no version of Keras or TensorFlow changes it
+pytestmark = pytest.mark.once
+
 FACTORS = (0.5, 1.0, 2.0)
 SEEDS = 4
 

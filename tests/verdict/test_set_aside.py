@@ -78,6 +78,7 @@ class FailsLater(keras.callbacks.Callback):
             raise RuntimeError("only now")
 
 
+@pytest.mark.slow
 def test_a_race_goes_on_without_a_candidate_that_raises_in_a_later_rung():
     objective = keras_tuner.Objective("val_loss", "min")
     fit = {"x": X, "y": Y, "validation_split": 0.2, "callbacks": [FailsLater()]}

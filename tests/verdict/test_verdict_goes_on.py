@@ -8,6 +8,9 @@ from keras_acts.search.verdict import kept_seeds
 from tests.helpers.crashes import Snapshots
 from tests.helpers.models import blobs, mlp
 
+# which files are read, and what trains again; tests/verdict/test_compare.py trains at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(120)
 
 
@@ -71,7 +74,8 @@ def check(monkeypatch, tmp_path, trained, counts=None, **options):
 def test_seeds_that_are_trained_are_read(monkeypatch, tmp_path, trained, capsys):
     # each by itself
     monkeypatch.setattr("keras_acts.search.runtime.costs.SEEDS_TOGETHER_MOST_MEMBERS", 3)
-    assert check(monkeypatch, tmp_path, trained, [3]) == {3: 1}
+    two = {"activations": ["mish"], "trials": 2}
+    assert check(monkeypatch, tmp_path, trained, [3], **two) == {3: 1}
     assert "Known from" in capsys.readouterr().err
 
 

@@ -13,6 +13,7 @@ from ..running import interruptible, loading, one_line_errors
 
 
 @click.command(
+    short_help="Say whether one of a few activations is really better than relu.",
     context_settings={"show_default": True},
     epilog=examples(
         "keras-acts compare --activations relu,mish,gelu",

@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from .. import kept
 from ..lists import split_words
 from ..options import examples
-from ..running import interruptible, loading, one_line_errors
+from ..running import Refused, interruptible, loading, one_line_errors
 
 
 @click.command(
+    short_help="Make a SavedModel of a .keras file or of a kept search.",
     epilog=examples(
         "keras-acts export mine.keras saved_models/mine --normalize my.csv",
+        "keras-acts export searches/activations saved_models/best",
         'keras-acts export mine.keras models/flowers --versioned --classes "daisy,rose" --formats onnx',
-    )
+    ),
 )
 @click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path))
@@ -51,17 +55,24 @@ from ..running import interruptible, loading, one_line_errors
 @click.option(
     "--json", "as_json", is_flag=True, help="Print path, difference and model card as JSON."
 )
-def export(model: str, out: Path, **options: Any) -> None:
-    """Export a .keras file MODEL as a SavedModel in the folder OUT.
+@click.pass_context
+def export(context: click.Context, model: str, out: Path, **options: Any) -> None:
+    """Export MODEL, a .keras file or the folder of a kept search, as a SavedModel in the folder OUT.
 
     It is compared with the model in another process, without Keras, before it appears in its place.
+    Of a search that is over it is the model that the search suggests; if seeds of its verdict are
+    missing, they are trained.
     """
     for name in ("classes", "formats"):
         options[name] = split_words(options[name])
     with interruptible():
         with one_line_errors():
-            from .. import jobs
+            from .. import jobs, resuming
 
+            if resuming.holds_search(model):
+                _check_only(context, model)
+                kept.export(Path(model), out, {name: options[name] for name in _OF_SEARCHES})
+                return
             job = jobs.prepare_export(model, out, **{name: options[name] for name in _CHECKED})
         left = {name: value for name, value in options.items() if name not in _READ}
         with loading():
@@ -73,3 +84,18 @@ def export(model: str, out: Path, **options: Any) -> None:
 # what is looked at before TensorFlow is loaded, and what of it is done by then
 _CHECKED = ("overwrite", "versioned", "formats", "samples", "normalize")
 _READ = ("samples", "normalize")
+# what is left to say of a search, whose data say the rest
+_OF_SEARCHES = ("overwrite", "versioned", "formats", "as_json")
+
+
+def _check_only(context: click.Context, model: str) -> None:
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        if name in ("model", "out", *_OF_SEARCHES) or source is not ParameterSource.COMMANDLINE:
+            continue
+        typed = max(parameter.opts, key=len)
+        raise Refused(
+            f"{typed} is of a .keras file: the data of a search say it. Received: {typed} for the "
+            f"search in {model!r}"
+        )

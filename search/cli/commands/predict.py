@@ -11,10 +11,11 @@ from ..running import interruptible, loading, one_line_errors
 
 
 @click.command(
+    short_help="Print the predictions of an export for the rows of a file.",
     epilog=examples(
         "keras-acts predict saved_models/price new.csv",
         "keras-acts predict saved_models/digits-cnn images.npz --out predictions.csv",
-    )
+    ),
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("data", type=click.Path(path_type=Path))

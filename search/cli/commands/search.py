@@ -10,12 +10,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from .. import places, written
+from .. import kept, places, written
 from ..options import examples, training
 from ..running import Refused, interruptible, loading, one_line_errors
 
 
 @click.command(
+    short_help="Find the activation that suits a model, and export the best model.",
     context_settings={"show_default": True},
     epilog=examples(
         "keras-acts search",
@@ -120,14 +121,10 @@ def search(context: click.Context, quiet: bool, resume: Path | None, **options: 
             click.echo("Loading TensorFlow …", err=True)
         with loading():
             from .. import resuming, run
-        left = {name: value for name, value in options.items() if name not in _READ}
+        left = {name: value for name, value in options.items() if name not in kept.READ}
         call = written.command(context)
         with one_line_errors(), resuming.keeping(options):
             run.search(task=task, place=place, quiet=quiet, call=call, **left)
-
-
-# what the data and the place of the export follow from, before TensorFlow is loaded
-_READ = ("data", "target", "task", "out")
 
 
 def _check_alone(options: Mapping[str, Any]) -> None:

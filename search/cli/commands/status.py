@@ -11,10 +11,11 @@ from ..running import one_line_errors
 
 
 @click.command(
+    short_help="Say what kept searches have found, and what is left.",
     epilog=examples(
         "keras-acts status searches",
         "keras-acts status searches/activations",
-    )
+    ),
 )
 @click.argument("folder", type=click.Path(path_type=Path))
 def status(folder: Path) -> None:
