@@ -18,6 +18,7 @@ import keras
 from keras_acts.errors import SearchError
 
 from .evaluation import scores, validated, with_intervals
+from .measures import Measures, measures_of
 from .request import SearchRequest
 from .result import SearchResult, kept
 from .rewrite.first_inputs import few
@@ -67,6 +68,7 @@ class Outcome:
         self._validation: dict[str, float] | None = None
         self._test: dict[str, float] | None = None
         self._intervals: dict[str, dict[str, Any]] = {}
+        self._measures: Measures | None = None
         self._baseline_test: dict[str, float] | None = None
         self._baseline_factor = 1.0
         self._samples: Any = None
@@ -190,6 +192,7 @@ class Outcome:
             seed=request.limits.seed,
             data=request.data,
             intervals=self._intervals,
+            measures=self._measures,
             samples=self._samples,
             validation=self._validation,
             groups=request.groups,
@@ -227,6 +230,8 @@ class Outcome:
         with self._going_on("intervals"):
             if self._test is not None:
                 self._intervals = with_intervals(model, test_data, self._test)
+        with self._going_on("measures"):
+            self._measures = measures_of(model, test_data)
 
     @contextlib.contextmanager
     def _going_on(self, what: str) -> Iterator[None]:

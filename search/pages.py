@@ -35,6 +35,7 @@ from .strategy.base import TrialResult
 from .strategy.rounds import DIVERGED, FINISHED
 from .verdict import pages as of_verdict
 from .verdict.answer import answer as answer_of_verdict
+from .verdict.guessing import is_mean_square
 
 if TYPE_CHECKING:
     from .result import SearchResult
@@ -155,19 +156,10 @@ def _squares(result: SearchResult, verdict: Verdict) -> bool:
     metric = result.objective.removeprefix("val_")
     if metric == verdict.metric and of_verdict.squares(verdict):
         return True
-    model = result.model
     # what guessing has is known of a loss without penalties only
-    is_plain = metric == verdict.metric == "loss" and verdict.guess is not None
-    if model is None or not is_plain or len(getattr(model, "outputs", None) or ()) != 1:
+    if result.model is None or metric != verdict.metric or verdict.guess is None:
         return False
-    if (model.get_compile_config() or {}).get("loss_weights") is not None:
-        return False
-    loss = model.loss
-    if isinstance(loss, str):
-        loss = keras.losses.get(loss)
-    if isinstance(loss, keras.losses.MeanSquaredError):
-        return True
-    return loss is keras.losses.mean_squared_error
+    return is_mean_square(result.model, metric)
 
 
 def _range(result: SearchResult, metric: str, share: bool) -> str:
@@ -204,6 +196,8 @@ def _sections(result: SearchResult, exported: str, difference: float | None) -> 
     if failures:
         yield Section("What failed", (Bullets(failures),))
     yield _all_candidates(result)
+    yield from _target(result)
+    yield _limits(result)
     yield _use(result, exported, difference)
     yield _origin(result)
     if verdict is not None:
@@ -456,7 +450,58 @@ def _origin(result: SearchResult) -> Section:
     return Section("Where this comes from", tuple(parts))
 
 
+def _target(result: SearchResult) -> Iterator[Section]:
+    """What is predicted, and how well, in words that the data's owner uses."""
+    facts = []
+    target = result.target
+    if target.get("name"):
+        facts.append(("What is predicted", target["name"]))
+    if target.get("unit"):
+        facts.append(("In", target["unit"]))
+    if target.get("classes") and target.get("shares"):
+        both = zip(target["classes"], target["shares"], strict=True)
+        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in both)
+        facts.append(("Classes, with their shares of the data", shares))
+    measures = result.measures
+    if measures is not None:
+        on = f"on {counted(measures.samples, 'test sample')}"
+        for name, value in measures.written(target.get("unit") or ""):
+            facts.append((f"{name[:1].upper()}{name[1:]}, {on}", value))
+    if facts:
+        yield Section("What the kept model predicts", (Terms(tuple(facts)),))
+
+
+def _limits(result: SearchResult) -> Section:
+    return Section("Limits", (Bullets(tuple(limits(result))),))
+
+
 def _direction(result: SearchResult) -> str:
     if result.direction == "max":
         return "more is better"
     return "less is better"
+
+
+def limits(result: SearchResult) -> Iterator[str]:
+    """Yield what the kept model's scores do not say, a sentence each."""
+    verdict = result.verdict
+    if result.test is None:
+        yield "It was not scored on test data: the score on the data that ranked it is too good."
+    elif verdict is not None and verdict.part == "test" and not verdict.withheld:
+        yield "The test data also chose the activation, so that its score there is a little too good."
+    if verdict is None or verdict.withheld:
+        yield "No test says that this activation is better than another."
+    else:
+        yield (
+            "How sure the choice is was tested over seeds, on one split of the data: other data may choose another "
+            "activation."
+        )
+    measures = result.measures
+    if measures is not None and measures.uneven:
+        rarest = f"{100 * min(measures.shares):.1f} %"
+        yield (
+            f"Classes are uneven: the rarest has {rarest} of the test data, and an accuracy says little of it."
+        )
+    yield (
+        "Scores hold for data like those that it was trained on. What is unlike them is not noticed: it predicts "
+        "something all the same."
+    )

@@ -21,6 +21,9 @@ import keras_acts
 from keras_acts.errors import SearchError
 
 from .exporting.export import Exported, export
+from .measures import Measures
+from .report.names import quoted
+from .report.numbers import agreement, counted, number
 from .report.tables import TextTable, plain_text
 from .runtime.as_json import finite
 from .runtime.reasons import headline, reason_of
@@ -39,15 +42,14 @@ if TYPE_CHECKING:
 
 # columns of the table of pandas that are not the objective's or hyperparameters
 _COLUMNS = {"rank", "activation", "status", "seconds", "epochs", "seeds", "learning_rate_factor"}
-_WIDTH = 100  # columns of the result as text
 
 _CAUTION = (
-    "{seeds} a trial: the best of many equal candidates looks better by luck alone. "
-    "This ranking suggests; it does not prove."
+    "{seeds} a candidate: the best of many equal ones looks better by luck alone. "
+    "A ranking suggests; it does not prove."
 )
 _RACED = (
-    "A race: who went further ranks first, and scores of other epochs or seeds are not comparable. "
-    "This ranking suggests; it does not prove."
+    "A race: who went further ranks first. Only scores of as many epochs and seeds compare. "
+    "A ranking suggests; it does not prove."
 )
 _CHOSEN = (
     "Layer by layer: first is what the search chose, trained again on fresh seeds. A change of a "
@@ -85,7 +87,7 @@ def _suggested_factor(verdict: Verdict) -> float:
     return verdict.rates.factor(verdict.suggested)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SearchResult:
     """The result of a search.
 
@@ -107,6 +109,11 @@ class SearchResult:
         data: fingerprints of the arrays that trained, ranked and tested.
         intervals: the metrics on the test data with their intervals; see
             `keras_acts.search.evaluation`.
+        measures: what the predictions of `model` on the test data are worth besides: errors in the
+            target's unit, or the majority's share, balanced accuracy and AUC; None where that is not
+            known. See `keras_acts.search.measures`.
+        target: what is predicted, as far as it is known: its ``"name"`` and ``"unit"``, the
+            ``"classes"`` and their ``"shares"``.
         samples: a few inputs, with which an export is compared.
         validation: the metrics of `model` on the validation data, if the objective is one of them.
         groups: of the slots that the search chose for, each by itself; empty if one activation was
@@ -139,6 +146,8 @@ class SearchResult:
     seed: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)
     intervals: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    measures: Measures | None = None
+    target: Mapping[str, Any] = field(default_factory=dict, repr=False)
     samples: Any = field(default=None, repr=False)
     validation: Mapping[str, float] | None = None
     groups: tuple[SlotGroup, ...] = field(default=(), repr=False)
@@ -194,11 +203,27 @@ class SearchResult:
         # the same number for the same thing: it is measured in other batches
         return score if math.isclose(own, score, rel_tol=1e-5, abs_tol=1e-7) else own
 
+    def __repr__(self) -> str:
+        score = f"{self.objective}={_score(self.score)}"
+        tried = counted(len(self.trials), "candidate")
+        verdict = "no verdict"
+        if self.verdict is not None:
+            verdict = f"verdict={self.verdict.sentence!r}"
+        return f"<SearchResult: {quoted(self.best)}, {score}, {tried}, {verdict}>"
+
     def __str__(self) -> str:
-        text = plain_text(self.drawn_table(), _WIDTH) + "\n".join(self.summary())
+        text = plain_text(self.drawn_table()) + "\n".join(self.summary())
         if self.verdict is None:
-            return text
+            return f"{text}\n{self.unproved()}"
         return f"{text}\n{self.verdict}"
+
+    def unproved(self) -> str:
+        """Return what to say at the end where there is no verdict."""
+        from .pages import answer
+
+        said = answer(self)
+        words = [f"{said.headline.rstrip('.')} (not tested).", *said.reasons, *said.steps]
+        return f"Answer: {' '.join(words)}"
 
     def drawn_table(self) -> Table:
         """Return the ranked table for the terminal."""
@@ -218,7 +243,7 @@ class SearchResult:
             lines.append(_RESCALED)
         for trial in self.trials:
             if trial.status == "failed":
-                lines.append(f"Failed: {trial.rated}: {headline(trial.message)}.")
+                lines.append(f"Failed: {quoted(trial.rated)}: {headline(trial.message)}.")
         lines += self._ended_early()
         for what, reason in self.errors.items():
             lines.append(f"What failed besides: {what}: {reason}.")
@@ -230,7 +255,9 @@ class SearchResult:
                 "trained to its end."
             )
         if self.interrupted:
-            lines.append(f"Interrupted after {len(self.trials)} trials: the best so far.")
+            lines.append(
+                f"Interrupted after {counted(len(self.trials), 'candidate')}: the best so far."
+            )
         return lines
 
     @property
@@ -293,8 +320,7 @@ class SearchResult:
             ]
         if difference is not None:
             parts.append(
-                "Export checked: predictions differ from the Keras model's by at most "
-                f"{difference:.1e}."
+                f"The export was loaded in another process: it predicts {agreement(difference)}."
             )
         parts.append(f"Trained on {self.device} with {versions()}.")
         return "\n\n".join(parts) + "\n"
@@ -304,6 +330,9 @@ class SearchResult:
         verdict = None
         if self.verdict is not None:
             verdict = self.verdict.to_dict()
+        measures = None
+        if self.measures is not None:
+            measures = self.measures.to_dict()
         plain = {
             "objective": self.objective,
             "direction": self.direction,
@@ -313,6 +342,7 @@ class SearchResult:
             "score": self.score,
             "baseline": str(self.baseline),
             "test": self.test,
+            "measures": measures,
             "baseline_test": self.baseline_test,
             "executions_per_trial": self.executions_per_trial,
             "device": self.device,
@@ -376,6 +406,8 @@ class SearchResult:
 
     def card(self) -> dict[str, Any]:
         """Return what the search knows for the model card of its best model."""
+        from .pages import limits
+
         ranked = "it chose the model"
         if self._verdict_chose():
             ranked = "it ranked the trials"
@@ -386,7 +418,7 @@ class SearchResult:
             f"validation ({ranked})": {self.objective: {"value": self.score}}
         }
         if self.intervals:
-            metrics[f"test ({seen})"] = dict(self.intervals)
+            metrics[f"test ({seen})"] = {**self.intervals, **self._measured()}
         search = {
             "best": str(self.best),
             "learning_rate": self.learning_rate or None,
@@ -396,12 +428,25 @@ class SearchResult:
             "executions_per_trial": self.executions_per_trial,
             "device": self.device,
         }
-        return {
+        facts = {
             "metrics": metrics,
+            "limits": list(limits(self)),
             "data": dict(self.data),
             "seed": self.seed,
             "search": search,
         }
+        target = {name: value for name, value in self.target.items() if name != "classes"}
+        if target:
+            facts["target"] = target
+        return facts
+
+    def _measured(self) -> dict[str, dict[str, float | int]]:
+        """The measures for the model card, as metrics have it."""
+        if self.measures is None:
+            return {}
+        samples = self.measures.samples
+        values = self.measures.to_dict().items()
+        return {name: {"value": value, "samples": samples} for name, value in values}
 
     def export(
         self, path: Any, *, card: Mapping[str, Any] | None = None, **options: Any
@@ -499,30 +544,28 @@ class SearchResult:
         header.append("seconds")
         rows = [_cells(trial) for trial in self.trials]
         if self.with_rates:
-            header.insert(2, "rate")
+            header.insert(2, "learning rate")
             for trial, row in zip(self.trials, rows, strict=True):
                 row.insert(2, written(trial.factor, self.own_rate))
         best = [trial is self.kept for trial in self.trials].index(True)
         return TextTable(header, rows, bold=best)
 
     def _best_line(self) -> str:
-        score = (
-            f"{self.objective} {self.score:.4f} (on the data that ranked it{self._mean_beside()})"
-        )
+        score = f"{self.objective} {_score(self.score)} (on the data that ranked it{self._mean_beside()})"
         best = self._at_rate(self.best, self.kept.factor)
         if not self._verdict_chose():
             return f"Best: {best}, {score}."
         instead = ""
         first = self.trials[0].candidate
         if first != self.kept.candidate:
-            instead = f", although {first} ranked first"
+            instead = f", although {quoted(first)} ranked first"
         return f"Best: {best}, as the verdict suggests{instead}; {score}."
 
     def _at_rate(self, activation: object, factor: float) -> str:
         """An activation with its learning rate, where others than the model's own were tried."""
         if not self.with_rates:
-            return str(activation)
-        return f"{activation} at learning rate {written(factor, self.own_rate)}"
+            return quoted(activation)
+        return f"{quoted(activation)} at learning rate {written(factor, self.own_rate)}"
 
     def _mean_beside(self) -> str:
         """The score in the row of what is kept, where the model has another."""
@@ -531,8 +574,8 @@ class SearchResult:
             return ""
         seeds = row.seeds or self.executions_per_trial
         if seeds > 1:
-            return f"; {row.score:.4f} is the mean over its {seeds} seeds"
-        return f"; {row.score:.4f} in the search"
+            return f"; {_score(row.score)} is the mean over its {seeds} seeds"
+        return f"; {_score(row.score)} in the search"
 
     def _test_lines(self) -> list[str]:
         if self.test is None:
@@ -541,10 +584,14 @@ class SearchResult:
         if self._verdict_chose("test"):
             once = "on which the verdict chose the activation"
         best = self._at_rate(self.best, self.kept.factor)
-        lines = [f"Held-out test, {once}: {best} {_metrics(self.test)}."]
+        lines = [f"On the test data, {once}, {best} has {_metrics(self.test)}."]
         if self.baseline_test is not None and self.kept.candidate != self.baseline:
             baseline = self._at_rate(self.baseline, self.baseline_factor)
-            lines.append(f"The same test with {baseline}: {_metrics(self.baseline_test)}.")
+            lines.append(f"There {baseline} has {_metrics(self.baseline_test)}.")
+        # of even classes what guessing has says it all
+        guessed = self.verdict is not None and self.verdict.guess is not None
+        if self.measures is not None and not (guessed and self.measures.is_of_even_classes):
+            lines.append(self.measures.told(self.target.get("unit") or ""))
         return lines
 
     def _verdict_chose(self, part: str = "") -> bool:
@@ -591,7 +638,7 @@ def _logged(curve: Curve, index: int, taken: Mapping[str, Any]) -> dict[str, flo
 def _cells(trial: TrialResult) -> list[str]:
     """A row of the ranked table."""
     rank = "" if trial.rank is None else str(trial.rank)
-    score = trial.status if trial.score is None else f"{trial.score:.4f}"
+    score = trial.status if trial.score is None else _score(trial.score)
     cells = [rank, str(trial.candidate), score]
     if trial.epochs is not None:
         cells += [str(trial.epochs), str(trial.seeds)]
@@ -624,4 +671,8 @@ def _counted_seeds(count: int) -> str:
 
 
 def _metrics(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+    return ", ".join(f"{name} {_score(value)}" for name, value in values.items())
+
+
+def _score(value: float) -> str:
+    return number(value, zeros=True)

@@ -11,6 +11,8 @@ from typing import Any
 from keras_acts.errors import SearchError
 
 from .race.journal import Journal, Score
+from .report.names import quoted
+from .report.numbers import counted, number
 from .runtime.kept_files import damaged, read_kept
 from .runtime.ownership import holds_settings
 
@@ -85,18 +87,20 @@ def _of_race(file: Path, maximize: bool) -> list[str]:
     if journal.notice:
         lines.append(journal.notice)
     if not len(journal):
-        return [*lines, f"{file.stem}: no rung is over"]
-    number = len(journal)
-    ended = f"{file.stem}: {number} of {journal.planned} rungs are over"
-    scores = journal.scores(number - 1)
-    text = f"{ended}, {len({score.candidate for score in scores})} candidates in the last"
+        return [*lines, f"{file.stem}: no round is over"]
+    over = len(journal)
+    ended = f"{file.stem}: {over} of {counted(journal.planned, 'round')} are over"
+    scores = journal.scores(over - 1)
+    in_last = counted(len({score.candidate for score in scores}), "candidate")
+    text = f"{ended}, {in_last} in the last"
     best = _best(scores, maximize)
     if best is not None:
-        text += f", best {best.candidate} {best.value:.4f} after {best.epochs} epochs"
-    left = journal.planned - number
+        after = counted(best.epochs, "epoch")
+        text += f", best {quoted(best.candidate)} {number(best.value, zeros=True)} after {after}"
+    left = journal.planned - over
     rest = _NOTHING_LEFT
     if left:
-        rest = f"left: {left} rungs"
+        rest = f"left: {counted(left, 'round')}"
     return [*lines, text, f"{file.stem}: {rest}"]
 
 
@@ -125,9 +129,9 @@ def _of_trials(project: Path, settings: dict[str, Any]) -> list[str]:
         if trial.get("status") == "COMPLETED" and isinstance(score, int | float):
             key = float(score) if maximize else -float(score)
             if best is None or key > best[0]:
-                best = key, f"trial {trial_id}, {_values(trial)}: {score:.4f}"
-    counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    lines = [f"{len(started)} trials began: {counted or 'none'}"]
+                best = key, f"trial {trial_id}, {_values(trial)}: {number(score, zeros=True)}"
+    of_each = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    lines = [f"{counted(len(started), 'trial')} began: {of_each or 'none'}"]
     if best is not None:
         lines.append(f"best: {best[1]}")
     return [*lines, _left(state, kinds, len(started))]
@@ -153,7 +157,7 @@ def _left(state: dict[str, Any], kinds: Counter[str], started: int) -> str:
     left = max(0, most - started) + begun
     if not left:
         return _NOTHING_LEFT
-    return f"left: {left} trials"
+    return f"left: {counted(left, 'trial')}"
 
 
 def check_any(folder: Path) -> list[Path]:

@@ -109,7 +109,7 @@ def test_a_damaged_file_is_named(kept, tmp_path, capsys, strategy, name, damage)
         assert table(searched(tmp_path / "copy", strategy, verbose=1)) == before
         if case in RETRAINED:
             said = capsys.readouterr().err.replace("\n", "")
-            assert f"{name} is missing" in said or f"{name} is damaged from rung" in said
+            assert f"{name} is missing" in said or f"{name} is damaged from round" in said
         return
     with pytest.raises(SearchError) as raised:
         searched(tmp_path / "copy", strategy)

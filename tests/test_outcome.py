@@ -96,7 +96,7 @@ def test_who_is_in_a_hurry_waits_for_no_training(request_, models):
     assert strategy.finished == []
     assert result.model is None
     assert "must have been trained to its end" in result.errors["model"]
-    assert "Interrupted after 2 trials: the best so far." in str(result)
+    assert "Interrupted after 2 candidates: the best so far." in str(result)
     assert strategy.progress.said == [f"What failed besides: model: {result.errors['model']}"]
 
 

@@ -31,27 +31,30 @@ ALLOWED: dict[str, set[str]] = {
     "space": {"report"},
     "rewrite": {"space", "report", "runtime"},
     "vectorize": {"space", "runtime"},
-    "strategy": {"rewrite", "space", "runtime"},
+    "strategy": {"rewrite", "space", "report", "runtime"},
     "tracking": {"strategy", "space", "runtime"},
     "exporting": {"rewrite", "report", "runtime"},
     "population": {"vectorize", "strategy", "rewrite", "space", "runtime"},
     "race": {
-        *("population", "vectorize", "tracking", "strategy", "rewrite", "space", "runtime"),
+        *("population", "vectorize", "tracking", "strategy", "rewrite", "space", "report"),
+        "runtime",
     },
     "verdict": {"population", "strategy", "rewrite", "space", "report", "runtime"},
     "tuner": {
         *("race", "population", "vectorize", "tracking", "strategy", "rewrite", "space"),
-        "runtime",
+        *("report", "runtime"),
     },
 }
 # the modules at the top of search/
 DOORS: dict[str, set[str]] = {
     "resume": {"strategy", "runtime"},
-    "status": {"race", "runtime"},
+    "status": {"race", "report", "runtime"},
     "evaluation": {"strategy", "rewrite", "runtime"},
+    "measures": {"rewrite", "report"},
     "pictures": {"verdict", "strategy", "rewrite", "space", "report"},
     "pages": {"pictures", "verdict", "exporting", "strategy", "rewrite", "report", "runtime"},
     "result": {
+        "measures",
         "pages",
         "pictures",
         "verdict",
@@ -64,7 +67,7 @@ DOORS: dict[str, set[str]] = {
     "request": {"tuner", "strategy", "rewrite", "space", "runtime"},
     "plan": {"request", "resume", "race", "tuner", "tracking", "strategy", "runtime"},
     "outcome": {
-        *("request", "evaluation", "result"),
+        *("request", "evaluation", "measures", "result"),
         *("verdict", "tracking", "strategy", "rewrite", "space", "runtime"),
     },
     "api": {"request", "plan", "outcome", "result", "tracking", "runtime"},
@@ -79,6 +82,10 @@ ONLY = {
     },
     ("race", "vectorize"): {"segments"},
     ("tuner", "vectorize"): {"segments"},
+    # what progress says: names and numbers in words
+    ("strategy", "report"): {"names", "numbers"},
+    ("race", "report"): {"names", "numbers"},
+    ("tuner", "report"): {"names", "numbers"},
     ("tuner", "race"): {"race", "schedule", "surrogate"},  # KerasTuner's oracle races too
 }
 # what the command line imports besides the public names and the errors
@@ -91,6 +98,8 @@ OF_THE_COMMAND_LINE = {
     "space.learning_rates": "what can be no learning rate is, too",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
     "runtime.kept_command": "the options of a command that goes on later are kept",
+    "report.numbers": "how near an export is to its model, in words",
+    "report.tables": "a table is as wide as the terminal, or as its content",
     "report.values": "`show` draws activations: what a picture tells",
     "report.charts": "the picture",
     "report.svg": "as a file",
@@ -141,6 +150,7 @@ PURE = {
         "axes",
         "charts",
         "files",
+        "names",
         "notebook",
         "numbers",
         "page",

@@ -160,7 +160,7 @@ def test_the_result_as_a_table(result):
     assert "diverged" in text
     markdown = result.to_markdown(1e-7)
     assert all(str(t.candidate) in markdown for t in result.trials)
-    assert "One seed a trial" in markdown
+    assert "One seed a candidate" in markdown
     plain = json.loads(json.dumps(result.to_dict()))
     assert plain["best"] == str(result.best)
     assert plain["trials"][2] == {**plain["trials"][2], "status": "diverged", "score": None}
@@ -428,7 +428,7 @@ def test_a_loss_is_minimized_over_several_seeds():
     found = search_activations(
         model, X, [Y, Y], activations=["mish"], executions_per_trial=2, **FAST, learning_rates=None
     )
-    assert "2 seeds a trial" in str(found)
+    assert "2 seeds a candidate" in str(found)
     assert (found.objective, found.direction) == ("val_loss", "min")
     assert found.trials[0].score <= found.trials[1].score
 

@@ -19,6 +19,7 @@ from keras_acts.errors import ModelError
 from keras_acts.search import export as export_model
 from keras_acts.search import load, slots
 from keras_acts.search.exporting import page
+from keras_acts.search.report.numbers import agreement
 
 from . import files
 from .jobs import ExportJob, PredictJob
@@ -53,8 +54,8 @@ def export(
     )
     if not as_json:
         print(
-            f"Exported to {exported.path} "
-            f"(max difference to the Keras model {exported.difference:.1e})."
+            f"Exported to {exported.path}. Another process loaded it: "
+            f"it predicts {agreement(exported.difference)}."
         )
         return
     result = {

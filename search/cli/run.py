@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from rich.console import Console
 
 from keras_acts.search import (
@@ -20,6 +21,8 @@ from keras_acts.search import (
     compare_activations,
     search_activations,
 )
+from keras_acts.search.report.numbers import agreement
+from keras_acts.search.report.tables import print_table
 from keras_acts.search.rewrite.threshold import threshold_of
 
 from . import data as datasets
@@ -131,7 +134,8 @@ def _searched(
         **budget,
     )
     with _shown_if_interrupted():
-        return Searched(replace(result, call=call), facts)
+        told = replace(result, call=call, target=_predicted(task.dataset, unit))
+        return Searched(told, facts)
 
 
 @contextlib.contextmanager
@@ -169,8 +173,8 @@ def _show_exported(
         return
     _print_result(result)
     _to_stdout(
-        f"Exported to {place} with its model card, report.html and report.md "
-        f"(max difference to the Keras model {difference:.1e})."
+        f"Exported to {place} with its model card, report.html and report.md. Another process loaded it: "
+        f"it predicts {agreement(difference)}."
     )
 
 
@@ -202,9 +206,11 @@ def _print_json(plain: Mapping[str, Any], **more: Any) -> None:
 
 
 def _print_result(result: SearchResult) -> None:
-    Console(highlight=False).print(result.drawn_table())
+    print_table(result.drawn_table())
     _to_stdout("\n".join(result.summary()))
-    if result.verdict is not None:
+    if result.verdict is None:
+        _to_stdout(result.unproved())
+    else:
         _print_verdict(result.verdict)
 
 
@@ -247,14 +253,26 @@ def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if dataset.features:
         facts["features"] = list(dataset.features)
-    target = {}
+    target = _predicted(dataset, unit)
+    # the export has their names already
+    target.pop("classes", None)
+    if target:
+        facts["target"] = target
+    return facts
+
+
+def _predicted(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
+    """What is predicted: its name and unit, the classes and their shares."""
+    target: dict[str, Any] = {}
     if dataset.target:
         target["name"] = dataset.target
     if unit:
         target["unit"] = unit
-    if target:
-        facts["target"] = target
-    return facts
+    if dataset.classes:
+        counts = np.bincount(dataset.y, minlength=len(dataset.classes))
+        target["classes"] = list(dataset.classes)
+        target["shares"] = [float(share) for share in counts / len(dataset.y)]
+    return target
 
 
 def _class_names(model: keras.Model, dataset: datasets.Dataset) -> tuple[str, ...]:
@@ -331,5 +349,5 @@ def _write_files(verdict: Verdict, csv: Path | None, report: Path | None, as_jso
 
 
 def _print_verdict(verdict: Verdict) -> None:
-    Console(highlight=False).print(verdict.drawn_table())
-    _to_stdout("\n".join(verdict.summary()))
+    print_table(verdict.drawn_table())
+    _to_stdout("\n".join(verdict.told()))

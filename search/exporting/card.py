@@ -18,6 +18,7 @@ import keras_acts
 from keras_acts.errors import ExportError, shown
 from keras_acts.layers import TrainedActivation
 
+from ..report.numbers import number
 from ..rewrite.slots import SlotSite, slot_sites
 from ..runtime.as_json import finite
 from .card_rules import BrokenRule, check_extra_entries
@@ -178,6 +179,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _title(data)
     yield ""
     yield from _signature(data)
+    yield from _target(data)
     if data["activations"]:
         header = ("slot", "layer", "activation", "parameters", "role")
         yield from _table("Activations", header, map(_slot, data["activations"]))
@@ -186,7 +188,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
         yield from _table("Metrics", header, _metrics(data["metrics"]))
     for key, value in data.items():
         # what was added by `card=`, and, as people want them too, the versions
-        if key == "versions" or key not in _OWN | {"name", "metrics"}:
+        if key == "versions" or key not in _OWN | {"name", "metrics", "target"}:
             yield ""
             yield f"## {key.replace('_', ' ').capitalize()}"
             yield ""
@@ -233,6 +235,35 @@ def _signature(data: Mapping[str, Any]) -> Iterator[str]:
         yield f"Classes, in order: {', '.join(data['class_names'])}. The signature `classify` returns `label` too."
 
 
+def _target(data: Mapping[str, Any]) -> Iterator[str]:
+    """What is predicted: its name and unit, and how frequent each class is."""
+    target = data.get("target")
+    if not isinstance(target, Mapping):
+        if target is not None:
+            yield from ("", "## Target", "", _inline(target))
+        return
+    yield from ("", "## Target", "")
+    rest = dict(target)
+    name = rest.pop("name", None)
+    unit = rest.pop("unit", None)
+    shares = rest.pop("shares", None)
+    if name is not None:
+        yield f"- What is predicted: {_inline(name)}"
+    if unit is not None:
+        yield f"- In: {_inline(unit)}"
+    if shares is not None:
+        yield f"- Classes, with their shares of the data: {_classes(data, shares)}"
+    yield from _entries(rest)
+
+
+def _classes(data: Mapping[str, Any], shares: object) -> str:
+    names = data.get("class_names") or []
+    if not isinstance(shares, list) or len(shares) != len(names):
+        return _inline(shares)
+    both = zip(names, shares, strict=True)
+    return ", ".join(f"{name} {100 * share:.1f} %" for name, share in both)
+
+
 def _verification(checked: Entry) -> Iterator[str]:
     yield "## Verification"
     yield ""
@@ -240,11 +271,11 @@ def _verification(checked: Entry) -> Iterator[str]:
     yield f"{checked['samples']} samples differ from the model's, relative to max(1, |prediction|), by at most:"
     yield ""
     for kind, difference in checked["differences"].items():
-        yield f"- {kind}: {difference:.1e} (the limit is {checked['limits'][kind]:.1e})"
+        yield f"- {kind}: {number(difference, 2)} (the limit is {number(checked['limits'][kind], 2)})"
     if checked["noise"] is not None:
         yield ""
-        yield f"The limit follows from the model's own predictions, which differ by {checked['noise']:.1e} between"
-        yield "batch sizes."
+        noise = number(checked["noise"], 2)
+        yield f"The limit follows from the model's own predictions, which differ by {noise} between batch sizes."
 
 
 def _table(title: str, header: Row, rows: Iterable[Row]) -> Iterator[str]:
@@ -295,26 +326,40 @@ def _interval(metric: Entry) -> str:
     if not metric.get("interval"):
         return ""
     low, high = metric["interval"]
-    return f"{low:.4g} to {high:.4g} ({metric['level']:.0%}, {metric['method']})"
+    return f"{number(low)} to {number(high)} ({metric['level']:.0%}, {metric['method']})"
 
 
 def _number(value: float | None) -> str:
     if value is None:
         return "not finite"
-    return f"{value:.4g}"
+    return number(value)
 
 
 def _list(value: object) -> Iterator[str]:
+    if isinstance(value, list) and value and all(isinstance(entry, str) for entry in value):
+        for entry in value:
+            yield f"- {entry}"
+        return
     if not isinstance(value, Mapping):
         yield _inline(value)
         return
+    yield from _entries(value)
+
+
+def _entries(value: Mapping[str, Any]) -> Iterator[str]:
     for name, entry in value.items():
-        yield f"- {name}: {_inline(entry)}"
+        yield f"- {name.replace('_', ' ')}: {_inline(entry)}"
 
 
 def _inline(value: object) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, bool):
+        return {True: "yes", False: "no"}[value]
+    if isinstance(value, list) and value and all(isinstance(entry, str) for entry in value):
+        return ", ".join(value)
+    if value is None:
+        return "none"
     return json.dumps(value, ensure_ascii=False)
 
 

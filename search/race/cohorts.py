@@ -29,6 +29,7 @@ from ..population.model import PopulationModel
 from ..population.step_tensorflow import Decided
 from ..population.trainers import several_orders_at_once, steps_per_execution
 from ..population.transfer import restore, values_of
+from ..report.numbers import counted
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
@@ -196,7 +197,9 @@ class Cohorts:
         kept = checkpoint.read(file, list(known))
         # what comes after the rung would tell too much of it
         if kept is None or kept.rung > rung or list(kept.ends) != self._ends:
-            self.say(f"{file} is not of this race, or damaged: who is alive trains again")
+            self.say(
+                f"{file} is not of this race, or damaged: whoever is still in the race trains again"
+            )
             return
         try:
             cohorts = [self._kept_cohort(population) for population in kept.populations]
@@ -212,7 +215,7 @@ class Cohorts:
             if member not in self.runs or record.epochs > self.runs[member].epochs:
                 self.runs[member] = record
         furthest = max((cohort.epochs for cohort in cohorts), default=0)
-        self.say(f"Going on from {file}, where {furthest} epochs are trained")
+        self.say(f"Going on from {file}, after {counted(furthest, 'epoch')}")
 
     def _kept_cohort(self, kept: KeptPopulation) -> _Cohort:
         cohort = self._cohort_of(kept.members)

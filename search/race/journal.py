@@ -65,7 +65,7 @@ class Journal:
         if file.is_file():
             self._read(file)
         elif expected:
-            self.notice = f"{file} is missing: the race begins at its first rung"
+            self.notice = f"{file} is missing: the race begins at its first round"
 
     def _read(self, file: Path) -> None:
         try:
@@ -81,7 +81,7 @@ class Journal:
             record = _record(line)
             if record is None:
                 self.notice = (
-                    f"{file} is damaged from rung {number} on: what came from there trains again"
+                    f"{file} is damaged from round {number} on: what came from there trains again"
                 )
                 return
             self._rungs.append(record)

@@ -247,7 +247,7 @@ class OneByOne:
     def _say_again(self, why: str) -> None:
         if not self._said_again:
             self._said_again = True
-            self.say(f"Each rung trains from the beginning: {why}")
+            self.say(f"Each round trains from the beginning: {why}")
 
     def _stretch(self, member: Member, training: _Training, end: int) -> None:
         record = _Record(self, member, training)

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..report.names import quoted
 from ..rewrite.clone import with_activations
 from ..rewrite.groups import chosen_slots, groups
 from ..rewrite.learning_rate import at_factor
@@ -242,7 +243,7 @@ class PerGroupSearch:
             )
             return
         self.progress.say(
-            f"Best for all {len(self._groups)} groups: {first.rated}. Now its changes"
+            f"Best for all {len(self._groups)} groups: {quoted(first.rated)}. Now its changes"
         )
         try:
             changes = self._screened(self._uniform, self._budget)
@@ -336,9 +337,9 @@ class PerGroupSearch:
         index = neighbourhood.best_if_significant(result.scores)
         self._chosen = starts[index]
         if index == 0:
-            self.progress.say(f"No change is surely better: {uniform} is kept for all")
+            self.progress.say(f"No change is surely better: {quoted(uniform)} is kept for all")
         else:
-            self.progress.say(f"{starts[index]} is better: it is kept")
+            self.progress.say(f"{quoted(starts[index])} is better: it is kept")
 
     @property
     def _final_result(self) -> RungResult | None:

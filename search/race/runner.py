@@ -21,6 +21,9 @@ from keras_acts.errors import ModelError, SearchError
 from ..population.member_callbacks import of_all, of_members, why_callbacks_alone
 from ..population.members import Member
 from ..population.model import check_model
+from ..report import numbers
+from ..report.names import quoted
+from ..report.numbers import counted
 from ..rewrite.clone import with_activations
 from ..rewrite.groups import chosen_slots
 from ..rewrite.learning_rate import at_factor
@@ -546,11 +549,11 @@ class RaceSearch:
         if time.monotonic() > self._deadline:
             raise _Over
 
-    def _rung_label(self, number: int) -> str:
-        return f"{self._label}rung {number}/{len(self._race.rungs)}"
+    def _round_label(self, which: int) -> str:
+        return f"{self._label}round {which}/{len(self._race.rungs)}"
 
     def _best_text(self) -> str:
-        """The best of the last rung, with the spread of its scores over the seeds.
+        """The best of the last round, with the spread of its scores over the seeds.
 
         That is no interval: it is the best of many, picked by these very scores, and looks better
         than it is.
@@ -562,21 +565,20 @@ class RaceSearch:
             return ""
         index = int(np.nanargmax(last.means))
         score = self._better(float(last.means[index]))
-        text = f"best {last.task.candidates[index]} {score:.4f}"
+        text = f"best {quoted(last.task.candidates[index])} {numbers.number(score, zeros=True)}"
         seeds = last.task.seeds
         if seeds > 1:
-            text += f" (spread over {seeds} seeds {last.scores[index].std(ddof=1):.2g})"
+            spread = float(last.scores[index].std(ddof=1))
+            text += f" (varies by {numbers.number(spread, 2)} over {seeds} seeds)"
         return text
 
     def _line(self, task: RungTask) -> str:
-        """What came of the last rung."""
-        seeds = f"{task.seeds} seeds"
-        if task.seeds == 1:
-            seeds = "1 seed"
+        """What came of the last round."""
+        label = self._round_label(len(self._race.rounds))
         parts = [
-            f"{self._rung_label(len(self._race.rounds))}: {len(task.candidates)} candidates",
-            f"{task.epochs} epochs",
-            seeds,
+            f"{label}: {counted(len(task.candidates), 'candidate')}",
+            counted(task.epochs, "epoch"),
+            counted(task.seeds, "seed"),
         ]
         runs = self._cohorts.runs
         failed = len({m.rated for m in self._members(task) if runs[m].error})
@@ -597,10 +599,10 @@ def ended_early(runs: Sequence[MemberRecord]) -> str:
     stopped = [run.stopped for run in runs if run.stopped]
     if not stopped:
         return ""
-    epochs = f"{min(stopped)}"
+    epochs = counted(min(stopped), "epoch")
     if min(stopped) != max(stopped):
-        epochs += f" to {max(stopped)}"
-    return f"{ENDED_EARLY} after {epochs} epochs"
+        epochs = f"{min(stopped)} to {max(stopped)} epochs"
+    return f"{ENDED_EARLY} after {epochs}"
 
 
 def _show_nothing(members: int) -> None:

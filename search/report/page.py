@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from . import charts, svg
+from .tables import TextTable
 from .values import Picture
 
 if TYPE_CHECKING:
@@ -107,6 +108,14 @@ class DataTable:
     def cells(self) -> list[list[Cell]]:
         """All cells in one form."""
         return [[_cell(cell) for cell in row] for row in self.rows]
+
+    def text(self) -> TextTable:
+        """Return the table for the terminal and Markdown."""
+        bold = None
+        if self.marked >= 0:
+            bold = self.marked
+        rows = [[cell.words for cell in row] for row in self.cells]
+        return TextTable(self.header, rows, bold)
 
     def css(self, column: int) -> str:
         """Return the classes of a column."""

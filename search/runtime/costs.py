@@ -5,7 +5,7 @@ where they are known. On another machine it is a guess of the right size: by a w
 becomes wrong, only slower. What is chosen or counted, not measured, stands where it is used.
 
 "2 cores" are CPU cores. Those of 24 November 2026 are an earlier machine whose CPU nobody wrote down;
-from 26 November on it is the AMD EPYC with AVX2 of `docs/population.md` (TensorFlow 2.21, Keras 3.15.1).
+from 26 November on it is the AMD EPYC with AVX2 of `docs/benchmarks.md` (TensorFlow 2.21, Keras 3.15.1).
 """
 
 from __future__ import annotations

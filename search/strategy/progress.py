@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TypeVar
 
+from ..report.numbers import number
 from .live import Standing, display_for
 
 Self = TypeVar("Self", bound="Progress")
@@ -243,7 +244,7 @@ class SearchProgress(Progress):
         """Record a finished trial: its score, or why it has none."""
         outcome = status
         if score is not None:
-            outcome = f"{self._objective} {score:.4f}"
+            outcome = f"{self._objective} {number(score, zeros=True)}"
             self._note_best(candidate, score)
         self.say(f"{candidate:<36} {outcome}  {seconds:5.1f} s")
         self.advance()
@@ -253,7 +254,7 @@ class SearchProgress(Progress):
         is_better = best is None or (score > best if self._maximize else score < best)
         if is_better:
             self._best = score
-            self._put("best so far", f"{candidate} {score:.4f}")
+            self._put("best so far", f"{candidate} {number(score, zeros=True)}")
 
 
 class RaceProgress(Progress):

@@ -16,6 +16,7 @@ from keras_acts.errors import ModelError
 from ..population.model import PopulationModel
 from ..population.step_tensorflow import Decided
 from ..population.transfer import restore, values_of
+from ..report.numbers import counted
 from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays, why_not_kept
 from ..runtime.pace import Pace
 from ..strategy.fingerprints import of_plain
@@ -175,7 +176,7 @@ class KeptTraining:
             self._decided = kept.decided
         best.go_on(population, kept.best, kept.best_epoch, kept.best_values)
         epochs.go_on(kept.histories, kept.running, first)
-        self._say(f"Going on from {self._file}, where {epochs.trained} epochs are trained")
+        self._say(f"Going on from {self._file}, after {counted(epochs.trained, 'epoch')}")
         return epochs.trained
 
     def keeps(self, population: PopulationModel, epochs: MemberEpochs) -> bool:

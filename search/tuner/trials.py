@@ -20,6 +20,7 @@ import numpy as np
 
 from keras_acts.errors import SearchError
 
+from ..report.numbers import counted
 from ..rewrite.first_inputs import built
 from ..rewrite.learning_rate import at_factor
 from ..runtime.kept_files import DiskFullError, read_kept, write_kept
@@ -392,7 +393,7 @@ class TrialSearch(ActivationTuner):
         if trial.status == TrialStatus.COMPLETED:
             return "completed", message
         if partial_score is not None:
-            return "stopped", f"interrupted after {partial_score.epochs} epochs"
+            return "stopped", f"interrupted after {counted(partial_score.epochs, 'epoch')}"
         if is_diverged(trial):
             return "diverged", message
         return "failed", message

@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..report.names import quoted
 from ..report.numbers import counted
 from ..report.page import Answer
 from .paired import Comparison
 from .pictures import outcome
-from .words import Unit, all_of, listed
+from .words import Unit, all_of, named
 
 if TYPE_CHECKING:
     from .verdict import Verdict
@@ -42,9 +43,9 @@ def answer(verdict: Verdict) -> Answer:
 
 def headline(verdict: Verdict) -> str:
     """Return the answer in a few words: ``"Use relu."``."""
-    name = verdict.suggested
-    if verdict.rates is not None and verdict.rates.factor(name) != 1:
-        name = f"{name} at learning rate {verdict.rates.rate(name)}"
+    name = quoted(verdict.suggested)
+    if verdict.rates is not None and verdict.rates.factor(verdict.suggested) != 1:
+        name = f"{name} at learning rate {verdict.rates.rate(verdict.suggested)}"
     if verdict.undecided:
         return f"Use {name} for now."
     return f"Use {name}."
@@ -65,9 +66,9 @@ def _reasons(verdict: Verdict) -> Iterator[str]:
     elif verdict.leaders:
         leaders = verdict.leaders
         yield (
-            f"{listed(leaders)} beat {baseline} on {counted(verdict.seeds, 'fresh seed')}; which of "
+            f"{named(leaders)} beat {baseline} on {counted(verdict.seeds, 'fresh seed')}; which of "
             f"{all_of(len(leaders)).replace('all ', 'the ')} is best is too close to call. "
-            f"{verdict.suggested} is {verdict.suggested_because}."
+            f"{quoted(verdict.suggested)} is {verdict.suggested_because}."
         )
     elif verdict.undecided:
         yield _undecided(verdict)
@@ -104,20 +105,20 @@ def _about_the_others(verdict: Verdict) -> Iterator[str]:
     worse = [each.first for each in rest if outcome(verdict, each) == "worse"]
     better = [each.first for each in rest if outcome(verdict, each) == "better"]
     if better:
-        yield f"{listed(better)} {_verb(better, 'beats', 'beat')} {verdict.baseline} too, by less."
+        yield f"{named(better)} {_verb(better, 'beats', 'beat')} {verdict.baseline} too, by less."
     if still_open:
         yield _too_close(verdict, still_open, everyone=len(still_open) == len(rest))
     if worse:
-        yield f"{listed(worse)} {_verb(worse, 'is', 'are')} clearly worse than {verdict.baseline}."
+        yield f"{named(worse)} {_verb(worse, 'is', 'are')} clearly worse than {verdict.baseline}."
 
 
 def _too_close(verdict: Verdict, still_open: Sequence[Comparison], *, everyone: bool) -> str:
     names = [each.first for each in still_open]
-    who = listed(names)
+    who = named(names)
     if everyone and verdict.suggested == verdict.baseline:
         who = "The others"
         if len(names) == 1:
-            who = names[0]
+            who = quoted(names[0])
     verb = "are"
     if len(names) == 1:
         verb = "is"
@@ -135,7 +136,7 @@ def _undecided(verdict: Verdict) -> str:
     """Why nothing can be said yet, and how many seeds could."""
     # it begins with a name, which is written as it is typed
     words = verdict.sentence.removeprefix("undecided: ").partition("; failed trainings")[0]
-    return f"{words.replace(' with 80 % power', '')}."
+    return f"{words}."
 
 
 def _failures(verdict: Verdict) -> Iterator[str]:
@@ -144,7 +145,7 @@ def _failures(verdict: Verdict) -> Iterator[str]:
         failures = scored.failed + scored.diverged
         if failures:
             of = scored.n + scored.diverged
-            yield f"{scored.activation} failed in {failures} of {counted(of, 'training')}."
+            yield f"{quoted(scored.activation)} failed in {failures} of {counted(of, 'training')}."
 
 
 def _steps(verdict: Verdict) -> Iterator[str]:
@@ -160,9 +161,9 @@ def _steps(verdict: Verdict) -> Iterator[str]:
     if verdict.rates is not None and verdict.rates.factor(name) != 1:
         rate = f", and compile it with learning rate {verdict.rates.rate(name)}"
     if name == verdict.baseline:
-        yield f"Keep {name} in your model{rate}."
+        yield f"Keep {quoted(name)} in your model{rate}."
     else:
-        yield f"Put {name} into your model{rate}."
+        yield f"Put {quoted(name)} into your model{rate}."
     if verdict.improving:
         yield (
             "Train longer: all candidates were still improving when they stopped, so more epochs may change the "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .failures import most_failures
 from .paired import ALPHA, Comparison
-from .words import Unit, all_seeds, listed
+from .words import Unit, all_seeds, listed, named
 
 if TYPE_CHECKING:
     from .verdict import Scored
@@ -40,23 +40,10 @@ def about_failures(
     candidates: Sequence[Scored], comparisons: Sequence[Comparison], maximize: bool
 ) -> Iterator[str]:
     """Yield what failed, what that means for the comparison, and what may not have shown."""
-    reasons = []
-    for scored in candidates:
-        if scored.diverged:
-            of = scored.n + scored.diverged
-            reasons.append(
-                f"{scored.activation} {scored.diverged} of {of} (its loss was not finite)"
-            )
-        if scored.failed:
-            of = scored.n + scored.diverged
-            reasons.append(
-                f"{scored.activation} {scored.failed} of {of} (no more than guessing, or far worse than its others)"
-            )
-    if reasons:
-        yield f"Failed trainings: {', '.join(reasons)}."
+    yield from why_seeds_failed(candidates)
     never = [scored.activation for scored in candidates if not scored.n]
     if never:
-        yield f"Not compared, because no training has a score: {listed(never)}."
+        yield f"Not compared, because no training has a score: {named(never)}."
     counted = [c for c in comparisons if c.counted]
     if counted:
         told = "; ".join(_counts(c, maximize) for c in counted)
@@ -69,9 +56,26 @@ def about_failures(
         trainings = spared[0].n
         most = most_failures(trainings, ALPHA)
         yield (
-            f"None of {trainings} trainings of {listed([s.activation for s in spared])} failed, which leaves room "
+            f"None of {trainings} trainings of {named([s.activation for s in spared])} failed, which leaves room "
             f"for failures in up to {100 * most:.0f} % of them (95 %); differences are of trainings that do not fail."
         )
+
+
+def why_seeds_failed(candidates: Sequence[Scored]) -> Iterator[str]:
+    """Yield how many trainings of each candidate failed, and why, if any did."""
+    reasons = []
+    for scored in candidates:
+        of = scored.n + scored.diverged
+        if scored.diverged:
+            reasons.append(
+                f"{scored.activation} {scored.diverged} of {of} (its loss was not finite)"
+            )
+        if scored.failed:
+            reasons.append(
+                f"{scored.activation} {scored.failed} of {of} (no more than guessing, or far worse than its others)"
+            )
+    if reasons:
+        yield f"Failed trainings: {', '.join(reasons)}."
 
 
 def better_seeds(comparison: Comparison, maximize: bool) -> tuple[int, int]:
@@ -89,7 +93,7 @@ def _counts(comparison: Comparison, maximize: bool) -> str:
 def about_spread(comparisons: Iterable[Comparison], unit: Unit) -> Iterator[str]:
     """Yield where differences are skewed, or one seed decides, or tests do not agree."""
     comparisons = list(comparisons)
-    stretched = [f"{c.first} - {c.second}" for c in comparisons if c.stretched]
+    stretched = [f"{c.first} against {c.second}" for c in comparisons if c.stretched]
     if stretched:
         yield (
             f"Skewed: {listed(stretched)}. The intervals reach farther to the side where seeds lie far off, and p "

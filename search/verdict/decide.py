@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_acts.errors import KerasActsError, SearchError
 
+from ..report.names import quoted
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
@@ -25,7 +26,7 @@ from ..strategy.objective import is_share, metrics_of
 from ..strategy.progress import Progress
 from ..strategy.scoring import Data
 from .entries import Entries, entries_of
-from .guessing import best_guess, loss_of
+from .guessing import best_guess, is_mean_square, loss_of
 from .judge import judge
 from .rate_trials import RatedModels, choose_rates, who_fails
 from .rates import RateStudy
@@ -33,7 +34,6 @@ from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
 from .verdict import Guess, Verdict
-from .words import p_text
 
 
 def judged_at_rates(
@@ -146,8 +146,8 @@ def _judged_at_rates(
 
 
 def _rates_chosen(rates: RateStudy) -> str:
-    chosen = [f"{name} {rates.rate(name)}" for name in rates.names]
-    return f"Learning rates: {', '.join(chosen)}"
+    chosen = [f"{quoted(name)} at {rates.rate(name)}" for name in rates.names]
+    return f"The learning rates that suit them: {', '.join(chosen)}"
 
 
 class _NoSuchMetric(SearchError):
@@ -187,9 +187,9 @@ def decide(
     with _keeping_trained_seeds(replicates, errors, progress):
         for taken in _train_in_looks(replicates, entries, objective, plan, seed, progress):
             looks.append(taken)
-            progress.say(str(taken))
+            progress.say(taken.told(entries.baseline, f" of {objective.name}"))
             if math.isfinite(taken.difference):
-                progress.lead(f"{taken.leader} {taken.difference:+.2g}, {p_text(taken.p)}")
+                progress.lead(taken.ahead(entries.baseline))
             if taken.stop:
                 break
     part = "validation"
@@ -231,7 +231,7 @@ def decide(
         share=yardstick.share,
         rates=entries.rates_of(columns),
     )
-    return replace(verdict, errors=errors)
+    return replace(verdict, errors=errors, squared=yardstick.squared)
 
 
 def _train_in_looks(
@@ -331,6 +331,7 @@ class _Yardstick:
     """
 
     share: bool | None = None
+    squared: bool = False
     guess: Guess | None = None
     losses: dict[str, np.ndarray] | None = None
     loss_guess: Guess | None = None
@@ -356,6 +357,8 @@ class _Yardstick:
             scored = replicates.validation
             known = {name.removeprefix("val_") for name in replicates.runs.history}
         self.guess = best_guess(model, scored, metric, objective.direction == "max")
+        # where guessing is not known, the loss may hold penalties
+        self.squared = self.guess is not None and is_mean_square(model, metric)
         loss = loss_of(model, metric)
         if self.guess is None or metric == loss or loss not in known:
             return

@@ -205,6 +205,31 @@ def loss_of(model: keras.Model, metric: str) -> str:
     return f"{max(of_metric, key=len)}_loss"
 
 
+def is_mean_square(model: keras.Model, metric: str) -> bool:
+    """Return whether a metric is the mean squared error of the targets, whose root has their unit.
+
+    A loss that holds penalties besides is none; see `constant_guess`, which knows of them.
+
+    Args:
+        model: compiled, with one output.
+        metric: its name, as `evaluate` returns it.
+    """
+    if len(_output_names(model)) > 1:
+        return False
+    if metric != "loss":
+        return isinstance(metrics_of(model).get(metric), keras.metrics.MeanSquaredError) or (
+            metric in ("mse", "mean_squared_error")
+        )
+    if (model.get_compile_config() or {}).get("loss_weights") is not None:
+        return False
+    loss = model.loss
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    if isinstance(loss, keras.losses.MeanSquaredError):
+        return True
+    return loss is keras.losses.mean_squared_error
+
+
 def _output_names(model: keras.Model) -> list[str]:
     """The names of the outputs; none where they are not known."""
     return list(getattr(model, "output_names", None) or [])

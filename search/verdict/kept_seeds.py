@@ -12,6 +12,7 @@ import numpy as np
 
 from ..population.step_tensorflow import Decided
 from ..population.trainers import Trained, Trainer
+from ..report.numbers import counted
 from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays, why_not_kept
 
 _VERSION = 1
@@ -60,7 +61,8 @@ class KeepingTrainer:
         what = [*self._what, f"{fit.get('epochs')} epochs"]
         known = self._known(seeds, what)
         if known:
-            self._say(f"Known from {self._folder}: {len(known)} of {len(seeds)} seeds")
+            of = counted(len(seeds), "seed")
+            self._say(f"Known from {self._folder}: {len(known)} of {of}")
             last = known[-1].decided
             if last is not None:
                 self._trainer.decided = last

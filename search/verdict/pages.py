@@ -22,15 +22,18 @@ from ..report.page import (
 from ..report.values import Histogram, Shapes
 from ..runtime.versions import versions
 from .answer import answer
+from .caveats import better_seeds
 from .paired import Comparison
 from .pictures import (
     curves,
     decimals_of,
     differences,
     gain,
+    interval_of,
     learning_rates,
     outcome,
     scale,
+    score_label,
 )
 from .words import p_cell
 
@@ -147,7 +150,7 @@ def of_squares(score: float, guess: Guess | None) -> Iterator[tuple[str, str]]:
 
 def squares(verdict: Verdict) -> bool:
     """Whether the scores are mean squared errors, as the metric's name says; a loss may be anything."""
-    return not verdict.maximize and verdict.metric in _SQUARES
+    return not verdict.maximize and (verdict.squared or verdict.metric in _SQUARES)
 
 
 def score_text(verdict: Verdict, value: float) -> str:
@@ -212,12 +215,14 @@ def ranked(verdict: Verdict) -> DataTable:
     if verdict.rates is not None:
         header.append("learning rate")
         wide_only.add(1)
-    score = verdict.metric
+    better = f"better (+) or worse (−) than {verdict.baseline}"
     if verdict.in_points:
-        score += " %"
-    header += [score, f"against {verdict.baseline}", "the test says", "ms"]
+        better += ", points"
+    header += [score_label(verdict, verdict.part), better]
     columns = len(header)
-    wide_only |= {columns - 3, columns - 1}
+    numeric = frozenset(range(1, columns + 1)) | {columns + 2}
+    wide_only |= {columns - 1, columns, columns + 2}
+    header += ["between", "the test says", "ms"]
     rows = tuple(_row(verdict, scored) for scored in verdict.candidates)
     names = [scored.activation for scored in verdict.candidates]
     marked = -1
@@ -226,8 +231,9 @@ def ranked(verdict: Verdict) -> DataTable:
     return DataTable(
         tuple(header),
         rows,
-        f"Scores on the {verdict.part} data, mean over the seeds, best first. ms: to predict one batch.",
-        frozenset(range(1, columns)) - {columns - 2},
+        f"Scores on the {verdict.part} data, mean over the seeds, best first. Between: where the true difference "
+        "lies, as far as these seeds tell. ms: milliseconds to predict one batch.",
+        numeric,
         frozenset(wide_only),
         marked,
     )
@@ -236,9 +242,11 @@ def ranked(verdict: Verdict) -> DataTable:
 def _row(verdict: Verdict, scored: Scored) -> tuple[Cell | str, ...]:
     comparison = compared(verdict, scored.activation)
     difference = ""
+    between = ""
     says = Cell("")
     if comparison is not None:
         difference = plain_gain(verdict, comparison)
+        between = interval_text(verdict, comparison)
         says = _says(verdict, comparison)
     elif scored.activation == verdict.baseline:
         says = Cell("the baseline")
@@ -251,12 +259,26 @@ def _row(verdict: Verdict, scored: Scored) -> tuple[Cell | str, ...]:
     if not math.isnan(scored.seconds):
         timed = [1000 * each.seconds for each in verdict.candidates if each.seconds > 0]
         milliseconds = f"{1000 * scored.seconds:.{decimals_for(min(timed, default=0.0))}f}"
-    return (*cells, plain_score(verdict, scored.mean), difference, says, milliseconds)
+    return (*cells, plain_score(verdict, scored.mean), difference, between, says, milliseconds)
 
 
 def plain_gain(verdict: Verdict, comparison: Comparison) -> str:
     """Return how much better a candidate is, in the unit that is shown."""
     return signed(gain(verdict, comparison.difference) * scale(verdict), decimals_of(verdict))
+
+
+def interval_text(verdict: Verdict, comparison: Comparison) -> str:
+    """Return where the true difference lies, in the unit that is shown; or how many seeds say so."""
+    if comparison.same:
+        return "the same on every seed"
+    if comparison.counted:
+        firsts, _ = better_seeds(comparison, verdict.maximize)
+        return f"better on {firsts} of {comparison.n} seeds"
+    low, high = interval_of(verdict, comparison)
+    if math.isnan(low):
+        return ""
+    decimals = decimals_of(verdict)
+    return f"{signed(low, decimals)} to {signed(high, decimals)}"
 
 
 def plain_score(verdict: Verdict, value: float) -> str:
@@ -265,7 +287,7 @@ def plain_score(verdict: Verdict, value: float) -> str:
         return ""
     if verdict.in_points:
         return f"{100 * value:.2f}"
-    return number(value)
+    return number(value, zeros=True)
 
 
 def _says(verdict: Verdict, comparison: Comparison) -> Cell:
@@ -387,7 +409,7 @@ def statistics(verdict: Verdict) -> Section:
     """Return all numbers of the test, each explained, folded up."""
     parts: list[Text | DataTable | Terms | Bullets] = []
     if verdict.against_baseline:
-        parts += [_numbers(verdict), Terms(_TERMS)]
+        parts += [numbers(verdict), Terms(_TERMS)]
     if verdict.looks:
         after = ", ".join(str(look.seeds) for look in verdict.looks)
         ended = _ENDED.get(verdict.looks[-1].decision, "it was interrupted")
@@ -397,7 +419,8 @@ def statistics(verdict: Verdict) -> Section:
     return Section("Statistics", (details,))
 
 
-def _numbers(verdict: Verdict) -> DataTable:
+def numbers(verdict: Verdict) -> DataTable:
+    """Return what the test calculates of each candidate."""
     unit = verdict.metric
     if verdict.in_points:
         unit = "points"

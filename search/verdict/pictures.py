@@ -68,25 +68,35 @@ def differences(verdict: Verdict) -> Differences:
 
 
 def _difference(verdict: Verdict, comparison: Comparison) -> Difference:
-    factor = scale(verdict)
-    ends = sorted((gain(verdict, comparison.low) * factor, gain(verdict, comparison.high) * factor))
+    low, high = interval_of(verdict, comparison)
     return Difference(
         name=comparison.first,
-        gain=gain(verdict, comparison.difference) * factor,
-        low=ends[0],
-        high=ends[1],
+        gain=gain(verdict, comparison.difference) * scale(verdict),
+        low=low,
+        high=high,
         text=difference_text(verdict, comparison),
         outcome=outcome(verdict, comparison),
     )
 
 
+def interval_of(verdict: Verdict, comparison: Comparison) -> tuple[float, float]:
+    """Return the interval of how much better a candidate is, in the unit that is shown.
+
+    No two shares differ by more than 100 points, wherever Student's t ends.
+    """
+    factor = scale(verdict)
+    ends = (gain(verdict, comparison.low) * factor, gain(verdict, comparison.high) * factor)
+    low, high = min(ends), max(ends)
+    if verdict.in_points and not math.isnan(low):
+        low = max(low, -factor)
+        high = min(high, factor)
+    return low, high
+
+
 def difference_text(verdict: Verdict, comparison: Comparison) -> str:
     """Return how much better a candidate is: ``"+0.98 (+0.83 to +1.13)"``; less than 0 is worse."""
-    factor = scale(verdict)
-    value = gain(verdict, comparison.difference) * factor
-    low, high = sorted(
-        (gain(verdict, comparison.low) * factor, gain(verdict, comparison.high) * factor)
-    )
+    value = gain(verdict, comparison.difference) * scale(verdict)
+    low, high = interval_of(verdict, comparison)
     decimals = decimals_of(verdict)
     if comparison.same:
         return f"{signed(value, decimals)} on every seed"
@@ -111,7 +121,7 @@ def decimals_of(verdict: Verdict) -> int:
             size = abs(comparison.difference)
         if size > 0:
             sizes.append(scale(verdict) * size)
-    return decimals_for(min(sizes, default=0.0))
+    return decimals_for(min(sizes, default=0.0), least=None)
 
 
 def curves(verdict: Verdict) -> Curves:

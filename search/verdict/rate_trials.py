@@ -138,11 +138,11 @@ def choose_rates(
         beyond = _beyond(found, plan)
         if beyond is None or trials.interrupted:
             break
-        progress.say(f"The best learning rate is the {found.best_at_end} one: further")
+        progress.say(f"The {found.best_at_end} learning rate is the best: one beyond it is tried")
         try:
             further = trials.scores([beyond])
         except Exception as error:
-            progress.say(f"No further: {first_line(error)}")
+            progress.say(f"None beyond it could be tried: {first_line(error)}")
             break
         if further is None or trials.interrupted:
             break

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .paired import Comparison
 from .rates import RateStudy, written
+from .words import all_seeds
 
 if TYPE_CHECKING:
     from .verdict import Verdict
@@ -18,7 +19,7 @@ def about_rates(verdict: Verdict) -> Iterator[str]:
     if rates is None:
         return
     # after the sentence what matters most: what one rate for all would have made believe
-    yield from _both_answers(verdict, rates)
+    yield from about_both_answers(verdict)
     yield from _what_the_rate_brings(verdict, rates)
     yield _how_chosen(rates)
     if rates.twice is not None:
@@ -39,9 +40,10 @@ def _tried_twice(verdict: Verdict, rates: RateStudy, other: float) -> str:
     )
 
 
-def _both_answers(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
-    """Where the answer at the model's own rate is another one than at the best rates."""
-    if verdict.withheld:
+def about_both_answers(verdict: Verdict) -> Iterator[str]:
+    """Yield where the answer at the model's own rate is another one than at the best rates."""
+    rates = verdict.rates
+    if rates is None or verdict.withheld:
         return
     best = {comparison.first: comparison for comparison in verdict.against_baseline}
     for own in rates.at_own_rate(verdict.baseline):
@@ -91,17 +93,29 @@ def _what_the_rate_brings(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
         gain = rates.gain(name)
         if gain is None:
             continue
-        sign = "+"
-        if _sign(verdict, gain) < 0:
-            sign = "-"
         gains.append(
-            f"{name} at {rates.rate(name)} instead of {written(1.0, rates.own)}: {sign}{verdict.gain(gain)}"
+            f"{name} at {rates.rate(name)} instead of {written(1.0, rates.own)}: {_gained(verdict, gain)}"
         )
     if gains:
         yield (
             f"What the learning rate brings by itself (validation, {rates.seeds} seeds, which also chose it): "
             f"{'; '.join(gains)}."
         )
+
+
+def _gained(verdict: Verdict, gain: Comparison) -> str:
+    """What a rate brings: ``"3.4 ± 0.3 points better"``."""
+    if gain.difference == 0:
+        return "no difference"
+    direction = "better"
+    if _sign(verdict, gain) < 0:
+        direction = "worse"
+    if gain.same:
+        return f"{verdict.amount(abs(gain.difference))} {direction} on {all_seeds(gain.n)}"
+    if not gain.significant:
+        size = verdict.gain(gain, margin=False)
+        return f"{size} {direction}, which may be chance"
+    return f"{verdict.gain(gain)} {direction}"
 
 
 def _how_chosen(rates: RateStudy) -> str:

@@ -25,6 +25,7 @@ from .kept_seeds import Keeping
 from .rate_trials import Builder, RatedModels
 from .sequential import planned
 from .verdict import Verdict
+from .words import named
 
 # the models of a verdict are not kept, and there are many: nobody reads what is written of them
 _WATCHING = (
@@ -124,7 +125,7 @@ def retrain_leaders(
             seed=seed,
             test_data=test_data,
             progress=progress,
-            announcement=f"Verdict: {', '.join(names)} on up to {seeds} fresh seeds",
+            announcement=f"For the verdict {named(names)} train again, on up to {seeds} fresh seeds",
         )
     except Exception as error:
         return _withheld(names, baseline, f"training again failed, {first_line(error)}")

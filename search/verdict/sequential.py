@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
+from ..report.names import quoted
+from ..report.numbers import counted, number
 from .paired import ALPHA, Comparison, compare
-from .words import p_text
 
 # else looks would end so early that the test scores, which are others, could not confirm what they
 # saw
@@ -27,6 +28,14 @@ _CONFIRMED = 0.999
 _GRID = 800
 # standard deviations, where no motion is
 _FARTHEST = 12
+
+
+# what follows from a look, by its decision
+_FOLLOWS = {
+    "clear": ", which is clear: no more are needed",
+    "worse": ", and all others are clearly worse: no more are needed",
+    "more seeds": ", which may be chance: more seeds",
+}
 
 
 @dataclass(frozen=True)
@@ -55,10 +64,29 @@ class Look:
     decision: str
 
     def __str__(self) -> str:
-        ahead = f"{self.leader} {self.difference:+.2g}, {p_text(self.p)}"
+        return self.told("the baseline")
+
+    def told(self, baseline: str, unit: str = "") -> str:
+        """Return what the look saw, and what follows, in a sentence.
+
+        Args:
+            baseline: its name.
+            unit: what the difference is counted in; empty does not say it.
+        """
+        after = f"After {counted(self.seeds, 'seed')}"
         if math.isnan(self.p):
-            ahead = "nothing to compare"
-        return f"{self.seeds} seeds: {ahead} (clear below {self.level:.2g}): {self.decision}"
+            return f"{after} there is nothing to compare"
+        return f"{after} {self.ahead(baseline, unit)}{_FOLLOWS.get(self.decision, '')}"
+
+    def ahead(self, baseline: str, unit: str = "") -> str:
+        """Return who is ahead, and by how much; see `told`."""
+        size = f"{number(abs(self.difference), 2)}{unit}"
+        leader, first = quoted(self.leader), quoted(baseline)
+        if self.difference == 0:
+            return f"{leader} and {first} are equal"
+        if self.difference < 0:
+            return f"{first} is ahead, {leader} the next by {size}"
+        return f"{leader} is ahead of {first} by {size}"
 
     @property
     def stop(self) -> bool:

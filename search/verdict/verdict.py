@@ -13,16 +13,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ..report.tables import TextTable, plain_text
+from ..report.names import quoted
+from ..report.numbers import number
+from ..report.tables import plain_text
 from ..runtime.as_json import finite
-from .caveats import about_failures, about_spread, better_seeds, failures_in_short, on_seeds
+from .caveats import (
+    about_failures,
+    about_spread,
+    better_seeds,
+    failures_in_short,
+    on_seeds,
+    why_seeds_failed,
+)
 from .learning_curves import Savings, about_savings, late_gains, savings
 from .paired import ALPHA, Comparison, detectable, needed, needed_signs
-from .rate_words import about_rates
+from .rate_words import about_both_answers, about_rates
 from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
-from .words import Unit, all_of, all_seeds, cell, listed, p_cell, p_text
+from .words import Unit, all_of, all_seeds, listed, named, p_text
 
 if TYPE_CHECKING:
     import pandas
@@ -37,8 +46,6 @@ _AS_CHEAP = 1.05
 _BLIND = 3.0
 # as `compare_activations` has it
 _DEFAULT_SEEDS = 16
-# of text without a terminal: the table of a verdict has eight columns
-_WIDTH = 120
 # what a row tells of the comparison with the baseline, by the names that `Comparison` has for it
 _COMPARED = ("difference", "low", "high", "p", "effect", "correlation", "detectable")
 # why looking ended, by `Look.decision`
@@ -92,7 +99,7 @@ class Scored:
     failed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Verdict:
     """Which activation to use, and how sure that is.
 
@@ -119,6 +126,8 @@ class Verdict:
         runs: every epoch x seed x candidate.
         guess: what guessing has on the scored data; None where that is not known.
         share: whether the metric is a share of the samples, as an accuracy is.
+        squared: whether the metric is known to be the mean squared error of the targets, whose root
+            has their unit.
         errors: what failed besides, by what was done then: ``"training"`` of further seeds,
             ``"test"``, ``"guess"``, ``"timing"``; and which candidates could not be trained, such as
             ``"mish is set aside"``, with the reason.
@@ -140,6 +149,7 @@ class Verdict:
     runs: Runs | None = field(default=None, repr=False, compare=False)
     guess: Guess | None = None
     share: bool = False
+    squared: bool = False
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
     rates: RateStudy | None = field(default=None, repr=False, compare=False)
     rescale_init: bool = field(default=False, compare=False)
@@ -262,9 +272,38 @@ class Verdict:
 
     # how it is said
 
+    def __repr__(self) -> str:
+        return f"<Verdict: {self.sentence}>"
+
     def __str__(self) -> str:
-        table = plain_text(self.drawn_table(), _WIDTH)
-        return table + "\n".join(self.summary())
+        return plain_text(self.drawn_table()) + "\n".join(self.told())
+
+    def told(self) -> list[str]:
+        """Return what to say first, a sentence or two a line: the answer, why, and what to do next.
+
+        `summary` has all statistics.
+        """
+        from .answer import answer
+
+        said = answer(self)
+        how_sure = f"{said.certainty_words[:1].lower()}{said.certainty_words[1:]}"
+        headline = f"{said.headline.rstrip('.')} ({how_sure})."
+        reasons = said.reasons
+        if self.undecided or self.withheld:
+            reasons = ()  # the verdict below says why
+        lines = [f"Answer: {' '.join([headline, *reasons])}", f"Verdict: {self.sentence}."]
+        return [*lines, *self._matters(), f"Next: {' '.join(said.steps)}"]
+
+    def _matters(self) -> Iterator[str]:
+        """What else a decision hangs on, a sentence a line."""
+        yield from self._roots()
+        yield from about_both_answers(self)
+        yield from self._what_it_saves()
+        yield from self._how_initialized()
+        if not self.withheld:
+            yield from why_seeds_failed(self.candidates)
+        yield from self._about_guessing()
+        yield from self._what_failed_besides()
 
     @property
     def sentence(self) -> str:
@@ -341,11 +380,11 @@ class Verdict:
         ``"mish (learning rate 0.004)"``, and where it is not the first, ``"relu (0.004)"``.
         """
         if self.rates is None:
-            return activation
+            return quoted(activation)
         rate = self.rates.rate(activation)
         if first:
             rate = f"learning rate {rate}"
-        return f"{activation} ({rate})"
+        return f"{quoted(activation)} ({rate})"
 
     # as tables and data
 
@@ -405,9 +444,15 @@ class Verdict:
         return dict(finite(plain))
 
     def to_markdown(self) -> str:
-        """Return the summary and the table as Markdown."""
-        lines = [f"- {line}" for line in self.summary()]
-        return "\n".join([*lines, "", self._text_table().to_markdown()])
+        """Return the answer, the table, and all statistics as Markdown."""
+        from .pages import numbers, ranked
+
+        said = [f"- {line}" for line in self.told()]
+        parts = ["\n".join(said), ranked(self).text().to_markdown()]
+        if self.against_baseline:
+            parts += ["### Statistics", numbers(self).text().to_markdown()]
+        parts.append("\n".join(f"- {line}" for line in self.summary()))
+        return "\n\n".join(parts)
 
     @property
     def plot(self) -> VerdictPlot:
@@ -444,7 +489,9 @@ class Verdict:
 
     def drawn_table(self) -> Table:
         """Return the table for the terminal."""
-        return self._text_table().drawn(narrow=True)
+        from .pages import ranked
+
+        return ranked(self).text().drawn()
 
     # what the properties above are made of
 
@@ -527,7 +574,7 @@ class Verdict:
         others = [name for name in self.beat if name != winner]
         also = ""
         if others:
-            also = f", and {listed(others)}"
+            also = f", and {named(others)}"
         ahead = self.with_rate(winner)
         behind = self.with_rate(self.baseline, first=False)
         p = p_text(comparison.p)
@@ -562,19 +609,19 @@ class Verdict:
         if detectable_differences:
             worst = self.amount(max(detectable_differences))
             return (
-                f"keep {baseline}: nothing beats it significantly ({self.seeds} seeds; a difference of "
-                f"{worst} would have been found with 80 % power)"
+                f"keep {baseline}: no other was shown to be better ({self.seeds} seeds, which notice a "
+                f"difference of about {worst} or more)"
             )
         counted = [c for c in self.against_baseline if c.counted]
         if counted:
             return (
-                f"keep {baseline}: nothing beats it significantly ({self.seeds} seeds, sign test)"
+                f"keep {baseline}: no other was shown to be better ({self.seeds} seeds, sign test)"
             )
         equal = [c.first for c in self.against_baseline if c.difference == 0]
         why = "it is ahead on every seed"
         if equal:
-            why = f"{listed(equal)} is as good on every seed"
-        return f"keep {baseline}: nothing beats it ({self.seeds} seeds; {why})"
+            why = f"{named(equal)} is as good on every seed"
+        return f"keep {baseline}: no other was shown to be better ({self.seeds} seeds; {why})"
 
     def _undecided(self) -> str:
         closest = self._closest
@@ -591,8 +638,8 @@ class Verdict:
             )
         if not closest.same:
             return (
-                f"undecided: {lead}, but {closest.n} seeds would have found no less than "
-                f"{self.amount(closest.detectable)} with 80 % power; {self._what_would_decide(closest)}"
+                f"undecided: {lead}, but {closest.n} seeds notice no difference below "
+                f"{self.amount(closest.detectable)}; {self._what_would_decide(closest)}"
             )
         if closest.difference == 0:
             return (
@@ -607,7 +654,7 @@ class Verdict:
     def _what_would_decide(self, closest: Comparison) -> str:
         seeds = needed(closest.effect, self._level)
         if seeds is not None and seeds <= _DEFAULT_SEEDS * closest.n:
-            return f"about {seeds} seeds would find {self.gain(closest, margin=False)}"
+            return f"about {seeds} seeds would notice {self.gain(closest, margin=False)}"
         # what is hardly a difference takes more seeds than anyone trains: say what the usual number
         # would show
         seeds = max(_DEFAULT_SEEDS, 2 * closest.n)
@@ -615,7 +662,7 @@ class Verdict:
             return f"try {seeds} seeds"
         sd = closest.difference / closest.effect
         smallest = detectable(sd, seeds, self._level)
-        return f"about {seeds} seeds would find {self.amount(smallest)}"
+        return f"about {seeds} seeds would notice {self.amount(smallest)}"
 
     # what stands below the table
 
@@ -629,14 +676,9 @@ class Verdict:
         """What the columns mean."""
         if self.against_baseline and not self.withheld:
             yield (
-                f"Paired differences on the {self.part} data in {self._unit.name}, after the last epoch. ± is half of "
-                "a 95 % interval (all cover together), p is adjusted alike: below 0.05 where the interval does not "
-                "hold 0. Both are about new seeds, conditional on this split of the data."
-            )
-            yield (
-                "In parentheses the deviation from seed to seed; effect: the difference in its standard deviations; "
-                "corr.: within pairs; detects: the difference that as many seeds find with 80 % power; ms: inference "
-                "of one batch."
+                f"Differences are those of pairs, a seed each, on the {self.part} data in {self._unit.name}, after "
+                "the last epoch. ± is half of a 95 % interval (all hold together), p is adjusted alike: below 0.05 "
+                "where the interval does not hold 0. Both are about other seeds; other data may say something else."
             )
         if any(c.same for c in self.against_baseline):
             yield (
@@ -652,21 +694,46 @@ class Verdict:
 
     def _how_far_it_goes(self) -> Iterator[str]:
         """What the scores are worth by themselves."""
-        if self.guess is not None and not self.withheld:
-            score = self.score(self.guess.score)
-            yield f"Guessing, {self.guess.what}, has {score} there."
+        yield from self._about_guessing()
         gains = self.improving.values()
         if gains:
             low = self.amount(min(gains))
             high = self.amount(max(gains))
+            span = high
+            if low != high:
+                # the unit stands once
+                span = f"{low.partition(' ')[0]} to {high}"
             yield (
-                f"All candidates were still improving in the last quarter of their epochs, by {low} to {high} on the "
+                f"All candidates were still improving in the last quarter of their epochs, by {span} on the "
                 "validation data: more epochs may change the answer."
             )
         if self.part == "validation":
             yield (
                 "There were no test data: what was chosen on the validation data looks better there."
             )
+
+    def _roots(self) -> Iterator[str]:
+        """Mean squared errors in a unit that one can picture."""
+        if not self.squared or self.withheld:
+            return
+        roots = []
+        for scored in self.candidates:
+            if scored.mean >= 0:
+                roots.append(f"{quoted(scored.activation)} {number(math.sqrt(scored.mean))}")
+        yield (
+            f"The {self.metric} is the mean squared error. Its root, in the unit of the target: "
+            f"{', '.join(roots)}."
+        )
+
+    def _about_guessing(self) -> Iterator[str]:
+        if self.guess is not None and not self.withheld:
+            score = self.score(self.guess.score)
+            unit = ""
+            if self.squared and self.guess.score >= 0:
+                unit = f", whose root is {number(math.sqrt(self.guess.score))}"
+            elif not self.in_points:
+                unit = f" of {self.metric}"
+            yield f"Guessing, {self.guess.what}, has {score}{unit} there."
 
     def _what_else(self) -> Iterator[str]:
         """What was found besides, and what went wrong."""
@@ -677,6 +744,9 @@ class Verdict:
             seeds = ", ".join(str(look.seeds) for look in self.looks)
             ended = _ENDED.get(self.looks[-1].decision, "interrupted")
             yield f"Looked at the validation scores after {seeds} seeds; {ended}."
+        yield from self._what_failed_besides()
+
+    def _what_failed_besides(self) -> Iterator[str]:
         for what, reason in self.errors.items():
             yield f"What failed besides: {what}: {reason.rstrip('.')}."
 
@@ -722,57 +792,6 @@ class Verdict:
         if self.rates is None:
             return {}
         return {"learning_rate_factor": self.rates.factor(scored.activation)}
-
-    def _text_table(self) -> TextTable:
-        metric = self.metric
-        if self.in_points:
-            metric += " %"
-        against = f"- {self.baseline}"
-        header = ["activation", metric, against, "p", "effect", "corr.", "detects", "ms"]
-        if self.rates is not None:
-            header.insert(1, "rate")
-        rows = [self._cells(scored) for scored in self.candidates]
-        if self.withheld:
-            return TextTable(header, rows)
-        names = [scored.activation for scored in self.candidates]
-        return TextTable(header, rows, bold=names.index(self.suggested))
-
-    def _cells(self, scored: Scored) -> list[str]:
-        score = self._unit.cell(scored.mean)
-        if not score and scored.diverged:
-            score = "diverged"
-        if not math.isnan(scored.sd):
-            score += f" ({self._unit.cell(scored.sd)})"
-        milliseconds = cell(1000 * scored.seconds, 2)
-        comparison = self._compared(scored)
-        compared = [""] * 5
-        if comparison is not None:
-            compared = self._cells_compared(comparison)
-        cells = [scored.activation, score, *compared, milliseconds]
-        if self.rates is not None:
-            cells.insert(1, self.rates.rate(scored.activation))
-        return cells
-
-    def _cells_compared(self, comparison: Comparison) -> list[str]:
-        difference = self._unit.cell(comparison.difference, sign="+")
-        if comparison.same:
-            difference += " every seed"
-        elif comparison.counted:
-            firsts, seconds = better_seeds(comparison, self.maximize)
-            difference += f" ({firsts}:{seconds} seeds)"
-        elif comparison.stretched:
-            low = self._unit.cell(comparison.low, sign="+")
-            high = self._unit.cell(comparison.high, sign="+")
-            difference += f" ({low} to {high})"
-        elif not math.isnan(comparison.margin):
-            difference += f" ± {self._unit.cell(comparison.margin)}"
-        return [
-            difference,
-            p_cell(comparison.p),
-            cell(comparison.effect, 1),
-            cell(comparison.correlation, 2),
-            self._unit.cell(comparison.detectable),
-        ]
 
 
 def reach_one(candidates: Sequence[Scored], maximize: bool) -> bool:

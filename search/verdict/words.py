@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..report.names import quoted
+from ..report.numbers import decimals_for, number, rounded
+
 # more than these are written in digits
 _NUMBERS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}
 
@@ -34,7 +37,7 @@ class Unit:
         """Return a score in words."""
         if self.share:
             return f"{100 * value:.2f} %"
-        return f"{value:.4g}"
+        return number(value)
 
     def amount(self, difference: float, margin: float | None = None) -> str:
         """Return a difference in words, with as many digits as its margin deserves.
@@ -44,44 +47,42 @@ class Unit:
         deserving = margin
         if deserving is None:
             deserving = difference
-        digits = _two_significant(abs(deserving) * self._scale)
-        text = f"{difference * self._scale:.{digits}f}"
+        decimals = decimals_for(abs(deserving) * self._scale, least=None)
+        text = rounded(difference * self._scale, decimals)
         if margin is not None:
-            text += f" ± {margin * self._scale:.{digits}f}"
+            text += f" ± {self._bounded(margin, decimals)}"
         if self.share:
             return f"{text} points"
         return f"{text} of {self.metric}"
+
+    def _bounded(self, margin: float, decimals: int) -> str:
+        """A margin; no two shares differ by more than 100 points."""
+        if self.share and margin > 1:
+            return "100"
+        return rounded(margin * self._scale, decimals)
 
     def between(self, difference: float, low: float, high: float) -> str:
         """Return a difference in words with the ends of its interval.
 
         ``"0.98 points (0.62 to 1.75)"``.
         """
-        digits = _two_significant((high - low) / 2 * self._scale)
-        ends = f"{low * self._scale:.{digits}f} to {high * self._scale:.{digits}f}"
-        text = f"{difference * self._scale:.{digits}f}"
+        if self.share:
+            low = max(low, -1.0)
+            high = min(high, 1.0)
+        decimals = decimals_for((high - low) / 2 * self._scale, least=None)
+        first = rounded(low * self._scale, decimals)
+        last = rounded(high * self._scale, decimals)
+        ends = f"{first} to {last}"
+        text = rounded(difference * self._scale, decimals)
         if self.share:
             return f"{text} points ({ends})"
         return f"{text} of {self.metric} ({ends})"
-
-    def cell(self, value: float, sign: str = "") -> str:
-        """Return a score or a difference for a table, which names the unit in its header."""
-        if self.share:
-            return cell(value * self._scale, 2, sign)
-        return cell(value, 4, sign)
 
     @property
     def _scale(self) -> int:
         if self.share:
             return 100
         return 1
-
-
-def _two_significant(size: float) -> int:
-    """How many digits after the point show two significant ones."""
-    if not size > 0:
-        return 2  # of nothing, and of a margin that is not known: as in per cent
-    return max(0, 1 - math.floor(math.log10(size)))
 
 
 def cell(value: float, digits: int, sign: str = "") -> str:
@@ -127,3 +128,8 @@ def listed(names: Sequence[str]) -> str:
     if len(names) < 2:
         return "".join(names)
     return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def named(names: Sequence[str]) -> str:
+    """Return names of candidates as one writes them, in quotes where they could be confused."""
+    return listed([quoted(name) for name in names])

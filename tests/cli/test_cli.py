@@ -101,14 +101,15 @@ def test_the_main_job_with_a_small_budget(digits):
         "1077 / 360 / 360",
         "Training up to 2 candidates on",
         "rank",
-        "Held-out test",
+        "On the test data, ",
+        "Answer: ",
         "Exported to",
     ):
         assert text in done.output
     # raw pixels in: the scaling is part of the export
     right = accuracy(place, load("digits").split(0).test)
     assert right > 0.5
-    assert f"accuracy {right:.4f}" in done.output.partition("Held-out test")[2]
+    assert f"accuracy {right:.4f}" in done.output.partition("On the test data, ")[2]
 
 
 @pytest.mark.slow
@@ -669,7 +670,7 @@ def test_compare_says_a_sentence(compared):
     assert done.exit_code == 0, done.output
     for text in (
         "Verdict: ",
-        "Learning rates: ",
+        "The learning rates that suit them: ",
         "trelu(alpha=0.1, theta=0.5)",
         "Every epoch x seed x activation: runs.csv",
     ):

@@ -129,8 +129,8 @@ def test_a_signal_ends_a_process_with_its_result(at, number):
     ) as process:
         for line in process.stderr:
             said.append(line)
-            # a first rung is over: there is something to show
-            if line.startswith("rung 1/"):
+            # a first round is over: there is something to show
+            if line.startswith("round 1/"):
                 process.send_signal(number)
                 break
         out, rest = process.communicate()

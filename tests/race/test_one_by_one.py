@@ -176,7 +176,7 @@ def test_what_cannot_go_on_trains_again(make):
     assert race._trainings[member].history.history == history
     assert counted == [1, 0, 1, 1]  # nothing counts twice
     assert len(said) == 1
-    assert said[0].startswith("Each rung trains from the beginning")
+    assert said[0].startswith("Each round trains from the beginning")
     np.testing.assert_array_equal(
         race._trainings[member].model.get_weights()[0], model.get_weights()[0]
     )

@@ -10,6 +10,7 @@ from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.population.members import Member
 from keras_acts.search.race import runner as racing_search
 from keras_acts.search.race.cohorts import Cohorts
+from keras_acts.search.report.numbers import number
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(120)
@@ -111,7 +112,7 @@ def test_what_is_said_of_the_model_is_what_it_evaluates_to():
     assert found.kept.epochs == 4
     assert found.score == pytest.approx(loss, rel=1e-5)
     assert loss <= found.kept.score + 1e-6  # it is the best run, and the row is the mean of all
-    assert f"val_loss {loss:.4f} (on the data that ranked it" in str(found)
+    assert f"val_loss {number(loss, zeros=True)} (on the data that ranked it" in str(found)
     assert found.to_dict()["score"] == found.score
     card = found.card()["metrics"]["validation (it chose the model)"]
     assert card["val_loss"]["value"] == found.score

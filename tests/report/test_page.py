@@ -43,7 +43,7 @@ def test_the_answer_comes_first_and_in_plain_words():
         r"mish is too close to call: this test notices differences of about 0\.\d+ points or more\.",
         told.reasons[0],
     )
-    assert told.reasons[1] == f"{NAMES[2]} is clearly worse than relu."
+    assert told.reasons[1] == f"'{NAMES[2]}' is clearly worse than relu."
 
 
 def test_a_winner_is_said_with_its_margin():

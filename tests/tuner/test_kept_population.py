@@ -114,7 +114,7 @@ def test_trials_of_the_same_settings_go_on(monkeypatch, tmp_path, caplog):
     again = {**fit, "x": X.copy(), "callbacks": [keras.callbacks.EarlyStopping(patience=4)]}
     with caplog.at_level(logging.WARNING):
         resumed = searched(tmp_path / "killed", again, **options)
-    assert "where 3 epochs are trained" in caplog.text
+    assert "after 3 epochs" in caplog.text
     assert resumed == searched(tmp_path / "fresh", fit, **options)
     assert not list(tmp_path.glob("*/p/population*"))
 

@@ -63,7 +63,7 @@ def test_an_outlier_on_the_bad_side_is_a_failure():
 def test_a_candidate_that_is_always_bad_does_not_fail_now_and_then():
     given = scores(0.9, 0.1)
     assert failed(given, guess=0.1) == {"relu": [], "mish": []}
-    assert judge(given, guess=CHANCE).sentence.startswith("keep relu: nothing beats it")
+    assert judge(given, guess=CHANCE).sentence.startswith("keep relu: no other was shown")
     assert failed({"relu": np.ones(16), "mish": np.ones(16)}) == {"relu": [], "mish": []}
     assert failed({"relu": np.zeros(0), "mish": np.zeros(0)}, guess=0.1) == {"relu": [], "mish": []}
 
@@ -89,7 +89,7 @@ def test_a_candidate_that_fails_beats_nothing():
     assert comparison.sign_p == pytest.approx(stats.binomtest(1, 16).pvalue)
     assert (found.significant, found.suggested) == (False, "relu")
     assert found.sentence == (
-        "keep relu: nothing beats it significantly (16 seeds, sign test); failed trainings: mish 1 of 16"
+        "keep relu: no other was shown to be better (16 seeds, sign test); failed trainings: mish 1 of 16"
     )
     text = "\n".join(found.summary())
     assert "Failed trainings: mish 1 of 16 (no more than guessing, or far worse" in text
@@ -97,7 +97,7 @@ def test_a_candidate_that_fails_beats_nothing():
     assert (
         "None of 16 trainings of relu failed, which leaves room for failures in up to 17 %" in text
     )
-    assert "(15:1 seeds)" in str(found)
+    assert "better on 15 of 16 seeds" in str(found)
     (row,) = (row for row in found.rows() if row["activation"] == "mish")
     assert (row["failed"], row["diverged"]) == (1, 0)
 
@@ -114,7 +114,7 @@ def test_a_baseline_that_fails_is_beaten_by_seeds():
     other = judge(losses, metric="loss", maximize=False, guess=Guess(0.9, "x"))
     assert other.winner == "mish"
     assert "mish beats relu on all 16 seeds" in other.sentence
-    assert "(16:0 seeds)" in str(other)
+    assert "better on 16 of 16 seeds" in str(other)
 
 
 def test_too_few_seeds_decide_nothing_where_trainings_fail():

@@ -163,7 +163,7 @@ def test_a_verdict_tells_of_skewness_and_of_one_seed():
     (comparison,) = found.against_baseline
     assert comparison.stretched
     assert comparison.farthest == 5
-    assert "Skewed: mish - relu." in text
+    assert "Skewed: mish against relu." in text
     assert "One seed, number 5 of 16, carries " in text
     assert "mish has the higher score on 15 of 16 seeds (sign test), but not significantly" in text
     assert " to +" in str(found)
@@ -194,5 +194,6 @@ def test_an_interval_that_holds_zero_is_said_to_hold_it(maximize):
     (turned,) = judge({"relu": mish, "mish": relu}, metric="loss").against_baseline
     assert turned.difference < 0 < turned.high
     said = found.gain(comparison)
-    assert f"({comparison.low:.4f} to {comparison.high:.4f})" in said
+    low = f"{comparison.low:.4f}".replace("-", "−")  # a minus is as wide as a plus
+    assert f"({low} to {comparison.high:.4f})" in said
     assert found.gain(turned) == said

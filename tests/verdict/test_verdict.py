@@ -208,9 +208,9 @@ def test_keep_the_baseline():
     found = judge(scores(0.93, 0.931, 0.92), baseline="relu")
     assert (found.winner, found.significant, found.suggested) == (None, False, "relu")
     assert found.sentence.startswith(
-        "keep relu: nothing beats it significantly (16 seeds; a difference of 0."
+        "keep relu: no other was shown to be better (16 seeds, which notice a difference of about 0."
     )
-    assert found.sentence.endswith("points would have been found with 80 % power)")
+    assert found.sentence.endswith(" points or more)")
     # of what is clearly worse nobody asks how small a difference would have been seen
     worst = max(c.detectable for c in found.against_baseline if not c.significant)
     assert found.amount(worst) in found.sentence
@@ -230,7 +230,7 @@ def test_a_loss_is_better_when_lower():
 def test_points_and_percent_are_of_shares_of_samples_alone():
     given = scores(0.93, 0.95, 0.94, sd=0.002)
     shares = judge(given)
-    assert (shares.share, " points (" in shares.sentence, "accuracy %" in str(shares)) == (
+    assert (shares.share, " points (" in shares.sentence, "test accuracy, %" in str(shares)) == (
         True,
         True,
         True,
@@ -242,7 +242,7 @@ def test_points_and_percent_are_of_shares_of_samples_alone():
     ):
         assert not found.in_points
         assert f" of {found.metric} (" in found.sentence
-        assert f"{found.metric} %" not in str(found)
+        assert f"{found.metric}, %" not in str(found)
         # how much better a score can be is known all the same
         assert found._room == shares._room
     assert judge(given, metric="top", share=True).in_points
@@ -325,7 +325,7 @@ def test_who_diverges_as_often_as_it_is_better_beats_nothing():
     given["mish"][:8] = np.nan
     found = judge(given)
     assert (found.winner, found.suggested) == (None, "relu")
-    assert found.sentence.startswith("keep relu: nothing beats it significantly (16 seeds, sign")
+    assert found.sentence.startswith("keep relu: no other was shown to be better (16 seeds, sign")
 
 
 def test_more_comparisons_make_wider_intervals():
@@ -420,14 +420,14 @@ def test_a_lead_that_is_the_same_on_all_seeds_is_said():
     assert row.difference == pytest.approx(0.05)
     assert row.p == pytest.approx(2 * 2.0**-15)  # two comparisons; 16 equal signs
     assert np.isnan([row.low, row.high, row.effect, row.detectable]).all()
-    assert "+5.00 every seed" in str(found)
+    assert "the same on every seed" in str(found)
     # a lead of the other side, and none
     assert judge(points(relu, relu - 10)).sentence == (
-        "keep relu: nothing beats it (16 seeds; it is ahead on every seed)"
+        "keep relu: no other was shown to be better (16 seeds; it is ahead on every seed)"
     )
     equal = judge({**points(relu, relu), "gelu": scores(0.7, n=16, sd=0.05)["relu"]})
     assert equal.sentence.startswith(
-        "keep relu: nothing beats it significantly (16 seeds; a difference of "
+        "keep relu: no other was shown to be better (16 seeds, which notice a difference of about "
     )
     assert judge(points(relu, relu)).sentence.startswith(
         "no verdict: from seed to seed the accuracy differs by nothing"
@@ -435,7 +435,7 @@ def test_a_lead_that_is_the_same_on_all_seeds_is_said():
     # among the candidates too
     both = judge(points(relu, relu + 10, relu + 14))
     assert both.winner == "gelu"
-    assert "gelu beats mish by the same 2.0 points on every seed" in str(both)
+    assert "gelu beats mish by the same 2.0 points on every seed" in both.to_markdown()
 
 
 def test_equal_signs_decide_as_often_as_they_should():
@@ -464,11 +464,9 @@ def test_equal_signs_decide_as_often_as_they_should():
 def test_two_seeds_decide_nothing():
     found = judge({"relu": [0.90, 0.91], "tanh": [0.93, 0.946]})
     assert (found.undecided, found.significant, found.suggested) == (True, False, "relu")
-    text = (
-        "undecided: tanh is ahead of relu by 3.3 points, but 2 seeds would have found no less than "
-    )
+    text = "undecided: tanh is ahead of relu by 3.3 points, but 2 seeds notice no difference below "
     assert found.sentence.startswith(text)
-    assert found.sentence.endswith("would find 3.3 points")
+    assert found.sentence.endswith("would notice 3.3 points")
     seeds = int(found.sentence.split("about ")[1].split(" seeds")[0])
     sd = np.std([0.03, 0.036], ddof=1)
     assert paired.power(0.033, sd, seeds, 0.05) >= 0.8 > paired.power(0.033, sd, seeds - 1, 0.05)
@@ -477,10 +475,10 @@ def test_two_seeds_decide_nothing():
         "undecided: relu is ahead of tanh by 3.3 points, but 2 seeds"
     )
     close = judge({"relu": [0.90, 0.93], "tanh": [0.93, 0.9002]}).sentence
-    assert "about 16 seeds would find " in close
+    assert "about 16 seeds would notice " in close
     level = judge({"relu": [1.0, 2.0], "tanh": [2.0, 1.0]}, metric="mae", maximize=False).sentence
     assert level.startswith(
-        "undecided: tanh and relu are equal, but 2 seeds would have found no less than "
+        "undecided: tanh and relu are equal, but 2 seeds notice no difference below "
     )
     assert level.endswith("try 16 seeds")
     # what is surely worse on three seeds leaves nothing open
@@ -553,7 +551,7 @@ def test_an_error_above_that_of_the_mean_is_no_learning():
         {"relu": 2.1 + noise, "mish": 1.0 - noise}, metric="loss", maximize=False, guess=mean
     )
     assert better.winner == "mish"
-    assert "Guessing, always the mean of the targets, has 2 there." in str(better)
+    assert "Guessing, always the mean of the targets, has 2 of " in str(better)
 
 
 def test_equal_candidates_that_guess_are_seldom_said_to_have_learned():
@@ -591,7 +589,8 @@ def test_what_was_still_improving_may_change():
     rising = judge(scores(0.9, 0.91, n=4), runs=curves(0.02, 0.03))
     assert set(rising.improving) == {"relu", "mish"}
     assert rising.improving["mish"] == pytest.approx(2 * 0.03, abs=0.005)
-    assert f"{line}4." in str(rising)
+    assert f"{line}4." in rising.to_markdown()
+    assert "Train longer" in str(rising)
     for runs in (
         curves(0.02, 0.0),
         curves(0.0, 0.0),
