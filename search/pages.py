@@ -183,8 +183,11 @@ def _sections(result: SearchResult, exported: str, difference: float | None) -> 
                 yield section
     else:
         yield from of_verdict.functions(_leaders(result), pictures.inputs(seen))
+    gradient_figure = _gradients(result)
     if seen:
-        yield _layers_at_work(result, seen)
+        yield _layers_at_work(result, seen, gradient_figure)
+    elif gradient_figure is not None:
+        yield Section("The layers at work", (gradient_figure,))
     if result.rounds:
         yield _race(result)
     elif verdict is None or verdict.rates is None:
@@ -213,8 +216,29 @@ def _leaders(result: SearchResult) -> list[str]:
     return list(best.values())[:_DRAWN]
 
 
-def _layers_at_work(result: SearchResult, seen: Sequence[SlotActivity]) -> Section:
-    """Which units of the kept model no longer learn."""
+def _gradients(result: SearchResult) -> Figure | None:
+    """How strongly the error pulls at each layer; None where that is not known."""
+    try:
+        drawn = pictures.gradients(result)
+    except SearchError:
+        return None
+    samples = counted(len(keras.tree.flatten(result.labelled)[0]), "sample")
+    some = ""
+    if len(drawn.layers) == pictures.MOST_LAYERS:
+        some = " Of a model with many layers some are left out, evenly."
+    caption = (
+        "How strongly the error pulls at the weights of each layer: the size of their gradient (root mean square) on "
+        f"{samples} of the validation data, at the best epoch. The axis counts in powers of ten. "
+        "Layers that differ a few times are as usual; one far left of the others has almost stopped to learn."
+        f"{some}"
+    )
+    return Figure(drawn, "Gradient size of each layer", caption, "gradients")
+
+
+def _layers_at_work(
+    result: SearchResult, seen: Sequence[SlotActivity], gradient_figure: Figure | None
+) -> Section:
+    """Which units of the kept model no longer learn, and how strongly its layers do."""
     rows = []
     for each in seen:
         dead = Cell(f"{each.dead} of {each.units}")
@@ -233,11 +257,18 @@ def _layers_at_work(result: SearchResult, seen: Sequence[SlotActivity]) -> Secti
         "the share of values at a place where the slope is less than 0.05: of relu, all below 0.",
         quiet=True,
     )
+    first = replace(table, rows=table.rows[:_SHOWN])
+    parts: list[Part] = [first]
+    if len(rows) > _SHOWN:
+        rest = replace(table, rows=table.rows[_SHOWN:])
+        parts.append(Details(f"{len(rows) - _SHOWN} more layers", (rest,)))
+    parts.append(words)
     unseen = _not_seen(result, seen)
-    if not unseen:
-        return Section("The layers at work", (table, words))
-    left_out = Text(f"Nothing was seen of {', '.join(unseen)}.", quiet=True)
-    return Section("The layers at work", (table, words, left_out))
+    if unseen:
+        parts.append(Text(f"Nothing was seen of {', '.join(unseen)}.", quiet=True))
+    if gradient_figure is not None:
+        parts.append(gradient_figure)
+    return Section("The layers at work", tuple(parts))
 
 
 def _not_seen(result: SearchResult, seen: Sequence[SlotActivity]) -> list[str]:
