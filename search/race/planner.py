@@ -182,10 +182,15 @@ def options(job: Job, costs: PopulationCosts) -> tuple[Planned, ...]:
     if not seeds:
         return (racing,)
     found = []
-    for times, regrets in enumerate(measured.TOGETHER_REGRET, start=1):
-        for proposes, regret in zip((False, True), regrets, strict=True):
-            rungs = together(job, times * seeds, proposes=proposes)
-            found.append(Planned(Kind.TOGETHER, rungs, seconds(rungs, costs), regret))
+    for times, (unseen, proposed) in enumerate(measured.TOGETHER_REGRET, start=1):
+        rungs = together(job, times * seeds, proposes=True)
+        if job.rates or len(rungs) == 1:
+            # all that is proposed comes after the rates, or there is nothing to propose
+            found.append(Planned(Kind.TOGETHER, rungs, seconds(rungs, costs), unseen))
+            continue
+        at_once = together(job, times * seeds, proposes=False)
+        found.append(Planned(Kind.TOGETHER, at_once, seconds(at_once, costs), unseen))
+        found.append(Planned(Kind.TOGETHER, rungs, seconds(rungs, costs), proposed))
     return (*found, racing)
 
 
