@@ -102,9 +102,9 @@ class Journal:
 
     @property
     def planned(self) -> int:
-        """How many rungs the race has, as it was planned when the last of these ended."""
+        """How many rungs the race has, as it was planned when the last of these ended, or began."""
         if not self._rungs:
-            return 0
+            return len(self.plan)
         return int(self._rungs[-1]["of"])
 
     def scores(self, number: int) -> list[Score]:
