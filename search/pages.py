@@ -32,7 +32,7 @@ from .rewrite.activity import SlotActivity
 from .rewrite.slots import slots
 from .runtime.reasons import headline
 from .strategy.base import TrialResult
-from .strategy.rounds import DIVERGED, FINISHED
+from .strategy.rounds import DIVERGED, FINISHED, are_alike
 from .verdict import pages as of_verdict
 from .verdict.answer import answer as answer_of_verdict
 from .verdict.guessing import is_mean_square
@@ -278,14 +278,25 @@ def _not_seen(result: SearchResult, seen: Sequence[SlotActivity]) -> list[str]:
 
 
 def _race(result: SearchResult) -> Section:
-    """The race with its picture, and who left when and why."""
+    """The race with its picture, and who left when and why; or all candidates, where none left."""
     drawn = pictures.race(result)
+    title = "The race"
+    name = "The race, round by round"
+    what = "who left when, and why"
     how = (
         "Each round trains the best of the one before further, and on more seeds. A coloured line reached the end, a "
         "grey one ends where its candidate left. Scores of different rounds do not compare; very bad ones are drawn at "
         "the edge."
     )
-    figure = Figure(drawn, "The race, round by round", how, "race")
+    if are_alike(result.rounds):
+        title = "All candidates"
+        name = "All candidates at their end"
+        what = "what became of them"
+        how = (
+            "All trained to the end on as many seeds: with a model of this size a race would have taken longer. Very "
+            "bad scores are drawn at the edge."
+        )
+    figure = Figure(drawn, name, how, "race")
     rows = []
     for runner in drawn.runners:
         known = [score for score in runner.scores if not math.isnan(score)]
@@ -301,8 +312,8 @@ def _race(result: SearchResult) -> Section:
         frozenset({1, 3}),
         frozenset({3}),
     )
-    folded = Details(f"All {len(rows)} candidates: who left when, and why", (table,))
-    return Section("The race", (figure, folded))
+    folded = Details(f"All {len(rows)} candidates: {what}", (table,))
+    return Section(title, (figure, folded))
 
 
 def _role(fate: str) -> str:
@@ -341,7 +352,7 @@ def _parameters(result: SearchResult) -> Iterator[Section]:
         f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}. A filled dot went on to the next round, a "
         f"hollow one left."
     )
-    if not result.rounds:
+    if not result.rounds or are_alike(result.rounds):
         caption = f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}."
     if not math.isnan(drawn.reference):
         caption += f" The grey line is {drawn.baseline}."
@@ -400,7 +411,7 @@ def _ranked(result: SearchResult, trials: tuple[TrialResult, ...]) -> DataTable:
         if trial is result.kept:
             marked = index
     caption = "In the order of the ranking. The scores are on the data that ranked."
-    if raced:
+    if raced and not are_alike(result.rounds):
         caption = "Who went further ranks first. Only scores of as many epochs and seeds compare."
     numeric = frozenset(range(1, len(header)))
     wide_only = {1, len(header) - 1}

@@ -31,7 +31,7 @@ from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import ENDED_EARLY, TrialResult
 from .strategy.curves import Curve
-from .strategy.rounds import Round
+from .strategy.rounds import Round, are_alike
 from .verdict.rates import written
 from .verdict.verdict import Verdict
 
@@ -238,7 +238,9 @@ class SearchResult:
     def summary(self) -> list[str]:
         """Return what to say below the table, a sentence a line."""
         lines = [self._best_line(), *self._test_lines()]
-        if self._raced:
+        if are_alike(self.rounds):
+            lines.append(_CAUTION.format(seeds=_counted_seeds(self.rounds[-1].seeds)))
+        elif self._raced:
             lines.append(_RACED)
         else:
             lines.append(_CAUTION.format(seeds=_counted_seeds(self.executions_per_trial)))
