@@ -28,6 +28,7 @@ from ..strategy.checks import (
     check_budget,
     check_data,
     check_every_epoch,
+    check_kinds,
     check_readable_again,
     check_rescaling,
     check_seed,
@@ -257,6 +258,7 @@ def _check_all_data(
 ) -> None:
     masks = may_mask(example)
     check_targets(example, x, y, validation_data)
+    check_kinds(example, x, validation_data, test_data)
     check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):
