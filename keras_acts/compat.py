@@ -536,6 +536,44 @@ def gpu_memory_limit() -> int:
     return int(next(device.memory_limit for device in devices if device.device_type == "GPU"))
 
 
+@contextmanager
+def sums_over_replicas_forgotten() -> Iterator[None]:
+    """Have TensorFlow forget the gradients of sums over replicas that are traced in the scope.
+
+    Each training step of Keras' has such a sum. TensorFlow registers its gradient under a name of
+    its own, for as long as the process lives, and with it the graph of the whole step: megabytes
+    for each model that trains. Nobody asks for the gradient of a training step.
+    """
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in set(registered) - before:
+            if _is_of_a_sum_over_replicas(registered[name]["type"]):
+                del registered[name]
+
+
+def _is_of_a_sum_over_replicas(registered: Callable[..., Any]) -> bool:
+    """Whether a gradient that `tf.custom_gradient` has registered is one of `all_reduce`."""
+    (function,) = _held_by(registered, "tape_grad_fn") or [None]
+    for gradient in _held_by(function, "grad_fn"):
+        if gradient.__module__ == "tensorflow.python.distribute.distribute_lib":
+            return True
+    return False
+
+
+def _held_by(function: Callable[..., Any] | None, name: str) -> list[Any]:
+    """What an inner function has of the function around it under a name."""
+    code = getattr(function, "__code__", None)
+    if code is None or name not in code.co_freevars:
+        return []
+    cell = function.__closure__[code.co_freevars.index(name)]  # type: ignore[union-attr,index]
+    return [cell.cell_contents]
+
+
 # ---- datasets of TensorFlow
 
 

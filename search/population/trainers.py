@@ -17,6 +17,7 @@ from ..rewrite.first_inputs import built
 from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
+from ..runtime.tracing import steps_forgotten
 from ..strategy.batch_hooks import watch_batches
 from ..strategy.callbacks import label, own_copies
 from ..strategy.data_order import DataOrder
@@ -428,7 +429,7 @@ class OneByOneTrainer:
             # data that change between epochs would go on from one candidate to the next
             own = own_data(fit)
             options = {**own, "callbacks": self._callbacks(index, seed, fit), "verbose": 0}
-            with isolated_seed(seed):
+            with isolated_seed(seed), steps_forgotten():
                 model = build()
                 history = numbers(model.fit(**options).history, axes=1)
             free_copies(own, fit)

@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 
 import keras
 
+from keras_acts.compat import sums_over_replicas_forgotten
+
 
 @contextlib.contextmanager
 def expected_traces() -> Iterator[None]:
@@ -41,6 +43,13 @@ def without_notes() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(matters)
+
+
+def steps_forgotten() -> AbstractContextManager[None]:
+    """Leave nothing behind of training steps that are traced in the scope, once their models are gone."""
+    if keras.backend.backend() == "tensorflow":
+        return sums_over_replicas_forgotten()
+    return contextlib.nullcontext()
 
 
 def outside_of_traces() -> AbstractContextManager[None]:

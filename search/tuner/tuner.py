@@ -38,6 +38,7 @@ from ..runtime.ownership import (
 from ..runtime.project_lock import locked
 from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
+from ..runtime.tracing import steps_forgotten
 from ..strategy.base import DIVERGED
 from ..strategy.callbacks import give_own_files
 from ..strategy.checks import (
@@ -492,7 +493,7 @@ class ActivationTuner(keras_tuner.Tuner):
         own_args = args
         if args:
             own_args = (own_kwargs.pop("x"), *args[1:])
-        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, execution)):
+        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, execution)), steps_forgotten():
             history = super()._build_and_fit_model(trial, *own_args, **own_kwargs)
         if args:
             own_kwargs["x"] = own_args[0]
