@@ -11,7 +11,9 @@ epoch, as in a search of hours every few epochs. For each way to search:
 - signals: SIGINT and SIGTERM at a random time. The process ends by itself, with a result or one line, and the search
   goes on to the same table.
 - damages: each file of a search, finished or killed, is emptied, cut off, deleted, or has a bit flipped. The same
-  search returns the same table, or one line that names a file; it never returns another table.
+  search returns the same table, or one line that names a file; it never returns another table. Where the weights of
+  the best trial are damaged, it returns the table, and says so instead of the model; where those are from which a
+  trial of Hyperband's goes on, a line says that it trains from its beginning.
 
 The last line is what the README says. It ends with an error if anything was lost.
 """
@@ -48,7 +50,13 @@ from rich.table import Table
 
 from benchmarks.machine import environment, parsed
 from keras_acts.errors import KerasActsError
-from keras_acts.search import ActivationSpace, ActivationTuner, RacingOracle, search_activations
+from keras_acts.search import (
+    ActivationSpace,
+    ActivationTuner,
+    RacingOracle,
+    compare_activations,
+    search_activations,
+)
 from keras_acts.search.runtime import pace
 
 NOTES = "notes.txt"  # the user's own, beside the search
@@ -124,6 +132,24 @@ def tuned(folder: Path, oracle: keras_tuner.Oracle, population: int | str = 1) -
     return {"rows": rows, "errors": {}, "verdict": None, "stopped": False}
 
 
+def compared(folder: Path) -> Any:
+    """What `compare_activations` finds."""
+    verdict = compare_activations(
+        model(),
+        *data(),
+        ["relu", "mish", "tanh"],
+        seeds=3,
+        epochs=3,
+        learning_rates=None,
+        directory=folder,
+        project_name="activations",
+        verbose=0,
+    )
+    rows = {name: scores.tolist() for name, scores in verdict.runs.history.items()}
+    errors = {name: text for name, text in verdict.errors.items() if name != "timing"}
+    return {"rows": rows, "errors": errors, "verdict": verdict.sentence, "stopped": False}
+
+
 def _objective() -> keras_tuner.Objective:
     return keras_tuner.Objective("val_loss", "min")
 
@@ -136,6 +162,7 @@ WAYS: dict[str, Search] = {
         folder, activations=ActivationSpace(["mish"], per="layer"), max_epochs=60
     ),
     "verdict": lambda folder: searched(folder, strategy="race", verdict=2),
+    "compare": compared,
     "grid": lambda folder: tuned(folder, keras_tuner.oracles.GridSearchOracle(_objective())),
     "bayesian": lambda folder: tuned(
         folder,
@@ -258,8 +285,10 @@ def ended_trials(folder: Path) -> set[str]:
         if file.name.startswith(("race", "changes", "final")):
             for number, _ in enumerate(file.read_text().splitlines()[1:]):
                 kept.add(f"{file.name} rung {number}")
-    for file in (folder / "runs" / "activations").rglob("*.npz"):
-        kept.add(str(file.relative_to(folder)))
+    for file in (folder / "runs" / "activations" / "verdict").glob("*.npz"):
+        # what is kept of a training before its end goes with its end
+        if file.suffixes == [".npz"]:
+            kept.add(str(file.relative_to(folder)))
     return kept
 
 
@@ -298,7 +327,23 @@ class Chaos:
         if found != self.undisturbed:
             self.report.losses.append(f"{what}: {found} instead of {self.undisturbed}")
         else:
-            self.report.counts["searches that ended with the same table"] += 1
+            self.report.counts[SAME] += 1
+
+    def _check_damaged(self, folder: Path, file: Path, what: str) -> None:
+        """Check what comes of a damaged file: all that does not hang on it; of the rest, its name."""
+        found = result_of(folder)
+        if found == self.undisturbed:
+            self.report.counts[SAME] += 1
+            return
+        said = (folder / "log.txt").read_text().replace("\n", "")
+        said += "".join(found["errors"].values())
+        same_table = {**found, "errors": {}} == self.undisturbed
+        if str(folder / file) not in said:
+            self.report.losses.append(f"{what}: {found} instead of {self.undisturbed}")
+        elif same_table:
+            self.report.counts["tables whose model is said to be damaged"] += 1
+        else:
+            self.report.counts["tables in which a trial is said to have begun again"] += 1
 
     def _check_notes(self, folder: Path, what: str) -> None:
         notes = folder / "runs" / NOTES
@@ -377,13 +422,14 @@ class Chaos:
         shutil.rmtree(folder)
         shutil.copytree(kept, folder)
         DAMAGES[how](folder / file, self._rng)
-        (folder / "refused.txt").unlink(missing_ok=True)
+        for name in ("refused.txt", "log.txt"):
+            (folder / name).unlink(missing_ok=True)
         code = Run(self._search, folder).wait()
         what = f"{file} {how}"
         self.report.counts[DAMAGED] += 1
         self._check_notes(folder, what)
         if code == 0:
-            self._check_table(folder, what)
+            self._check_damaged(folder, file, what)
         elif code == REFUSED and _names_a_file((folder / "refused.txt").read_text(), folder):
             self.report.counts["refusals that name a file"] += 1
         else:
@@ -430,6 +476,7 @@ def _flip(file: Path, rng: random.Random) -> None:
 
 DAMAGES = {"emptied": _empty, "cut off": _cut, "deleted": _delete, "bit flipped": _flip}
 KILLED = "kills"
+SAME = "searches that ended with the same table"
 DAMAGED = "damaged files"
 
 
