@@ -33,9 +33,8 @@ from ..vectorize.batch import Batch, with_logits
 from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
 from . import transfer
-from .axes import column_shape
 from .batch_view import BatchView, ForwardPass, by_seed, seeds_of
-from .block import StackedVariable
+from .block import StackedVariable, column_shape
 from .blueprint import Blueprint, Weights
 from .data import BY_SEED, as_adapter
 from .diverged import rows_of

@@ -53,7 +53,7 @@ class KeepingTrainer:
         self._folder: Path | None = keeping.folder
         self._say = keeping.say
         self.decided: Decided | None = None
-        self.keeping = None  # it keeps them by itself
+        self.keeping: Callable[[Sequence[int]], KeptEpochs] | None = None  # it keeps them itself
 
     @property
     def reason(self) -> str:
