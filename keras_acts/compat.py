@@ -536,13 +536,21 @@ def gpu_memory_limit() -> int:
     return int(next(device.memory_limit for device in devices if device.device_type == "GPU"))
 
 
-@contextmanager
-def sums_over_replicas_forgotten() -> Iterator[None]:
-    """Have TensorFlow forget the gradients of sums over replicas that are traced in the scope.
+_SUM_OVER_REPLICAS = "tensorflow.python.distribute.distribute_lib"
 
-    Each training step of Keras' has such a sum. TensorFlow registers its gradient under a name of
-    its own, for as long as the process lives, and with it the graph of the whole step: megabytes
-    for each model that trains. Nobody asks for the gradient of a training step.
+
+@contextmanager
+def step_gradients_forgotten(package: str) -> Iterator[None]:
+    """Have TensorFlow forget the gradients of training steps that are traced in the scope.
+
+    Each step of Keras' has a sum over replicas. TensorFlow registers its gradient, as that of each
+    `tf.custom_gradient`, under a name of its own, for as long as the process lives, and with it the
+    graph of the whole step: megabytes for each model that trains. Nobody asks for the gradient of a
+    step that is traced.
+
+    Args:
+        package: whose gradients are forgotten too: those of steps only, not of functions that are
+            traced once and used again.
     """
     from tensorflow.python.framework import ops
 
@@ -552,17 +560,17 @@ def sums_over_replicas_forgotten() -> Iterator[None]:
         yield
     finally:
         for name in set(registered) - before:
-            if _is_of_a_sum_over_replicas(registered[name]["type"]):
+            module = _module_of_gradient(registered[name]["type"])
+            if module == _SUM_OVER_REPLICAS or module.startswith(f"{package}."):
                 del registered[name]
 
 
-def _is_of_a_sum_over_replicas(registered: Callable[..., Any]) -> bool:
-    """Whether a gradient that `tf.custom_gradient` has registered is one of `all_reduce`."""
+def _module_of_gradient(registered: Callable[..., Any]) -> str:
+    """Where the gradient is written that a `tf.custom_gradient` has registered; else empty."""
     (function,) = _held_by(registered, "tape_grad_fn") or [None]
     for gradient in _held_by(function, "grad_fn"):
-        if gradient.__module__ == "tensorflow.python.distribute.distribute_lib":
-            return True
-    return False
+        return str(gradient.__module__)
+    return ""
 
 
 def _held_by(function: Callable[..., Any] | None, name: str) -> list[Any]:

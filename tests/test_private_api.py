@@ -425,7 +425,7 @@ def test_the_graph_of_a_training_step_is_let_go():
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(registered, "__init__", noting)
-        with compat.sums_over_replicas_forgotten():
+        with compat.step_gradients_forgotten("keras_acts.search"):
             model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
             model.compile("sgd", "mse")
             model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0)

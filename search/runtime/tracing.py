@@ -9,7 +9,10 @@ from contextlib import AbstractContextManager
 
 import keras
 
-from keras_acts.compat import sums_over_replicas_forgotten
+from keras_acts.compat import step_gradients_forgotten
+
+# what is written here is traced into steps of populations, and nowhere else
+_OURS = "keras_acts.search"
 
 
 @contextlib.contextmanager
@@ -48,7 +51,7 @@ def without_notes() -> Iterator[None]:
 def steps_forgotten() -> AbstractContextManager[None]:
     """Leave nothing behind of training steps that are traced in the scope, once their models are gone."""
     if keras.backend.backend() == "tensorflow":
-        return sums_over_replicas_forgotten()
+        return step_gradients_forgotten(_OURS)
     return contextlib.nullcontext()
 
 
