@@ -64,7 +64,7 @@ DOORS: dict[str, set[str]] = {
         "runtime",
     },
     "request": {"tuner", "strategy", "rewrite", "space", "runtime"},
-    "plan": {"request", "resume", "race", "tuner", "tracking", "strategy", "runtime"},
+    "plan": {"request", "race", "tuner", "tracking", "strategy", "runtime"},
     "outcome": {
         *("request", "evaluation", "measures", "result"),
         *("verdict", "tracking", "strategy", "rewrite", "space", "runtime"),
