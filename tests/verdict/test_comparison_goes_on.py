@@ -66,6 +66,8 @@ def test_a_comparison_goes_on_wherever_it_was_killed(monkeypatch, tmp_path, ofte
         undisturbed = compared(tmp_path / "runs", **options)
     for folder in snapshots.taken[:: max(1, len(snapshots.taken) // 8)]:
         assert compared(folder, **options) == undisturbed, folder
+    other = compared(tmp_path / "runs", epochs=2, overwrite=True)
+    assert other == compared(tmp_path / "fresh", epochs=2)
 
 
 def test_what_is_no_comparison_is_left_alone(tmp_path):
