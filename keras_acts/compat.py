@@ -536,6 +536,52 @@ def gpu_memory_limit() -> int:
     return int(next(device.memory_limit for device in devices if device.device_type == "GPU"))
 
 
+_SUM_OVER_REPLICAS = "tensorflow.python.distribute.distribute_lib"
+
+
+@contextmanager
+def step_gradients_forgotten(package: str) -> Iterator[None]:
+    """Have TensorFlow forget the gradients of training steps that are traced in the scope.
+
+    Each step of Keras' has a sum over replicas. TensorFlow registers its gradient, as that of each
+    `tf.custom_gradient`, under a name of its own, for as long as the process lives, and with it the
+    graph of the whole step: megabytes for each model that trains. Nobody asks for the gradient of a
+    step that is traced.
+
+    Args:
+        package: whose gradients are forgotten too: those of steps only, not of functions that are
+            traced once and used again.
+    """
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    before = set(registered)
+    try:
+        yield
+    finally:
+        for name in set(registered) - before:
+            module = _module_of_gradient(registered[name]["type"])
+            if module == _SUM_OVER_REPLICAS or module.startswith(f"{package}."):
+                del registered[name]
+
+
+def _module_of_gradient(registered: Callable[..., Any]) -> str:
+    """Where the gradient is written that a `tf.custom_gradient` has registered; else empty."""
+    (function,) = _held_by(registered, "tape_grad_fn") or [None]
+    for gradient in _held_by(function, "grad_fn"):
+        return str(gradient.__module__)
+    return ""
+
+
+def _held_by(function: Callable[..., Any] | None, name: str) -> list[Any]:
+    """What an inner function has of the function around it under a name."""
+    code = getattr(function, "__code__", None)
+    if code is None or name not in code.co_freevars:
+        return []
+    cell = function.__closure__[code.co_freevars.index(name)]  # type: ignore[union-attr,index]
+    return [cell.cell_contents]
+
+
 # ---- datasets of TensorFlow
 
 

@@ -25,7 +25,6 @@ from .race.planner import plan as plan_rungs
 from .race.runner import RaceSearch, job_of, race_in, why_not_race, why_one_by_one
 from .race.schedule import Rung, cost
 from .request import SearchRequest
-from .resume import check_resume
 from .runtime import device
 from .runtime.kept_command import keep_command
 from .runtime.ownership import check_clearable, check_directory, clear_project
@@ -33,6 +32,7 @@ from .runtime.project_lock import locked
 from .strategy.base import Strategy
 from .strategy.learning_rates import RatePlan, plan_rates
 from .strategy.progress import RaceProgress, SearchProgress
+from .strategy.resume import check_resume
 from .tracking.callback import Followers
 from .tracking.records import SearchRecord
 from .tuner.trials import TrialSearch

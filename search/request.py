@@ -29,6 +29,7 @@ from .strategy.checks import (
     check_every_epoch,
     check_flag,
     check_from_the_start,
+    check_kinds,
     check_population,
     check_readable_again,
     check_rescaling,
@@ -279,6 +280,7 @@ def checked_request(
     check_rescaling(example, rescale_init, space.per)
     masks = may_mask(example)
     check_targets(example, x, y, validation_data)
+    check_kinds(example, x, validation_data, test_data)
     check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):

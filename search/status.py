@@ -54,6 +54,8 @@ def status(project: Path) -> list[str]:
         return lines
     if (project / _ORACLE).is_file():
         return _of_trials(project, settings)
+    if "comparison" in settings:
+        return _of_comparison(project, settings)
     return ["nothing is trained yet"]
 
 
@@ -69,6 +71,16 @@ def is_over(project: Path) -> bool:
     if not (project / _ORACLE).is_file():
         return False
     return _of_trials(project, {})[-1] == _NOTHING_LEFT
+
+
+def _of_comparison(project: Path, settings: dict[str, Any]) -> list[str]:
+    """What a comparison has trained: all of its activations on each of these seeds."""
+    seeds = [file for file in project.glob("verdict/*.npz") if file.suffixes == [".npz"]]
+    compared = settings["comparison"]
+    if not isinstance(compared, list):
+        raise damaged(project / _SETTINGS, "it does not say what is compared")
+    names = ", ".join(map(str, compared))
+    return [f"a comparison of {names}: {len(seeds)} seeds are trained, those of learning rates too"]
 
 
 def _journals(project: Path) -> Iterator[Path]:

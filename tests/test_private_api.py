@@ -5,7 +5,9 @@ In two files only, and there as we expect them.
 
 import ast
 import contextlib
+import gc
 import inspect
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -400,6 +402,40 @@ def test_tensorflow_tells_and_restores():
     tf.function(traced)()
     tf.function(traced, jit_compile=True)()
     assert seen == [False, True]
+
+
+def test_the_graph_of_a_training_step_is_let_go():
+    """Keras' step is registered for ever; a gradient of the user's stays."""
+
+    @tf.custom_gradient
+    def twice(x):
+        return 2 * x, lambda dy: 2 * dy
+
+    @tf.function
+    def of_the_user(x):
+        return tf.gradients(twice(x), x)
+
+    registered = tf.__internal__.FuncGraph  # what a step is traced in
+    graphs = weakref.WeakSet()
+    build = registered.__init__
+
+    def noting(graph, *args, **options):
+        build(graph, *args, **options)
+        graphs.add(graph)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(registered, "__init__", noting)
+        with compat.step_gradients_forgotten("keras_acts.search"):
+            model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+            model.compile("sgd", "mse")
+            model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0)
+            trained = [graph for graph in graphs if graph.name == "one_step_on_data"]
+            assert trained
+            of_the_user(tf.ones(2))
+    del trained, model
+    gc.collect()
+    assert not [graph for graph in graphs if graph.name == "one_step_on_data"]
+    assert of_the_user(tf.ones(3))[0].numpy().tolist() == [2, 2, 2]
 
 
 def test_datasets_tell_and_restore_their_order():

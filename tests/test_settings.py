@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from keras_acts.errors import SearchError
 from keras_acts.search import search_activations, with_activations
-from keras_acts.search.resume import check_resume
 from keras_acts.search.rewrite.compiling import first_metric_names, optimizer_like
 from keras_acts.search.rewrite.first_inputs import built
 from keras_acts.search.strategy.description import (
@@ -20,6 +19,7 @@ from keras_acts.search.strategy.description import (
     fingerprint_training,
     fingerprint_value,
 )
+from keras_acts.search.strategy.resume import check_resume
 from tests.helpers.models import blobs, eager, mlp
 
 

@@ -117,3 +117,13 @@ class LayerPlan:
     def size(self) -> int:
         """How many members there are, P."""
         return len(self.candidates)
+
+
+def column_shape(rank: int) -> tuple[int, ...]:
+    """Return (-1, 1, ..., 1): the shape of one number a member beside tensors of so many axes."""
+    return (-1,) + (1,) * (rank - 1)
+
+
+def axes_within(x: Any) -> tuple[int, ...]:
+    """Return all axes of a stacked tensor but the members'."""
+    return tuple(range(1, len(x.shape)))

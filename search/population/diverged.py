@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
-from .axes import column_shape
-from .block import StackedVariable
+from .block import StackedVariable, column_shape
 from .tables import has_occurrences, of_occurrences, with_values
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from keras_acts.errors import ModelError
 from ..rewrite.compiling import fresh_metric
 from ..space.known import as_written
 from ..vectorize.batch import with_logits
-from .axes import axes_within
 from .batch_view import Structure
+from .block import axes_within
 
 Tensor = Any
 

@@ -27,14 +27,14 @@ from ..rewrite.learning_rate import scale_learning_rate
 from ..rewrite.walk import graph_of, is_graph, layers_of
 from ..runtime.device import gpus
 from ..runtime.graph_optimizer import unoptimized
+from ..runtime.tracing import steps_forgotten
 from ..space.candidate import Candidate
 from ..vectorize.batch import Batch, with_logits
 from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
 from . import transfer
-from .axes import column_shape
 from .batch_view import BatchView, ForwardPass, by_seed, seeds_of
-from .block import StackedVariable
+from .block import StackedVariable, column_shape
 from .blueprint import Blueprint, Weights
 from .data import BY_SEED, as_adapter
 from .diverged import rows_of
@@ -520,7 +520,7 @@ class PopulationModel(keras.Model):
         if orders_of_seeds:
             view = by_seed(self.members)
         layers = (layer.plan.layer for layer in self.stacked)
-        with unoptimized(layers, self.optimizer), step.batches(self, view):
+        with unoptimized(layers, self.optimizer), step.batches(self, view), steps_forgotten():
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def _member_losses(

@@ -17,8 +17,7 @@ from keras_acts.errors import ModelError
 from ..rewrite.own_functions import SymbolicCall
 from ..space.known import is_of_keras_or_ours
 from ..vectorize.registry import rule_for
-from .axes import axes_within, column_shape
-from .block import StackedVariable
+from .block import StackedVariable, axes_within, column_shape
 from .diverged import Rows
 from .tables import added_up, clip_norm, has_occurrences, squares_of_members
 

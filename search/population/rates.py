@@ -14,7 +14,7 @@ from keras import ops
 
 from keras_acts.compat import decays, replace_weight_decay, restore_update_of_all
 
-from .axes import column_shape
+from .block import column_shape
 from .diverged import Rows
 from .tables import update_step_of
 

@@ -24,9 +24,8 @@ from ..vectorize.activations import apply_by_segment, apply_to_all, last_axis, w
 from ..vectorize.batch import SEEDED, STACKED, Batch
 from ..vectorize.registry import RuleCall, rule_for, takes
 from ..vectorize.segments import Segment, segments
-from .axes import axes_within
 from .batch_view import ForwardPass
-from .block import LayerPlan, StackedVariable
+from .block import LayerPlan, StackedVariable, axes_within
 from .blueprint import Blueprint
 from .loop import run_one_by_one
 from .once import groups, run_once

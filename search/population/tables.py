@@ -24,8 +24,7 @@ from keras_acts.compat import (
     rmsprop_states,
 )
 
-from .axes import axes_within, column_shape
-from .block import StackedVariable
+from .block import StackedVariable, axes_within, column_shape
 
 Tensor = Any
 # what an optimizer does with a gradient, a variable and a learning rate

@@ -17,6 +17,7 @@ from ..rewrite.first_inputs import built
 from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
+from ..runtime.tracing import steps_forgotten
 from ..strategy.batch_hooks import watch_batches
 from ..strategy.callbacks import label, own_copies
 from ..strategy.data_order import DataOrder
@@ -24,6 +25,7 @@ from ..strategy.own_data import free_copies, own_data
 from ..strategy.scoring import evaluated, numbers
 from . import memory
 from .data import BY_SEED, are_arrays
+from .kept_epochs import KeptEpochs
 from .member_callbacks import (
     MemberCallbacks,
     MemberTrainings,
@@ -39,6 +41,7 @@ from .step_tensorflow import Decided
 Item = TypeVar("Item")
 Fit = Mapping[str, Any]  # the arguments of `fit`
 Build = Callable[[], keras.Model]  # returns a compiled, freshly initialized model
+Keeping = Callable[[Sequence[int]], KeptEpochs]  # of the seeds that train together
 
 # where a `fit` names none
 _BATCH_SIZE_OF_KERAS = 32
@@ -72,9 +75,11 @@ class Trainer(Protocol):
         reason: why candidates that might be a population are trained one by one; else empty.
         decided: what an earlier process had compiled by the last seed before; None if there is
             none.
+        keeping: returns what keeps the training of some seeds before they end; None keeps nothing.
     """
 
     decided: Decided | None
+    keeping: Keeping | None
 
     @property
     def reason(self) -> str:
@@ -138,6 +143,7 @@ class PopulationTrainer:
             self._alone = OneByOneTrainer(builds, self._candidates)
         self.reason = ""
         self.decided: Decided | None = None
+        self.keeping: Keeping | None = None
         self._each_seed_by_itself = members is not None
         self._members = members or self._all_from
         self._population: Any = self._new_population(self._members(0))
@@ -252,9 +258,15 @@ class PopulationTrainer:
             options["shuffle"] = BY_SEED
         ending = _Ending(self._population, self._model, fit)
         options["callbacks"] = ending.callbacks
+        kept = None
+        if self.keeping is not None and not ending.of_each_member:
+            kept = self.keeping(seeds)
+            options["callbacks"] = kept.callbacks(self._population, fit, ending.callbacks)
         with isolated_seed(seeds[0]):
             logs = self._population.fit(**options).history
         free_copies(own, fit)
+        if kept is not None:
+            logs = kept.whole(logs)
         return self._trained(len(seeds), ending.finished(logs))
 
     def _begin(self, members: list[Member], fit: Fit) -> None:
@@ -374,6 +386,11 @@ class _Ending:
             self._trainings.begin(population)
             self.callbacks.append(MemberCallbacks(self._trainings, self._keep))
 
+    @property
+    def of_each_member(self) -> bool:
+        """Whether members have callbacks of their own."""
+        return bool(self._trainings)
+
     def _keep(self, member: int) -> None:
         self._rows[member] = rows_of_member(self._population, member)
 
@@ -412,6 +429,7 @@ class OneByOneTrainer:
             self._factors = [rated(candidate).factor for candidate in candidates]
         self.reason = ""
         self.decided: Decided | None = None  # each model is its own
+        self.keeping: Keeping | None = None  # a population's only
 
     def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed."""
@@ -428,7 +446,7 @@ class OneByOneTrainer:
             # data that change between epochs would go on from one candidate to the next
             own = own_data(fit)
             options = {**own, "callbacks": self._callbacks(index, seed, fit), "verbose": 0}
-            with isolated_seed(seed):
+            with isolated_seed(seed), steps_forgotten():
                 model = build()
                 history = numbers(model.fit(**options).history, axes=1)
             free_copies(own, fit)

@@ -26,6 +26,7 @@ from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import RandomState, Stream, derive, isolated_seed
+from ..runtime.tracing import steps_forgotten
 from ..space.assignment import Choice
 from ..strategy.appended_logs import AppendedLogs
 from ..strategy.callbacks import OneTraining, label, own_copies
@@ -265,7 +266,7 @@ class OneByOne:
         if self._order_of_each_seed:
             seed = member.seed
         self._data_order.restore(training.order or self._data_order.start)
-        with isolated_seed(seed):
+        with isolated_seed(seed), steps_forgotten():
             if training.random is not None:
                 training.random.restore()
             training.model.fit(**options)

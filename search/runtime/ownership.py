@@ -28,7 +28,7 @@ _SHOWN = 5  # names of strangers in a message
 _KEPT = re.compile(
     r"(oracle|tuner\d+|keras_acts(_command)?|(race|changes|final)(-[0-9a-f]{8})?)"
     r"\.(json|partial|json\.partial)"
-    r"|verdict/[0-9a-f]{8}-\d+\.npz(\.partial)?"
+    r"|verdict/[0-9a-f]{8}-\d+(\.training)?\.npz(\.partial)?"
     r"|(population|race|changes|final)(-[0-9a-f]{8})?\.npz(\.partial)?"
     r"|keras_acts\.(lock|pid)"
     r"|trial_[^/]+/((trial|build_config|curves)\.json(\.partial)?|checkpoint(\.partial)?\.weights\.h5(\.partial)?)"

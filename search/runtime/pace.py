@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-# of the time that a training takes
-_SHARE = 0.02
-# seconds: less is hardly worth being kept
-_LEAST = 10.0
+# of the time that a training takes, at most
+SHARE = 0.02
+# less is hardly worth being kept
+LEAST_SECONDS = 10.0
 
 
 class Pace:
@@ -18,7 +18,7 @@ class Pace:
     """
 
     def __init__(self, least: float | None = None):
-        self._least = _LEAST
+        self._least = LEAST_SECONDS
         if least is not None:
             self._least = least
         self._taken = 0.0  # by the last time
@@ -28,7 +28,7 @@ class Pace:
     def is_time(self) -> bool:
         """Return whether enough time has gone since the last time, by what that took."""
         gone = time.monotonic() - self._ended
-        return gone >= self._least and gone * _SHARE >= self._taken
+        return gone >= self._least and gone * SHARE >= self._taken
 
     def begin(self) -> None:
         """Hear that something is being kept."""

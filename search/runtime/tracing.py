@@ -9,6 +9,11 @@ from contextlib import AbstractContextManager
 
 import keras
 
+from keras_acts.compat import step_gradients_forgotten
+
+# what is written here is traced into steps of populations, and nowhere else
+_OURS = "keras_acts.search"
+
 
 @contextlib.contextmanager
 def expected_traces() -> Iterator[None]:
@@ -41,6 +46,13 @@ def without_notes() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(matters)
+
+
+def steps_forgotten() -> AbstractContextManager[None]:
+    """Leave nothing behind of training steps that are traced in the scope, once their models are gone."""
+    if keras.backend.backend() == "tensorflow":
+        return step_gradients_forgotten(_OURS)
+    return contextlib.nullcontext()
 
 
 def outside_of_traces() -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 import os
 from collections.abc import Callable, Mapping
@@ -236,7 +237,7 @@ def check_data(
             f"Received: x of type {type(x).__name__}, y of type {type(y).__name__}"
         )
     _check_texts(x)
-    _check_kinds(model, x)
+    check_kinds(model, x)
     if not hasattr(x, "dtype") or not hasattr(x, "shape"):
         return
     labelled = hasattr(y, "dtype")
@@ -268,24 +269,47 @@ def _check_texts(x: Data) -> None:
             )
 
 
-def _check_kinds(model: keras.Model | Callable[..., keras.Model], x: Data) -> None:
+def check_kinds(model: keras.Model | Callable[..., keras.Model] | None, *data: Data) -> None:
     """Check that inputs are numbers, and real where a model takes those.
 
     Keras drops imaginary parts in silence, and fails on dates in the middle of a search.
+
+    Args:
+        model: an example of those that train; a function, or None, where there is none.
+        *data: inputs, or tuples that begin with them.
+
+    Raises:
+        DataError: naming the rule and the kind.
     """
     inputs = getattr(model, "inputs", None) or ()
     takes_complex = any("complex" in str(tensor.dtype) for tensor in inputs)
-    for part in keras.tree.flatten(x):
-        dtype = getattr(part, "dtype", None)
-        name = str(getattr(dtype, "name", dtype))
+    for name in itertools.chain.from_iterable(map(_kinds_of_inputs, data)):
         if name.startswith(("datetime", "timedelta")):
             raise DataError(f"The inputs must be numbers. Received: an array of dtype {name}")
-        # what a function makes of them it may know itself
+        # what a model of other inputs makes of them it may know itself
         if name.startswith("complex") and inputs and not takes_complex:
             raise DataError(
                 "The inputs must be real numbers where the model takes those: give real and "
                 f"imaginary parts as features. Received: an array of dtype {name}"
             )
+
+
+def are_complex(*data: Data) -> bool:
+    """Whether inputs are complex numbers."""
+    kinds = itertools.chain.from_iterable(map(_kinds_of_inputs, data))
+    return any(name.startswith("complex") for name in kinds)
+
+
+def _kinds_of_inputs(data: Data) -> list[str]:
+    """The dtypes of inputs; of a dataset, those of its batches."""
+    inputs = getattr(data, "element_spec", data)
+    if isinstance(inputs, tuple):
+        inputs = inputs[:1]
+    kinds = []
+    for part in keras.tree.flatten(inputs):
+        dtype = getattr(part, "dtype", None)
+        kinds.append(str(getattr(dtype, "name", dtype)))
+    return kinds
 
 
 def _check_arrays(x: Data, y: Data, *, labelled: bool, masks: bool) -> None:

@@ -26,6 +26,7 @@ from ..rewrite.learning_rate import at_factor
 from ..runtime.kept_files import DiskFullError, read_kept, write_kept
 from ..runtime.reasons import first_line, headline, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
+from ..runtime.tracing import steps_forgotten
 from ..space.assignment import Choice
 from ..space.rated import Rated
 from ..strategy.base import DIVERGED, TrialResult
@@ -298,7 +299,7 @@ class TrialSearch(ActivationTuner):
         copies = own_copies(given, label(candidate, seed), candidate.factor)
         callbacks = [*copies, StopDiverged(self.watched), best]
         begun = time.perf_counter()
-        with isolated_seed(seed):
+        with isolated_seed(seed), steps_forgotten():
             model = build()
             own = own_data(self._fit)
             history = model.fit(**{**own, "callbacks": callbacks, "verbose": 0}).history

@@ -38,9 +38,16 @@ from ..runtime.ownership import (
 from ..runtime.project_lock import locked
 from ..runtime.reasons import first_line, reason_of
 from ..runtime.seeding import Stream, derive, isolated_seed
+from ..runtime.tracing import steps_forgotten
 from ..strategy.base import DIVERGED
 from ..strategy.callbacks import give_own_files
-from ..strategy.checks import check_every_epoch, check_flag, check_population
+from ..strategy.checks import (
+    are_complex,
+    check_every_epoch,
+    check_flag,
+    check_kinds,
+    check_population,
+)
 from ..strategy.objective import check_direction, checked_objectives, needs_model
 from ..strategy.own_data import free_copies, own_data
 from ..strategy.scaled_callbacks import scaled_callbacks
@@ -223,13 +230,23 @@ class ActivationTuner(keras_tuner.Tuner):
         Raises:
             SearchError: on arguments that make no sense, or if another process searches in the
                 project.
+            DataError: if the inputs are dates, or complex where the models take real numbers.
         """
         fit = inspect.signature(keras.Model.fit).bind(None, *fit_args, **fit_kwargs).arguments
         fit.pop("self")
         check_every_epoch(fit)
+        self._check_kinds(fit)
         self._inputs = fit.get("x")
         with self._alone():
             self._search(fit_args, fit_kwargs, fit)
+
+    def _check_kinds(self, fit: Mapping[str, Any]) -> None:
+        """Check that inputs are such as the models take."""
+        data = (fit.get("x"), fit.get("validation_data"))
+        check_kinds(None, *data)
+        if are_complex(*data):
+            # built for this only: most data are not
+            check_kinds(_example(self.hypermodel, self.seed), *data)
 
     def _alone(self) -> contextlib.AbstractContextManager[None, bool | None]:
         """No other process searches in the project meanwhile.
@@ -476,7 +493,7 @@ class ActivationTuner(keras_tuner.Tuner):
         own_args = args
         if args:
             own_args = (own_kwargs.pop("x"), *args[1:])
-        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, execution)):
+        with isolated_seed(derive(self.seed, Stream.EXECUTIONS, execution)), steps_forgotten():
             history = super()._build_and_fit_model(trial, *own_args, **own_kwargs)
         if args:
             own_kwargs["x"] = own_args[0]

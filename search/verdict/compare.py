@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from ..strategy.checks import (
     check_budget,
     check_data,
     check_every_epoch,
+    check_kinds,
     check_readable_again,
     check_rescaling,
     check_seed,
@@ -35,6 +37,7 @@ from ..strategy.checks import (
     may_mask,
     validation_options,
 )
+from ..strategy.kept_comparison import Place, settings_of
 from ..strategy.labels import count_labels
 from ..strategy.learning_rates import plan_rates
 from ..strategy.objective import checked_objective, default_objective
@@ -43,6 +46,7 @@ from ..strategy.progress import Progress
 from ..strategy.rehearsal import rehearse
 from ..strategy.scoring import Data
 from .decide import judged_at_rates
+from .kept_seeds import Keeping
 from .rate_trials import RatedModels
 from .sequential import planned
 from .verdict import Verdict
@@ -69,6 +73,9 @@ def compare_activations(
     learning_rates: LearningRatesLike = "auto",
     rescale_init: bool = False,
     seed: int = 0,
+    directory: str | os.PathLike[str] | None = None,
+    project_name: str = "comparison",
+    overwrite: bool = False,
     verbose: int = 1,
     **fit_options: Any,
 ) -> Verdict:
@@ -115,6 +122,12 @@ def compare_activations(
             variance ``gain**2 / fan_in``, as by `with_activations`; else all have the model's own
             initializers, which suit some activations better than others.
         seed: that the seeds are derived from. The user's own global seed is left as it was.
+        directory: where the comparison is kept, in a folder of its own; None keeps nothing. Seeds
+            that are trained are kept, and those that train as populations now and then between
+            epochs: the same call goes on from there, to the same numbers. With other settings it is
+            refused.
+        project_name: of the folder in it.
+        overwrite: whether what is kept there is deleted first.
         verbose: 0 shows nothing.
         **fit_options: further arguments of `fit`. Each model has copies of the callbacks, with files
             called after its activation and seed. With callbacks of your own, `TensorBoard` and those
@@ -140,6 +153,7 @@ def compare_activations(
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_seed(seed)
+    place = Place(directory, project_name, overwrite)
     check_every_epoch(fit_options)
     model = build_of(model)
     _check_seeds_and_model(seeds, model, rescale_init)
@@ -184,7 +198,24 @@ def compare_activations(
     if test_data is None:
         looks = 1  # what a look has seen cannot be judged as if it had not
     names = ", ".join(models.names)
-    with Progress(seeds, verbose, "seed") as progress:
+    settings = partial(
+        settings_of,
+        model,
+        original,
+        candidates,
+        base,
+        ranking,
+        fit,
+        seeds=seeds,
+        looks=looks,
+        learning_rates=list(rate_plan.factors),
+        widens=rate_plan.widens,
+        rescale_init=rescale_init,
+        seed=int(seed),
+    )
+    with place.held(settings) as folder, Progress(seeds, verbose, "seed") as progress:
+        if folder is not None:
+            models = replace(models, keeping=Keeping(folder, progress.say))
         if alone:
             progress.say(f"Training one by one: {alone}")
         for sentence in left_alone(model):
@@ -257,6 +288,7 @@ def _check_all_data(
 ) -> None:
     masks = may_mask(example)
     check_targets(example, x, y, validation_data)
+    check_kinds(example, x, validation_data, test_data)
     check_data(model, x, y, masks=masks)
     for part in (validation_data, test_data):
         if isinstance(part, tuple | list):

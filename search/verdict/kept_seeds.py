@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..population.kept_epochs import KeptEpochs
 from ..population.step_tensorflow import Decided
 from ..population.trainers import Trained, Trainer
 from ..report.numbers import counted
 from ..runtime.kept_arrays import UNREADABLE, Arrays, ReadArrays, why_not_kept
 
 _VERSION = 1
+# how the name ends of a file of seeds in the middle of their training
+TRAINING = ".training.npz"
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class KeepingTrainer:
         self._folder: Path | None = keeping.folder
         self._say = keeping.say
         self.decided: Decided | None = None
+        self.keeping: Callable[[Sequence[int]], KeptEpochs] | None = None  # it keeps them itself
 
     @property
     def reason(self) -> str:
@@ -67,14 +73,18 @@ class KeepingTrainer:
             if last is not None:
                 self._trainer.decided = last
         yield from known
+        self._forget_epochs(seeds[: len(known)], what)
         rest = list(seeds[len(known) :])
         if not rest:
             return
+        self._trainer.keeping = partial(self._kept_epochs, what)
         place = 0
         for seed, trained in zip(rest, self._trainer.train(rest, fit, at_once), strict=True):
             place = place % trained.together
             self._keep(seed, what, trained, place)
             place += 1
+            if place == trained.together:
+                self._forget_epochs(rest, what)
             yield trained
 
     def test(
@@ -82,6 +92,21 @@ class KeepingTrainer:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
         return self._trainer.test(weights, data)
+
+    def _kept_epochs(self, what: Sequence[str], seeds: Sequence[int]) -> KeptEpochs:
+        """What keeps seeds that train together before they end."""
+        assert self._folder is not None  # else nobody asks
+        names = [f"seed {seed}" for seed in seeds]
+        file = self._path(self._folder, seeds[0], what).with_suffix(TRAINING)
+        return KeptEpochs(file, [*what, *names], self._say)
+
+    def _forget_epochs(self, seeds: Sequence[int], what: Sequence[str]) -> None:
+        """Delete what was kept of seeds before they had ended."""
+        if self._folder is None:
+            return
+        for seed in seeds:
+            with contextlib.suppress(OSError):
+                self._path(self._folder, seed, what).with_suffix(TRAINING).unlink(missing_ok=True)
 
     def _known(self, seeds: Sequence[int], what: Sequence[str]) -> list[Trained]:
         """The first of these seeds that are known, in whole populations."""
@@ -156,3 +181,4 @@ class KeepingTrainer:
                 raise
             self._say(f"Seeds cannot be kept: {reason}")
             self._folder = None
+            self._trainer.keeping = None

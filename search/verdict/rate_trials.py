@@ -18,6 +18,7 @@ from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
+from ..runtime.tracing import steps_forgotten
 from ..space.assignment import Choice
 from ..space.learning_rates import next_of, wider
 from ..space.rated import Rated
@@ -252,7 +253,7 @@ def who_fails(models: RatedModels, fit: Mapping[str, Any], seed: int) -> dict[st
         options["validation_steps"] = 1
     failed: dict[str, str] = {}
     for name, choice in zip(models.names, models.choices, strict=True):
-        with isolated_seed(seed):
+        with isolated_seed(seed), steps_forgotten():
             reason = _why_not(models.builder(Rated(choice)), options)
         if reason:
             failed[name] = reason

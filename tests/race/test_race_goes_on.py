@@ -57,8 +57,8 @@ class Epochs:
 
 def keep_often(patched):
     """Keep what a race has after each epoch."""
-    patched.setattr(pace, "_LEAST", 0.0)
-    patched.setattr(pace, "_SHARE", 1e9)
+    patched.setattr(pace, "LEAST_SECONDS", 0.0)
+    patched.setattr(pace, "SHARE", 1e9)
 
 
 @pytest.fixture

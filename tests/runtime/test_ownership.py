@@ -102,6 +102,10 @@ def test_the_files_of_races_are_a_searchs(tmp_path):
         "final-0123abcd.json",
         "keras_acts_command.json",
         "keras_acts_command.json.partial",
+        # of a verdict that was killed while seeds trained
+        "verdict/0123abcd-17.npz",
+        "verdict/0123abcd-18.training.npz",
+        "verdict/0123abcd-18.training.npz.partial",
         # of a process that was killed while it looked for room
         "trial_0/checkpoint.weights.h5.partial",
         "trial_0/checkpoint.partial.weights.h5.partial",

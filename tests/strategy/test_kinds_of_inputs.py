@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError
-from keras_acts.search import compare_activations, search_activations
+from keras_acts.search import ActivationTuner, compare_activations, search_activations
 from keras_acts.search.strategy.checks import check_data
 from tests.helpers.models import blobs, mlp
 
@@ -29,6 +29,42 @@ def test_inputs_that_are_no_real_numbers_are_refused(name):
         search_activations(mlp(), X, Y, validation_data=(x, Y), trials=2, epochs=1, verbose=0)
     with pytest.raises(DataError, match=said):
         compare_activations(mlp(), x, Y, ["relu", "mish"], seeds=2, epochs=1, verbose=0)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_tuner_refuses_them_before_it_trains(tmp_path, name):
+    x, said = OTHERS[name]
+
+    def build(hp):
+        return mlp(hp.Choice("act", ["relu", "mish"]))
+
+    for model, options in ((mlp(), {"activations": ["relu", "mish"]}), (build, {})):
+        tuner = ActivationTuner(
+            model, max_trials=2, directory=tmp_path, project_name=str(id(model)), **options
+        )
+        with pytest.raises(DataError, match=said):
+            tuner.search(x, Y, validation_split=0.5, epochs=1, verbose=0)
+        with pytest.raises(DataError, match=said):
+            tuner.search(X, Y, validation_data=(x, Y), epochs=1, verbose=0)
+        assert not tuner.oracle.trials
+
+
+@pytest.mark.once
+def test_functions_and_datasets_are_looked_at_too():
+    x, said = OTHERS["complex"]
+    options = {"epochs": 1, "verbose": 0}
+
+    def build(hp, activation):
+        return mlp(activation)
+
+    with pytest.raises(DataError, match=said):
+        search_activations(build, x, Y, activations=["mish"], trials=2, **options)
+    with pytest.raises(DataError, match=said):
+        compare_activations(build, x, Y, ["relu", "mish"], seeds=2, **options)
+    batches = tf.data.Dataset.from_tensor_slices((x, Y)).batch(20)
+    with pytest.raises(DataError, match=said):
+        search_activations(mlp(), batches, None, validation_data=(X, Y), trials=2, **options)
 
 
 @pytest.mark.once

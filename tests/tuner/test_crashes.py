@@ -159,8 +159,8 @@ def test_kerastuners_oracles_go_on_wherever_they_were_killed_at_each_point(
 @pytest.fixture
 def often(monkeypatch):
     """What trains together is kept after each epoch."""
-    monkeypatch.setattr(pace, "_LEAST", 0.0)
-    monkeypatch.setattr(pace, "_SHARE", 1e9)
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "SHARE", 1e9)
 
 
 def regular():

@@ -22,8 +22,8 @@ Y = X.sum(1, keepdims=True)
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
     """What trains together is kept after each epoch."""
-    monkeypatch.setattr(pace, "_LEAST", 0.0)
-    monkeypatch.setattr(pace, "_SHARE", 1e9)
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "SHARE", 1e9)
 
 
 def model(rate=0.05, frozen=0.5):

@@ -1,9 +1,11 @@
 """A verdict of a kept search that is killed goes on with the next seed, to the same sentence."""
 
+import keras
 import numpy as np
 import pytest
 
 from keras_acts.search import search_activations
+from keras_acts.search.runtime import pace
 from keras_acts.search.verdict import kept_seeds
 from tests.helpers.crashes import Snapshots
 from tests.helpers.models import blobs, mlp
@@ -14,7 +16,21 @@ pytestmark = pytest.mark.once
 X, Y = blobs(120)
 
 
-def searched(folder, **options):
+def noisy():
+    """With layers that have states and random numbers of their own."""
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(8, "relu"),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(3, "softmax"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def searched(folder, model=mlp, **options):
     arguments = {
         "activations": ["mish", "tanh"],
         "strategy": "random",
@@ -27,7 +43,7 @@ def searched(folder, **options):
         "test_data": (X[90:], Y[90:]),
         **options,
     }
-    found = search_activations(mlp(), X[:90], Y[:90], directory=folder, **arguments)
+    found = search_activations(model(), X[:90], Y[:90], directory=folder, **arguments)
     runs = found.verdict.runs
     scores = {name: values.tolist() for name, values in (*runs.history.items(), *runs.test.items())}
     return found.verdict.sentence, scores, found.test
@@ -77,6 +93,34 @@ def test_seeds_that_are_trained_are_read(monkeypatch, tmp_path, trained, capsys)
     two = {"activations": ["mish"], "trials": 2}
     assert check(monkeypatch, tmp_path, trained, [3], **two) == {3: 1}
     assert "Known from" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rates", [None, ["x2"]])
+def test_a_seed_goes_on_in_the_middle_of_its_epochs(monkeypatch, tmp_path, capsys, rates):
+    def at_rates(folder):
+        rate = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.8)
+        options = {"epochs": 4, "verdict": 2, "trials": 2, "callbacks": [rate]}
+        strategy = "random" if rates is None else "race"
+        return searched(folder, noisy, **options, strategy=strategy, learning_rates=rates)
+
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "SHARE", 1e9)
+    with monkeypatch.context() as patched:
+        snapshots = Snapshots(patched, tmp_path / "runs", tmp_path / "snapshots")
+        undisturbed = at_rates(tmp_path / "runs")
+    assert not list(tmp_path.glob("runs/activations/verdict/*.training.npz"))
+    # four epochs are kept, a half and a whole file of each
+    training = [
+        folder
+        for folder in snapshots.taken
+        if list(folder.glob("activations/verdict/*.training.npz"))
+    ]
+    capsys.readouterr()
+    for folder in training[4 :: max(1, len(training) // 2)]:
+        (file, *_) = folder.glob("activations/verdict/*.training.npz")
+        assert at_rates(folder) == undisturbed
+        assert f"Going on from {file}" in capsys.readouterr().err.replace("\n", "")
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from keras_acts.errors import SearchError
 
-from .runtime.kept_files import damaged, read_kept, with_checksum, write_whole
-from .runtime.ownership import holds_search
-from .strategy.fingerprints import Plain
+from ..runtime.kept_files import damaged, read_kept, with_checksum, write_whole
+from ..runtime.ownership import holds_search
+from .fingerprints import Plain
 
 _FILE = "keras_acts.json"
 _MISSING = "nothing"
