@@ -28,7 +28,7 @@ class SearchCallback:
     before, and the result's `errors` hold it.
 
     A search that goes on after an interrupt tells of the rounds before it again, and of the epochs
-    that it trains.
+    that it trains; not of trials, where it is no race, that were over before.
 
     Example:
         >>> class Print(SearchCallback):
