@@ -193,11 +193,11 @@ def load_or_train(
     model, parts = prepared(task, folder)
     candidates = grid(points, factors)
     begun = time.perf_counter()
-    validation, test = _runs(task, model, parts, candidates, seeds, cache)
+    validation, test = runs_of(task, model, parts, candidates, seeds, cache)
     mean, error = test.mean(axis=0), test.std(axis=0, ddof=1) / np.sqrt(seeds)
     best = np.argsort(-np.nan_to_num(mean, nan=-np.inf))[:TOP]
     if top_seeds > seeds:
-        _, again = _runs(task, model, parts, [candidates[k] for k in best], top_seeds, cache)
+        _, again = runs_of(task, model, parts, [candidates[k] for k in best], top_seeds, cache)
         mean[best], error[best] = again.mean(axis=0), again.std(axis=0, ddof=1) / np.sqrt(top_seeds)
     costs = _costs(task, model, parts, cache, factors)
     about = (
@@ -228,7 +228,7 @@ def _fingerprint(task: Task, parts: datasets.Parts, *more: Any) -> str:
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
 
-def _runs(
+def runs_of(
     task: Task,
     model: keras.Model,
     parts: datasets.Parts,

@@ -1,6 +1,7 @@
 """Whole searches by wall-clock, from the call to the best model in hand, against the same search in plain KerasTuner.
 
     python -m benchmarks.search --mlp letters.csv letter --cnn optdigits.csv digit [--trials 32] [--tasks mlp cnn ...]
+    python -m benchmarks.search --calls [--trials 16 32] [--tasks default ...]
 
 Tasks: ``default``, the search of ``keras-acts search`` on its bundled digits without verdict and
 export; ``mlp``, an MLP 64-64 on ``--mlp``; ``cnn``, that CNN on ``--cnn``; ``lstm``, an LSTM on
@@ -13,6 +14,11 @@ hypermodel, data, epochs and batch size. The peer trains one trial after the oth
 measured at ``--peers`` trials and scaled, its best model loaded once. "in steps" is the share of
 our seconds that the training steps take at their median speed, "warm" the same from the end of the
 first epoch to that of the last, validation and checkpoints in memory included.
+
+With ``--calls`` it is `search_activations`, as users call it: with ``strategy="auto"``, as a race and at
+random, at the model's own learning rate and without a verdict; with rates; and with the verdict, which
+is all that it does by default. "CPU" is this process' own time, which other programs on the machine
+disturb less, "programs" how many training steps were traced.
 """
 
 from __future__ import annotations
@@ -20,11 +26,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import os
 import tempfile
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+from unittest import mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -38,9 +46,26 @@ from rich.table import Table
 from benchmarks.machine import environment, parsed
 from benchmarks.population import StepTimer, Task, cnn, compiled, mlp, read
 from benchmarks.real_models.vision import PatchEncoder, Patches
-from keras_acts.search import ActivationHyperModel, ActivationTuner, PopulationModel
+from keras_acts.search import (
+    ActivationHyperModel,
+    ActivationTuner,
+    PopulationModel,
+    search_activations,
+)
+from keras_acts.search.population.step_tensorflow import TrainingStep
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
+
+# how users call a search, and what one of its parts takes
+_ALONE = {"verdict": 0, "learning_rates": None}
+CALLS: dict[str, dict[str, Any]] = {
+    "auto": _ALONE,
+    "race": {**_ALONE, "strategy": "race"},
+    "random": {**_ALONE, "strategy": "random"},
+    "auto, with rates": {"verdict": 0},
+    "race, with rates": {"verdict": 0, "strategy": "race"},
+    "auto, with rates and verdict": {},
+}
 
 TASKS = ("default", "mlp", "cnn", "lstm", "frozen", "augmented", "text", "vit")
 
@@ -197,6 +222,54 @@ def plain(task: Task, trials: int, peers: int) -> float:
         return time.perf_counter() - start + searched * (trials / peers - 1)
 
 
+class Call(NamedTuple):
+    """What a call of `search_activations` took."""
+
+    seconds: float
+    cpu: float
+    programs: int
+
+
+def called(task: Task, trials: int, options: Mapping[str, Any]) -> Call:
+    """Search as users do, and return what it took."""
+    keras.backend.clear_session()
+    model = compiled(task.model())
+    trace = TrainingStep._trace
+    with mock.patch.object(TrainingStep, "_trace", autospec=True, side_effect=trace) as traced:
+        cpu = time.process_time()
+        seconds = time.perf_counter()
+        search_activations(model, **task.fitted, trials=trials, **options)
+        return Call(
+            time.perf_counter() - seconds, time.process_time() - cpu, len(traced.mock_calls)
+        )
+
+
+def calls_table(arguments: argparse.Namespace, console: Console) -> Table:
+    """Return what calls take, in turn, and as a ratio to KerasTuner's search."""
+    table = Table(
+        "task",
+        "trials",
+        "call",
+        "seconds",
+        "CPU",
+        "programs",
+        "KerasTuner",
+        "times faster",
+        box=MARKDOWN,
+    )
+    for task in tasks(arguments):
+        for trials in arguments.trials:
+            peer = plain(task, trials, arguments.peers)
+            for name, options in CALLS.items():
+                calls = [called(task, trials, options) for _ in range(arguments.repeats)]
+                seconds, cpu, programs = np.median(calls, axis=0)
+                row = [task.name, str(trials), name, f"{seconds:.1f}", f"{cpu:.1f}"]
+                row += [f"{programs:.0f}", f"{peer:.1f}", f"{peer / seconds:.1f}"]
+                table.add_row(*row)
+                console.print(*row)
+    return table
+
+
 def main() -> None:
     """Print a table of ratios."""
     parser = argparse.ArgumentParser(
@@ -205,18 +278,22 @@ def main() -> None:
     parser.add_argument("--mlp", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--cnn", nargs=2, metavar=("CSV", "TARGET"))
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
-    parser.add_argument("--trials", type=int, default=32)
+    parser.add_argument("--trials", type=int, nargs="+", default=[32])
+    parser.add_argument("--calls", action="store_true", help="search_activations as users call it")
     parser.add_argument("--peers", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1, help="of both, in turn; medians count")
-    arguments = parsed(parser, tasks=["default"], trials=4, peers=1)
+    arguments = parsed(parser, tasks=["default"], trials=[4], peers=1)
     console = Console()
     console.print(environment())
+    if arguments.calls:
+        console.print(calls_table(arguments, console))
+        return
     table = Table(
         "task", "trials", "seconds", "KerasTuner", "times faster", "in steps", "warm", box=MARKDOWN
     )
-    for task in tasks(arguments):
+    for task, trials in itertools.product(tasks(arguments), arguments.trials):
         found = [
-            (*ours(task, arguments.trials), plain(task, arguments.trials, arguments.peers))
+            (*ours(task, trials), plain(task, trials, arguments.peers))
             for _ in range(arguments.repeats)
         ]
         times = np.median([peer / seconds for seconds, _, _, peer in found])
@@ -228,7 +305,7 @@ def main() -> None:
             f"{steps / seconds:.0%}",
             f"{warm:.0%}",
         )
-        table.add_row(task.name, str(arguments.trials), *row)
+        table.add_row(task.name, str(trials), *row)
         console.print(task.name, *row)
     console.print(table)
 

@@ -21,7 +21,7 @@ from .evaluation import scores, validated, with_intervals
 from .measures import Measures, measures_of
 from .request import SearchRequest
 from .result import SearchResult, kept
-from .rewrite.first_inputs import few
+from .rewrite.first_inputs import few, few_labelled
 from .runtime import device
 from .runtime.reasons import first_line, headline
 from .space.candidate import Candidate
@@ -32,6 +32,7 @@ from .strategy.learning_rates import RatePlan
 from .strategy.rounds import Round
 from .tracking.callback import Followers
 from .verdict import retrain
+from .verdict.guessing import validation_part
 from .verdict.verdict import Verdict
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
@@ -71,6 +72,8 @@ class Outcome:
         self._measures: Measures | None = None
         self._baseline_test: dict[str, float] | None = None
         self._baseline_factor = 1.0
+        self._baseline_model: keras.Model | None = None
+        self._labelled: Any = None
         self._samples: Any = None
         self._rounds: tuple[Round, ...] = ()
         self._curves: tuple[Curve, ...] = ()
@@ -150,22 +153,27 @@ class Outcome:
         test_data = self._request.test_data
         with self._going_on("samples"):  # a dataset reads its first batch for it
             self._samples = few(self._request.fit["x"])
+        with self._going_on("validation samples"):
+            self._labelled = few_labelled(validation_part(self._request.fit))
         if self._model is not None:
             self._score(self._model, test_data)
-        if test_data is None:
+        # it is shown beside the kept model, which takes a verdict or test data
+        if test_data is None and self._verdict is None:
             return
         with self._going_on("baseline"):
-            self._score_baseline(test_data)
+            self._find_baseline()
+            if test_data is not None and self._baseline_model is not None:
+                self._baseline_test = scores(self._baseline_model, test_data)
 
-    def _score_baseline(self, test_data: Any) -> None:
-        """Score the baseline at the rate at which it was judged, else at its best one that has a model."""
+    def _find_baseline(self) -> None:
+        """Find the model of the baseline at the rate at which it was judged, else at its best one."""
         baseline = self._request.baseline
         best_first = [trial.rated for trial in self._trials if trial.rank is not None]
         rated = [each for each in best_first if each.choice == baseline]
         for each in (self._at_judged_rate(Rated(baseline)), *rated):
             model = self._strategy.model(each)
             if model is not None:
-                self._baseline_test = scores(model, test_data)
+                self._baseline_model = model
                 self._baseline_factor = each.factor
                 return
 
@@ -200,6 +208,8 @@ class Outcome:
             own_rate=self._rates.own,
             with_rates=self._rates.searches,
             baseline_factor=self._baseline_factor,
+            baseline_model=self._baseline_model,
+            labelled=self._labelled,
             rescale_init=request.rescale_init,
             rounds=self._rounds,
             curves=self._curves,

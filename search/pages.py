@@ -32,7 +32,7 @@ from .rewrite.activity import SlotActivity
 from .rewrite.slots import slots
 from .runtime.reasons import headline
 from .strategy.base import TrialResult
-from .strategy.rounds import DIVERGED, FINISHED
+from .strategy.rounds import DIVERGED, FINISHED, are_alike
 from .verdict import pages as of_verdict
 from .verdict.answer import answer as answer_of_verdict
 from .verdict.guessing import is_mean_square
@@ -183,8 +183,11 @@ def _sections(result: SearchResult, exported: str, difference: float | None) -> 
                 yield section
     else:
         yield from of_verdict.functions(_leaders(result), pictures.inputs(seen))
+    gradient_figure = _gradients(result)
     if seen:
-        yield _layers_at_work(result, seen)
+        yield _layers_at_work(result, seen, gradient_figure)
+    elif gradient_figure is not None:
+        yield Section("The layers at work", (gradient_figure,))
     if result.rounds:
         yield _race(result)
     elif verdict is None or verdict.rates is None:
@@ -213,8 +216,29 @@ def _leaders(result: SearchResult) -> list[str]:
     return list(best.values())[:_DRAWN]
 
 
-def _layers_at_work(result: SearchResult, seen: Sequence[SlotActivity]) -> Section:
-    """Which units of the kept model no longer learn."""
+def _gradients(result: SearchResult) -> Figure | None:
+    """How strongly the error pulls at each layer; None where that is not known."""
+    try:
+        drawn = pictures.gradients(result)
+    except SearchError:
+        return None
+    samples = counted(len(keras.tree.flatten(result.labelled)[0]), "sample")
+    some = ""
+    if len(drawn.layers) == pictures.MOST_LAYERS:
+        some = " Of a model with many layers some are left out, evenly."
+    caption = (
+        "How strongly the error pulls at the weights of each layer: the size of their gradient (root mean square) on "
+        f"{samples} of the validation data, at the best epoch. The axis counts in powers of ten. "
+        "Layers that differ a few times are as usual; one far left of the others has almost stopped to learn."
+        f"{some}"
+    )
+    return Figure(drawn, "Gradient size of each layer", caption, "gradients")
+
+
+def _layers_at_work(
+    result: SearchResult, seen: Sequence[SlotActivity], gradient_figure: Figure | None
+) -> Section:
+    """Which units of the kept model no longer learn, and how strongly its layers do."""
     rows = []
     for each in seen:
         dead = Cell(f"{each.dead} of {each.units}")
@@ -233,11 +257,18 @@ def _layers_at_work(result: SearchResult, seen: Sequence[SlotActivity]) -> Secti
         "the share of values at a place where the slope is less than 0.05: of relu, all below 0.",
         quiet=True,
     )
+    first = replace(table, rows=table.rows[:_SHOWN])
+    parts: list[Part] = [first]
+    if len(rows) > _SHOWN:
+        rest = replace(table, rows=table.rows[_SHOWN:])
+        parts.append(Details(f"{len(rows) - _SHOWN} more layers", (rest,)))
+    parts.append(words)
     unseen = _not_seen(result, seen)
-    if not unseen:
-        return Section("The layers at work", (table, words))
-    left_out = Text(f"Nothing was seen of {', '.join(unseen)}.", quiet=True)
-    return Section("The layers at work", (table, words, left_out))
+    if unseen:
+        parts.append(Text(f"Nothing was seen of {', '.join(unseen)}.", quiet=True))
+    if gradient_figure is not None:
+        parts.append(gradient_figure)
+    return Section("The layers at work", tuple(parts))
 
 
 def _not_seen(result: SearchResult, seen: Sequence[SlotActivity]) -> list[str]:
@@ -247,14 +278,25 @@ def _not_seen(result: SearchResult, seen: Sequence[SlotActivity]) -> list[str]:
 
 
 def _race(result: SearchResult) -> Section:
-    """The race with its picture, and who left when and why."""
+    """The race with its picture, and who left when and why; or all candidates, where none left."""
     drawn = pictures.race(result)
+    title = "The race"
+    name = "The race, round by round"
+    what = "who left when, and why"
     how = (
         "Each round trains the best of the one before further, and on more seeds. A coloured line reached the end, a "
         "grey one ends where its candidate left. Scores of different rounds do not compare; very bad ones are drawn at "
         "the edge."
     )
-    figure = Figure(drawn, "The race, round by round", how, "race")
+    if are_alike(result.rounds):
+        title = "All candidates"
+        name = "All candidates at their end"
+        what = "what became of them"
+        how = (
+            "All trained to the end on as many seeds: with a model of this size a race would have taken longer. Very "
+            "bad scores are drawn at the edge."
+        )
+    figure = Figure(drawn, name, how, "race")
     rows = []
     for runner in drawn.runners:
         known = [score for score in runner.scores if not math.isnan(score)]
@@ -270,8 +312,8 @@ def _race(result: SearchResult) -> Section:
         frozenset({1, 3}),
         frozenset({3}),
     )
-    folded = Details(f"All {len(rows)} candidates: who left when, and why", (table,))
-    return Section("The race", (figure, folded))
+    folded = Details(f"All {len(rows)} candidates: {what}", (table,))
+    return Section(title, (figure, folded))
 
 
 def _role(fate: str) -> str:
@@ -310,7 +352,7 @@ def _parameters(result: SearchResult) -> Iterator[Section]:
         f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}. A filled dot went on to the next round, a "
         f"hollow one left."
     )
-    if not result.rounds:
+    if not result.rounds or are_alike(result.rounds):
         caption = f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}."
     if not math.isnan(drawn.reference):
         caption += f" The grey line is {drawn.baseline}."
@@ -369,7 +411,7 @@ def _ranked(result: SearchResult, trials: tuple[TrialResult, ...]) -> DataTable:
         if trial is result.kept:
             marked = index
     caption = "In the order of the ranking. The scores are on the data that ranked."
-    if raced:
+    if raced and not are_alike(result.rounds):
         caption = "Who went further ranks first. Only scores of as many epochs and seeds compare."
     numeric = frozenset(range(1, len(header)))
     wide_only = {1, len(header) - 1}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +15,10 @@ from keras_acts.errors import SearchError
 
 from .report.axes import on_axes, on_panels
 from .report.numbers import counted
+from .report.svg import COLOURS
 from .report.values import (
     Histogram,
+    LayerSizes,
     LearningRates,
     Panel,
     Parameters,
@@ -26,6 +28,7 @@ from .report.values import (
     Shapes,
 )
 from .rewrite.activity import SlotActivity, activity, heights
+from .rewrite.gradients import LayerGradient, gradient_sizes
 from .space.candidate import Candidate
 from .space.rated import Rated
 from .space.shapes import shapes_of
@@ -34,6 +37,7 @@ from .verdict import pictures as of_verdict
 from .verdict.rates import written
 
 if TYPE_CHECKING:
+    import keras
     from matplotlib.axes import Axes
 
     from .result import SearchResult
@@ -44,6 +48,8 @@ _FEWEST_VALUES = 3
 _DRAWN = 4
 # of the histogram of what comes into activations: as far as functions are drawn
 _INPUTS_TO = 4.0
+# rows of the picture of gradients
+MOST_LAYERS = 24
 _BARS = 64
 
 
@@ -128,6 +134,8 @@ def race(result: SearchResult) -> RaceRounds:
             )
         )
     runners.sort(key=lambda runner: _furthest_first(runner, better_up=shown.better_up))
+    choices = {name_of(result, rated): str(rated.choice) for rated in latest}
+    runners = _in_colours(result, runners, choices)
     names = []
     words = []
     for column in columns:
@@ -135,6 +143,35 @@ def race(result: SearchResult) -> RaceRounds:
         names.append(_numbered(numbers[0] + 1, numbers[-1] + 1))
         words.append(_words(result.rounds[numbers[0]]))
     return RaceRounds(tuple(names), tuple(words), tuple(runners), shown.label, shown.better_up)
+
+
+def _colours_of(result: SearchResult) -> dict[str, int]:
+    """The numbers of the colours that the verdict's pictures have for its candidates."""
+    if result.verdict is None:
+        return {}
+    judged = [scored.activation for scored in result.verdict.candidates]
+    return {activation: number % len(COLOURS) for number, activation in enumerate(judged)}
+
+
+def _in_colours(
+    result: SearchResult, runners: Sequence[Runner], choices: Mapping[str, str]
+) -> list[Runner]:
+    """Those who reached the end in colours: what the verdict judged in the same as there."""
+    known = _colours_of(result)
+    finished = [runner for runner in runners if runner.finished][: len(COLOURS)]
+    chosen: dict[str, int] = {}
+    for runner in finished:
+        number = known.get(choices[runner.name])
+        # of one activation at two learning rates the better one has it
+        if number is not None and number not in chosen.values():
+            chosen[runner.name] = number
+    free = [number for number in range(len(COLOURS)) if number not in chosen.values()]
+    # what the verdict has for another comes last
+    free.sort(key=lambda number: number in known.values())
+    for runner in finished:
+        if runner.name not in chosen:
+            chosen[runner.name] = free.pop(0)
+    return [replace(runner, colour=chosen.get(runner.name, -1)) for runner in runners]
 
 
 def _places(rounds: Sequence[Round]) -> list[int]:
@@ -294,6 +331,64 @@ def activity_of(result: SearchResult) -> tuple[SlotActivity, ...]:
         return ()
 
 
+def gradients(result: SearchResult) -> LayerSizes:
+    """Return how strongly the loss pulls at each layer of the kept model, and of the baseline's.
+
+    Raises:
+        SearchError: if there is no model, or nothing to measure it with.
+    """
+    models = [(name_of(result, result.kept.rated), result.model)]
+    baseline = Rated(result.baseline, result.baseline_factor)
+    if result.baseline_model is not None and baseline != result.kept.rated:
+        models.append((name_of(result, baseline), result.baseline_model))
+    layers: list[str] = []
+    sizes: list[dict[str, float]] = []
+    for _, model in models:
+        of_layers = {each.layer: each.size for each in _gradients_of(result, model)}
+        sizes.append(of_layers)
+        layers += [layer for layer in of_layers if layer not in layers]
+    if not layers:
+        raise SearchError(
+            "A picture of gradients needs a model, some validation data and the TensorFlow backend. "
+            "Received: one of them is missing"
+        )
+    shown = _evenly(layers, MOST_LAYERS)
+    values = [tuple(of_layers.get(layer, math.nan) for layer in shown) for of_layers in sizes]
+    known = _colours_of(result)
+    colours = [known.get(str(result.kept.candidate), 0)]
+    if len(models) > 1:
+        of_baseline = known.get(str(result.baseline), 1)
+        if of_baseline == colours[0]:
+            of_baseline = (of_baseline + 1) % len(COLOURS)
+        colours.append(of_baseline)
+    return LayerSizes(
+        layers=tuple(shown),
+        models=tuple(name for name, _ in models),
+        sizes=tuple(values),
+        x_label="size of the gradient",
+        colours=tuple(colours),
+    )
+
+
+def _gradients_of(result: SearchResult, model: keras.Model | None) -> tuple[LayerGradient, ...]:
+    """The gradients of a model on the validation samples; nothing where that cannot be had."""
+    if model is None or result.labelled is None:
+        return ()
+    try:
+        return gradient_sizes(model, *result.labelled)
+    except Exception:
+        # a look at a model that is trained in a way of its own must not cost the report
+        return ()
+
+
+def _evenly(layers: Sequence[str], most: int) -> list[str]:
+    """So many layers at most, the first and the last among them."""
+    if len(layers) <= most:
+        return list(layers)
+    places = np.linspace(0, len(layers) - 1, most).round().astype(int)
+    return [layers[place] for place in places]
+
+
 def shapes(result: SearchResult) -> Shapes:
     """Return the functions of the leaders over what comes into them in the kept model.
 
@@ -379,6 +474,14 @@ class ResultPlot:
             ModelError: if the kept model is subclassed.
         """
         return on_panels(shapes(self._result))
+
+    def gradients(self, ax: Axes | None = None) -> Axes:
+        """Draw the size of the gradient of each layer, of the kept model and the baseline's.
+
+        Raises:
+            SearchError: if there is no model, or nothing to measure it with.
+        """
+        return on_axes(gradients(self._result), ax)
 
     def differences(self, ax: Axes | None = None) -> Axes:
         """Draw the differences of the verdict; see `VerdictPlot`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -15,10 +16,14 @@ import keras
 
 from keras_acts.errors import SearchError
 
+from .race.effort import costs_of
+from .race.journal import Journal
 from .race.one_by_one import Build
 from .race.per_group import PerGroupSearch
-from .race.runner import RaceSearch, race_in, why_not_race, why_one_by_one
-from .race.schedule import cost
+from .race.planner import Kind, kind_of
+from .race.planner import plan as plan_rungs
+from .race.runner import RaceSearch, job_of, race_in, why_not_race, why_one_by_one
+from .race.schedule import Rung, cost
 from .request import SearchRequest
 from .resume import check_resume
 from .runtime import device
@@ -34,6 +39,11 @@ from .tuner.trials import TrialSearch
 
 # with learning rates a race starts so many times the candidates, and trains so many times the epochs
 MORE_WITH_RATES = 1.5
+
+_TOGETHER = (
+    "All candidates train to the end: with a model of this size a race takes longer; "
+    "strategy='race' races all the same"
+)
 
 
 class Way(StrEnum):
@@ -230,10 +240,15 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
     limits, space = request.limits, request.space
     size = size_of(request, plan)
     factors = plan.rates.factors
-    race = race_in(space, size.trials, limits.epochs, size.epochs, limits.seed, factors)
     journal = None
     if place.project is not None:
         journal = place.project / "race.json"
+    rungs = _kept_rungs(journal) or _rungs(request, plan)
+    race = race_in(space, size.trials, limits.epochs, size.epochs, limits.seed, factors, rungs)
+    progress = RaceProgress(cost(race.rungs), limits.verbose)
+    note = ""
+    if kind_of(race.rungs) is Kind.TOGETHER:
+        note = _TOGETHER
     return RaceSearch(
         request.model,
         race,
@@ -244,11 +259,35 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
         seed=limits.seed,
         journal=journal,
         resumes=place.resumes,
-        progress=RaceProgress(cost(race.rungs), limits.verbose),
+        progress=progress,
+        note=note,
         rescale_init=request.rescale_init,
         build=_build_one_by_one(request, plan),
         followers=followers,
     )
+
+
+def _kept_rungs(journal: Path | None) -> tuple[Rung, ...]:
+    """The rounds that an earlier process has begun with; none if there was none, or it only raced."""
+    if journal is None or not journal.is_file():
+        return ()
+    return Journal(journal).plan
+
+
+def _rungs(request: SearchRequest, plan: Plan) -> tuple[Rung, ...]:
+    """The rounds of a search: those of a race, or fewer where all had better train to the end.
+
+    By what can be counted of the model, so that they are the same each time.
+    """
+    limits = request.limits
+    if limits.strategy == "race" or plan.why_one_by_one:
+        return ()
+    costs = costs_of(request.model, request.fit)
+    if costs is None:
+        return ()
+    size = size_of(request, plan)
+    job = job_of(request.space, size.trials, limits.epochs, size.epochs, plan.rates.factors)
+    return plan_rungs(job, costs, limits.max_seconds or math.inf).rungs
 
 
 def _build_one_by_one(request: SearchRequest, plan: Plan) -> Build | None:

@@ -31,7 +31,7 @@ from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import ENDED_EARLY, TrialResult
 from .strategy.curves import Curve
-from .strategy.rounds import Round
+from .strategy.rounds import Round, are_alike
 from .verdict.rates import written
 from .verdict.verdict import Verdict
 
@@ -125,6 +125,10 @@ class SearchResult:
             training, or other rates were not searched.
         with_rates: whether other learning rates than the model's own were tried.
         baseline_factor: the multiple of that rate at which `baseline_test` was trained.
+        baseline_model: the baseline's model at that rate, with the weights of its best epoch; None if
+            none was made, as without a verdict and test data.
+        labelled: a few inputs, targets and weights of the validation data, with which gradients are
+            measured.
         rescale_init: whether kernels were initialized for the activation that they feed.
         rounds: of a race, with what became of each candidate; empty if there were none. Their
             scores are those that decided who went on.
@@ -155,6 +159,8 @@ class SearchResult:
     own_rate: float | None = None
     with_rates: bool = False
     baseline_factor: float = 1.0
+    baseline_model: keras.Model | None = field(default=None, repr=False)
+    labelled: Any = field(default=None, repr=False)
     rescale_init: bool = False
     rounds: tuple[Round, ...] = field(default=(), repr=False)
     curves: tuple[Curve, ...] = field(default=(), repr=False)
@@ -232,7 +238,9 @@ class SearchResult:
     def summary(self) -> list[str]:
         """Return what to say below the table, a sentence a line."""
         lines = [self._best_line(), *self._test_lines()]
-        if self._raced:
+        if are_alike(self.rounds):
+            lines.append(_CAUTION.format(seeds=_counted_seeds(self.rounds[-1].seeds)))
+        elif self._raced:
             lines.append(_RACED)
         else:
             lines.append(_CAUTION.format(seeds=_counted_seeds(self.executions_per_trial)))

@@ -166,6 +166,7 @@ def verdict():
     )
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_ordinary_models_with_these_initializers(verdict):
     model = mlp()
     fit = {"x": TRAIN[0], "y": TRAIN[1], "validation_split": 0.2, "batch_size": 15, "epochs": 2}

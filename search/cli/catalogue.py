@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import rich.box
+from rich.console import Console
+from rich.table import Table
 
 from keras_acts import names, spec
 from keras_acts.errors import ActivationError
@@ -21,10 +24,11 @@ from keras_acts.search.space.shapes import shapes_of
 from keras_acts.specs import ActivationSpec, Parameter
 
 from . import files
-from .picture_files import SVG
-from .printing import print_facts, print_table
+from .checks import SVG
 
 _WIDTH = 700.0
+# columns of what is no terminal: wider than any table
+_NO_LIMIT = 10_000
 # where the values of a function are told
 _POINTS = (-3, -2, -1, 0, 1, 2, 3)
 
@@ -40,7 +44,7 @@ def print_all(*, as_json: bool) -> None:
     for one in ours:
         parameters = "\n".join(map(_parameter, one.parameters))
         rows.append((one.name, one.formula, _range(one), parameters or "none"))
-    print_table(("activation", "formula", "values", "parameters"), rows)
+    _print_table(("activation", "formula", "values", "parameters"), rows)
     print(f"Of Keras: {', '.join(builtins())}.")
     print(
         'One with parameters is written "trelu(theta=0.5, alpha=trained)". More: keras-acts show NAME'
@@ -104,10 +108,10 @@ def show(written: Sequence[str], out: Path | None, *, as_json: bool) -> None:
         print(json.dumps([_known(one, shapes.get(str(one))) for one in candidates], indent=2))
         return
     for candidate in candidates:
-        print_facts(str(candidate), list(_facts(candidate)))
+        _print_facts(str(candidate), list(_facts(candidate)))
         shape = shapes.get(str(candidate))
         if shape is not None:
-            print_table(("x", *map(str, _POINTS)), _table(shape))
+            _print_table(("x", *map(str, _POINTS)), _table(shape))
     if out is not None:
         print(f"Drawn in {out}: solid is the function, dashed its derivative.")
 
@@ -173,3 +177,24 @@ def _draw(shapes: tuple[Shape, ...], out: Path) -> None:
     canvas = axes.on_panels(picture)[0].figure.canvas
     canvas.print_figure(image, format=out.suffix.lower().removeprefix("."))
     files.write_bytes(out, image.getvalue(), "--out")
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose columns begin on the left."""
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=_NO_LIMIT)
+    console.print(table)
+
+
+def _print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
+    """Print a title, and below it names with what they are."""
+    print(title)
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, text in facts:
+        print(f"  {name.ljust(width)}  {text}".rstrip())

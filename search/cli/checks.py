@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from keras_acts.search.space.learning_rates import LearningRates
 from . import data as datasets
 from . import files
 from .keras_file import check_keras_file
-from .lists import split_list
+from .options import split_list
 from .places import BUILT, model_for, place_of
 
+# what `show` draws by itself, and what matplotlib draws
+SVG = ".svg"
+_OF_MATPLOTLIB = (".png", ".pdf")
 OR_BUILT = f"one of {', '.join(BUILT)}, or "
 
 
@@ -176,3 +180,21 @@ def check_folder(folder: Path, option: str) -> None:
             raise SearchError(f"{rule}. Received: {str(folder)!r}, but {nearest} is read-only")
     except (OSError, ValueError) as error:  # a name that no folder can have
         raise SearchError(f"{rule}. Received: {shown(str(folder))} ({error})") from None
+
+
+def check_picture(out: Path) -> None:
+    """Check that a picture can be written.
+
+    Raises:
+        KerasActsError: naming what is wrong.
+    """
+    kind = out.suffix.lower()
+    if kind not in (SVG, *_OF_MATPLOTLIB):
+        kinds = ", ".join((SVG, *_OF_MATPLOTLIB))
+        raise SearchError(f"--out must be a file of one of {kinds}. Received: {str(out)!r}")
+    if kind != SVG and importlib.util.find_spec("matplotlib") is None:
+        raise SearchError(
+            f'A {kind} needs matplotlib, a {SVG} does not: pip install "keras-acts[plots]". '
+            f"Received: --out {str(out)!r}"
+        )
+    files.check_writable(out, "--out", ())

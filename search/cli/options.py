@@ -1,7 +1,8 @@
-"""The options that several commands have."""
+"""The options that several commands have, and lists as they are typed: with commas."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import click
@@ -72,3 +73,13 @@ def training(command: Callable[..., None]) -> Callable[..., None]:
 def examples(*lines: str) -> str:
     """Return what a help page ends with: commands, one a line, as they are typed."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def split_list(text: str) -> list[str]:
+    """Split at the commas that are not inside parentheses."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Split at all commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -28,7 +28,7 @@ from keras_acts.search.rewrite.threshold import threshold_of
 from . import data as datasets
 from . import files, models
 from .checks import Task, rates
-from .lists import split_list
+from .options import split_list
 from .running import InterruptedWithResult
 
 

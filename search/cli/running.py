@@ -42,10 +42,18 @@ def one_line_errors() -> Iterator[None]:
     except KerasActsError as error:
         text = str(error)
         if isinstance(error, SearchError):
-            text = text.replace("overwrite=True", "--restart")
+            text = text.replace("overwrite=True", _restart())
         # what pandas and TensorFlow say may be of several lines
         one_line = re.sub(r"\s*\n\s*", " ", text).replace(" )", ")")
         raise Refused(in_options(one_line)) from error
+
+
+def _restart() -> str:
+    """What deletes a kept search: an option of one command only."""
+    context = click.get_current_context(silent=True)
+    if context is not None and "restart" in context.params:
+        return "--restart"
+    return "keras-acts search --restart"
 
 
 def in_options(text: str) -> str:

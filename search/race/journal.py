@@ -23,7 +23,9 @@ if TYPE_CHECKING:  # what a kept race has found is told without TensorFlow
     from ..population.members import Member
 
 # the first line of the file: what it is
-_TITLE = "keras_acts race 1"
+_TITLE = "keras_acts race 2"
+# that of files in which no plan stands: all of them are of races
+_TITLE_WITHOUT_PLAN = "keras_acts race 1"
 # of a run's row: the candidate and the seed, then what is known of it
 _NAME_PARTS = 2
 _TYPES = ((int,), (str,), (bool,), (int, float), (str,), (int,))
@@ -42,8 +44,8 @@ class Score(NamedTuple):
 class Journal:
     """Keeps the rungs of a race and the runs of each.
 
-    The file has a line for each rung, with a checksum. Should one be damaged, the rungs before it
-    are known all the same, and the others train again, to the same scores.
+    The file has a line for the plan and one for each rung, with a checksum. Should one be damaged,
+    the rungs before it are known all the same, and the others train again, to the same scores.
 
     Args:
         file: where they are or will be; None keeps nothing.
@@ -51,6 +53,7 @@ class Journal:
 
     Attributes:
         notice: what the user should know of the file, else empty.
+        plan: the rungs as they were planned when the race began; empty if nobody knows.
 
     Raises:
         SearchError: if there is a file that is no journal.
@@ -58,6 +61,7 @@ class Journal:
 
     def __init__(self, file: Path | None, expected: bool = False):
         self.notice = ""
+        self.plan: tuple[Rung, ...] = ()
         self._file = file
         self._rungs: list[dict[str, Any]] = []
         if file is None:
@@ -75,7 +79,13 @@ class Journal:
         if not lines:
             raise damaged(file, "it is empty")
         title, *records = lines
-        if title != _TITLE:
+        if title == _TITLE:
+            if records:
+                self.plan = _plan(records.pop(0))
+            if not self.plan:
+                self.notice = f"{file} is damaged from its plan on: the race begins anew"
+                return
+        elif title != _TITLE_WITHOUT_PLAN:
             raise damaged(file, f"it does not begin with {_TITLE!r}")
         for number, line in enumerate(records, start=1):
             record = _record(line)
@@ -92,9 +102,9 @@ class Journal:
 
     @property
     def planned(self) -> int:
-        """How many rungs the race has, as it was planned when the last of these ended."""
+        """How many rungs the race has, as it was planned when the last of these ended, or began."""
         if not self._rungs:
-            return 0
+            return len(self.plan)
         return int(self._rungs[-1]["of"])
 
     def scores(self, number: int) -> list[Score]:
@@ -126,12 +136,17 @@ class Journal:
             )
         return {member: _run(*row[_NAME_PARTS:]) for member, row in zip(members, rows, strict=True)}
 
-    def begin(self) -> None:
+    def begin(self, plan: Sequence[Rung]) -> None:
         """Make the file, where there is none: should it be missing later, it was lost.
+
+        Args:
+            plan: the rungs of the race, for an empty journal.
 
         Raises:
             OSError: if it cannot be written.
         """
+        if not self._rungs:
+            self.plan = tuple(plan)
         if self._file is not None and not self._file.is_file():
             self._write(self._file)
 
@@ -151,8 +166,12 @@ class Journal:
         self._write(self._file)
 
     def _write(self, file: Path) -> None:
-        lines = [_TITLE]
-        for record in self._rungs:
+        lines = [_TITLE_WITHOUT_PLAN]
+        records = list(self._rungs)
+        if self.plan:
+            lines = [_TITLE]
+            records.insert(0, {"plan": list(map(asdict, self.plan))})
+        for record in records:
             text = json.dumps(record)
             lines.append(f"{_checksum(text)} {text}")
         write_whole(file, "".join(f"{line}\n" for line in lines).encode())
@@ -162,12 +181,25 @@ def _checksum(text: str) -> str:
     return f"{zlib.crc32(text.encode()):08x}"
 
 
-def _record(line: str) -> dict[str, Any] | None:
+def _read_line(line: str) -> Any:
     """What a line holds; None if it is not as it was written."""
     checksum, _, text = line.partition(" ")
     if checksum != _checksum(text):
         return None
-    record = json.loads(text)
+    return json.loads(text)
+
+
+def _plan(line: str) -> tuple[Rung, ...]:
+    """The rungs that a line holds; none if it is not as it was written."""
+    record = _read_line(line)
+    if not isinstance(record, dict) or set(record) != {"plan"}:
+        return ()
+    return tuple(Rung(**rung) for rung in record["plan"])
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """What a line holds; None if it is not as it was written."""
+    record = _read_line(line)
     if not isinstance(record, dict) or set(record) != {"rung", "of", "runs"}:
         return None
     if not all(map(_is_row, record["runs"])):

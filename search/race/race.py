@@ -173,7 +173,7 @@ class Race:
     def _next_task(self, rung: Rung) -> RungTask:
         if self.rounds:
             last = self.rounds[-1]
-            alive = self._going_on(last, rung.keep)
+            alive = self._going_on(last, rung)
             # those that diverged leave no gap: the rung is filled up
             enter = rung.enter + _free_places(last, rung.keep)
         else:
@@ -184,10 +184,14 @@ class Race:
             alive += list(self._propose(self.rounds, known, enter))[:enter]
         return RungTask(tuple(alive), rung.seeds, rung.epochs)
 
-    def _going_on(self, last: RungResult, keep: int) -> list[Any]:
+    def _going_on(self, last: RungResult, rung: Rung) -> list[Any]:
         candidates = last.task.candidates
         kinds = [self._kind(candidate) for candidate in candidates]
-        going_on = survivors(last.scores, keep, level=self.level, kinds=kinds)
+        level = self.level
+        if (rung.epochs, rung.seeds) == (last.task.epochs, last.task.seeds):
+            # nobody trains on: to leave would save nothing
+            level = 0.0
+        going_on = survivors(last.scores, rung.keep, level=level, kinds=kinds)
         return [candidates[k] for k in going_on]
 
     def _known(self) -> set[Any]:

@@ -48,10 +48,11 @@ from .cohorts import Cohorts
 from .history import history
 from .journal import Journal
 from .one_by_one import Build, OneByOne
+from .planner import Job, race
 from .race import Race, RungResult, RungTask
 from .rates import AtBestRate
 from .record import MemberRecord
-from .schedule import cost, in_two_rounds, schedule
+from .schedule import Rung, cost
 from .surrogate import SurrogateProposer
 from .telling import Telling, curves_of
 
@@ -114,6 +115,19 @@ class _Over(BaseException):
     """The time is over, which is no error: it ends a training as Ctrl-C does."""
 
 
+def job_of(
+    space: ActivationSpace, trials: int, epochs: int, total: int, factors: Sequence[float] = (1.0,)
+) -> Job:
+    """Return what is to be planned; the arguments are those of `race_in`."""
+    starts = len(space.grid(1)) + len(factors) - 1
+    job = Job(trials, epochs, total, starts)
+    rates = len(factors) - 1
+    finds_places = race(job)[0].enter >= starts - 1
+    if rates and finds_places and starts - 1 > rates:
+        return replace(job, rates=rates)
+    return job
+
+
 def race_in(
     space: ActivationSpace,
     trials: int,
@@ -121,6 +135,7 @@ def race_in(
     total: int,
     seed: int,
     factors: Sequence[float] = (1.0,),
+    rungs: Sequence[Rung] = (),
 ) -> Race:
     """Return a race of the candidates of a space, the baseline first.
 
@@ -136,30 +151,30 @@ def race_in(
         total: how many epochs all runs together may take.
         seed: of random candidates.
         factors: multiples of the model's own learning rate, 1 among them.
+        rungs: the rounds; by default those of a race.
     """
+    job = job_of(space, trials, epochs, total, factors)
+    rungs = rungs or race(job)
     baseline, *others = space.grid(1)
     rates = [Rated(baseline, factor) for factor in factors if factor != 1]
     rates.sort(key=lambda rated: (abs(np.log2(rated.factor)), -rated.factor))
-    choices = [*space.grid(5), *space.sample(_POOL, derive(seed, Stream.CANDIDATES))]
+    drawn = space.sample(_POOL, derive(seed, Stream.CANDIDATES))
+    choices = [*space.grid(5), *drawn]
     pool = [Rated(choice, factor) for choice, factor in itertools.product(choices, factors)]
     proposer = SurrogateProposer(pool, rated_embeddings)
-    count = len(others) + len(rates)
-    rungs = schedule(trials, epochs, total, 1 + count)
-    if not rates or not others or rungs[0].enter < count:
-        # not all find a place: an activation and a rate in turn, then the other activations
-        activations = list(map(Rated, others))
-        starts = [Rated(baseline)]
-        for pair in zip(activations[:_FIRST_RATES], rates[:_FIRST_RATES], strict=False):
-            starts += pair
-        rest = [each for each in (*activations, *rates) if each not in starts]
-        starts += rest
-        return Race(starts, rungs, proposer, attrgetter("kind"))
-    return Race(
-        [Rated(baseline), *rates],
-        in_two_rounds(rungs, len(rates)),
-        AtBestRate(baseline, others, proposer),
-        attrgetter("kind"),
-    )
+    if job.rates:
+        starts = [Rated(baseline), *rates]
+        return Race(starts, rungs, AtBestRate(baseline, others, proposer), attrgetter("kind"))
+    # not all find a place: an activation and a rate in turn, then the other activations
+    activations = list(map(Rated, others))
+    starts = [Rated(baseline)]
+    for pair in zip(activations[:_FIRST_RATES], rates[:_FIRST_RATES], strict=False):
+        starts += pair
+    starts += [each for each in (*activations, *rates) if each not in starts]
+    if len(rungs) == 1:
+        # nothing will have been seen that others could be proposed from
+        starts += [each for each in dict.fromkeys(map(Rated, drawn)) if each not in starts]
+    return Race(starts, rungs, proposer, attrgetter("kind"))
 
 
 class RaceSearch:
@@ -181,6 +196,7 @@ class RaceSearch:
         models: whether the last rung's are wanted: then a race that goes on after an interrupt
             trains it again.
         label: what the race is called where it shows how it goes.
+        note: what is said before it begins.
         memory: the bytes that a population may use; None for half of what is free.
         factor: the multiple of the model's own learning rate for candidates that have none.
         order_of_each_seed: whether each seed has a batch order of its own, for a race of one rung;
@@ -211,6 +227,7 @@ class RaceSearch:
         slots: Sequence[str] | None = None,
         models: bool = True,
         label: str = "",
+        note: str = "",
         memory: int | None = None,
         factor: float = 1.0,
         order_of_each_seed: bool = False,
@@ -231,6 +248,7 @@ class RaceSearch:
         self._journal = Journal(journal, resumes)
         self._models = models
         self._label = label
+        self._note = note
         self._factor = factor
         self._telling = Telling(
             followers or Followers(), race, self.objective.direction, stage, factor
@@ -286,10 +304,11 @@ class RaceSearch:
             self._deadline = self._begun + self.seconds
             if not self._label:  # else it is one stage of several, which end later
                 self.progress.deadline = self._deadline
-        if self._journal.notice:
-            self._say(self._journal.notice)
+        for text in (self._note, self._journal.notice):
+            if text:
+                self._say(text)
         try:
-            self._journal.begin()
+            self._journal.begin(self._race.rungs)
             try:
                 self._run_rungs()
             finally:

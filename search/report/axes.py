@@ -16,6 +16,7 @@ from .scales import limits, robust_limits
 from .values import (
     Curves,
     Differences,
+    LayerSizes,
     LearningRates,
     Panel,
     Parameters,
@@ -40,7 +41,9 @@ _SIZE = (7.5, 4.0)
 _SMALL = (3.6, 3.0)
 
 
-def on_axes(picture: Differences | Curves | LearningRates | RaceRounds, ax: Axes | None) -> Axes:
+def on_axes(
+    picture: Differences | Curves | LearningRates | RaceRounds | LayerSizes, ax: Axes | None
+) -> Axes:
     """Draw a picture, on a new figure's Axes if none are given."""
     if ax is None:
         ax = _new_axes()
@@ -50,6 +53,8 @@ def on_axes(picture: Differences | Curves | LearningRates | RaceRounds, ax: Axes
         _curves(picture, ax)
     elif isinstance(picture, LearningRates):
         _rates(picture, ax)
+    elif isinstance(picture, LayerSizes):
+        _layer_sizes(picture, ax)
     else:
         _race(picture, ax)
     for side in ("top", "right"):
@@ -164,15 +169,15 @@ def _rates(picture: LearningRates, ax: Axes) -> None:
 
 
 def _race(picture: RaceRounds, ax: Axes) -> None:
-    finalists = [runner for runner in picture.runners if runner.finished][: len(_COLOURS)]
+    finalists = [runner for runner in picture.runners if runner.colour >= 0]
     scores = [value for runner in picture.runners for value in runner.scores]
     places = range(len(picture.rounds))
     for runner in reversed(picture.runners):
         if runner not in finalists:
             ax.plot(places, runner.scores, color=_GREY, marker="o", markersize=4, linewidth=1)
-    for index, runner in enumerate(finalists):
-        marker = _MARKERS[index % len(_MARKERS)]
-        colour = _COLOURS[index % len(_COLOURS)]
+    for runner in finalists:
+        marker = _MARKERS[runner.colour % len(_MARKERS)]
+        colour = _COLOURS[runner.colour % len(_COLOURS)]
         ax.plot(places, runner.scores, color=colour, marker=marker, label=runner.name)
     labels = []
     for name, words in zip(picture.names, picture.rounds, strict=True):
@@ -182,6 +187,24 @@ def _race(picture: RaceRounds, ax: Axes) -> None:
     ax.set_ylabel(picture.y_label)
     if finalists:
         ax.legend(frameon=False)
+
+
+def _layer_sizes(picture: LayerSizes, ax: Axes) -> None:
+    places = range(len(picture.layers))
+    for index, (model, sizes) in enumerate(zip(picture.models, picture.sizes, strict=True)):
+        colour = _COLOURS[picture.colours[index] % len(_COLOURS)]
+        face = colour
+        if index:
+            face = "white"
+        # a logarithmic axis has no place for 0
+        shown = [size if size > 0 else math.nan for size in sizes]
+        ax.plot(shown, places, "o", color=colour, markerfacecolor=face, label=model)
+    ax.set_xscale("log")
+    ax.set_yticks(list(places), list(picture.layers))
+    ax.invert_yaxis()
+    ax.set_xlabel(picture.x_label)
+    ax.grid(axis="y", color="#e4e8ec", zorder=0)
+    ax.legend(frameon=False)
 
 
 def _parameter(panel: Panel, picture: Parameters, ax: Axes) -> None:

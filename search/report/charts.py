@@ -13,6 +13,7 @@ from .values import (
     Curves,
     Difference,
     Differences,
+    LayerSizes,
     LearningRates,
     Panel,
     Parameters,
@@ -26,6 +27,7 @@ WIDE = 760.0
 NARROW = 336.0
 _TEXT = 4.5  # from the middle of a line of text down to its baseline
 _GAP = 10.0
+_ROWS = 6  # of a grid, about
 # of small pictures: their height, and what stands left of and below them
 _PANEL = 184.0
 _LEFT_OF_PANEL = 46.0
@@ -54,6 +56,8 @@ def drawn(picture: Picture, width: float, title: str, key: str) -> str:
         return _race(picture, width, title)
     if isinstance(picture, Parameters):
         return _parameters(picture, width, title)
+    if isinstance(picture, LayerSizes):
+        return _layer_sizes(picture, width, title)
     return _shapes(picture, width, title, key)
 
 
@@ -233,7 +237,13 @@ def _curve(line: Curve, index: int, horizontal: Scale, vertical: Scale) -> str:
     return svg.titled("".join(parts), f"{line.name}: {last:.4g} at the end")
 
 
-def _end_labels(lines: Sequence[Curve], vertical: Scale, right: float, room: float) -> str:
+def _end_labels(
+    lines: Sequence[Curve],
+    vertical: Scale,
+    right: float,
+    room: float,
+    colours: Sequence[int] | None = None,
+) -> str:
     """The names at the ends of the lines, moved apart where they would overlap."""
     if not lines:
         return ""
@@ -250,9 +260,10 @@ def _end_labels(lines: Sequence[Curve], vertical: Scale, right: float, room: flo
         labels.append(svg.wrapped(words, room))
     sizes = [svg.LINE * len(label) + 2.0 for label in labels]
     places = apart(ends, sizes, vertical.end, vertical.start)
+    numbers = _numbers([line.name for line in lines], colours)
     parts = []
-    for index, (label, place) in enumerate(zip(labels, places, strict=True)):
-        css = f"strong f{index % len(svg.COLOURS)}"
+    for number, label, place in zip(numbers, labels, places, strict=True):
+        css = f"strong f{number}"
         parts.append(svg.block(right + 12, place, label, css))
     return "".join(parts)
 
@@ -325,16 +336,16 @@ def _rate_points(
 
 def _race(picture: RaceRounds, width: float, title: str) -> str:
     wide = is_wide(width)
-    finalists = [runner for runner in picture.runners if runner.finished]
-    labelled = finalists[: len(svg.COLOURS)]
+    labelled = [runner for runner in picture.runners if runner.colour >= 0]
     names = [runner.name for runner in labelled]
+    colours = [runner.colour for runner in labelled]
     top = 16.0
     right = width - 46.0
     legend = ""
     if wide:
         right = width - _label_room(names) - 30
     elif names:
-        legend, top = _legend(names, width)
+        legend, top = _legend(names, width, colours)
     label, top = _y_label(picture.y_label, top)
     bottom = top + 250
     if wide:
@@ -354,14 +365,11 @@ def _race(picture: RaceRounds, width: float, title: str) -> str:
         parts.append(svg.line(x, top, x, bottom, "grid"))
         parts.append(_round_label(x, bottom, picture.names[index], words, wide=wide))
     for runner in reversed(picture.runners):
-        number = -1
-        if runner in labelled:
-            number = labelled.index(runner)
-        parts.append(_runner(runner, number, horizontal, vertical))
+        parts.append(_runner(runner, horizontal, vertical))
     if wide:
         indices = tuple(float(index) for index in range(len(picture.rounds)))
         curves = [Curve(runner.name, indices, runner.scores) for runner in labelled]
-        parts.append(_end_labels(curves, vertical, right, _label_room(names)))
+        parts.append(_end_labels(curves, vertical, right, _label_room(names), colours))
     return svg.picture("".join(parts), width, bottom + 62, title)
 
 
@@ -376,8 +384,9 @@ def _round_label(x: float, bottom: float, name: str, words: str, *, wide: bool) 
     return "".join(parts)
 
 
-def _runner(runner: Runner, number: int, horizontal: Scale, vertical: Scale) -> str:
+def _runner(runner: Runner, horizontal: Scale, vertical: Scale) -> str:
     """The line of a candidate: in its own colour to the end, grey where it left."""
+    number = runner.colour
     points = []
     for index, score in enumerate(runner.scores):
         if math.isfinite(score):
@@ -520,6 +529,112 @@ def _broken_line(
 # what all have in common
 
 
+# a size for each layer
+
+_ROW = 26.0
+_POWERS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
+
+
+def _layer_sizes(picture: LayerSizes, width: float, title: str) -> str:
+    wide = is_wide(width)
+    legend, top = _dot_legend(picture.models, width, picture.colours)
+    room = _WIDEST_LABEL
+    if not wide:
+        room = 0.34 * width
+    names = [svg.wrapped(layer, room) for layer in picture.layers]
+    left = max(_widest(lines) for lines in names) + 30
+    scale = Scale(*_powers(picture), left, width - 24)
+    y = top + 8
+    rows = []
+    for index, lines in enumerate(names):
+        height = _ROW + svg.LINE * (len(lines) - 1)
+        middle = y + height / 2
+        rows.append(svg.block(left - 16, middle, lines, "", "end"))
+        rows.append(svg.line(scale.start, middle, scale.end, middle, "grid"))
+        rows.append(_sizes_of_layer(picture, index, scale, middle))
+        y += height
+    parts = [legend]
+    for power in _whole_powers(scale):
+        parts.append(svg.line(scale(power), top + 8, scale(power), y, "grid"))
+        parts.append(svg.text(scale(power), y + 18, _power_text(power), "quiet", "middle"))
+    parts += rows
+    middle = (scale.start + scale.end) / 2
+    label = svg.wrapped(picture.x_label, scale.end - scale.start)
+    parts.append(svg.block(middle, y + 29 + svg.LINE * len(label) / 2, label, "quiet", "middle"))
+    return svg.picture("".join(parts), width, y + 36 + svg.LINE * len(label), title)
+
+
+def _dot_legend(names: Sequence[str], width: float, colours: Sequence[int]) -> tuple[str, float]:
+    """Names with their dots, a line each where they do not fit into one."""
+    parts = []
+    x = 12.0
+    y = 14.0
+    for number, name in enumerate(names):
+        lines = svg.wrapped(name, width - 40)
+        needed = 30 + _widest(lines)
+        if number and x + needed > width:
+            x = 12.0
+            y += svg.LINE + 4
+        parts.append(_size_dot(x, y, colours[number], hollow=number > 0))
+        parts.append(svg.block(x + 12, y + (len(lines) - 1) * svg.LINE / 2, lines, "strong"))
+        y += (len(lines) - 1) * svg.LINE
+        x += needed
+    return "".join(parts), y + 14
+
+
+def _size_dot(x: float, y: float, colour: int, *, hollow: bool) -> str:
+    """The dot of a model, the second one hollow, so that colour is not all that tells it apart."""
+    if hollow:
+        return svg.circle(x, y, 5, f"hollow l{colour}")
+    return svg.circle(x, y, 5.5, f"f{colour}")
+
+
+def _powers(picture: LayerSizes) -> tuple[float, float]:
+    """Where the axis begins and ends, as powers of ten: at least from one to the next but one."""
+    logs = []
+    for sizes in picture.sizes:
+        logs += [math.log10(size) for size in sizes if math.isfinite(size) and size > 0]
+    if not logs:
+        return -1.0, 1.0
+    low = math.floor(min(logs) - 0.1)
+    high = math.ceil(max(logs) + 0.1)
+    return float(low), float(max(high, low + 2))
+
+
+def _whole_powers(scale: Scale) -> list[int]:
+    """The powers of ten that are marked: not so many that they touch."""
+    low = round(scale.low)
+    high = round(scale.high)
+    most = max(1, int((scale.end - scale.start) / 56))
+    step = max(1, math.ceil((high - low) / most))
+    return list(range(low, high + 1, step))
+
+
+def _power_text(power: int) -> str:
+    digits = "".join(_POWERS[int(digit)] for digit in str(abs(power)))
+    if power < 0:
+        digits = f"⁻{digits}"
+    return f"10{digits}"
+
+
+def _sizes_of_layer(picture: LayerSizes, index: int, scale: Scale, y: float) -> str:
+    """The dots of a layer, one a model; an arrow at the edge where nothing is left."""
+    parts = []
+    for number, (model, sizes) in enumerate(zip(picture.models, picture.sizes, strict=True)):
+        size = sizes[index]
+        if not math.isfinite(size):
+            continue
+        if size > 0:
+            x = scale.inside(math.log10(size))
+            mark = _size_dot(x, y, picture.colours[number], hollow=number > 0)
+        else:
+            x = scale.start
+            arrow = [(x, y), (x + 10, y - 6), (x + 10, y + 6)]
+            mark = svg.area(arrow, f"f{picture.colours[number]}")
+        parts.append(svg.titled(mark, f"{picture.layers[index]}, {model}: {size:.2g}"))
+    return "".join(parts)
+
+
 def _in_panels(
     heads: Sequence[tuple[str, str]],
     width: float,
@@ -555,11 +670,13 @@ def _in_panels(
         box = (left, top + head, min(cell - _LEFT_OF_PANEL - 16, 420.0), _PANEL)
         parts.append(draw(index, box))
     rows = math.ceil(len(heads) / columns)
-    return svg.picture("".join(parts), width, rows * tall, title)
+    # nothing stands below the numbers of the last row
+    height = rows * tall - _BELOW_PANEL + 26
+    return svg.picture("".join(parts), width, height, title)
 
 
 def _vertical_axis(scale: Scale, left: float, right: float) -> list[str]:
-    all_ticks = ticks(scale.low, scale.high)
+    all_ticks = ticks(scale.low, scale.high, _ROWS)
     parts = []
     for tick in all_ticks:
         place = scale(tick)
@@ -570,7 +687,7 @@ def _vertical_axis(scale: Scale, left: float, right: float) -> list[str]:
 
 def _left_of(scale: Scale) -> float:
     """Where a picture begins, right of the numbers of its vertical axis."""
-    all_ticks = ticks(scale.low, scale.high)
+    all_ticks = ticks(scale.low, scale.high, _ROWS)
     return _widest([tick_text(tick, all_ticks) for tick in all_ticks]) + 14
 
 
@@ -622,8 +739,11 @@ def _y_label(label: str, top: float) -> tuple[str, float]:
     return svg.text(2, top - 2, label, "quiet"), top + 16
 
 
-def _legend(names: Sequence[str], width: float) -> tuple[str, float]:
+def _legend(
+    names: Sequence[str], width: float, colours: Sequence[int] | None = None
+) -> tuple[str, float]:
     """Names with their lines above a narrow picture, and where the picture begins."""
+    numbers = _numbers(names, colours)
     parts = []
     x = 10.0
     y = 14.0
@@ -636,12 +756,19 @@ def _legend(names: Sequence[str], width: float) -> tuple[str, float]:
             y += 5 + svg.LINE * lines_before
             lines_before = 1
         lines_before = max(lines_before, len(lines))
-        number = index % len(svg.COLOURS)
-        parts.append(svg.path([(x, y), (x + 22, y)], f"line l{number}", _dash(index)))
+        number = numbers[index]
+        parts.append(svg.path([(x, y), (x + 22, y)], f"line l{number}", _dash(number)))
         middle = y + (len(lines) - 1) * svg.LINE / 2
         parts.append(svg.block(x + 28, middle, lines, f"strong f{number}"))
         x += needed + 12
     return "".join(parts), y + svg.LINE * (lines_before - 1) + 28
+
+
+def _numbers(names: Sequence[str], colours: Sequence[int] | None) -> list[int]:
+    """The numbers of the colours of names: in their order, where none are given."""
+    if colours is not None:
+        return list(colours)
+    return [index % len(svg.COLOURS) for index in range(len(names))]
 
 
 def _dash(index: int) -> str:

@@ -132,6 +132,7 @@ class Runner:
         fate: what became of it there, in words.
         finished: whether it was in the last round.
         is_baseline: whether it is what the others are compared with.
+        colour: the number of its colour, the same in all pictures of a page; -1 for grey.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Runner:
     fate: str
     finished: bool
     is_baseline: bool = False
+    colour: int = -1
 
 
 @dataclass(frozen=True)
@@ -244,4 +246,25 @@ class Shapes:
     inputs: Histogram | None = None
 
 
-Picture: TypeAlias = Differences | Curves | LearningRates | RaceRounds | Parameters | Shapes
+@dataclass(frozen=True)
+class LayerSizes:
+    """A size for each layer of one or several models, on a logarithmic axis.
+
+    Attributes:
+        layers: their names, the first at the top.
+        models: what each model is called.
+        sizes: of each model, one a layer; nan where it has none, 0 where nothing is left.
+        x_label: what the horizontal axis is.
+        colours: the number of the colour of each model.
+    """
+
+    layers: tuple[str, ...]
+    models: tuple[str, ...]
+    sizes: tuple[Numbers, ...]
+    x_label: str
+    colours: tuple[int, ...]
+
+
+Picture: TypeAlias = (
+    Differences | Curves | LearningRates | RaceRounds | Parameters | Shapes | LayerSizes
+)

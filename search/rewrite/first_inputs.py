@@ -40,6 +40,33 @@ def few(x: Data) -> Arrays | None:
         return None
 
 
+def few_labelled(data: Data) -> tuple[Arrays, Arrays, Arrays] | None:
+    """Return the first inputs, targets and weights of labelled data; weights are None without any.
+
+    Args:
+        data: as the `validation_data` of `fit`: ``(x, y)``, ``(x, y, sample_weight)`` or batches of
+            such.
+
+    Returns:
+        None for what can be read only once, and for what is no array.
+    """
+    if isinstance(data, Iterator):
+        return None
+    try:
+        batch = data
+        if isinstance(data, keras.utils.PyDataset):
+            batch = data[0]
+        elif not isinstance(data, tuple | list):
+            batch = next(iter(data))
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(batch)
+        if weight is not None:
+            weight = _arrays(weight)
+        return _arrays(x), _arrays(y), weight
+    except Exception:
+        # a look at the trained model must not cost the result
+        return None
+
+
 def _is_structure_of_arrays(x: Data) -> bool:
     return all(hasattr(part, "shape") or np.isscalar(part) for part in keras.tree.flatten(x))
 

@@ -80,3 +80,30 @@ RACE_MOST_MEMBERS = 128
 # cores, 26 November 2026. What is not "in steps" there, to build and to trace it, takes two to four
 # seconds: so many steps of 32 MLPs, or fewer of CNNs (7 and 30 ms)
 SMALLER_POPULATION_LEAST_STEPS = 400
+
+
+# ---- What a search takes, for `search/race/planner.py`: `python -m benchmarks.plans --costs`, 2 cores,
+# 28 November 2026, in seconds of this process' own CPU time, as others worked on the machine too. MLPs
+# and CNNs with 8 and 32 members; on a GPU nothing was measured
+
+# to build, trace and begin a population, with its validation: 1.4 with 8 MLPs, 2.0 with 32; of CNNs 1.4
+# and 2.8
+PROGRAM_SECONDS = 0.8
+PROGRAM_SECONDS_A_LAYER = 0.1
+MEMBER_START_SECONDS = 0.03
+# of a training step: 2.6 ms with 8 MLPs 64-64 at batches of 128, 5.7 with 32; of CNNs 6.9 and 18.3
+STEP_SECONDS = 0.002
+# multiplications with weights in a forward pass, for which a step takes so long in all: 7e9 with small
+# layers, 2e10 with dense layers of 512
+PRODUCTS_A_SECOND = 1e10
+
+# ---- What a search misses of the best candidate, as a share of what the median candidate misses:
+# `python -m benchmarks.plans`, 10 and 20 trials of letters, optdigits (an MLP and a CNN) and Friedman's
+# function, 30 and 40 searches each, 28 November 2026; docs/racing.md has the tables
+
+RACE_REGRET = 0.16
+# all to the end: with one, two and three seeds a candidate, each without and with a round of proposals
+# from what the activations have shown
+TOGETHER_REGRET = ((0.18, 0.174), (0.135, 0.123), (0.1, 0.085))
+# no measurement: a search may take so many times what one seed of all candidates takes as one population
+LONGER_THAN_TOGETHER = 1.1

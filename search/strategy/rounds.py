@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,11 @@ class Round:
     epochs: int
     seeds: int
     entrants: tuple[Entrant, ...]
+
+
+def are_alike(rounds: Sequence[Round]) -> bool:
+    """Return whether all that trained did so for as many epochs on as many seeds."""
+    return len({(each.epochs, each.seeds) for each in rounds}) == 1
 
 
 def best_first(entrants: list[Entrant], *, maximize: bool) -> tuple[Entrant, ...]:

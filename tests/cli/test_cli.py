@@ -20,8 +20,8 @@ from keras_acts.search import slots
 from keras_acts.search.exporting import savedmodel
 from keras_acts_cli import main
 from keras_acts_cli.data import Dataset, load
-from keras_acts_cli.lists import split_list
 from keras_acts_cli.models import build
+from keras_acts_cli.options import split_list
 from keras_acts_cli.run import _class_names
 from tests.helpers.models import blobs, contents, mlp
 from tests.helpers.reports import Reader

@@ -61,13 +61,8 @@ def test_a_signal_while_an_export_is_replaced_says_where_the_new_one_is(tmp_path
     assert f"The finished export is kept in {str(beside)!r}" in said
 
 
-@pytest.mark.parametrize(
-    "failing",
-    [
-        pytest.param(BrokenPipeError("nobody reads"), marks=pytest.mark.slow),
-        KeyboardInterrupt(),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("failing", [BrokenPipeError("nobody reads"), KeyboardInterrupt()])
 def test_the_model_is_kept_also_where_the_result_cannot_be_shown(tmp_path, monkeypatch, failing):
     def fails(*_):
         raise failing

@@ -91,6 +91,7 @@ def test_a_search_without_options_is_said_to_take_the_defaults(here):  # noqa: F
     assert "those that are not given here are the defaults" in again.stderr.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_a_file_called_as_data_that_are_known_is_not_meant(at):  # noqa: F811
     (at / "iris").write_text("a note on flowers")
     assert trials_of(command("search", *FEW, "--data", "iris", "--resume", "here")) == 2

@@ -476,7 +476,8 @@ def test_trained_parameters_keep_only_the_input_for_the_backward_pass(name):
         assert size <= kept < size + 0.1  # alpha itself, shared by 64 rows
 
 
-@pytest.mark.parametrize("run", [param for param in RUN_PARAMS if param.values[0] != "eager"])
+# what compiles them takes its time, and holds the same graphs
+@pytest.mark.parametrize("run", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_traced_graphs_are_let_go(dtype, run):
     """TensorFlow keeps the gradients of `tf.custom_gradient` for ever, and what they were traced in."""

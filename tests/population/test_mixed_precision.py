@@ -58,7 +58,7 @@ def test_a_global_policy_is_that_of_the_models_layers():
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16", "float16"])
 def test_other_half_precision_is_refused(policy):
-    with pytest.raises(ModelError, match=f"or mixed_bfloat16. Received: .* with '{policy}'"):
+    with pytest.raises(ModelError, match=f"or mixed_bfloat16: .* Received: .* with '{policy}'"):
         PopulationModel(mixed(policy), ["relu"])
 
 

@@ -76,7 +76,7 @@ def opened(page, folder, width, *flags):
         *("--window-size=1400,3100", "--virtual-time-budget=3000", *flags),
         *("--dump-dom", outside.as_uri()),
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     (told,) = re.findall(r'data-probe="([^"]*)"', ran.stdout)
     complaints = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
     return json.loads(unescape(told)), complaints

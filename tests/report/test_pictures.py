@@ -8,7 +8,10 @@ import pytest
 from keras_acts.errors import SearchError
 from keras_acts.search import pictures as of_search
 from keras_acts.search.report import charts, svg
+from keras_acts.search.report.axes import on_axes
+from keras_acts.search.report.values import LayerSizes
 from keras_acts.search.verdict import pictures
+from tests.helpers.models import blobs, mlp
 from tests.helpers.reports import EPOCHS, NAMES, result, verdict
 
 pytestmark = pytest.mark.once
@@ -135,7 +138,7 @@ def test_each_is_drawn_on_matplotlibs_axes():
     found = verdict(rates=True)
     search = result(found)
     drawn = [found.plot.differences(), found.plot.curves(), found.plot.learning_rates()]
-    drawn += [search.plot.race(), *search.plot.parameters()]
+    drawn += [search.plot.race(), *search.plot.parameters(), on_axes(LAYERS, None)]
     for ax in drawn:
         assert ax.lines
         assert ax.get_xlabel() or ax.get_title(loc="left") or ax.get_ylabel()
@@ -153,7 +156,7 @@ def test_all_that_is_drawn_lies_inside_the_picture(width):
     found = verdict(rates=True)
     search = result(found)
     values = [pictures.differences(found), pictures.curves(found), pictures.learning_rates(found)]
-    values += [of_search.race(search), of_search.parameters(search)]
+    values += [of_search.race(search), of_search.parameters(search), LAYERS]
     for value in values:
         drawn = charts.drawn(value, width, "a picture", "key")
         assert "nan" not in drawn
@@ -176,6 +179,61 @@ def test_a_picture_of_nothing_finite_is_still_one():
     found = of_search.race(result(None, rounds=result(None).rounds[:1]))
     assert math.isnan(found.runners[-1].scores[0])
     assert "nan" not in charts.drawn(found, charts.WIDE, "race", "key")
+
+
+# a layer of which nothing is left, and a model that has one layer fewer
+LAYERS = LayerSizes(
+    ("stem/convolution_with_a_long_name", "dense", "dense_1"),
+    ("mish at 0.002", "trelu(alpha=0.2, theta=-0.3) at 0.001"),
+    ((1e-9, 0.02, 0.0), (3e-4, math.nan, 0.5)),
+    "size of the gradient",
+    (2, 0),
+)
+
+
+def test_sizes_of_layers_have_a_dot_each_and_an_arrow_for_nothing():
+    drawn = charts.drawn(LAYERS, charts.WIDE, "gradients", "key")
+    # four dots with two of the legend
+    assert drawn.count("<circle") == 4 + 2
+    assert drawn.count("<polygon") == 1
+    assert "dense_1, mish at 0.002: 0" in drawn
+    assert "10⁻¹⁰" in drawn
+    flat = charts.drawn(
+        LayerSizes(("a",), ("mish",), ((0.0,),), "size", (0,)), charts.WIDE, "none", "key"
+    )
+    assert "nan" not in flat
+
+
+def test_a_candidate_has_one_colour_in_all_pictures():
+    found = verdict((0.93, 0.96, 0.91))
+    judged = [scored.activation for scored in found.candidates]
+    assert judged[0] == "mish"
+    lines = [line.name for line in pictures.curves(found).lines]
+    assert lines == judged
+    colours = {runner.name: runner.colour for runner in of_search.race(result(found)).runners}
+    assert [colours[name] for name in judged] == [0, 1, 2]
+    assert colours["tanh"] == -1  # it left
+    # without a verdict they are in the order of the race
+    alone = of_search.race(result(None)).runners
+    assert [runner.colour for runner in alone[:3]] == [0, 1, 2]
+
+
+def test_gradients_are_those_of_the_kept_model_and_the_baselines():
+    x, y = blobs(40)
+    search = result(verdict(), model=mlp(), baseline_model=mlp(), labelled=(x, y, None))
+    # the kept model is the baseline's own
+    assert of_search.gradients(search).models == ("relu",)
+    found = verdict((0.93, 0.96, 0.91))
+    search = result(found, model=mlp(), baseline_model=mlp(), labelled=(x, y, None))
+    drawn = of_search.gradients(search)
+    assert drawn.models == ("mish", "relu")
+    assert drawn.colours == (0, 1)
+    assert len(drawn.layers) == len(drawn.sizes[0]) == len(drawn.sizes[1])
+    assert all(size > 0 for size in drawn.sizes[0])
+    page = search.to_html()
+    assert "the size of their gradient (root mean square) on 40 samples" in page
+    with pytest.raises(SearchError, match="needs a model"):
+        of_search.gradients(result(found))
 
 
 def test_functions_are_drawn_over_what_comes_into_them():

@@ -9,8 +9,7 @@ import click
 from click.core import ParameterSource
 
 from .. import kept
-from ..lists import split_words
-from ..options import examples
+from ..options import examples, split_words
 from ..running import Refused, interruptible, loading, one_line_errors
 
 

@@ -45,12 +45,12 @@ def list_activations(as_json: bool) -> None:
 def show(activations: tuple[str, ...], out: Path | None, overwrite: bool, as_json: bool) -> None:
     """Say what is known of ACTIVATIONS: formula, values, derivative, parameters and source."""
     with one_line_errors():
-        from .. import checks, picture_files
+        from .. import checks
 
         for written in activations:
             checks.check_activation(written)
         if out is not None:
-            picture_files.check(out)
+            checks.check_picture(out)
             if out.exists() and not overwrite:
                 raise Refused(f"--out must be a new file; --overwrite replaces it. Received: {out}")
     with loading():

@@ -1,0 +1,243 @@
+"""How a search should go: all candidates to the end together, or as a race. What each finds, and what it takes.
+
+    python -m benchmarks.plans --data FOLDER [--tasks letters-mlp ...] [--rates] [--searches 100]
+    python -m benchmarks.plans --costs
+
+The first command searches the tables of `benchmarks.regret` (trained once, 17 activations, at five
+learning rates with ``--rates``, 12 seeds) in each of the ways that `search/race/planner.py` knows, and
+prints what each misses of the best candidate: in the task's units, and as a share of what the median
+candidate misses. What the product expects stands in `search/runtime/costs.py`.
+
+The second trains populations of 8 and 32 members, and prints what a program and a step take of this
+process' own CPU time, next to what is expected of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import population
+from benchmarks.machine import environment
+from benchmarks.population import compiled
+from benchmarks.regret import BUDGETS, SPACE, Grid, Replay, automatic_factors, trainings
+from benchmarks.regret_ground_truth import TASKS, Costs, Task, Truth, grid, prepared, runs_of
+from benchmarks.verdict_bank import default_cache
+from keras_acts.search import PopulationModel
+from keras_acts.search.population.members import Member
+from keras_acts.search.population.trainers import steps_per_execution
+from keras_acts.search.race import planner
+from keras_acts.search.race.effort import costs_of
+from keras_acts.search.race.race import Race
+from keras_acts.search.race.runner import job_of, race_in
+from keras_acts.search.rewrite.compiling import compile_arguments
+
+POINTS = 2
+SEEDS = 12
+MEMBERS = (8, 32)
+STEPS = 30
+# of the table no seconds are wanted
+_NO_COSTS = Costs((0.0, 0.0), (0.0, 0.0), (1,), (0.0,), (0.0,))
+_ANY = planner.PopulationCosts(program=1.0, start=0.0, step=1.0, member=1.0, steps=1)
+
+
+class Found(NamedTuple):
+    """What searches of one kind have found in a table."""
+
+    kind: str
+    programs: int
+    epochs: int
+    regrets: list[float]
+
+
+def truth_of(task: Task, folder: Path | None, factors: Sequence[float], cache: Path) -> Truth:
+    """Return the table of a task, trained where it is not known."""
+    model, parts = prepared(task, folder)
+    candidates = grid(POINTS, factors)
+    validation, test = runs_of(task, model, parts, candidates, SEEDS, cache)
+    mean = np.nan_to_num(test.mean(axis=0), nan=-np.inf)
+    return Truth(task, candidates, validation, mean, test.std(axis=0), _NO_COSTS, task.name)
+
+
+def searched(truth: Truth, replay: Replay, race: Race) -> float:
+    """Return what a search misses of the best candidate."""
+    places: list[int] = []
+    known = Grid(truth)
+    while (task := race.ask()) is not None:
+        places = [known.nearest(candidate) for candidate in task.candidates]
+        scores = [
+            [replay.run(place, seed, task.epochs).max() for seed in range(task.seeds)]
+            for place in places
+        ]
+        race.tell(np.array(scores))
+    means = np.nan_to_num(race.rounds[-1].means, nan=-np.inf)
+    best = places[int(np.argmax(means))]
+    return float(truth.test.max() - truth.test[best])
+
+
+def ways(truth: Truth, trials: int, count: int) -> Iterator[Found]:
+    """Yield what each way to search finds, over so many searches."""
+    factors = Grid(truth).factors
+    epochs = truth.task.epochs
+    job = job_of(SPACE, trials, epochs, trials * epochs, factors)
+    for option in planner.options(job, _ANY):
+        regrets = []
+        for index in range(count):
+            replay = Replay(truth, np.random.default_rng((7919, 104729 * index)))
+            seed = int(replay.rng.integers(2**31))
+            race = race_in(SPACE, trials, epochs, trials * epochs, seed, factors, option.rungs)
+            regrets.append(searched(truth, replay, race))
+        kind = str(option.kind)
+        if option.kind is planner.Kind.TOGETHER:
+            kind += f", {option.rungs[0].seeds} seeds, {len(option.rungs)} rounds"
+        trained = sum(each.members * each.epochs for each in planner.stretches(option.rungs))
+        yield Found(kind, planner.programs(option.rungs), trained, regrets)
+
+
+def regrets_of(truth: Truth, trials: Sequence[int], count: int) -> Table:
+    """Return what each way misses."""
+    scale = 1
+    if truth.task.maximize:
+        scale = 100
+    median = float(truth.test.max() - np.median(truth.test))
+    table = Table(
+        "trials",
+        "way",
+        "programs",
+        "epochs",
+        "regret",
+        "of the median's",
+        title=f"{truth.task.name}: the median candidate misses {scale * median:.3g}",
+        title_justify="left",
+        box=MARKDOWN,
+    )
+    for asked in trials:
+        for found in ways(truth, asked, count):
+            mean = np.mean(found.regrets)
+            error = np.std(found.regrets, ddof=1) / np.sqrt(count)
+            regret = f"{scale * mean:.3g} ± {scale * error:.2g}"
+            share = f"{mean / median:.2f}"
+            row = (str(asked), found.kind, str(found.programs), str(found.epochs), regret, share)
+            table.add_row(*row)
+    return table
+
+
+def models() -> dict[str, tuple[Callable[[], keras.Model], tuple[int, ...], int]]:
+    """Return what builds each model whose costs are measured, with its inputs and batch size."""
+    return {
+        "MLP 64-64": (population.mlp(16, 26), (16,), 128),
+        "the same, batches of 32": (population.mlp(16, 26), (16,), 32),
+        "MLP 512-512": (_wide_mlp, (64,), 128),
+        "CNN": (population.cnn(8, 10, normalized=False), (8, 8, 1), 32),
+    }
+
+
+def _wide_mlp() -> keras.Model:
+    hidden = [keras.layers.Dense(512, activation="relu") for _ in range(2)]
+    head = keras.layers.Dense(10, activation="softmax")
+    return keras.Sequential([keras.Input((64,)), *hidden, head])
+
+
+class _EpochClock(keras.callbacks.Callback):
+    """The CPU seconds of each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+        self._begun = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        self._begun = time.process_time()
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        self.seconds.append(time.process_time() - self._begun)
+
+
+def measured(
+    build: Callable[[], keras.Model], shape: tuple[int, ...], batch_size: int, members: int
+) -> tuple[float, float, planner.PopulationCosts]:
+    """Return the CPU seconds of a program and of a step, and what is expected of them."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(batch_size * STEPS, *shape)).astype("float32")
+    y = random.integers(0, 10, len(x))
+    fit = {"x": x, "y": y, "batch_size": batch_size}
+    model = compiled(build())
+    choices = list(itertools.islice(itertools.cycle(SPACE.grid(3)), members))
+    begun = time.process_time()
+    together = PopulationModel(
+        model, [Member(choice, index) for index, choice in enumerate(choices)]
+    )
+    together.compile(**{**compile_arguments(model), **steps_per_execution(model, fit)})
+    validation = (x[: 4 * batch_size], y[: 4 * batch_size])
+    together.fit(**fit, epochs=1, validation_data=validation, verbose=0)
+    start = time.process_time() - begun
+    clock = _EpochClock()
+    together.fit(**fit, epochs=8, validation_data=validation, verbose=0, callbacks=[clock])
+    epoch = float(np.median(clock.seconds))
+    expected = costs_of(model, fit)
+    assert expected is not None  # the data are arrays
+    return start - epoch, epoch / STEPS, expected
+
+
+def costs_table() -> Table:
+    """Return what programs and steps take."""
+    table = Table(
+        "model", "members", "program, s", "expected", "step, ms", "expected", box=MARKDOWN
+    )
+    for name, (build, shape, batch_size) in models().items():
+        for members in MEMBERS:
+            program, step, expected = measured(build, shape, batch_size, members)
+            row = (
+                f"{program:.2f}",
+                f"{expected.program + members * expected.start:.2f}",
+                f"{1000 * step:.1f}",
+                f"{1000 * (expected.step + members * expected.member):.1f}",
+            )
+            table.add_row(name, str(members), *row)
+    return table
+
+
+def main() -> None:
+    """Measure and print."""
+    names = [task.name for task in TASKS]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="the folder of letters.csv and optdigits.csv")
+    parser.add_argument("--tasks", nargs="+", choices=names, default=names)
+    parser.add_argument("--rates", action="store_true", help="at five learning rates too")
+    parser.add_argument("--searches", type=int, default=100, help="(default: %(default)s)")
+    parser.add_argument("--costs", action="store_true", help="measure programs and steps instead")
+    parser.add_argument("--cache", type=Path, default=default_cache())
+    arguments = parser.parse_args()
+    console = Console(width=140, highlight=False)
+    console.print(environment(), soft_wrap=True)
+    if arguments.costs:
+        console.print(costs_table())
+        return
+    factors: tuple[float, ...] = (1.0,)
+    if arguments.rates:
+        factors = automatic_factors()
+    trials = [trainings(asked, factors) for asked in BUDGETS]
+    for task in TASKS:
+        if task.name not in arguments.tasks:
+            continue
+        truth = truth_of(task, arguments.data, factors, arguments.cache)
+        console.print(regrets_of(truth, trials, arguments.searches))
+
+
+if __name__ == "__main__":
+    main()
