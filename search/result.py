@@ -231,9 +231,9 @@ class SearchResult:
         words = [f"{said.headline.rstrip('.')} (not tested).", *said.reasons, *said.steps]
         return f"Answer: {' '.join(words)}"
 
-    def drawn_table(self) -> Table:
-        """Return the ranked table for the terminal."""
-        return self._table().drawn()
+    def drawn_table(self, width: int | None = None) -> Table:
+        """Return the ranked table for a terminal of so many columns; by default as wide as its content."""
+        return self._table().drawn(width)
 
     def summary(self) -> list[str]:
         """Return what to say below the table, a sentence a line."""

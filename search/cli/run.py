@@ -206,7 +206,7 @@ def _print_json(plain: Mapping[str, Any], **more: Any) -> None:
 
 
 def _print_result(result: SearchResult) -> None:
-    print_table(result.drawn_table())
+    print_table(result.drawn_table)
     _to_stdout("\n".join(result.summary()))
     if result.verdict is None:
         _to_stdout(result.unproved())
@@ -349,5 +349,5 @@ def _write_files(verdict: Verdict, csv: Path | None, report: Path | None, as_jso
 
 
 def _print_verdict(verdict: Verdict) -> None:
-    print_table(verdict.drawn_table())
+    print_table(verdict.drawn_table)
     _to_stdout("\n".join(verdict.told()))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import rich.box
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 # columns of words; all others hold numbers, whose digits stand below each other on the right
 _OF_WORDS = {"activation", "the test says"}
 # spaces around a cell: above, right, below, left
-_PADDING = (0, 1, 0, 1)
+_PADDING = (0, 1, 0, 0)
+# spaces before a column
+_BETWEEN = 2
 # columns of text that nobody wraps: as many as the widest table needs
 _UNLIMITED = 10_000
 
@@ -33,16 +35,20 @@ class TextTable:
     rows: Sequence[Sequence[str]]
     bold: int | None = None
 
-    def drawn(self) -> Table:
-        """Return the table for the terminal: where it is too narrow words are wrapped, never cut."""
+    def drawn(self, width: int | None = None) -> Table:
+        """Return the table for the terminal.
+
+        Args:
+            width: columns that it may take, where a line may end between words, of headers first; by
+                default it is as wide as its content.
+        """
         table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=_PADDING)
-        for index, column in enumerate(self.header):
+        widths = _widths(self, width)
+        for column, wide in zip(self.header, widths, strict=True):
+            side: JustifyMethod = "right"
             if column in _OF_WORDS:
-                table.add_column(column, justify="left", overflow="fold")
-                continue
-            # a number in two lines is another number: headers wrap, and names of activations
-            widest = max((cell_len(row[index]) for row in self.rows), default=0)
-            table.add_column(column, justify="right", overflow="fold", min_width=widest)
+                side = "left"
+            table.add_column(column, justify=side, overflow="fold", width=wide)
         for index, row in enumerate(self.rows):
             if index == self.bold:
                 table.add_row(*row, style="bold")
@@ -65,13 +71,51 @@ def plain_text(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def print_table(table: Table) -> None:
-    """Print a drawn table to standard output: in a file it is as wide as its content."""
+def print_table(drawn: Callable[[int | None], Table]) -> None:
+    """Print a table to standard output: in a file as wide as its content, in a terminal as that allows.
+
+    Args:
+        drawn: what draws it in so many columns, such as `TextTable.drawn`.
+    """
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(table)
-        return
-    console.out(plain_text(table), end="", highlight=False)
+        table = drawn(console.width)
+        taken = sum(column.width + _BETWEEN for column in table.columns if column.width)
+        if taken <= console.width:
+            console.print(table)
+            return
+    # a terminal that is too narrow wraps the lines by itself: nothing is cut
+    console.out(plain_text(drawn(None)), end="", highlight=False)
+
+
+def _widths(table: TextTable, width: int | None) -> list[int]:
+    """How wide each column is: headers wrap first, then cells between words, words never."""
+    columns = [[row[index] for row in table.rows] for index in range(len(table.header))]
+    full, whole_cells, words = [], [], []
+    for header, cells in zip(table.header, columns, strict=True):
+        word_of_header = _widest(header.split())
+        full.append(_widest([header, *cells]))
+        whole_cells.append(max(word_of_header, _widest(cells)))
+        words.append(max(word_of_header, _widest(" ".join(cells).split())))
+    if width is None:
+        return full
+    room = width - _BETWEEN * len(full)
+    return _shrunk(_shrunk(full, whole_cells, room), words, room)
+
+
+def _shrunk(widths: list[int], least: list[int], room: int) -> list[int]:
+    """Widths that fit into the room, none below its least: those with most to give give first."""
+    shrunk = list(widths)
+    spare = [wide - small for wide, small in zip(widths, least, strict=True)]
+    for index in sorted(range(len(spare)), key=lambda each: -spare[each]):
+        too_much = sum(shrunk) - room
+        if too_much > 0:
+            shrunk[index] -= min(spare[index], too_much)
+    return shrunk
+
+
+def _widest(texts: Sequence[str]) -> int:
+    return max(map(cell_len, texts), default=0)
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -487,11 +487,11 @@ class Verdict:
         said = answer(self)
         return shown(said.headline, said.reasons, ranked(self))
 
-    def drawn_table(self) -> Table:
-        """Return the table for the terminal."""
+    def drawn_table(self, width: int | None = None) -> Table:
+        """Return the table for a terminal of so many columns; by default as wide as its content."""
         from .pages import ranked
 
-        return ranked(self).text().drawn()
+        return ranked(self).text().drawn(width)
 
     # what the properties above are made of
 

@@ -44,22 +44,20 @@ class Unit:
 
         ``"0.98 ± 0.15 points"``.
         """
+        if margin is not None and self.share:
+            margin = min(margin, 1.0)  # no two shares differ by more than 100 points
         deserving = margin
         if deserving is None:
             deserving = difference
         decimals = decimals_for(abs(deserving) * self._scale, least=None)
+        if self.share:
+            decimals = max(decimals, 0)
         text = rounded(difference * self._scale, decimals)
         if margin is not None:
-            text += f" ± {self._bounded(margin, decimals)}"
+            text += f" ± {rounded(margin * self._scale, decimals)}"
         if self.share:
             return f"{text} points"
         return f"{text} of {self.metric}"
-
-    def _bounded(self, margin: float, decimals: int) -> str:
-        """A margin; no two shares differ by more than 100 points."""
-        if self.share and margin > 1:
-            return "100"
-        return rounded(margin * self._scale, decimals)
 
     def between(self, difference: float, low: float, high: float) -> str:
         """Return a difference in words with the ends of its interval.
