@@ -207,5 +207,11 @@ def _wanted(table: SlotTable, activation: Activations) -> Mapping[str, Activatio
                     f"The mapping must name slots of the model: {sorted(current)}. Received: "
                     f"{name!r}"
                 )
-        return {name: value for name, value in activation.items() if value != current[name]}
+        changed = {}
+        for name, value in activation.items():
+            # an array compares with a text element by element
+            is_current = isinstance(value, str) and value == current[name]
+            if not is_current:
+                changed[name] = value
+        return changed
     return {slot.name: activation for slot in table.hidden}

@@ -165,6 +165,11 @@ def test_activations_of_a_model(monkeypatch_module, activation):
     made(with_activations, MODEL, activation)
 
 
+def test_an_array_is_no_activation_of_a_slot():
+    with pytest.raises(KerasActsError, match=r"Received: "):
+        with_activations(MODEL, {"first": np.zeros(3)})
+
+
 @pytest.fixture(scope="module")
 def monkeypatch_module():
     """Stops `with_activations` where it would begin to copy the model."""
