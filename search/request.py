@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import keras
@@ -30,6 +31,7 @@ from .strategy.checks import (
     check_flag,
     check_from_the_start,
     check_kinds,
+    check_names_of_fit,
     check_population,
     check_readable_again,
     check_rescaling,
@@ -277,6 +279,10 @@ def checked_request(
     )
     hp = keras_tuner.HyperParameters()
     example = _example(hypermodel, hp, limits.seed)
+    own_arguments = inspect.signature(checked_request).parameters
+    check_names_of_fit(
+        fit_options, example, [*own_arguments, *(one.name for one in fields(Limits))]
+    )
     check_rescaling(example, rescale_init, space.per)
     masks = may_mask(example)
     check_targets(example, x, y, validation_data)

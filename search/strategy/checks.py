@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import itertools
 import numbers
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeGuard
 
 import keras
@@ -103,6 +105,35 @@ def check_rescaling(
         raise SearchError(
             f"rescale_init=True would change nothing in this model: {reason}. "
             "Received: rescale_init=True"
+        )
+
+
+def check_names_of_fit(fit: Mapping[str, Any], model: keras.Model, own: Iterable[str]) -> None:
+    """Check that each further argument is one of the model's `fit`.
+
+    Args:
+        fit: the arguments.
+        model: that trains.
+        own: the arguments of the function that got them, one of which may be meant.
+
+    Raises:
+        SearchError: naming the one that is not, and what was probably meant.
+    """
+    parameters = inspect.signature(model.fit).parameters
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()):
+        return  # it takes whatever comes
+    known = [*own, *parameters]
+    for name in fit:
+        if name in parameters:
+            continue
+        hint = ""
+        # a part of the name says more than its letters: max_trials is meant as trials
+        near = [other for other in known if other in name.split("_")]
+        near += difflib.get_close_matches(name, known, n=1)
+        if near:
+            hint = f" (did you mean {near[0]!r}?)"
+        raise SearchError(
+            f"Further arguments must be those of the model's fit. Received: {name!r}{hint}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ from ..strategy.checks import (
     check_data,
     check_every_epoch,
     check_kinds,
+    check_names_of_fit,
     check_readable_again,
     check_rescaling,
     check_seed,
@@ -165,6 +167,7 @@ def compare_activations(
     original = model
     if not isinstance(model, keras.Model):
         original = _checked_example(example)
+    check_names_of_fit(fit_options, original, inspect.signature(compare_activations).parameters)
     ranking = checked_objective(objective or default_objective(original), original)
     check_rescaling(original, rescale_init)
     _check_all_data(model, original, x, y, validation_data, test_data)
