@@ -73,7 +73,7 @@ def test_a_search_begins_in_its_folder_and_goes_on_there_with_its_options(at, st
 def test_other_options_are_refused_and_more_trials_are_not(here):
     other = command("search", "--resume", "here", "--epochs", "2", "--overwrite")
     assert other.exit_code == 2
-    assert "Expected: epochs=1. Received: epochs=2" in other.output.replace("\n", " ")
+    assert "Expected: --epochs 1. Received: --epochs 2" in other.output.replace("\n", " ")
     told = command("status", "here")
     assert "2 trials began: 2 completed" in told.stdout
     assert "nothing is left of it" in told.stdout

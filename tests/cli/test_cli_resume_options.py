@@ -50,7 +50,7 @@ def test_options_of_an_attempt_that_was_refused_are_not_kept(at):  # noqa: F811
     assert (kept["data"], kept["epochs"]) == (str(at / "right.csv"), 1)
     # refused by the search itself: it is another
     other = command("search", "--resume", "here", "--epochs", "2", "--overwrite")
-    assert "Expected: epochs=1. Received: epochs=2" in other.output.replace("\n", " ")
+    assert "Expected: --epochs 1. Received: --epochs 2" in other.output.replace("\n", " ")
     assert options_in(at / "here" / "activations") == kept
 
 
