@@ -1,0 +1,209 @@
+"""The cells of one column: which kind they are, and what they say.
+
+All is looked at once a word, however many rows have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas
+
+from . import dates, numbers
+from .errors import TableError
+from .options import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER
+
+# what stands for a missing number, whoever wrote the file; in a column of words these are words
+GAPS = frozenset(
+    {"?", "-", "--", ".", "NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NaN", "nan", "NULL", "null"}
+    | {"None", "none", "missing"}
+)
+# numbers, of which so few are different, may be categories of which some are called by words
+_FEW = 20
+# among that share of numbers, words are gaps or slips
+_MOSTLY = 0.9
+_NONE = -1
+
+
+@dataclass(frozen=True)
+class How:
+    """How a column was read.
+
+    Attributes:
+        kind: one of the kinds of `options`.
+        decimal: the sign before the decimals; empty where there are none.
+        written: how dates are written.
+        gaps: words that were taken for gaps, with how often.
+    """
+
+    kind: str
+    decimal: str = ""
+    written: str = ""
+    gaps: dict[str, int] = field(default_factory=dict)
+
+    def said(self) -> str:
+        """Return in words what one should know of it; empty if there is nothing."""
+        parts = []
+        if self.decimal == ",":
+            parts.append("decimal comma")
+        if self.kind == DATE and self.written != dates.ISO:
+            parts.append(f"written as {self.written}")
+        for word, count in self.gaps.items():
+            parts.append(f"{word!r} is a gap ({count} times)")
+        return "; ".join(parts)
+
+
+class Cells:
+    """The cells of a column as they are written, without spaces around them.
+
+    Attributes:
+        name: of the column.
+        words: the different ones; an empty cell is none of them.
+        codes: of each row, the place of its word; -1 for an empty cell.
+    """
+
+    def __init__(self, name: str, cells: pandas.Series, gaps: Collection[str]):
+        self.name = name
+        self._gaps = frozenset(gaps)
+        stripped = cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
+        codes, words = pandas.factorize(stripped)
+        self.words = [str(word) for word in words]
+        empty = {place for place, word in enumerate(self.words) if self._is_empty(word)}
+        self.codes = np.where(np.isin(codes, sorted(empty)), _NONE, codes)
+        self._counts = np.bincount(codes, minlength=len(self.words))
+
+    def _is_empty(self, word: str) -> bool:
+        return not word or word in self._gaps
+
+    def count(self, word: str) -> int:
+        """In how many rows a word stands."""
+        return int(self._counts[self.words.index(word)])
+
+    def row(self, word: str) -> int:
+        """The first row with a word, counted from 1."""
+        return int(np.argmax(self.codes == self.words.index(word))) + 1
+
+    def filled(self) -> list[str]:
+        """The words that stand for something."""
+        return [word for word in self.words if not self._is_empty(word)]
+
+    def numeric(self) -> list[str]:
+        """The words that are no gaps, if the column is one of numbers."""
+        return [word for word in self.filled() if word not in GAPS]
+
+    def kind(self) -> str:
+        """Return which kind the column is.
+
+        Raises:
+            TableError: if it has numbers and words, and it is not clear which are meant.
+        """
+        filled = self.filled()
+        if not filled:
+            return EMPTY
+        if numbers.truths(filled) is not None:
+            return BOOLEAN
+        numeric = self.numeric()
+        # gaps alone are words, such as "none"
+        if numeric and numbers.decimals_of(numeric):
+            if numbers.is_code(numeric):
+                return CATEGORY
+            return NUMBER
+        if dates.format_of(self.name, filled):
+            return DATE
+        self._check_words(numeric)
+        return CATEGORY
+
+    def _check_words(self, numeric: Sequence[str]) -> None:
+        known = [word for word in numeric if numbers.is_number(word)]
+        others = [word for word in numeric if not numbers.is_number(word)]
+        if len(known) <= _FEW or numbers.is_code(known):
+            return
+        if sum(map(self.count, known)) < _MOSTLY * sum(map(self.count, numeric)):
+            return
+        if not others:  # 1.5 and 1,5
+            raise TableError(
+                f"one decimal sign in the column {self.name!r}, not "
+                f"{self._both(known)}; --column {self.name!r}=category takes words"
+            )
+        raise TableError(
+            f"numbers or words in the column {self.name!r}, not {others[0]!r} in row "
+            f"{self.row(others[0])} among numbers: --gaps {others[0]!r} takes it for a gap, "
+            f"--column {self.name!r}=category takes all for words"
+        )
+
+    def _both(self, known: Sequence[str]) -> str:
+        point = next(word for word in known if "," not in numbers.decimals_of([word]))
+        comma = next(word for word in known if "." not in numbers.decimals_of([word]))
+        return f"{point!r} in row {self.row(point)} and {comma!r} in row {self.row(comma)}"
+
+    def gaps_seen(self) -> dict[str, int]:
+        """The words, besides an empty cell, that stand for a gap in a column of numbers."""
+        words = [word for word in self.words if word in GAPS | self._gaps]
+        return {word: self.count(word) for word in words}
+
+    def as_numbers(self, decimal: str) -> np.ndarray:
+        """Return the numbers, with NaN for gaps.
+
+        Raises:
+            TableError: naming a word that is none.
+        """
+        numeric = self.numeric()
+        for word in numeric:
+            if decimal not in numbers.decimals_of([word]):
+                raise TableError(
+                    f"numbers with the decimal sign {decimal!r} in the column {self.name!r}, not "
+                    f"{word!r} in row {self.row(word)}"
+                )
+        return self._spread(numeric, numbers.values(numeric, decimal), np.nan)
+
+    def as_truths(self) -> np.ndarray:
+        """Return True and False, or 1.0, 0.0 and NaN where there are gaps.
+
+        Raises:
+            TableError: naming a word that is neither.
+        """
+        filled = self.numeric()
+        for word in filled:
+            if numbers.truths([word]) is None:
+                raise TableError(
+                    f"true or false in the column {self.name!r}, not {word!r} in row "
+                    f"{self.row(word)}"
+                )
+        meant = np.array([word.lower() == "true" for word in filled], bool)
+        return self._spread(filled, meant, np.nan)
+
+    def as_dates(self, written: str) -> np.ndarray:
+        """Return the dates, with NaT for gaps."""
+        filled = self.numeric()
+        return self._spread(filled, dates.days_of(self.name, filled, written), np.datetime64("NaT"))
+
+    def as_words(self) -> np.ndarray:
+        """Return the words, with None for gaps."""
+        filled = self.filled()
+        return self._spread(filled, np.array(filled, object), None)
+
+    def alike(self) -> tuple[str, str] | None:
+        """Two words that differ in capitals only, if there are such."""
+        seen: dict[str, str] = {}
+        for word in self.filled():
+            first = seen.setdefault(word.casefold(), word)
+            if first != word:
+                return first, word
+        return None
+
+    def _spread(self, words: Sequence[str], values: np.ndarray, gap: object) -> np.ndarray:
+        """The value of each row's word; the gap for what is none of the words."""
+        place = {word: index for index, word in enumerate(words)}
+        of_words = np.array([place.get(word, _NONE) for word in self.words], "int64")
+        places = np.where(self.codes == _NONE, _NONE, of_words[self.codes])
+        is_gap = places == _NONE
+        if not is_gap.any():
+            return values[places]
+        dtype = values.dtype
+        if dtype.kind in "bi":
+            dtype = np.dtype("float64")
+        spread = np.full(len(places), gap, dtype)
+        spread[~is_gap] = values[places[~is_gap]]
+        return spread

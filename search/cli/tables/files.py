@@ -1,0 +1,378 @@
+"""A file of a table as columns: .csv, .tsv, packed or not, and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas
+
+from . import dates, numbers
+from .cells import Cells, How
+from .errors import TableError, UnreadableTable, WrongOption
+from .options import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, Reading
+from .separators import checked_separator, header_of, separator_of, word
+from .text import read_text
+
+TEXTS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+PARQUET = (".parquet", ".pq")
+ENDINGS = (*TEXTS, *PARQUET)
+# what pandas calls a column without a name, so that --drop can name it
+_UNNAMED = "Unnamed: {}"
+# what pandas and pyarrow raise where a file is no table
+_OF_TABLES = (ValueError, OSError, OverflowError, IndexError, MemoryError, RecursionError)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that was read.
+
+    Attributes:
+        frame: columns of numbers, truth values, words (None for a gap) and dates.
+        how: how each column was read, by name.
+        notes: what a user should know of it.
+    """
+
+    frame: pandas.DataFrame
+    how: Mapping[str, How]
+    notes: tuple[str, ...] = ()
+
+
+def ending_of(path: Path) -> str:
+    """Return the ending that says how a file is read; empty if it is none of a table."""
+    name = path.name.lower()
+    return next((ending for ending in ENDINGS if name.endswith(ending)), "")
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a file without its endings."""
+    ending = ending_of(path)
+    if ending:
+        return path.name[: -len(ending)]
+    return path.stem
+
+
+def read_table(
+    path: Path,
+    reading: Reading,
+    free: int,
+    *,
+    expected: Mapping[str, How] | None = None,
+    only: Sequence[str] | None = None,
+) -> Table:
+    """Return the columns of a file.
+
+    Args:
+        path: the file.
+        reading: what the user says of it.
+        free: how many bytes of memory there are.
+        expected: how columns were read in the training's file, by name: the same here.
+        only: the columns to return, in order; all by default.
+
+    Raises:
+        TableError: what a table must be, and what this one is.
+    """
+    known = expected or {}
+    try:
+        if ending_of(path) in PARQUET:
+            table = _parquet(path, reading, free, known, only)
+        else:
+            table = _text(path, reading, free, known, only)
+    except TableError:
+        raise
+    except _OF_TABLES as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UnreadableTable(reason) from None
+    return table
+
+
+def header(path: Path, reading: Reading, free: int) -> list[str]:
+    """Return the names of a file's columns.
+
+    Raises:
+        TableError: if it has none.
+    """
+    if ending_of(path) in PARQUET:
+        try:
+            return list(map(str, _opened(path).schema_arrow.names))
+        except _OF_TABLES as error:
+            raise UnreadableTable(str(error).partition("\n")[0]) from None
+    text = read_text(path, reading.encoding, free).text
+    return _named(header_of(text, _separator(path, reading, text)))
+
+
+def _check_names(written: Sequence[str], taken: Sequence[str]) -> None:
+    """Check that each column that is taken has a name of its own.
+
+    Another column of the target's name would tell the answers.
+    """
+    names = _named(written)
+    for name, times in Counter(names).items():
+        if times > 1 and name in taken:
+            raise TableError(f"a name of its own for each column, not {name!r} {times} times")
+    for place, name in enumerate(names):
+        if not written[place].strip() and name in taken:
+            raise TableError(
+                f"a name for every column, not none for column {place + 1} of {len(names)}; if it "
+                f"numbers the rows, --drop {name!r} leaves it out"
+            )
+
+
+def _separator(path: Path, reading: Reading, text: str) -> str:
+    if reading.separator:
+        return checked_separator(reading.separator)
+    if ending_of(path).startswith(".tsv"):
+        return "\t"
+    return separator_of(text)
+
+
+def _named(cells: Sequence[str]) -> list[str]:
+    """The names of columns, as pandas names those that have none."""
+    names = []
+    for place, cell in enumerate(cells):
+        names.append(cell.strip() or _UNNAMED.format(place))
+    return names
+
+
+def _text(
+    path: Path,
+    reading: Reading,
+    free: int,
+    expected: Mapping[str, How],
+    only: Sequence[str] | None,
+) -> Table:
+    read = read_text(path, reading.encoding, free)
+    separator = _separator(path, reading, read.text)
+    written = header_of(read.text, separator)
+    names = _named(written)
+    _check_widths(read.text, separator, len(names))
+    taken = _taken(names, reading, only)
+    _check_names(written, taken)
+    places = [names.index(name) for name in taken]
+    whole = pandas.read_csv(
+        io.StringIO(read.text),
+        sep=separator,
+        header=None,
+        skiprows=0,
+        usecols=places,
+        dtype=str,
+        na_filter=False,
+        index_col=False,
+        low_memory=False,
+    )
+    # the first line is the header: pandas would make other names of some
+    body = whole.iloc[1:].reset_index(drop=True)
+    cells = {name: body[place] for name, place in zip(taken, places, strict=True)}
+    table = _typed(cells, {}, reading, expected)
+    notes = table.notes
+    if read.note:
+        notes = (read.note, *notes)
+    return Table(table.frame, table.how, notes)
+
+
+def _check_widths(text: str, separator: str, width: int) -> None:
+    """Check that all lines have as many cells as the header: pandas would add empty ones."""
+    lines = csv.reader(io.StringIO(text), delimiter=separator)
+    try:
+        for cells in lines:
+            is_blank = not cells or (len(cells) == 1 and not cells[0].strip())
+            if len(cells) != width and not is_blank:
+                raise TableError(
+                    f"as many cells in each line as the header has, {width}, separated by "
+                    f"{word(separator)} (--separator), not {len(cells)} in line {lines.line_num}"
+                )
+    except csv.Error as error:
+        raise TableError(f"cells that can be read, not {error} in line {lines.line_num}") from None
+
+
+def _taken(names: Sequence[str], reading: Reading, only: Sequence[str] | None) -> list[str]:
+    for name in (*reading.drop, *reading.kinds):
+        if name not in names and only is None:
+            raise WrongOption(
+                f"--drop and --column must name columns: {', '.join(names)}. Received: {name!r}"
+            )
+    if only is not None:
+        return [name for name in only if name in names]
+    return [name for name in names if name not in reading.drop]
+
+
+def _opened(path: Path):  # type: ignore[no-untyped-def]
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise UnreadableTable('Parquet needs pyarrow: pip install "keras-acts[parquet]"') from None
+    return parquet.ParquetFile(path)
+
+
+def _parquet(
+    path: Path,
+    reading: Reading,
+    free: int,
+    expected: Mapping[str, How],
+    only: Sequence[str] | None,
+) -> Table:
+    file = _opened(path)
+    size = sum(
+        file.metadata.row_group(index).total_byte_size for index in range(file.num_row_groups)
+    )
+    if size > free // 2:
+        raise UnreadableTable(
+            f"{size:,} bytes once it is unpacked, more than half of the {free:,} that are free"
+        )
+    names = list(map(str, file.schema_arrow.names))
+    taken = _taken(names, reading, only)
+    _check_names(names, taken)
+    whole = file.read(columns=taken).to_pandas(ignore_metadata=True)
+    words: dict[str, pandas.Series] = {}
+    typed: dict[str, pandas.Series] = {}
+    for name in taken:
+        column = whole[name]
+        if _is_words(column) or name in reading.kinds:
+            words[name] = column
+        else:
+            typed[name] = column
+    table = _typed(words, typed, reading, expected)
+    return Table(table.frame[taken], table.how, table.notes)
+
+
+def _is_words(column: pandas.Series) -> bool:
+    if isinstance(column.dtype, pandas.CategoricalDtype):
+        return False
+    filled = column[column.notna()]
+    is_text = pandas.api.types.is_string_dtype(column.dtype) or column.dtype == object
+    return is_text and all(isinstance(value, str) for value in filled)
+
+
+def _typed(
+    words: Mapping[str, pandas.Series],
+    typed: Mapping[str, pandas.Series],
+    reading: Reading,
+    expected: Mapping[str, How],
+) -> Table:
+    """The columns of words as what they say, beside those that are typed already."""
+    cells = {name: Cells(name, column, reading.gaps) for name, column in words.items()}
+    kinds = {name: _kind(each, reading, expected.get(name)) for name, each in cells.items()}
+    of_numbers = [cells[name] for name, kind in kinds.items() if kind == NUMBER]
+    decimals = _decimals(of_numbers, reading.decimal, expected)
+    columns: dict[str, object] = {}
+    how: dict[str, How] = {}
+    notes: list[str] = []
+    for name, each in cells.items():
+        sign = decimals.get(name, _Sign("", True))
+        columns[name], how[name] = _column(each, kinds[name], sign.decimal)
+        notes += _notes(each, how[name], sign)
+    columns.update(typed)
+    for name in typed:
+        how[name] = How("typed")
+    return Table(pandas.DataFrame(columns), how, tuple(notes))
+
+
+def _kind(cells: Cells, reading: Reading, expected: How | None) -> str:
+    """The kind of a column; the format where a user says how its dates are written."""
+    given = reading.kinds.get(cells.name)
+    if given is not None:
+        return given
+    if expected is None or expected.kind in (EMPTY, "typed"):
+        return cells.kind()
+    if expected.kind == DATE:
+        return _date_like(cells, expected)
+    return expected.kind
+
+
+def _date_like(cells: Cells, expected: How) -> str:
+    """Dates as they were written in the training's file, or in another way that is clear."""
+    # nothing else is written as year-month-day is
+    if expected.written == dates.ISO or dates.is_iso(cells.numeric()):
+        return DATE
+    return expected.written
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """The decimal sign of a column, and whether anything says so."""
+
+    decimal: str
+    sure: bool
+
+
+def _decimals(
+    columns: Sequence[Cells], given: str, expected: Mapping[str, How]
+) -> dict[str, _Sign]:
+    """The decimal sign of each column of numbers."""
+    possible = {each.name: numbers.decimals_of(each.numeric()) for each in columns}
+    # what other columns of the file are written with
+    of_file = {signs[0] for signs in possible.values() if len(signs) == 1}
+    return {name: _sign(name, signs, of_file, given, expected) for name, signs in possible.items()}
+
+
+def _sign(
+    name: str,
+    possible: Sequence[str],
+    of_file: Collection[str],
+    given: str,
+    expected: Mapping[str, How],
+) -> _Sign:
+    if given:
+        return _Sign(given, True)
+    if len(possible) == 1:
+        return _Sign(possible[0], True)
+    if name in expected and expected[name].decimal:
+        return _Sign(expected[name].decimal, True)
+    if len(of_file) == 1:
+        return _Sign(next(iter(of_file)), True)
+    return _Sign(".", False)
+
+
+def _column(cells: Cells, kind: str, decimal: str) -> tuple[object, How]:
+    """The values of a column, and how they were read."""
+    if kind == NUMBER:
+        return cells.as_numbers(decimal), How(kind, _used(cells, decimal), "", cells.gaps_seen())
+    if kind == BOOLEAN:
+        return cells.as_truths(), How(kind, "", "", cells.gaps_seen())
+    if kind == CATEGORY:
+        return cells.as_words(), How(kind)
+    if kind == EMPTY:
+        return cells.as_words(), How(kind)
+    written = kind
+    if kind == DATE:
+        written = dates.format_of(cells.name, cells.numeric()) or dates.ISO
+    return cells.as_dates(written), How(DATE, "", written, cells.gaps_seen())
+
+
+def _used(cells: Cells, decimal: str) -> str:
+    """The decimal sign, if any number needs one to be read."""
+    if any("." in word or "," in word for word in cells.numeric()):
+        return decimal
+    return ""
+
+
+def _notes(cells: Cells, how: How, sign: _Sign) -> list[str]:
+    notes = []
+    if how.kind == NUMBER and not sign.sure:
+        notes += _ambiguous(cells, how)
+    if how.kind == CATEGORY:
+        alike = cells.alike()
+        if alike is not None:
+            first, second = alike
+            notes.append(f"{first!r} and {second!r} are two categories of {cells.name!r}")
+    return notes
+
+
+def _ambiguous(cells: Cells, how: How) -> list[str]:
+    """A note on numbers that may be thousands, or decimals."""
+    found = numbers.either(cells.numeric())
+    if not found:
+        return []
+    other = "."
+    if how.decimal == ".":
+        other = ","
+    read = numbers.values([found], how.decimal)[0]
+    else_read = numbers.values([found], other)[0]
+    return [
+        f"{found!r} in {cells.name!r} is read as {read:g}; with --decimal {other} it is "
+        f"{else_read:g}"
+    ]

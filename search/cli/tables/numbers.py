@@ -1,0 +1,82 @@
+"""Numbers as people write them: 1234.5, 1,234.5 or 1.234,5."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from .options import DECIMALS
+
+# spaces and apostrophes between thousands, whatever the decimals are written with
+_BLANKS = "[ \u00a0\u2009\u202f'’]"
+# it may be a thousand and more, or a little more than one
+_EITHER = re.compile(r"[+\-−]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
+# a code: no number is written so
+_ZEROS = re.compile(r"[+\-−]?0\d+", re.ASCII)
+_TRUE = {"true"}
+_FALSE = {"false"}
+
+
+def _pattern(decimal: str) -> re.Pattern[str]:
+    (other,) = set(DECIMALS) - {decimal}
+    of_thousands = f"{re.escape(other)}|{_BLANKS}"
+    # the same sign between all of them
+    groups = rf"[1-9]\d{{0,2}}(?P<mark>{of_thousands})\d{{3}}(?:(?P=mark)\d{{3}})*"
+    point = re.escape(decimal)
+    return re.compile(
+        rf"[+\-−]?(?:(?:{groups}|\d+)(?:{point}\d*)?|{point}\d+)(?:[eE][+\-]?\d+)?", re.ASCII
+    )
+
+
+_PATTERNS = {decimal: _pattern(decimal) for decimal in DECIMALS}
+
+
+def decimals_of(words: Iterable[str]) -> tuple[str, ...]:
+    """Return with which decimal signs all words are numbers."""
+    known = list(words)
+    return tuple(sign for sign in DECIMALS if all(map(_PATTERNS[sign].fullmatch, known)))
+
+
+def is_number(word: str) -> bool:
+    """Whether a word is a number, however it is written."""
+    return any(pattern.fullmatch(word) for pattern in _PATTERNS.values())
+
+
+def either(words: Iterable[str]) -> str:
+    """Return a word that is another number with another decimal sign; empty if there is none."""
+    return next(filter(_EITHER.fullmatch, words), "")
+
+
+def is_code(words: Iterable[str]) -> bool:
+    """Whether there are numbers that begin with 0, such as postal codes: 01 is not 1."""
+    return any(map(_ZEROS.fullmatch, words))
+
+
+def values(words: Sequence[str], decimal: str) -> np.ndarray:
+    """Return words as numbers: int64 if all are whole and fit, else float64.
+
+    Args:
+        words: each a number with this decimal sign.
+        decimal: the sign.
+    """
+    (other,) = set(DECIMALS) - {decimal}
+    grouping = re.compile(f"{re.escape(other)}|{_BLANKS}")
+    plain = [grouping.sub("", word).replace(decimal, ".").replace("−", "-") for word in words]
+    numbers = np.array([float(word) for word in plain], "float64")
+    is_whole = all(word.lstrip("+-").isdigit() for word in plain)
+    if is_whole and (np.abs(numbers) < 2.0**62).all():
+        return np.array([int(word) for word in plain], "int64")
+    return numbers
+
+
+def truths(words: Iterable[str]) -> dict[str, bool] | None:
+    """Return what words such as true and False mean; None if any is another."""
+    meant: dict[str, bool] = {}
+    for word in words:
+        lower = word.lower()
+        if lower not in _TRUE | _FALSE:
+            return None
+        meant[word] = lower in _TRUE
+    return meant or None

@@ -1,0 +1,87 @@
+"""What stands between the cells of a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import islice
+
+from .errors import TableError, WrongOption
+
+_KNOWN = (",", ";", "\t", "|")
+_WORDS = {"\t": "tab", " ": "space"}
+# what a shell can hardly write
+_ESCAPED = {"\\t": "\t", "tab": "\t", "space": " "}
+# characters, and lines, that are looked at
+_BEGIN = 200_000
+_LINES = 200
+
+
+def separator_of(text: str) -> str:
+    """Return the separator with which all lines have as many cells as the first.
+
+    If none is such, the one that makes most of the first line: what is wrong is said later.
+
+    Raises:
+        TableError: if several are.
+    """
+    widths = {separator: _widths(text, separator) for separator in _KNOWN}
+    fitting = [separator for separator, counts in widths.items() if _fits(counts)]
+    if len(fitting) > 1:
+        first, second, *_ = fitting
+        raise TableError(
+            f"one separator, not {word(first)} and {word(second)}, which both make columns of all "
+            "lines: --separator names it"
+        )
+    if fitting:
+        return fitting[0]
+    return max(_KNOWN, key=lambda separator: next(iter(widths[separator]), 0))
+
+
+def checked_separator(given: str) -> str:
+    """Return the separator that a user names.
+
+    Raises:
+        WrongOption: if it is no single character.
+    """
+    separator = _ESCAPED.get(given, given)
+    if len(separator) != 1 or separator in '"\n\r':
+        raise WrongOption(f"--separator must be one character, or tab. Received: {given!r}")
+    return separator
+
+
+def header_of(text: str, separator: str) -> list[str]:
+    """Return the cells of the first line that is not empty.
+
+    Raises:
+        TableError: if there is none.
+    """
+    try:
+        for cells in csv.reader(io.StringIO(text), delimiter=separator):
+            if any(cell.strip() for cell in cells):
+                return cells
+    except csv.Error as error:
+        raise TableError(f"cells separated by {word(separator)}, not {error}") from None
+    raise TableError("a header line, not nothing")
+
+
+def word(separator: str) -> str:
+    """Return a separator as a message names it."""
+    return _WORDS.get(separator, repr(separator))
+
+
+def _fits(counts: list[int]) -> bool:
+    return bool(counts) and counts[0] > 1 and len(set(counts)) == 1
+
+
+def _widths(text: str, separator: str) -> list[int]:
+    """How many cells each of the first lines has."""
+    lines = csv.reader(io.StringIO(text[:_BEGIN]), delimiter=separator)
+    counts: list[int] = []
+    try:
+        counts = [len(cells) for cells in islice(lines, _LINES) if cells]
+    except csv.Error:
+        return []
+    if len(text) > _BEGIN and len(counts) < _LINES:
+        counts = counts[:-1]  # cut off
+    return counts
