@@ -16,6 +16,7 @@ each other (``tests/test_rooms.py``). Each room's docstring says which file to o
 - `tracking`: who follows a search: callbacks, TensorBoard, MLflow, Weights & Biases.
 - `verdict`: *how sure* it is that one is better; here "keep relu" is said (`verdict/judge.py`).
 - `exporting`: what one takes home: a SavedModel that loads without this package.
+- `frames`: a table's columns as numbers, by layers inside the export.
 
 `api.py` is the front door: `request.py` checks, `plan.py` chooses the way, `outcome.py` judges and
 keeps, `result.py` is what one gets. `cli/` is the command line, installed as ``keras_acts_cli``.
@@ -24,6 +25,7 @@ keeps, `result.py` is what one gets. `cli/` is the command line, installed as ``
 from .api import search_activations
 from .exporting.export import export
 from .exporting.load import LoadedModel, load
+from .frames.preprocessing import TablePreprocessing
 from .population.best_weights import BestWeights
 from .population.model import PopulationModel
 from .result import SearchResult
@@ -59,6 +61,7 @@ __all__ = [
     "SearchCallback",
     "SearchResult",
     "Slot",
+    "TablePreprocessing",
     "TensorBoardLogger",
     "Verdict",
     "WandbLogger",

@@ -19,6 +19,7 @@ from keras_acts.errors import ExportError, shown
 from keras_acts.layers import TrainedActivation
 
 from ..report.numbers import number
+from ..report.tables import COLUMNS
 from ..rewrite.slots import SlotSite, slot_sites
 from ..runtime.as_json import finite
 from .card_rules import BrokenRule, check_extra_entries
@@ -186,15 +187,28 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     if data.get("metrics"):
         header = ("data", "metric", "value", "interval", "samples")
         yield from _table("Metrics", header, _metrics(data["metrics"]))
+    described = _described_columns(data)
+    if described:
+        yield from _table("Columns", COLUMNS, described)
     for key, value in data.items():
         # what was added by `card=`, and, as people want them too, the versions
-        if key == "versions" or key not in _OWN | {"name", "metrics", "target"}:
+        if key == "versions" or key not in _OWN | {"name", "metrics", "target", "columns"}:
             yield ""
             yield f"## {key.replace('_', ' ').capitalize()}"
             yield ""
             yield from _list(value)
     yield ""
     yield from _verification(data["verification"])
+
+
+def _described_columns(data: Mapping[str, Any]) -> list[Row]:
+    """What is done with each column of a table, if anything is."""
+    found: list[Row] = []
+    for column in data.get("columns") or ():
+        if column.get("done"):
+            numbers = str(column.get("numbers", ""))
+            found.append((column["name"], column["kind"], numbers, column["done"]))
+    return found
 
 
 def _title(data: Mapping[str, Any]) -> Iterator[str]:

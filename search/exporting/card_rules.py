@@ -160,6 +160,22 @@ def _activations(place: str, value: object) -> None:
         _mapping(f"{here}.parameters", slot.get("parameters", _MISSING))
 
 
+def _columns(place: str, value: object) -> None:
+    if not isinstance(value, list):
+        raise _broken(place, "a list", value)
+    for number, entry in enumerate(value):
+        here = f"{place}[{number}]"
+        column = _mapping(here, entry)
+        for key in ("name", "kind"):
+            _text(f"{here}.{key}", column.get(key, _MISSING))
+        for key in ("done", "input"):
+            if column.get(key) is not None:
+                _text(f"{here}.{key}", column[key])
+        if "categories" in column:
+            check_words(f"{here}.categories", column["categories"])
+        _mapping(f"{here}.read", column.get("read", {}))
+
+
 def _broken(place: str, rule: str, value: object) -> BrokenRule:
     received = "nothing"
     if value is not _MISSING:
@@ -176,6 +192,8 @@ _OTHERS: dict[str, Rule] = {
     "preprocessing": _words,
     "files": _words,
     "activations": _activations,
+    "columns": _columns,
+    "gaps": _words,
     "verification": _object,
     "versions": _object,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,8 @@ class LoadedModel(keras.layers.TFSMLayer):
                 own.
             batch_size: how many samples at a time.
             allow_nan: whether samples may hold NaN. Refused by default: what computes with it often
-                makes a number of it, ReLU for one, and then the prediction looks like any other.
+                makes a number of it, ReLU for one, and then the prediction looks like any other. A
+                column of a table that had gaps in the training may have them in any case.
 
         Raises:
             DataError: if `x` is not what the model takes: NaN or a fraction for an input of whole
@@ -68,7 +69,8 @@ class LoadedModel(keras.layers.TFSMLayer):
         name = "serving_default"
         if "classify" in signatures:
             name = "classify"
-        inputs = _prepared(x, signatures[name]["inputs"], allow_nan=allow_nan)
+        specs = signatures[name]["inputs"]
+        inputs = _prepared(x, specs, allow_nan=allow_nan, with_gaps=_with_gaps(self.card, specs))
         count = len(next(iter(inputs.values())))
         batches: list[Arrays] = []
         for start in range(0, count, batch_size):
@@ -186,9 +188,15 @@ def _check_fits(name: str, values: np.ndarray, dtype: str) -> None:
         )
 
 
-def _check_no_gaps(given: Arrays) -> None:
+def _with_gaps(card: Mapping[str, Any], specs: Specs) -> set[str]:
+    """The inputs that are columns with gaps in the training: the graph knows what to do with them."""
+    names = {entry.get("input") for entry in card.get("columns") or () if entry.get("gaps")}
+    return {name for name, spec in specs.items() if spec.get("given", name) in names}
+
+
+def _check_no_gaps(given: Arrays, with_gaps: Collection[str] = ()) -> None:
     for name, value in given.items():
-        if value.dtype.kind != "f":
+        if value.dtype.kind != "f" or name in with_gaps:
             continue
         gaps = np.argwhere(np.isnan(value))
         if len(gaps):
@@ -206,19 +214,19 @@ def _words(values: np.ndarray) -> np.ndarray:
     return np.array(words).reshape(values.shape)
 
 
-def _prepared(x: Any, specs: Specs, *, allow_nan: bool) -> Arrays:
+def _prepared(x: Any, specs: Specs, *, allow_nan: bool, with_gaps: Collection[str] = ()) -> Arrays:
     """The inputs as the signature takes them, or an error that says why they are none."""
     given = _by_name(x, specs)
     check_shapes(given, specs)
     if not allow_nan:
         # before the cast: to integers, it would make a number of NaN
-        _check_no_gaps(given)
+        _check_no_gaps(given, with_gaps)
     for name, values in given.items():
         _check_fits(name, values, specs[name]["dtype"])
     inputs = {name: cast(values, specs[name]["dtype"]) for name, values in given.items()}
     if not allow_nan:
         # and after it: arrays of objects show theirs only as numbers
-        _check_no_gaps(inputs)
+        _check_no_gaps(inputs, with_gaps)
     return inputs
 
 

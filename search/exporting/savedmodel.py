@@ -87,6 +87,12 @@ def _raw_inputs(model: keras.Model, preprocessing: keras.layers.Layer) -> Struct
     struct = signature
     if len(signature) == 1:
         struct = signature[0]
+    if isinstance(struct, dict):
+        # keys are names that were given, such as input_3
+        return {
+            key: keras.Input(spec.shape[1:], dtype=dtype or spec.dtype, name=key)
+            for key, spec in struct.items()
+        }
     return keras.tree.map_structure(symbolic, struct)
 
 

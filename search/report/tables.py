@@ -12,7 +12,9 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 # columns of words; all others hold numbers, whose digits stand below each other on the right
-_OF_WORDS = {"activation", "the test says"}
+_OF_WORDS = {"activation", "the test says", "column", "kind", "what is done"}
+# what is said of a table's columns
+COLUMNS = ("column", "kind", "numbers", "what is done")
 # spaces around a cell: above, right, below, left
 _PADDING = (0, 1, 0, 0)
 # spaces before a column
