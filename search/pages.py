@@ -28,6 +28,7 @@ from .report.page import (
     Terms,
     Text,
 )
+from .report.tables import COLUMNS
 from .rewrite.activity import SlotActivity
 from .rewrite.slots import slots
 from .runtime.reasons import headline
@@ -202,6 +203,8 @@ def _sections(result: SearchResult, exported: str, difference: float | None) -> 
     yield from _target(result)
     yield _limits(result)
     yield _use(result, exported, difference)
+    if result.columns:
+        yield _columns(result)
     yield _origin(result)
     if verdict is not None:
         yield of_verdict.statistics(verdict)
@@ -470,6 +473,17 @@ def _use_export(folder: str, difference: float | None) -> Section:
             )
         )
     return Section("Use the model", tuple(parts))
+
+
+def _columns(result: SearchResult) -> Section:
+    """What is done with each column of a table."""
+    table = DataTable(
+        COLUMNS,
+        result.columns,
+        "Inside the exported graph, found out from the training rows alone.",
+        numeric=frozenset({2}),
+    )
+    return Section("The columns", (table,))
 
 
 def _origin(result: SearchResult) -> Section:

@@ -24,7 +24,7 @@ from .exporting.export import Exported, export
 from .measures import Measures
 from .report.names import quoted
 from .report.numbers import agreement, counted, number
-from .report.tables import TextTable, plain_text
+from .report.tables import COLUMNS, TextTable, plain_text
 from .runtime.as_json import finite
 from .runtime.reasons import headline, reason_of
 from .space.assignment import Assignment, SlotGroup
@@ -134,6 +134,8 @@ class SearchResult:
             scores are those that decided who went on.
         curves: what each epoch of each training logged, but for the verdict's; see `to_pandas`.
         call: how the search was called, for the report; data and models by their names only.
+        columns: of a table, what is done with each column, for the report: name, kind, how many
+            numbers, in words.
     """
 
     objective: str
@@ -165,6 +167,7 @@ class SearchResult:
     rounds: tuple[Round, ...] = field(default=(), repr=False)
     curves: tuple[Curve, ...] = field(default=(), repr=False)
     call: str = field(default="", repr=False)
+    columns: tuple[tuple[str, str, str, str], ...] = field(default=(), repr=False)
 
     @property
     def learning_rate(self) -> str:
@@ -497,6 +500,9 @@ class SearchResult:
             # a picture that fails must not cost the export, and not fail in silence either
             markdown += f"\nreport.html could not be made: {reason_of(error)}.\n"
         pictures = [name for name in notes if name.endswith(".svg")]
+        if self.columns:
+            table = TextTable(COLUMNS, self.columns)
+            markdown += f"\n## Columns\n\n{table.to_markdown()}\n"
         shown = [f"![{Path(name).stem}]({name})" for name in pictures]
         if shown:
             markdown += "\n" + "\n\n".join(["## Pictures", *shown]) + "\n"

@@ -16,10 +16,12 @@ from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.space.learning_rates import LearningRates
 
 from . import data as datasets
-from . import files
+from . import files, table_options
 from .keras_file import check_keras_file
 from .options import split_list
 from .places import BUILT, model_for, place_of
+from .tables.errors import TableError
+from .tables.options import Reading
 
 # what `show` draws by itself, and what matplotlib draws
 SVG = ".svg"
@@ -34,10 +36,12 @@ class Task:
     Attributes:
         dataset: the data, whole.
         parts: to train, to choose by, to test.
+        reading: what the user said of the file.
     """
 
     dataset: datasets.Dataset
     parts: datasets.Parts
+    reading: Reading
 
 
 def task(options: Mapping[str, Any]) -> Task:
@@ -49,10 +53,30 @@ def task(options: Mapping[str, Any]) -> Task:
     check_activations(options["activations"])
     rates(options["learning_rates"])
     check_model(options["model"])
-    dataset = datasets.load(options["data"], options["target"], options["task"])
+    reading = reading_of(options)
+    dataset = datasets.load(
+        options["data"],
+        options["target"],
+        options["task"],
+        reading=reading,
+        validation=options["validation"],
+        test=options["test"],
+    )
     if model_for(options["model"], dataset) == "cnn":
         check_cnn(dataset)
-    return Task(dataset, dataset.split(options["seed"]))
+    return Task(dataset, dataset.split(options["seed"]), reading)
+
+
+def reading_of(options: Mapping[str, Any]) -> Reading:
+    """Return what the options say of a table's file.
+
+    Raises:
+        DataError: if one of them says nothing.
+    """
+    try:
+        return table_options.reading(options)
+    except TableError as error:
+        raise DataError(str(error)) from None
 
 
 def search_task(options: Mapping[str, Any]) -> tuple[Task, Path]:
@@ -78,7 +102,7 @@ def compare_task(options: Mapping[str, Any]) -> Task:
     """
     for name in ("csv", "report"):
         if options[name] is not None:
-            read = (options["data"], options["model"])
+            read = [options[given] for given in ("data", "model", "validation", "test")]
             files.check_writable(options[name], f"--{name}", read)
     if options["baseline"] is not None:
         check_activation(options["baseline"])

@@ -36,10 +36,15 @@ def export(
     """Load a ``.keras`` file and export it."""
     loaded = _loaded(job.model)
     card: dict[str, Any] = {}
+    samples = job.samples
+    if samples is not None:
+        samples = _with_axis(samples, loaded)
     normalization = job.normalization
     if normalization is not None:
         options["preprocessing"] = keras.layers.Normalization(
-            mean=normalization.mean, variance=normalization.variance, name="normalization"
+            mean=_with_axis(normalization.mean[None], loaded)[0],
+            variance=_with_axis(normalization.variance[None], loaded)[0],
+            name="normalization",
         )
         if normalization.columns:
             card["features"] = list(normalization.columns)
@@ -48,7 +53,7 @@ def export(
         job.out,
         class_names=classes,
         formats=formats,
-        samples=job.samples,
+        samples=samples,
         card=card,
         **options,
     )
@@ -64,6 +69,14 @@ def export(
         "card": exported.card,
     }
     print(json.dumps(result))
+
+
+def _with_axis(x: np.ndarray, model: keras.Model) -> np.ndarray:
+    """Samples as a model of one input takes them: with an axis for one channel, where it has one."""
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple):
+        return x
+    return files.in_axes(x, shape)
 
 
 def _loaded(model: str) -> keras.Model:

@@ -1,34 +1,35 @@
-"""Reading .npz and .csv files into plain arrays."""
+"""Reading .npz files and inputs into plain arrays; writing files whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
-import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_acts.errors import DataError
-from keras_acts.search.runtime.ram import free_ram
 
 from .npz import Member, UnreadableFile, read_arrays
+from .table_files import AS_FOUND, read_frame
+from .tables.cells import How
+from .tables.options import Reading
 
 if TYPE_CHECKING:
     import pandas
 
 Pair = tuple[np.ndarray, np.ndarray]
-_ARRAYS = {"x", "y", "x_test", "y_test"}
-# what pandas raises where a file is no table
-_OF_TABLES = (ValueError, OSError, OverflowError, IndexError, MemoryError, RecursionError)
+_ARRAYS = {"x", "y", "x_train", "y_train", "x_test", "y_test"}
 
 
 def read_npz(path: Path) -> tuple[Pair, Pair | None]:
     """Return ``(x, y)`` and, if the file has them, ``(x_test, y_test)``.
+
+    They may be called ``x_train`` and ``y_train`` too, as those of Keras' own data are.
 
     Raises:
         DataError: if the file is no .npz, or its arrays are missing or of too few axes.
@@ -50,7 +51,7 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
                 f"{name} must have at least {least} axes, samples first. Received: shape "
                 f"{array.shape}"
             )
-    given = (_image(arrays["x"]), arrays["y"])
+    given = (as_image(arrays["x"]), arrays["y"])
     if "x_test" not in arrays:
         return given, None
     if arrays["x_test"].shape[1:] != arrays["x"].shape[1:]:
@@ -58,7 +59,10 @@ def read_npz(path: Path) -> tuple[Pair, Pair | None]:
             f"Samples of x and x_test must have one shape. Received: {arrays['x'].shape[1:]} and "
             f"{arrays['x_test'].shape[1:]}"
         )
-    return given, (_image(arrays["x_test"]), arrays["y_test"])
+    test = arrays["x_test"]
+    if given[0].ndim > test.ndim:
+        test = test[..., None]
+    return given, (test, arrays["y_test"])
 
 
 def _arrays(path: Path) -> dict[str, Member]:
@@ -69,89 +73,64 @@ def _arrays(path: Path) -> dict[str, Member]:
         raise DataError(
             f"--data must be a .npz file of plain arrays. Received: {str(path)!r}, {reason}"
         ) from None
-    if not {"x", "y"} <= set(names) or ("x_test" in names) != ("y_test" in names):
+    # as Keras' own data call them
+    other = {"x_train": "x", "y_train": "y"}
+    both = set(names) & set(other) and set(names) & set(other.values())
+    known = {other.get(name, name) for name in names}
+    if both or not {"x", "y"} <= known or ("x_test" in known) != ("y_test" in known):
         raise DataError(
-            f"A .npz must hold the arrays x and y (and x_test with y_test). Received: {names}"
+            "A .npz must hold the arrays x and y, or x_train and y_train (and x_test with y_test). "
+            f"Received: {names}"
         )
-    return arrays
+    return {other.get(name, name): array for name, array in arrays.items()}
 
 
-def _image(x: np.ndarray) -> np.ndarray:
-    """Images of one channel with its axis; anything else as it is."""
-    if x.ndim == 3:
+def as_image(x: np.ndarray) -> np.ndarray:
+    """Return images of one channel with its axis; anything else as it is.
+
+    Samples of two axes are images if they are square, or bytes; else they are time series, of which
+    (20, 3) is 20 steps of 3 values.
+    """
+    if x.ndim != 3:
+        return x
+    is_square = x.shape[1] == x.shape[2]
+    if is_square or x.dtype == np.uint8:
         return x[..., None]
     return x
 
 
-def read_csv(path: Path, target: str | None) -> tuple[Pair, tuple[str, ...], str]:
-    """Return the features and the target column, by default the last.
-
-    The names of the features; and the target's.
-
-    Raises:
-        DataError: if the file is no table with a header line, or has features that are not numbers
-            or rows without a label.
-    """
-    table = _table(path, "--data")
-    if len(table.columns) < 2 or len(table) == 0:
-        raise DataError(
-            f"A .csv needs rows, features and a target column. Received: {str(path)!r}, shape "
-            f"{table.shape}"
-        )
-    _check_names(_header(path))
-    names = list(map(str, table.columns))
-    label = names[-1]
-    if target is not None:
-        label = target
-    if label not in names:
-        raise DataError(f"--target must be a column: {', '.join(names)}. Received: {label!r}")
-    _check_header(names, label, table[label])
-    features = table.drop(columns=label)
-    values = _numbers(features)
-    empty = int(table[label].isna().sum())
-    if empty:
-        raise DataError(f"Every row needs a label. Received: {empty} empty ones in {label!r}")
-    labels = table[label].to_numpy()
-    # truth values beside floats would make an array of objects; labels of several types cannot be
-    # sorted
-    if labels.dtype.kind not in "fiub":
-        labels = np.char.strip(labels.astype(str))
-    return (values, labels), tuple(map(str, features.columns)), label
+def in_axes(x: np.ndarray, shape: Sequence[int | None] | None) -> np.ndarray:
+    """Return samples with an axis for their one channel, if what takes them has one."""
+    if shape is not None and len(shape) == x.ndim + 1 and shape[-1] == 1 and x.ndim > 2:
+        return x[..., None]
+    return x
 
 
-def read_inputs(path: Path, names: list[str] | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_inputs(
+    path: Path,
+    names: list[str] | None = None,
+    reading: Reading = AS_FOUND,
+    expected: Mapping[str, How] | None = None,
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the inputs in a file without labels, and the names of its columns.
 
-    A .csv, or the array x of a .npz.
+    A table, or the array x of a .npz.
 
     Args:
         path: the file.
         names: the columns that the model takes; others are left out. All by default.
+        reading: what the user says of the file.
+        expected: how the columns were read in the training, as far as it is known.
 
     Raises:
         DataError: if the file cannot be read, is empty, lacks a column, or holds what is no number.
     """
-    if not path.is_file():
-        raise DataError(f"The data must be a file that exists. Received: {str(path)!r}")
-    if path.suffix.lower() == ".npz":
-        return _image(_array_x(path)), ()
-    if path.suffix.lower() != ".csv":
-        raise DataError(f"The data must be a .csv or .npz file. Received: {str(path)!r}")
-    table = _table(path, "The data")
-    if len(table) == 0:
-        raise DataError(f"The data must have rows. Received: {str(path)!r}, shape {table.shape}")
-    columns = list(map(str, table.columns))
-    table.columns = columns
-    missing = [name for name in names or () if name not in columns]
-    if missing:
-        raise DataError(
-            f"The data must have the columns {names}. Received: {columns}, without {missing}"
-        )
-    if names:
-        read = [name for name in _header(path) if name in names]
-        _check_names(read)
-        table = table[names]
-    return _numbers(table), tuple(table.columns)
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return _array_x(path), ()
+    table = read_frame(path, names, reading, expected)
+    for note in table.notes:
+        print(f"Note: {note}.", file=sys.stderr)
+    return _numbers(table.frame), tuple(table.frame.columns)
 
 
 def _array_x(path: Path) -> np.ndarray:
@@ -171,87 +150,21 @@ def _array_x(path: Path) -> np.ndarray:
     return x
 
 
-def _table(path: Path, what: str) -> pandas.DataFrame:
-    import pandas
-
-    try:
-        size = path.stat().st_size
-        free = free_ram()
-        if size > free // 2:
-            raise ValueError(f"{size:,} bytes, more than half of the {free:,} that are free")
-        with warnings.catch_warnings():
-            # more cells in a line than names in the header
-            warnings.simplefilter("error", pandas.errors.ParserWarning)
-            return pandas.read_csv(path, low_memory=False, index_col=False)
-    except (*_OF_TABLES, pandas.errors.ParserWarning) as error:
-        raise DataError(
-            f"{what} must be a .csv with a header line. Received: {str(path)!r} ({error})"
-        ) from None
-
-
-def _header(path: Path) -> list[str]:
-    """The names of the columns as they are written.
-
-    Pandas makes others of those that occur again, or are missing.
-    """
-    import pandas
-
-    try:
-        first = pandas.read_csv(
-            path, header=None, nrows=1, index_col=False, dtype=str, keep_default_na=False
-        )
-        return list(map(str, first.iloc[0]))
-    except _OF_TABLES as error:
-        raise DataError(f"A .csv needs a header line. Received: {str(path)!r} ({error})") from None
-
-
-def _check_names(names: list[str]) -> None:
-    """Check that each column has a name of its own.
-
-    Another column of the target's name would tell the answers.
-
-    Raises:
-        DataError: naming a column that has not.
-    """
-    for place, name in enumerate(names, start=1):
-        if not name.strip():
-            raise DataError(
-                "Every column needs a name; leave out one of row numbers, which tell how the file "
-                "is sorted "
-                f"(pandas: to_csv(index=False)). Received: none for column {place} of {len(names)}"
-            )
-    for name, times in Counter(names).items():
-        if times > 1:
-            raise DataError(
-                f"Each column needs a name of its own. Received: {name!r} {times} times"
-            )
-
-
 def _numbers(features: pandas.DataFrame) -> np.ndarray:
     import pandas
 
     is_numeric = pandas.api.types.is_numeric_dtype
-    words = [str(name) for name in features.columns if not is_numeric(features[name])]
+    words = []
+    for name in features.columns:
+        # a column of gaps alone is of any kind
+        if not is_numeric(features[name]) and features[name].notna().any():
+            words.append(str(name))
     if words:
         raise DataError(
             "The features must be numbers. Received: other values in the columns "
             f"{', '.join(words[:5])}"
         )
-    return features.to_numpy("float64")
-
-
-def _check_header(names: list[str], label: str, labels: pandas.Series) -> None:
-    """Refuse a first line that is a sample; 0, 1, 2, … are names that pandas gives."""
-    if names == list(map(str, range(len(names)))):
-        return
-    features = [name for name in names if name != label]
-    if not all(map(_is_number, features)):
-        return
-    if _is_number(label) or label in set(labels):
-        raise DataError(
-            "A .csv needs a header line that names its columns. Received: a first line of values, "
-            f"{', '.join(names)}"
-        )
+    return features.astype("float64").to_numpy()
 
 
 def check_no_gaps(x: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -392,16 +305,3 @@ def _copy_mode(path: Path, partial: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     partial.chmod(0o666 & ~mask)
-
-
-def _is_number(name: str) -> bool:
-    # pandas writes .1, .2, … behind names that occur again
-    return _is_float(name) or _is_float(name.rpartition(".")[0])
-
-
-def _is_float(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.exporting.folder import export_at, read_card
 from keras_acts.search.exporting.formats import check_formats
 from keras_acts.search.exporting.values import check_shapes, misfit, unlike
+from keras_acts.search.frames.fit import as_input, rows_with_gaps, unseen_words
+from keras_acts.search.frames.kinds import values_of
 
-from . import files
+from . import columns, files
 from .keras_file import check_keras_file
+from .table_files import read_frame
+from .tables.options import Reading
 
 _LEAST_VARIANCE = 1e-6
+# rows that are named
+_FEW = 5
 
 
 @dataclass(frozen=True)
@@ -51,12 +58,12 @@ class PredictJob:
     """Predictions that are to be made.
 
     Attributes:
-        x: the samples, as the model takes them.
+        x: the samples, as the model takes them; columns by name where it takes these.
         card: the model card.
     """
 
     path: Path
-    x: np.ndarray
+    x: np.ndarray | dict[str, np.ndarray]
     card: Mapping[str, Any]
     out: Path | None
     allow_nan: bool
@@ -85,8 +92,8 @@ def prepare_export(
         inputs, _ = files.read_inputs(samples)
     normalization = None
     if normalize is not None:
-        values, columns = files.read_inputs(normalize)
-        normalization = _normalization(values, columns, normalize)
+        values, names = files.read_inputs(normalize)
+        normalization = _normalization(values, names, normalize)
         if inputs is None:
             inputs = values
     return ExportJob(model, out, inputs, normalization)
@@ -117,7 +124,9 @@ def _normalization(values: np.ndarray, columns: tuple[str, ...], path: Path) -> 
     return Normalization(mean, variance, columns)
 
 
-def prepare_predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool) -> PredictJob:
+def prepare_predict(
+    path: Path, data: Path, reading: Reading, *, out: Path | None, allow_nan: bool
+) -> PredictJob:
     """Find the export, and read the samples as its card says that it takes them.
 
     Raises:
@@ -126,22 +135,68 @@ def prepare_predict(path: Path, data: Path, *, out: Path | None, allow_nan: bool
     if out is not None:
         files.check_writable(out, "--out", (data,))
     card = read_card(export_at(path))
-    inputs = card["signatures"]["serving_default"]["inputs"]
-    if len(inputs) != 1:
+    known = replace(reading, gaps=(*reading.gaps, *card.get("gaps", ())))
+    described = columns.of_card(card)
+    if any("input" in entry for entry in described.values()):
+        inputs = _columns(data, described, known, allow_nan=allow_nan)
+        return PredictJob(path, inputs, card, out, True)
+    specs = card["signatures"]["serving_default"]["inputs"]
+    if len(specs) != 1:
         raise DataError(
-            f"predict reads one table; this model takes {sorted(inputs)}. Received: {str(data)!r}"
+            f"predict reads one table; this model takes {sorted(specs)}. Received: {str(data)!r}"
         )
-    ((name, spec),) = inputs.items()
-    x, columns = files.read_inputs(data, _features(card, path))
+    ((name, spec),) = specs.items()
+    how = columns.how_read(described)
+    x, names = files.read_inputs(data, _features(card, path), known, how)
     kind = unlike(x, spec["dtype"])
     if kind:
         raise DataError(f"The model takes {spec['dtype']}. Received: {str(data)!r} with {kind}")
     if not allow_nan:
-        files.check_no_gaps(x, columns, data)
-    files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, columns, data)
-    x = _in_shape(x, spec["shape"], data)
-    check_shapes({name: x}, inputs)
+        files.check_no_gaps(x, names, data)
+    files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, names, data)
+    x = _in_shape(files.in_axes(x, spec["shape"]), spec["shape"], data)
+    check_shapes({name: x}, specs)
     return PredictJob(path, x, card, out, allow_nan)
+
+
+def _columns(
+    data: Path,
+    described: Mapping[str, Mapping[str, Any]],
+    reading: Reading,
+    *,
+    allow_nan: bool,
+) -> dict[str, np.ndarray]:
+    """The inputs of a model that takes a table's columns each by itself.
+
+    Says which rows have what the training had not.
+    """
+    read = read_frame(data, list(described), reading, columns.how_read(described))
+    inputs = {}
+    notes = list(read.notes)
+    for name, entry in described.items():
+        values = values_of(name, read.frame[name], entry["kind"])
+        gaps = rows_with_gaps(values)
+        if len(gaps) and not entry["gaps"] and not allow_nan:
+            raise DataError(
+                "Every value must be there in a column that had no gaps in the training; "
+                f"--allow-nan predicts rows with gaps too. Received: {str(data)!r} with a gap in row "
+                f"{gaps[0] + 1}, column {name!r}{_more(len(gaps) - 1)}"
+            )
+        if len(gaps):
+            rows = ", ".join(str(row + 1) for row in gaps[:_FEW])
+            notes.append(f"{name!r} has a gap in row {rows}{_more(len(gaps) - _FEW)}")
+        if "categories" in entry:
+            notes += unseen_words(name, entry["categories"], values)
+        inputs[entry["input"]] = as_input(values, entry["kind"])
+    for note in notes:
+        print(f"Note: {note}.", file=sys.stderr)
+    return inputs
+
+
+def _more(count: int) -> str:
+    if count > 0:
+        return f", and {count} more such rows"
+    return ""
 
 
 def card_of(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from . import written
+from . import table_options, written
 from .running import loading, one_line_errors
 
 # what the data and the place of the export follow from, before TensorFlow is loaded
-READ = ("data", "target", "task", "out")
+READ = (*table_options.READ, "out")
 
 
 def _options(folder: Path) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
     if dataset.images:
         largest = max(float(np.abs(x).max()), _LEAST_SCALE)
         built.add(layers.Rescaling(1.0 / largest, name="scale"))
-    else:
+    elif parts.columns is None:
         mean = x.mean(axis=0)
         variance = np.maximum(x.var(axis=0), _LEAST_SCALE)
         built.add(layers.Normalization(mean=mean, variance=variance, name="scale"))

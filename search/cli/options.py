@@ -7,16 +7,18 @@ from collections.abc import Callable
 
 import click
 
+from . import table_options
+
 TRAINING = (
     click.option(
         "--data",
         default="digits",
-        help="digits, breast_cancer, iris, wine, diabetes; or a .npz or .csv file.",
+        help="digits, breast_cancer, iris, wine, diabetes; or a file: .csv, .tsv, .csv.gz, .parquet, .npz.",
     ),
     click.option(
         "--target",
         default=None,
-        help="The column of a .csv that is predicted.  [default: the last]",
+        help="The column of a table that is predicted.  [default: the last]",
     ),
     click.option(
         "--task",
@@ -65,6 +67,7 @@ TRAINING = (
 
 def training(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that every training has."""
+    command = table_options.of_search(command)
     for option in reversed(TRAINING):
         command = option(command)
     return command

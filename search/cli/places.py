@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .tables.endings import stem_of
+
 if TYPE_CHECKING:
     from .data import Dataset
 
@@ -35,12 +37,12 @@ def early_place(data: str, model: str | None) -> Path | None:
     source = Path(data)
     kind = source.suffix.lower()
     if model is not None:
-        return default_place(source.stem, Path(model).stem)
+        return default_place(stem_of(source), Path(model).stem)
     if kind == ".npz":  # of images or not
         return None
     if data in BUNDLED_IMAGES:
         return default_place(data, "cnn")
-    return default_place(source.stem, "mlp")
+    return default_place(stem_of(source), "mlp")
 
 
 def model_for(model: str | None, dataset: Dataset) -> str:

@@ -19,7 +19,7 @@ _PROJECT = "activations"
 # they say how a result is shown, what may be deleted, and where the search is kept: the folder may
 # be another by then
 _NOT_KEPT = {"as_json", "quiet", "resume", "overwrite", "restart", "directory", "project_name"}
-_PATHS = ("out",)
+_PATHS = ("out", "validation", "test")
 # a name that is known, or a file
 _PERHAPS_FILES = ("data", "model")
 

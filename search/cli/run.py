@@ -25,9 +25,10 @@ from keras_acts.search.report.numbers import agreement
 from keras_acts.search.report.tables import print_table
 from keras_acts.search.rewrite.threshold import threshold_of
 
+from . import columns, files, models
 from . import data as datasets
-from . import files, models
 from .checks import Task, rates
+from .encoded import encoded
 from .options import split_list
 from .running import InterruptedWithResult
 
@@ -72,7 +73,6 @@ def search(
             overwrite=overwrite,
             versioned=versioned,
             formats=formats,
-            samples=task.parts.test[0],
             **searched.facts,
         )
         try:
@@ -111,13 +111,16 @@ def _searched(
     if activations is not None:
         candidates = split_list(activations)
     space = ActivationSpace(candidates, per=per)
-    parts = task.parts
-    built = models.build(model, task.dataset, parts, seed)
-    if not quiet:
-        _to_stderr(task.dataset.describe(parts))
+    dataset = task.dataset
+    made = encoded(task.parts)
+    parts = made.parts
+    built = models.build(model, dataset, parts, seed)
+    _tell(dataset, parts, quiet)
     facts = {
-        "class_names": _class_names(built, task.dataset),
-        "card": _facts(task.dataset, unit),
+        "class_names": _class_names(built, dataset),
+        "card": _facts(task, unit),
+        "preprocessing": made.preprocessing,
+        "samples": made.samples,
     }
     result = search_activations(
         built,
@@ -134,7 +137,12 @@ def _searched(
         **budget,
     )
     with _shown_if_interrupted():
-        told = replace(result, call=call, target=_predicted(task.dataset, unit))
+        told = replace(
+            result,
+            call=call,
+            target=_predicted(dataset, unit),
+            columns=columns.rows(dataset, parts),
+        )
         return Searched(told, facts)
 
 
@@ -160,7 +168,8 @@ def _exported(result: SearchResult, place: Path, data: str, as_json: bool, **opt
         why = "failed"
         if isinstance(error, KeyboardInterrupt):
             why = "was interrupted"
-        _show_without_export(result, place, data, as_json, f"The export {why}")
+        kept = _Kept(result, place, options.get("preprocessing"), f"The export {why}")
+        _show_without_export(kept, data, as_json)
         raise
 
 
@@ -178,10 +187,19 @@ def _show_exported(
     )
 
 
-def _show_without_export(
-    result: SearchResult, place: Path, data: str, as_json: bool, why: str
-) -> None:
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of a search where its export is not there, and why it is not."""
+
+    result: SearchResult
+    place: Path
+    preprocessing: keras.Model | None
+    why: str
+
+
+def _show_without_export(kept: _Kept, data: str, as_json: bool) -> None:
     """Show a search, and keep its model, also where no export can be made of it: it was the work."""
+    result = kept.result
     try:
         if as_json:
             _print_json(result.to_dict(), data=data, export=None)
@@ -190,7 +208,7 @@ def _show_without_export(
     finally:
         # also where nobody reads what is printed
         if result.model is not None:
-            _keep_aside(result, result.model, place, why)
+            _keep_aside(kept, result.model)
 
 
 def _to_stdout(text: str) -> None:
@@ -214,11 +232,13 @@ def _print_result(result: SearchResult) -> None:
         _print_verdict(result.verdict)
 
 
-def _keep_aside(result: SearchResult, model: keras.Model, place: Path, why: str) -> None:
+def _keep_aside(kept: _Kept, model: keras.Model) -> None:
     """Save a model that could not be exported beside its place, or among the temporary files.
 
-    Its report too. Say where they are.
+    What made its numbers of a table, and its report, too. Say where they are.
     """
+    place = kept.place
+    why = kept.why
     for parent in (place.parent, Path(tempfile.gettempdir())):
         with contextlib.suppress(OSError):
             parent.mkdir(parents=True, exist_ok=True)
@@ -229,7 +249,11 @@ def _keep_aside(result: SearchResult, model: keras.Model, place: Path, why: str)
             _to_stderr(
                 f"{why}. The trained model is kept in {file}; load it after `import keras_acts`."
             )
-            _to_stderr(_report_beside(result, folder))
+            if kept.preprocessing is not None:
+                beside = folder / "preprocessing.keras"
+                kept.preprocessing.save(beside)
+                _to_stderr(f"It takes what {beside} makes of the table's columns.")
+            _to_stderr(_report_beside(kept.result, folder))
             return
     _to_stderr(f"{why}, and there is no folder to keep the trained model in.")
 
@@ -245,14 +269,26 @@ def _report_beside(result: SearchResult, folder: Path) -> str:
     return f"The report of the search is {file}."
 
 
-def _facts(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
+def _tell(dataset: datasets.Dataset, parts: datasets.Parts, quiet: bool) -> None:
+    """Say what the data are and what is done with them; what is odd about them in any case."""
+    if not quiet:
+        _to_stderr(dataset.describe(parts))
+        table = columns.table(dataset, parts)
+        if table is not None:
+            Console(stderr=True, highlight=False).print(table.drawn())
+    for warning in dataset.warnings(parts):
+        _to_stderr(f"Note: {warning}.")
+
+
+def _facts(task: Task, unit: str | None) -> dict[str, Any]:
     """What only the data know, for the model card.
 
     The columns, and what is predicted in which unit.
     """
     facts: dict[str, Any] = {}
+    dataset = task.dataset
     if dataset.features:
-        facts["features"] = list(dataset.features)
+        facts |= columns.facts(dataset, task.parts, task.reading)
     target = _predicted(dataset, unit)
     # the export has their names already
     target.pop("classes", None)
@@ -304,10 +340,9 @@ def compare(
     """Train on many seeds, print the verdict, and write its runs and its report."""
     candidates = split_list(activations)
     dataset = task.dataset
-    parts = task.parts
+    parts = encoded(task.parts).parts
     built = models.build(model, dataset, parts, seed)
-    if not quiet:
-        _to_stderr(dataset.describe(parts))
+    _tell(dataset, parts, quiet)
     verdict = compare_activations(
         built,
         *parts.train,

@@ -22,10 +22,7 @@ def command(context: click.Context) -> str:
         name = str(parameter.name)
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        # the long form: the last one of those that begin with two dashes
-        words.append(max(parameter.opts, key=len))
-        if not getattr(parameter, "is_flag", False):
-            words.append(str(context.params[name]))
+        words += _words(parameter, context.params[name])
     return shlex.join(words)
 
 
@@ -37,7 +34,19 @@ def search_with(command: click.Command, options: Mapping[str, Any]) -> str:
         value = options.get(name)
         if value is None or value == parameter.default:
             continue
-        words.append(max(parameter.opts, key=len))
-        if not getattr(parameter, "is_flag", False):
-            words.append(str(value))
+        words += _words(parameter, value)
     return shlex.join(words)
+
+
+def _words(parameter: click.Parameter, value: Any) -> list[str]:
+    """An option as it is typed; one that may be given several times, as often as it was."""
+    # the long form: the last one of those that begin with two dashes
+    option = max(parameter.opts, key=len)
+    if getattr(parameter, "is_flag", False):
+        return [option]
+    if not getattr(parameter, "multiple", False):
+        return [option, str(value)]
+    words = []
+    for each in value:
+        words += [option, str(each)]
+    return words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -194,3 +195,15 @@ def _of_gaps(gaps: int) -> str:
     if not gaps:
         return ""
     return f"; gaps ({gaps} rows) are taken for the mean, and marked"
+
+
+def input_names(names: Sequence[str]) -> list[str]:
+    """Return what the inputs of columns are called: as they are, but Keras has no ``/`` in a name."""
+    found: list[str] = []
+    for name in names:
+        plain = name.replace("/", "_")
+        unique = plain
+        while unique in found or (unique != name and unique in names):
+            unique += "_"
+        found.append(unique)
+    return found

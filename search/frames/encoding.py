@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from .columns import Categories, Column, Dates, LeftOut, Numbers
+from .columns import Categories, Column, Dates, LeftOut, Numbers, input_names
 
 Tensor = Any
 # 1970-01-01 was a Thursday
@@ -37,18 +37,6 @@ def build(columns: Sequence[Column]) -> keras.Model:
     if len(parts) > 1:
         joined = layers.Concatenate(name="columns")(parts)
     return keras.Model(inputs, joined, name="preprocessing")
-
-
-def input_names(names: Sequence[str]) -> list[str]:
-    """Return what the inputs of columns are called: as they are, but Keras has no ``/`` in a name."""
-    found: list[str] = []
-    for name in names:
-        plain = name.replace("/", "_")
-        unique = plain
-        while unique in found or (unique != name and unique in names):
-            unique += "_"
-        found.append(unique)
-    return found
 
 
 def dtype_of(column: Column) -> str:

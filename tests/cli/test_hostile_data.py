@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from keras_acts.errors import DataError
 from keras_acts_cli import npz
-from keras_acts_cli.files import read_csv, read_inputs, read_npz
+from keras_acts_cli.files import read_inputs, read_npz
+from keras_acts_cli.table_files import AS_FOUND, read_labelled
 from tests.cli.test_cli import command, run
 from tests.helpers.hostile import examples
 
@@ -127,7 +128,7 @@ def test_what_does_not_fit_into_memory_is_not_read(tmp_path, monkeypatch, name):
     else:
         path.write_text("a,b\n" + "1,2\n" * 1000)
     monkeypatch.setattr(npz, "free_ram", lambda: 3000)
-    monkeypatch.setattr("keras_acts_cli.files.free_ram", lambda: 3000)
+    monkeypatch.setattr("keras_acts_cli.table_files.free_ram", lambda: 3000)
     with pytest.raises(DataError, match=r"half of the 3,000"):
         read_inputs(path)
 
@@ -191,8 +192,8 @@ def test_a_file_with_some_bytes_changed(tmp_path_factory, data):
 def test_a_table_of_anything(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("table") / "a.csv"
     path.write_bytes(content)
-    refused(read_csv, path, None)
-    refused(read_csv, path, "a")
+    refused(read_labelled, path, None, AS_FOUND)
+    refused(read_labelled, path, "a", AS_FOUND)
     refused(read_inputs, path)
     refused(read_inputs, path, ["a", "b"])
 

@@ -9,6 +9,7 @@ import pandas
 import pytest
 
 from keras_acts_cli.tables import files, numbers
+from keras_acts_cli.tables.endings import stem_of
 from keras_acts_cli.tables.errors import TableError
 from keras_acts_cli.tables.options import Reading, parsed_kinds
 
@@ -179,7 +180,7 @@ def test_mixed_and_unknown_encodings_are_refused(tmp_path):
 def test_packed_files(tmp_path):
     content = gzip.compress(b"a;b\n1,5;x\n")
     assert read(tmp_path / "t.csv.gz", content).frame["a"][0] == 1.5
-    assert files.stem_of(tmp_path / "t.csv.gz") == "t"
+    assert stem_of(tmp_path / "t.csv.gz") == "t"
     with pytest.raises(TableError, match="gzip that can be unpacked"):
         read(tmp_path / "t.csv.gz", content[:-9])
     # what it unpacks to is not read beyond what fits

@@ -10,6 +10,7 @@ import click
 from .. import written
 from ..options import examples, training
 from ..running import interruptible, loading, one_line_errors
+from ..table_options import READ
 
 
 @click.command(
@@ -61,10 +62,6 @@ def compare(context: click.Context, quiet: bool, **options: Any) -> None:
             click.echo("Loading TensorFlow …", err=True)
         with loading():
             from .. import run
-        left = {name: value for name, value in options.items() if name not in _READ}
+        left = {name: value for name, value in options.items() if name not in READ}
         with one_line_errors():
             run.compare(task=task, quiet=quiet, call=written.command(context), **left)
-
-
-# what the data follow from, before TensorFlow is loaded
-_READ = ("data", "target", "task")

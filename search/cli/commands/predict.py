@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from .. import table_options
 from ..options import examples
 from ..running import interruptible, loading, one_line_errors
 
@@ -30,18 +32,21 @@ from ..running import interruptible, loading, one_line_errors
     is_flag=True,
     help="Predict rows with gaps too: the model knows what to do with NaN.",
 )
-def predict(path: Path, data: Path, out: Path | None, allow_nan: bool) -> None:
+@table_options.of_file
+def predict(path: Path, data: Path, out: Path | None, allow_nan: bool, **table: Any) -> None:
     """Print the predictions of the export in the folder PATH for each row of DATA, as CSV.
 
-    DATA is a .csv with a header line, of which the columns that the model was trained with are
-    taken, or a .npz with an array x. Of a folder of versions the newest is used. A row with an
-    empty cell is refused.
+    DATA is a table with a header line (.csv, .tsv, packed or not, or .parquet), of which the
+    columns that the model was trained with are taken, or a .npz with an array x. Of a folder of
+    versions the newest is used. A row with a gap is refused in a column that had none in the
+    training.
     """
     with interruptible():
         with one_line_errors():
-            from .. import jobs
+            from .. import checks, jobs
 
-            job = jobs.prepare_predict(path, data, out=out, allow_nan=allow_nan)
+            reading = checks.reading_of(table)
+            job = jobs.prepare_predict(path, data, reading, out=out, allow_nan=allow_nan)
         with loading():
             from .. import exports
         with one_line_errors():

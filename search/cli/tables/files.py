@@ -13,14 +13,12 @@ import pandas
 
 from . import dates, numbers
 from .cells import Cells, How
+from .endings import PARQUET, ending_of
 from .errors import TableError, UnreadableTable, WrongOption
 from .options import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, Reading
 from .separators import checked_separator, header_of, separator_of, word
 from .text import read_text
 
-TEXTS = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-PARQUET = (".parquet", ".pq")
-ENDINGS = (*TEXTS, *PARQUET)
 # what pandas calls a column without a name, so that --drop can name it
 _UNNAMED = "Unnamed: {}"
 # what pandas and pyarrow raise where a file is no table
@@ -40,20 +38,6 @@ class Table:
     frame: pandas.DataFrame
     how: Mapping[str, How]
     notes: tuple[str, ...] = ()
-
-
-def ending_of(path: Path) -> str:
-    """Return the ending that says how a file is read; empty if it is none of a table."""
-    name = path.name.lower()
-    return next((ending for ending in ENDINGS if name.endswith(ending)), "")
-
-
-def stem_of(path: Path) -> str:
-    """Return the name of a file without its endings."""
-    ending = ending_of(path)
-    if ending:
-        return path.name[: -len(ending)]
-    return path.stem
 
 
 def read_table(
