@@ -16,10 +16,11 @@ from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.space.learning_rates import LearningRates
 
 from . import data as datasets
-from . import files, table_options
+from . import files
 from .keras_file import check_keras_file
 from .options import split_list
 from .places import BUILT, model_for, place_of
+from .tables import command_options
 from .tables.errors import TableError
 from .tables.options import Reading
 
@@ -74,7 +75,7 @@ def reading_of(options: Mapping[str, Any]) -> Reading:
         DataError: if one of them says nothing.
     """
     try:
-        return table_options.reading(options)
+        return command_options.reading(options)
     except TableError as error:
         raise DataError(str(error)) from None
 

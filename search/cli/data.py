@@ -19,10 +19,10 @@ from keras_acts.search.frames.fit import FittedColumns, is_plain
 from keras_acts.search.frames.notes import of_numbers
 
 from .files import read_npz
-from .table_files import AS_FOUND, read_labelled
-from .table_notes import of_parts, of_target
 from .tables.cells import How
 from .tables.endings import ENDINGS, ending_of, stem_of
+from .tables.labelled import AS_FOUND, read_labelled
+from .tables.notes import of_parts, of_target
 from .tables.options import Reading
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import numpy as np
 from keras_acts.errors import DataError
 
 from .npz import Member, UnreadableFile, read_arrays
-from .table_files import AS_FOUND, read_frame
 from .tables.cells import How
+from .tables.labelled import AS_FOUND, read_frame
 from .tables.options import Reading
 
 if TYPE_CHECKING:

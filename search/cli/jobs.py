@@ -21,7 +21,7 @@ from keras_acts.search.frames.kinds import values_of
 
 from . import columns, files
 from .keras_file import check_keras_file
-from .table_files import read_frame
+from .tables.labelled import read_frame
 from .tables.options import Reading
 
 _LEAST_VARIANCE = 1e-6

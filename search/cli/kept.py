@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from . import table_options, written
+from . import written
 from .running import loading, one_line_errors
+from .tables import command_options
 
 # what the data and the place of the export follow from, before TensorFlow is loaded
-READ = (*table_options.READ, "out")
+READ = (*command_options.READ, "out")
 
 
 def _options(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import click
 
-from . import table_options
+from .tables import command_options
 
 TRAINING = (
     click.option(
@@ -67,7 +67,7 @@ TRAINING = (
 
 def training(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that every training has."""
-    command = table_options.of_search(command)
+    command = command_options.of_search(command)
     for option in reversed(TRAINING):
         command = option(command)
     return command

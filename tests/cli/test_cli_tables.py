@@ -12,7 +12,7 @@ from keras_acts.errors import DataError
 from keras_acts_cli.data import load
 from keras_acts_cli.encoded import encoded
 from keras_acts_cli.files import as_image, in_axes
-from keras_acts_cli.table_options import reading
+from keras_acts_cli.tables.command_options import reading
 from keras_acts_cli.tables.options import Reading
 from tests.cli.test_cli import command, run
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keras_acts.errors import DataError
 from keras_acts_cli import npz
 from keras_acts_cli.files import read_inputs, read_npz
-from keras_acts_cli.table_files import AS_FOUND, read_labelled
+from keras_acts_cli.tables.labelled import AS_FOUND, read_labelled
 from tests.cli.test_cli import command, run
 from tests.helpers.hostile import examples
 
@@ -128,7 +128,7 @@ def test_what_does_not_fit_into_memory_is_not_read(tmp_path, monkeypatch, name):
     else:
         path.write_text("a,b\n" + "1,2\n" * 1000)
     monkeypatch.setattr(npz, "free_ram", lambda: 3000)
-    monkeypatch.setattr("keras_acts_cli.table_files.free_ram", lambda: 3000)
+    monkeypatch.setattr("keras_acts_cli.tables.labelled.free_ram", lambda: 3000)
     with pytest.raises(DataError, match=r"half of the 3,000"):
         read_inputs(path)
 

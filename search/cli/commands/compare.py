@@ -10,7 +10,7 @@ import click
 from .. import written
 from ..options import examples, training
 from ..running import interruptible, loading, one_line_errors
-from ..table_options import READ
+from ..tables.command_options import READ
 
 
 @click.command(

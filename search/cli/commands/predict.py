@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from .. import table_options
 from ..options import examples
 from ..running import interruptible, loading, one_line_errors
+from ..tables import command_options
 
 
 @click.command(
@@ -32,7 +32,7 @@ from ..running import interruptible, loading, one_line_errors
     is_flag=True,
     help="Predict rows with gaps too: the model knows what to do with NaN.",
 )
-@table_options.of_file
+@command_options.of_file
 def predict(path: Path, data: Path, out: Path | None, allow_nan: bool, **table: Any) -> None:
     """Print the predictions of the export in the folder PATH for each row of DATA, as CSV.
 

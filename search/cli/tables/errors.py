@@ -1,4 +1,4 @@
-"""The errors of this folder, which imports nothing of keras_acts: that would load TensorFlow."""
+"""What is wrong with a table, before it is known which option of which command named it."""
 
 
 class TableError(ValueError):

@@ -14,12 +14,12 @@ from keras_acts.errors import DataError
 from keras_acts.search.frames.kinds import CATEGORY, DATE, kind_of
 from keras_acts.search.runtime.ram import free_ram
 
-from .tables import files as tables
-from .tables.cells import How
-from .tables.endings import ENDINGS, ending_of
-from .tables.errors import TableError
-from .tables.files import Table
-from .tables.options import Reading
+from . import files as tables
+from .cells import How
+from .endings import ENDINGS, ending_of
+from .errors import TableError
+from .files import Table
+from .options import Reading
 
 if TYPE_CHECKING:
     import pandas

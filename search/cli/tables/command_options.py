@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 import click
 
-from .tables.options import DECIMALS, KINDS, Reading, parsed_kinds
-from .tables.separators import checked_separator
+from .options import DECIMALS, KINDS, Reading, parsed_kinds
+from .separators import checked_separator
 
 _FILE = (
     click.option(

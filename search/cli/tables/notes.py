@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas
 
-    from .data import Dataset, Parts
+    from ..data import Dataset, Parts
 
 _MANY_CLASSES = 100
 # who always says the largest class is right in so many cases
