@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 from keras_acts.errors import ExportError, shown
@@ -10,8 +11,10 @@ from keras_acts.search.report.tables import COLUMNS, TextTable
 
 from .data import Dataset, Parts
 from .tables.cells import How
-from .tables.options import Reading
+from .tables.options import NUMBER, Reading
 
+# columns of numbers that have a line each
+_MOST_BESIDE = 8
 # how a column was read is told as if of a frame
 TYPED = "typed"
 
@@ -31,11 +34,31 @@ def rows(dataset: Dataset, parts: Parts) -> tuple[tuple[str, str, str, str], ...
 
 
 def table(dataset: Dataset, parts: Parts) -> TextTable | None:
-    """Return the same as a table; None where all columns stay as they are."""
+    """Return the same as a table; None where all columns stay as they are.
+
+    Many numbers beside each other, such as those of pixels, are one line.
+    """
     found = rows(dataset, parts)
     if not found:
         return None
-    return TextTable(COLUMNS, found)
+    lines: list[tuple[str, ...]] = []
+    for is_plain, run in groupby(found, _is_plain):
+        beside = list(run)
+        if is_plain and len(beside) > _MOST_BESIDE:
+            name = f"{beside[0][0]} … {beside[-1][0]}"
+            numbers = str(len(beside))
+            lines.append(
+                (name, NUMBER, numbers, "each less its mean, divided by its standard deviation")
+            )
+        else:
+            lines += beside
+    return TextTable(COLUMNS, lines)
+
+
+def _is_plain(row: tuple[str, str, str, str]) -> bool:
+    """Whether a column is of numbers without gaps, read as they are written."""
+    _, kind, numbers, done = row
+    return kind == NUMBER and numbers == "1" and "(" not in done
 
 
 def facts(dataset: Dataset, parts: Parts, reading: Reading) -> dict[str, Any]:

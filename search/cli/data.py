@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ Pair: TypeAlias = "tuple[Any, np.ndarray]"
 
 BUNDLED = ("digits", "breast_cancer", "iris", "wine", "diabetes")
 TASKS = ("auto", "classes", "regression")
+_SHEETS = (".xlsx", ".xls", ".ods")
 _SHARES = "60 % train, 20 % choose, 20 % test"
 # with task="auto", a target of more different numbers than both, the second a share of the rows, is
 # a regression
@@ -231,7 +233,7 @@ def _check_kind(
     if source not in BUNDLED and not is_table and not is_npz:
         raise DataError(
             f"--data must be one of {', '.join(BUNDLED)}, or a .npz or {', '.join(ENDINGS)} "
-            f"file. Received: {source!r}"
+            f"file. Received: {source!r}{_hint(path)}"
         )
     if target is not None and not is_table:
         raise DataError(
@@ -252,6 +254,18 @@ def _check_kind(
                 f"{option} must be of the kind that --data is. Received: {str(file)!r} beside "
                 f"{source!r}"
             )
+
+
+def _hint(path: Path) -> str:
+    """What to do with data of another kind that people have."""
+    if path.suffix.lower() in _SHEETS:
+        return ": save the sheet as .csv"
+    if os.path.isdir(path):
+        return (
+            ", a folder: keras.utils.image_dataset_from_directory reads one of images; save its "
+            "arrays as x and y of a .npz"
+        )
+    return ""
 
 
 def _of_tables(

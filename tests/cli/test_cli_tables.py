@@ -9,6 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import DataError
+from keras_acts_cli import columns, written
+from keras_acts_cli.commands.search import search
 from keras_acts_cli.data import load
 from keras_acts_cli.encoded import encoded
 from keras_acts_cli.files import as_image, in_axes
@@ -166,6 +168,9 @@ def test_other_files_must_be_like_the_first(tmp_path):
     assert any("30 of 30 rows of --test are in --data too" in note for note in data.notes)
     with pytest.raises(DataError, match="--test is of files"):
         load("iris", test=tmp_path / "a.csv")
+    for other, said in (("a.xlsx", "save the sheet as .csv"), (".", "image_dataset_from_dir")):
+        with pytest.raises(DataError, match=said):
+            load(str(tmp_path / other))
     with pytest.raises(DataError, match="are of a table"):
         load("iris", reading=Reading(drop=("a",)))
 
@@ -215,3 +220,24 @@ def test_arrays_of_other_names_and_axes(tmp_path):
 def test_options_of_a_table_say_how_it_is_read():
     given = {"drop": ("a",), "column": ("b=category",), "separator": "tab", "trials": 3}
     assert reading(given) == Reading(separator="\t", drop=("a",), kinds={"b": "category"})
+
+
+@pytest.mark.once
+def test_many_numbers_beside_each_other_are_one_line(tmp_path):
+    rows = [
+        ",".join([*(str(i * k % 11) for k in range(1, 13)), "ab"[i % 2], str(i % 2)])
+        for i in range(40)
+    ]
+    write(tmp_path / "t.csv", rows, ",".join([*(f"p{k}" for k in range(12)), "word", "y"]))
+    data = load(str(tmp_path / "t.csv"))
+    parts = data.split(0)
+    names = [line[0] for line in columns.table(data, parts).rows]
+    assert names == ["p0 … p11", "word"]
+    assert len(columns.rows(data, parts)) == 13
+
+
+@pytest.mark.once
+def test_an_option_that_is_given_twice_is_written_twice():
+    options = {"drop": ["a b", "c"], "gaps": [], "data": "t.csv", "trials": 16}
+    call = written.search_with(search, options)
+    assert call == "keras-acts search --data t.csv --drop 'a b' --drop c"
