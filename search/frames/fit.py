@@ -15,7 +15,6 @@ from .columns import Categories, Column, LeftOut, fitted, input_names
 from .kinds import CATEGORY, NUMBER, Frame, as_pandas, kind_of, values_of
 
 
-
 class FittedColumns:
     """The columns of a table with what is done with each.
 
