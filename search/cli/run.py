@@ -275,7 +275,7 @@ def _tell(dataset: datasets.Dataset, parts: datasets.Parts, quiet: bool) -> None
         _to_stderr(dataset.describe(parts))
         table = columns.table(dataset, parts)
         if table is not None:
-            Console(stderr=True, highlight=False).print(table.drawn())
+            print_table(table.drawn, stderr=True)
     for warning in dataset.warnings(parts):
         _to_stderr(f"Note: {warning}.")
 

@@ -73,13 +73,14 @@ def plain_text(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def print_table(drawn: Callable[[int | None], Table]) -> None:
-    """Print a table to standard output: in a file as wide as its content, in a terminal as that allows.
+def print_table(drawn: Callable[[int | None], Table], *, stderr: bool = False) -> None:
+    """Print a table: in a file as wide as its content, in a terminal as that allows.
 
     Args:
         drawn: what draws it in so many columns, such as `TextTable.drawn`.
+        stderr: whether it goes to standard error.
     """
-    console = Console(highlight=False)
+    console = Console(stderr=stderr, highlight=False)
     if console.is_terminal:
         table = drawn(console.width)
         taken = sum(column.width + _BETWEEN for column in table.columns if column.width)
