@@ -177,6 +177,10 @@ def test_what_is_counted():
     )
     # a table is looked up, not multiplied with
     assert products_per_sample(words) == 12 * 8 * 4
+    one_way = 12 * (3 * 12 + 4 * 12 + 2 * 12)
+    for recurrent, ways in ((layers.GRU(4), 1), (layers.Bidirectional(layers.GRU(4)), 2)):
+        sequences = keras.Sequential([keras.Input((12, 3)), recurrent])
+        assert products_per_sample(sequences) == ways * one_way
     x = np.zeros((103, 16), "float32")
     by_name = {"x": {"a": x, "b": x}, "batch_size": 10, "validation_split": 0.5}
     assert costs_of(mlp(), by_name).steps == 6
