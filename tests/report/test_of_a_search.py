@@ -45,10 +45,10 @@ def test_the_rounds_are_those_of_the_race(search):
 
 
 def test_where_nobody_left_nothing_is_said_of_a_race(search):
-    assert {(each.epochs, each.seeds) for each in search.rounds} == {(4, 1)}
+    assert len({(each.epochs, each.seeds) for each in search.rounds}) == 1
     assert {trial.status for trial in search.trials} == {"completed"}
     text = str(search)
-    assert "1 seed a trial: the best of many equal candidates looks better" in text
+    assert "a candidate: the best of many equal ones looks better" in text
     assert "race" not in text.lower()
 
 
