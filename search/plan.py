@@ -287,6 +287,7 @@ def _rungs(request: SearchRequest, plan: Plan) -> tuple[Rung, ...]:
         return ()
     size = size_of(request, plan)
     job = job_of(request.space, size.trials, limits.epochs, size.epochs, plan.rates.factors)
+    job = replace(job, limited=limits.max_epochs is not None)
     return plan_rungs(job, costs, limits.max_seconds or math.inf).rungs
 
 

@@ -7,6 +7,7 @@ were measured.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import keras
 
 from ..population.frozen_prefix import frozen_prefix
-from ..rewrite.graph import Graph
+from ..rewrite.graph import Call, Graph
 from ..rewrite.slots import slots as slots_of
 from ..runtime import costs
 from .planner import PopulationCosts
@@ -52,8 +53,8 @@ def costs_of(model: keras.Model, fit: Mapping[str, Any]) -> PopulationCosts | No
 def products_per_sample(model: keras.Model, shared: Collection[str] = ()) -> int:
     """Return how many multiplications with weights one sample takes, without the shared layers'.
 
-    Sizes that the model leaves open count as 1, and so do the steps of a recurrent layer that
-    returns its last one only.
+    Sizes that the model leaves open count as 1. Each is counted as it is done: a kernel of a
+    convolution at each place of its output, one of a recurrent layer at each step of its input.
     """
     products = 0
     for call in Graph(model).calls:
@@ -64,8 +65,17 @@ def products_per_sample(model: keras.Model, shared: Collection[str] = ()) -> int
             for weight in getattr(call.layer, "weights", ())
             if len(weight.shape) >= _KERNEL_DIMENSIONS
         )
-        products += values * math.prod(size or 1 for size in call.shape[1:-1])
+        products += values * _places(call)
     return products
+
+
+def _places(call: Call) -> int:
+    """At how many places of a sample the weights of a layer are used."""
+    shape = call.shape
+    if isinstance(call.outer, keras.layers.RNN | keras.layers.Bidirectional):
+        with contextlib.suppress(AttributeError, ValueError):  # one that is called several times
+            shape = keras.tree.flatten(call.outer.input)[0].shape
+    return math.prod(size or 1 for size in shape[1:-1])
 
 
 def _steps_per_epoch(fit: Mapping[str, Any]) -> int | None:

@@ -34,6 +34,7 @@ class Job:
         starts: how many candidates there are before any can be proposed, the baseline among them.
         rates: at how many other learning rates the baseline starts in a round of its own, so that
             the others start at the best; 0 for no such round.
+        limited: whether the user has said how many epochs there are: else more seeds may take more.
     """
 
     trials: int
@@ -41,6 +42,7 @@ class Job:
     total: int
     starts: int
     rates: int = 0
+    limited: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,8 @@ def options(job: Job, costs: PopulationCosts) -> tuple[Planned, ...]:
         return (racing,)
     found = []
     for times, (unseen, proposed) in enumerate(measured.TOGETHER_REGRET, start=1):
+        if job.limited and times * seeds * job.trials * job.epochs > job.total:
+            break
         rungs = together(job, times * seeds, proposes=True)
         if job.rates or len(rungs) == 1:
             # all that is proposed comes after the rates, or there is nothing to propose

@@ -60,6 +60,15 @@ def test_fewer_epochs_than_whole_trainings_are_a_race():
     assert (only.epochs, only.seeds, only.enter) == (10, 2, 19)
 
 
+def test_seeds_that_cost_hardly_anything_are_taken_but_not_beyond_the_users_limit():
+    tiny = PopulationCosts(program=1.2, start=0.03, step=0.002, member=0.0, steps=5)
+    (free,) = planner.plan(Job(4, 6, 24, 4), tiny).rungs
+    assert free.seeds == 2
+    (limited,) = planner.plan(Job(4, 6, 24, 4, limited=True), tiny).rungs
+    assert limited.seeds == 1
+    assert cost([limited]) == 24
+
+
 @pytest.mark.parametrize("job", [JOB, WITH_RATES, Job(4, 1, 4, 3), Job(16, 5, 160, 13, 4)])
 def test_a_plan_trains_whom_it_says_and_costs_what_it_says(job):
     """A race follows it, and the members of its rounds are those that were counted."""
@@ -177,6 +186,10 @@ def test_what_is_counted():
     )
     # a table is looked up, not multiplied with
     assert products_per_sample(words) == 12 * 8 * 4
+    one_way = 12 * (3 * 12 + 4 * 12 + 2 * 12)
+    for recurrent, ways in ((layers.GRU(4), 1), (layers.Bidirectional(layers.GRU(4)), 2)):
+        sequences = keras.Sequential([keras.Input((12, 3)), recurrent])
+        assert products_per_sample(sequences) == ways * one_way
     x = np.zeros((103, 16), "float32")
     by_name = {"x": {"a": x, "b": x}, "batch_size": 10, "validation_split": 0.5}
     assert costs_of(mlp(), by_name).steps == 6

@@ -125,6 +125,23 @@ def test_a_race_goes_on_wherever_it_was_killed(monkeypatch, tmp_path, often, cap
 
 
 @pytest.mark.slow
+def test_a_search_that_does_not_race_goes_on_too(monkeypatch, tmp_path, often, capsys):
+    said = []
+
+    def begin(folder):
+        rows, score = raced(folder, strategy="auto")
+        said.append(capsys.readouterr().err.replace("\n", " "))
+        # each has trained to its end, whatever its score; on so small a model seeds are for nothing
+        assert {row[-2:] for row in rows} in ({(6, 1)}, {(6, 2)}, {(6, 3)})
+        return rows, score
+
+    left = check_each(monkeypatch, capsys, tmp_path, begin, (0.3, 0.9))
+    assert left == sorted(left, reverse=True)
+    assert all("All candidates train to the end" in text for text in said)
+    assert not any("begin again" in text for text in said)
+
+
+@pytest.mark.slow
 def test_a_race_for_each_layer_goes_on_wherever_it_was_killed(monkeypatch, tmp_path, often, capsys):
     def begin(folder):
         space = ActivationSpace(["mish"], per="layer")

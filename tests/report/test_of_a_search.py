@@ -44,6 +44,14 @@ def test_the_rounds_are_those_of_the_race(search):
         assert going_on == {e.rated for e in before.entrants} & {e.rated for e in after.entrants}
 
 
+def test_where_nobody_left_nothing_is_said_of_a_race(search):
+    assert len({(each.epochs, each.seeds) for each in search.rounds}) == 1
+    assert {trial.status for trial in search.trials} == {"completed"}
+    text = str(search)
+    assert "a candidate: the best of many equal ones looks better" in text
+    assert "race" not in text.lower()
+
+
 def test_the_call_is_written_down(search):
     assert search.call.startswith(
         "search_activations(model, x, y, test_data=…, activations=['relu'"
