@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import keras_acts_cli
+from keras_acts.search import compare_activations, search_activations
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +34,13 @@ LEAST = 2
 SMALL = {
     "search": {"--trials": "2", "--epochs": "1", "--verdict": "2", "--learning-rates": "none"},
     "compare": {"--seeds": "2", "--epochs": "1", "--learning-rates": "none"},
+}
+
+
+# what a function trains that is not told how much
+DEFAULTS = {
+    search_activations: {"trials": 3, "epochs": 2, "verdict": 2},
+    compare_activations: {"seeds": 2, "epochs": 2},
 }
 
 
@@ -91,6 +99,10 @@ RUN = [page for page in PAGES if runs(page) and page.stem != "tracking"]
 def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     matplotlib.use("agg")
+    for function, budget in DEFAULTS.items():
+        for name, value in budget.items():
+            assert name in function.__kwdefaults__
+            monkeypatch.setitem(function.__kwdefaults__, name, value)
     names = {"__name__": "__main__"}
     for block in blocks(page):
         if block.why_not:
