@@ -34,6 +34,7 @@ from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
 from ..runtime import costs
+from ..runtime.interrupts import Interrupts
 from ..runtime.kept_arrays import why_not_kept
 from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
@@ -154,6 +155,7 @@ class Cohorts:
         self._said_alone = False
         self._rung = 0
         self._pace = Pace()
+        self._interrupts = Interrupts()
         self._file: Path | None = None
         self._goes_on = False
 
@@ -273,6 +275,10 @@ class Cohorts:
             Exception: what the training raised, if it is not one candidate's: two raise the same,
                 and none trains.
         """
+        with self._interrupts.noted():
+            self._train(members, epochs)
+
+    def _train(self, members: Sequence[Member], epochs: int) -> None:
         for member in members:
             self.runs.setdefault(member, MemberRecord())
         wanted = [member for member in members if not self.runs[member].error]
@@ -283,6 +289,7 @@ class Cohorts:
             except KerasActsError:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
+                self._interrupts.raise_if_lost()
                 if is_disk_full(error):
                     raise  # the next would fail as this one
                 # they begin again: in smaller populations, where memory ran out; else it comes
@@ -325,6 +332,7 @@ class Cohorts:
             except KerasActsError:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
+                self._interrupts.raise_if_lost()
                 if is_disk_full(error):
                     raise  # the next would fail as this one
                 half = len(wave) // 2

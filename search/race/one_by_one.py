@@ -22,6 +22,7 @@ from ..population import memory as planner
 from ..population.members import Member
 from ..rewrite.learning_rate import at_factor
 from ..rewrite.own_training import own_methods
+from ..runtime.interrupts import Interrupts
 from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
@@ -145,6 +146,7 @@ class OneByOne:
         self._appended = appended or AppendedLogs()
         self._data_order = data_order or DataOrder(self._fit)
         self._said_order = False
+        self._interrupts = Interrupts()
 
     def train(self, members: Sequence[Member], epochs: int) -> None:
         """Train these members, and no others, until they have so many epochs.
@@ -155,6 +157,10 @@ class OneByOne:
             Exception: what the training raised, if it is not one candidate's: two raise the same,
                 and none trains.
         """
+        with self._interrupts.noted():
+            self._train(members, epochs)
+
+    def _train(self, members: Sequence[Member], epochs: int) -> None:
         for member in members:
             self.runs.setdefault(member, MemberRecord())
         for member in set(self._trainings) - set(members):
@@ -173,6 +179,7 @@ class OneByOne:
                 raise  # the settings are at fault, whoever trains
             except Exception as error:
                 self._leave(member)
+                self._interrupts.raise_if_lost()
                 if is_disk_full(error):
                     raise  # the next would fail as this one
                 reason = _reason(error)
