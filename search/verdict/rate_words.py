@@ -20,7 +20,7 @@ def about_rates(verdict: Verdict) -> Iterator[str]:
         return
     # after the sentence what matters most: what one rate for all would have made believe
     yield from about_both_answers(verdict)
-    yield from _what_the_rate_brings(verdict, rates)
+    yield from what_rates_bring(verdict)
     yield _how_chosen(rates)
     if rates.twice is not None:
         yield _tried_twice(verdict, rates, rates.twice)
@@ -86,8 +86,11 @@ def _sign(verdict: Verdict, comparison: Comparison) -> int:
     return -1
 
 
-def _what_the_rate_brings(verdict: Verdict, rates: RateStudy) -> Iterator[str]:
-    """What the baseline, and what is suggested, gain by their rates alone."""
+def what_rates_bring(verdict: Verdict) -> Iterator[str]:
+    """Yield what the baseline, and what is suggested, gain by their rates alone, in a sentence."""
+    rates = verdict.rates
+    if rates is None:
+        return
     gains = []
     for name in dict.fromkeys([verdict.suggested, verdict.baseline]):
         gain = rates.gain(name)

@@ -27,7 +27,7 @@ from .caveats import (
 )
 from .learning_curves import Savings, about_savings, late_gains, savings
 from .paired import ALPHA, Comparison, detectable, needed, needed_signs
-from .rate_words import about_both_answers, about_rates
+from .rate_words import about_both_answers, about_rates, what_rates_bring
 from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
@@ -298,6 +298,7 @@ class Verdict:
         """What else a decision hangs on, a sentence a line."""
         yield from self._roots()
         yield from about_both_answers(self)
+        yield from what_rates_bring(self)
         yield from self._what_it_saves()
         yield from self._how_initialized()
         if not self.withheld:
