@@ -429,7 +429,8 @@ class SearchResult:
             f"validation ({ranked})": {self.objective: {"value": self.score}}
         }
         if self.intervals:
-            metrics[f"test ({seen})"] = {**self.intervals, **self._measured()}
+            # a metric that is a measure too has its interval among the metrics
+            metrics[f"test ({seen})"] = {**self._measured(), **self.intervals}
         search = {
             "best": str(self.best),
             "learning_rate": self.learning_rate or None,

@@ -67,10 +67,15 @@ def is_over(project: Path) -> bool:
     """
     journals = [Journal(file) for file in _journals(project)]
     if journals:
-        return all(len(journal) == journal.planned for journal in journals)
+        return all(map(_is_whole, journals))
     if not (project / _ORACLE).is_file():
         return False
     return _of_trials(project, {})[-1] == _NOTHING_LEFT
+
+
+def _is_whole(journal: Journal) -> bool:
+    """Whether all rounds are known; of a damaged plan there are none, and none are planned."""
+    return 0 < len(journal) == journal.planned and not journal.notice
 
 
 def _of_comparison(project: Path, settings: dict[str, Any]) -> list[str]:

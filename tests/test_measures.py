@@ -106,6 +106,18 @@ def test_nothing_is_said_where_it_is_not_known():
     assert np.isnan(measures_of(model, (X, np.ones(120, "float32"))).r2)
 
 
+def test_the_interval_of_a_metric_that_is_a_measure_stands_on_the_card():
+    mae = {"value": 0.5, "samples": 200, "interval": [0.4, 0.6]}
+    found = replace(
+        result(verdict()),
+        intervals={"loss": {"value": 0.4}, "mae": mae},
+        measures=Measures(200, rmse=0.6, mae=0.5, r2=0.9),
+    )
+    (tested,) = (each for part, each in found.card()["metrics"].items() if part.startswith("test"))
+    assert tested["mae"] == mae
+    assert tested["rmse"] == {"value": 0.6, "samples": 200}
+
+
 def test_report_and_card_name_target_classes_and_limits():
     found = replace(
         result(verdict()),

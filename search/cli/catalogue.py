@@ -186,9 +186,9 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=_NO_LIMIT)
+        console = Console(highlight=False, markup=False, emoji=False, width=_NO_LIMIT)
     console.print(table)
 
 

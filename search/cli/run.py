@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from rich.console import Console
 
 from keras_acts.search import (
     ActivationSpace,
@@ -22,7 +21,7 @@ from keras_acts.search import (
     search_activations,
 )
 from keras_acts.search.report.numbers import agreement
-from keras_acts.search.report.tables import print_table
+from keras_acts.search.report.tables import print_table, print_text
 from keras_acts.search.rewrite.threshold import threshold_of
 
 from . import columns, files, models
@@ -212,11 +211,11 @@ def _show_without_export(kept: _Kept, data: str, as_json: bool) -> None:
 
 
 def _to_stdout(text: str) -> None:
-    Console(highlight=False).print(text, soft_wrap=True)
+    print_text(text)
 
 
 def _to_stderr(text: str) -> None:
-    Console(stderr=True, highlight=False).print(text, soft_wrap=True)
+    print_text(text, stderr=True)
 
 
 def _print_json(plain: Mapping[str, Any], **more: Any) -> None:

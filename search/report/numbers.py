@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _DIGITS = 4  # significant ones
+_MOST_DIGITS = 15  # that a float holds
 _LEAST = 1e-6  # what is smaller is written as a power of ten
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -27,6 +28,8 @@ def number(value: float, digits: int = _DIGITS, *, zeros: bool = False) -> str:
         return "infinite"
     if value == 0:
         return "0"
+    # first: 9.99996e-7 is 0.000001 in four digits, and 0.99996 is 1.000
+    value = float(f"{value:.{digits - 1}e}")
     exponent = math.floor(math.log10(abs(value)))
     if abs(value) < _LEAST:
         mantissa = f"{value / 10.0**exponent:.{digits - 1}f}".rstrip("0").rstrip(".")
@@ -83,7 +86,11 @@ def rounded(value: float, decimals: int) -> str:
         ('2,600,000', '0.98')
     """
     if decimals > -math.floor(math.log10(_LEAST)):
-        return number(value, 2)
+        if value == 0 or not math.isfinite(value):
+            return number(value)
+        # of 0.0123456 as many as tell it from 0.0123457, not two
+        digits = decimals + math.floor(math.log10(abs(value))) + 1
+        return number(value, min(max(digits, 1), _MOST_DIGITS))
     text = f"{round(value, decimals):,.{max(decimals, 0)}f}"
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("-")

@@ -10,6 +10,7 @@ import rich.box
 from rich.cells import cell_len
 from rich.console import Console, JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 # columns of words; all others hold numbers, whose digits stand below each other on the right
 _OF_WORDS = {"activation", "the test says", "column", "kind", "what is done"}
@@ -50,18 +51,26 @@ class TextTable:
             side: JustifyMethod = "right"
             if column in _OF_WORDS:
                 side = "left"
-            table.add_column(column, justify=side, overflow="fold", width=wide)
+            # texts, not markup: a name such as "flow [/min]" stays as it is
+            table.add_column(Text(column), justify=side, overflow="fold", width=wide)
         for index, row in enumerate(self.rows):
+            cells = map(Text, row)
             if index == self.bold:
-                table.add_row(*row, style="bold")
+                table.add_row(*cells, style="bold")
             else:
-                table.add_row(*row)
+                table.add_row(*cells)
         return table
 
     def to_markdown(self) -> str:
         """Return the table as Markdown."""
         rule = ["---"] * len(self.header)
         return "\n".join(_markdown_row(row) for row in (self.header, rule, *self.rows))
+
+
+def print_text(text: str, *, stderr: bool = False) -> None:
+    """Print a text as it is: brackets and colons in names are no markup of rich's."""
+    console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    console.print(text, soft_wrap=True)
 
 
 def plain_text(table: Table) -> str:
@@ -122,4 +131,5 @@ def _widest(texts: Sequence[str]) -> int:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = [cell.replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(escaped)} |"

@@ -90,7 +90,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Say a line."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(text, markup=False, emoji=False, soft_wrap=True)
 
 
 class Terminal(Lines):
@@ -127,7 +127,7 @@ def drawn(standing: Standing) -> RenderableType:
         return _bar(standing)
     table = Table(box=None, header_style="dim", padding=(0, 3, 0, 0), pad_edge=False)
     for name in standing.cells:
-        table.add_column(name, overflow="fold")
+        table.add_column(Text(name), overflow="fold")
     table.add_row(*(Text(value) for value in standing.cells.values()))
     return Group(table, _bar(standing))
 

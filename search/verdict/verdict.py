@@ -698,12 +698,7 @@ class Verdict:
         yield from self._about_guessing()
         gains = self.improving.values()
         if gains:
-            low = self.amount(min(gains))
-            high = self.amount(max(gains))
-            span = high
-            if low != high:
-                # the unit stands once
-                span = f"{low.partition(' ')[0]} to {high}"
+            span = self._unit.span(min(gains), max(gains))
             yield (
                 f"All candidates were still improving in the last quarter of their epochs, by {span} on the "
                 "validation data: more epochs may change the answer."

@@ -55,9 +55,16 @@ class Unit:
         text = rounded(difference * self._scale, decimals)
         if margin is not None:
             text += f" ± {rounded(margin * self._scale, decimals)}"
-        if self.share:
-            return f"{text} points"
-        return f"{text} of {self.metric}"
+        return text + self._behind
+
+    def span(self, low: float, high: float) -> str:
+        """Return how far differences reach, in words: ``"0.12 to 0.98 points"``."""
+        first = self.amount(low)
+        last = self.amount(high)
+        if first == last:
+            return last
+        # the unit stands once
+        return f"{first.removesuffix(self._behind)} to {last}"
 
     def between(self, difference: float, low: float, high: float) -> str:
         """Return a difference in words with the ends of its interval.
@@ -72,9 +79,14 @@ class Unit:
         last = rounded(high * self._scale, decimals)
         ends = f"{first} to {last}"
         text = rounded(difference * self._scale, decimals)
+        return f"{text}{self._behind} ({ends})"
+
+    @property
+    def _behind(self) -> str:
+        """What stands behind a difference."""
         if self.share:
-            return f"{text} points ({ends})"
-        return f"{text} of {self.metric} ({ends})"
+            return " points"
+        return f" of {self.metric}"
 
     @property
     def _scale(self) -> int:

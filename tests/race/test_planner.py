@@ -13,6 +13,7 @@ from keras_acts.search.race.planner import Job, Kind, PopulationCosts, Stretch, 
 from keras_acts.search.race.race import Race
 from keras_acts.search.race.runner import job_of, race_in
 from keras_acts.search.race.schedule import Rung, cost, schedule
+from keras_acts.search.status import is_over, status
 
 layers = keras.layers
 JOB = Job(trials=20, epochs=10, total=200, starts=9)
@@ -231,3 +232,8 @@ def test_a_damaged_plan_is_told(tmp_path):
     kept = Journal(file, expected=True)
     assert kept.plan == ()
     assert "damaged from its plan on" in kept.notice
+    # it has no round, and none is planned: that is not the end of it
+    assert not is_over(tmp_path)
+    assert "damaged from its plan on" in "; ".join(status(tmp_path))
+    file.write_text("keras_acts race 1\n")
+    assert not is_over(tmp_path)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from keras_acts.search.report import scales, svg
-from keras_acts.search.report.numbers import counted, decimals_for, number, seconds, signed
+from keras_acts.search.report.numbers import counted, decimals_for, number, rounded, seconds, signed
 
 pytestmark = pytest.mark.once
 
@@ -20,6 +20,9 @@ pytestmark = pytest.mark.once
         (-0.5, "−0.5"),
         (99999.0, "100,000"),
         (2e-8, "2 × 10⁻⁸"),
+        (9.99996e-7, "0.000001"),
+        (-9.99996e-10, "−1 × 10⁻⁹"),
+        (0.99996, "1"),
         (math.nan, ""),
         (math.inf, "infinite"),
     ],
@@ -35,6 +38,18 @@ def test_a_difference_has_its_sign_and_nothing_is_not_plus_or_minus():
     assert signed(2e-08, 2) == signed(-2e-08, 2) == "0.00"
     assert signed(math.nan, 2) == ""
     assert [decimals_for(size) for size in (0.153, 1.27, 23.4, 0.0, math.nan)] == [2, 1, 0, 2, 2]
+
+
+def test_zeros_at_the_end_are_as_many_as_the_digits():
+    assert number(0.99996, zeros=True) == "1.000"
+    assert number(0.9, zeros=True) == "0.9000"
+
+
+def test_many_decimals_tell_numbers_apart():
+    assert rounded(0.01234561, 9) == "0.01234561"
+    assert rounded(1.26e-7, 8) == "1.3 × 10⁻⁷"
+    assert rounded(0.0, 9) == "0"
+    assert rounded(12.345678, 9) == "12.345678"
 
 
 def test_one_epoch_is_one_epoch():

@@ -16,7 +16,7 @@ from .cells import Cells, How
 from .endings import PARQUET, ending_of
 from .errors import TableError, UnreadableTable, WrongOption
 from .options import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, Reading
-from .separators import checked_separator, header_of, separator_of, word
+from .separators import Headed, checked_separator, headed, separator_of, word
 from .text import read_text
 
 # what pandas calls a column without a name, so that --drop can name it
@@ -86,7 +86,7 @@ def header(path: Path, reading: Reading, free: int) -> list[str]:
         except _OF_TABLES as error:
             raise UnreadableTable(str(error).partition("\n")[0]) from None
     text = read_text(path, reading.encoding, free).text
-    return _named(header_of(text, _separator(path, reading, text)))
+    return _named(headed(text, _separator(path, reading, text)).header)
 
 
 def _check_names(written: Sequence[str], taken: Sequence[str]) -> None:
@@ -131,46 +131,83 @@ def _text(
 ) -> Table:
     read = read_text(path, reading.encoding, free)
     separator = _separator(path, reading, read.text)
-    written = header_of(read.text, separator)
-    names = _named(written)
-    _check_widths(read.text, separator, len(names))
+    table_text = headed(read.text, separator)
+    names = _named(table_text.header)
+    lines = _checked_lines(table_text, separator)
     taken = _taken(names, reading, only)
-    _check_names(written, taken)
+    _check_names(table_text.header, taken)
     places = [names.index(name) for name in taken]
-    whole = pandas.read_csv(
-        io.StringIO(read.text),
+    body = _body(table_text, separator, places)
+    if len(body) != lines.rows:
+        raise TableError(
+            f"lines that are read in one way only, not {lines.rows} or {len(body)} rows"
+        )
+    cells = {name: body[place] for name, place in zip(taken, places, strict=True)}
+    table = _typed(cells, {}, reading, expected)
+    notes = list(table.notes)
+    if lines.skipped:
+        notes.insert(0, f"Empty lines among the rows are no rows, and not counted: {lines.skipped}")
+    if read.note:
+        notes.insert(0, read.note)
+    return Table(table.frame, table.how, tuple(notes))
+
+
+def _body(table: Headed, separator: str, places: Sequence[int]) -> pandas.DataFrame:
+    """The cells of some columns below the header, as they are written."""
+    width = len(table.header)
+    if not table.rows.strip():
+        return pandas.DataFrame({place: [] for place in places}, dtype=str)
+    return pandas.read_csv(
+        io.StringIO(table.rows),
         sep=separator,
+        # what stands above: pandas would make other names of some
         header=None,
-        skiprows=0,
+        names=list(range(width)),
         usecols=places,
         dtype=str,
         na_filter=False,
         index_col=False,
         low_memory=False,
+        skip_blank_lines=width > 1,
     )
-    # the first line is the header: pandas would make other names of some
-    body = whole.iloc[1:].reset_index(drop=True)
-    cells = {name: body[place] for name, place in zip(taken, places, strict=True)}
-    table = _typed(cells, {}, reading, expected)
-    notes = table.notes
-    if read.note:
-        notes = (read.note, *notes)
-    return Table(table.frame, table.how, notes)
 
 
-def _check_widths(text: str, separator: str, width: int) -> None:
-    """Check that all lines have as many cells as the header: pandas would add empty ones."""
-    lines = csv.reader(io.StringIO(text), delimiter=separator)
+@dataclass(frozen=True)
+class _Lines:
+    """How many rows a text has, and how many empty lines among them are none."""
+
+    rows: int
+    skipped: int
+
+
+def _checked_lines(table: Headed, separator: str) -> _Lines:
+    """Count the rows, all of as many cells as the header: pandas would add empty ones."""
+    width = len(table.header)
+    lines = csv.reader(io.StringIO(table.rows), delimiter=separator)
+    rows = 0
+    empty = 0  # since the last row
+    skipped = 0
     try:
         for cells in lines:
-            is_blank = not cells or (len(cells) == 1 and not cells[0].strip())
-            if len(cells) != width and not is_blank:
+            # `""` is an empty cell, but the reader shows it as it shows a line of spaces
+            is_empty = not cells or (len(cells) == 1 and not cells[0].strip())
+            # of one column, it is a row with an empty cell
+            if is_empty and width > 1:
+                empty += 1
+                continue
+            if len(cells) != width and not is_empty:
                 raise TableError(
                     f"as many cells in each line as the header has, {width}, separated by "
-                    f"{word(separator)} (--separator), not {len(cells)} in line {lines.line_num}"
+                    f"{word(separator)} (--separator), not {len(cells)} in line "
+                    f"{table.first + lines.line_num}"
                 )
+            rows += 1
+            skipped += empty
+            empty = 0
     except csv.Error as error:
-        raise TableError(f"cells that can be read, not {error} in line {lines.line_num}") from None
+        line = table.first + lines.line_num
+        raise TableError(f"cells that can be read, not {error} in line {line}") from None
+    return _Lines(rows, skipped)
 
 
 def _taken(names: Sequence[str], reading: Reading, only: Sequence[str] | None) -> list[str]:

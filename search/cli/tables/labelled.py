@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_acts.errors import DataError
-from keras_acts.search.frames.kinds import CATEGORY, DATE, kind_of
+from keras_acts.search.frames.kinds import CATEGORY, DATE, NUMBER, kind_of
 from keras_acts.search.runtime.ram import free_ram
 
 from . import files as tables
@@ -79,7 +79,7 @@ def read_labelled(
     if not len(table.frame):
         raise DataError(f"{what} needs rows. Received: {str(path)!r} with a header line only")
     labels = table.frame[label]
-    _check_header(names, label, labels)
+    _check_header(names, label, table.frame)
     empty = int(labels.isna().sum())
     if empty:
         raise DataError(f"Every row needs a label. Received: {empty} empty ones in {label!r}")
@@ -172,18 +172,29 @@ def read_frame(
     return table
 
 
-def _check_header(names: list[str], label: str, labels: pandas.Series) -> None:
+def _check_header(names: list[str], label: str, frame: pandas.DataFrame) -> None:
     """Refuse a first line that is a sample; 0, 1, 2, … are names that pandas gives."""
     if names == list(map(str, range(len(names)))):
         return
     features = [name for name in names if name != label]
-    if not all(map(_is_number, features)):
-        return
-    if _is_number(label) or label in set(labels):
+    of_numbers = [name for name in frame if name != label and kind_of(name, frame[name]) == NUMBER]
+    is_sample = False
+    if all(map(_is_number, features)):
+        is_sample = _is_number(label) or _is_own(label, frame)
+    elif of_numbers and all(map(_is_number, of_numbers)):
+        # years name columns too: what tells a sample is a word that its own column has again
+        is_sample = any(_is_own(name, frame) for name in frame if name not in of_numbers)
+    if is_sample:
         raise DataError(
             "A table needs a header line that names its columns. Received: a first line of values, "
             f"{', '.join(names)}"
         )
+
+
+def _is_own(name: str, frame: pandas.DataFrame) -> bool:
+    """Whether the name of a column is one of its values."""
+    # True is a truth value by then
+    return name.casefold() in {str(value).casefold() for value in frame[name].unique()}
 
 
 def _is_number(name: str) -> bool:

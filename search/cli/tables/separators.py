@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from itertools import islice
 
 from .errors import TableError, WrongOption
@@ -50,16 +51,37 @@ def checked_separator(given: str) -> str:
     return separator
 
 
-def header_of(text: str, separator: str) -> list[str]:
-    """Return the cells of the first line that is not empty.
+@dataclass(frozen=True)
+class Headed:
+    """The text of a table, cut behind its header.
+
+    Attributes:
+        header: the cells of the first line that is not empty.
+        rows: the text behind that line.
+        first: how many lines stand before the rows.
+    """
+
+    header: list[str]
+    rows: str
+    first: int
+
+
+def headed(text: str, separator: str) -> Headed:
+    """Return the header and the rows of a table; lines of empty cells above are none of them.
 
     Raises:
-        TableError: if there is none.
+        TableError: if there is no header.
     """
+    file = io.StringIO(text)
+    lines = csv.reader(file, delimiter=separator)
     try:
-        for cells in csv.reader(io.StringIO(text), delimiter=separator):
+        for cells in lines:
             if any(cell.strip() for cell in cells):
-                return cells
+                rows = text[file.tell() :]
+                if len(cells) == 1:
+                    # an empty line is a row with an empty cell; behind the last row it is none
+                    rows = rows.rstrip()
+                return Headed(cells, rows, lines.line_num)
     except csv.Error as error:
         raise TableError(f"cells separated by {word(separator)}, not {error}") from None
     raise TableError("a header line, not nothing")
