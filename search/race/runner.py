@@ -253,7 +253,8 @@ class RaceSearch:
         self._telling = Telling(
             followers or Followers(), race, self.objective.direction, stage, factor
         )
-        ends = sorted({rung.epochs for rung in race.rungs})
+        # an earlier version may have ended its rungs elsewhere
+        ends = sorted({rung.epochs for rung in race.rungs} | self._journal.ends())
         appended = AppendedLogs()
         self._new_cohorts: Callable[..., MemberTrainer]
         if build is not None:
