@@ -20,7 +20,7 @@ from .race.effort import costs_of
 from .race.journal import Journal
 from .race.one_by_one import Build
 from .race.per_group import PerGroupSearch
-from .race.planner import Job, Kind, kind_of
+from .race.planner import Job, kind_of
 from .race.planner import plan as plan_rungs
 from .race.planner import race as race_rungs
 from .race.runner import RaceSearch, job_of, race_in, why_not_race, why_one_by_one
@@ -34,6 +34,7 @@ from .strategy.base import Strategy
 from .strategy.learning_rates import RatePlan, plan_rates
 from .strategy.progress import RaceProgress, SearchProgress
 from .strategy.resume import check_resume
+from .strategy.rounds import Kind
 from .tracking.callback import Followers
 from .tracking.records import SearchRecord
 from .tuner.trials import TrialSearch

@@ -10,20 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ..runtime import costs as measured
+from ..strategy.rounds import Kind
 from .schedule import Rung, in_two_rounds, schedule
 
 # the baseline takes one
 _LEAST_TRIALS = 2
-
-
-class Kind(StrEnum):
-    """How a search goes, in the words that a user reads."""
-
-    TOGETHER = "all to the end"
-    RACE = "race"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from keras_acts.errors import SearchError
 from keras_acts.search import search_activations
 from keras_acts.search.race import planner
 from keras_acts.search.race.journal import Journal
-from keras_acts.search.race.planner import Job, Kind, PopulationCosts, kind_of
+from keras_acts.search.race.planner import Job, PopulationCosts, kind_of
+from keras_acts.search.strategy.rounds import Kind
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(60)
@@ -86,6 +87,7 @@ def test_a_search_that_was_no_race_does_not_become_one(together, tmp_path, capsy
     with pytest.raises(SearchError, match="goes on with the settings it began with") as refused:
         searched(tmp_path / "runs", strategy="race")
     assert "Received: strategy='race'" in str(refused.value)
+    assert found.compares_all
     again = searched(tmp_path / "runs", verbose=1)
     assert rows(again) == rows(found)
     said = capsys.readouterr().err
