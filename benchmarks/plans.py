@@ -44,6 +44,7 @@ from keras_acts.search.race.effort import costs_of
 from keras_acts.search.race.race import Race
 from keras_acts.search.race.runner import job_of, race_in
 from keras_acts.search.rewrite.compiling import compile_arguments
+from keras_acts.search.strategy.rounds import Kind
 
 POINTS = 2
 SEEDS = 12
@@ -101,7 +102,7 @@ def ways(truth: Truth, trials: int, count: int) -> Iterator[Found]:
             race = race_in(SPACE, trials, epochs, trials * epochs, seed, factors, option.rungs)
             regrets.append(searched(truth, replay, race))
         kind = str(option.kind)
-        if option.kind is planner.Kind.TOGETHER:
+        if option.kind is Kind.TOGETHER:
             kind += f", {option.rungs[0].seeds} seeds, {len(option.rungs)} rounds"
         trained = sum(each.members * each.epochs for each in planner.stretches(option.rungs))
         yield Found(kind, planner.programs(option.rungs), trained, regrets)

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import plan
 from .outcome import Outcome
+from .report.numbers import counted
 from .request import Limits, checked_request
 from .result import SearchResult
 from .runtime import device
@@ -95,7 +96,8 @@ def search_activations(
             for layers, blocks or groups, a race finds the best choice for all of them, and goes on
             among changes of it, within the same epochs.
         max_epochs: how many epochs all runs of a race may take together, instead of ``trials *
-            epochs``.
+            epochs``. Without it (and `max_seconds`) up to three times as many train where all train
+            to the end, as more seeds cost hardly more time there.
         max_seconds: that a race may take. After each rung those to come are planned to fit in; at
             the latest the race ends then with what it has. The verdict's time is its own.
         verdict: on how many fresh seeds, at most, the three best activations and the baseline are
@@ -171,8 +173,8 @@ def search_activations(
         progress = stack.enter_context(searching.progress)
         followers.say = progress.say
         followers.search_begins(plan.record_of(request, how))
-        candidates = plan.size_of(request, how).trials
-        progress.say(f"Training up to {candidates} candidates on {device.describe()}")
+        candidates = counted(plan.size_of(request, how).trials, "candidate")
+        progress.say(f"Training up to {candidates} on {device.describe()}")
         for sentence in request.left_alone:
             progress.say(sentence)
         if strategy == "auto" and how.why_not_race:

@@ -196,6 +196,8 @@ class Outcome:
             test=self._test,
             baseline_test=self._baseline_test,
             interrupted=strategy.interrupted,
+            kind=strategy.kind,
+            is_complete=strategy.is_complete,
             verdict=self._verdict,
             seed=request.limits.seed,
             data=request.data,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
@@ -33,7 +33,7 @@ from .rewrite.activity import SlotActivity
 from .rewrite.slots import slots
 from .runtime.reasons import headline
 from .strategy.base import TrialResult
-from .strategy.rounds import DIVERGED, FINISHED, are_alike
+from .strategy.rounds import DIVERGED, FINISHED, Kind
 from .verdict import pages as of_verdict
 from .verdict.answer import answer as answer_of_verdict
 from .verdict.guessing import is_mean_square
@@ -89,8 +89,7 @@ def answer(result: SearchResult) -> Answer:
         reasons.append(
             f"The kept model has {result.best} all the same: {verdict.suggested} was not trained to its end."
         )
-    if result.interrupted:
-        reasons.append("The search was interrupted: this is about what it had found by then.")
+    reasons += _ended_before(result)
     return replace(said, reasons=tuple(reasons), steps=tuple(steps))
 
 
@@ -107,9 +106,17 @@ def _unproved(result: SearchResult) -> Answer:
         f"Its {pictures.scale(result).label.removesuffix(', %')} is {score} on the data that ranked it, and {why}.",
         "The best of many equal candidates looks better by luck alone: a ranking suggests, it does not prove.",
     ]
-    if result.interrupted:
-        reasons.append("The search was interrupted: this is about what it had found by then.")
+    reasons += _ended_before(result)
     return Answer(f"{name} ranked first.", tuple(reasons), "none", "Not tested", tuple(steps))
+
+
+def _ended_before(result: SearchResult) -> list[str]:
+    """What to say of a search that ended before it was done."""
+    if result.interrupted:
+        return ["The search was interrupted: this is about what it had found by then."]
+    if not result.is_complete:
+        return ["Not all were trained as far as planned: this is about what was found by then."]
+    return []
 
 
 def score_text(result: SearchResult, value: float) -> str:
@@ -280,26 +287,53 @@ def _not_seen(result: SearchResult, seen: Sequence[SlotActivity]) -> list[str]:
     return [slot.name for slot in slots(result.model).hidden if slot.name not in names]
 
 
+class _RaceWords(NamedTuple):
+    """What is said of the rounds: the title, the picture's name, what the table tells, how to read them."""
+
+    title: str
+    name: str
+    what: str
+    how: str
+
+
+_RACE = _RaceWords(
+    "The race",
+    "The race, round by round",
+    "who left when, and why",
+    "Each round trains the best of the one before further, and on more seeds. A coloured line reached {end}, a "
+    "grey one ends where its candidate left. Scores of different rounds do not compare; very bad ones are drawn at "
+    "the edge.",
+)
+_ALL = _RaceWords(
+    "All candidates",
+    "All candidates at their end",
+    "what became of them",
+    "All trained to the end on as many seeds; nobody left early. Very bad scores are drawn at the edge.",
+)
+_NOT_ALL = _ALL._replace(
+    name="The candidates that had trained to their end",
+    how="All were to train to the end on as many seeds, but the search ended before: only who had done so is here. "
+    "Very bad scores are drawn at the edge.",
+)
+
+
+def _race_words(result: SearchResult) -> _RaceWords:
+    """What is said of the rounds of a search."""
+    if result.kind is Kind.TOGETHER:
+        if result.is_complete:
+            return _ALL
+        return _NOT_ALL
+    end = "the end"
+    if not result.is_complete:
+        end = "the last round that was finished before the search ended"
+    return _RACE._replace(how=_RACE.how.format(end=end))
+
+
 def _race(result: SearchResult) -> Section:
     """The race with its picture, and who left when and why; or all candidates, where none left."""
     drawn = pictures.race(result)
-    title = "The race"
-    name = "The race, round by round"
-    what = "who left when, and why"
-    how = (
-        "Each round trains the best of the one before further, and on more seeds. A coloured line reached the end, a "
-        "grey one ends where its candidate left. Scores of different rounds do not compare; very bad ones are drawn at "
-        "the edge."
-    )
-    if are_alike(result.rounds):
-        title = "All candidates"
-        name = "All candidates at their end"
-        what = "what became of them"
-        how = (
-            "All trained to the end on as many seeds: with a model of this size a race would have taken longer. Very "
-            "bad scores are drawn at the edge."
-        )
-    figure = Figure(drawn, name, how, "race")
+    words = _race_words(result)
+    figure = Figure(drawn, words.name, words.how, "race")
     rows = []
     for runner in drawn.runners:
         known = [score for score in runner.scores if not math.isnan(score)]
@@ -315,8 +349,8 @@ def _race(result: SearchResult) -> Section:
         frozenset({1, 3}),
         frozenset({3}),
     )
-    folded = Details(f"All {len(rows)} candidates: {what}", (table,))
-    return Section(title, (figure, folded))
+    folded = Details(f"All {len(rows)} candidates: {words.what}", (table,))
+    return Section(words.title, (figure, folded))
 
 
 def _role(fate: str) -> str:
@@ -355,7 +389,7 @@ def _parameters(result: SearchResult) -> Iterator[Section]:
         f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}. A filled dot went on to the next round, a "
         f"hollow one left."
     )
-    if not result.rounds or are_alike(result.rounds):
+    if not result.rounds or result.kind is Kind.TOGETHER:
         caption = f"{drawn.y_label[:1].upper()}{drawn.y_label[1:]}, {drawn.terms}."
     if not math.isnan(drawn.reference):
         caption += f" The grey line is {drawn.baseline}."
@@ -414,7 +448,7 @@ def _ranked(result: SearchResult, trials: tuple[TrialResult, ...]) -> DataTable:
         if trial is result.kept:
             marked = index
     caption = "In the order of the ranking. The scores are on the data that ranked."
-    if raced and not are_alike(result.rounds):
+    if raced and not result.compares_all:
         caption = "Who went further ranks first. Only scores of as many epochs and seeds compare."
     numeric = frozenset(range(1, len(header)))
     wide_only = {1, len(header) - 1}

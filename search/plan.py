@@ -20,8 +20,9 @@ from .race.effort import costs_of
 from .race.journal import Journal
 from .race.one_by_one import Build
 from .race.per_group import PerGroupSearch
-from .race.planner import Kind, kind_of
+from .race.planner import Job, kind_of
 from .race.planner import plan as plan_rungs
+from .race.planner import race as race_rungs
 from .race.runner import RaceSearch, job_of, race_in, why_not_race, why_one_by_one
 from .race.schedule import Rung, cost
 from .request import SearchRequest
@@ -33,17 +34,18 @@ from .strategy.base import Strategy
 from .strategy.learning_rates import RatePlan, plan_rates
 from .strategy.progress import RaceProgress, SearchProgress
 from .strategy.resume import check_resume
+from .strategy.rounds import Kind
 from .tracking.callback import Followers
 from .tracking.records import SearchRecord
 from .tuner.trials import TrialSearch
 
 # with learning rates a race starts so many times the candidates, and trains so many times the epochs
 MORE_WITH_RATES = 1.5
+# the baseline, and one that races with it
+_LEAST_TRIALS = 2
 
-_TOGETHER = (
-    "All candidates train to the end: with a model of this size a race takes longer; "
-    "strategy='race' races all the same"
-)
+_TOGETHER = "All candidates train to the end: with a model of this size a race takes longer"
+_ADVICE = "strategy='race' races all the same"
 
 
 class Way(StrEnum):
@@ -206,9 +208,12 @@ class Size:
 def size_of(request: SearchRequest, plan: Plan) -> Size:
     """Return the size of a search: a race with learning rates has more to try, unless the user limits it."""
     limits = request.limits
+    trials = limits.trials
+    if plan.way is Way.RACE:
+        trials = max(trials, _LEAST_TRIALS)
     if plan.way is Way.TRIALS or not plan.rates.searches:
-        return Size(limits.trials, limits.total_epochs)
-    trials = round(MORE_WITH_RATES * limits.trials)
+        return Size(trials, limits.total_epochs)
+    trials = max(trials, round(MORE_WITH_RATES * limits.trials))
     if limits.max_epochs is not None:
         return Size(trials, limits.max_epochs)
     return Size(trials, round(MORE_WITH_RATES * limits.total_epochs))
@@ -243,12 +248,17 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
     journal = None
     if place.project is not None:
         journal = place.project / "race.json"
-    rungs = _kept_rungs(journal) or _rungs(request, plan)
+    rungs = _kept_rungs(request, plan, journal)
+    is_kept = bool(rungs)
+    if not is_kept:
+        rungs = _rungs(request, plan)
     race = race_in(space, size.trials, limits.epochs, size.epochs, limits.seed, factors, rungs)
     progress = RaceProgress(cost(race.rungs), limits.verbose)
     note = ""
-    if kind_of(race.rungs) is Kind.TOGETHER:
+    if _is_instead_of_race(request, plan, race.rungs):
         note = _TOGETHER
+        if not is_kept:  # what has begun goes on as it is
+            note = f"{_TOGETHER}; {_ADVICE}"
     return RaceSearch(
         request.model,
         race,
@@ -267,11 +277,45 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
     )
 
 
-def _kept_rungs(journal: Path | None) -> tuple[Rung, ...]:
-    """The rounds that an earlier process has begun with; none if there was none, or it only raced."""
+def _kept_rungs(request: SearchRequest, plan: Plan, journal: Path | None) -> tuple[Rung, ...]:
+    """The rounds that an earlier process has begun with; none where nobody knows them.
+
+    Raises:
+        SearchError: if a race is asked for, and the kept search is none.
+    """
     if journal is None or not journal.is_file():
         return ()
-    return Journal(journal).plan
+    kept = Journal(journal)
+    if kept.only_races:
+        return race_rungs(_job(request, plan))
+    if request.limits.strategy == "race" and _is_instead_of_race(request, plan, kept.plan):
+        raise SearchError(
+            "A search goes on with the settings it began with; use another directory or "
+            "overwrite=True. "
+            "Expected: strategy='auto', with all candidates to their end. "
+            "Received: strategy='race'"
+        )
+    return kept.plan
+
+
+def _is_instead_of_race(request: SearchRequest, plan: Plan, rungs: tuple[Rung, ...]) -> bool:
+    """Whether all train to the end in these rounds where a race would have let some leave.
+
+    In a race of one epoch nobody can leave before the end either.
+    """
+    if not rungs or kind_of(rungs) is not Kind.TOGETHER:
+        return False
+    return rungs != race_rungs(_job(request, plan))
+
+
+def _job(request: SearchRequest, plan: Plan) -> Job:
+    """What is to be searched, as the planner takes it."""
+    limits = request.limits
+    size = size_of(request, plan)
+    job = job_of(request.space, size.trials, limits.epochs, size.epochs, plan.rates.factors)
+    # more seeds would take more than the user allows
+    is_limited = limits.max_epochs is not None or limits.max_seconds is not None
+    return replace(job, limited=is_limited)
 
 
 def _rungs(request: SearchRequest, plan: Plan) -> tuple[Rung, ...]:
@@ -285,10 +329,7 @@ def _rungs(request: SearchRequest, plan: Plan) -> tuple[Rung, ...]:
     costs = costs_of(request.model, request.fit)
     if costs is None:
         return ()
-    size = size_of(request, plan)
-    job = job_of(request.space, size.trials, limits.epochs, size.epochs, plan.rates.factors)
-    job = replace(job, limited=limits.max_epochs is not None)
-    return plan_rungs(job, costs, limits.max_seconds or math.inf).rungs
+    return plan_rungs(_job(request, plan), costs, limits.max_seconds or math.inf).rungs
 
 
 def _build_one_by_one(request: SearchRequest, plan: Plan) -> Build | None:

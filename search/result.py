@@ -31,7 +31,7 @@ from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .strategy.base import ENDED_EARLY, TrialResult
 from .strategy.curves import Curve
-from .strategy.rounds import Round, are_alike
+from .strategy.rounds import Kind, Round
 from .verdict.rates import written
 from .verdict.verdict import Verdict
 
@@ -50,6 +50,14 @@ _CAUTION = (
 _RACED = (
     "A race: who went further ranks first. Only scores of as many epochs and seeds compare. "
     "A ranking suggests; it does not prove."
+)
+_UNEQUAL = (
+    "Who trained for more epochs, or on more seeds, ranks first. Only scores of as many epochs and seeds "
+    "compare. A ranking suggests; it does not prove."
+)
+_ENDED_BEFORE = (
+    "The search ended before all were trained as far as planned: who trained less may have had more "
+    "to show."
 )
 _CHOSEN = (
     "Layer by layer: first is what the search chose, trained again on fresh seeds. A change of a "
@@ -132,6 +140,9 @@ class SearchResult:
         rescale_init: whether kernels were initialized for the activation that they feed.
         rounds: of a race, with what became of each candidate; empty if there were none. Their
             scores are those that decided who went on.
+        kind: how the candidates were to train; None where each was a trial of its own.
+        is_complete: whether all that was planned has been trained: neither the time, Ctrl-C nor an error
+            ended it.
         curves: what each epoch of each training logged, but for the verdict's; see `to_pandas`.
         call: how the search was called, for the report; data and models by their names only.
         columns: of a table, what is done with each column, for the report: name, kind, how many
@@ -168,6 +179,8 @@ class SearchResult:
     curves: tuple[Curve, ...] = field(default=(), repr=False)
     call: str = field(default="", repr=False)
     columns: tuple[tuple[str, str, str, str], ...] = field(default=(), repr=False)
+    kind: Kind | None = None
+    is_complete: bool = True
 
     @property
     def learning_rate(self) -> str:
@@ -241,8 +254,10 @@ class SearchResult:
     def summary(self) -> list[str]:
         """Return what to say below the table, a sentence a line."""
         lines = [self._best_line(), *self._test_lines()]
-        if are_alike(self.rounds):
+        if self.compares_all:
             lines.append(_CAUTION.format(seeds=_counted_seeds(self.rounds[-1].seeds)))
+        elif self.kind is Kind.TOGETHER:
+            lines.append(_UNEQUAL)
         elif self._raced:
             lines.append(_RACED)
         else:
@@ -269,7 +284,17 @@ class SearchResult:
             lines.append(
                 f"Interrupted after {counted(len(self.trials), 'candidate')}: the best so far."
             )
+        elif not self.is_complete:
+            lines.append(_ENDED_BEFORE)
         return lines
+
+    @property
+    def compares_all(self) -> bool:
+        """Whether all were planned to train to the end, and did, on as many seeds: then all scores compare."""
+        if self.kind is not Kind.TOGETHER or not self.is_complete or not self.rounds:
+            return False
+        scored = [trial for trial in self.trials if trial.score is not None]
+        return len({(trial.epochs, trial.seeds) for trial in scored}) == 1
 
     @property
     def plot(self) -> ResultPlot:

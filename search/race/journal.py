@@ -54,6 +54,7 @@ class Journal:
     Attributes:
         notice: what the user should know of the file, else empty.
         plan: the rungs as they were planned when the race began; empty if nobody knows.
+        only_races: whether it is of an earlier version, which has written no plan and only raced.
 
     Raises:
         SearchError: if there is a file that is no journal.
@@ -62,6 +63,7 @@ class Journal:
     def __init__(self, file: Path | None, expected: bool = False):
         self.notice = ""
         self.plan: tuple[Rung, ...] = ()
+        self.only_races = False
         self._file = file
         self._rungs: list[dict[str, Any]] = []
         if file is None:
@@ -85,7 +87,9 @@ class Journal:
             if not self.plan:
                 self.notice = f"{file} is damaged from its plan on: the race begins anew"
                 return
-        elif title != _TITLE_WITHOUT_PLAN:
+        elif title == _TITLE_WITHOUT_PLAN:
+            self.only_races = True
+        else:
             raise damaged(file, f"it does not begin with {_TITLE!r}")
         for number, line in enumerate(records, start=1):
             record = _record(line)
@@ -121,6 +125,10 @@ class Journal:
     def rung(self, number: int) -> Rung:
         """Return how the rung was planned."""
         return Rung(**self._rungs[number]["rung"])
+
+    def ends(self) -> set[int]:
+        """Return after how many epochs the known rungs ended."""
+        return {self.rung(number).epochs for number in range(len(self))}
 
     def runs(self, number: int, members: Sequence[Member]) -> dict[Member, MemberRecord]:
         """Return the runs as they were when the rung ended.

@@ -34,7 +34,7 @@ from ..strategy.base import TrialResult
 from ..strategy.curves import Curve
 from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
-from ..strategy.rounds import Round
+from ..strategy.rounds import Kind, Round
 from ..tracking.callback import Followers
 from . import neighbourhood
 from .journal import Journal
@@ -404,6 +404,16 @@ class PerGroupSearch:
         choice = self._assignment(rated.choice)
         candidate = choice.only or choice
         return replace(furthest, candidate=candidate, status=status, seconds=seconds)
+
+    @property
+    def kind(self) -> Kind:
+        """A race, whatever its rounds: changes of what it found are trained for less."""
+        return Kind.RACE
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rounds of the race for the uniform choice ended."""
+        return self._race.is_complete
 
     def history(self) -> tuple[Round, ...]:
         """Return the rounds of the race for the uniform choice."""

@@ -10,17 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ..runtime import costs as measured
+from ..strategy.rounds import Kind
 from .schedule import Rung, in_two_rounds, schedule
 
-
-class Kind(StrEnum):
-    """How a search goes, in the words that a user reads."""
-
-    TOGETHER = "all to the end"
-    RACE = "race"
+# the baseline takes one
+_LEAST_TRIALS = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,8 @@ class Job:
         starts: how many candidates there are before any can be proposed, the baseline among them.
         rates: at how many other learning rates the baseline starts in a round of its own, so that
             the others start at the best; 0 for no such round.
-        limited: whether the user has said how many epochs there are: else more seeds may take more.
+        limited: whether the user has said how many epochs or seconds there are: else more seeds may
+            take more epochs.
     """
 
     trials: int
@@ -176,12 +173,13 @@ class Planned:
 def options(job: Job, costs: PopulationCosts) -> tuple[Planned, ...]:
     """Return the ways to search that come into question, the fastest that trains all first.
 
-    Where the epochs are not enough for whole trainings of all, only a race keeps to them.
+    Where the epochs are not enough for whole trainings of all, only a race keeps to them. And where
+    only the baseline may start, only a race has another activation beside it.
     """
     rungs = race(job)
     racing = Planned(Kind.RACE, rungs, seconds(rungs, costs), measured.RACE_REGRET)
     seeds = job.total // (job.trials * job.epochs)
-    if not seeds:
+    if not seeds or job.trials < _LEAST_TRIALS:
         return (racing,)
     found = []
     for times, (unseen, proposed) in enumerate(measured.TOGETHER_REGRET, start=1):

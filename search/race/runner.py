@@ -42,13 +42,13 @@ from ..strategy.data_order import DataOrder
 from ..strategy.direction import more_is_better
 from ..strategy.objective import checked_objective
 from ..strategy.progress import RaceProgress
-from ..strategy.rounds import Round
+from ..strategy.rounds import Kind, Round
 from ..tracking.callback import Followers
 from .cohorts import Cohorts
 from .history import history
 from .journal import Journal
 from .one_by_one import Build, OneByOne
-from .planner import Job, race
+from .planner import Job, kind_of, race
 from .race import Race, RungResult, RungTask
 from .rates import AtBestRate
 from .record import MemberRecord
@@ -209,6 +209,7 @@ class RaceSearch:
 
     Attributes:
         errors: what failed once there were scores, by what was done then.
+        kind: how it was planned to go.
     """
 
     def __init__(
@@ -242,6 +243,7 @@ class RaceSearch:
         self.interrupted = False
         self.errors: dict[str, str] = {}
         self.trained = 0  # epochs of all runs, in this process
+        self.kind: Kind = kind_of(race.rungs)
         self._race = race
         self._hyperparameters = hyperparameters
         self._seed = seed
@@ -253,7 +255,8 @@ class RaceSearch:
         self._telling = Telling(
             followers or Followers(), race, self.objective.direction, stage, factor
         )
-        ends = sorted({rung.epochs for rung in race.rungs})
+        # an earlier version may have ended its rungs elsewhere
+        ends = sorted({rung.epochs for rung in race.rungs} | self._journal.ends())
         appended = AppendedLogs()
         self._new_cohorts: Callable[..., MemberTrainer]
         if build is not None:
@@ -385,6 +388,11 @@ class RaceSearch:
         time_left = max(self._deadline - now, 0)
         self._race.replan(int(time_left / (now - self._begun) * self.trained))
         self.progress.expect(cost(self._race.rungs) - planned)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rounds ended."""
+        return len(self._race.rounds) == len(self._race.rungs)
 
     def results(self) -> tuple[TrialResult, ...]:
         """All candidates: who went furthest first, then by score, the diverged last."""

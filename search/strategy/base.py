@@ -14,7 +14,7 @@ from ..space.candidate import Candidate
 from ..space.rated import Rated
 from .curves import Curve
 from .progress import Progress
-from .rounds import Round
+from .rounds import Kind, Round
 
 DIVERGED = "diverged"
 # how the message of a trial begins that has a score all the same
@@ -80,6 +80,14 @@ class Strategy(Protocol):
     @property
     def objective(self) -> keras_tuner.Objective:
         """What ranks the candidates."""
+
+    @property
+    def kind(self) -> Kind | None:
+        """How it was planned to go; None where each trial trains to its end."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all that was planned has been trained: neither time, Ctrl-C nor an error ended it."""
 
     @property
     def progress(self) -> Progress:

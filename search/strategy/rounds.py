@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -17,6 +17,13 @@ DIVERGED = "diverged"
 WORSE = "clearly worse"
 NO_PLACE = "no place"
 ENDED = "the race ended"
+
+
+class Kind(StrEnum):
+    """How a search with populations goes, in the words that a user reads."""
+
+    TOGETHER = "all to the end"
+    RACE = "race"
 
 
 @dataclass(frozen=True)
@@ -57,11 +64,6 @@ class Round:
     epochs: int
     seeds: int
     entrants: tuple[Entrant, ...]
-
-
-def are_alike(rounds: Sequence[Round]) -> bool:
-    """Return whether all that trained did so for as many epochs on as many seeds."""
-    return len({(each.epochs, each.seeds) for each in rounds}) == 1
 
 
 def best_first(entrants: list[Entrant], *, maximize: bool) -> tuple[Entrant, ...]:

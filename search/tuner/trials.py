@@ -256,6 +256,15 @@ class TrialSearch(ActivationTuner):
             hyperparameters=values,
         )
 
+    @property
+    def kind(self) -> None:
+        """None: each trial trains to its end."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nobody ended it: a trial that is there has trained to its end."""
+        return not self.interrupted
+
     def history(self) -> tuple[Round, ...]:
         """Return nothing: there are no rounds."""
         return ()

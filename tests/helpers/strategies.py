@@ -72,6 +72,14 @@ class FoundStrategy:
             )
         return tuple(rows)
 
+    @property
+    def kind(self) -> None:
+        return None
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.interrupted
+
     def history(self) -> tuple[Round, ...]:
         return ()
 

@@ -9,11 +9,12 @@ from keras_acts.search import ActivationSpace
 from keras_acts.search.race import planner
 from keras_acts.search.race.effort import costs_of, products_per_sample
 from keras_acts.search.race.journal import Journal
-from keras_acts.search.race.planner import Job, Kind, PopulationCosts, Stretch, kind_of, options
+from keras_acts.search.race.planner import Job, PopulationCosts, Stretch, kind_of, options
 from keras_acts.search.race.race import Race
 from keras_acts.search.race.runner import job_of, race_in
 from keras_acts.search.race.schedule import Rung, cost, schedule
 from keras_acts.search.status import is_over, status
+from keras_acts.search.strategy.rounds import Kind
 
 layers = keras.layers
 JOB = Job(trials=20, epochs=10, total=200, starts=9)

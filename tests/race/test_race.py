@@ -11,6 +11,7 @@ from keras_acts.search.population.members import Member
 from keras_acts.search.race import runner as racing_search
 from keras_acts.search.race.cohorts import Cohorts
 from keras_acts.search.report.numbers import number
+from keras_acts.search.strategy.rounds import Kind
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(120)
@@ -257,6 +258,8 @@ def test_the_time_may_end_it():
     assert not found.interrupted
     assert {t.epochs for t in found.trials} == {1}
     assert {t.status for t in found.trials} == {"stopped", "diverged"}
+    # its first rounds are alike, but it is a race, and did not end
+    assert (found.kind, found.is_complete, found.compares_all) == (Kind.RACE, False, False)
 
 
 @pytest.mark.slow

@@ -1,0 +1,116 @@
+"""Searches that an earlier version, or another call, has begun: they go on as what they were, or not at all."""
+
+import shutil
+import zlib
+
+import pytest
+
+from keras_acts.errors import SearchError
+from keras_acts.search import search_activations
+from keras_acts.search.race import planner
+from keras_acts.search.race.journal import Journal
+from keras_acts.search.race.planner import Job, PopulationCosts, kind_of
+from keras_acts.search.strategy.rounds import Kind
+from tests.helpers.models import blobs, mlp
+
+X, Y = blobs(60)
+# a model so small that it would not race, but for what is asked for
+SMALL = {"activations": ["mish"], "trials": 2, "epochs": 2, "verdict": 0, "learning_rates": None}
+
+
+def searched(folder, **options):
+    arguments = {**SMALL, "verbose": 0, **options}
+    return search_activations(mlp(), X, Y, batch_size=16, directory=folder, **arguments)
+
+
+def rows(found):
+    return [(str(t.rated), t.score, t.rank, t.status, t.epochs, t.seeds) for t in found.trials]
+
+
+@pytest.fixture(scope="module")
+def raced(tmp_path_factory):
+    """A race that is kept, and its folder."""
+    folder = tmp_path_factory.mktemp("raced") / "runs"
+    return searched(folder, strategy="race"), folder
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """A search in which all trained to their end, and its folder."""
+    folder = tmp_path_factory.mktemp("together") / "runs"
+    return searched(folder), folder
+
+
+def of_earlier_version(folder, rounds):
+    """Make of a kept race what an earlier version has left behind after so many rounds."""
+    (project,) = folder.iterdir()
+    file = project / "race.json"
+    _, _, *records = file.read_text().splitlines()
+    file.write_text("\n".join(["keras_acts race 1", *records[:rounds], ""]))
+    return file
+
+
+@pytest.mark.parametrize(
+    "rounds", [pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow), 2]
+)
+def test_a_race_of_an_earlier_version_goes_on_as_the_race_that_it_was(
+    raced, tmp_path, rounds, capsys
+):
+    undisturbed, folder = raced
+    assert kind_of(Journal(folder / "activations" / "race.json").plan) is Kind.RACE
+    shutil.copytree(folder, tmp_path / "runs")
+    of_earlier_version(tmp_path / "runs", rounds)
+    resumed = searched(tmp_path / "runs", verbose=1)
+    assert rows(resumed) == rows(undisturbed)
+    assert "to the end" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_race_goes_on_whose_rounds_ended_elsewhere_in_an_earlier_version(tmp_path):
+    """No candidate is at fault that the lengths were others."""
+    searched(tmp_path, strategy="race", epochs=5)
+    file = of_earlier_version(tmp_path, 1)
+    title, line = file.read_text().splitlines()
+    text = line.partition(" ")[2].replace('"epochs": 2', '"epochs": 1')
+    assert Journal(file).ends() == {2}
+    file.write_text(f"{title}\n{zlib.crc32(text.encode()):08x} {text}\n")
+    assert Journal(file).ends() == {1}
+    resumed = searched(tmp_path, epochs=5)
+    assert {trial.status for trial in resumed.trials} == {"completed"}
+    assert {trial.epochs for trial in resumed.trials} == {5}
+
+
+def test_a_search_that_was_no_race_does_not_become_one(together, tmp_path, capsys):
+    found, folder = together
+    assert kind_of(Journal(folder / "activations" / "race.json").plan) is Kind.TOGETHER
+    shutil.copytree(folder, tmp_path / "runs")
+    with pytest.raises(SearchError, match="goes on with the settings it began with") as refused:
+        searched(tmp_path / "runs", strategy="race")
+    assert "Received: strategy='race'" in str(refused.value)
+    assert found.compares_all
+    again = searched(tmp_path / "runs", verbose=1)
+    assert rows(again) == rows(found)
+    said = capsys.readouterr().err
+    # what has begun cannot be made a race by advice
+    assert "All candidates train to the end" in said
+    assert "strategy='race' races all the same" not in said
+
+
+@pytest.mark.slow
+def test_a_race_in_which_nobody_can_leave_is_none_instead_of_a_race(tmp_path, capsys):
+    """Of one epoch: it is what was asked for, and goes on when it is asked for again."""
+    options = {"strategy": "race", "epochs": 1, "verbose": 1}
+    found = searched(tmp_path, **options)
+    assert rows(searched(tmp_path, **options)) == rows(found)
+    assert "to the end" not in capsys.readouterr().err
+
+
+def test_with_one_trial_another_activation_races_with_the_baseline(tmp_path, capsys):
+    found = searched(tmp_path, trials=1, verbose=1)
+    assert {str(trial.candidate) for trial in found.trials} == {"relu", "mish"}
+    assert "Training up to 2 candidates on" in capsys.readouterr().err
+
+
+def test_the_baseline_alone_is_no_plan():
+    costs = PopulationCosts(program=1.2, start=0.03, step=0.002, member=0.0, steps=5)
+    assert planner.plan(Job(1, 10, 10, 9), costs).kind is Kind.RACE
