@@ -197,10 +197,12 @@ class StackedLayer(keras.layers.Layer):
         given = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, given):
             return run_one_by_one(plan, forward, training, inputs, options)
+        outputs = plan.rule(self._call(plan.layer, training), *inputs, **given)
+        if outputs is NotImplemented:
+            return run_one_by_one(plan, forward, training, inputs, options)
         for block in plan.blocks:
             if block.regularizer is not None and block.variable.trainable:
                 forward.losses.append(penalties(block, plan.size))
-        outputs = plan.rule(self._call(plan.layer, training), *inputs, **given)
         regularizer = getattr(plan.layer, "activity_regularizer", None)
         if regularizer is not None:
             for output in keras.tree.flatten(outputs):

@@ -169,6 +169,8 @@ def one_head(
 ) -> Batch | tuple[Batch, Batch]:
     """As the layer itself without weights; else its formula, with the members' axis in front."""
     layer = call.layer
+    if not _are_aligned(inputs, mask):
+        return NotImplemented
     options: dict[str, Any] = {
         "return_attention_scores": return_attention_scores,
         "use_causal_mask": use_causal_mask,
@@ -203,15 +205,32 @@ def one_head(
     return outputs
 
 
+def _are_aligned(inputs: list[Batch], masks: list[Batch | None] | None) -> bool:
+    """Whether the axes of the samples, and what is masked, lie below each other.
+
+    Keras lets tensors of other ranks and masks of other shapes broadcast from the last axis on, so
+    that the members' axis would meet others.
+    """
+    ranks = {x.rank for x in inputs}
+    if len(ranks) > 1:
+        return False
+    given = [mask for mask in masks or () if mask is not None]
+    if not given:
+        return True
+    return ranks == {3} and all(isinstance(each, Batch) and each.rank == 2 for each in given)
+
+
 def _scores(call: RuleCall, query: Tensor, key: Tensor) -> Tensor:
-    """How much each query (P, B, T, C) looks at each key (P, B, S, C): (P, B, T, S)."""
+    """How much each query (P, B, ..., T, C) looks at each key (P, B, ..., S, C), (P, B, ..., T, S)."""
     scale = call.weights.get("scale")
     if not isinstance(call.layer, layers.AdditiveAttention):
         scores = ops.matmul(query, ops.swapaxes(key, -2, -1))
         if scale is None:
             return scores
-        return scores * ops.reshape(scale, (-1, 1, 1, 1))
+        ones = (1,) * (len(scores.shape) - 1)
+        return scores * ops.reshape(scale, (-1, *ones))
     pairs = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
     if scale is not None:
-        pairs = pairs * ops.reshape(scale, (scale.shape[0], 1, 1, 1, -1))
+        ones = (1,) * (len(pairs.shape) - 2)
+        pairs = pairs * ops.reshape(scale, (scale.shape[0], *ones, -1))
     return ops.sum(pairs, axis=-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -147,6 +148,17 @@ def broadcast_parameters(value: Tensor, x: Batch) -> Tensor:
         # channels of different members lie side by side: each needs its member's value
         value = xp.repeat(value, x.channels, axis=-1)
     return xp.reshape(value, (*sizes[:-1], -1))
+
+
+def plus(x1: Tensor, x2: Tensor) -> Tensor:
+    """Return the sum of two tensors, broadcast as in NumPy.
+
+    On TensorFlow `ops.add` takes a second one with one size above 1 for a bias: of the last axis, or
+    of axis 1 where that is as long. (P, 1, 1) would go to the samples if there are P of them.
+    """
+    dtype = keras.backend.result_type(x1.dtype, x2.dtype)
+    total: Tensor = ops.cast(x1, dtype) + ops.cast(x2, dtype)
+    return total
 
 
 def from_merged(x: Tensor, members: int) -> Batch:

@@ -15,7 +15,7 @@ from keras import layers, ops
 
 from ..runtime import costs
 from ..runtime.device import gpus
-from .batch import FOLDED, SHARED, Batch, Tensor, broadcast_parameters
+from .batch import FOLDED, SHARED, Batch, Tensor, broadcast_parameters, plus
 from .dense import plain
 from .patches import add_shifted, multiply_patches
 from .registry import RuleCall, vectorizes
@@ -273,7 +273,7 @@ def _with_bias(value: Tensor, bias: Tensor) -> Tensor:
     oneDNN longer than two.
     """
     if keras.backend.backend() != "tensorflow" or len(bias.shape) != 1:
-        return ops.add(value, bias)
+        return plus(value, bias)
     import tensorflow as tf
 
     @tf.custom_gradient

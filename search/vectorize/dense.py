@@ -14,7 +14,7 @@ from keras_acts.target import is_compiled
 from ..runtime import costs
 from ..runtime.device import gpus, lacks_onednn
 from .activations import last_axis, with_variables
-from .batch import SHARED, STACKED, Batch, Tensor, broadcast_parameters, with_free_axis
+from .batch import SHARED, STACKED, Batch, Tensor, broadcast_parameters, plus, with_free_axis
 from .registry import RuleCall, vectorizes
 
 
@@ -42,7 +42,7 @@ def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
         flat = ops.reshape(value, (value.shape[0], -1, value.shape[-1]))
     y = _products(flat, kernel)
     if bias is not None:
-        y = ops.add(y, ops.expand_dims(bias, 1))
+        y = plus(y, ops.expand_dims(bias, 1))
     if x.rank != 2:
         sizes = with_free_axis(value, 1)[1:-1]
         y = ops.reshape(y, (x.members, *sizes, kernel.shape[-1]))
@@ -81,7 +81,7 @@ def einsum_dense(call: RuleCall, x: Batch) -> Batch:
     y = Batch(ops.einsum(for_members, value, call.weights["kernel"]), STACKED, x.members)
     if "bias" in call.weights:
         bias = broadcast_parameters(call.weights["bias"], y)
-        y = y.map(lambda product: ops.add(product, bias))
+        y = y.map(lambda product: plus(product, bias))
     return call.activate(y)
 
 

@@ -11,15 +11,17 @@ import keras
 from keras import layers, ops
 
 from .batch import FOLDED, Batch, Tensor, broadcast_parameters, with_free_axis
-from .registry import RuleCall, first_input, vectorizes
+from .registry import RuleCall, input_ranks, vectorizes
 
 
 def _normalizes_last_axis(layer: keras.layers.Layer) -> bool:
     axes = layer.axis
     if isinstance(axes, int):
         axes = [axes]
-    last = len(first_input(layer).shape) - 1
-    return len(axes) == 1 and axes[0] in (-1, last)
+    if len(axes) != 1:
+        return False
+    ranks = input_ranks(layer)
+    return bool(ranks) and all(axes[0] in (-1, rank - 1) for rank in ranks)
 
 
 def _normalizes_batches(layer: keras.layers.Layer) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_acts.compat import calls_of, operation_classes
 
-from .batch import FOLDED, SHARED, STACKED, Batch, Tensor
+from .batch import FOLDED, SHARED, STACKED, Batch, Tensor, plus
 from .registry import RuleCall, vectorizes
 from .weightless import run_once
 
@@ -27,6 +27,8 @@ _ELEMENTWISE = (
     *("Equal", "NotEqual", "Greater", "GreaterEqual", "Less", "LessEqual", "Isfinite"),
     *("LogicalAnd", "LogicalOr", "LogicalNot", "Where", "Cast", "Clip", "OnesLike", "ZerosLike"),
 )
+# what `plus` is on TensorFlow too
+_ADDS = operation_classes("Add")
 # with attributes `axis`, one or several
 _ALONG_AXES = (
     *("Mean", "Sum", "Max", "Min", "Prod", "Var", "Std", "Any", "All", "Argmax", "Argmin"),
@@ -140,9 +142,9 @@ def elementwise(call: RuleCall, *inputs: Any, **options: Any) -> Any:
     if len(batches) == 1 and _aligned(flat) == batches[0].rank:
         others = [x for x in flat if hasattr(x, "shape")]
         if not others:  # numbers alone
-            return _applied(call, inputs, options, batches[0].layout, lambda x: x.value)
+            return _applied(call.layer.call, inputs, options, batches[0].layout, lambda x: x.value)
     if all(x.layout == SHARED for x in batches):
-        return _applied(call, inputs, options, SHARED, lambda x: x.value)
+        return _applied(call.layer.call, inputs, options, SHARED, lambda x: x.value)
     return _stacked(call, inputs, options)
 
 
@@ -158,10 +160,15 @@ def _stacked(call: RuleCall, inputs: Any, options: Any) -> Any:
         # behind the members, in front of what is broadcast
         return ops.expand_dims(value, list(range(1, 1 + rank - x.rank)))
 
-    return _applied(call, inputs, options, STACKED, value_of)
+    function = call.layer.call
+    if isinstance(call.layer, _ADDS):
+        function = plus
+    return _applied(function, inputs, options, STACKED, value_of)
 
 
-def _applied(call: RuleCall, inputs: Any, options: Any, layout: str, value_of: Any) -> Any:
+def _applied(
+    function: Callable[..., Tensor], inputs: Any, options: Any, layout: str, value_of: Any
+) -> Any:
     batches = [x for x in keras.tree.flatten((inputs, options)) if isinstance(x, Batch)]
 
     def tensor(x: Any) -> Any:
@@ -170,7 +177,7 @@ def _applied(call: RuleCall, inputs: Any, options: Any, layout: str, value_of: A
         return x
 
     args, kwargs = keras.tree.map_structure(tensor, (inputs, options))
-    return Batch(call.layer.call(*args, **kwargs), layout, batches[0].members)
+    return Batch(function(*args, **kwargs), layout, batches[0].members)
 
 
 @vectorizes(*operation_classes("Matmul"), accepts=_has_rows)
@@ -178,7 +185,7 @@ def matmul(call: RuleCall, x1: Any, x2: Any) -> Any:
     """Of the last two axes; those in front are broadcast, that of the members is one more."""
     batches = [x for x in (x1, x2) if isinstance(x, Batch)]
     if all(x.layout == SHARED for x in batches):
-        return _applied(call, (x1, x2), {}, SHARED, lambda x: x.value)
+        return _applied(call.layer.call, (x1, x2), {}, SHARED, lambda x: x.value)
     return _stacked(call, (x1, x2), {})
 
 
@@ -190,7 +197,7 @@ def einsum(call: RuleCall, *operands: Any) -> Batch:
     inputs, output = subscripts.split("->")
     batches = [x for x in operands if isinstance(x, Batch)]
     if all(x.layout == SHARED for x in batches):
-        return _applied(call, operands, {}, SHARED, lambda x: x.value)
+        return _applied(call.layer.call, operands, {}, SHARED, lambda x: x.value)
     names = []
     values = []
     for name, x in zip(inputs.split(","), operands, strict=True):

@@ -14,7 +14,7 @@ from keras import layers, ops
 from keras_acts.compat import rnn
 
 from .activations import apply_to_all
-from .batch import SHARED, STACKED, Batch, Tensor
+from .batch import SHARED, STACKED, Batch, Tensor, plus
 from .dense import projected
 from .registry import RuleCall, rule_for, vectorizes
 
@@ -131,7 +131,7 @@ def bidirectional(call: RuleCall, sequences: Batch, mask: Batch | None = None) -
 
 _MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "concat": lambda forward, backward: ops.concatenate([forward, backward], axis=-1),
-    "sum": ops.add,
+    "sum": plus,
     "ave": lambda forward, backward: (forward + backward) / 2,
     "mul": ops.multiply,
 }
@@ -170,7 +170,7 @@ def _gru(call: RuleCall, x: Tensor, h: Tensor) -> list[Tensor]:
     if call.layer.reset_after:
         inner = ops.matmul(h, kernel)
         if "bias" in call.weights:
-            inner = ops.add(inner, call.weights["bias"][:, 1:])
+            inner = plus(inner, call.weights["bias"][:, 1:])
     else:
         inner = ops.matmul(h, kernel[..., :gates])
     z, r = ops.split(_gate(call, x[..., :gates] + inner[..., :gates]), 2, axis=-1)

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import keras
 
+from keras_acts.compat import calls_of
 from keras_acts.errors import ModelError
 
 from .batch import Batch, Tensor
@@ -74,7 +75,8 @@ def vectorizes(
 
     A rule gets a `RuleCall` and the layer's arguments, each tensor a `Batch`, and returns a
     `Batch`. A class without a rule, a subclass too, runs member after member: always right, just
-    not faster. So does a call with arguments that the rule does not take, such as masks.
+    not faster. So does a call with arguments that the rule does not take, such as masks, and one
+    for which it returns `NotImplemented`, such as tensors of another rank.
 
     Args:
         layers: the classes.
@@ -153,9 +155,14 @@ def rule_for(layer: keras.layers.Layer | keras.Operation) -> Rule | None:
     return registered.rule
 
 
-def first_input(layer: keras.layers.Layer) -> keras.KerasTensor:
-    """Return what a layer is called with first; masks are among its inputs too."""
-    return keras.tree.flatten(layer.input)[0]
+def input_ranks(layer: keras.layers.Layer) -> set[int]:
+    """Return the ranks of what a layer is called with first, in all its calls."""
+    ranks = set()
+    for call in calls_of(layer):
+        # masks are among its inputs too
+        first, *_ = keras.tree.flatten((call.arguments.args, call.arguments.kwargs))
+        ranks.add(len(first.shape))
+    return ranks
 
 
 def compiles(layer: keras.layers.Layer) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from .batch import FOLDED, SHARED, Batch, Tensor, from_merged
-from .registry import RuleCall, first_input, vectorizes
+from .batch import FOLDED, SHARED, Batch, Sizes, Tensor, from_merged
+from .registry import RuleCall, input_ranks, vectorizes
 
 
 def _channelwise_layers() -> Iterator[type]:
@@ -45,8 +45,6 @@ _PER_SAMPLE = (
     layers.Reshape,
     layers.Permute,
     layers.RepeatVector,
-    layers.Softmax,
-    layers.Concatenate,
     layers.Dot,
     layers.Resizing,
     layers.CenterCrop,
@@ -79,12 +77,27 @@ def _within_a_sample(layer: keras.layers.Layer) -> bool:
     axes = layer.axis
     if not isinstance(axes, list | tuple):
         axes = (axes,)
-    rank = len(first_input(layer).shape)
-    return all(axis % rank != 0 for axis in axes)
+    ranks = input_ranks(layer)
+    for rank in ranks:
+        if any(axis % rank == 0 for axis in axes):
+            return False
+    return bool(ranks)
 
 
 vectorizes(*_PER_SAMPLE)(run_once)
-vectorizes(layers.UnitNormalization, accepts=_within_a_sample)(run_once)
+vectorizes(layers.UnitNormalization, layers.Concatenate, accepts=_within_a_sample)(run_once)
+
+
+@vectorizes(layers.Softmax, accepts=_within_a_sample)
+def softmax(call: RuleCall, x: Batch, mask: Batch | Tensor | None = None) -> Batch:
+    """Of each sample by itself, with a mask that has an axis of samples too."""
+    if mask is None:
+        alone: Batch = run_once(call, x)
+        return alone
+    if not isinstance(mask, Batch) or mask.rank != x.rank:
+        return NotImplemented
+    masked: Batch = run_once(call, x, mask=mask)
+    return masked
 
 
 def _is_channels_last(layer: keras.layers.Layer) -> bool:
@@ -124,7 +137,17 @@ def merge(call: RuleCall, inputs: list[Batch]) -> Batch:
     if len(layouts) == 1 and len(shapes) == 1:
         merged = call.layer([x.value for x in inputs])
         return Batch(merged, inputs[0].layout, inputs[0].members)
+    # on TensorFlow `ops.add` takes (P*B, 1) for a bias of the last axis where that is P*B long
+    sizes = {_sizes_of_sample(x) for x in inputs}
+    adds = isinstance(call.layer, layers.Add | layers.Average)
+    if adds and len(sizes) > 1 and layouts != {SHARED}:
+        return NotImplemented
     return run_once(call, inputs)
+
+
+def _sizes_of_sample(x: Batch) -> Sizes:
+    """The sizes of what one member sees of one sample."""
+    return (*x.value.shape[-x.rank :][1:-1], x.channels)
 
 
 @vectorizes(layers.Activation)

@@ -281,7 +281,7 @@ def test_bad_members_are_refused(arguments, rule):
 
 
 def test_what_cannot_be_exact_is_refused():
-    with pytest.raises(ModelError, match=r"or mixed_bfloat16. Received.*mixed_float16"):
+    with pytest.raises(ModelError, match=r"or mixed_bfloat16: .*Received.*mixed_float16"):
         PopulationModel(mlp(dtype="mixed_float16"), ["relu"])
     population = PopulationModel(mlp(), ["relu", "mish"])
     with pytest.raises(ModelError, match=r"from 0 to 1. Received: \[2\]"):
