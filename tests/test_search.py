@@ -253,8 +253,12 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(
     # what a population had learnt is kept
     with monkeypatch.context() as patched:
         patched.setattr(ActivationTuner, "on_epoch_begin", interrupting)
-        found = search(trials=2)
+        notes = Notes()
+        found = search(trials=2, search_callbacks=[notes])
     assert found.interrupted
+    assert {(t.rated, t.score, t.outcome) for t in notes.of("trial")} == {
+        (t.rated, t.score, "stopped") for t in found.trials
+    }
     assert [t.status for t in found.trials] == ["stopped"] * 2
     assert {t.message for t in found.trials} == {"interrupted after 2 epochs"}
     # without this file, KerasTuner would begin again and forget the trials in flight

@@ -331,7 +331,7 @@ class RaceSearch:
             self.errors["race"] = first_line(error)
             self._say(f"the race ended early: {self.errors['race']}")
         try:
-            self._telling.end(self._cohorts.runs, self._seeds_of)
+            self._telling.end(self._cohorts.runs, self._seeds_of, self.results)
         except KeyboardInterrupt:  # in a callback: the race is over, and lost for nobody
             self.interrupted = True
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 
 from ..population.members import Member
+from ..space.rated import Rated
+from ..strategy.base import TrialResult
 from ..strategy.curves import Curve
-from ..strategy.rounds import DIVERGED, ENDED, Entrant
+from ..strategy.rounds import DIVERGED, ENDED, FINISHED, Entrant
 from ..tracking.callback import Followers
 from ..tracking.records import FAILED, EpochRecord, RoundRecord, TrialRecord
 from .history import told_round
@@ -16,6 +17,8 @@ from .race import Race, RungTask
 from .record import MemberRecord
 
 Runs = Mapping[Member, MemberRecord]
+# of a candidate whose round did not end, by how the results have it
+_OUTCOMES = {"completed": FINISHED, "stopped": ENDED, "diverged": DIVERGED, "failed": FAILED}
 
 
 class Telling:
@@ -43,7 +46,7 @@ class Telling:
         self._stage = stage
         self._factor = factor
         self._told = 0
-        self._going_on: list[TrialRecord] = []
+        self._over: set[Rated] = set()
 
     def epoch(self, member: Member, epoch: int, metrics: Mapping[str, float]) -> None:
         """Tell of an epoch of a member, the first one being 1."""
@@ -70,12 +73,27 @@ class Telling:
                 following = self._race.rounds[number + 1].task
             self._tell(number, following, runs, seeds_of)
 
-    def end(self, runs: Runs, seeds_of: Callable[[int], list[int]]) -> None:
-        """Tell that the race is over, whatever ended it."""
+    def end(
+        self,
+        runs: Runs,
+        seeds_of: Callable[[int], list[int]],
+        results: Callable[[], Sequence[TrialResult]],
+    ) -> None:
+        """Tell that the race is over, whatever ended it.
+
+        Args:
+            runs: what is known of each member.
+            seeds_of: as of `rounds`.
+            results: returns how the race ends for each candidate. Who trained in a round that did
+                not end is told of as these have it.
+        """
         self.rounds(None, runs, seeds_of)
-        for trial in self._going_on:
-            self._followers.trial_over(replace(trial, outcome=ENDED))
-        self._going_on = []
+        if not self._followers:
+            return
+        for row in results():
+            if row.rated not in self._over:
+                self._over.add(row.rated)
+                self._followers.trial_over(_cut_off(row, runs))
 
     def _tell(
         self,
@@ -95,7 +113,11 @@ class Telling:
             if not math.isnan(entrant.mean):
                 rank = 1 + means.index(entrant.mean)
             trials.append(_record(entrant, seeds, a_round.epochs, rank, runs))
-        self._going_on = [trial for trial in trials if trial.trains_on]
+        for trial in trials:
+            # who left may come back, as a proposal
+            self._over.discard(trial.rated)
+            if not trial.trains_on:
+                self._over.add(trial.rated)
         self._followers.round_over(
             RoundRecord(
                 number + 1,
@@ -121,6 +143,25 @@ def _record(
             message = run.error
     return TrialRecord(
         rated.choice, rated.factor, seeds, epochs, entrant.scores, rank, outcome, message
+    )
+
+
+def _cut_off(row: TrialResult, runs: Runs) -> TrialRecord:
+    """A candidate that no round tells of, as the results have it."""
+    of_candidate = {member: run for member, run in runs.items() if member.rated == row.rated}
+    furthest = {m.seed: run.best for m, run in of_candidate.items() if run.epochs == row.epochs}
+    scores = tuple(map(float, furthest.values()))
+    if row.score is None:
+        scores = (math.nan,) * len(furthest)
+    return TrialRecord(
+        row.candidate,
+        row.factor,
+        tuple(furthest),
+        row.epochs,
+        scores,
+        row.rank,
+        _OUTCOMES[row.status],
+        row.message,
     )
 
 

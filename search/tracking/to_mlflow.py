@@ -60,7 +60,11 @@ class MLflowLogger(SearchCallback):
         self._waiting: dict[str, list[Any]] = {}
 
     def on_search_begin(self, search: SearchRecord) -> None:
-        """Begin the run of the search."""
+        """Begin the run of the search, with nothing of an earlier one."""
+        self._run = ""
+        self._runs = {}
+        self._open = set()
+        self._waiting = {}
         known = self._client.get_experiment_by_name(self._experiment_name)
         if known is None:
             self._experiment = self._client.create_experiment(self._experiment_name)
@@ -106,6 +110,8 @@ class MLflowLogger(SearchCallback):
 
     def on_search_end(self, result: SearchResult | None) -> None:
         """Log the result with its report, and end all runs."""
+        if not self._run:  # it could not begin
+            return
         self._send_all()
         if result is None:
             self._end(self._run, kept=False)

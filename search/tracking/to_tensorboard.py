@@ -21,7 +21,8 @@ class TensorBoardLogger(SearchCallback):
 
     ``tensorboard --logdir log_dir`` shows them, the hyperparameters under HParams. The trainings of
     the search lie in ``search/ACTIVATION/seed-N``, those of the verdict, with their scores on the
-    test data, in ``verdict/ACTIVATION/seed-N``.
+    test data, in ``verdict/ACTIVATION/seed-N``. Another search that the same logger follows lies in a
+    folder ``2`` inside, the next one in ``3``.
 
     Args:
         log_dir: the folder to write into. What is there stays.
@@ -33,11 +34,14 @@ class TensorBoardLogger(SearchCallback):
     def __init__(self, log_dir: str | os.PathLike[str]):
         self.log_dir = Path(log_dir)
         self._writers: dict[str, Any] = {}
+        self._searches = 0
 
     def on_search_begin(self, search: SearchRecord) -> None:
         """Say which columns the table of hyperparameters has."""
         from tensorboard.plugins.hparams import api as hp
 
+        self._close_all()
+        self._searches += 1
         columns = ("activation", "alpha", "theta", "learning_rate_factor", "seed", "part")
         with self._writer("").as_default():
             hp.hparams_config(
@@ -63,6 +67,9 @@ class TensorBoardLogger(SearchCallback):
 
     def on_search_end(self, result: SearchResult | None) -> None:
         """Close all files."""
+        self._close_all()
+
+    def _close_all(self) -> None:
         for folder in list(self._writers):
             self._close(folder)
 
@@ -86,6 +93,9 @@ class TensorBoardLogger(SearchCallback):
 
         if folder not in self._writers:
             path = self.log_dir / folder
+            if self._searches > 1:
+                # trainings of the same names and seeds would be one curve
+                path = self.log_dir / str(self._searches) / folder
             self._writers[folder] = tf.summary.create_file_writer(os.fspath(path))
         return self._writers[folder]
 

@@ -65,7 +65,8 @@ class WandbLogger(SearchCallback):
             ) from error
         self._wandb = wandb
         self._project = project
-        self._group = group
+        self._given_group = group
+        self._group = group or ""
         self._mode = mode
         self._directory: str | None = None
         if directory is not None:
@@ -80,7 +81,7 @@ class WandbLogger(SearchCallback):
         self._search = search
         self._waiting = {}
         self._verdict = ""
-        if self._group is None:
+        if self._given_group is None:
             self._group = f"{search.model}, seed {search.seed}"
 
     def on_epoch_end(self, epoch: EpochRecord) -> None:
@@ -111,7 +112,8 @@ class WandbLogger(SearchCallback):
     def on_search_end(self, result: SearchResult | None) -> None:
         """Write what is left, and the run of the search."""
         for (_, seed), waiting in self._waiting.items():
-            self._write("search", waiting.named, seed, waiting.epochs, {"outcome": "trained on"})
+            # no end was told of it, as where the search ended with an error
+            self._write("search", waiting.named, seed, waiting.epochs, {"outcome": "not ended"})
         self._waiting = {}
         summary: dict[str, Any] = {}
         if self._verdict:
@@ -123,7 +125,7 @@ class WandbLogger(SearchCallback):
         config: dict[str, Any] = {}
         if self._search is not None:
             config = dict(vars(self._search))
-        with self._run("search", f"{self._group}", config) as run:
+        with self._run("search", self._group, config) as run:
             run.summary.update(summary)
 
     def _write(

@@ -85,6 +85,7 @@ class TrialSearch(ActivationTuner):
         self.errors: dict[str, str] = {}
         self._fit = fit
         self._begun: dict[str, float] = {}
+        self._told: set[str] = set()
         self._seconds: dict[str, float] = {}
         self._finished: dict[Rated, _Finished] = {}
         # of each trial, the learning curve of each of its executions
@@ -117,6 +118,17 @@ class TrialSearch(ActivationTuner):
                 raise
             self.errors["search"] = first_line(error)
             self.progress.say(f"The search ended early: {self.errors['search']}")
+        try:
+            self._tell_the_rest()
+        except KeyboardInterrupt:  # in a callback: what is found is lost for nobody
+            self.interrupted = True
+
+    def _tell_the_rest(self) -> None:
+        """Tell of trials that have a score so far, and did not end in this process."""
+        for trial in self._ranked():
+            trial_id = trial.trial_id
+            if trial_id in self._begun and trial_id not in self._told:
+                self._tell(trial_id, self._row(trial, None))
 
     def on_trial_begin(self, trial: Trial) -> None:
         """Start its clock."""
@@ -156,6 +168,7 @@ class TrialSearch(ActivationTuner):
 
     def _tell(self, trial_id: str, row: TrialResult) -> None:
         """Tell those who follow the search of a trial that is over."""
+        self._told.add(trial_id)
         if not self.followers:
             return
         of_trial = self._curves.get(trial_id, {})

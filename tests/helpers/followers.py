@@ -34,7 +34,7 @@ class Notes(SearchCallback):
         self.heard.append(("end", result))
 
 
-def tell(callback: SearchCallback) -> None:
+def tell(callback: SearchCallback, model: str = "digits") -> None:
     """Tell a callback of a search of two candidates, with a verdict, as a search would."""
     from keras_acts.search.space.candidate import Candidate
     from keras_acts.search.tracking.records import (
@@ -46,7 +46,7 @@ def tell(callback: SearchCallback) -> None:
     from tests.helpers.reports import result, verdict
 
     callback.on_search_begin(
-        SearchRecord("digits", "race", "val_accuracy", "max", "relu", 2, 2, 0, "CPU")
+        SearchRecord(model, "race", "val_accuracy", "max", "relu", 2, 2, 0, "CPU")
     )
     relu = Candidate.of("relu")
     trelu = Candidate.of("trelu(alpha=0.2, theta=-0.3)")

@@ -12,6 +12,7 @@ from keras_acts.search.race import runner as racing_search
 from keras_acts.search.race.cohorts import Cohorts
 from keras_acts.search.report.numbers import number
 from keras_acts.search.strategy.rounds import Kind
+from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(120)
@@ -254,8 +255,17 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
 
 
 def test_the_time_may_end_it():
-    found = raced(max_seconds=1e-9)
+    notes = Notes()
+    found = raced(max_seconds=1e-9, search_callbacks=[notes])
     assert not found.interrupted
+    # no round ended, and still each candidate is told of, as the result has it
+    assert notes.of("round") == []
+    told = notes.of("trial")
+    assert [(t.rated, t.epochs, t.rank, len(t.seeds)) for t in told] == [
+        (t.rated, t.epochs, t.rank, t.seeds) for t in found.trials
+    ]
+    assert [t.score for t in told if t.rank] == [t.score for t in found.trials if t.rank]
+    assert {t.outcome for t in told} == {"the race ended", "diverged"}
     assert {t.epochs for t in found.trials} == {1}
     assert {t.status for t in found.trials} == {"stopped", "diverged"}
     # its first rounds are alike, but it is a race, and did not end

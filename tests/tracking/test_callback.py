@@ -1,5 +1,7 @@
 """Callbacks of a search: whatever one raises, the others hear all of it."""
 
+from functools import partial
+
 import keras
 import pytest
 
@@ -12,6 +14,7 @@ from keras_acts.search.race.schedule import Rung
 from keras_acts.search.race.telling import Telling
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.base import TrialResult
 from keras_acts.search.tracking.callback import Followers, checked_search_callbacks
 from tests.helpers.followers import Notes
 
@@ -49,7 +52,7 @@ def run(race, telling, *scores):
         telling.rounds(race.ask(), {}, seeds_of)
         race.tell(of_rung)
     telling.rounds(race.ask(), {}, seeds_of)
-    telling.end({}, seeds_of)
+    telling.end({}, seeds_of, list)
 
 
 def seeds_of(count):
@@ -95,12 +98,76 @@ def test_who_failed_is_told_with_the_reason_and_who_was_cut_off_too():
     race.tell([[0.5], [float("nan")]])
     runs = {Member(mish.choice, 100, 1.0): MemberRecord(error="it cannot be traced")}
     telling.rounds(race.ask(), runs, seeds_of)
-    telling.end(runs, seeds_of)  # before the second round
+    # in the second round
+    runs[Member(relu.choice, 100, 1.0)] = MemberRecord(epochs=2, best=0.7)
+    row = TrialResult(1, relu.choice, 0.7, "stopped", 1.0, {}, epochs=2, seeds=1)
+    telling.end(runs, seeds_of, lambda: [row])
     outcomes = [(str(t.candidate), t.outcome, t.message) for t in notes.of("trial")]
     assert outcomes == [
         ("mish", "failed", "it cannot be traced"),
         ("relu", "the race ended", ""),
     ]
+    ended = notes.of("trial")[-1]
+    assert (ended.epochs, ended.seeds, ended.scores) == (2, (100,), (0.7,))
+
+
+class Away(Notes):
+    """Notes what it is called with, and raises."""
+
+    def __init__(self, *methods):
+        super().__init__()
+        for name in methods:
+            setattr(self, name, partial(self._raise, name))
+
+    def _raise(self, name, told):
+        self.heard.append((name, told))
+        raise OSError("the server is away")
+
+
+def test_one_that_cannot_begin_hears_only_the_end():
+    away = Away("on_search_begin")
+    said = []
+    followers = Followers([away], said.append)
+    followers.search_begins(None)
+    followers.epoch(None)
+    followers.trial_over(None)
+    followers.search_ends(None)
+    assert [name for name, _ in away.heard] == ["on_search_begin", "end"]
+    assert said[1:] == [
+        "The search callback Away failed at the beginning: it hears only the end of the search now"
+    ]
+
+
+def test_one_that_fails_again_and_again_hears_only_the_end():
+    away = Away("on_epoch_end")
+    notes = Notes()
+    said = []
+    followers = Followers([away, notes], said.append)
+    for number in range(5):
+        followers.epoch(number)
+        followers.trial_over(number)
+    followers.search_ends(None)
+    assert [told for name, told in away.heard if name == "on_epoch_end"] == [0, 1, 2]
+    assert away.of("trial") == [0, 1]
+    assert len(away.of("end")) == 1
+    # nobody else is left out
+    assert notes.of("epoch") == notes.of("trial") == list(range(5))
+    assert [text.partition(":")[0] for text in said] == [
+        "The search callback Away failed, and the search goes on",
+        "The search callback Away failed 3 times in a row in on_epoch_end",
+    ]
+
+
+def test_one_that_fails_now_and_then_hears_all():
+    away = Away("on_epoch_end")
+    followers = Followers([away])
+    for number in range(5):
+        followers.epoch(number)
+        if number == 1:
+            del away.on_epoch_end
+        if number == 2:
+            away.on_epoch_end = partial(away._raise, "on_epoch_end")
+    assert len(away.heard) == 5
 
 
 @pytest.mark.parametrize("wrong", ["relu", 3, [None], [Notes], [keras.callbacks.History()]])

@@ -44,6 +44,15 @@ def test_tensorboard_has_scalars_and_hyperparameters_by_activation_and_seed(tmp_
     assert [event.step for event in read.Tensors("test_accuracy")] == [EPOCHS]
 
 
+def test_a_tensorboard_logger_keeps_two_searches_apart(tmp_path):
+    logger = TensorBoardLogger(tmp_path)
+    tell(logger)
+    tell(logger)
+    for folder in (tmp_path, tmp_path / "2"):
+        read = events(folder / "search" / "relu" / "seed-7")
+        assert [event.step for event in read.Tensors("val_accuracy")] == [1, 2]
+
+
 @pytest.mark.slow
 # MLflow's own way to ask SQLAlchemy
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader:DeprecationWarning")
@@ -54,7 +63,8 @@ def test_mlflow_has_a_run_for_each_training(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     store = f"sqlite:///{tmp_path}/mlflow.db"
-    tell(MLflowLogger(store, "digits"))
+    logger = MLflowLogger(store, "digits")
+    tell(logger)
     client = MlflowClient(store)
     experiment = client.get_experiment_by_name("digits")
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
@@ -72,6 +82,13 @@ def test_mlflow_has_a_run_for_each_training(tmp_path, monkeypatch):
     assert trained.data.params["theta"] == "-0.3"
     history = client.get_metric_history(trained.info.run_id, "val_accuracy")
     assert [(metric.step, metric.value) for metric in history] == [(1, 0.4), (2, 0.8)]
+    # another search has runs of its own
+    tell(logger)
+    parents = {}
+    for run in client.search_runs([experiment.experiment_id]):
+        parents.setdefault(run.data.tags.get("mlflow.parentRunId"), []).append(run.info.run_id)
+    assert set(parents) == {None, *parents[None]}
+    assert sorted(map(len, parents.values())) == [2, 8, 8]
 
 
 @pytest.mark.slow
@@ -79,7 +96,8 @@ def test_wandb_has_a_run_for_each_training(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
     mine = wandb.init(mode="offline", dir=tmp_path, project="mine")
-    tell(WandbLogger("digits", mode="offline", directory=tmp_path))
+    logger = WandbLogger("digits", mode="offline", directory=tmp_path)
+    tell(logger)
     # the user's own run is as it was
     assert wandb.run is mine
     mine.finish()
@@ -88,3 +106,11 @@ def test_wandb_has_a_run_for_each_training(tmp_path, monkeypatch):
     content = b"".join(path.read_bytes() for path in written)
     for text in (b"trelu(alpha=0.2, theta=-0.3) x4, seed 7", b"val_accuracy", b"no place"):
         assert text in content
+    assert b"other, seed 0" not in content
+    # another search is a group of its own
+    tell(logger, "other")
+    wandb.teardown()  # which waits for what is written
+    written = set((tmp_path / "wandb").glob("offline-run-*/run-*.wandb")) - set(written)
+    assert len(written) == 2 + 6 + 1
+    for path in written:
+        assert b"other, seed 0" in path.read_bytes()
