@@ -194,6 +194,16 @@ class Race:
         going_on = survivors(last.scores, rung.keep, level=level, kinds=kinds)
         return [candidates[k] for k in going_on]
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the last round that ended was the one before once more: nobody trained."""
+        if len(self.rounds) < 2:
+            return False
+        before, last = (result.task for result in self.rounds[-2:])
+        if (before.epochs, before.seeds) != (last.epochs, last.seeds):
+            return False
+        return set(before.candidates) == set(last.candidates)
+
     def _known(self) -> set[Any]:
         """All candidates that were ever in the race."""
         known: set[Any] = set()

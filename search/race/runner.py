@@ -602,6 +602,8 @@ class RaceSearch:
     def _line(self, task: RungTask) -> str:
         """What came of the last round."""
         label = self._round_label(len(self._race.rounds))
+        if self._race.repeats:
+            return f"{label}: nobody new starts, and nobody trains on"
         parts = [
             f"{label}: {counted(len(task.candidates), 'candidate')}",
             counted(task.epochs, "epoch"),

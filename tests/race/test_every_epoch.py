@@ -8,7 +8,8 @@ from benchmarks import verdict_bank
 from keras_acts.errors import SearchError
 from keras_acts.search import ActivationTuner, compare_activations, search_activations
 from keras_acts.search.race import runner
-from keras_acts.search.race.race import RungResult, RungTask
+from keras_acts.search.race.race import Race, RungResult, RungTask
+from keras_acts.search.race.schedule import Rung
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(60)
@@ -56,9 +57,25 @@ def test_the_progress_of_a_race_says_what_its_spread_is():
     rounds = [RungResult(RungTask(("relu", "mish", "elu"), 2, 4), scores)]
     running._race = type("Known", (), {"rounds": rounds})()
     running.objective = type("Known", (), {"direction": "max"})()
-    assert running._best_text() == "best mish 0.9200 (spread over 2 seeds 0.028)"
+    assert running._best_text() == "best mish 0.9200 (varies by 0.028 over 2 seeds)"
     rounds[0] = RungResult(RungTask(("relu", "mish", "elu"), 1, 4), scores[:, :1])
     assert running._best_text() == "best mish 0.9000"
+
+
+@pytest.mark.once
+def test_a_round_in_which_nobody_trains_is_said_as_such():
+    """As where no candidate is left to propose: the line before would stand there twice."""
+    rungs = [Rung(1, 1, 0, 1), Rung(1, 1, 1, 1), Rung(2, 1, 1, 0)]
+    running = runner.RaceSearch.__new__(runner.RaceSearch)
+    running._label = ""
+    running._race = Race(["relu", "mish"], rungs, lambda rounds, known, count: [])
+    for repeats in (False, True, False):
+        task = running._race.ask()
+        running._race.tell(np.array([[0.8], [0.9]]))
+        assert running._race.repeats == repeats
+        if repeats:
+            line = running._line(task)
+    assert line == "round 2/3: nobody new starts, and nobody trains on"
 
 
 @pytest.mark.once
