@@ -125,7 +125,13 @@ def _normalization(values: np.ndarray, columns: tuple[str, ...], path: Path) -> 
 
 
 def prepare_predict(
-    path: Path, data: Path, reading: Reading, *, out: Path | None, allow_nan: bool
+    path: Path,
+    data: Path,
+    reading: Reading,
+    *,
+    out: Path | None,
+    overwrite: bool,
+    allow_nan: bool,
 ) -> PredictJob:
     """Find the export, and read the samples as its card says that it takes them.
 
@@ -134,6 +140,7 @@ def prepare_predict(
     """
     if out is not None:
         files.check_writable(out, "--out", (data,))
+        files.check_new(out, "--out", overwrite=overwrite)
     card = read_card(export_at(path))
     known = replace(reading, gaps=(*reading.gaps, *card.get("gaps", ())))
     described = columns.of_card(card)
