@@ -155,7 +155,9 @@ def fitted(name: str, kind: str, values: np.ndarray) -> Column:
     filled = values[~is_gap]
     if not len(filled):
         return LeftOut(name, kind, "no training row has a value")
-    is_same = bool((filled == filled[0]).all())
+    # as the model takes them: what float32 cannot tell apart has no spread to divide by
+    rounded = filled.astype("float32")
+    is_same = bool((rounded == rounded[0]).all())
     if is_same and not gaps:
         return LeftOut(name, kind, f"{filled[0]:g} in all training rows")
     variance = 1.0
