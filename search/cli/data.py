@@ -174,6 +174,7 @@ class Dataset:
         found = [*self.notes, *of_target(self, parts)]
         if parts.columns is not None:
             found += parts.columns.notes
+            found += parts.columns.left_out()
             found += parts.unseen
         elif self.features:
             for name, values in zip(self.features, np.asarray(parts.train[0]).T, strict=True):
