@@ -7,7 +7,7 @@ import pytest
 from keras_acts.errors import DataError
 from keras_acts.search import TablePreprocessing
 from keras_acts_cli import jobs, models
-from keras_acts_cli.data import Dataset
+from keras_acts_cli.data import Dataset, load
 
 pytestmark = pytest.mark.once
 
@@ -52,3 +52,20 @@ def test_a_normalization_that_keras_cannot_do_is_refused(tmp_path):
     np.testing.assert_allclose(made.variance, [values[:, 0].var(), values[:, 1].var(), 1])
     with pytest.raises(DataError, match=r"a unit that makes the numbers larger. Received: .*e-17"):
         jobs._normalization(1e-12 * values, (), tmp_path)
+
+
+def test_a_date_that_never_changes_is_told_as_one():
+    days = pandas.to_datetime(["2024-02-29"] * 10)
+    table = TablePreprocessing({"day": days, "town": ["a", "b"] * 5})
+    assert table.left_out() == ["'day' is left out: 2024-02-29 in all training rows"]
+
+
+def test_what_float32_makes_of_a_plain_table_is_told(tmp_path):
+    rows = [f"{1e6 + number * 1e-3},{number % 7},{2**24 + number}" for number in range(60)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["size,b,y", *rows]))
+    data = load(str(path))
+    told = data.warnings(data.split(0))
+    assert "'size' has 60 different numbers, of which float32 can tell 2 apart" in told
+    assert "'y' has 60 different numbers, of which float32 can tell 31 apart" in told
+    assert not any(line.startswith("'b'") for line in told)
