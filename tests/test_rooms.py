@@ -102,6 +102,7 @@ OF_THE_COMMAND_LINE = {
     "frames.kinds": "of which kind the columns of a file are",
     "frames.notes": "what is odd about a column is said of tables of numbers too",
     "frames.fit": "whether a table needs any, and what an export makes of other rows",
+    "frames.scaling": "the built-in models scale columns in any unit, as frames are",
     "rewrite.threshold": "whether an output of one unit is one of two classes",
     "runtime.kept_command": "the options of a command that goes on later are kept",
     "report.numbers": "how near an export is to its model, in words",

@@ -95,7 +95,7 @@ def search_task(options: Mapping[str, Any]) -> tuple[Task, Path]:
     return checked, place
 
 
-def compare_task(options: Mapping[str, Any]) -> Task:
+def compare_task(options: Mapping[str, Any], *, overwrite: bool) -> Task:
     """Check what a comparison is given; return its data.
 
     Raises:
@@ -105,6 +105,11 @@ def compare_task(options: Mapping[str, Any]) -> Task:
         if options[name] is not None:
             read = [options[given] for given in ("data", "model", "validation", "test")]
             files.check_writable(options[name], f"--{name}", read)
+            files.check_new(options[name], f"--{name}", overwrite=overwrite)
+    csv = options["csv"]
+    report = options["report"]
+    if None not in (csv, report) and os.path.realpath(csv) == os.path.realpath(report):
+        raise DataError(f"--csv and --report must be two files. Received: {str(csv)!r} for both")
     if options["baseline"] is not None:
         check_activation(options["baseline"])
     return task(options)

@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_acts.errors import DataError
 from keras_acts.search.frames.fit import FittedColumns, is_plain
-from keras_acts.search.frames.notes import of_numbers
+from keras_acts.search.frames.notes import of_numbers, of_rounding
 
 from .files import read_npz
 from .tables.cells import How
@@ -174,6 +174,7 @@ class Dataset:
         found = [*self.notes, *of_target(self, parts)]
         if parts.columns is not None:
             found += parts.columns.notes
+            found += parts.columns.left_out()
             found += parts.unseen
         elif self.features:
             for name, values in zip(self.features, np.asarray(parts.train[0]).T, strict=True):
@@ -288,6 +289,9 @@ def _of_tables(
     rows: dict[str, Rows] = dict(frames)
     if all(map(is_plain, frames.values())):
         rows = {option: frame.to_numpy("float64") for option, frame in frames.items()}
+        # later they are float32, and nothing tells what that has changed
+        for name, values in table.frame.items():
+            notes += of_rounding(str(name), values.to_numpy("float64"))
     given = {option: (rows[option], labels[option]) for option in labels}
     dataset = _dataset(
         stem_of(path),
@@ -296,6 +300,8 @@ def _of_tables(
         test=given.get("--test"),
         validation=given.get("--validation"),
     )
+    if not dataset.classes:
+        notes += of_rounding(table.target, table.labels)
     return dataclasses.replace(
         dataset,
         features=tuple(table.frame.columns),

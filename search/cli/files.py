@@ -254,6 +254,18 @@ def check_writable(path: Path, option: str, inputs: Sequence[str | Path | None])
         ) from None
 
 
+def check_new(path: Path, option: str, *, overwrite: bool) -> None:
+    """Check that nothing is replaced unasked.
+
+    Raises:
+        DataError: if something is there.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise DataError(
+            f"{option} must be a new file; --overwrite replaces it. Received: {str(path)!r}"
+        )
+
+
 def _is_same(path: Path, other: Path) -> bool:
     """Whether two paths lead to one file that is there, by whatever name."""
     try:

@@ -24,7 +24,8 @@ from .keras_file import check_keras_file
 from .tables.labelled import read_frame
 from .tables.options import Reading
 
-_LEAST_VARIANCE = 1e-6
+# Keras' layer divides by 1e-7 at least
+_LEAST_SPREAD = 1e-6
 # rows that are named
 _FEW = 5
 
@@ -114,18 +115,33 @@ def _normalization(values: np.ndarray, columns: tuple[str, ...], path: Path) -> 
         )
     with np.errstate(over="ignore"):
         mean = wide.mean(axis=0)
-        # a constant column is divided by it
-        variance = np.maximum(wide.var(axis=0), _LEAST_VARIANCE)
+        # as the model takes them
+        rounded = wide.astype("float32")
+        is_same = rounded.max(axis=0) == rounded.min(axis=0)
+        variance = np.where(is_same, 1.0, wide.var(axis=0))
     if misfit(mean, "float32") or misfit(variance, "float32") or not np.isfinite(variance).all():
         raise DataError(
             "The mean and the variance of the data to normalize by must be numbers that float32 can "
             f"hold. Received: {str(path)!r} with values up to {np.abs(wide).max():g}"
         )
+    spread = float(np.sqrt(variance.min()))
+    if spread < _LEAST_SPREAD:
+        raise DataError(
+            "The data to normalize by must have standard deviations of 1e-6 or more, as Keras' layer "
+            "divides by no less: use a unit that makes the numbers larger. Received: "
+            f"{str(path)!r} with {spread:.2g}"
+        )
     return Normalization(mean, variance, columns)
 
 
 def prepare_predict(
-    path: Path, data: Path, reading: Reading, *, out: Path | None, allow_nan: bool
+    path: Path,
+    data: Path,
+    reading: Reading,
+    *,
+    out: Path | None,
+    overwrite: bool,
+    allow_nan: bool,
 ) -> PredictJob:
     """Find the export, and read the samples as its card says that it takes them.
 
@@ -134,6 +150,7 @@ def prepare_predict(
     """
     if out is not None:
         files.check_writable(out, "--out", (data,))
+        files.check_new(out, "--out", overwrite=overwrite)
     card = read_card(export_at(path))
     known = replace(reading, gaps=(*reading.gaps, *card.get("gaps", ())))
     described = columns.of_card(card)

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_acts.errors import ModelError
 from keras_acts.search import slots
+from keras_acts.search.frames.scaling import scaling, variance_of
 from keras_acts.search.rewrite.threshold import learns_two_classes
 from keras_acts.search.runtime.seeding import isolated_seed
 
@@ -18,8 +19,8 @@ from .data import Dataset, Parts
 from .keras_file import check_keras_file
 from .places import BUILT, model_for
 
-# what is constant would be divided by 0
-_LEAST_SCALE = 1e-6
+# float32 has no reciprocal of less
+_LEAST_SCALE = float(np.finfo("float32").tiny)
 
 Loss: TypeAlias = str | keras.losses.Loss
 Metric: TypeAlias = str | keras.metrics.Metric
@@ -143,12 +144,14 @@ def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
     x = parts.train[0]
     built = keras.Sequential([keras.Input(x.shape[1:], name="input")], name=model)
     if dataset.images:
-        largest = max(float(np.abs(x).max()), _LEAST_SCALE)
+        largest = float(np.abs(x).max())
+        if largest < _LEAST_SCALE:
+            largest = 1.0  # nothing but zeros
         built.add(layers.Rescaling(1.0 / largest, name="scale"))
     elif parts.columns is None:
-        mean = x.mean(axis=0)
-        variance = np.maximum(x.var(axis=0), _LEAST_SCALE)
-        built.add(layers.Normalization(mean=mean, variance=variance, name="scale"))
+        mean = x.mean(axis=0, dtype="float64")
+        for layer in scaling(mean, variance_of(x), name="scale"):
+            built.add(layer)
     if model == "cnn":
         built.add(layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1"))
         built.add(layers.MaxPooling2D(padding="same", name="pool"))

@@ -22,6 +22,7 @@ _FEW = 20
 _OF_WEEK = 7
 _OF_YEAR = 2
 _OF_DAY = 2
+_EPOCH = np.datetime64("1970-01-01")
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,11 @@ def fitted(name: str, kind: str, values: np.ndarray) -> Column:
     filled = values[~is_gap]
     if not len(filled):
         return LeftOut(name, kind, "no training row has a value")
-    is_same = bool((filled == filled[0]).all())
+    # as the model takes them: what float32 cannot tell apart has no spread to divide by
+    rounded = filled.astype("float32")
+    is_same = bool((rounded == rounded[0]).all())
     if is_same and not gaps:
-        return LeftOut(name, kind, f"{filled[0]:g} in all training rows")
+        return LeftOut(name, kind, f"{_value(filled[0], kind)} in all training rows")
     variance = 1.0
     if not is_same:
         # a spread that float64 cannot square
@@ -166,6 +169,12 @@ def fitted(name: str, kind: str, values: np.ndarray) -> Column:
         times = bool((filled != np.floor(filled)).any())
         return Dates(name, float(filled.mean()), variance, gaps, times)
     return Numbers(name, float(filled.mean()), variance, gaps)
+
+
+def _value(value: float, kind: str) -> str:
+    if kind == DATE:
+        return str(_EPOCH + int(value))
+    return f"{value:g}"
 
 
 def _categories(name: str, values: np.ndarray) -> Column:

@@ -11,6 +11,7 @@ import numpy as np
 from keras import layers, ops
 
 from .columns import Categories, Column, Dates, LeftOut, Numbers, input_names
+from .scaling import scaling
 
 Tensor = Any
 # 1970-01-01 was a Thursday
@@ -59,7 +60,9 @@ def _parts(column: Column, given: Tensor) -> list[Tensor]:
 
 
 def _scaled(column: Numbers | Dates, given: Tensor) -> Tensor:
-    scaled = layers.Normalization(mean=column.mean, variance=column.variance)(given)
+    scaled = given
+    for layer in scaling(column.mean, column.variance):
+        scaled = layer(scaled)
     return _zero_in_gaps(given, scaled)
 
 

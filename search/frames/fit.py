@@ -14,6 +14,9 @@ from . import notes
 from .columns import Categories, Column, LeftOut, fitted, input_names
 from .kinds import CATEGORY, NUMBER, Frame, as_pandas, kind_of, values_of
 
+# columns that are left out, and told one by one
+_FEW = 5
+
 
 class FittedColumns:
     """The columns of a table with what is done with each.
@@ -94,6 +97,17 @@ class FittedColumns:
             if not isinstance(column, LeftOut):
                 values = values_of(column.name, table[column.name], column.kind)
                 found += _unseen(column, values)
+        return found
+
+    def left_out(self) -> list[str]:
+        """Return which columns tell nothing, a line each, and the rest of many in one."""
+        left = [column for column in self.columns if isinstance(column, LeftOut)]
+        found = [f"{column.name!r} is {column.done()}" for column in left[:_FEW]]
+        more = left[_FEW:]
+        if more:
+            found.append(
+                f"{len(more)} more columns are left out, {more[0].name!r} … {more[-1].name!r}"
+            )
         return found
 
     def table(self) -> TextTable:

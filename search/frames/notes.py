@@ -36,7 +36,18 @@ def of_numbers(name: str, values: np.ndarray) -> Iterator[str]:
             )
     elif _ID.fullmatch(name) and is_whole and len(different) > _LEAST_ROWS:
         yield f"{name!r} is called as what names the rows is: leave it out if it does"
-    rounded = len(np.unique(filled.astype("float32")))
+    yield from of_rounding(name, different)
+
+
+def of_rounding(name: str, values: np.ndarray) -> Iterator[str]:
+    """Yield whether float32, in which models take numbers, makes one of several.
+
+    Args:
+        name: of the column.
+        values: as they were read, without gaps.
+    """
+    different = np.unique(values)
+    rounded = len(np.unique(different.astype("float32")))
     if rounded < len(different):
         yield (
             f"{name!r} has {len(different)} different numbers, of which float32 can tell "

@@ -40,7 +40,7 @@ def test_show_tells_facts_and_draws_them(tmp_path):
     before = contents(tmp_path)
     again = command(tmp_path, "show", "mish", *out)
     assert (again.exit_code, again.stdout) == (2, "")
-    assert "--overwrite replaces it. Received: two.svg" in again.stderr
+    assert "--overwrite replaces it. Received: 'two.svg'" in again.stderr
     assert contents(tmp_path) == before
     assert command(tmp_path, "show", "relu", *out, "--overwrite").exit_code == 0
     assert contents(tmp_path) != before

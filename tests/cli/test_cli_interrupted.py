@@ -94,7 +94,7 @@ def test_a_signal_after_a_comparison_says_what_is_not_written(tmp_path, monkeypa
     monkeypatch.setattr(Verdict, "save_report", end_process)
     (tmp_path / "runs.csv").write_text("of another comparison")
     options = ["--data", "iris", "--activations", "relu,leaky_relu", "--seeds", "2"]
-    options += ["--epochs", "1", "--learning-rates", "none", "--json"]
+    options += ["--epochs", "1", "--learning-rates", "none", "--json", "--overwrite"]
     done = command(tmp_path, "compare", *options, "--csv", "runs.csv", "--report", "r.html")
     assert done.exit_code == ENDED
     assert json.loads(done.stdout)["sentence"]

@@ -47,8 +47,9 @@ from ..tables.command_options import READ
     type=click.Path(path_type=Path, dir_okay=False),
     help="A report with pictures, such as report.html: one file for any browser.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the files of --csv and --report.")
 @click.pass_context
-def compare(context: click.Context, quiet: bool, **options: Any) -> None:
+def compare(context: click.Context, quiet: bool, overwrite: bool, **options: Any) -> None:
     """Say whether one of a few activations is really better than relu.
 
     On many seeds, in a sentence.
@@ -57,7 +58,7 @@ def compare(context: click.Context, quiet: bool, **options: Any) -> None:
         with one_line_errors():
             from .. import checks
 
-            task = checks.compare_task(options)
+            task = checks.compare_task(options, overwrite=overwrite)
         if not quiet:
             click.echo("Loading TensorFlow …", err=True)
         with loading():

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..options import examples
-from ..running import Refused, loading, one_line_errors
+from ..running import loading, one_line_errors
 
 
 @click.command(
@@ -45,14 +45,13 @@ def list_activations(as_json: bool) -> None:
 def show(activations: tuple[str, ...], out: Path | None, overwrite: bool, as_json: bool) -> None:
     """Say what is known of ACTIVATIONS: formula, values, derivative, parameters and source."""
     with one_line_errors():
-        from .. import checks
+        from .. import checks, files
 
         for written in activations:
             checks.check_activation(written)
         if out is not None:
             checks.check_picture(out)
-            if out.exists() and not overwrite:
-                raise Refused(f"--out must be a new file; --overwrite replaces it. Received: {out}")
+            files.check_new(out, "--out", overwrite=overwrite)
     with loading():
         from .. import catalogue
     with one_line_errors():

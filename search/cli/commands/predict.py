@@ -27,13 +27,16 @@ from ..tables import command_options
     type=click.Path(path_type=Path),
     help="A file instead of standard output.",
 )
+@click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
 @click.option(
     "--allow-nan",
     is_flag=True,
     help="Predict rows with gaps too: the model knows what to do with NaN.",
 )
 @command_options.of_file
-def predict(path: Path, data: Path, out: Path | None, allow_nan: bool, **table: Any) -> None:
+def predict(
+    path: Path, data: Path, out: Path | None, overwrite: bool, allow_nan: bool, **table: Any
+) -> None:
     """Print the predictions of the export in the folder PATH for each row of DATA, as CSV.
 
     DATA is a table with a header line (.csv, .tsv, packed or not, or .parquet), of which the
@@ -46,7 +49,9 @@ def predict(path: Path, data: Path, out: Path | None, allow_nan: bool, **table: 
             from .. import checks, jobs
 
             reading = checks.reading_of(table)
-            job = jobs.prepare_predict(path, data, reading, out=out, allow_nan=allow_nan)
+            job = jobs.prepare_predict(
+                path, data, reading, out=out, overwrite=overwrite, allow_nan=allow_nan
+            )
         with loading():
             from .. import exports
         with one_line_errors():

@@ -8,7 +8,7 @@ import click
 
 from .. import kept
 from ..options import examples
-from ..running import Refused, interruptible, loading, one_line_errors
+from ..running import interruptible, loading, one_line_errors
 
 
 @click.command(
@@ -36,10 +36,7 @@ def report(folder: Path, out: Path, overwrite: bool) -> None:
     with interruptible(), one_line_errors():
         from .. import files, resuming
 
-        if out.exists() and not overwrite:
-            raise Refused(
-                f"--out must be a new file; --overwrite replaces it. Received: {str(out)!r}"
-            )
+        files.check_new(out, "--out", overwrite=overwrite)
         files.check_writable(out, "--out", ())
         if resuming.holds_search(str(folder)):
             kept.report(folder, out)

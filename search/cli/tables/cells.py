@@ -24,6 +24,8 @@ GAPS = frozenset(
 _FEW = 20
 # among that share of numbers, words are gaps or slips
 _MOSTLY = 0.9
+# of more numbers than that, words are told
+_HALF = 0.5
 _NONE = -1
 
 
@@ -102,31 +104,46 @@ class Cells:
         filled = self.filled()
         if not filled:
             return EMPTY
-        if numbers.truths(filled) is not None:
-            return BOOLEAN
         numeric = self.numeric()
-        # gaps alone are words, such as "none"
-        if numeric and numbers.decimals_of(numeric):
+        if not numeric:
+            return CATEGORY  # gaps alone are words, such as "none"
+        if numbers.truths(numeric) is not None:
+            return BOOLEAN
+        if numbers.decimals_of(numeric):
             if numbers.is_code(numeric):
                 return CATEGORY
             return NUMBER
-        if dates.format_of(self.name, filled):
+        if dates.format_of(self.name, numeric):
             return DATE
         self._check_words(numeric)
         return CATEGORY
 
+    def words_among_numbers(self) -> list[str]:
+        """The words of a column of which more than half are numbers, the most frequent first."""
+        numeric = self.numeric()
+        known = [word for word in numeric if numbers.is_number(word)]
+        others = [word for word in numeric if not numbers.is_number(word)]
+        if numbers.is_code(known) or self._share(known, numeric) <= _HALF:
+            return []
+        return sorted(others, key=self.count, reverse=True)
+
+    def _share(self, some: Sequence[str], words: Sequence[str]) -> float:
+        """In which share of the rows that have one of the words some of them stand."""
+        return sum(map(self.count, some)) / max(1, sum(map(self.count, words)))
+
     def _check_words(self, numeric: Sequence[str]) -> None:
         known = [word for word in numeric if numbers.is_number(word)]
         others = [word for word in numeric if not numbers.is_number(word)]
-        if len(known) <= _FEW or numbers.is_code(known):
+        if numbers.is_code(known):
             return
-        if sum(map(self.count, known)) < _MOSTLY * sum(map(self.count, numeric)):
-            return
-        if not others:  # 1.5 and 1,5
+        share = self._share(known, numeric)
+        if share > _HALF and not numbers.decimals_of(known):  # 1.5 and 1,5
             raise TableError(
                 f"one decimal sign in the column {self.name!r}, not "
                 f"{self._both(known)}; --column {self.name!r}=category takes words"
             )
+        if len(known) <= _FEW or share < _MOSTLY:
+            return
         raise TableError(
             f"numbers or words in the column {self.name!r}, not {others[0]!r} in row "
             f"{self.row(others[0])} among numbers: --gaps {others[0]!r} takes it for a gap, "

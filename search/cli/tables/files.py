@@ -7,8 +7,11 @@ import io
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 
+import numpy as np
 import pandas
 
 from . import dates, numbers
@@ -247,7 +250,8 @@ def _parquet(
     names = list(map(str, file.schema_arrow.names))
     taken = _taken(names, reading, only)
     _check_names(names, taken)
-    whole = file.read(columns=taken).to_pandas(ignore_metadata=True)
+    # whole numbers stay whole beside a gap: as words they are 1, not 1.0
+    whole = file.read(columns=taken).to_pandas(ignore_metadata=True, integer_object_nulls=True)
     words: dict[str, pandas.Series] = {}
     typed: dict[str, pandas.Series] = {}
     for name in taken:
@@ -255,9 +259,20 @@ def _parquet(
         if _is_words(column) or name in reading.kinds:
             words[name] = column
         else:
-            typed[name] = column
+            typed[name] = _plain(column)
     table = _typed(words, typed, reading, expected)
     return Table(table.frame[taken], table.how, table.notes)
+
+
+def _plain(column: pandas.Series) -> pandas.Series:
+    """A column whose numbers are Python's, such as decimals, as one of NumPy's."""
+    filled = column[column.notna()]
+    if column.dtype != object or not all(isinstance(each, Real | Decimal) for each in filled):
+        return column
+    values = column.astype("float64")
+    if len(filled) == len(column) and (values == np.floor(values)).all():
+        return values.astype("int64")
+    return values
 
 
 def _is_words(column: pandas.Series) -> bool:
@@ -286,6 +301,8 @@ def _typed(
         sign = decimals.get(name, _Sign("", True))
         columns[name], how[name] = _column(each, kinds[name], sign.decimal)
         notes += _notes(each, how[name], sign)
+        if kinds[name] == CATEGORY and name not in reading.kinds and name not in expected:
+            notes += _mostly_numbers(each)
     columns.update(typed)
     for name in typed:
         how[name] = How("typed")
@@ -381,6 +398,18 @@ def _notes(cells: Cells, how: How, sign: _Sign) -> list[str]:
             first, second = alike
             notes.append(f"{first!r} and {second!r} are two categories of {cells.name!r}")
     return notes
+
+
+def _mostly_numbers(cells: Cells) -> list[str]:
+    """A note on a column of numbers that a few words make one of words."""
+    words = cells.words_among_numbers()
+    if not words:
+        return []
+    first = words[0]
+    return [
+        f"{cells.name!r} is read as words, though most of it is numbers: {first!r} stands in "
+        f"{cells.count(first)} of its rows; --gaps {first!r} takes it for a gap"
+    ]
 
 
 def _ambiguous(cells: Cells, how: How) -> list[str]:
