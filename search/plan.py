@@ -20,7 +20,7 @@ from .race.effort import costs_of
 from .race.journal import Journal
 from .race.one_by_one import Build
 from .race.per_group import PerGroupSearch
-from .race.planner import Job, kind_of
+from .race.planner import Job, PopulationCosts, kind_of
 from .race.planner import plan as plan_rungs
 from .race.planner import race as race_rungs
 from .race.runner import RaceSearch, job_of, race_in, why_not_race, why_one_by_one
@@ -266,6 +266,7 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
         request.fit,
         hyperparameters=space.hyperparameters,
         seconds=limits.max_seconds,
+        costs=_costs(request, plan),
         seed=limits.seed,
         journal=journal,
         resumes=place.resumes,
@@ -324,12 +325,17 @@ def _rungs(request: SearchRequest, plan: Plan) -> tuple[Rung, ...]:
     By what can be counted of the model, so that they are the same each time.
     """
     limits = request.limits
-    if limits.strategy == "race" or plan.why_one_by_one:
-        return ()
-    costs = costs_of(request.model, request.fit)
-    if costs is None:
+    costs = _costs(request, plan)
+    if limits.strategy == "race" or costs is None:
         return ()
     return plan_rungs(_job(request, plan), costs, limits.max_seconds or math.inf).rungs
+
+
+def _costs(request: SearchRequest, plan: Plan) -> PopulationCosts | None:
+    """What populations of the model take; None where there are none, or it cannot be counted."""
+    if plan.why_one_by_one:
+        return None
+    return costs_of(request.model, request.fit)
 
 
 def _build_one_by_one(request: SearchRequest, plan: Plan) -> Build | None:

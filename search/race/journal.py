@@ -126,6 +126,10 @@ class Journal:
         """Return how the rung was planned."""
         return Rung(**self._rungs[number]["rung"])
 
+    def planned_at(self, number: int) -> int:
+        """Return how many rungs the race had, as it was planned when this one ended."""
+        return int(self._rungs[number]["of"])
+
     def ends(self) -> set[int]:
         """Return after how many epochs the known rungs ended."""
         return {self.rung(number).epochs for number in range(len(self))}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,6 +139,8 @@ class Race:
         rungs: as `schedule` makes them.
         propose: returns new candidates.
         kind: of a candidate, see `survivors`; by default each is of its own.
+        must_start: kinds of which one starts even where the rounds are planned anew, if they can be
+            proposed: else the time would choose among them.
 
     Example:
         >>> rungs = schedule(3, 4, starts=3)
@@ -153,6 +155,7 @@ class Race:
         rungs: Sequence[Rung],
         propose: Propose,
         kind: Callable[[Any], Hashable] = lambda candidate: candidate,
+        must_start: Collection[Hashable] = (),
     ):
         self.rungs = tuple(rungs)
         self.rounds: list[RungResult] = []
@@ -160,6 +163,7 @@ class Race:
         self._starts = list(starts)
         self._propose = propose
         self._kind = kind
+        self._must_start = set(must_start)
         # each rung is another look, at which the best may be lost
         self.level = ALPHA / len(self.rungs)
         self._asked: RungTask | None = None
@@ -211,10 +215,18 @@ class Race:
             known.update(result.task.candidates)
         return known
 
-    def follow(self, rung: Rung) -> None:
-        """Replace the rung to come, if there is one; between `tell` and `ask`."""
+    def follow(self, rung: Rung, of: int | None = None) -> None:
+        """Replace the rung to come, if there is one; between `tell` and `ask`.
+
+        Args:
+            rung: which comes.
+            of: how many there were when it ended: if it was the last, those behind it leave.
+        """
         done = len(self.rounds)
-        self.rungs = (*self.rungs[:done], rung, *self.rungs[done + 1 :])
+        coming = self.rungs[done + 1 :]
+        if of == done + 1:
+            coming = ()
+        self.rungs = (*self.rungs[:done], rung, *coming)
 
     def replan(self, left: int) -> None:
         """Fit the rungs to come into so many epochs of all runs, as far as that goes.
@@ -232,15 +244,29 @@ class Race:
         alive = before.keep + before.enter
         if coming[0].enter:
             # the rung of proposed candidates stays, with as many as its share of the epochs allows
-            entering = coming[0].enter * left // planned
-            before = replace(coming[0], enter=entering)
-            finished = (*finished, before)
+            entering = max(coming[0].enter * left // planned, self._least(coming[0]))
+            if entering:  # else it would be a round in which nobody trains
+                before = replace(coming[0], enter=entering)
+                finished = (*finished, before)
             alive += entering
-            left -= entering * before.seeds * before.epochs
+            left = max(0, left - entering * before.seeds * before.epochs)
             # a second rung of proposed candidates, if there is one, does not
             coming = tuple(rung for rung in coming if not rung.enter)
         ends = [rung.epochs for rung in coming]
         self.rungs = (*finished, *later_rungs(before, ends, left, alive))
+
+    def _least(self, rung: Rung) -> int:
+        """How many must start in a rung, so that each kind that must has started."""
+        tried = {self._kind(candidate) for candidate in self._known()}
+        return min(rung.enter, len(self._must_start - tried))
+
+    @property
+    def entering(self) -> tuple[int, int]:
+        """How many are still to start, as it is planned now, and as it was at first."""
+        done = len(self.rounds)
+        now = sum(rung.enter for rung in self.rungs[done:])
+        at_first = sum(rung.enter for rung in self._planned[done:])
+        return now, at_first
 
     def tell(self, scores: np.ndarray) -> None:
         """Take the scores of the task that was asked for, (K, S).

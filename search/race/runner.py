@@ -48,13 +48,15 @@ from .cohorts import Cohorts
 from .history import history
 from .journal import Journal
 from .one_by_one import Build, OneByOne
-from .planner import Job, kind_of, race
+from .planner import Job, PopulationCosts, kind_of, race
+from .planner import seconds as seconds_of
 from .race import Race, RungResult, RungTask
 from .rates import AtBestRate
 from .record import MemberRecord
 from .schedule import Rung, cost
 from .surrogate import SurrogateProposer
 from .telling import Telling, curves_of
+from .time_left import fit_into
 
 # other rates of the baseline that start among the other activations, where not all find a place
 _FIRST_RATES = 2
@@ -164,7 +166,9 @@ def race_in(
     proposer = SurrogateProposer(pool, rated_embeddings)
     if job.rates:
         starts = [Rated(baseline), *rates]
-        return Race(starts, rungs, AtBestRate(baseline, others, proposer), attrgetter("kind"))
+        kinds = [Rated(choice).kind for choice in others]
+        propose = AtBestRate(baseline, others, proposer)
+        return Race(starts, rungs, propose, attrgetter("kind"), must_start=kinds)
     # not all find a place: an activation and a rate in turn, then the other activations
     activations = list(map(Rated, others))
     starts = [Rated(baseline)]
@@ -188,6 +192,7 @@ class RaceSearch:
         hyperparameters: returns those of a candidate, for the table.
         seconds: that the race may take. From what the rungs so far took, those to come are planned
             to fit in; if they do not, the race ends with what it has.
+        costs: of the model's populations, by which that is planned; None to plan by epochs alone.
         seed: of initialization and batch order.
         journal: a file that keeps the scores of finished rungs.
         resumes: whether an earlier process has begun the race.
@@ -221,6 +226,7 @@ class RaceSearch:
         *,
         hyperparameters: Callable[[Any], dict[str, Any]],
         seconds: float | None = None,
+        costs: PopulationCosts | None = None,
         seed: int = 0,
         journal: Path | None = None,
         resumes: bool = False,
@@ -297,6 +303,9 @@ class RaceSearch:
         if journal is not None and isinstance(self._cohorts, Cohorts):
             self._cohorts.keep_in(journal.with_suffix(".npz"))
         self._finished: dict[Member, keras.Model | None] = {}
+        self._costs = costs
+        self._expected = 0.0  # seconds of the rounds that this process has trained, by the costs
+        self._said_entering = math.inf
         self._begun = 0.0
         self._deadline = math.inf
 
@@ -340,7 +349,7 @@ class RaceSearch:
         for number in itertools.count():
             if number < known:
                 # the time may have planned it anew then
-                self._race.follow(self._journal.rung(number))
+                self._race.follow(self._journal.rung(number), self._journal.planned_at(number))
             task = self._race.ask()
             self._telling.rounds(task, self._cohorts.runs, self._seeds_of)
             if task is None:
@@ -357,6 +366,7 @@ class RaceSearch:
                 if isinstance(self._cohorts, Cohorts):
                     self._cohorts.begin_rung(number, members)
                 self._cohorts.train(members, task.epochs)
+                self._expect(number)
                 self._keep(number, members)
             self._race.tell(self._scores(task))
             self.progress.say(self._line(task))
@@ -386,8 +396,27 @@ class RaceSearch:
         now = time.monotonic()
         planned = cost(self._race.rungs)
         time_left = max(self._deadline - now, 0)
-        self._race.replan(int(time_left / (now - self._begun) * self.trained))
+        taken = now - self._begun
+        if self._costs is not None and self._expected:
+            fit_into(self._race, time_left, self._costs, taken / self._expected)
+        else:
+            self._race.replan(int(time_left / taken * self.trained))
         self.progress.expect(cost(self._race.rungs) - planned)
+        entering, at_first = self._race.entering
+        if entering < min(at_first, self._said_entering):
+            self._said_entering = entering
+            few = f"only {entering} can start"
+            if not entering:
+                few = "none can start"
+            candidates = counted(at_first, "further candidate")
+            self._say(f"The time is short: of {candidates} {few}")
+
+    def _expect(self, number: int) -> None:
+        """Count what a round should have taken."""
+        if self._costs is None:
+            return
+        until = seconds_of(self._race.rungs[: number + 1], self._costs)
+        self._expected += until - seconds_of(self._race.rungs[:number], self._costs)
 
     @property
     def is_complete(self) -> bool:
