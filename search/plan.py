@@ -359,6 +359,7 @@ def _race_by_group(
         epochs=limits.epochs,
         total=size.epochs,
         seconds=limits.max_seconds,
+        costs=_costs(request, plan),
         seed=limits.seed,
         project=place.project,
         resumes=place.resumes,

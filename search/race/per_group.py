@@ -39,6 +39,7 @@ from ..tracking.callback import Followers
 from . import neighbourhood
 from .journal import Journal
 from .one_by_one import Build
+from .planner import PopulationCosts
 from .race import Race, RungResult
 from .runner import Objective, RaceSearch, race_in
 from .schedule import Rung, cost, schedule
@@ -67,6 +68,7 @@ class PerGroupSearch:
         epochs: of a whole training.
         total: how many epochs all runs together may take.
         seconds: after which the search ends with what it has.
+        costs: of the model's populations, see `RaceSearch`.
         seed: of candidates, initialization and batch order.
         project: a folder that keeps the scores of finished rungs.
         resumes: whether an earlier process has begun the search.
@@ -92,6 +94,7 @@ class PerGroupSearch:
         epochs: int,
         total: int,
         seconds: float | None = None,
+        costs: PopulationCosts | None = None,
         seed: int = 0,
         project: Path | None = None,
         resumes: bool = False,
@@ -114,6 +117,7 @@ class PerGroupSearch:
         self._epochs = epochs
         self._total = total
         self._seconds = seconds
+        self._costs = costs
         self._seed = seed
         self._project = project
         self._check_journals()
@@ -167,6 +171,7 @@ class PerGroupSearch:
             self._objective,
             self._fit,
             hyperparameters=self._hyperparameters,
+            costs=self._costs,
             seed=seed,
             journal=self._journal(name, choices),
             resumes=resumes,
@@ -412,8 +417,8 @@ class PerGroupSearch:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all rounds of the race for the uniform choice ended."""
-        return self._race.is_complete
+        """Whether all rounds of the stages that began have ended."""
+        return all(stage.is_complete for stage in self._stages)
 
     def history(self) -> tuple[Round, ...]:
         """Return the rounds of the race for the uniform choice."""

@@ -409,7 +409,10 @@ class RaceSearch:
             if not entering:
                 few = "none can start"
             candidates = counted(at_first, "further candidate")
-            self._say(f"The time is short: of {candidates} {few}")
+            words = "The time is short"
+            if self._label:
+                words = "the time is short"
+            self._say(f"{words}: of {candidates} {few}")
 
     def _expect(self, number: int) -> None:
         """Count what a round should have taken."""

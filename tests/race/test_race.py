@@ -246,6 +246,7 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
         model, X[:90], Y[:90], test_data=(X[90:], Y[90:]), **options, learning_rates=None
     )
     assert found.interrupted
+    assert not found.is_complete
     assert found.verdict.seeds == 2
     assert found.verdict.part == "test"
     # what is kept is trained to the end

@@ -104,6 +104,8 @@ def test_each_group_gets_what_suits_it(found):
     assert found.score < min(uniform.values())
     assert found.trials[0].hyperparameters == {"act.first": "relu", "act.second": "tanh"}
     assert "first: relu, second: tanh" in str(found)
+    assert found.is_complete
+    assert not found.compares_all
 
 
 def test_its_model_has_the_choice_and_is_the_best_run(found):
@@ -212,6 +214,7 @@ def test_an_interrupted_search_goes_on_without_training_again_to_the_same_table(
 def test_the_time_may_end_it():
     found = searched(max_seconds=1e-9)
     assert not found.interrupted
+    assert not found.is_complete
     assert all(isinstance(t.candidate, Candidate) for t in found.trials)
 
 
