@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas
 
 from . import dates, numbers
 from .errors import TableError
 from .options import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER
+
+if TYPE_CHECKING:
+    import pandas
 
 # what stands for a missing number, whoever wrote the file; in a column of words these are words
 GAPS = frozenset(
@@ -67,6 +70,9 @@ class Cells:
     """
 
     def __init__(self, name: str, cells: pandas.Series, gaps: Collection[str]):
+        # not above: what is refused before a table is read need not wait for it
+        import pandas
+
         self.name = name
         self._gaps = frozenset(gaps)
         stripped = cells.astype(object).where(cells.notna(), "").astype(str).str.strip()

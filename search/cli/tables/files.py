@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas
 
 from . import dates, numbers
 from .cells import Cells, How
@@ -21,6 +21,9 @@ from .errors import TableError, UnreadableTable, WrongOption
 from .options import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, Reading
 from .separators import Headed, checked_separator, headed, separator_of, word
 from .text import read_text
+
+if TYPE_CHECKING:
+    import pandas
 
 # what pandas calls a column without a name, so that --drop can name it
 _UNNAMED = "Unnamed: {}"
@@ -157,6 +160,8 @@ def _text(
 
 def _body(table: Headed, separator: str, places: Sequence[int]) -> pandas.DataFrame:
     """The cells of some columns below the header, as they are written."""
+    import pandas  # not above: what is refused before a table is read need not wait for it
+
     width = len(table.header)
     if not table.rows.strip():
         return pandas.DataFrame({place: [] for place in places}, dtype=str)
@@ -276,6 +281,8 @@ def _plain(column: pandas.Series) -> pandas.Series:
 
 
 def _is_words(column: pandas.Series) -> bool:
+    import pandas
+
     if isinstance(column.dtype, pandas.CategoricalDtype):
         return False
     filled = column[column.notna()]
@@ -290,6 +297,8 @@ def _typed(
     expected: Mapping[str, How],
 ) -> Table:
     """The columns of words as what they say, beside those that are typed already."""
+    import pandas
+
     cells = {name: Cells(name, column, reading.gaps) for name, column in words.items()}
     kinds = {name: _kind(each, reading, expected.get(name)) for name, each in cells.items()}
     of_numbers = [cells[name] for name, kind in kinds.items() if kind == NUMBER]
