@@ -45,7 +45,7 @@ MORE_WITH_RATES = 1.5
 _LEAST_TRIALS = 2
 
 _TOGETHER = "All candidates train to the end: with a model of this size a race takes longer"
-_ADVICE = "strategy='race' races all the same"
+_ADVICE = "the strategy 'race' races all the same"
 
 
 class Way(StrEnum):

@@ -20,6 +20,7 @@ from ..report.names import quoted
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
+from ..space.rated import Rated
 from ..strategy.direction import more_is_better
 from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import is_share, metrics_of
@@ -29,7 +30,7 @@ from .entries import Entries, entries_of
 from .guessing import best_guess, is_mean_square, loss_of
 from .judge import judge
 from .rate_trials import RatedModels, choose_rates, who_fails
-from .rates import RateStudy
+from .rates import RateStudy, written
 from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
@@ -126,8 +127,9 @@ def _judged_at_rates(
             none: dict[str, list[float]] = {name: [] for name in names}
             withheld = "no verdict: interrupted while the learning rates were chosen"
             return judge(none, baseline=baseline, withheld=withheld)
-        progress.say(_rates_chosen(rates))
     entries = entries_of(models, baseline, rates)
+    if rates is not None:
+        progress.say(_rates_chosen(rates, entries.rated[len(names) :]))
     with isolated_seed(seed):
         trainer = models.trainer(entries.rated, callbacks)
     progress.begin(plan[-1], "seed", "verdict")
@@ -145,8 +147,11 @@ def _judged_at_rates(
         )
 
 
-def _rates_chosen(rates: RateStudy) -> str:
+def _rates_chosen(rates: RateStudy, besides: Sequence[Rated]) -> str:
+    """What is trained at which rate; besides, the baseline at another that may suit it as well."""
     chosen = [f"{quoted(name)} at {rates.rate(name)}" for name in rates.names]
+    for other in besides:
+        chosen.append(f"{quoted(str(other.choice))} at {written(other.factor, rates.own)} too")
     return f"The learning rates that suit them: {', '.join(chosen)}"
 
 

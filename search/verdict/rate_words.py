@@ -22,8 +22,7 @@ def about_rates(verdict: Verdict) -> Iterator[str]:
     yield from about_both_answers(verdict)
     yield from what_rates_bring(verdict)
     yield _how_chosen(rates)
-    if rates.twice is not None:
-        yield _tried_twice(verdict, rates, rates.twice)
+    yield from tried_twice(verdict)
     if rates.best_at_end:
         yield (
             f"The {rates.best_at_end} learning rate that was tried is the best of one candidate at least: "
@@ -31,12 +30,15 @@ def about_rates(verdict: Verdict) -> Iterator[str]:
         )
 
 
-def _tried_twice(verdict: Verdict, rates: RateStudy, other: float) -> str:
-    """That the baseline was judged at two rates."""
+def tried_twice(verdict: Verdict) -> Iterator[str]:
+    """Yield that the baseline was judged at two rates, if it was."""
+    rates = verdict.rates
+    if rates is None or rates.twice is None:
+        return
     baseline = verdict.baseline
-    return (
-        f"{baseline} was trained at {rates.rate(baseline)} and {written(other, rates.own)}, which may suit it as "
-        f"well; the first was better, and counts."
+    yield (
+        f"{baseline} was trained at {rates.rate(baseline)} and {written(rates.twice, rates.own)}, which may suit it "
+        "as well; the first was better, and counts."
     )
 
 

@@ -27,7 +27,7 @@ from .caveats import (
 )
 from .learning_curves import Savings, about_savings, late_gains, savings
 from .paired import ALPHA, Comparison, detectable, needed, needed_signs
-from .rate_words import about_both_answers, about_rates, what_rates_bring
+from .rate_words import about_both_answers, about_rates, tried_twice, what_rates_bring
 from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
@@ -299,6 +299,7 @@ class Verdict:
         yield from self._roots()
         yield from about_both_answers(self)
         yield from what_rates_bring(self)
+        yield from tried_twice(self)
         yield from self._what_it_saves()
         yield from self._how_initialized()
         if not self.withheld:

@@ -93,7 +93,7 @@ def test_a_search_that_was_no_race_does_not_become_one(together, tmp_path, capsy
     said = capsys.readouterr().err
     # what has begun cannot be made a race by advice
     assert "All candidates train to the end" in said
-    assert "strategy='race' races all the same" not in said
+    assert "the strategy 'race' races all the same" not in said
 
 
 @pytest.mark.slow
