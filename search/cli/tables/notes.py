@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..words import is_number
+
 if TYPE_CHECKING:
     import pandas
 
@@ -46,20 +48,12 @@ def of_target(dataset: Dataset, parts: Parts) -> Iterator[str]:
 def _many(target: str, dataset: Dataset, rows: int) -> str:
     numbers = ""
     # words are no regression
-    if all(map(_is_number, dataset.classes)):
+    if all(map(is_number, dataset.classes)):
         numbers = "; --task regression takes it for numbers"
     return (
         f"{target!r} is taken for {len(dataset.classes)} classes, half of which have {rows} rows or "
         f"fewer{numbers}"
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _listed(names: list[str]) -> str:
