@@ -40,7 +40,10 @@ ALLOWED: dict[str, set[str]] = {
         *("population", "vectorize", "tracking", "strategy", "rewrite", "space", "report"),
         "runtime",
     },
-    "verdict": {"population", "strategy", "rewrite", "space", "report", "runtime"},
+    "verdict": {
+        *("population", "tracking", "strategy", "rewrite", "space", "report"),
+        "runtime",
+    },
     "tuner": {
         *("race", "population", "vectorize", "tracking", "strategy", "rewrite", "space"),
         *("report", "runtime"),

@@ -25,7 +25,9 @@ _ALL = (Exception, KeyboardInterrupt)
 
 
 class SearchCallback:
-    """Follows a search. Override what you want to hear of.
+    """Follows a search, or a comparison. Override what you want to hear of.
+
+    A comparison tells of its beginning, its verdict with all trainings, and its end.
 
     The methods are called in the process that searches, between its epochs, so they should be
     quick. One that raises never ends the search: that is said once, the others are called as
@@ -57,8 +59,12 @@ class SearchCallback:
     def on_verdict(self, verdict: Verdict) -> None:
         """Hear the verdict; not called where none was asked for."""
 
-    def on_search_end(self, result: SearchResult | None) -> None:
-        """Hear that the search is over; `result` is None where it ended with an error."""
+    def on_search_end(self, result: SearchResult | Verdict | None) -> None:
+        """Hear that the search is over.
+
+        Args:
+            result: of the search; of a comparison its verdict; None where it ended with an error.
+        """
 
 
 class Followers:
@@ -112,7 +118,7 @@ class Followers:
         """Tell the verdict; Ctrl-C meanwhile ends a callback, not the search."""
         self._call("on_verdict", verdict, _ALL)
 
-    def search_ends(self, result: SearchResult | None) -> None:
+    def search_ends(self, result: SearchResult | Verdict | None) -> None:
         """Tell that the search is over; Ctrl-C meanwhile ends a callback, not the search."""
         self._call("on_search_end", result, _ALL)
 

@@ -13,6 +13,8 @@ from ..strategy.rounds import FINISHED, GOES_ON
 # what became of a candidate whose training no round decides
 COMPLETED = "completed"
 FAILED = "failed"
+# the strategy of what is no search: a few activations on many seeds
+COMPARISON = "comparison"
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class SearchRecord:
 
     Attributes:
         model: the name of the user's model.
-        strategy: ``"race"``, ``"race by layer"`` or ``"trials"``.
+        strategy: ``"race"``, ``"race by layer"`` or ``"trials"``; ``"comparison"`` of
+            `compare_activations`.
         objective: the name of the metric that ranks.
         direction: ``"max"`` or ``"min"``.
         baseline: what the others are compared with.

@@ -11,6 +11,7 @@ from keras_acts.errors import SearchError
 from .callback import SearchCallback
 from .named import Named, trainings_of
 from .records import EpochRecord, RoundRecord, SearchRecord, TrialRecord
+from .summary import summary_of
 
 if TYPE_CHECKING:
     from ..result import SearchResult
@@ -108,7 +109,7 @@ class MLflowLogger(SearchCallback):
             self._end(run, kept=True)
         self._client.set_tag(self._run, "verdict", verdict.sentence)
 
-    def on_search_end(self, result: SearchResult | None) -> None:
+    def on_search_end(self, result: SearchResult | Verdict | None) -> None:
         """Log the result with its report, and end all runs."""
         if not self._run:  # it could not begin
             return
@@ -118,10 +119,10 @@ class MLflowLogger(SearchCallback):
             return
         for run in self._open - {self._run}:
             self._end(run, kept=True)
-        self._client.set_tag(self._run, "best", str(result.best))
-        self._client.log_metric(self._run, result.objective, result.score)
-        for name, value in (result.test or {}).items():
-            self._client.log_metric(self._run, f"test_{name}", value)
+        summary = summary_of(result)
+        self._client.set_tag(self._run, "best", summary.best)
+        for name, value in summary.scores.items():
+            self._client.log_metric(self._run, name, value)
         self._end(self._run, kept=True)
         # last, as a server without a place for files refuses it
         self._client.log_text(self._run, result.to_html(), "report.html")

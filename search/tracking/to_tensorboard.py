@@ -65,7 +65,7 @@ class TensorBoardLogger(SearchCallback):
                 self._write("verdict", training.named, training.seed, number, logged)
             self._close(_folder("verdict", training.named, training.seed))
 
-    def on_search_end(self, result: SearchResult | None) -> None:
+    def on_search_end(self, result: SearchResult | Verdict | None) -> None:
         """Close all files."""
         self._close_all()
 

@@ -12,6 +12,7 @@ from keras_acts.errors import SearchError
 from .callback import SearchCallback
 from .named import Named, trainings_of
 from .records import EpochRecord, SearchRecord, TrialRecord
+from .summary import summary_of
 
 if TYPE_CHECKING:
     from ..result import SearchResult
@@ -109,7 +110,7 @@ class WandbLogger(SearchCallback):
             epochs = dict(enumerate(training.epochs, start=1))
             self._write("verdict", training.named, training.seed, epochs, {})
 
-    def on_search_end(self, result: SearchResult | None) -> None:
+    def on_search_end(self, result: SearchResult | Verdict | None) -> None:
         """Write what is left, and the run of the search."""
         for (_, seed), waiting in self._waiting.items():
             # no end was told of it, as where the search ended with an error
@@ -119,9 +120,8 @@ class WandbLogger(SearchCallback):
         if self._verdict:
             summary["verdict"] = self._verdict
         if result is not None:
-            summary |= {"best": str(result.best), result.objective: result.score}
-            for name, value in (result.test or {}).items():
-                summary[f"test_{name}"] = value
+            found = summary_of(result)
+            summary |= {"best": found.best, **found.scores}
         config: dict[str, Any] = {}
         if self._search is not None:
             config = dict(vars(self._search))

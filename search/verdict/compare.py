@@ -47,6 +47,8 @@ from ..strategy.own_data import check_own_data
 from ..strategy.progress import Progress
 from ..strategy.rehearsal import rehearse
 from ..strategy.scoring import Data
+from ..tracking.callback import Followers, checked_search_callbacks
+from ..tracking.records import COMPARISON, SearchRecord
 from .decide import judged_at_rates
 from .kept_seeds import Keeping
 from .rate_trials import RatedModels
@@ -79,6 +81,7 @@ def compare_activations(
     project_name: str = "comparison",
     overwrite: bool = False,
     verbose: int = 1,
+    search_callbacks: Any = None,
     **fit_options: Any,
 ) -> Verdict:
     """Train a model with a few activations on many seeds, and say whether one really beats the baseline.
@@ -131,6 +134,9 @@ def compare_activations(
         project_name: of the folder in it.
         overwrite: whether what is kept there is deleted first.
         verbose: 0 shows nothing.
+        search_callbacks: `SearchCallback` objects, which hear that the comparison begins, its
+            verdict with all trainings, and its end, as those of a search. `TensorBoardLogger`,
+            `MLflowLogger` and `WandbLogger` are such. One that fails costs the comparison nothing.
         **fit_options: further arguments of `fit`. Each model has copies of the callbacks, with files
             called after its activation and seed. With callbacks of your own, `TensorBoard` and those
             that see each batch, models train one by one.
@@ -156,6 +162,7 @@ def compare_activations(
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_seed(seed)
     place = Place(directory, project_name, overwrite)
+    followers = Followers(checked_search_callbacks(search_callbacks))
     check_every_epoch(fit_options)
     model = build_of(model)
     _check_seeds_and_model(seeds, model, rescale_init)
@@ -225,7 +232,8 @@ def compare_activations(
             progress.say(sentence)
         if rate_plan.why_not:
             progress.say(f"At the model's own learning rate: {rate_plan.why_not}")
-        verdict = judged_at_rates(
+        judged = partial(
+            judged_at_rates,
             models,
             str(base),
             rate_plan,
@@ -237,7 +245,35 @@ def compare_activations(
             progress=progress,
             announcement=f"Training {names} on up to {seeds} seeds each on {device.describe()}",
         )
-    return replace(verdict, rescale_init=rescale_init, call=call)
+        told = partial(replace, rescale_init=rescale_init, call=call)
+        followers.say = progress.say
+        record = SearchRecord(
+            model=original.name,
+            strategy=COMPARISON,
+            objective=ranking.name,
+            direction=ranking.direction,
+            baseline=str(base),
+            trials=len(candidates),
+            epochs=epochs,
+            seed=int(seed),
+            device=device.describe(),
+        )
+        return _followed(followers, record, lambda: told(judged()))
+
+
+def _followed(
+    followers: Followers, record: SearchRecord, compared: Callable[[], Verdict]
+) -> Verdict:
+    """Compare, and tell those who follow it; what fails there is among the verdict's errors."""
+    followers.search_begins(record)
+    verdict: Verdict | None = None
+    try:
+        verdict = compared()
+        followers.judged(verdict)
+    finally:
+        # whatever ends the comparison, who follows it closes what is open
+        followers.search_ends(verdict)
+    return replace(verdict, errors={**verdict.errors, **followers.errors})
 
 
 def _at_rate(model: Model, rescale_init: bool, rated: Rated) -> Callable[[], keras.Model]:

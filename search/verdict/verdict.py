@@ -476,9 +476,14 @@ class Verdict:
             DataError: if it cannot be written.
         """
         from ..report.files import write
+
+        return write(self.to_html(), path)
+
+    def to_html(self) -> str:
+        """Return `report.html` as text: one file that needs no network."""
         from .pages import page
 
-        return write(page(self).to_html(), path)
+        return page(self).to_html()
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the answer and the table."""

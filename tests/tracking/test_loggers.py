@@ -5,8 +5,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from keras_acts.search import MLflowLogger, TensorBoardLogger, WandbLogger
+from keras_acts.search.tracking.summary import summary_of
 from tests.helpers.followers import tell
-from tests.helpers.reports import EPOCHS
+from tests.helpers.reports import EPOCHS, result, verdict
 
 pytestmark = pytest.mark.once
 
@@ -51,6 +52,17 @@ def test_a_tensorboard_logger_keeps_two_searches_apart(tmp_path):
     for folder in (tmp_path, tmp_path / "2"):
         read = events(folder / "search" / "relu" / "seed-7")
         assert [event.step for event in read.Tensors("val_accuracy")] == [1, 2]
+
+
+def test_a_search_and_a_comparison_have_a_summary():
+    judged = verdict(seeds=2)
+    searched = result(judged, test={"accuracy": 0.95})
+    found = summary_of(searched)
+    assert found.best == str(searched.best)
+    assert found.scores == {searched.objective: searched.score, "test_accuracy": 0.95}
+    best = next(scored for scored in judged.candidates if scored.activation == judged.suggested)
+    found = summary_of(judged)
+    assert (found.best, found.scores) == (judged.suggested, {"test_accuracy": best.mean})
 
 
 @pytest.mark.slow

@@ -13,7 +13,13 @@ import pytest
 import tensorflow as tf
 
 from keras_acts.errors import KerasActsError, ModelError, SearchError
-from keras_acts.search import Candidate, compare_activations, with_activations
+from keras_acts.search import (
+    Candidate,
+    SearchCallback,
+    TensorBoardLogger,
+    compare_activations,
+    with_activations,
+)
 from keras_acts.search.population.trainers import (
     OneByOneTrainer,
     PopulationTrainer,
@@ -24,6 +30,7 @@ from keras_acts.search.verdict.compare import checked_candidates
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.replicates import Replicates
 from keras_acts.search.verdict.timing import inference_seconds
+from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(150)
@@ -37,6 +44,15 @@ FIT = {
     "epochs": 2,
     "batch_size": 20,
 }
+
+
+class Away(SearchCallback):
+    def on_verdict(self, verdict):
+        raise OSError("the server is away")
+
+
+# what the comparison of the fixture told
+HEARD = Notes()
 
 
 def plain(loss="sparse_categorical_crossentropy", **options):
@@ -60,7 +76,13 @@ def compared():
     undisturbed = draws()
     keras.utils.set_random_seed(11)
     found = compare_activations(
-        model, *TRAIN, ["mish", "relu"], **DATA, **FAST, learning_rates=None
+        model,
+        *TRAIN,
+        ["mish", "relu"],
+        **DATA,
+        **FAST,
+        learning_rates=None,
+        search_callbacks=[Away(), HEARD],
     )
     return found, undisturbed, draws()
 
@@ -68,6 +90,25 @@ def compared():
 @pytest.fixture(scope="module")
 def verdict(compared):
     return compared[0]
+
+
+def test_who_follows_a_comparison_hears_all_of_it(verdict, tmp_path):
+    assert [name for name, _ in HEARD.heard] == ["begin", "verdict", "end"]
+    (record,) = HEARD.of("begin")
+    assert (record.strategy, record.baseline, record.trials) == ("comparison", "relu", 2)
+    assert (record.objective, record.direction, record.epochs) == ("val_accuracy", "max", 2)
+    (judged,) = HEARD.of("verdict")
+    assert judged == verdict
+    assert HEARD.of("end") == [judged]
+    # another one failed, which costs nobody anything
+    assert verdict.errors == {"search callback Away": "OSError: the server is away"}
+    logger = TensorBoardLogger(tmp_path)
+    logger.on_search_begin(record)
+    logger.on_verdict(judged)
+    logger.on_search_end(judged)
+    for activation in ("mish", "relu"):
+        trained = sorted(path.name for path in (tmp_path / "verdict" / activation).iterdir())
+        assert trained == sorted(f"seed-{seed}" for seed in verdict.runs.seeds)
 
 
 @pytest.mark.slow
