@@ -59,6 +59,17 @@ def status(project: Path) -> list[str]:
     return ["nothing is trained yet"]
 
 
+def is_comparison(project: Path) -> bool:
+    """Whether a kept project is a comparison of a few activations, and no search.
+
+    Raises:
+        SearchError: naming a file that is damaged.
+    """
+    if not (project / _SETTINGS).is_file():
+        return False
+    return "comparison" in read_kept(project / _SETTINGS, signed=True)
+
+
 def is_over(project: Path) -> bool:
     """Whether nothing is left to be tried; seeds of its verdict may be.
 

@@ -86,8 +86,7 @@ def search_task(options: Mapping[str, Any]) -> tuple[Task, Path]:
     Raises:
         KerasActsError: naming what is wrong.
     """
-    if options["directory"] is not None:
-        check_folder(options["directory"], "--directory")
+    check_places(options)
     checked = task(options)
     check_unit(options["unit"], checked.dataset)
     place = place_of(options["out"], options["model"], checked.dataset)
@@ -112,7 +111,25 @@ def compare_task(options: Mapping[str, Any], *, overwrite: bool) -> Task:
         raise DataError(f"--csv and --report must be two files. Received: {str(csv)!r} for both")
     if options["baseline"] is not None:
         check_activation(options["baseline"])
+    check_places(options)
     return task(options)
+
+
+def check_places(options: Mapping[str, Any]) -> None:
+    """Check where the trainings are kept, and who is told of them.
+
+    Raises:
+        SearchError: naming what cannot be written, or is not installed.
+    """
+    for name in ("directory", "tensorboard"):
+        if options[name] is not None:
+            check_folder(options[name], f"--{name}")
+    for name, called in (("mlflow", "MLflow"), ("wandb", "W&B")):
+        if options[name] is not None and importlib.util.find_spec(name) is None:
+            raise SearchError(
+                f'--{name} needs {called}: pip install "keras-acts[{name}]". '
+                f"Received: --{name} {options[name]!r}"
+            )
 
 
 def check_activations(text: str | None) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
 from . import written
 from .running import loading, one_line_errors
 from .tables import command_options
@@ -51,8 +49,7 @@ def export(folder: Path, out: Path, wanted: Mapping[str, Any]) -> None:
     check_formats(wanted["formats"])
     options = _options(folder)
     task = checks.task(options)
-    click.echo("Loading TensorFlow …", err=True)
-    with loading():
+    with loading(announced=True):
         from . import resuming, run
     left = {name: value for name, value in options.items() if name not in (*READ, *wanted)}
     left |= {"restart": False, "quiet": True}
@@ -71,8 +68,7 @@ def report(folder: Path, out: Path) -> None:
 
     options = _options(folder)
     task = checks.task(options)
-    click.echo("Loading TensorFlow …", err=True)
-    with loading():
+    with loading(announced=True):
         from . import resuming, run
     shown = ("as_json", "overwrite", "restart", "quiet")
     left = {name: value for name, value in options.items() if name not in (*READ, *shown)}

@@ -1,13 +1,49 @@
-"""The options that several commands have, and lists as they are typed: with commas."""
+"""The options that several commands have, each in one place, and lists as they are typed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
 
 import click
 
 from .tables import command_options
+
+Command: TypeAlias = Callable[..., None]
+Option: TypeAlias = Callable[[Command], Command]
+
+
+def new_file(name: str, text: str) -> Option:
+    """Return the option of a file that a command writes."""
+    kind = click.Path(path_type=Path, dir_okay=False)
+    return click.option(name, default=None, type=kind, help=text)
+
+
+def overwriting(text: str = "Replace the file that is there.") -> Option:
+    """Return the option without which a command replaces nothing."""
+    return click.option("--overwrite", is_flag=True, help=text)
+
+
+def as_json(text: str) -> Option:
+    """Return the option of a command for programs."""
+    return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def count(name: str, default: int, text: str, *, argument: str = "", least: int = 1) -> Option:
+    """Return the option of a number of trials, seeds, epochs and the like.
+
+    Args:
+        name: of the option.
+        default: the number.
+        text: for the help.
+        argument: what it is called in Python; as the option by default.
+        least: the smallest that makes sense.
+    """
+    names = (name, argument) if argument else (name,)
+    return click.option(*names, default=default, type=click.IntRange(min=least), help=text)
+
 
 TRAINING = (
     click.option(
@@ -32,11 +68,12 @@ TRAINING = (
         help="cnn, mlp, or a .keras file.  [default: cnn for images, else mlp]",
     ),
     click.option(
-        "--epochs", default=10, type=click.IntRange(min=1), help="How long to train each."
+        "--activations",
+        default=None,
+        help='The candidates, such as "relu,mish,trelu(theta=0.5)".',
     ),
-    click.option(
-        "--batch-size", default=32, type=click.IntRange(min=1), help="Samples a training step."
-    ),
+    count("--epochs", 10, "How long to train each."),
+    count("--batch-size", 32, "Samples a training step."),
     click.option(
         "--learning-rates",
         default="auto",
@@ -55,20 +92,62 @@ TRAINING = (
         type=click.IntRange(0, 2**32 - 1),
         help="Of the split, the candidates and the training.",
     ),
-    click.option(
-        "--json",
-        "as_json",
-        is_flag=True,
-        help="Print the result as JSON; progress stays on standard error.",
-    ),
+    as_json("Print the result as JSON; progress stays on standard error."),
     click.option("--quiet", is_flag=True, help="Show no progress."),
+)
+# where it is kept, and goes on: `keeping.py` reads them
+KEEPING = (
+    click.option(
+        "--directory",
+        default=None,
+        type=click.Path(path_type=Path),
+        help="Keep what is trained in this folder; the same command goes on from there after an interrupt.",
+    ),
+    click.option(
+        "--restart",
+        is_flag=True,
+        help="Delete what is kept of it in --directory; begin again.",
+    ),
+    click.option(
+        "--resume",
+        default=None,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Begin in this folder, or go on with what is kept there, or in a folder in it, with the options "
+        "that it had last; what would make it another one is refused.",
+    ),
+)
+# who is told of the trainings: `following.py` reads them
+FOLLOWING = (
+    click.option(
+        "--tensorboard",
+        default=None,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Write every training into this folder, for TensorBoard.",
+    ),
+    click.option(
+        "--mlflow",
+        default=None,
+        metavar="STORE",
+        help="Log every training to this store of MLflow, such as sqlite:///mlflow.db or http://….",
+    ),
+    click.option(
+        "--wandb",
+        default=None,
+        metavar="PROJECT",
+        help="Log every training to this project of Weights & Biases.",
+    ),
 )
 
 
-def training(command: Callable[..., None]) -> Callable[..., None]:
+def training(command: Command) -> Command:
     """Give a command the options that every training has."""
     command = command_options.of_search(command)
-    for option in reversed(TRAINING):
+    return given(command, (*TRAINING, *KEEPING, *FOLLOWING))
+
+
+def given(command: Command, options: tuple[Option, ...]) -> Command:
+    """Give a command options, in their order."""
+    for option in reversed(options):
         command = option(command)
     return command
 

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 # the models that are built here
 BUILT = ("cnn", "mlp")
 FOLDER = Path("saved_models")
-# of the data that come with scikit-learn, those of images
+# the folder in --directory of a search that has no name of its own, and of a comparison
+SEARCH = "activations"
+COMPARISON = "comparison"
+# the data that come with scikit-learn, and those of images
+BUNDLED = ("digits", "breast_cancer", "iris", "wine", "diabetes")
 BUNDLED_IMAGES = ("digits",)
 
 

@@ -1,4 +1,4 @@
-"""A search that goes on later: in which folder, and with which options."""
+"""A search or a comparison that goes on later: in which folder, and with which options."""
 
 from __future__ import annotations
 
@@ -11,36 +11,44 @@ from typing import Any
 
 from keras_acts.errors import SearchError
 from keras_acts.search.runtime.kept_command import kept_command, searching_with
-from keras_acts.search.status import check_any, is_over, projects_in
+from keras_acts.search.status import check_any, is_comparison, is_over, projects_in
 from keras_acts.search.status import status as status_of
 
-# where a search begins that has no name of its own
-_PROJECT = "activations"
-# they say how a result is shown, what may be deleted, and where the search is kept: the folder may
-# be another by then
-_NOT_KEPT = {"as_json", "quiet", "resume", "overwrite", "restart", "directory", "project_name"}
+from .places import BUNDLED, COMPARISON, SEARCH
+
+_NAMES = {SEARCH: "the search", COMPARISON: "the comparison"}
+_OTHER = {SEARCH: COMPARISON, COMPARISON: SEARCH}
+# they say how a result is shown and who is told of it, what may be deleted, and where it is kept: the
+# folder may be another by then
+_NOT_KEPT = {
+    *("as_json", "quiet", "csv", "report", "tensorboard", "mlflow", "wandb"),
+    *("resume", "overwrite", "restart", "directory", "project_name"),
+}
 _PATHS = ("out", "validation", "test")
 # a name that is known, or a file
 _PERHAPS_FILES = ("data", "model")
 
 
 def resumed(
-    folder: Path, options: Mapping[str, Any], given: Collection[str]
+    folder: Path, options: Mapping[str, Any], given: Collection[str], kind: str
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return the options with which a search begins or goes on, and what is said before.
+    """Return the options with which a search or comparison begins or goes on, and what is said before.
 
     Args:
-        folder: that keeps the search: its own, or the one around it.
+        folder: that keeps it: its own, or the one around it.
         options: of the command.
-        given: which of them the user wrote; the others are those that the search had last.
+        given: which of them the user wrote; the others are those that it had last.
+        kind: `SEARCH` or `COMPARISON`: what the command makes.
 
     Raises:
-        SearchError: naming a file that is damaged; or if several searches may be meant.
+        SearchError: naming a file that is damaged; or if several may be meant, or one of the other
+            kind is kept there.
     """
-    project = _project(folder)
+    project = _project(folder, kind)
     merged = {**options, "directory": project.parent, "project_name": project.name}
     if project not in projects_in(project):
-        return merged, [f"Nothing is kept in {folder} yet: the search begins there"]
+        return merged, [f"Nothing is kept in {folder} yet: {_NAMES[kind]} begins there"]
+    _check_kind(project, kind)
     said = [f"Found {project}: {line}" for line in status_of(project)]
     kept = kept_command(project)
     if kept is None:
@@ -68,8 +76,14 @@ def over(folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SearchError: if there is none, something is left of it, or it is no command's.
     """
-    check_any(folder)
-    project = _project(folder)
+    kept = check_any(folder)
+    if all(map(is_comparison, kept)):
+        raise SearchError(
+            "The folder must hold a kept search; keras-acts compare --resume "
+            f"{shlex.quote(str(kept[0]))} --report FILE writes the report of a comparison. "
+            f"Received: {str(folder)!r}, with a comparison"
+        )
+    project = _project(folder, SEARCH)
     if project not in projects_in(project):
         raise SearchError(f"The folder must hold a kept search. Received: {str(folder)!r}")
     if kept_command(project) is None:
@@ -84,12 +98,23 @@ def over(folder: Path, options: Mapping[str, Any]) -> dict[str, Any]:
             f"The search must be over: keras-acts search --resume {shlex.quote(str(project))} goes "
             f"on with it. Received: {str(project)!r}: {left}"
         )
-    merged, _ = resumed(project, options, ())
+    merged, _ = resumed(project, options, (), SEARCH)
     return merged
 
 
-def _project(folder: Path) -> Path:
-    """The folder of the search itself that is meant, which may not be there yet.
+def _check_kind(project: Path, kind: str) -> None:
+    """Check that a comparison goes on as one, and a search as one."""
+    if is_comparison(project) == (kind == COMPARISON):
+        return
+    other = {SEARCH: "compare", COMPARISON: "search"}[kind]
+    raise SearchError(
+        f"--resume goes on with {_NAMES[kind]} here: keras-acts {other} --resume goes on with this. "
+        f"Received: {str(project)!r}, with {_NAMES[_OTHER[kind]]}"
+    )
+
+
+def _project(folder: Path, kind: str) -> Path:
+    """The folder of the search or comparison itself that is meant, which may not be there yet.
 
     Raises:
         SearchError: if several are kept in the folder, none of which is the command's own.
@@ -98,7 +123,9 @@ def _project(folder: Path) -> Path:
     if folder in projects:
         # as `status` prints it; a path such as `.` does not tell its name
         return folder.resolve()
-    own = folder / _PROJECT
+    own = folder / kind
+    # one of the other kind, called as it is where it has no name of its own, is no matter
+    projects = [project for project in projects if project != folder / _OTHER[kind]]
     if not projects or own in projects:
         return own
     if len(projects) > 1:
@@ -135,11 +162,17 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
             plain[name] = str(Path(plain[name]).absolute())
     for name in _PERHAPS_FILES:
         value = plain.get(name)
-        # a file that is called as what is known, such as `iris`, is not what is meant
-        # os.path's, to which a name that is too long is no file
-        if value is not None and Path(value).suffix and os.path.isfile(value):
+        if value is not None and _is_meant(name, value):
             plain[name] = str(Path(value).absolute())
     return plain
+
+
+def _is_meant(name: str, value: str) -> bool:
+    """Whether a path is what an option names: what is called as what is known, such as `iris`, is not."""
+    # os.path's, to which a name that is too long is no file
+    if name == "data" and value not in BUNDLED and os.path.isdir(value):
+        return True
+    return bool(Path(value).suffix) and os.path.isfile(value)
 
 
 def status(folder: Path) -> None:

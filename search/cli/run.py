@@ -28,6 +28,7 @@ from . import columns, files, models
 from . import data as datasets
 from .checks import Task, rates
 from .encoded import encoded
+from .following import followers
 from .options import split_list
 from .running import InterruptedWithResult
 
@@ -103,6 +104,9 @@ def _searched(
     restart: bool,
     quiet: bool,
     call: str,
+    tensorboard: Path | None = None,
+    mlflow: str | None = None,
+    wandb: str | None = None,
     **budget: Any,
 ) -> Searched:
     """Train, or go through what is kept."""
@@ -110,6 +114,7 @@ def _searched(
     if activations is not None:
         candidates = split_list(activations)
     space = ActivationSpace(candidates, per=per)
+    told = followers(tensorboard, mlflow, wandb)
     dataset = task.dataset
     made = encoded(task.parts)
     parts = made.parts
@@ -133,16 +138,17 @@ def _searched(
         project_name=project_name,
         overwrite=restart,
         verbose=int(not quiet),
+        search_callbacks=told,
         **budget,
     )
     with _shown_if_interrupted():
-        told = replace(
+        described = replace(
             result,
             call=call,
             target=_predicted(dataset, unit),
             columns=columns.rows(dataset, parts),
         )
-        return Searched(told, facts)
+        return Searched(described, facts)
 
 
 @contextlib.contextmanager
@@ -331,13 +337,18 @@ def compare(
     report: Path | None,
     learning_rates: str,
     seed: int,
+    restart: bool,
     as_json: bool,
     quiet: bool,
     call: str,
-    **budget: Any,
+    tensorboard: Path | None,
+    mlflow: str | None,
+    wandb: str | None,
+    **options: Any,
 ) -> None:
     """Train on many seeds, print the verdict, and write its runs and its report."""
     candidates = split_list(activations)
+    told = followers(tensorboard, mlflow, wandb)
     dataset = task.dataset
     parts = encoded(task.parts).parts
     built = models.build(model, dataset, parts, seed)
@@ -350,8 +361,10 @@ def compare(
         test_data=parts.test,
         learning_rates=rates(learning_rates),
         seed=seed,
+        overwrite=restart,
         verbose=int(not quiet),
-        **budget,
+        search_callbacks=told,
+        **options,
     )
     with _shown_if_interrupted():
         verdict = replace(verdict, call=call)

@@ -90,11 +90,16 @@ def _as_typed(parameter: click.Parameter) -> str:
 
 
 @contextlib.contextmanager
-def loading() -> Iterator[None]:
+def loading(*, announced: bool = False) -> Iterator[None]:
     """Load keras_acts and TensorFlow, whose start-up notes stay off the terminal.
 
     TF_CPP_MIN_LOG_LEVEL=0 shows them again.
+
+    Args:
+        announced: whether it is said, as it takes seconds.
     """
+    if announced:
+        click.echo("Loading TensorFlow …", err=True)
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         deferred.run()
         yield

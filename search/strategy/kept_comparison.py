@@ -13,6 +13,7 @@ import keras
 import keras_tuner
 
 from ..rewrite.building import Model
+from ..runtime.kept_command import keep_command
 from ..runtime.ownership import (
     check_clearable,
     check_directory,
@@ -82,6 +83,7 @@ class Place:
             if self.overwrite:
                 clear_project(project)
             check_resume(project, settings())
+            keep_command(project)
             yield project / _FOLDER
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard, cast
 
 if TYPE_CHECKING:
     from ..result import SearchResult
@@ -34,6 +34,10 @@ def summary_of(result: SearchResult | Verdict) -> Summary:
         for name, value in (result.test or {}).items():
             scores[f"test_{name}"] = value
         return Summary(str(result.best), scores)
+    return _of_verdict(cast("Verdict", result))
+
+
+def _of_verdict(result: Verdict) -> Summary:
     best = result.suggested
     metric = f"{_PREFIXES[result.part]}{result.metric}"
     means = {scored.activation: scored.mean for scored in result.candidates}

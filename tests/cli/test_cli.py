@@ -449,7 +449,7 @@ MODELS = [
         "--out thesis --overwrite",
         "must not replace anything but a SavedModel. Received: --out 'thesis'",
     ),
-    ("--restart", "--restart is of a search that is kept. Received: no --directory"),
+    ("--restart", "--restart is of what is kept. Received: no --directory"),
     ("--out good.csv/model", "needs a writable folder"),
     (f"--out {'x' * 250}", "must be writable: File name too long"),
 ]

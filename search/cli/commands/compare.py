@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import written
-from ..options import examples, training
+from .. import keeping, places, written
+from ..options import count, examples, new_file, overwriting, training
 from ..running import interruptible, loading, one_line_errors
 from ..tables.command_options import READ
 
@@ -22,47 +21,39 @@ from ..tables.command_options import READ
     ),
 )
 @training
-@click.option("--activations", required=True, help='The candidates, such as "relu,mish,gelu".')
 @click.option(
     "--baseline",
     default=None,
     help="What the others have to beat.  [default: relu if it is among them, else the model's own]",
 )
-@click.option("--seeds", default=16, type=click.IntRange(min=2), help="The most seeds.")
-@click.option(
-    "--looks",
-    default=3,
-    type=click.IntRange(min=1),
-    help="Planned looks that may end it; 1: all seeds.",
-)
-@click.option(
-    "--csv",
-    default=None,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="For every epoch x seed x activation.",
-)
-@click.option(
-    "--report",
-    default=None,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A report with pictures, such as report.html: one file for any browser.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace the files of --csv and --report.")
+@count("--seeds", 16, "The most seeds.", least=2)
+@count("--looks", 3, "Planned looks that may end it; 1: all seeds.")
+@new_file("--csv", "For every epoch x seed x activation.")
+@new_file("--report", "A report with pictures, such as report.html: one file for any browser.")
+@overwriting("Replace the files of --csv and --report.")
 @click.pass_context
 def compare(context: click.Context, quiet: bool, overwrite: bool, **options: Any) -> None:
-    """Say whether one of a few activations is really better than relu.
+    """Say whether one of a few activations, --activations, is really better than relu.
 
     On many seeds, in a sentence.
     """
     with interruptible():
         with one_line_errors():
+            options = keeping.going_on(context, options, places.COMPARISON, quiet)
+            _check_given(context, options["activations"])
             from .. import checks
 
             task = checks.compare_task(options, overwrite=overwrite)
-        if not quiet:
-            click.echo("Loading TensorFlow …", err=True)
-        with loading():
-            from .. import run
+        with loading(announced=not quiet):
+            from .. import resuming, run
         left = {name: value for name, value in options.items() if name not in READ}
-        with one_line_errors():
+        with one_line_errors(), resuming.keeping(options):
             run.compare(task=task, quiet=quiet, call=written.command(context), **left)
+
+
+def _check_given(context: click.Context, activations: str | None) -> None:
+    """Refuse a comparison of nothing: one that goes on has its activations already."""
+    if activations is not None:
+        return
+    (option,) = (known for known in context.command.params if known.name == "activations")
+    raise click.MissingParameter(ctx=context, param=option)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from ..options import examples
+from .. import options
 from ..running import interruptible, loading, one_line_errors
 
 
 @click.command(
     short_help="Say what trains here, what a step costs, what would help.",
-    epilog=examples("keras-acts doctor", "keras-acts doctor --json"),
+    epilog=options.examples("keras-acts doctor", "keras-acts doctor --json"),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+@options.as_json("Print what was found as JSON.")
 def doctor(as_json: bool) -> None:
     """Say what trains here, what a training step costs, and what would make it faster.
 

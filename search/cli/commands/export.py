@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from .. import kept
-from ..options import examples, split_words
+from ..options import as_json, examples, overwriting, split_words
 from ..running import Refused, interruptible, loading, one_line_errors
 
 
@@ -23,7 +23,7 @@ from ..running import Refused, interruptible, loading, one_line_errors
 )
 @click.argument("model")
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--overwrite", is_flag=True, help="Replace the SavedModel that is there.")
+@overwriting("Replace the SavedModel that is there.")
 @click.option(
     "--versioned", is_flag=True, help="Write OUT/1, OUT/2, …, as TensorFlow Serving wants it."
 )
@@ -51,9 +51,7 @@ from ..running import Refused, interruptible, loading, one_line_errors
     type=click.Path(path_type=Path),
     help="A .csv or .npz with inputs to compare with.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print path, difference and model card as JSON."
-)
+@as_json("Print path, difference and model card as JSON.")
 @click.pass_context
 def export(context: click.Context, model: str, out: Path, **options: Any) -> None:
     """Export MODEL, a .keras file or the folder of a kept search, as a SavedModel in the folder OUT.

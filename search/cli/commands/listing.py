@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from ..options import examples
+from .. import options
 from ..running import loading, one_line_errors
 
 
 @click.command(
     "list",
     short_help="List the activations.",
-    epilog=examples("keras-acts list", "keras-acts list --json"),
+    epilog=options.examples("keras-acts list", "keras-acts list --json"),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@options.as_json("Print them as JSON.")
 def list_activations(as_json: bool) -> None:
     """List the activations with their formulas, and what a search tries of each.
 
@@ -29,19 +29,17 @@ def list_activations(as_json: bool) -> None:
 
 @click.command(
     short_help="Tell what is known of activations, and draw them.",
-    epilog=examples(
+    epilog=options.examples(
         "keras-acts show mish", 'keras-acts show mish "trelu(theta=0.5)" --out two.svg'
     ),
 )
 @click.argument("activations", nargs=-1, required=True)
-@click.option(
+@options.new_file(
     "--out",
-    default=None,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw them with their derivatives into this .svg file; a .png or .pdf needs matplotlib.",
+    "Draw them with their derivatives into this .svg file; a .png or .pdf needs matplotlib.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
-@click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
+@options.overwriting()
+@options.as_json("Print the facts as JSON.")
 def show(activations: tuple[str, ...], out: Path | None, overwrite: bool, as_json: bool) -> None:
     """Say what is known of ACTIVATIONS: formula, values, derivative, parameters and source."""
     with one_line_errors():

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..options import examples
+from ..options import examples, overwriting
 from ..running import interruptible, loading, one_line_errors
 from ..tables import command_options
 
@@ -27,7 +27,7 @@ from ..tables import command_options
     type=click.Path(path_type=Path),
     help="A file instead of standard output.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
+@overwriting()
 @click.option(
     "--allow-nan",
     is_flag=True,

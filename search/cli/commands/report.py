@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .. import kept
-from ..options import examples
+from ..options import examples, overwriting
 from ..running import interruptible, loading, one_line_errors
 
 
@@ -26,7 +26,7 @@ from ..running import interruptible, loading, one_line_errors
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file to write.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file that is there.")
+@overwriting()
 def report(folder: Path, out: Path, overwrite: bool) -> None:
     """Write the report of the search that FOLDER keeps, or of the export in FOLDER, as one .html file.
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from ..options import examples
+from .. import options
 from ..running import loading, one_line_errors
 
 
 @click.command(
     short_help="Print the places of a model where an activation sits.",
-    epilog=examples("keras-acts slots mine.keras", "keras-acts slots mine.keras --json"),
+    epilog=options.examples("keras-acts slots mine.keras", "keras-acts slots mine.keras --json"),
 )
 @click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+@options.as_json("Print them as JSON.")
 def slots(model: str, as_json: bool) -> None:
     """Print the places of the .keras file MODEL where an activation sits.
 

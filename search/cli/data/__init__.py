@@ -5,7 +5,7 @@
 (`dataset.py`) of arrays with labels (`labels.py`). Nothing here loads Keras or TensorFlow.
 """
 
-from .bundled import BUNDLED
+from ..places import BUNDLED
 from .dataset import Dataset, Pair, Parts, Rows
 from .loading import load
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from .dataset import Dataset
 from .labels import labelled
 
-BUNDLED = ("digits", "breast_cancer", "iris", "wine", "diabetes")
-
 
 def bundled(name: str, task: str) -> Dataset:
     """Return a set by its name."""

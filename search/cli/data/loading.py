@@ -8,11 +8,12 @@ from pathlib import Path
 
 from keras_acts.errors import DataError
 
+from ..places import BUNDLED
 from ..tables.endings import ENDINGS, ending_of
 from ..tables.labelled import AS_FOUND
 from ..tables.options import Reading
 from .arrays import of_arrays
-from .bundled import BUNDLED, bundled
+from .bundled import bundled
 from .dataset import Dataset
 from .tables import of_tables
 
