@@ -93,7 +93,12 @@ def test_a_search_that_was_no_race_does_not_become_one(together, tmp_path, capsy
     said = capsys.readouterr().err
     # what has begun cannot be made a race by advice
     assert "All candidates train to the end" in said
-    assert "the strategy 'race' races all the same" not in said
+    assert "strategy 'race' races anyway" not in said
+    stays = "The rounds are those that were planned when the search began"
+    assert stays not in said
+    timed = searched(tmp_path / "runs", verbose=1, max_seconds=1000)
+    assert rows(timed) == rows(found)
+    assert stays in capsys.readouterr().err
 
 
 @pytest.mark.slow
