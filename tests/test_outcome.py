@@ -136,7 +136,7 @@ def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
     result, strategy = ended(asked, {"tanh": 0.2, "mish": 0.25, "relu": 0.75}, models)
     assert str(result.best) == "mish"
     assert strategy.finished == [Candidate.of("mish")]
-    assert "Best: mish, as the verdict suggests, although tanh ranked first" in str(result)
+    assert "Kept: mish, as the verdict suggests, although tanh ranked first" in str(result)
 
 
 def test_samples_that_cannot_be_read_cost_only_themselves(request_, models, monkeypatch):

@@ -731,7 +731,9 @@ def test_the_leaders_and_the_baseline_are_judged_on_fresh_seeds(judged):
 
 
 def test_the_verdict_is_in_every_report(judged, tmp_path):
-    assert f"Verdict: {judged.verdict.sentence}." in str(judged)
+    assert str(judged).splitlines()[: len(judged.verdict.first_lines())] == (
+        judged.verdict.first_lines()
+    )
     plain = json.loads(json.dumps(judged.to_dict(), allow_nan=False))["verdict"]
     assert plain["sentence"] == judged.verdict.sentence
     assert len(plain["candidates"]) == 4
@@ -762,7 +764,7 @@ def test_what_is_kept_is_what_the_verdict_suggests(judged):
     first = dataclasses.replace(judged, trials=(other, *rest))
     assert str(first.best) == kept
     assert (
-        f"Best: {kept}, as the verdict suggests, although {other.candidate} ranked first; "
+        f"Kept: {kept}, as the verdict suggests, although {other.candidate} ranked first; "
         in str(first)
     )
     withheld = dataclasses.replace(judged.verdict, withheld="no verdict: for a test")

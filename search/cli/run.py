@@ -142,9 +142,13 @@ def _searched(
         **budget,
     )
     with _shown_if_interrupted():
+        verdict = result.verdict
+        if verdict is not None:
+            verdict = replace(verdict, call=call)
         described = replace(
             result,
             call=call,
+            verdict=verdict,
             target=_predicted(dataset, unit),
             columns=columns.rows(dataset, parts),
         )
@@ -229,12 +233,13 @@ def _print_json(plain: Mapping[str, Any], **more: Any) -> None:
 
 
 def _print_result(result: SearchResult) -> None:
+    _to_stdout("\n".join(result.first_lines()))
     print_table(result.drawn_table)
     _to_stdout("\n".join(result.summary()))
-    if result.verdict is None:
-        _to_stdout(result.unproved())
-    else:
-        _print_verdict(result.verdict)
+    if result.verdict is not None:
+        _to_stdout(f"\n{result.verdict.caption}")
+        print_table(result.verdict.drawn_table)
+    _to_stdout("\n".join(result.last_lines()))
 
 
 def _keep_aside(kept: _Kept, model: keras.Model) -> None:
@@ -396,5 +401,6 @@ def _write_files(verdict: Verdict, csv: Path | None, report: Path | None, as_jso
 
 
 def _print_verdict(verdict: Verdict) -> None:
+    _to_stdout("\n".join([*verdict.first_lines(), "", verdict.caption]))
     print_table(verdict.drawn_table)
-    _to_stdout("\n".join(verdict.told()))
+    _to_stdout("\n".join(verdict.last_lines()))

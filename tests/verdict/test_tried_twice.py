@@ -12,7 +12,7 @@ def test_both_rates_are_told():
     once = verdict(rates=True)
     rates = replace(once.rates, twice=8 * once.rates.factor(once.baseline))
     twice = replace(once, rates=rates)
-    said = f"{once.baseline} was trained at {rates.rate(once.baseline)} and"
+    said = f"Two rates may suit {once.baseline}: it was trained at {rates.rate(once.baseline)}, "
     assert said not in str(once)
     assert said in str(twice)
     assert any(said in line for line in twice.summary())
