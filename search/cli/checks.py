@@ -103,6 +103,9 @@ def search_task(options: Mapping[str, Any]) -> tuple[Task, Path]:
         KerasActsError: naming what is wrong.
     """
     check_places(options)
+    if options["out"] is not None:
+        # said before the data are read, which takes a while
+        check_target(options["out"], overwrite=options["overwrite"])
     checked = task(options)
     check_unit(options["unit"], checked.dataset)
     place = place_of(options["out"], options["model"], checked.dataset)

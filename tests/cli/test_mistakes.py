@@ -1,5 +1,6 @@
 """What a new user gets wrong on the command line is told in a line, before TensorFlow is loaded."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -137,15 +138,19 @@ MISTAKES = {
     "show mish --out mish.doc": "--out must be a file of one of .svg, .png, .pdf",
     "predict export good.csv --out no/where.csv": "--out must lie in a folder that exists",
 }
+# where these are not installed
+for library, called in (("mlflow", "MLflow"), ("wandb", "W&B")):
+    if importlib.util.find_spec(library) is None:
+        needed = f'--{library} needs {called}: pip install "keras-acts[{library}]"'
+        MISTAKES[f"search --{library} mine"] = needed
 # of a model that takes four numbers
 SPEC = {"dtype": "float32", "shape": [None, 4]}
 SIGNATURE = {"inputs": {"input": SPEC}, "outputs": {"output": {**SPEC, "shape": [None, 1]}}}
 CARD = {"format": FORMAT, "signatures": {"serving_default": SIGNATURE}}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("mistakes")
+def write_files(place):
+    """The files that the mistakes are made with."""
     x, y = blobs(30)
     csv(place / "good.csv", x, y)
     csv(place / "one_class.csv", x, np.zeros(30, int))
@@ -178,6 +183,12 @@ def folder(tmp_path_factory):
     exported(place / "export", "theirs")
     (place / "export" / FILE).parent.mkdir()
     (place / "export" / FILE).write_text(json.dumps(CARD))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("mistakes")
+    write_files(place)
     return place
 
 
