@@ -16,6 +16,7 @@ from keras_acts.search.runtime.seeding import isolated_seed
 
 from .checks import OR_BUILT, check_cnn
 from .data import Dataset, Parts
+from .data.image_format import LARGEST
 from .keras_file import check_keras_file
 from .places import BUILT, model_for
 
@@ -145,6 +146,9 @@ def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
     built = keras.Sequential([keras.Input(x.shape[1:], name="input")], name=model)
     if dataset.images:
         largest = float(np.abs(x).max())
+        if dataset.images_as is not None:
+            # also where no image of the training part has white in it
+            largest = LARGEST
         if largest < _LEAST_SCALE:
             largest = 1.0  # nothing but zeros
         built.add(layers.Rescaling(1.0 / largest, name="scale"))

@@ -27,6 +27,7 @@ from keras_acts.search.rewrite.threshold import threshold_of
 from . import columns, files, models
 from . import data as datasets
 from .checks import Task, rates
+from .data.image_format import IN_CARD
 from .encoded import encoded
 from .following import followers
 from .options import split_list
@@ -297,6 +298,8 @@ def _facts(task: Task, unit: str | None) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {}
     dataset = task.dataset
+    if dataset.images_as is not None:
+        facts[IN_CARD] = dataset.images_as.card()
     if dataset.features:
         facts |= columns.facts(dataset, task.parts, task.reading)
     target = _predicted(dataset, unit)
