@@ -5,7 +5,8 @@ Many candidates and seeds as one Keras model, each trained exactly as it would b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ from keras_acts.compat import (
     outputs_struct,
     run_through_graph,
 )
-from keras_acts.errors import ModelError
+from keras_acts.errors import ModelError, shown
 from keras_acts.target import uncompiled
 
 from ..rewrite.compiling import compile_arguments, optimizer_like
@@ -39,8 +40,15 @@ from .blueprint import Blueprint, Weights
 from .data import BY_SEED, as_adapter
 from .diverged import rows_of
 from .frozen_prefix import frozen_prefix
-from .losses import MemberLosses, MemberLossMean, MemberMetrics
-from .members import Member, activation_slots, members
+from .losses import MemberLosses, MemberLossMean, MemberMetrics, label_smoothing_of
+from .members import (
+    Member,
+    activation_slots,
+    members,
+    noisy_paths,
+    strengths_at,
+    with_noise,
+)
 from .optimizers import check_optimizer, clip_per_member
 from .rates import rate_per_member
 from .stacked_layer import StackedLayer
@@ -114,10 +122,13 @@ class PopulationModel(keras.Model):
             assignments, else all hidden ones.
         rescale_init: as of `with_activations`: each member's kernels are initialized for the
             activations that they feed.
+        noise: for layers of noise, by their paths, one number a member: the rate of a `Dropout`,
+            `SpatialDropout1D` to `3D`, `AlphaDropout` or `GaussianDropout`, the standard deviation
+            of a `GaussianNoise`. The others have those of the model.
 
     Raises:
         ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly:
-            half precision, optimizers that mix members.
+            half precision, optimizers that mix members, noise of members where the model has none.
         ActivationError: if there is no such activation.
 
     Example:
@@ -136,6 +147,7 @@ class PopulationModel(keras.Model):
         name: str = "population",
         slots: Iterable[str] | None = None,
         rescale_init: bool = False,
+        noise: Mapping[str, Iterable[float]] | None = None,
     ):
         _check_backend()
         # whatever the global policy: a scope that casts is for the layers inside
@@ -147,6 +159,7 @@ class PopulationModel(keras.Model):
         else:
             blueprint = Blueprint(model, activation_slots(wanted, slots), rescale_init)
             initial_weights = blueprint.initial
+        wanted = with_noise(wanted, noise, blueprint.model)
         order, _ = arrange([member.candidate for member in wanted])
         inside = tuple(wanted[p] for p in order)
         weights = initial_weights(inside)
@@ -170,7 +183,9 @@ class PopulationModel(keras.Model):
     ) -> list[StackedLayer]:
         blueprint = self.blueprint
         candidates = tuple(member.candidate for member in inside)
-        shared = frozen_prefix(blueprint.model, blueprint.hidden)
+        # what members have for themselves does not run once for all
+        own = (*blueprint.hidden, *noisy_paths(inside))
+        shared = frozen_prefix(blueprint.model, own)
         layers = []
         for path, layer in layers_of(blueprint.reference):
             if isinstance(layer, keras.layers.InputLayer):  # the graph walk never runs it
@@ -178,7 +193,13 @@ class PopulationModel(keras.Model):
             weights_of_layer = [of_member[path] for of_member in weights]
             layers.append(
                 StackedLayer(
-                    path, blueprint, candidates, weights_of_layer, self.random, path in shared
+                    path,
+                    blueprint,
+                    candidates,
+                    weights_of_layer,
+                    self.random,
+                    path in shared,
+                    strengths_at(path, layer, inside),
                 )
             )
         return layers
@@ -364,6 +385,7 @@ class PopulationModel(keras.Model):
             compiled_with(self)["jit_compile"] = jit_compile
         self._state.rates = None
         self._state.decays = None
+        self._state.smoothings = None
         self._state.rates_inside = None
         self._multiply_rates()
         self._resolve_per_member(loss, loss_weights, metrics, weighted_metrics)
@@ -476,6 +498,44 @@ class PopulationModel(keras.Model):
             factors = np.array([member.factor for member in self.members])
             self._train_at(factors, are_factors=True)
         self._forget_training_programs()
+
+    def set_label_smoothing(self, smoothings: Iterable[float]) -> None:
+        """Give each member a label smoothing of its own, until `compile` is called again.
+
+        Args:
+            smoothings: (P,), in the order of `members`.
+
+        Raises:
+            ModelError: if the population is not compiled with one loss that smooths labels,
+                `CategoricalCrossentropy` or `BinaryCrossentropy` of Keras' own, or there is not one
+                number from 0 to 1 a member.
+        """
+        public = np.asarray(list(smoothings), "float64")
+        count = len(self.members)
+        are_shares = public.shape == (count,) and bool(((public >= 0) & (public <= 1)).all())
+        if not self.compiled or not are_shares:
+            raise ModelError(
+                f"A compiled population takes one label smoothing from 0 to 1 for each of its "
+                f"{count} members. Received: smoothings={public.tolist()}"
+            )
+        given = compiled_with(self)
+        loss = given["loss"]
+        if label_smoothing_of(loss) is None:
+            raise ModelError(
+                "Members have label smoothings of their own with one loss: an object of Keras' "
+                f"CategoricalCrossentropy or BinaryCrossentropy. Received: loss={shown(loss)}"
+            )
+        self._state.smoothings = public
+        self._compile_loss = MemberLosses(
+            count, loss, given["loss_weights"], output_names=self.output_names, smoothings=public
+        )
+        self._forget_programs()
+
+    def _forget_programs(self) -> None:
+        """Have those for validation traced anew too."""
+        self._forget_training_programs()
+        if self.test_function is not None:
+            self.make_test_function(force=True)
 
     def _forget_training_programs(self) -> None:
         """Have them traced anew: one that was traced before holds what the members were then."""
@@ -630,7 +690,10 @@ class PopulationModel(keras.Model):
         """
         self._check_members([member])
         model = self.blueprint.build(self.members[member])
-        transfer.to_model(self, self.positions[member], model)
+        smoothing = None
+        if self._state.smoothings is not None:
+            smoothing = float(self._state.smoothings[member])
+        transfer.to_model(self, self.positions[member], model, smoothing)
         if self._state.rates is not None:
             model.optimizer.learning_rate = float(self._state.rates[member])
         elif self.compiled:
@@ -669,6 +732,7 @@ class PopulationModel(keras.Model):
         origins: list[transfer.Origin] = []
         rates: list[float] = []
         decays: list[float] = []
+        smoothings: list[float] = []
         for population, members_of_part in chosen:
             for member in members_of_part:
                 joined.append(population.members[member])
@@ -677,6 +741,8 @@ class PopulationModel(keras.Model):
                     rates.append(population._state.rates[member])
                 if population._state.decays is not None:
                     decays.append(population._state.decays[member])
+                if population._state.smoothings is not None:
+                    smoothings.append(population._state.smoothings[member])
         first, _ = chosen[0]
         result = cls(first.blueprint, joined, name=first.name)
         transfer.to_population([origins[member] for member in result.order], result)
@@ -684,13 +750,17 @@ class PopulationModel(keras.Model):
             result.set_learning_rates(rates)
         if decays:
             result.set_weight_decays(decays)
+        if smoothings:
+            result.set_label_smoothing(smoothings)
         return result
 
     def restart(self, members: Sequence[Member]) -> None:
         """Become a population of other members of the same candidates and rates, at their start.
 
-        The optimizer stays as it is.
+        The optimizer stays as it is, and the noise of each.
         """
+        pairs = zip(members, self.members, strict=True)
+        members = [replace(member, noise=before.noise) for member, before in pairs]
         self._state.members = tuple(members)
         inside = tuple(members[member] for member in self.order)
         weights = self.blueprint.initial(inside)
@@ -734,6 +804,7 @@ class _State:
         stacked: the layers by path.
         rates: each member's own learning rate, if `set_learning_rates` was called.
         decays: each member's own weight decay, if `set_weight_decays` was called.
+        smoothings: each member's own label smoothing, if `set_label_smoothing` was called.
         rates_inside: the same in inside order, as a variable that the step on TensorFlow reads.
         step: what trains on TensorFlow.
     """
@@ -747,6 +818,7 @@ class _State:
         self.stacked: dict[str, StackedLayer] = {}
         self.rates: np.ndarray | None = None
         self.decays: np.ndarray | None = None
+        self.smoothings: np.ndarray | None = None
         self.rates_inside: Any = None
         self.step: TrainingStep | None = None
 
@@ -758,12 +830,13 @@ def _check_join(populations: Sequence[PopulationModel]) -> None:
         has_rates = population._state.rates is not None
         has_decays = population._state.decays is not None
         starts = (id(blueprint.model), blueprint.chosen, blueprint.rescale_init)
-        kinds.add((*starts, _steps_of(population), has_rates, has_decays))
+        has_smoothings = population._state.smoothings is not None
+        kinds.add((*starts, _steps_of(population), has_rates, has_decays, has_smoothings))
     if len(kinds) != 1:
         steps = [_steps_of(population) for population in populations]
         raise ModelError(
             "Populations join if they are of one model, trained for as many steps, and all or none "
-            "have learning rates or weight decays of their members. "
+            "have learning rates, weight decays or label smoothings of their members. "
             f"Received: {len(populations)} populations, "
             f"steps={steps}"
         )
