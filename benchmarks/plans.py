@@ -2,6 +2,7 @@
 
     python -m benchmarks.plans --data FOLDER [--tasks letters-mlp ...] [--rates] [--searches 100]
     python -m benchmarks.plans --costs
+    python -m benchmarks.plans --resnet [--trials 12] [--epochs 8] [--images 1200]
 
 The first command searches the tables of `benchmarks.regret` (trained once, 17 activations, at five
 learning rates with ``--rates``, 12 seeds) in each of the ways that `search/race/planner.py` knows, and
@@ -10,6 +11,8 @@ candidate misses. What the product expects stands in `search/runtime/costs.py`.
 
 The second trains populations of 8 and 32 members, and prints what a program and a step take of this
 process' own CPU time, next to what is expected of them.
+
+The third searches a large model for real (`benchmarks.resnet`).
 """
 
 from __future__ import annotations
@@ -34,7 +37,17 @@ from benchmarks import population
 from benchmarks.machine import environment
 from benchmarks.population import compiled
 from benchmarks.regret import BUDGETS, SPACE, Grid, Replay, automatic_factors, trainings
-from benchmarks.regret_ground_truth import TASKS, Costs, Task, Truth, grid, prepared, runs_of
+from benchmarks.regret_ground_truth import (
+    TASKS,
+    Costs,
+    Task,
+    Truth,
+    counted_of,
+    grid,
+    prepared,
+    runs_of,
+)
+from benchmarks.resnet import resnet_table
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import PopulationModel
 from keras_acts.search.population.members import Member
@@ -68,9 +81,12 @@ def truth_of(task: Task, folder: Path | None, factors: Sequence[float], cache: P
     """Return the table of a task, trained where it is not known."""
     model, parts = prepared(task, folder)
     candidates = grid(POINTS, factors)
-    validation, test = runs_of(task, model, parts, candidates, SEEDS, cache)
+    wider = grid(POINTS, automatic_factors())
+    validation, test = runs_of(task, model, parts, candidates, SEEDS, cache, wider)
     mean = np.nan_to_num(test.mean(axis=0), nan=-np.inf)
-    return Truth(task, candidates, validation, mean, test.std(axis=0), _NO_COSTS, task.name)
+    error = test.std(axis=0)
+    counted = counted_of(task, model, parts)
+    return Truth(task, candidates, validation, mean, error, _NO_COSTS, task.name, counted)
 
 
 def searched(truth: Truth, replay: Replay, race: Race) -> float:
@@ -222,12 +238,19 @@ def main() -> None:
     parser.add_argument("--rates", action="store_true", help="at five learning rates too")
     parser.add_argument("--searches", type=int, default=100, help="(default: %(default)s)")
     parser.add_argument("--costs", action="store_true", help="measure programs and steps instead")
+    parser.add_argument("--resnet", action="store_true", help="search a large model instead")
+    parser.add_argument("--trials", type=int, default=12, help="of that (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="of that (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=1200, help="of that (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=default_cache())
     arguments = parser.parse_args()
     console = Console(width=140, highlight=False)
     console.print(environment(), soft_wrap=True)
     if arguments.costs:
         console.print(costs_table())
+        return
+    if arguments.resnet:
+        console.print(resnet_table(arguments.trials, arguments.epochs, arguments.images))
         return
     factors: tuple[float, ...] = (1.0,)
     if arguments.rates:
