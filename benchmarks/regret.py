@@ -24,7 +24,8 @@ hyperparameter, on a logarithmic scale.
 "plain population, all to the end" has each activation as its paper has it and random ones, at random
 rates with `--rates`, in one population with as many seeds as the seconds allow (at least one). The last
 columns but one are at the seconds that keras_acts takes. With `--clock cpu` seconds are the process'
-own: other programs disturb them less, and what uses all cores counts for more than it takes.
+own: other programs disturb them less, and what uses all cores counts for more than it takes. With
+`--alone --clock counted` nothing is timed: populations take what the product expects of them.
 
 With `--live N` the product itself searches N times on each task, trained and timed, and what it
 finds is looked up.
@@ -58,7 +59,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import environment
-from benchmarks.regret_ground_truth import CLOCKS, TASKS, Truth, load_or_train, prepared
+from benchmarks.regret_ground_truth import CLOCKS, COUNTED, TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.plan import MORE_WITH_RATES
@@ -480,15 +481,17 @@ def report(
     scale = 1
     if task.maximize:
         scale = 100
-    start, epoch = truth.costs.tuner
-    theirs = [budget * (start + epoch * task.epochs) for budget in budgets]
+    theirs: list[float] = []
+    if peers:
+        start, epoch = truth.costs.tuner
+        theirs = [budget * (start + epoch * task.epochs) for budget in budgets]
     unlimited = partial(auto, limited=False)
     chosen_way = _of_more_trials(truth, count, budgets, partial(auto, limited=True), unlimited)
     ours = [_mean_seconds(searches_of(truth, unlimited, count, budget)) for budget in budgets]
     columns = [f"{budget * task.epochs} epochs" for budget in budgets]
     # to a tenth, as ours takes few
     columns += [f"{limit:.1f} s" for limit in (*theirs, *ours)]
-    limits = [*zip(budgets, theirs, strict=True), *zip(budgets, ours, strict=True)]
+    limits = [*zip(budgets, theirs, strict=False), *zip(budgets, ours, strict=True)]
     table = Table(
         "method",
         *columns,
@@ -596,14 +599,15 @@ def main() -> None:
         "--cache", type=Path, default=default_cache(), help="keeps the table (default: %(default)s)"
     )
     parser.add_argument(
-        "--clock", choices=CLOCKS, default="wall", help="of all seconds (default: %(default)s)"
+        "--clock",
+        choices=(*CLOCKS, COUNTED),
+        default="wall",
+        help="of all seconds (default: %(default)s)",
     )
-    parser.add_argument(
-        "--alone",
-        action="store_true",
-        help="without the peers, of which BayesianOptimization is slow",
-    )
+    parser.add_argument("--alone", action="store_true", help="without KerasTuner and Optuna")
     arguments = parser.parse_args()
+    if arguments.clock == COUNTED and not arguments.alone:
+        parser.error(f"--clock {COUNTED} knows no peers: give --alone")
     points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
     console = Console(width=200, highlight=False)
     console.print(environment(), soft_wrap=True)

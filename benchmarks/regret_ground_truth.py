@@ -47,6 +47,8 @@ Clock = Callable[[], float]
 # by the name that the command has for it. The process' own time is the machine's whole work: other programs
 # disturb it less, and a population, which uses all cores at once, counts for more than it takes
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
+# no clock: populations take what the product expects, others are not known
+COUNTED = "counted"
 
 
 @dataclass(frozen=True)
@@ -216,14 +218,17 @@ def load_or_train(
     if top_seeds > seeds:
         _, again = runs_of(task, model, parts, [candidates[k] for k in best], top_seeds, cache)
         mean[best], error[best] = again.mean(axis=0), again.std(axis=0, ddof=1) / np.sqrt(top_seeds)
-    costs = _costs(task, model, parts, cache, factors, clock)
+    counted = counted_of(task, model, parts)
+    if clock == COUNTED:
+        costs = _expected(counted)
+    else:
+        costs = _costs(task, model, parts, cache, factors, clock)
     about = (
         f"{task.name}: {len(candidates)} candidates, {task.epochs} epochs, batch {task.batch_size}, "
         f"{'/'.join(str(len(p[0])) for p in (parts.train, parts.validation, parts.test))} samples, {seeds} seeds, "
         f"{max(seeds, top_seeds)} for the best {TOP}; loaded or trained in {time.perf_counter() - begun:.0f} s"
     )
     test_scores = np.nan_to_num(mean, nan=-np.inf)
-    counted = counted_of(task, model, parts)
     return Truth(task, candidates, validation, test_scores, error, costs, about, counted)
 
 
@@ -336,6 +341,12 @@ def _costs(
         print(f"{task.name}: {json.dumps(measured)}", flush=True)
     known = json.loads(file.read_text(encoding="utf-8"))
     return Costs(**{name: tuple(value) for name, value in known.items()})
+
+
+def _expected(counted: PopulationCosts) -> Costs:
+    starts = [counted.program + slots * counted.start for slots in _SLOTS]
+    epochs = [counted.epochs(slots, 1) for slots in _SLOTS]
+    return Costs((0.0, 0.0), (0.0, 0.0), _SLOTS, tuple(starts), tuple(epochs))
 
 
 def _line(
