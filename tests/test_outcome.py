@@ -17,6 +17,9 @@ from keras_acts.search.verdict.judge import judge
 from tests.helpers.models import blobs, mlp
 from tests.helpers.strategies import FoundStrategy
 
+# what is kept and said, by what was found; tests/test_search.py finds it at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(60)
 TEST = blobs(30)
 LIMITS = Limits(

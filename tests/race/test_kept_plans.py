@@ -13,6 +13,9 @@ from keras_acts.search.race.planner import Job, PopulationCosts, kind_of
 from keras_acts.search.strategy.rounds import Kind
 from tests.helpers.models import blobs, mlp
 
+# as what a search goes on; tests/race/test_race_goes_on.py goes on at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(60)
 # a model so small that it would not race, but for what is asked for
 SMALL = {"activations": ["mish"], "trials": 2, "epochs": 2, "verdict": 0, "learning_rates": None}

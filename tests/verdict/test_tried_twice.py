@@ -2,10 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from keras_acts.search import Candidate
 from keras_acts.search.space.rated import Rated
 from keras_acts.search.verdict.decide import _rates_chosen
 from tests.helpers.reports import verdict
+
+# only our own words
+pytestmark = pytest.mark.once
 
 
 def test_both_rates_are_told():
