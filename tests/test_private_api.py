@@ -410,6 +410,18 @@ def test_tensorflow_tells_and_restores():
     assert seen == [False, True]
 
 
+def test_an_anonymous_variable_is_made_anew_in_each_call():
+    @tf.function
+    def count():
+        name = compat.anonymous_variable()
+        handle = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=(), shared_name=name)
+        is_new = tf.logical_not(tf.raw_ops.VarIsInitializedOp(resource=handle))
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(1.0))
+        return is_new, tf.raw_ops.VarIsInitializedOp(resource=handle)
+
+    assert [tuple(map(bool, count())) for _ in range(2)] == [(True, True)] * 2
+
+
 def test_the_graph_of_a_training_step_is_let_go():
     """Keras' step is registered for ever; a gradient of the user's stays."""
 

@@ -420,7 +420,7 @@ class PopulationModel(keras.Model):
         decays = None
         if self._state.decays is not None:
             decays = self._state.decays[list(self.order)]
-        rate_per_member(
+        rate_of = rate_per_member(
             self.optimizer,
             rates,
             rows_of(self),
@@ -429,7 +429,7 @@ class PopulationModel(keras.Model):
             weight_decays=decays,
         )
         if self.training_step is not None:
-            self.training_step.has_several_rates()
+            self.training_step.has_rates_of_members(self.optimizer, rate_of)
 
     def set_learning_rates(self, rates: Iterable[float]) -> None:
         """Give each member a learning rate of its own, for weight decay too, until it is given another.

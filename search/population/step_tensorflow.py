@@ -21,7 +21,7 @@ from ..runtime import costs
 from ..runtime.device import lacks_onednn
 from .batch_view import BatchView, ForwardPass, Structure
 from .diverged import Healthy, Rows, rows_of
-from .one_kernel import one_kernel
+from .one_kernel import RateOf, one_kernel
 from .tables import has_occurrences, kept_apart
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ class TrainingStep:
     def decided(self, decided: Decided) -> None:
         self._steps, self._whole, self._update_too = decided
 
-    def has_several_rates(self) -> None:
-        """Hear that members have learning rates of their own, for which `one_kernel` has no place."""
-        self._one_kernel = False
+    def has_rates_of_members(self, optimizer: keras.optimizers.Optimizer, rate_of: RateOf) -> None:
+        """Hear at which learning rates the optimizer trains the members of a variable, from now on."""
+        self._one_kernel = one_kernel(optimizer, rate_of)
 
     def forget_traces(self, population: PopulationModel) -> None:
         """Have the step traced again: what it holds as constants has changed."""
