@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_acts.errors import DataError, ExportError
 from keras_acts.search.exporting.folder import FILE, FORMAT
-from keras_acts_cli import jobs
+from keras_acts_cli import jobs, models
 from keras_acts_cli.data import load, pixels
 from keras_acts_cli.data.image_format import IN_CARD, ImageFormat, wanted
 from keras_acts_cli.keras_file import input_shape
@@ -160,6 +160,10 @@ def test_the_users_model_says_size_and_channels(tmp_path):
     found = load(str(tmp_path / "shapes"), images=wanted(None, False, shape))
     assert found.x.shape[1:] == (8, 7, 1)
     assert "All images are taken as gray, as the model does" in "\n".join(found.notes)
+    (note,) = models.notes(model, found)
+    assert "takes pixels of 0 to 255 as they are" in note
+    scaled = keras.Sequential([keras.Input((8, 7, 1)), keras.layers.Rescaling(1 / 255)])
+    assert not list(models.notes(keras.Sequential([scaled, keras.layers.Flatten()]), found))
     with pytest.raises(DataError, match="--image-size must be what the model takes, 8x7"):
         wanted("9x7", False, shape)
     with pytest.raises(DataError, match="for a model that takes images"):
