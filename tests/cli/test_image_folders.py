@@ -1,6 +1,7 @@
 """Folders of images with a folder for each class: what is read, as what, and what is refused."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -137,6 +138,29 @@ def test_broken_files_are_named_or_left_out(tmp_path):
     found = load(str(tmp_path), images=wanted(None, True))
     assert np.bincount(found.y).tolist() == [3, 2, 4]
     assert found.notes[0].startswith("3 files cannot be read, and are left out: ")
+
+
+def test_a_damaged_file_is_read_or_named(tmp_path):
+    write_images(tmp_path)
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for kind in ("png", "jpg", "gif", "bmp"):
+        path = tmp_path / "ring" / f"damaged.{kind}"
+        Image.open(tmp_path / "ring" / "0.png").convert("RGB").save(path)
+        whole = np.frombuffer(path.read_bytes(), "uint8")
+        for number in range(15):
+            damaged = whole.copy()
+            if number % 3 == 0:
+                damaged = damaged[: rng.integers(1, len(whole))]
+            damaged[rng.integers(0, len(damaged), 3)] = rng.integers(0, 256, 3)
+            path.write_bytes(damaged.tobytes())
+            found = load(str(tmp_path), images=wanted(None, True))
+            outcomes.add(len(found.x))
+            if len(found.x) == 12:
+                with pytest.raises(DataError, match=re.escape(path.name)):
+                    load(str(tmp_path))
+        path.unlink()
+    assert outcomes == {12, 13}
 
 
 def test_images_that_do_not_fit_are_refused_before_they_are_read(tmp_path, monkeypatch):
