@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import keras
@@ -22,6 +23,12 @@ from .places import BUILT, model_for
 
 # float32 has no reciprocal of less
 _LEAST_SCALE = float(np.finfo("float32").tiny)
+
+_SCALING = (
+    keras.layers.Rescaling,
+    keras.layers.Normalization,
+    keras.layers.BatchNormalization,
+)
 
 Loss: TypeAlias = str | keras.losses.Loss
 Metric: TypeAlias = str | keras.metrics.Metric
@@ -47,6 +54,24 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
         elif dataset.classes:
             _check_loss(built, dataset)
     return built
+
+
+def notes(model: keras.Model, dataset: Dataset) -> Iterator[str]:
+    """Yield what a user should look at in a model before it trains on the data."""
+    if dataset.images_as is None or any(isinstance(layer, _SCALING) for layer in _layers(model)):
+        return
+    yield (
+        "The model has no Rescaling or Normalization layer, and takes pixels of 0 to 255 as they are: "
+        "most models train badly on such"
+    )
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """All layers of a model, and those of the models in it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
 
 
 def _load(path: str) -> keras.Model:

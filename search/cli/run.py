@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def _searched(
     made = encoded(task.parts)
     parts = made.parts
     built = models.build(model, dataset, parts, seed)
-    _tell(dataset, parts, quiet)
+    _tell(dataset, parts, quiet, models.notes(built, dataset))
     facts = {
         "class_names": _class_names(built, dataset),
         "card": _facts(task, unit),
@@ -280,14 +280,16 @@ def _report_beside(result: SearchResult, folder: Path) -> str:
     return f"The report of the search is {file}."
 
 
-def _tell(dataset: datasets.Dataset, parts: datasets.Parts, quiet: bool) -> None:
+def _tell(
+    dataset: datasets.Dataset, parts: datasets.Parts, quiet: bool, more: Iterable[str] = ()
+) -> None:
     """Say what the data are and what is done with them; what is odd about them in any case."""
     if not quiet:
         _to_stderr(dataset.describe(parts))
         table = columns.table(dataset, parts)
         if table is not None:
             print_table(table.drawn, stderr=True)
-    for warning in dataset.warnings(parts):
+    for warning in [*dataset.warnings(parts), *more]:
         _to_stderr(f"Note: {warning}.")
 
 
@@ -360,7 +362,7 @@ def compare(
     dataset = task.dataset
     parts = encoded(task.parts).parts
     built = models.build(model, dataset, parts, seed)
-    _tell(dataset, parts, quiet)
+    _tell(dataset, parts, quiet, models.notes(built, dataset))
     verdict = compare_activations(
         built,
         *parts.train,

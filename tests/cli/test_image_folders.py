@@ -1,6 +1,7 @@
 """Folders of images with a folder for each class: what is read, as what, and what is refused."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 
 from keras_acts.errors import DataError, ExportError
 from keras_acts.search.exporting.folder import FILE, FORMAT
-from keras_acts_cli import jobs
+from keras_acts_cli import jobs, models
 from keras_acts_cli.data import load, pixels
 from keras_acts_cli.data.image_format import IN_CARD, ImageFormat, wanted
 from keras_acts_cli.keras_file import input_shape
@@ -139,6 +140,29 @@ def test_broken_files_are_named_or_left_out(tmp_path):
     assert found.notes[0].startswith("3 files cannot be read, and are left out: ")
 
 
+def test_a_damaged_file_is_read_or_named(tmp_path):
+    write_images(tmp_path)
+    rng = np.random.default_rng(0)
+    outcomes = set()
+    for kind in ("png", "jpg", "gif", "bmp"):
+        path = tmp_path / "ring" / f"damaged.{kind}"
+        Image.open(tmp_path / "ring" / "0.png").convert("RGB").save(path)
+        whole = np.frombuffer(path.read_bytes(), "uint8")
+        for number in range(15):
+            damaged = whole.copy()
+            if number % 3 == 0:
+                damaged = damaged[: rng.integers(1, len(whole))]
+            damaged[rng.integers(0, len(damaged), 3)] = rng.integers(0, 256, 3)
+            path.write_bytes(damaged.tobytes())
+            found = load(str(tmp_path), images=wanted(None, True))
+            outcomes.add(len(found.x))
+            if len(found.x) == 12:
+                with pytest.raises(DataError, match=re.escape(path.name)):
+                    load(str(tmp_path))
+        path.unlink()
+    assert outcomes == {12, 13}
+
+
 def test_images_that_do_not_fit_are_refused_before_they_are_read(tmp_path, monkeypatch):
     write_images(tmp_path)
     monkeypatch.setattr(pixels, "free_ram", lambda: 4 * 2**20)
@@ -160,6 +184,10 @@ def test_the_users_model_says_size_and_channels(tmp_path):
     found = load(str(tmp_path / "shapes"), images=wanted(None, False, shape))
     assert found.x.shape[1:] == (8, 7, 1)
     assert "All images are taken as gray, as the model does" in "\n".join(found.notes)
+    (note,) = models.notes(model, found)
+    assert "takes pixels of 0 to 255 as they are" in note
+    scaled = keras.Sequential([keras.Input((8, 7, 1)), keras.layers.Rescaling(1 / 255)])
+    assert not list(models.notes(keras.Sequential([scaled, keras.layers.Flatten()]), found))
     with pytest.raises(DataError, match="--image-size must be what the model takes, 8x7"):
         wanted("9x7", False, shape)
     with pytest.raises(DataError, match="for a model that takes images"):

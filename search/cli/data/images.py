@@ -15,12 +15,15 @@ from keras_acts.errors import DataError
 from keras_acts.search.report.numbers import counted
 
 from ..places import name_of_folder
+from ..running import progress
 from . import pixels
 from .dataset import Dataset, Pair
 from .image_folders import ENDINGS, ImageFiles, few_paths, of_classes, parts_in
 from .image_format import ImageFormat, Wanted
 from .labels import labelled
 
+# about a second
+_MANY = 1000
 _SKIP = "; --skip-broken leaves out the others"
 _NAMES = {"--data": "train", "--validation": "validation", "--test": "test"}
 
@@ -57,6 +60,9 @@ def of_images(
         )
     files = _all_parts(folder, others)
     _check_classes(files)
+    found = sum(len(part.paths) for part in files.values())
+    if found > _MANY:
+        progress(f"Reading {found:,} images …")
     parts = {option: _Part(found, pixels.look(found.paths)) for option, found in files.items()}
     broken: dict[Path, str] = {}
     for part in parts.values():
