@@ -123,7 +123,7 @@ def _with_axis(
 ) -> str:
     parts = _horizontal_axis(scale, 26, bottom, picture.unit)
     parts.append(svg.line(scale(0), 24, scale(0), bottom, "zero"))
-    parts.append(_direction(scale))
+    parts.append(_direction(scale, width))
     parts += rows
     return svg.picture("".join(parts), width, bottom + 44, title)
 
@@ -146,15 +146,15 @@ def _limits_of_differences(picture: Differences) -> tuple[float, float]:
     return limits(close, 0.08)
 
 
-def _direction(scale: Scale) -> str:
-    """What left and right of the baseline mean, where there is room for it."""
+def _direction(scale: Scale, width: float) -> str:
+    """What left and right of the baseline mean, where there is room for it: above all rows."""
     zero = scale(0)
     parts = []
     better = "better →"
     worse = "← worse"
-    if scale.end - zero > svg.text_width(better) + 12:
+    if width - zero > svg.text_width(better) + 12:
         parts.append(svg.text(zero + 8, 18, better, "quiet"))
-    if zero - scale.start > svg.text_width(worse) + 12:
+    if zero > svg.text_width(worse) + 12:
         parts.append(svg.text(zero - 8, 18, worse, "quiet", "end"))
     return "".join(parts)
 
