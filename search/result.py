@@ -280,6 +280,8 @@ class SearchResult:
                 lines.append(f"Failed: {quoted(trial.rated)}: {headline(trial.message)}.")
         lines += self._ended_early()
         for what, reason in self.errors.items():
+            if what == "changes":
+                continue  # the answer says it
             lines.append(f"What failed besides: {what}: {reason}.")
         if not self._keeps_what_is_suggested:
             assert self.verdict is not None

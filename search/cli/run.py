@@ -317,8 +317,12 @@ def _predicted(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
     target: dict[str, Any] = {}
     if dataset.target:
         target["name"] = dataset.target
+    how = dataset.how.get(dataset.target)
     if unit:
         target["unit"] = unit
+    elif how is not None and how.sign and not dataset.classes:
+        # the sign that its numbers had in the file
+        target["unit"] = how.sign
     if dataset.classes:
         counts = np.bincount(dataset.y, minlength=len(dataset.classes))
         target["classes"] = list(dataset.classes)

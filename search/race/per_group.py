@@ -152,8 +152,11 @@ class PerGroupSearch:
     def _too_few_epochs(self) -> str:
         """Why no group gets an activation of its own."""
         enough = neighbourhood.least_budget(self._epochs)
+        groups_of_it = f"all {len(self._groups)} groups"
+        if len(self._groups) == 2:
+            groups_of_it = "both groups"
         return (
-            f"all {len(self._groups)} groups get the same activation, because {self._total} epochs in all "
+            f"{groups_of_it} of layers get the same activation, because {self._total} epochs in all "
             f"(max_epochs) are too few to try others for each: that takes {enough} or more"
         )
 

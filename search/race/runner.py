@@ -631,7 +631,10 @@ class RaceSearch:
         seeds = last.task.seeds
         if seeds > 1:
             spread = float(last.scores[index].std(ddof=1))
-            text += f" (varies by {numbers.number(spread, 2)} over {seeds} seeds)"
+            varies = f"varies by {numbers.number(spread, 2)} over {seeds} seeds"
+            if spread == 0:
+                varies = f"the same on all {seeds} seeds"
+            text += f" ({varies})"
         return text
 
     def _line(self, task: RungTask) -> str:

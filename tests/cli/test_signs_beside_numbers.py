@@ -5,7 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from keras_acts_cli import columns
+from keras_acts_cli import columns, run
+from keras_acts_cli.data import load
 from keras_acts_cli.tables import files, numbers
 from keras_acts_cli.tables.cells import How
 from keras_acts_cli.tables.errors import TableError
@@ -97,3 +98,14 @@ def test_the_card_tells_predictions_the_sign():
     assert columns.how_read(card)["x"].sign == "$"
     old = {"x": {"read": {"kind": "number", "decimal": ".", "written": ""}}}
     assert columns.how_read(old)["x"].sign == ""
+
+
+def test_a_target_has_its_sign_as_its_unit_if_no_other_is_named(tmp_path):
+    file = tmp_path / "houses.csv"
+    lines = [f'{size},"${1000.5 * size:,.2f}"' for size in range(1, 40)]
+    file.write_text("\n".join(["size,price", *lines]), encoding="utf-8")
+    dataset = load(str(file))
+    assert dataset.classes == ()
+    assert dataset.y[1] == pytest.approx(2001.0)
+    assert run._predicted(dataset, None) == {"name": "price", "unit": "$"}
+    assert run._predicted(dataset, "CHF")["unit"] == "CHF"
