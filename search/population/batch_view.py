@@ -161,7 +161,8 @@ def may_fill_up(population: PopulationModel, *, training: bool) -> bool:
         plan = stacked.plan
         if plan.rule is None or not _sees_one_sample(plan.layer):
             return False
-        if training and _mixes_in_training(plan.layer):
+        # members have noise of their own where the model itself may have none
+        if training and (plan.strengths is not None or _mixes_in_training(plan.layer)):
             return False
         if not all(map(_is_known, _searched_activations(plan))):
             return False
