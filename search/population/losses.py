@@ -98,6 +98,11 @@ class MemberLosses(CompileLoss):
         ]
         self._metrics[:] = [MemberMean(self.count, name=metric.name) for metric in self._metrics]
 
+    @property
+    def leave_out_masked(self) -> bool:
+        """Whether samples that are masked change nothing: each has a loss of its own."""
+        return self.built and all(resolved.loss.at_once for resolved in self._flat_losses)
+
 
 class MemberMetrics(CompileMetrics):
     """What `compile(metrics=…, weighted_metrics=…)` means, (P,) each."""
@@ -111,6 +116,16 @@ class MemberMetrics(CompileMetrics):
         super().build(_first_member(y_true), _first_member(y_pred))
         for metrics in flat_metrics(self):
             metrics.metrics = [_member_metric(metric, self.count) for metric in metrics.metrics]
+
+    @property
+    def leave_out_masked(self) -> bool:
+        """Whether samples that are masked change nothing: each has a value of its own."""
+        if not self.built:
+            return False
+        for metrics in flat_metrics(self):
+            if not all(isinstance(metric, _MemberFunctionMean) for metric in metrics.metrics):
+                return False
+        return True
 
 
 class MemberMean(keras.metrics.Metric):

@@ -5,7 +5,9 @@ Many candidates and seeds as one Keras model, each trained exactly as it would b
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from keras import ops
 from keras_acts.compat import (
     attach_mask,
     compiled_with,
+    mask_of,
     no_automatic_dependency_tracking,
     outputs_struct,
     run_through_graph,
@@ -26,7 +29,7 @@ from keras_acts.target import uncompiled
 from ..rewrite.compiling import compile_arguments, optimizer_like
 from ..rewrite.learning_rate import scale_learning_rate
 from ..rewrite.walk import graph_of, is_graph, layers_of
-from ..runtime.device import gpus
+from ..runtime import choices
 from ..runtime.graph_optimizer import unoptimized
 from ..runtime.tracing import steps_forgotten
 from ..space.candidate import Candidate
@@ -34,10 +37,10 @@ from ..vectorize.batch import Batch, with_logits
 from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
 from . import transfer
-from .batch_view import BatchView, ForwardPass, by_seed, seeds_of
+from .batch_view import BatchView, ForwardPass, by_seed, may_fill_up, seeds_of
 from .block import StackedVariable, column_shape
 from .blueprint import Blueprint, Weights
-from .data import BY_SEED, as_adapter
+from .data import BY_SEED, as_adapter, most_samples
 from .diverged import rows_of
 from .frozen_prefix import frozen_prefix
 from .losses import MemberLosses, MemberLossMean, MemberMetrics, label_smoothing_of
@@ -52,7 +55,7 @@ from .members import (
 from .optimizers import check_optimizer, clip_per_member
 from .rates import rate_per_member
 from .stacked_layer import StackedLayer
-from .step_jax import jax_train_step
+from .step_jax import Filled, FilledBatches, jax_train_step
 from .step_tensorflow import Announcement, TrainingStep
 from .tables import update_tables_apart
 
@@ -137,6 +140,9 @@ class PopulationModel(keras.Model):
         >>> history = population.fit(x, y, epochs=5, validation_data=(x_val, y_val))
         >>> best = population.model(int(np.nanargmin(history.history["val_members/loss"][-1])))
     """
+
+    train_function: Any  # Keras', as it makes them for its backend
+    test_function: Any
 
     def __init__(
         self,
@@ -261,10 +267,9 @@ class PopulationModel(keras.Model):
         )
 
     def _faster_under_xla(self) -> bool:
-        if gpus():
-            return True
         plans = [layer.plan for layer in self.stacked]
-        return all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+        rules_say_so = all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+        return choices.xla_makes_steps_faster(rules_say_so)
 
     def call(
         self,
@@ -292,19 +297,23 @@ class PopulationModel(keras.Model):
         if forward.losses:
             # from here to `compute_loss` Keras carries them, on each backend in its way
             self.add_loss(self._all_public(forward.losses))
-        return keras.tree.map_structure(self._output, outputs)
+        return keras.tree.map_structure(lambda y: self._output(y, forward.view), outputs)
 
-    def _output(self, y: Batch) -> Tensor:
+    def _output(self, y: Batch, view: BatchView) -> Tensor:
         """What the population returns for one output, in public order."""
         output = with_logits(self._public, y.stacked())
+        mask = None
         if y.mask is not None:
-            attach_mask(output, self._public(y.mask.stacked()))
+            mask = self._public(y.mask.stacked())
+        mask = view.mask_of_counted(output, mask)
+        if mask is not None:
+            attach_mask(output, mask)
         return output
 
     @property
     def _shared_view(self) -> BatchView:
         """How members see a batch if nothing else is said: all of them the same samples."""
-        return BatchView(len(self.members))
+        return BatchView(len(self.members), counted=self._state.counted)
 
     def _through(
         self,
@@ -580,7 +589,8 @@ class PopulationModel(keras.Model):
         if orders_of_seeds:
             view = by_seed(self.members)
         layers = (layer.plan.layer for layer in self.stacked)
-        with unoptimized(layers, self.optimizer), step.batches(self, view), steps_forgotten():
+        batches = step.batches(self, view, most_samples(x))
+        with unoptimized(layers, self.optimizer), batches, steps_forgotten():
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def _member_losses(
@@ -642,6 +652,10 @@ class PopulationModel(keras.Model):
         if view is None:
             view = self._shared_view
         y = view.per_member(y)
+        if view.counted is not None:
+            # on JAX the gradient's outputs have lost what `call` had attached
+            for output in keras.tree.flatten(y_pred):
+                attach_mask(output, view.mask_of_counted(output, mask_of(output)))
         return super().compute_metrics(x, y, y_pred, view.per_member(sample_weight))
 
     def get_metrics_result(self) -> dict[str, Tensor]:
@@ -660,9 +674,50 @@ class PopulationModel(keras.Model):
     def train_step(self, *arguments: Any) -> Any:
         """Train all members on one batch; those whose loss is not finite stay as they are."""
         if keras.backend.backend() == "jax":
-            return jax_train_step(self, super().train_step, *arguments)
+            state, batch = arguments
+            with self._state.batch_of(batch) as data:
+                return jax_train_step(self, super().train_step, state, data)
         assert self.training_step is not None  # there is one since compile
         return self.training_step(self, *arguments)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Train all members on one batch of any size, as every Keras model."""
+        if self.training_step is not None:
+            self.training_step.forget_filling(self)
+        return super().train_on_batch(*args, **kwargs)
+
+    def test_step(self, *arguments: Any) -> Any:
+        """Evaluate all members on one batch."""
+        if keras.backend.backend() == "jax":
+            state, batch = arguments
+            with self._state.batch_of(batch) as data:
+                return super().test_step(state, data)
+        return super().test_step(*arguments)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make what trains on some batches; Keras asks for it as `fit` begins."""
+        before = self.train_function
+        made = super().make_train_function(force)
+        if keras.backend.backend() == "jax":
+            self.train_function = self._of_one_size(before, self.train_function, training=True)
+        return made
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Make what evaluates some batches; Keras asks for it as `evaluate` begins."""
+        before = self.test_function
+        made = super().make_test_function(force)
+        if keras.backend.backend() == "jax":
+            self.test_function = self._of_one_size(before, self.test_function, training=False)
+        return made
+
+    def _of_one_size(self, before: Any, function: Any, *, training: bool) -> Any:
+        """A function that Keras has made for JAX, or had, with all batches in one size."""
+        if function is not before or not isinstance(function, FilledBatches):
+            function = FilledBatches(
+                function, functools.partial(may_fill_up, self, training=training)
+            )
+        function.begin()
+        return function
 
     def predict_step(self, *arguments: Any) -> Any:
         """Return the outputs with the batch in front, which is the axis that Keras concatenates."""
@@ -807,6 +862,8 @@ class _State:
         smoothings: each member's own label smoothing, if `set_label_smoothing` was called.
         rates_inside: the same in inside order, as a variable that the step on TensorFlow reads.
         step: what trains on TensorFlow.
+        counted: of the batch that a step on JAX is traced for, how many samples count: Keras hands
+            to `call` the inputs and nothing else.
     """
 
     def __init__(self, blueprint: Blueprint, members: tuple[Member, ...], order: tuple[int, ...]):
@@ -821,6 +878,19 @@ class _State:
         self.smoothings: np.ndarray | None = None
         self.rates_inside: Any = None
         self.step: TrainingStep | None = None
+        self.counted: Any = None
+
+    @contextmanager
+    def batch_of(self, data: Structure) -> Iterator[Structure]:
+        """Yield what Keras fed of a batch on JAX; in the scope, what fills it up does not count."""
+        if not isinstance(data, Filled):
+            yield data
+            return
+        self.counted = data.samples
+        try:
+            yield data.data
+        finally:
+            self.counted = None
 
 
 def _check_join(populations: Sequence[PopulationModel]) -> None:
