@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,14 @@ import numpy as np
 
 from keras_acts.errors import SearchError
 
-from ..population.trainers import OneByOneTrainer, Trained, Trainer, most_together, trainer_for
+from ..population.trainers import (
+    OneByOneTrainer,
+    TooManyTogether,
+    Trained,
+    Trainer,
+    most_together,
+    trainer_for,
+)
 from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
@@ -73,19 +80,34 @@ class RatedModels:
         remaining = tuple(choice for choice in self.choices if str(choice) not in names)
         return replace(self, choices=remaining)
 
-    def trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
-        """Return what trains candidates at their rates."""
-        trainer = self._trainer(rated, callbacks)
+    def trainer(
+        self, rated: Sequence[Rated], callbacks: Sequence[Any], *, in_parts: bool = False
+    ) -> Trainer:
+        """Return what trains candidates at their rates.
+
+        Args:
+            rated: the candidates.
+            callbacks: of the user's.
+            in_parts: whether fewer are trained at once where memory runs out, instead of one by
+                one: then it raises `TooManyTogether`.
+        """
+        trainer = self._trainer(rated, callbacks, in_parts)
         if self.keeping is None:
             return trainer
         return KeepingTrainer(trainer, list(map(str, rated)), self.keeping)
 
-    def _trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
+    def _trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any], in_parts: bool) -> Trainer:
         builds = self.builds(rated)
         if self.model is None:  # a function may build each of another shape
             return OneByOneTrainer(builds, rated)
         return trainer_for(
-            self.model, rated, builds, self.slots, callbacks, rescale_init=self.rescale_init
+            self.model,
+            rated,
+            builds,
+            self.slots,
+            callbacks,
+            rescale_init=self.rescale_init,
+            in_parts=in_parts,
         )
 
 
@@ -208,11 +230,12 @@ class _RateTrials:
 
         Nan where a training diverged. None if no seed was trained.
         """
-        self.progress.begin(len(self.seeds), "seed", "learning rates")
         pairs = itertools.product(self.models.choices, factors)
         rated = [Rated(choice, factor) for choice, factor in pairs]
+        parts = self._parts(rated)
+        self.progress.begin(len(parts) * len(self.seeds), "seed", "learning rates")
         columns = []
-        for part in self._parts(rated):
+        for part in parts:
             rows = self._part(part)
             if not rows:
                 return None
@@ -222,16 +245,36 @@ class _RateTrials:
         scores = np.concatenate([part[:, :seeds] for part in columns])
         return scores.reshape(len(self.models.choices), len(factors), seeds)
 
-    def _part(self, rated: Sequence[Rated]) -> list[np.ndarray]:
-        """The scores of some candidates, (N,) of each seed that was trained."""
+    def _part(self, rated: Sequence[Rated], last: bool = True) -> list[np.ndarray]:
+        """The scores of some candidates, (N,) of each seed that was trained.
+
+        In halves where memory runs out; only with the last of them a seed is done.
+        """
+        try:
+            return self._together(rated, last)
+        except TooManyTogether:
+            self.progress.say(
+                f"Memory ran out with {len(rated)} trainings at once: half of them are tried"
+            )
+        half = len(rated) // 2
+        firsts = self._part(rated[:half], last=False)
+        seconds: list[np.ndarray] = []
+        if firsts:
+            seconds = self._part(rated[half:], last)
+        # an interrupt leaves fewer seeds
+        return [np.concatenate(rows) for rows in zip(firsts, seconds, strict=False)]
+
+    def _together(self, rated: Sequence[Rated], last: bool) -> list[np.ndarray]:
+        """The scores of some candidates that train as one population, if the model can be one."""
         callbacks = keras.tree.flatten(self.fit.get("callbacks") or [])
         rows: list[np.ndarray] = []
         try:
             with isolated_seed(self.seed):
-                trainer = self.models.trainer(rated, callbacks)
+                trainer = self.models.trainer(rated, callbacks, in_parts=len(rated) > 1)
             for trained in trainer.train(self.seeds, self.fit, at_once=len(self.seeds)):
                 rows.append(self._row(trained))
-                self.progress.advance()
+                if last:
+                    self.progress.advance()
         except KeyboardInterrupt:
             self.interrupted = True
             self.progress.say("Interrupted: the learning rates are chosen by the seeds so far")
@@ -246,13 +289,12 @@ class _RateTrials:
         last = trained.history[logged][-1]
         return np.where(trained.diverged | ~np.isfinite(last), np.nan, last)
 
-    def _parts(self, rated: Sequence[Rated]) -> Iterator[Sequence[Rated]]:
+    def _parts(self, rated: Sequence[Rated]) -> list[Sequence[Rated]]:
         """The candidates in as few parts as fit into memory, each as one population."""
         most = len(rated)
         if self.models.model is not None:
             most = max(1, min(most, most_together(self.models.model, self.fit)))
-        for start in range(0, len(rated), most):
-            yield rated[start : start + most]
+        return [rated[start : start + most] for start in range(0, len(rated), most)]
 
 
 def who_fails(models: RatedModels, fit: Mapping[str, Any], seed: int) -> dict[str, str]:
