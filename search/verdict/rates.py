@@ -331,8 +331,7 @@ def p_of_change(scores: np.ndarray, first: Move, second: Move) -> float:
 
     The noise is what the two have at these rates (Welch), or, if more, what they have at all rates
     without what a seed has at each, or what all candidates have at these rates. It is known as well
-    as the second tells it. Where there are few candidates it is the first alone, with one degree of
-    freedom less than Satterthwaite says, who is a little too sure of so few seeds.
+    as the second tells it. Few candidates do not tell it so well: then it is a paired test.
 
     Args:
         scores: (K, R, S), nan where a training diverged; not at the rates of the two moves.
@@ -346,7 +345,9 @@ def p_of_change(scores: np.ndarray, first: Move, second: Move) -> float:
     seeds = len(change)
     if seeds < 2:
         return math.nan
-    noise = _noise_of(scores, first, second)
+    noise = _Noise(_variance(change), seeds - 1)
+    if len(scores) >= _FEWEST:
+        noise = _noise_of(scores, first, second)
     mean = float(change.mean())
     known = scores[[first.candidate, second.candidate]]
     known = known[np.isfinite(known)]
@@ -360,24 +361,18 @@ def p_of_change(scores: np.ndarray, first: Move, second: Move) -> float:
 
 
 def _noise_of(scores: np.ndarray, first: Move, second: Move) -> _Noise:
+    """As `p_of_change` tells it; who stays at a rate has none."""
     moves = [move for move in (first, second) if move.start != move.end]
-    freedom = scores.shape[2] - 1
-    here = _sum_of([_Noise(_variance(_gain(scores, move)), freedom) for move in moves])
-    if len(scores) < _FEWEST:
-        return _Noise(here.variance, max(freedom, here.freedom - 1))
-    everywhere = _sum_of([_at_all_rates(scores[move.candidate]) for move in moves])
+    here = sum(_variance(_gain(scores, move)) for move in moves)
     of_all = sum(_of_all_candidates(scores, move) for move in moves)
-    largest = max(here.variance, everywhere.variance, of_all)
-    return _Noise(largest, everywhere.freedom)
-
-
-def _sum_of(noises: Sequence[_Noise]) -> _Noise:
-    """The noise of a sum, with the degrees of freedom of Welch and Satterthwaite."""
-    total = sum(noise.variance for noise in noises)
-    squares = sum(noise.variance**2 / noise.freedom for noise in noises)
-    if not squares > 0:
-        return _Noise(total, min((noise.freedom for noise in noises), default=1.0))
-    return _Noise(total, total**2 / squares)
+    at_all_rates = [_at_all_rates(scores[move.candidate]) for move in moves]
+    everywhere = sum(noise.variance for noise in at_all_rates)
+    # of Welch and Satterthwaite
+    squares = sum(noise.variance**2 / noise.freedom for noise in at_all_rates)
+    freedom = scores.shape[2] - 1.0
+    if squares > 0:
+        freedom = everywhere**2 / squares
+    return _Noise(max(here, everywhere, of_all), freedom)
 
 
 def _gain(scores: np.ndarray, move: Move) -> np.ndarray:
