@@ -1,6 +1,7 @@
 """Folders of images with a folder for each class: what is read, as what, and what is refused."""
 
 import json
+import os
 import re
 
 import keras
@@ -192,6 +193,17 @@ def test_the_users_model_says_size_and_channels(tmp_path):
         wanted("9x7", False, shape)
     with pytest.raises(DataError, match="for a model that takes images"):
         wanted(None, False, (64,))
+
+
+def test_names_that_are_no_text(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_images(tmp_path / "shapes", 1, classes=("cross", name))
+    with pytest.raises(DataError, match="The name of a class must be text in UTF-8"):
+        load(str(tmp_path / "shapes"))
+    # of a file that is predicted it is told all the same
+    path = exported_images(tmp_path, ImageFormat(6, 5, 3).card())
+    job = prepared(path, tmp_path / "shapes")
+    assert job.files == ("caf\\udce9/0.png", "cross/0.png")
 
 
 def exported_images(folder, kind):

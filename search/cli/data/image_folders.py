@@ -13,6 +13,8 @@ from pathlib import Path
 from keras_acts.errors import DataError
 from keras_acts.search.report.numbers import counted
 
+from ..words import printable
+
 # what Keras takes for images
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 # the part of the data that a folder of such a name holds, by the option that names another one
@@ -107,6 +109,10 @@ def of_classes(folder: Path, what: str) -> ImageFiles:
     names: list[str] = []
     others = loose
     for place in classes:
+        if printable(place.name) != place.name:
+            raise DataError(
+                f"The name of a class must be text in UTF-8. Received: the folder {str(place)!r}"
+            )
         files = list(_files(place))
         images_here = [path for path in files if is_image(path)]
         others_here = [path for path in files if not is_image(path)]
