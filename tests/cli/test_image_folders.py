@@ -278,6 +278,9 @@ def test_a_search_on_a_folder_and_predictions_of_its_files(tmp_path):
     assert len(rows) == 37
     right = [row.split(",")[1] == row.partition("/")[0] for row in rows]
     assert np.mean(right) > 0.8
+    done = command(tmp_path, "report", str(place), "--out", "page.html")
+    assert done.exit_code == 0, done.output
+    assert "Image files become 6 x 5 pixels" in (tmp_path / "page.html").read_text("utf-8")
     # the folder is found from any other one
     again = command(tmp_path / "saved_models", "export", str(tmp_path / "kept"), "best")
     assert again.exit_code == 0, again.output
