@@ -34,6 +34,7 @@ from ..space.known import as_written
 from ..vectorize.batch import with_logits
 from .batch_view import Structure
 from .block import axes_within, column_shape
+from .class_loss import cross_entropies
 
 Tensor = Any
 
@@ -313,7 +314,9 @@ class _MemberLoss:
             # Keras' function would take one number for all
             y_true = _smoothed(self.loss, y_true, self.smoothings)
             options = {**options, "label_smoothing": 0.0}
-        values = self.loss.fn(y_true, y_pred, **options)  # (P, B, ...)
+        values = cross_entropies(self.loss, y_true, y_pred)  # (P, B, ...)
+        if values is None:
+            values = self.loss.fn(y_true, y_pred, **options)
         if mask is not None:
             sample_weight = _weight_of_mask(mask, sample_weight, self.loss.reduction, dtype)
         return _reduced(values, sample_weight, self.loss.reduction, dtype)
