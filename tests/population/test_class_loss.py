@@ -39,7 +39,7 @@ def logits_of_kinds(dtype):
 @pytest.mark.parametrize("ends_in_softmax", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_values_and_gradients_are_those_of_keras(ends_in_softmax, dtype):
-    from keras_acts.search.population.class_loss import cross_entropies
+    from keras_acts.search.population.losses import class_entropies
 
     loss = keras.losses.SparseCategoricalCrossentropy(
         from_logits=not ends_in_softmax, reduction="sum", dtype=dtype
@@ -48,7 +48,7 @@ def test_values_and_gradients_are_those_of_keras(ends_in_softmax, dtype):
     logits = logits_of_kinds(dtype)
 
     def ours(y, output):
-        values = cross_entropies(loss, y, output)
+        values = class_entropies(loss, y, output)
         assert values is not None
         return values
 
@@ -69,7 +69,7 @@ def test_values_and_gradients_are_those_of_keras(ends_in_softmax, dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_nothing_that_is_not_finite_is_overlooked(dtype):
-    from keras_acts.search.population.class_loss import cross_entropies
+    from keras_acts.search.population.losses import class_entropies
 
     # at each place: what a processor looks at at once and what is left over are other code
     size = 37
@@ -79,13 +79,13 @@ def test_nothing_that_is_not_finite_is_overlooked(dtype):
     y = np.full((2, size), 3)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     values, _ = value_and_gradient(
-        lambda y, output: cross_entropies(loss, y, output), y, logits, ends_in_softmax=False
+        lambda y, output: class_entropies(loss, y, output), y, logits, ends_in_softmax=False
     )
     assert not np.isfinite(values).any()
 
 
 def test_a_class_that_there_is_not_is_an_error():
-    from keras_acts.search.population.class_loss import cross_entropies
+    from keras_acts.search.population.losses import class_entropies
 
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     logits = np.zeros((1, 2, CLASSES), "float32")
@@ -93,17 +93,17 @@ def test_a_class_that_there_is_not_is_an_error():
         y = np.array([[0, wrong]])
         with pytest.raises(Exception, match=str(wrong)):
             value_and_gradient(
-                lambda y, output: cross_entropies(loss, y, output), y, logits, ends_in_softmax=False
+                lambda y, output: class_entropies(loss, y, output), y, logits, ends_in_softmax=False
             )
 
 
 def test_what_has_no_logits_is_left_to_keras():
-    from keras_acts.search.population.class_loss import cross_entropies
+    from keras_acts.search.population.losses import class_entropies
 
     output = keras.ops.convert_to_tensor(np.full((1, 2, CLASSES), 0.2, "float32"))
     y = np.zeros((1, 2))
-    assert cross_entropies(keras.losses.SparseCategoricalCrossentropy(), y, output) is None
-    assert cross_entropies(keras.losses.MeanSquaredError(), y, output) is None
+    assert class_entropies(keras.losses.SparseCategoricalCrossentropy(), y, output) is None
+    assert class_entropies(keras.losses.MeanSquaredError(), y, output) is None
 
 
 @pytest.mark.slow
