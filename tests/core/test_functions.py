@@ -132,9 +132,9 @@ def _inputs(name, dtype):
     rng = np.random.default_rng(0)
     if name == "softmax":
         return array(rng.normal(size=(400, 10)) * 5, dtype)
-    near = np.logspace(-6, 1.3, 5000)
+    near = np.logspace(-6, 1.3, 20000)
     x = array(
-        np.concatenate([np.linspace(-20, 20, 20001), rng.normal(size=5000), near, -near]), dtype
+        np.concatenate([np.linspace(-20, 20, 80001), rng.normal(size=20000), near, -near]), dtype
     )
     # each number once: half precision has few
     return array(np.unique(x.astype("float64")), dtype)
