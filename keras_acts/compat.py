@@ -9,6 +9,7 @@ stand in `OVERRIDDEN`.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -496,7 +497,9 @@ def reloaded_object(layer: keras.layers.TFSMLayer) -> Any:
 def tensorflow_random_state() -> Callable[[], None]:
     """Return a function that restores TensorFlow's random state as it is now.
 
-    That is its global seed, and the stream from which operations get theirs.
+    That is its global seed, and the stream from which operations get theirs. Kernels that were made
+    meanwhile stay, also those of traced programs: TensorFlow lets go of all of them as it takes a
+    seed, and a small program's next call takes 70 ms instead of 3.
     """
     from tensorflow.python.eager import context
 
@@ -507,7 +510,13 @@ def tensorflow_random_state() -> Callable[[], None]:
     position = None if stream is None else stream.getstate()
 
     def restore() -> None:
-        state._set_global_seed(seed)
+        if state._seed == seed:
+            # random kernels that were made meanwhile are those that would be made from now on, and
+            # would go on where they are
+            state._set_global_seed(seed)
+        else:
+            state._seed = seed
+            state._rng = random.Random(seed)
         if position is not None:
             state._rng.setstate(position)
 

@@ -11,11 +11,47 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def _seeded():
-    import keras  # not above: pytest's first process runs no test and need not wait for TensorFlow
+class _Seed:
+    """A seed for each test, without TensorFlow's kernels made anew for each.
 
-    keras.utils.set_random_seed(7)
+    As TensorFlow takes a seed it lets go of all its kernels, so that random ones begin again. Where
+    no test has drawn from its stream of seeds there are none.
+    """
+
+    def __init__(self, seed):
+        # not above: pytest's first process runs no test and need not wait for TensorFlow
+        import keras
+        import tensorflow as tf
+        from tensorflow.python.eager import context
+
+        self._seed = seed
+        self._seeding = keras.utils.set_random_seed
+        self._random = tf.random
+        self._context = context.context()
+        self._seeding(seed)
+        self._first = self._position()
+
+    def _position(self):
+        return self._context._seed, self._context._rng.getstate()
+
+    def begin(self):
+        """Let all random numbers begin."""
+        if self._position() != self._first:
+            self._seeding(self._seed)
+            return
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(self._random, "set_seed", lambda seed: None)
+            self._seeding(self._seed)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _seed():
+    return _Seed(7)
+
+
+@pytest.fixture(autouse=True)
+def _seeded(_seed):
+    _seed.begin()
 
 
 @pytest.fixture

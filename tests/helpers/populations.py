@@ -180,8 +180,10 @@ class Ordinary:
     def _fit(self, member, fitted):
         with isolated_seed(member.seed):
             alone = with_activations(self.model, member.candidate)
-        # eagerly: for so few steps that takes half as long as it does to trace them
-        alone.compile(**self.compiled(), run_eagerly=True)
+        # eagerly: for so few steps that takes half as long as it does to trace them. JAX compiles
+        # each operation by itself then, which takes three times as long
+        eagerly = keras.backend.backend() == "tensorflow"
+        alone.compile(**self.compiled(), run_eagerly=eagerly)
         history = alone.fit(**fitted, shuffle=False, verbose=0).history
         weights, optimizer = (
             list(zip([v.path for v in variables], _values(variables), strict=True))

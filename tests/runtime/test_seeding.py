@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src.random.seed_generator import global_seed_generator
+from tensorflow.python.eager import context
 from tensorflow.python.framework import config
 
 from keras_acts.search.runtime.seeding import Stream, derive, isolated_seed, sequence
@@ -32,6 +33,30 @@ def test_the_users_streams_go_on_as_if_nothing_had_been():
     with isolated_seed(1):
         draw()
     assert draw() == undisturbed
+
+
+def test_a_scope_of_the_users_own_seed_takes_nothing_from_the_user():
+    keras.utils.set_random_seed(5)
+    undisturbed = draw()
+    keras.utils.set_random_seed(5)
+    with isolated_seed(5):
+        assert draw() == undisturbed
+    assert draw() == undisturbed
+
+
+def test_programs_that_were_traced_in_a_scope_are_kept_after_it(monkeypatch):
+    """TensorFlow lets go of them as it takes a seed: once where a scope begins, not where it ends."""
+    taken = []
+    take = context.Context._set_global_seed
+
+    def taking(state, seed):
+        taken.append(seed)
+        take(state, seed)
+
+    monkeypatch.setattr(context.Context, "_set_global_seed", taking)
+    with isolated_seed(3):
+        assert taken == [3]
+    assert taken == [3]
 
 
 def test_the_global_generator_of_keras_goes_on():

@@ -15,7 +15,7 @@ from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(60)
 OWN = 0.01
-EPOCHS = 4
+EPOCHS = 3
 
 
 class WarmUp(keras.callbacks.Callback):
@@ -96,7 +96,7 @@ GIVEN = {
 
 
 def compiled():
-    model = mlp()
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
     model.compile(keras.optimizers.SGD(OWN), "sparse_categorical_crossentropy", run_eagerly=True)
     return model
 
@@ -110,13 +110,13 @@ def rates(given, factor):
     return np.array(seen.seen), np.array(history.get("learning_rate", []))
 
 
-@pytest.mark.parametrize("factor", [4.0, 3.0])
 @pytest.mark.parametrize("given", GIVEN)
-def test_all_rates_are_multiples_of_those_of_the_models_own(given, factor):
+def test_all_rates_are_multiples_of_those_of_the_models_own(given):
     own, own_logged = rates(GIVEN[given](), 1.0)
-    seen, logged = rates(GIVEN[given](), factor)
-    np.testing.assert_allclose(seen, factor * own, rtol=1e-6)
-    np.testing.assert_allclose(logged, factor * own_logged, rtol=1e-6)
+    for factor in (4.0, 3.0):
+        seen, logged = rates(GIVEN[given](), factor)
+        np.testing.assert_allclose(seen, factor * own, rtol=1e-6)
+        np.testing.assert_allclose(logged, factor * own_logged, rtol=1e-6)
 
 
 def test_a_plateau_lasts_beside_a_scheduler():

@@ -129,7 +129,7 @@ def bayesian():
 
 def plain_random():
     return keras_tuner.oracles.RandomSearchOracle(
-        keras_tuner.Objective("val_loss", "min"), max_trials=4, seed=5
+        keras_tuner.Objective("val_loss", "min"), max_trials=3, seed=5
     )
 
 

@@ -15,7 +15,7 @@ from keras_acts.search import (
     search_activations,
 )
 from keras_acts.search.exporting.atomic import check_target
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 # patterns: each of them matches "neighbour1" too, or nothing
 NAMES = ["neighbour[1]", "neighbour?", "neighbour*", "a\\b", "-größe 模型 {a,b} %s"]
@@ -34,7 +34,7 @@ def test_trials_are_those_of_the_own_folder(tmp_path, name, as_directory):
     if as_directory:
         place = {"directory": tmp_path / name, "project_name": "mine"}
     options = {"activations": ["relu", "mish"], **place}
-    first = ActivationTuner(mlp(), "val_loss", 2, **options)
+    first = ActivationTuner(eager(mlp()), "val_loss", 2, **options)
     first.search(x, y, epochs=1, validation_split=0.2, verbose=0)
     found = {key: trial.score for key, trial in first.oracle.trials.items()}
     # a neighbour with a trial more, and other scores
@@ -47,7 +47,7 @@ def test_trials_are_those_of_the_own_folder(tmp_path, name, as_directory):
     shutil.copytree(trial, project / "trial_9")
     other = (trial / "trial.json").read_text().replace('"score": ', '"score": 1')
     (trial / "trial.json").write_text(other)
-    again = ActivationTuner(mlp(), "val_loss", 2, **options)
+    again = ActivationTuner(eager(mlp()), "val_loss", 2, **options)
     assert {key: trial.score for key, trial in again.oracle.trials.items()} == found
     assert len(found) == 2
 
@@ -62,7 +62,7 @@ def test_other_oracles_too(tmp_path, kind):
         if kind is RacingOracle:
             options = {"trials": 2, "max_epochs": 2}
         oracle = kind(objective=keras_tuner.Objective("val_loss", "min"), **options)
-        return ActivationTuner(mlp(), activations=["relu", "mish"], oracle=oracle, **place)
+        return ActivationTuner(eager(mlp()), activations=["relu", "mish"], oracle=oracle, **place)
 
     first = tuner()
     first.search(x, y, epochs=1, validation_split=0.2, verbose=0)

@@ -15,7 +15,7 @@ from keras_acts.search.verdict.guessing import (
 )
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.verdict import Guess
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(150)
 SHARES = np.bincount(Y) / len(Y)
@@ -27,7 +27,8 @@ CLASS, MEAN, MEDIAN = "most frequent class", "mean of the targets", "median of t
 
 def made(units, loss, metrics=(), activation=None, shape=(4,)):
     model = keras.Sequential([keras.Input(shape), keras.layers.Dense(units, activation=activation)])
-    model.compile("sgd", loss, metrics=list(metrics))
+    # a guess is evaluated once: tracing that takes longer. Whole verdicts, below, trace it
+    model.compile("sgd", loss, metrics=list(metrics), run_eagerly=True)
     return model
 
 
@@ -38,8 +39,8 @@ def binary_entropy(share):
 @pytest.mark.parametrize(
     ("model", "targets", "metric", "maximize", "score", "what"),
     [
-        (lambda: mlp(), Y, "accuracy", True, SHARES.max(), CLASS),
-        (lambda: mlp(), Y[:, None], "loss", False, ENTROPY, CLASS),
+        (lambda: eager(mlp()), Y, "accuracy", True, SHARES.max(), CLASS),
+        (lambda: eager(mlp()), Y[:, None], "loss", False, ENTROPY, CLASS),
         (
             lambda: made(3, keras.losses.SparseCategoricalCrossentropy(from_logits=True)),
             Y,
@@ -119,7 +120,7 @@ def test_labels_of_tokens_and_several_outputs():
     }
     model = keras.Model(x, outputs)
     losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
-    model.compile("sgd", losses, metrics={"kind": ["accuracy"]})
+    model.compile("sgd", losses, metrics={"kind": ["accuracy"]}, run_eagerly=True)
     targets = {"kind": Y, "size": SKEWED}
     assert constant_guess(model, (X, targets), "kind_accuracy", True).score == pytest.approx(
         SHARES.max()
@@ -132,7 +133,7 @@ def test_labels_of_tokens_and_several_outputs():
 def test_an_output_without_an_axis_of_units_is_guessed():
     x = keras.Input((4,))
     model = keras.Model(x, keras.layers.Reshape(())(keras.layers.Dense(1, "sigmoid")(x)))
-    model.compile("sgd", "binary_crossentropy")
+    model.compile("sgd", "binary_crossentropy", run_eagerly=True)
     found = constant_guess(model, (X, BINARY), "loss", False)
     assert found.score == pytest.approx(binary_entropy(BINARY.mean()), rel=1e-4)
     assert found.what == f"always the {CLASS}"
@@ -147,22 +148,23 @@ def test_what_cannot_be_guessed_is_not_said():
         is None
     )
     assert (
-        best_guess(mlp(), (X, Y), "accuracy", True)
-        == constant_guess(mlp(), (X, Y), "accuracy", True)
+        best_guess(eager(mlp()), (X, Y), "accuracy", True)
+        == constant_guess(eager(mlp()), (X, Y), "accuracy", True)
         is not None
     )
-    assert constant_guess(mlp(), (X, Y), "no_such", True) is None
-    assert constant_guess(mlp(), (X, None), "accuracy", True) is None
-    assert constant_guess(mlp(), iter([(X, Y)]), "accuracy", True) is None
+    assert constant_guess(eager(mlp()), (X, Y), "no_such", True) is None
+    assert constant_guess(eager(mlp()), (X, None), "accuracy", True) is None
+    assert constant_guess(eager(mlp()), iter([(X, Y)]), "accuracy", True) is None
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(40)
-    assert constant_guess(mlp(), data.repeat(), "accuracy", True) is None
-    assert constant_guess(mlp(), data, "accuracy", True).score == pytest.approx(SHARES.max())
+    assert constant_guess(eager(mlp()), data.repeat(), "accuracy", True) is None
+    assert constant_guess(eager(mlp()), data, "accuracy", True).score == pytest.approx(SHARES.max())
 
 
 def test_weights_count_samples():
     weights = np.where(Y == 0, 5.0, 1.0)
     model = mlp()
-    model.compile("sgd", "sparse_categorical_crossentropy", weighted_metrics=["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile("sgd", loss, weighted_metrics=["accuracy"], run_eagerly=True)
     share = weights[Y == 0].sum() / weights.sum()
     assert constant_guess(model, (X, Y, weights), "accuracy", True).score == pytest.approx(share)
     mean = np.average(SKEWED, weights=weights)
@@ -184,9 +186,8 @@ def test_outputs_are_told_apart_by_their_names_and_have_weights_of_their_own():
     # the names are not in the order of the alphabet
     model, named = keras.Model(x, [size, kind]), keras.Model(x, {"size": size, "kind": kind})
     for one in (model, named):
-        one.compile(
-            "sgd", losses, metrics={"kind": ["accuracy"]}, weighted_metrics={"size": ["mae"]}
-        )
+        metrics = {"metrics": {"kind": ["accuracy"]}, "weighted_metrics": {"size": ["mae"]}}
+        one.compile("sgd", losses, **metrics, run_eagerly=True)
         assert constant_guess(one, (X, targets), "kind_accuracy", True).score == pytest.approx(
             SHARES.max()
         )
@@ -205,14 +206,16 @@ def test_a_loss_with_penalties_or_sums_is_not_guessed():
         def compute_loss(self, *args, **kwargs):
             return super().compute_loss(*args, **kwargs) + 1.0
 
+    options = {"metrics": ["accuracy"], "run_eagerly": True}
+
     def with_layer(layer):
         model = keras.Sequential([keras.Input((4,)), layer, keras.layers.Dense(3, "softmax")])
-        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile("sgd", "sparse_categorical_crossentropy", **options)
         return model
 
     x = keras.Input((4,))
     own = Own(x, keras.layers.Dense(3, "softmax")(x))
-    own.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    own.compile("sgd", "sparse_categorical_crossentropy", **options)
     penalized = [
         with_layer(keras.layers.Dense(4, kernel_regularizer="l2")),
         with_layer(keras.layers.Dense(4, activity_regularizer="l1")),
@@ -284,7 +287,7 @@ def test_what_learned_in_the_loss_has_learned():
 def test_an_unweighted_metric_of_weighted_data_has_the_unweighted_constant():
     rare = np.argmin(SHARES)
     weights = np.where(rare == Y, 50.0, 1.0)
-    assert constant_guess(mlp(), (X, Y, weights), "accuracy", True).score == pytest.approx(
+    assert constant_guess(eager(mlp()), (X, Y, weights), "accuracy", True).score == pytest.approx(
         SHARES.max()
     )
     mae = constant_guess(

@@ -67,7 +67,10 @@ def by_count(folders):
     """Of the folders, the first with each number of seeds."""
     first = {}
     for folder in folders:
-        first.setdefault(len(list(folder.glob("activations/verdict/*.npz"))), folder)
+        kept = {file.name for file in folder.glob("activations/verdict/*.npz")}
+        # a seed in the middle of its epochs is kept too, on a machine that takes seconds for it
+        training = {name for name in kept if name.endswith(".training.npz")}
+        first.setdefault(len(kept - training), folder)
     return first
 
 
