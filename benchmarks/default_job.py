@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import functools
 import importlib
-import os
 import resource
 import shlex
 import tempfile
@@ -175,9 +174,13 @@ def run(timeline: Timeline, options: list[str]) -> None:
         timeline.count_programs()
 
     command.loading = watched
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        with timeline.during("the rest"), contextlib.suppress(click.exceptions.Exit):
-            keras_acts_cli.main(["search", *options], standalone_mode=False)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.chdir(folder),
+        timeline.during("the rest"),
+        contextlib.suppress(click.exceptions.Exit),
+    ):
+        keras_acts_cli.main(["search", *options], standalone_mode=False)
 
 
 def main() -> None:

@@ -101,6 +101,7 @@ OF_THE_COMMAND_LINE = {
     "exporting.folder": "what is no export is refused before TensorFlow is loaded",
     "exporting.page": "`report` writes the page of an export anew",
     "exporting.formats": "a format that is not there is, too",
+    "exporting.verify": "the process that checks an export loads TensorFlow beside the search",
     "space.learning_rates": "what can be no learning rate is, too",
     "frames.kinds": "of which kind the columns of a file are",
     "frames.notes": "what is odd about a column is said of tables of numbers too",

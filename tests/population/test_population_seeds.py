@@ -190,6 +190,25 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
     np.testing.assert_array_equal(last["loss"], tested[2]["loss"])
 
 
+def test_the_last_seeds_train_beside_others_that_nobody_wants(monkeypatch):
+    """A smaller population would be another program; where it saves many steps, it is made."""
+    trainer = PopulationTrainer(models.mlp(), map(Candidate.of, ("relu", "mish")))
+    alone = list(trainer.train([0, 6, 5], {**FIT, "epochs": 1}))
+    begin, begun = trainer._begin, []
+    monkeypatch.setattr(
+        trainer, "_begin", lambda members, fit: (begun.append(members), begin(members, fit))
+    )
+    together = list(trainer.train([0, 6, 5], {**FIT, "epochs": 1}, at_once=2))
+    assert [[m.seed for m in members[::2]] for members in begun] == [[0, 6], [5, 0]]
+    assert [one.together for one in together] == [2, 2, 1]
+    for a, b in zip(alone, together, strict=True):
+        for name, values in a.history.items():
+            np.testing.assert_allclose(b.history[name], values, rtol=1e-4, atol=1e-6)
+        for one, other in zip(a.weights, b.weights, strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+    assert trainer._filled_up([5], 2, {**FIT, "epochs": 1000}) == [5]
+
+
 def test_seeds_for_which_memory_runs_out_are_halved(monkeypatch):
     sizes, fit, most = [], PopulationModel.fit, [4]
 
@@ -283,7 +302,7 @@ def test_how_many_seeds_train_together(monkeypatch):
     def size(at_once, **changed):
         return trainer._size({**FIT, **changed}, at_once)
 
-    assert [size(n) for n in (1, 2, 4, 5, 7, 8, 12, 16, 22)] == [1, 2, 4, 5, 7, 8, 6, 8, 2]
+    assert [size(n) for n in (1, 2, 4, 5, 7, 8, 12, 16, 22)] == [1, 2, 4, 5, 7, 8, 6, 8, 8]
     schedule, stop = (
         keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
         keras.callbacks.EarlyStopping(),
