@@ -58,7 +58,7 @@ def slow_learner(rate=0.001):
 SMALL = {**RACE, "activations": ["relu", "mish"], "trials": 3}
 
 HEARD = Notes()
-TRACED = []  # of each program the number of its members
+TRACED: list[int] = []  # of each program the number of its members
 
 
 @pytest.fixture(scope="module")
