@@ -166,8 +166,8 @@ def run(timeline: Timeline, options: list[str]) -> None:
     loading = command.loading
 
     @contextlib.contextmanager
-    def watched() -> Iterator[None]:
-        with timeline.during("load TensorFlow"), loading():
+    def watched(**options: Any) -> Iterator[None]:
+        with timeline.during("load TensorFlow"), loading(**options):
             yield
         for stage in STAGES:
             timeline.watch(*stage)

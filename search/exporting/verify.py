@@ -20,6 +20,7 @@ import numpy as np
 
 from keras_acts.errors import ExportError
 
+from ..runtime.cores import usable_cores
 from ..runtime.ram import free_ram
 
 Arrays = Mapping[str, np.ndarray]
@@ -28,7 +29,7 @@ Arrays = Mapping[str, np.ndarray]
 LIMIT_VARIABLE = "KERAS_ACTS_EXPORT_SECONDS"
 _DEFAULT_LIMIT = 1800.0
 # bytes that must be free for a process that waits: with TensorFlow it takes about 0.6e9
-_ROOM_AHEAD = 4 * 2**30
+_ROOM_AHEAD = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,14 @@ def started_ahead() -> Iterator[None]:
     """Have the process of the first export inside the scope load TensorFlow before it is needed.
 
     It ends with the scope at the latest; and by itself when this process ends, as nothing can come
-    any more on its standard input. Where memory is short nothing is started ahead.
+    any more on its standard input. Where memory is short, or one core does all the work, nothing is
+    started ahead.
 
     Raises:
         ExportError: if the environment says of the time limit what is no time.
     """
     time_limit()
-    if free_ram() < _ROOM_AHEAD:
+    if free_ram() < _ROOM_AHEAD or usable_cores() < 2:
         yield
         return
     started = _started()

@@ -48,8 +48,14 @@ def test_what_nobody_needed_ends_with_the_scope():
     assert verify._waiting.get() is None
 
 
-def test_where_memory_is_short_nothing_is_started(monkeypatch):
-    monkeypatch.setattr(verify, "free_ram", lambda: 2**30)
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(verify, "usable_cores", lambda: 2)
+
+
+@pytest.mark.parametrize(("what", "left"), [("free_ram", 2**30), ("usable_cores", 1)])
+def test_where_memory_or_cores_are_short_nothing_is_started(monkeypatch, what, left):
+    monkeypatch.setattr(verify, what, lambda: left)
     before = processes()
     with started_ahead():
         assert processes() == before

@@ -67,7 +67,10 @@ def by_count(folders):
     """Of the folders, the first with each number of seeds."""
     first = {}
     for folder in folders:
-        first.setdefault(len(list(folder.glob("activations/verdict/*.npz"))), folder)
+        kept = folder.glob("activations/verdict/*.npz")
+        # on a busy machine seeds are kept before their end too
+        whole = [file for file in kept if not file.name.endswith(kept_seeds.TRAINING)]
+        first.setdefault(len(whole), folder)
     return first
 
 
