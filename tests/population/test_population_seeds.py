@@ -167,15 +167,19 @@ FIT = {"x": X[:50], "y": Y[:50], "validation_data": (X[50:], Y[50:]), "epochs": 
 
 
 def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
-    """A diverging candidate too, in waves, and tested in waves of another size."""
+    """A diverging candidate too, in waves, and tested in waves of another size.
+
+    The last wave is filled up with a seed that nobody wants.
+    """
     trainer = PopulationTrainer(
         models.mlp(), map(Candidate.of, ("prelu", "leaky_relu(alpha=1e38)"))
     )
     monkeypatch.setattr(costs, "SEEDS_TOGETHER_MOST_MEMBERS", 4)
-    alone = list(trainer.train([5, 6, 7, 8], FIT))
-    together = list(trainer.train([5, 6, 7, 8], FIT, at_once=4))
-    assert len(trainer._population.members) == 4
-    assert [list(one.diverged) for one in together] == [[False, True]] * 4
+    alone = list(trainer.train([5, 6, 7, 8, 0], FIT))
+    together = list(trainer.train([5, 6, 7, 8, 0], FIT, at_once=5))
+    assert [member.seed for member in trainer._population.members] == [0, 0, 1, 1]
+    assert [one.together for one in together] == [2, 2, 2, 2, 1]
+    assert [list(one.diverged) for one in together] == [[False, True]] * 5
     weights = [one.weights for one in (*alone, *together, alone[2])]
     *tested, last = trainer.test(weights, FIT["validation_data"])
     for s, (a, b) in enumerate(zip(alone, together, strict=True)):
@@ -185,27 +189,10 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
         for name, values in a.history.items():
             np.testing.assert_allclose(b.history[name], values, rtol=1e-4, atol=1e-6)
         for name, values in tested[s].items():
-            np.testing.assert_allclose(tested[4 + s][name], values, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(tested[5 + s][name], values, rtol=1e-4, atol=1e-6)
             np.testing.assert_allclose(values[:1], a.history[f"val_{name}"][-1, :1], rtol=1e-4)
     np.testing.assert_array_equal(last["loss"], tested[2]["loss"])
-
-
-def test_the_last_seeds_train_beside_others_that_nobody_wants(monkeypatch):
-    """A smaller population would be another program; where it saves many steps, it is made."""
-    trainer = PopulationTrainer(models.mlp(), map(Candidate.of, ("relu", "mish")))
-    alone = list(trainer.train([0, 6, 5], {**FIT, "epochs": 1}))
-    begin, begun = trainer._begin, []
-    monkeypatch.setattr(
-        trainer, "_begin", lambda members, fit: (begun.append(members), begin(members, fit))
-    )
-    together = list(trainer.train([0, 6, 5], {**FIT, "epochs": 1}, at_once=2))
-    assert [[m.seed for m in members[::2]] for members in begun] == [[0, 6], [5, 0]]
-    assert [one.together for one in together] == [2, 2, 1]
-    for a, b in zip(alone, together, strict=True):
-        for name, values in a.history.items():
-            np.testing.assert_allclose(b.history[name], values, rtol=1e-4, atol=1e-6)
-        for one, other in zip(a.weights, b.weights, strict=True):
-            np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-6)
+    # where a smaller population saves many steps, it is made
     assert trainer._filled_up([5], 2, {**FIT, "epochs": 1000}) == [5]
 
 

@@ -21,7 +21,7 @@ from keras_acts.search.rewrite.learning_rate import (
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(64)
 FIT = {"batch_size": 16, "epochs": 2, "verbose": 0}
@@ -174,12 +174,15 @@ def test_other_rates_train_in_the_program_that_is_there(monkeypatch):
         # no program is traced for them
         patched.setattr(TrainingStep, "_trace", None)
         (trained,) = trainer.train([6], fit)
-    builds = [at_factor(lambda: with_activations(model, "relu"), factor) for factor in (2.0, 8.0)]
+    builds = [
+        at_factor(lambda: eager(with_activations(model, "relu")), factor) for factor in (2.0, 8.0)
+    ]
     (alone,) = OneByOneTrainer(builds).train([6], fit)
     np.testing.assert_allclose(trained.history["loss"][:, [0, 2]], alone.history["loss"], rtol=1e-5)
     assert [member.factor for member in trainer._population.members] == [2, 1, 8]
 
 
+@pytest.mark.slow
 def test_where_all_trained_at_the_models_own_rate_others_are_traced():
     """One kernel updates all of them at one rate."""
     model = compiled(keras.optimizers.Adam(0.01))
