@@ -98,7 +98,7 @@ def searched(task: Task, trials: int, strategy: str) -> Seconds:
             strategy=strategy,
             verdict=0,
             directory=folder,
-            learning_rates=None,  # members at rates of their own have no use for the kernel
+            learning_rates=None,  # with rates the verdict, which is left out, would choose them
         )
         return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 

@@ -1,15 +1,20 @@
 """How a search should go: all candidates to the end together, or as a race. What each finds, and what it takes.
 
-    python -m benchmarks.plans --data FOLDER [--tasks letters-mlp ...] [--rates] [--searches 100]
+    python -m benchmarks.plans --data FOLDER [--tasks letters-mlp ...] [--rates] [--finalists] [--searches 100]
     python -m benchmarks.plans --costs
+    python -m benchmarks.plans --resnet [--trials 12] [--epochs 8] [--images 1200]
 
 The first command searches the tables of `benchmarks.regret` (trained once, 17 activations, at five
 learning rates with ``--rates``, 12 seeds) in each of the ways that `search/race/planner.py` knows, and
 prints what each misses of the best candidate: in the task's units, and as a share of what the median
-candidate misses. What the product expects stands in `search/runtime/costs.py`.
+candidate misses. What the product expects stands in `search/runtime/costs.py`. With ``--finalists``
+each way in which all train to the end has a last round besides, of the best on more seeds, as if it took no
+program of its own.
 
 The second trains populations of 8 and 32 members, and prints what a program and a step take of this
 process' own CPU time, next to what is expected of them.
+
+The third searches a large model for real (`benchmarks.resnet`).
 """
 
 from __future__ import annotations
@@ -34,7 +39,17 @@ from benchmarks import population
 from benchmarks.machine import environment
 from benchmarks.population import compiled
 from benchmarks.regret import BUDGETS, SPACE, Grid, Replay, automatic_factors, trainings
-from benchmarks.regret_ground_truth import TASKS, Costs, Task, Truth, grid, prepared, runs_of
+from benchmarks.regret_ground_truth import (
+    TASKS,
+    Costs,
+    Task,
+    Truth,
+    counted_of,
+    grid,
+    prepared,
+    runs_of,
+)
+from benchmarks.resnet import resnet_table
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import PopulationModel
 from keras_acts.search.population.members import Member
@@ -43,6 +58,7 @@ from keras_acts.search.race import planner
 from keras_acts.search.race.effort import costs_of
 from keras_acts.search.race.race import Race
 from keras_acts.search.race.runner import job_of, race_in
+from keras_acts.search.race.schedule import Rung, cost
 from keras_acts.search.rewrite.compiling import compile_arguments
 from keras_acts.search.strategy.rounds import Kind
 
@@ -52,15 +68,20 @@ MEMBERS = (8, 32)
 STEPS = 30
 # of the table no seconds are wanted
 _NO_COSTS = Costs((0.0, 0.0), (0.0, 0.0), (1,), (0.0,), (0.0,))
-_ANY = planner.PopulationCosts(program=1.0, start=0.0, step=1.0, member=1.0, steps=1)
+# how many of the best train on how many seeds at last, the baseline besides
+FINALISTS = ((2, 2), (4, 2), (4, 3), (4, 4))
 
 
 class Found(NamedTuple):
-    """What searches of one kind have found in a table."""
+    """What searches of one kind have found in a table.
+
+    `times` are the seconds that the product expects of it, as a multiple of the plain population's.
+    """
 
     kind: str
     programs: int
     epochs: int
+    times: float
     regrets: list[float]
 
 
@@ -68,15 +89,17 @@ def truth_of(task: Task, folder: Path | None, factors: Sequence[float], cache: P
     """Return the table of a task, trained where it is not known."""
     model, parts = prepared(task, folder)
     candidates = grid(POINTS, factors)
-    validation, test = runs_of(task, model, parts, candidates, SEEDS, cache)
+    wider = grid(POINTS, automatic_factors())
+    validation, test = runs_of(task, model, parts, candidates, SEEDS, cache, wider)
     mean = np.nan_to_num(test.mean(axis=0), nan=-np.inf)
-    return Truth(task, candidates, validation, mean, test.std(axis=0), _NO_COSTS, task.name)
+    error = test.std(axis=0)
+    counted = counted_of(task, model, parts)
+    return Truth(task, candidates, validation, mean, error, _NO_COSTS, task.name, counted)
 
 
-def searched(truth: Truth, replay: Replay, race: Race) -> float:
+def searched(known: Grid, replay: Replay, race: Race) -> float:
     """Return what a search misses of the best candidate."""
     places: list[int] = []
-    known = Grid(truth)
     while (task := race.ask()) is not None:
         places = [known.nearest(candidate) for candidate in task.candidates]
         scores = [
@@ -86,29 +109,56 @@ def searched(truth: Truth, replay: Replay, race: Race) -> float:
         race.tell(np.array(scores))
     means = np.nan_to_num(race.rounds[-1].means, nan=-np.inf)
     best = places[int(np.argmax(means))]
-    return float(truth.test.max() - truth.test[best])
+    test = replay.truth.test
+    return float(test.max() - test[best])
 
 
-def ways(truth: Truth, trials: int, count: int) -> Iterator[Found]:
-    """Yield what each way to search finds, over so many searches."""
-    factors = Grid(truth).factors
+def with_finalists(rungs: Sequence[Rung], count: int, seeds: int) -> tuple[Rung, ...]:
+    """Return rounds with one more, in which the best train to the end on more seeds."""
+    return (*rungs, Rung(rungs[-1].epochs, seeds, keep=count, enter=0))
+
+
+def _regrets(truth: Truth, trials: int, count: int, rungs: Sequence[Rung]) -> list[float]:
+    known = Grid(truth)
     epochs = truth.task.epochs
-    job = job_of(SPACE, trials, epochs, trials * epochs, factors)
-    for option in planner.options(job, _ANY):
-        regrets = []
-        for index in range(count):
-            replay = Replay(truth, np.random.default_rng((7919, 104729 * index)))
-            seed = int(replay.rng.integers(2**31))
-            race = race_in(SPACE, trials, epochs, trials * epochs, seed, factors, option.rungs)
-            regrets.append(searched(truth, replay, race))
+    found = []
+    for index in range(count):
+        replay = Replay(truth, np.random.default_rng((7919, 104729 * index)))
+        seed = int(replay.rng.integers(2**31))
+        race = race_in(SPACE, trials, epochs, trials * epochs, seed, known.factors, rungs)
+        found.append(searched(known, replay, race))
+    return found
+
+
+def ways(truth: Truth, trials: int, count: int, finalists: bool) -> Iterator[Found]:
+    """Yield what each way to search finds, over so many searches."""
+    epochs = truth.task.epochs
+    job = job_of(SPACE, trials, epochs, trials * epochs, Grid(truth).factors)
+    possible = planner.options(job, truth.counted)
+    plain = possible[0].seconds
+    for option in possible:
         kind = str(option.kind)
+        seeds = option.rungs[0].seeds
         if option.kind is Kind.TOGETHER:
-            kind += f", {option.rungs[0].seeds} seeds, {len(option.rungs)} rounds"
-        trained = sum(each.members * each.epochs for each in planner.stretches(option.rungs))
-        yield Found(kind, planner.programs(option.rungs), trained, regrets)
+            kind += f", {seeds} seeds, {len(option.rungs)} rounds"
+        regrets = _regrets(truth, trials, count, option.rungs)
+        times = option.seconds / plain
+        programs = planner.programs(option.rungs)
+        yield Found(kind, programs, cost(option.rungs), times, regrets)
+        if not finalists or option.kind is not Kind.TOGETHER:
+            continue
+        for number, on in FINALISTS:
+            if on <= seeds:
+                continue
+            rungs = with_finalists(option.rungs, number, on)
+            # as if they trained in the program that is there
+            taken = planner.seconds(rungs, truth.counted) - truth.counted.program
+            regrets = _regrets(truth, trials, count, rungs)
+            name = f"{kind}, then {number} on {on}"
+            yield Found(name, programs, cost(rungs), taken / plain, regrets)
 
 
-def regrets_of(truth: Truth, trials: Sequence[int], count: int) -> Table:
+def regrets_of(truth: Truth, trials: Sequence[int], count: int, finalists: bool) -> Table:
     """Return what each way misses."""
     scale = 1
     if truth.task.maximize:
@@ -119,6 +169,7 @@ def regrets_of(truth: Truth, trials: Sequence[int], count: int) -> Table:
         "way",
         "programs",
         "epochs",
+        "seconds, x plain",
         "regret",
         "of the median's",
         title=f"{truth.task.name}: the median candidate misses {scale * median:.3g}",
@@ -126,13 +177,13 @@ def regrets_of(truth: Truth, trials: Sequence[int], count: int) -> Table:
         box=MARKDOWN,
     )
     for asked in trials:
-        for found in ways(truth, asked, count):
+        for found in ways(truth, asked, count, finalists):
             mean = np.mean(found.regrets)
             error = np.std(found.regrets, ddof=1) / np.sqrt(count)
             regret = f"{scale * mean:.3g} ± {scale * error:.2g}"
             share = f"{mean / median:.2f}"
-            row = (str(asked), found.kind, str(found.programs), str(found.epochs), regret, share)
-            table.add_row(*row)
+            row = [str(asked), found.kind, str(found.programs), str(found.epochs)]
+            table.add_row(*row, f"{found.times:.2f}", regret, share)
     return table
 
 
@@ -220,14 +271,24 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the folder of letters.csv and optdigits.csv")
     parser.add_argument("--tasks", nargs="+", choices=names, default=names)
     parser.add_argument("--rates", action="store_true", help="at five learning rates too")
+    parser.add_argument(
+        "--finalists", action="store_true", help="with a last round of the best on more seeds too"
+    )
     parser.add_argument("--searches", type=int, default=100, help="(default: %(default)s)")
     parser.add_argument("--costs", action="store_true", help="measure programs and steps instead")
+    parser.add_argument("--resnet", action="store_true", help="search a large model instead")
+    parser.add_argument("--trials", type=int, default=12, help="of that (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="of that (default: %(default)s)")
+    parser.add_argument("--images", type=int, default=1200, help="of that (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=default_cache())
     arguments = parser.parse_args()
     console = Console(width=140, highlight=False)
     console.print(environment(), soft_wrap=True)
     if arguments.costs:
         console.print(costs_table())
+        return
+    if arguments.resnet:
+        console.print(resnet_table(arguments.trials, arguments.epochs, arguments.images))
         return
     factors: tuple[float, ...] = (1.0,)
     if arguments.rates:
@@ -237,7 +298,7 @@ def main() -> None:
         if task.name not in arguments.tasks:
             continue
         truth = truth_of(task, arguments.data, factors, arguments.cache)
-        console.print(regrets_of(truth, trials, arguments.searches))
+        console.print(regrets_of(truth, trials, arguments.searches, arguments.finalists))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """A population against training its models one after the other, in one process.
 
     python -m benchmarks.population --mlp letters.csv letter --cnn optdigits.csv digit [--repeats 3] [--plot growth.png]
+    python -m benchmarks.population --by-hand --mlp letters.csv letter --cnn optdigits.csv digit --members 32 128
 
 The features are all numbers of the .csv but the target. The same candidates, epochs and batch size,
 ``verbose=0``, against (a) KerasTuner's GridSearch as users write it, (b) the same with
 ``steps_per_execution`` tuned, (c) a plain loop of `fit`. The peers train one model after the other,
 so their time is measured at ``--peers`` models and scaled; ours is measured whole, building and
 tracing included. More than 8 members are 8 activations with several seeds each.
+
+With ``--by-hand`` the peers are populations too, written by hand for these models (`benchmarks.by_hand`, the
+extra ``bench``): each is measured whole, and must have learned what ours has. "CPU" is this process' own
+time, which other programs on the machine disturb less.
 
 "in steps" is the share of the seconds that the steps take at their median speed; the rest is
 building, tracing, compiling and Keras. "floor" is the time of the model's multiplications alone at
@@ -18,14 +23,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import os
 import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -37,6 +44,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import by_hand
 from benchmarks.machine import environment, parsed
 from benchmarks.peak import seconds_at_peak
 from keras_acts.search import with_activations
@@ -57,7 +65,10 @@ STEPS = 125
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained: data, a model, a batch size and how many epochs."""
+    """What is trained: data, a model, a batch size and how many epochs.
+
+    `kind` is what `benchmarks.by_hand` calls the model; empty if it does not know it.
+    """
 
     name: str
     x: np.ndarray
@@ -65,6 +76,7 @@ class Task:
     model: Callable[[], keras.Model]
     batch_size: int
     epochs: int
+    kind: str = ""
 
     @property
     def fitted(self) -> dict[str, Any]:
@@ -207,6 +219,68 @@ PEERS = {
 }
 
 
+class Whole(NamedTuple):
+    """What a population took, everything included, and what its members learned."""
+
+    seconds: float
+    cpu: float
+    accuracy: float
+
+
+def clocked(train: Callable[[], float]) -> Whole:
+    """Return what a training takes that returns the mean accuracy of its members."""
+    begun = time.perf_counter()
+    begun_cpu = time.process_time()
+    accuracy = train()
+    return Whole(time.perf_counter() - begun, time.process_time() - begun_cpu, accuracy)
+
+
+def learned(task: Task, count: int, jit_compile: bool | str) -> float:
+    """Train a population, and return the mean accuracy of its members in the last epoch."""
+    together = PopulationModel(
+        task.model(), ACTIVATIONS[:count], seeds=max(1, count // len(ACTIVATIONS))
+    )
+    compiled(together, steps_per_execution=STEPS, jit_compile=jit_compile)
+    return float(together.fit(**task.fitted).history["accuracy"][-1])
+
+
+def by_hand_table(
+    wanted: Iterable[Task],
+    counts: Sequence[int],
+    repeats: int,
+    jit_compile: bool | str,
+    console: Console,
+) -> Table:
+    """Return what populations take that are written by hand, and ours, in turn: medians."""
+    columns = ("task", "models", "population", "seconds", "x ours", "CPU", "x ours", "accuracy")
+    table = Table(*columns, box=MARKDOWN)
+    for task, count in itertools.product(wanted, counts):
+        if not task.kind:
+            continue
+        ways = {"ours": partial(learned, task, count, jit_compile)}
+        names = ACTIVATIONS[:count]
+        seeds = max(1, count // len(ACTIVATIONS))
+        sizes = (names, seeds, task.batch_size, task.epochs)
+        work = by_hand.Work(task.x, task.y, task.kind, *sizes)
+        for name, train in by_hand.peers().items():
+            ways[name] = partial(train, work)
+        runs: dict[str, list[Whole]] = {name: [] for name in ways}
+        for _ in range(repeats):
+            for name, train in ways.items():
+                keras.backend.clear_session()
+                runs[name].append(clocked(train))
+        middle = {name: Whole(*np.median(found, axis=0)) for name, found in runs.items()}
+        ours = middle["ours"]
+        for name, found in middle.items():
+            by_hand.check(name, found.accuracy, ours.accuracy)
+            row = [task.name, str(count), name]
+            row += [f"{found.seconds:.1f}", f"{found.seconds / ours.seconds:.1f}"]
+            row += [f"{found.cpu:.1f}", f"{found.cpu / ours.cpu:.1f}", f"{found.accuracy:.3f}"]
+            console.print(*row, sep="  ")  # should it be interrupted
+            table.add_row(*row)
+    return table
+
+
 def read(path: str, target: str) -> tuple[np.ndarray, np.ndarray]:
     """Return scaled features and the classes from 0."""
     table = pandas.read_csv(path)
@@ -220,7 +294,7 @@ def tasks(arguments: argparse.Namespace) -> list[Task]:
     if arguments.mlp:
         x, y = read(*arguments.mlp)
         found += [
-            Task(f"MLP, {e} epochs", x, y, mlp(x.shape[1], int(y.max()) + 1), 128, e)
+            Task(f"MLP, {e} epochs", x, y, mlp(x.shape[1], int(y.max()) + 1), 128, e, "mlp")
             for e in arguments.epochs
         ]
     if arguments.cnn:
@@ -228,9 +302,9 @@ def tasks(arguments: argparse.Namespace) -> list[Task]:
         side = int(x.shape[1] ** 0.5)
         x = x.reshape(-1, side, side, 1)
         found += [
-            Task(f"{name}, {e} epochs", x, y, cnn(side, int(y.max()) + 1, normalized), 32, e)
+            Task(f"{name}, {e} epochs", x, y, cnn(side, int(y.max()) + 1, normalized), 32, e, kind)
             for e in arguments.epochs
-            for name, normalized in (("CNN", False), ("BatchNorm CNN", True))
+            for name, normalized, kind in (("CNN", False, "cnn"), ("BatchNorm CNN", True, ""))
         ]
     return found
 
@@ -277,6 +351,9 @@ def main() -> None:
         "--jit", choices=("auto", "yes", "no"), default="auto", help="XLA for ours (default: auto)"
     )
     parser.add_argument(
+        "--by-hand", action="store_true", help="against populations that are written by hand"
+    )
+    parser.add_argument(
         "--plot", metavar="PNG", help="draw the seconds against the members (needs matplotlib)"
     )
     arguments = parsed(parser, members=[1, 8], epochs=[1], peers=1, repeats=1)
@@ -287,10 +364,18 @@ def main() -> None:
     if not (arguments.mlp or arguments.cnn):
         parser.error("give --mlp or --cnn")
     console = Console(width=160)
+    jit = {"auto": "auto", "yes": True, "no": False}[arguments.jit]
+    if arguments.by_hand:
+        console.print(f"{environment()}; medians of {arguments.repeats}")
+        for line in by_hand.missing():
+            console.print(line)
+        wanted = tasks(arguments)
+        counts = arguments.members
+        console.print(by_hand_table(wanted, counts, arguments.repeats, jit, console))
+        return
     console.print(
         f"{environment()}; {arguments.repeats} repeats, peers measured at {arguments.peers} models and scaled"
     )
-    jit = {"auto": "auto", "yes": True, "no": False}[arguments.jit]
     columns = (
         "ms/model/epoch",
         *(f"x {peer}" for peer in PEERS),

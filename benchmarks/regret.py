@@ -1,6 +1,6 @@
 """How good the activation is that a search finds, for its epochs and for its seconds, against other tuners.
 
-    python -m benchmarks.regret [--data FOLDER] [--tasks letters-mlp …] [--rates] [--quick] [--live N]
+    python -m benchmarks.regret [--data FOLDER] [--tasks letters-mlp …] [--rates] [--clock cpu] [--quick] [--live N]
 
 FOLDER holds letters.csv (UCI Letter Recognition, target `letter`) and optdigits.csv (UCI Optical
 Recognition, target `digit`, column `split`); without it only the regressions are measured:
@@ -20,6 +20,13 @@ every activation at five of them. The race is the product's own with `learning_r
 trains one and a half times the epochs; the peers have as many, and the rate as one more
 hyperparameter, on a logarithmic scale.
 
+"keras_acts" is what `strategy="auto"` does, planned for its trials: to race, or to train all to the end.
+"plain population, all to the end" has each activation as its paper has it and random ones, at random
+rates with `--rates`, in one population with as many seeds as the seconds allow (at least one). The last
+columns but one are at the seconds that keras_acts takes. With `--clock cpu` seconds are the process'
+own: other programs disturb them less, and what uses all cores counts for more than it takes. With
+`--alone --clock counted` nothing is timed: populations take what the product expects of them.
+
 With `--live N` the product itself searches N times on each task, trained and timed, and what it
 finds is looked up.
 """
@@ -29,14 +36,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import itertools
 import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -50,11 +59,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import environment
-from benchmarks.regret_ground_truth import TASKS, Truth, load_or_train, prepared
+from benchmarks.regret_ground_truth import CLOCKS, COUNTED, TASKS, Truth, load_or_train, prepared
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import ActivationSpace, Candidate, search_activations
 from keras_acts.search.plan import MORE_WITH_RATES
-from keras_acts.search.race.runner import race_in
+from keras_acts.search.race.planner import plan
+from keras_acts.search.race.runner import job_of, race_in
+from keras_acts.search.race.schedule import Rung
 from keras_acts.search.space.embedding import embeddings
 from keras_acts.search.space.learning_rates import LearningRates
 from keras_acts.search.space.rated import Rated
@@ -162,14 +173,57 @@ class Grid:
 
 
 def race(replay: Replay, grid: Grid, budget: int) -> None:
-    """Ours: the product's own race, its populations charged as `keras_acts.search.race.cohorts` makes them."""
+    """Ours: the product's own race."""
+    _raced(replay, grid, budget, rungs=())
+
+
+def auto(replay: Replay, grid: Grid, budget: int, *, limited: bool) -> None:
+    """Ours, as the planner chooses: a race, or all to the end.
+
+    Args:
+        replay: the table.
+        grid: its candidates.
+        budget: how many candidates start.
+        limited: whether it may train no more epochs than as many whole trainings.
+    """
+    job = job_of(SPACE, budget, replay.whole, budget * replay.whole, grid.factors)
+    planned = plan(replace(job, limited=limited), replay.truth.counted)
+    _raced(replay, grid, budget, planned.rungs)
+
+
+def plain_seconds(truth: Truth, budget: int, seeds: int) -> float:
+    """Return the seconds of a plain population of so many candidates."""
+    return truth.costs.population(budget * seeds, truth.task.epochs)
+
+
+def plain(replay: Replay, grid: Grid, budget: int, *, seeds: int) -> None:
+    """One population in which all train to the end: each activation as its paper has it, then random ones.
+
+    Where there are rates, each but the baseline's is drawn.
+    """
+    seed = int(replay.rng.integers(2**31))
+    choices = dict.fromkeys([*SPACE.grid(1), *SPACE.sample(budget, seed)])
+    factors = [1.0, *replay.rng.choice(grid.factors, size=budget - 1)]
+    tried = [Rated(choice, factor) for choice, factor in zip(choices, factors, strict=False)]
+    places = [grid.nearest(rated) for rated in tried]
+    scores = np.array(
+        [[replay.run(k, s, replay.whole).max() for s in range(seeds)] for k in places]
+    )
+    means = np.nan_to_num(scores.mean(axis=1), nan=-np.inf)
+    replay.epochs += len(places) * seeds * replay.whole
+    replay.seconds += plain_seconds(replay.truth, len(places), seeds)
+    replay.found.append((replay.epochs, replay.seconds, places[int(np.argmax(means))]))
+
+
+def _raced(replay: Replay, grid: Grid, budget: int, rungs: Sequence[Rung]) -> None:
+    """Search in these rounds; populations are charged as `keras_acts.search.race.cohorts` makes them."""
     total = budget * replay.whole
     seed = int(replay.rng.integers(2**31))
-    made = race_in(SPACE, budget, replay.whole, total, seed, grid.factors)
+    made = race_in(SPACE, budget, replay.whole, total, seed, grid.factors, rungs)
     cohorts: list[set[tuple[Rated, int]]] = []
     done: dict[tuple[Rated, int], int] = {}
     while (task := made.ask()) is not None:
-        wanted = {(candidate, s) for candidate in task.candidates for s in range(task.seeds)}
+        wanted = set(itertools.product(task.candidates, range(task.seeds)))
         kept = [(cohort, cohort & wanted) for cohort in cohorts if cohort & wanted]
         new = wanted - {run for _, mine in kept for run in mine}
         parts = [(set(), new)] if new else []
@@ -180,6 +234,8 @@ def race(replay: Replay, grid: Grid, budget: int) -> None:
             parts += [(set(), set().union(*(mine for _, mine in group)))] if joined else group
         for before, mine in parts:
             more = task.epochs - done.get(next(iter(mine)), 0)
+            if not more:
+                continue
             cost = replay.truth.costs.population(len(mine), more)
             # a population that goes on as it is need not begin again
             replay.seconds += cost - (
@@ -295,9 +351,7 @@ def tpe(replay: Replay, grid: Grid, budget: int) -> None:
         study.tell(trial, best if np.isfinite(best) else None, state=state)
 
 
-RACE = "keras_acts race"
-METHODS: dict[str, Any] = {
-    RACE: race,
+PEERS: dict[str, Any] = {
     "KerasTuner RandomSearch": tuned(random_oracle),
     "KerasTuner BayesianOptimization": tuned(bayesian_oracle),
     "KerasTuner Hyperband": tuned(hyperband_oracle),
@@ -305,14 +359,68 @@ METHODS: dict[str, Any] = {
 }
 
 
-def searches_of(truth: Truth, method: str, count: int, budget: int) -> list[Replay]:
+def searches_of(truth: Truth, method: Any, count: int, budget: int) -> list[Replay]:
     """Return so many searches of a method; the seeds are the same for all methods."""
     grid, made = Grid(truth), []
     for index in range(count):
         replay = Replay(truth, np.random.default_rng((7919, 104729 * index)))
-        METHODS[method](replay, grid, budget)
+        method(replay, grid, budget)
         made.append(replay)
     return made
+
+
+class Planned(NamedTuple):
+    """A method that is planned for its budget, while others only go on.
+
+    Attributes:
+        equal_epochs: its searches for so many trials, and as many whole trainings.
+        within: its regrets for so many trials, within so many seconds.
+    """
+
+    equal_epochs: Callable[[int], list[Replay]]
+    within: Callable[[int, float], list[float]]
+
+
+def _of_more_trials(
+    truth: Truth, count: int, budgets: Sequence[int], limited: Any, unlimited: Any
+) -> Planned:
+    """A race, or what the planner chooses: in more seconds it has more trials.
+
+    Where not even the fewest end in time, it returns what it has by then.
+    """
+
+    @cache
+    def searches(budget: int) -> list[Replay]:
+        return searches_of(truth, unlimited, count, budget)
+
+    def within(budget: int, seconds: float) -> list[float]:
+        sizes = (*budgets, 2 * budgets[-1])
+        fitting = [each for each in sizes if _mean_seconds(searches(each)) <= seconds]
+        if not fitting:
+            return [regret(replay, seconds=seconds) for replay in searches(budgets[0])]
+        return [regret(replay) for replay in searches(max(fitting))]
+
+    return Planned(lambda budget: searches_of(truth, limited, count, budget), within)
+
+
+def _of_more_seeds(truth: Truth, count: int) -> Planned:
+    """The plain population: in more seconds it has more seeds, and at least one."""
+    most = len(truth.validation)
+
+    @cache
+    def searches(budget: int, seeds: int) -> list[Replay]:
+        return searches_of(truth, partial(plain, seeds=seeds), count, budget)
+
+    def within(budget: int, seconds: float) -> list[float]:
+        numbers = range(1, most + 1)
+        fitting = [n for n in numbers if plain_seconds(truth, budget, n) <= seconds]
+        return [regret(replay) for replay in searches(budget, max(fitting, default=1))]
+
+    return Planned(lambda budget: searches(budget, 1), within)
+
+
+def _mean_seconds(found: Sequence[Replay]) -> float:
+    return float(np.mean([replay.seconds for replay in found]))
 
 
 def trainings(budget: int, factors: Sequence[float]) -> int:
@@ -363,59 +471,89 @@ def regret(replay: Replay, epochs: float = np.inf, seconds: float = np.inf) -> f
     return float(test.max() - test[inside[-1] if inside else 0])
 
 
-def report(truth: Truth, count: int, trials: Sequence[int]) -> Table:
-    """Return the regrets at equal epochs and at the seconds that RandomSearch needs for as many."""
-    factors = {rated.factor for rated in truth.candidates}
-    budgets = [trainings(asked, sorted(factors)) for asked in trials]
-    task, test = truth.task, truth.test
-    scale, unit = (100, "points") if task.maximize else (1, task.metric)
-    means = np.nan_to_num(truth.validation.max(axis=1).mean(axis=0), nan=-np.inf)
-    best_validated = int(np.argmax(means))
-    title = (
-        f"Regret in {unit}: relu {scale * (test.max() - test[0]):.3g}, the median candidate "
-        f"{scale * (test.max() - np.median(test)):.3g}, floor {scale * (test.max() - test[best_validated]):.3g}; "
-        f"the best is {truth.candidates[int(np.argmax(test))]}"
-    )
-    if len(factors) > 1:
-        own = [k for k, rated in enumerate(truth.candidates) if rated.factor == 1]
-        title += f", at the model's own rate {scale * (test.max() - test[own].max()):.3g}"
-    start, epoch = truth.costs.tuner
-    limits = [budget * (start + epoch * task.epochs) for budget in budgets]
-    columns = [f"{budget * task.epochs} epochs" for budget in budgets] + [
-        f"{limit:.0f} s" for limit in limits
-    ]
+def report(
+    truth: Truth, count: int, trials: Sequence[int], peers: Mapping[str, Any], console: Console
+) -> Table:
+    """Return the regrets at equal epochs, and at the seconds of RandomSearch and of ours for as many trials."""
+    factors = sorted({rated.factor for rated in truth.candidates})
+    budgets = [trainings(asked, factors) for asked in trials]
+    task = truth.task
+    scale = 1
+    if task.maximize:
+        scale = 100
+    theirs: list[float] = []
+    if peers:
+        start, epoch = truth.costs.tuner
+        theirs = [budget * (start + epoch * task.epochs) for budget in budgets]
+    unlimited = partial(auto, limited=False)
+    chosen_way = _of_more_trials(truth, count, budgets, partial(auto, limited=True), unlimited)
+    ours = [_mean_seconds(searches_of(truth, unlimited, count, budget)) for budget in budgets]
+    columns = [f"{budget * task.epochs} epochs" for budget in budgets]
+    # to a tenth, as ours takes few
+    columns += [f"{limit:.1f} s" for limit in (*theirs, *ours)]
+    limits = [*zip(budgets, theirs, strict=False), *zip(budgets, ours, strict=True)]
     table = Table(
         "method",
         *columns,
         "seconds for the epochs",
-        title=title,
+        title=_title(truth),
         title_justify="left",
         box=MARKDOWN,
     )
-    for name in METHODS:
-        # a race is planned for its budget; the others only go on
-        plans = {
-            b: searches_of(truth, name, count, b)
-            for b in ((*budgets, 2 * budgets[-1]) if name == RACE else ())
-        }
-        whole = [] if plans else searches_of(truth, name, count, budgets[-1])
-        cells, used = [], []
+    methods = {
+        "keras_acts": chosen_way,
+        "keras_acts race": _of_more_trials(truth, count, budgets, race, race),
+        "plain population, all to the end": _of_more_seeds(truth, count),
+    }
+    for name, method in methods.items():
+        cells = []
+        used = []
         for budget in budgets:
-            found = plans.get(budget, whole)
-            cells.append(_cell([scale * regret(r, epochs=budget * task.epochs) for r in found]))
+            found = method.equal_epochs(budget)
+            cells.append(_cell([scale * regret(replay) for replay in found]))
+            used.append(f"{_mean_seconds(found):.1f}")
+        for budget, limit in limits:
+            cells.append(_cell([scale * missed for missed in method.within(budget, limit)]))
+        row = [name, *cells, " / ".join(used)]
+        console.print(*row, sep="  ", soft_wrap=True)  # should it be interrupted
+        table.add_row(*row)
+    for name, peer in peers.items():
+        whole = searches_of(truth, peer, count, budgets[-1])
+        cells = []
+        used = []
+        for budget in budgets:
+            epochs = budget * task.epochs
+            cells.append(_cell([scale * regret(replay, epochs=epochs) for replay in whole]))
             spent = [
-                max((s for e, s, _ in r.found if e <= budget * task.epochs), default=0.0)
-                for r in found
+                max((s for e, s, _ in replay.found if e <= epochs), default=0.0) for replay in whole
             ]
-            used.append(f"{np.mean(spent):.0f}")
-        for limit in limits:
-            fitting = [
-                b for b, found in plans.items() if np.mean([r.seconds for r in found]) <= limit
-            ]
-            found = plans[max(fitting, default=budgets[0])] if plans else whole
-            cells.append(_cell([scale * regret(r, seconds=limit) for r in found]))
-        table.add_row(name, *cells, " / ".join(used))
+            used.append(f"{np.mean(spent):.1f}")
+        for _, limit in limits:
+            cells.append(_cell([scale * regret(replay, seconds=limit) for replay in whole]))
+        row = [name, *cells, " / ".join(used)]
+        console.print(*row, sep="  ", soft_wrap=True)  # should it be interrupted
+        table.add_row(*row)
     return table
+
+
+def _title(truth: Truth) -> str:
+    """What there is to miss in a table, in words."""
+    scale, unit = 1, truth.task.metric
+    if truth.task.maximize:
+        scale, unit = 100, "points"
+    test = truth.test
+    best = test.max()
+    means = np.nan_to_num(truth.validation.max(axis=1).mean(axis=0), nan=-np.inf)
+    best_validated = int(np.argmax(means))
+    title = (
+        f"Regret in {unit}: relu {scale * (best - test[0]):.3g}, the median candidate "
+        f"{scale * (best - np.median(test)):.3g}, floor {scale * (best - test[best_validated]):.3g}; "
+        f"the best is {truth.candidates[int(np.argmax(test))]}"
+    )
+    own = [k for k, rated in enumerate(truth.candidates) if rated.factor == 1]
+    if len(own) < len(test):
+        title += f", at the model's own rate {scale * (best - test[own].max()):.3g}"
+    return title
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -460,10 +598,22 @@ def main() -> None:
     parser.add_argument(
         "--cache", type=Path, default=default_cache(), help="keeps the table (default: %(default)s)"
     )
+    parser.add_argument(
+        "--clock",
+        choices=(*CLOCKS, COUNTED),
+        default="wall",
+        help="of all seconds (default: %(default)s)",
+    )
+    parser.add_argument("--alone", action="store_true", help="without KerasTuner and Optuna")
     arguments = parser.parse_args()
+    if arguments.clock == COUNTED and not arguments.alone:
+        parser.error(f"--clock {COUNTED} knows no peers: give --alone")
     points, seeds = (3, 8) if arguments.quick else (arguments.points, arguments.seeds)
-    console = Console(width=140, highlight=False)
+    console = Console(width=200, highlight=False)
     console.print(environment(), soft_wrap=True)
+    peers = PEERS
+    if arguments.alone:
+        peers = {}
     factors: tuple[float, ...] = OWN_RATE
     if arguments.rates:
         factors = automatic_factors()
@@ -477,12 +627,14 @@ def main() -> None:
             "top_seeds": arguments.top_seeds,
             "cache": arguments.cache,
             "factors": factors,
+            "wider": automatic_factors(),
+            "clock": arguments.clock,
         }
         truth = load_or_train(task, arguments.data, **options)
         console.print(truth.about, soft_wrap=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # KerasTuner's Gaussian process about its own bounds
-            console.print(report(truth, arguments.searches, BUDGETS))
+            console.print(report(truth, arguments.searches, BUDGETS, peers, console))
         for budget in BUDGETS if arguments.live else ():
             lived = live(truth, arguments.data, arguments.live, budget, arguments.live_seed)
             console.print(lived, soft_wrap=True)

@@ -17,7 +17,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from sklearn.datasets import make_friedman1
 
 from keras_acts.search import ActivationHyperModel, ActivationSpace, with_activations
 from keras_acts.search.population.trainers import PopulationTrainer
+from keras_acts.search.race.effort import costs_of
+from keras_acts.search.race.planner import PopulationCosts
 from keras_acts.search.runtime.seeding import Stream, derive
 from keras_acts.search.space.rated import Rated
 from keras_acts_cli import data as datasets
@@ -40,6 +42,13 @@ from keras_acts_cli import models
 
 TOP = 10
 _SLOTS = (1, 8, 32, 96)
+
+Clock = Callable[[], float]
+# by the name that the command has for it. The process' own time is the machine's whole work: other programs
+# disturb it less, and a population, which uses all cores at once, counts for more than it takes
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
+# no clock: populations take what the product expects, others are not known
+COUNTED = "counted"
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,7 @@ class Truth:
         error: (K,), its standard error.
         costs: what each way to train costs.
         about: in words.
+        counted: what the product expects of the model's populations, by which it plans.
     """
 
     task: Task
@@ -134,6 +144,7 @@ class Truth:
     error: np.ndarray
     costs: Costs
     about: str
+    counted: PopulationCosts
 
 
 def grid(points: int, factors: Sequence[float] = (1.0,)) -> tuple[Rated, ...]:
@@ -188,26 +199,44 @@ def load_or_train(
     top_seeds: int,
     cache: Path,
     factors: Sequence[float] = (1.0,),
+    wider: Sequence[float] = (),
+    clock: str = "wall",
 ) -> Truth:
-    """Return what is known about a task from the cache, and train what it lacks."""
+    """Return what is known about a task from the cache, and train what it lacks.
+
+    A table with the `wider` factors, if it is there, has the runs with these.
+    """
     model, parts = prepared(task, folder)
     candidates = grid(points, factors)
     begun = time.perf_counter()
-    validation, test = runs_of(task, model, parts, candidates, seeds, cache)
+    known: tuple[Rated, ...] = ()
+    if wider and len(factors) == 1:
+        known = grid(points, wider)
+    validation, test = runs_of(task, model, parts, candidates, seeds, cache, known)
     mean, error = test.mean(axis=0), test.std(axis=0, ddof=1) / np.sqrt(seeds)
     best = np.argsort(-np.nan_to_num(mean, nan=-np.inf))[:TOP]
     if top_seeds > seeds:
         _, again = runs_of(task, model, parts, [candidates[k] for k in best], top_seeds, cache)
         mean[best], error[best] = again.mean(axis=0), again.std(axis=0, ddof=1) / np.sqrt(top_seeds)
-    costs = _costs(task, model, parts, cache, factors)
+    counted = counted_of(task, model, parts)
+    if clock == COUNTED:
+        costs = _expected(counted)
+    else:
+        costs = _costs(task, model, parts, cache, factors, clock)
     about = (
         f"{task.name}: {len(candidates)} candidates, {task.epochs} epochs, batch {task.batch_size}, "
         f"{'/'.join(str(len(p[0])) for p in (parts.train, parts.validation, parts.test))} samples, {seeds} seeds, "
         f"{max(seeds, top_seeds)} for the best {TOP}; loaded or trained in {time.perf_counter() - begun:.0f} s"
     )
-    return Truth(
-        task, candidates, validation, np.nan_to_num(mean, nan=-np.inf), error, costs, about
-    )
+    test_scores = np.nan_to_num(mean, nan=-np.inf)
+    return Truth(task, candidates, validation, test_scores, error, costs, about, counted)
+
+
+def counted_of(task: Task, model: keras.Model, parts: datasets.Parts) -> PopulationCosts:
+    """Return what the product expects of the model's populations."""
+    counted = costs_of(model, _fit(task, parts))
+    assert counted is not None  # the data are arrays
+    return counted
 
 
 def _fit(task: Task, parts: datasets.Parts) -> dict[str, Any]:
@@ -235,14 +264,21 @@ def runs_of(
     candidates: Sequence[Rated],
     seeds: int,
     cache: Path,
+    wider: Sequence[Rated] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """The validation scores, (S, E, K), and test scores, (S, K), higher is better.
 
-    Nan where a run diverged.
+    Nan where a run diverged. Where the table of `wider`, which begins with these candidates, is
+    trained already, they are read from it: a member trains as it does beside any others.
     """
-    place = cache / f"regret-{task.name}-{_fingerprint(task, parts, [str(c) for c in candidates])}"
-    place.mkdir(parents=True, exist_ok=True)
-    files = [place / f"{index}.npz" for index in range(seeds)]
+    if wider:
+        assert list(wider[: len(candidates)]) == list(candidates)
+        trained = _files(task, parts, wider, seeds, cache)
+        if all(file.is_file() for file in trained):
+            runs = runs_of(task, model, parts, wider, seeds, cache)
+            return tuple(part[..., : len(candidates)] for part in runs)  # type: ignore[return-value]
+    files = _files(task, parts, candidates, seeds, cache)
+    files[0].parent.mkdir(parents=True, exist_ok=True)
     trainer = None
     for index, file in enumerate(files):
         if file.is_file():
@@ -265,20 +301,37 @@ def runs_of(
     )  # type: ignore[return-value]
 
 
+def _files(
+    task: Task, parts: datasets.Parts, candidates: Sequence[Rated], seeds: int, cache: Path
+) -> list[Path]:
+    """Where the runs of each seed are kept."""
+    fingerprint = _fingerprint(task, parts, [str(candidate) for candidate in candidates])
+    place = cache / f"regret-{task.name}-{fingerprint}"
+    return [place / f"{index}.npz" for index in range(seeds)]
+
+
 def _costs(
-    task: Task, model: keras.Model, parts: datasets.Parts, cache: Path, factors: Sequence[float]
+    task: Task,
+    model: keras.Model,
+    parts: datasets.Parts,
+    cache: Path,
+    factors: Sequence[float],
+    clock: str,
 ) -> Costs:
-    settings: list[Sequence[float]] = [_SLOTS]
+    settings: list[Sequence[float] | str] = [_SLOTS]
     if len(factors) > 1:
         # members that have rates of their own take other steps
         settings.append(factors)
+    if clock != "wall":
+        settings.append(clock)
+    now = CLOCKS[clock]
     file = cache / f"regret-costs-{task.name}-{_fingerprint(task, parts, *settings)}.json"
     if not file.is_file():
         measured = {
-            "tuner": _line(_tuner, task, model, parts),
-            "loop": _line(_loop, task, model, parts),
+            "tuner": _line(_tuner, task, model, parts, now),
+            "loop": _line(_loop, task, model, parts, now),
         }
-        lines = [_population(task, model, parts, slots, factors) for slots in _SLOTS]
+        lines = [_population(task, model, parts, slots, factors, now) for slots in _SLOTS]
         measured |= {
             "slots": _SLOTS,
             "start": [a for a, _ in lines],
@@ -290,28 +343,38 @@ def _costs(
     return Costs(**{name: tuple(value) for name, value in known.items()})
 
 
-def _line(run: Any, task: Task, model: keras.Model, parts: datasets.Parts) -> tuple[float, float]:
+def _expected(counted: PopulationCosts) -> Costs:
+    starts = [counted.program + slots * counted.start for slots in _SLOTS]
+    epochs = [counted.epochs(slots, 1) for slots in _SLOTS]
+    return Costs((0.0, 0.0), (0.0, 0.0), _SLOTS, tuple(starts), tuple(epochs))
+
+
+def _line(
+    run: Any, task: Task, model: keras.Model, parts: datasets.Parts, now: Clock
+) -> tuple[float, float]:
     """Seconds of a start and of an epoch, from trainings of two lengths, the median of three pairs."""
-    run(task, model, parts, 1)
-    short, long = (float(np.median([run(task, model, parts, n) for _ in range(3)])) for n in (1, 4))
+    run(task, model, parts, 1, now)
+    short, long = (
+        float(np.median([run(task, model, parts, n, now) for _ in range(3)])) for n in (1, 4)
+    )
     return max(0.0, short - (long - short) / 3), (long - short) / 3
 
 
-def _tuner(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int) -> float:
+def _tuner(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int, now: Clock) -> float:
     objective = keras_tuner.Objective(f"val_{task.metric}", "max" if task.maximize else "min")
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.StringIO()):
         tuner = keras_tuner.RandomSearch(
             ActivationHyperModel(model), objective, max_trials=2, directory=scratch
         )
-        start = time.perf_counter()
+        start = now()
         tuner.search(**{**_fit(task, parts), "epochs": epochs}, verbose=0)
-        return (time.perf_counter() - start) / 2
+        return (now() - start) / 2
 
 
-def _loop(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int) -> float:
-    start = time.perf_counter()
+def _loop(task: Task, model: keras.Model, parts: datasets.Parts, epochs: int, now: Clock) -> float:
+    start = now()
     with_activations(model, "mish").fit(**{**_fit(task, parts), "epochs": epochs}, verbose=0)
-    return time.perf_counter() - start
+    return now() - start
 
 
 def _population(
@@ -320,8 +383,9 @@ def _population(
     parts: datasets.Parts,
     slots: int,
     factors: Sequence[float],
+    now: Clock,
 ) -> tuple[float, float]:
-    start = time.perf_counter()
+    start = now()
     chosen = grid(3, factors)
     if len(factors) > 1:
         # several rates among the first few too, as in a race
@@ -329,8 +393,8 @@ def _population(
         chosen = tuple(chosen[k] for k in order)
     trainer = PopulationTrainer(model, (chosen * (slots // len(chosen) + 1))[:slots])
     list(trainer.train([0], {**_fit(task, parts), "epochs": 1}))
-    first = time.perf_counter() - start
-    start = time.perf_counter()
+    first = now() - start
+    start = now()
     list(trainer.train([1], _fit(task, parts)))
-    epoch = (time.perf_counter() - start) / task.epochs
+    epoch = (now() - start) / task.epochs
     return max(0.0, first - epoch), epoch

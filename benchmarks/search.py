@@ -1,7 +1,7 @@
 """Whole searches by wall-clock, from the call to the best model in hand, against the same search in plain KerasTuner.
 
     python -m benchmarks.search --mlp letters.csv letter --cnn optdigits.csv digit [--trials 32] [--tasks mlp cnn ...]
-    python -m benchmarks.search --calls [--trials 16 32] [--tasks default ...]
+    python -m benchmarks.search --calls [--trials 16 32] [--tasks default ...] [--only auto random ...]
 
 Tasks: ``default``, the search of ``keras-acts search`` on its bundled digits without verdict and
 export; ``mlp``, an MLP 64-64 on ``--mlp``; ``cnn``, that CNN on ``--cnn``; ``lstm``, an LSTM on
@@ -16,9 +16,10 @@ our seconds that the training steps take at their median speed, "warm" the same 
 first epoch to that of the last, validation and checkpoints in memory included.
 
 With ``--calls`` it is `search_activations`, as users call it: with ``strategy="auto"``, as a race and at
-random, at the model's own learning rate and without a verdict; with rates; and with the verdict, which
-is all that it does by default. "CPU" is this process' own time, which other programs on the machine
-disturb less, "programs" how many training steps were traced.
+random, without a verdict and with it, at the model's own learning rate as the peer; and with rates, of
+which the last is all that it does by default. "CPU" is this process' own time, which other programs on the
+machine disturb less, "programs" how many training steps were traced, "of random's" the share of the
+seconds that the same call takes with ``strategy="random"``.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import itertools
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -56,15 +57,18 @@ from keras_acts.search.population.step_tensorflow import TrainingStep
 from keras_acts_cli import data as datasets
 from keras_acts_cli import models
 
-# how users call a search, and what one of its parts takes
-_ALONE = {"verdict": 0, "learning_rates": None}
+# how users call a search: with which strategy, with rates, and with the verdict
+_OWN_RATE = {"learning_rates": None}
+_ALONE = {**_OWN_RATE, "verdict": 0}
 CALLS: dict[str, dict[str, Any]] = {
     "auto": _ALONE,
     "race": {**_ALONE, "strategy": "race"},
     "random": {**_ALONE, "strategy": "random"},
-    "auto, with rates": {"verdict": 0},
-    "race, with rates": {"verdict": 0, "strategy": "race"},
-    "auto, with rates and verdict": {},
+    "auto, verdict": _OWN_RATE,
+    "race, verdict": {**_OWN_RATE, "strategy": "race"},
+    "random, verdict": {**_OWN_RATE, "strategy": "random"},
+    "auto, rates": {"verdict": 0},
+    "auto, rates, verdict": {},
 }
 
 TASKS = ("default", "mlp", "cnn", "lstm", "frozen", "augmented", "text", "vit")
@@ -244,30 +248,41 @@ def called(task: Task, trials: int, options: Mapping[str, Any]) -> Call:
         )
 
 
-def calls_table(arguments: argparse.Namespace, console: Console) -> Table:
-    """Return what calls take, in turn, and as a ratio to KerasTuner's search."""
-    table = Table(
-        "task",
-        "trials",
-        "call",
-        "seconds",
-        "CPU",
-        "programs",
-        "KerasTuner",
-        "times faster",
-        box=MARKDOWN,
-    )
-    for task in tasks(arguments):
-        for trials in arguments.trials:
-            peer = plain(task, trials, arguments.peers)
-            for name, options in CALLS.items():
-                calls = [called(task, trials, options) for _ in range(arguments.repeats)]
-                seconds, cpu, programs = np.median(calls, axis=0)
-                row = [task.name, str(trials), name, f"{seconds:.1f}", f"{cpu:.1f}"]
-                row += [f"{programs:.0f}", f"{peer:.1f}", f"{peer / seconds:.1f}"]
-                table.add_row(*row)
-                console.print(*row)
+def calls_table(
+    wanted: Iterable[Task],
+    counts: Sequence[int],
+    names: Sequence[str],
+    *,
+    peers: int,
+    repeats: int,
+    console: Console,
+) -> Table:
+    """Return what calls take, in turn, and as a ratio to KerasTuner's search and to `random`'s."""
+    columns = ("seconds", "CPU", "programs", "KerasTuner", "times faster", "of random's")
+    table = Table("task", "trials", "call", *columns, box=MARKDOWN)
+    for task, trials in itertools.product(wanted, counts):
+        theirs = plain(task, trials, peers)
+        runs: dict[str, list[Call]] = {name: [] for name in names}
+        for _, name in itertools.product(range(repeats), names):
+            runs[name].append(called(task, trials, CALLS[name]))
+        taken = {name: Call(*np.median(calls, axis=0)) for name, calls in runs.items()}
+        for name, call in taken.items():
+            row = [task.name, str(trials), name, f"{call.seconds:.1f}", f"{call.cpu:.1f}"]
+            row += [f"{call.programs:.0f}", f"{theirs:.0f}", f"{theirs / call.seconds:.1f}"]
+            row.append(_of_random(name, taken))
+            table.add_row(*row)
+            console.print(*row, sep="  ")  # should it be interrupted
     return table
+
+
+def _of_random(name: str, taken: Mapping[str, Call]) -> str:
+    """Which share of the seconds of a random search a call takes, both with a verdict or both without."""
+    random = "random"
+    if name.endswith("verdict"):
+        random = "random, verdict"
+    if random not in taken:
+        return "-"
+    return f"{taken[name].seconds / taken[random].seconds:.2f}"
 
 
 def main() -> None:
@@ -280,13 +295,24 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", default=list(TASKS))
     parser.add_argument("--trials", type=int, nargs="+", default=[32])
     parser.add_argument("--calls", action="store_true", help="search_activations as users call it")
+    parser.add_argument(
+        "--only", nargs="+", choices=CALLS, default=list(CALLS), help="of the calls (default: all)"
+    )
     parser.add_argument("--peers", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1, help="of both, in turn; medians count")
     arguments = parsed(parser, tasks=["default"], trials=[4], peers=1)
     console = Console()
     console.print(environment())
     if arguments.calls:
-        console.print(calls_table(arguments, console))
+        made = calls_table(
+            tasks(arguments),
+            arguments.trials,
+            arguments.only,
+            peers=arguments.peers,
+            repeats=arguments.repeats,
+            console=console,
+        )
+        console.print(made)
         return
     table = Table(
         "task", "trials", "seconds", "KerasTuner", "times faster", "in steps", "warm", box=MARKDOWN

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from keras_acts.search import SearchResult, search_activations
 
 # pixels: what docs/report.md shows
-SIZE = (872, 1490)
+SIZE = (872, 1110)
 
 
 def searched() -> SearchResult:

@@ -514,6 +514,13 @@ def tensorflow_random_state() -> Callable[[], None]:
     return restore
 
 
+def anonymous_variable() -> str:
+    """Return the name with which TensorFlow makes a variable anew each time that its handle is made."""
+    from tensorflow.python.eager import context
+
+    return str(context.anonymous_name())
+
+
 def in_xla_context(graph: tf.Graph) -> bool:
     """Return whether a graph that is being traced, or one around it, is compiled by XLA."""
     from tensorflow.python.ops import control_flow_util

@@ -67,7 +67,7 @@ def _exp_of_minus_abs(x: Tensor) -> Tensor:
     return ops.exp(ops.negative(ops.abs(x)))
 
 
-_sigmoid_of_half = with_derivative(_sigmoid_closed, _sigmoid_derivative, ops.sigmoid, ops.sigmoid)
+_sigmoid_of_half = with_derivative(_sigmoid_closed, _sigmoid_derivative, ops.sigmoid)
 
 
 @activation
@@ -416,6 +416,11 @@ def _mish_derivative(x: Tensor) -> Tensor:
     # neither `clip` nor a minimum of a maximum: TensorFlow 2.18's XLA makes a bound of NaN, and a
     # diverged gradient 0
     x = ops.where(ops.greater(x, _HIGHEST), _constant(_HIGHEST, x), ops.maximum(x, _lowest(x)))
+    return _mish_slope(x)
+
+
+def _mish_slope(x: Tensor) -> Tensor:
+    """The derivative at numbers that are neither too low nor too high for its formula."""
     e = ops.exp(x)
     n = ops.multiply(e, ops.add(e, 2.0))
     d = ops.add(n, 2.0)
@@ -423,10 +428,14 @@ def _mish_derivative(x: Tensor) -> Tensor:
     return ops.divide(ops.add(ops.multiply(n, d), slope), ops.multiply(d, d))
 
 
-def _mish_kernels(x: Tensor) -> Tensor:
-    import tensorflow as tf
+def _mish_kernels(x: Tensor) -> tuple[Tensor, Gradients]:
+    # TensorFlow's softplus alone takes longer than all of these
+    def gradients(dy: Tensor) -> list[Tensor | None]:
+        # these kernels, unlike XLA, leave NaN as it is
+        clipped = ops.minimum(ops.maximum(x, _lowest(x)), _HIGHEST)
+        return [ops.multiply(dy, _mish_slope(clipped))]
 
-    return tf.math.multiply_no_nan(x, ops.tanh(ops.softplus(x)))  # 0 where tanh is 0, at -inf too
+    return _mish_closed(x), gradients
 
 
 _mish = with_derivative(_mish_closed, _mish_derivative, _mish_served, _mish_kernels)

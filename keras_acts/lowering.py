@@ -43,7 +43,7 @@ def like(y: Tensor, x: Tensor) -> Tensor:
 
 
 def with_derivative(
-    closed: Function, derivative: Function, served: Function, kernels: Function
+    closed: Function, derivative: Function, served: Function, kernels: Kernels | None = None
 ) -> Function:
     """Return the elementwise function `closed` with `derivative` as its derivative.
 
@@ -54,7 +54,9 @@ def with_derivative(
         closed: the function as one formula on `keras.ops`.
         derivative: its derivative as one formula on `keras.ops`; it is differentiable itself.
         served: the function of `x` in the form that clients of an export fuse.
-        kernels: the function of `x` as few kernels of TensorFlow, for the scope of `uncompiled`.
+        kernels: the function of `x` in kernels of TensorFlow, for the scope of `uncompiled`, with
+            what returns the gradient for a gradient of the output, in a list of one. By default
+            what XLA compiles serves there too; half precision always has that.
     """
 
     def value(x: Tensor) -> Tensor:
@@ -238,7 +240,7 @@ def with_program(closed: Function, product: Function) -> Function:
 
 
 def _tensorflow(
-    value: Function, product: Function, served: Function, kernels: Function
+    value: Function, product: Function, served: Function, kernels: Kernels | None
 ) -> Function:
     import tensorflow as tf
 
@@ -251,10 +253,10 @@ def _tensorflow(
 
     @tf.custom_gradient
     def unfused(x: Tensor) -> tuple[Tensor, Function]:
-        z = _off_tape(x)
-        if is_uncompiled() and not is_half(x):
-            return kernels(z), lambda dy: product(x, dy)
-        return compiled_value(z), lambda dy: compiled_product(x, dy)
+        if kernels is not None and is_uncompiled() and not is_half(x):
+            y, gradients = kernels(x)
+            return y, lambda dy: gradients(dy)[0]
+        return compiled_value(_off_tape(x)), lambda dy: compiled_product(x, dy)
 
     in_fused = _traced_once(fused)
     in_unfused = _traced_once(unfused)

@@ -189,7 +189,7 @@ class Outcome:
         request, strategy = self._request, self._strategy
         errors = {**strategy.errors, **self._errors, **self._followers.errors}
         for what, reason in errors.items():
-            if what in self._followers.errors:
+            if what in self._followers.errors or what == "changes":
                 continue  # that was said at once
             strategy.progress.say(f"What failed besides: {what}: {reason}")
         return SearchResult(

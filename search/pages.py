@@ -13,7 +13,7 @@ from keras_acts.errors import SearchError
 
 from . import pictures
 from .exporting.page import use
-from .report.numbers import counted, number, seconds
+from .report.numbers import agreement, counted, number, seconds
 from .report.page import (
     Answer,
     Bullets,
@@ -35,6 +35,7 @@ from .runtime.reasons import headline
 from .strategy.base import TrialResult
 from .strategy.rounds import DIVERGED, FINISHED, Kind
 from .verdict import pages as of_verdict
+from .verdict.answer import COMMAND
 from .verdict.answer import answer as answer_of_verdict
 from .verdict.guessing import is_mean_square
 
@@ -95,23 +96,34 @@ def answer(result: SearchResult) -> Answer:
 
 def _unproved(result: SearchResult) -> Answer:
     """The answer without a verdict: a ranking."""
-    name = pictures.name_of(result, result.kept.rated)
+    name = result.name_of_kept
     score = score_text(result, result.score)
     why = "no verdict was asked for"
-    steps = ["Ask for a verdict (verdict=8): it trains the best three and the baseline again."]
+    asked = "verdict=8"
+    compared = "compare_activations"
+    if result.call.startswith(COMMAND):
+        asked = "--verdict 8"
+        compared = "keras-acts compare"
+    steps = [f"Ask for a verdict ({asked}): it trains the best three and the baseline again."]
     if "verdict" in result.errors:
         why = f"the verdict failed ({result.errors['verdict']})"
-        steps = ["Compare the best few again with compare_activations."]
+        steps = [f"Compare the best few again with {compared}."]
     reasons = [
         f"Its {pictures.scale(result).label.removesuffix(', %')} is {score} on the data that ranked it, and {why}.",
         "The best of many equal candidates looks better by luck alone: a ranking suggests, it does not prove.",
     ]
     reasons += _ended_before(result)
-    return Answer(f"{name} ranked first.", tuple(reasons), "none", "Not tested", tuple(steps))
+    headline = f"{name} ranked first."
+    as_good = sum(trial.rank == 1 for trial in result.trials) - 1
+    if as_good > 0:
+        headline = f"{name} ranked first, with {counted(as_good, 'other')} as good."
+    return Answer(headline, tuple(reasons), "none", "Not tested", tuple(steps))
 
 
 def _ended_before(result: SearchResult) -> list[str]:
     """What to say of a search that ended before it was done."""
+    if "changes" in result.errors:
+        return [f"Nothing was found out about single layers: {result.errors['changes']}."]
     if result.interrupted:
         return ["The search was interrupted: this is about what it had found by then."]
     if not result.is_complete:
@@ -501,8 +513,7 @@ def _use_export(folder: str, difference: float | None) -> Section:
     if difference is not None:
         parts.append(
             Text(
-                "The export was loaded in another process and compared: its predictions differ from the model's by "
-                f"at most {number(difference, 2)}.",
+                f"The export was loaded in another process: it predicts {agreement(difference)}.",
                 quiet=True,
             )
         )
@@ -550,7 +561,7 @@ def _target(result: SearchResult) -> Iterator[Section]:
         facts.append(("In", target["unit"]))
     if target.get("classes") and target.get("shares"):
         both = zip(target["classes"], target["shares"], strict=True)
-        shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in both)
+        shares = ", ".join(f"{name}: {100 * share:.1f} %" for name, share in both)
         facts.append(("Classes, with their shares of the data", shares))
     measures = result.measures
     if measures is not None:

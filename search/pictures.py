@@ -30,11 +30,10 @@ from .report.values import (
 from .rewrite.activity import SlotActivity, activity, heights
 from .rewrite.gradients import LayerGradient, gradient_sizes
 from .space.candidate import Candidate
-from .space.rated import Rated
+from .space.rated import Rated, written
 from .space.shapes import shapes_of
 from .strategy.rounds import FINISHED, GOES_ON, Entrant, Round
 from .verdict import pictures as of_verdict
-from .verdict.rates import written
 
 if TYPE_CHECKING:
     import keras

@@ -45,7 +45,11 @@ MORE_WITH_RATES = 1.5
 _LEAST_TRIALS = 2
 
 _TOGETHER = "All candidates train to the end: with a model of this size a race takes longer"
-_ADVICE = "the strategy 'race' races all the same"
+_AS_PLANNED = (
+    "The rounds are those that were planned when the search began: another time limit or strategy "
+    "does not change them"
+)
+_ADVICE = "strategy 'race' races anyway"
 
 
 class Way(StrEnum):
@@ -258,7 +262,9 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
     if _is_instead_of_race(request, plan, race.rungs):
         note = _TOGETHER
         if not is_kept:  # what has begun goes on as it is
-            note = f"{_TOGETHER}; {_ADVICE}"
+            note = f"{_TOGETHER} ({_ADVICE})"
+    if is_kept and _is_planned_otherwise(request, plan, race.rungs):
+        note = ". ".join([*filter(None, [note]), _AS_PLANNED])
     return RaceSearch(
         request.model,
         race,
@@ -272,10 +278,16 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
         resumes=place.resumes,
         progress=progress,
         note=note,
+        own_rate=plan.rates.own,
         rescale_init=request.rescale_init,
         build=_build_one_by_one(request, plan),
         followers=followers,
     )
+
+
+def _is_planned_otherwise(request: SearchRequest, plan: Plan, kept: tuple[Rung, ...]) -> bool:
+    """Whether the rounds would be others if the search began now."""
+    return (_rungs(request, plan) or race_rungs(_job(request, plan))) != kept
 
 
 def _kept_rungs(request: SearchRequest, plan: Plan, journal: Path | None) -> tuple[Rung, ...]:
@@ -365,6 +377,7 @@ def _race_by_group(
         resumes=place.resumes,
         verbose=limits.verbose,
         factors=plan.rates.factors,
+        own_rate=plan.rates.own,
         rescale_init=request.rescale_init,
         build=_build_one_by_one(request, plan),
         followers=followers,

@@ -24,15 +24,15 @@ from .exporting.export import Exported, export
 from .measures import Measures
 from .report.names import quoted
 from .report.numbers import agreement, counted, number
-from .report.tables import COLUMNS, TextTable, plain_text
+from .report.tables import COLUMNS, TextTable, bullets, plain_text
 from .runtime.as_json import finite
 from .runtime.reasons import headline, reason_of
 from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
+from .space.rated import written
 from .strategy.base import ENDED_EARLY, TrialResult
 from .strategy.curves import Curve
 from .strategy.rounds import Kind, Round
-from .verdict.rates import written
 from .verdict.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -234,18 +234,26 @@ class SearchResult:
         return f"<SearchResult: {quoted(self.best)}, {score}, {tried}, {verdict}>"
 
     def __str__(self) -> str:
-        text = plain_text(self.drawn_table()) + "\n".join(self.summary())
-        if self.verdict is None:
-            return f"{text}\n{self.unproved()}"
-        return f"{text}\n{self.verdict}"
+        text = "\n".join([*self.first_lines(), ""]) + plain_text(self.drawn_table())
+        text += "\n".join(self.summary())
+        if self.verdict is not None:
+            table = plain_text(self.verdict.drawn_table())
+            text += f"\n\n{self.verdict.caption}\n{table}".removesuffix("\n")
+        return "\n".join([text, *self.last_lines()])
 
-    def unproved(self) -> str:
-        """Return what to say at the end where there is no verdict."""
+    def first_lines(self) -> list[str]:
+        """Return what to say above the tables: the answer, and why."""
         from .pages import answer
 
-        said = answer(self)
-        words = [f"{said.headline.rstrip('.')} (not tested).", *said.reasons, *said.steps]
-        return f"Answer: {' '.join(words)}"
+        return answer(self).first_lines()
+
+    def last_lines(self) -> list[str]:
+        """Return what to say below the tables: what else a decision hangs on, and what to do next."""
+        from .pages import answer
+
+        if self.verdict is None:
+            return [answer(self).next_line()]
+        return self.verdict.last_lines()
 
     def drawn_table(self, width: int | None = None) -> Table:
         """Return the ranked table for a terminal of so many columns; by default as wide as its content."""
@@ -262,7 +270,7 @@ class SearchResult:
             lines.append(_RACED)
         else:
             lines.append(_CAUTION.format(seeds=_counted_seeds(self.executions_per_trial)))
-        if self.groups:
+        if any(isinstance(trial.candidate, Assignment) for trial in self.trials):
             lines.append(_CHOSEN)
         # else the verdict says it
         if self.rescale_init and self.verdict is None:
@@ -272,6 +280,8 @@ class SearchResult:
                 lines.append(f"Failed: {quoted(trial.rated)}: {headline(trial.message)}.")
         lines += self._ended_early()
         for what, reason in self.errors.items():
+            if what == "changes":
+                continue  # the answer says it
             lines.append(f"What failed besides: {what}: {reason}.")
         if not self._keeps_what_is_suggested:
             assert self.verdict is not None
@@ -335,7 +345,7 @@ class SearchResult:
         from .report.notebook import shown
 
         said = answer(self)
-        return shown(said.headline, said.reasons, ranked(self))
+        return shown(said.in_a_line, said.reasons, ranked(self))
 
     def to_markdown(self, difference: float | None = None) -> str:
         """Return the report as Markdown.
@@ -345,14 +355,16 @@ class SearchResult:
         """
         parts = [
             f"# Activation search: {self.best}",
-            "\n".join(f"- {line}" for line in self.summary()),
+            bullets(self.first_lines()),
+            "## Ranking",
+            bullets(self.summary()),
             self._table().to_markdown(),
         ]
         if self.verdict is not None:
             parts += [
                 "## Verdict",
                 "The leaders and the baseline, trained again on fresh seeds.",
-                self.verdict.to_markdown(),
+                self.verdict.to_markdown(with_answer=False),
             ]
         if difference is not None:
             parts.append(
@@ -594,12 +606,17 @@ class SearchResult:
         score = f"{self.objective} {_score(self.score)} (on the data that ranked it{self._mean_beside()})"
         best = self._at_rate(self.best, self.kept.factor)
         if not self._verdict_chose():
-            return f"Best: {best}, {score}."
+            return f"Kept: {best}, which ranked first; {score}."
         instead = ""
         first = self.trials[0].candidate
         if first != self.kept.candidate:
             instead = f", although {quoted(first)} ranked first"
-        return f"Best: {best}, as the verdict suggests{instead}; {score}."
+        return f"Kept: {best}, as the verdict suggests{instead}; {score}."
+
+    @property
+    def name_of_kept(self) -> str:
+        """What is kept, with its learning rate where others were tried."""
+        return self._at_rate(self.best, self.kept.factor)
 
     def _at_rate(self, activation: object, factor: float) -> str:
         """An activation with its learning rate, where others than the model's own were tried."""

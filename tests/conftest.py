@@ -31,11 +31,16 @@ def float64():
     keras.config.set_dtype_policy("float32")
 
 
+def pytest_collection_finish():
+    """What the imports made stays: no collection of garbage looks at it again, half a second each."""
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _short_collections():
     """KerasTuner has the garbage collected in every trial.
 
-    Not what earlier tests and imports left, again and again.
+    Not what earlier tests left, again and again.
     """
     yield
     gc.collect()

@@ -10,6 +10,10 @@ from keras_acts.search import ActivationSpace, search_activations
 from keras_acts.search.race.per_group import PerGroupSearch
 from tests.helpers.models import blobs, eager, mlp
 
+# which file is named, and that nothing trains again; tests/tuner/test_checkpoints.py writes and reads
+# them at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(60)
 
 

@@ -139,7 +139,7 @@ def test_readme_is_for_someone_who_has_a_minute():
     assert "pip install . && keras-acts search" in README
     assert 'pip install ".[test]" && pytest' in README
     head = README[: README.index("## What you get")]
-    assert [block.group("kind") for block in FENCE.finditer(head)] == ["sh", "python", "python"]
+    assert [block.group("kind") for block in FENCE.finditer(head)] == ["sh", "", "python", "python"]
     assert not any(block.why_not for block in blocks(ROOT / "README.md"))
     picture = ROOT / re.search(r"!\[[^\]]+\]\(([^)]+)\)", head)[1]
     assert picture.stat().st_size <= 200_000

@@ -138,6 +138,7 @@ def table_of(tuner):
 FIT = {"x": X, "y": Y, "validation_split": 0.3, "epochs": 1, "verbose": 0}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("error", [DiskFullError, KeyboardInterrupt])
 def test_a_trial_that_has_trained_when_the_disk_is_full_is_not_lost(tmp_path, monkeypatch, error):
     """By the same tuner: it has the trial in memory, and must not take it for one in flight."""
@@ -196,6 +197,7 @@ def undisturbed(tmp_path_factory):
     return searched(tmp_path_factory.mktemp("race"), small, **RACE)[1]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("first", [0, 4, pytest.param(6, marks=pytest.mark.slow)])
 def test_a_race_loses_no_result_and_goes_on_when_there_is_room(
     tmp_path, monkeypatch, undisturbed, first
@@ -232,6 +234,7 @@ class FullCache(keras.utils.PyDataset):
         return X[rows], Y[rows]
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
 @pytest.mark.parametrize("population", [None, 1])
 def test_no_candidate_is_set_aside_for_a_full_disk(capsys, population):
@@ -254,6 +257,7 @@ def test_no_candidate_is_set_aside_for_a_full_disk(capsys, population):
     assert "memory" not in said.out + said.err
 
 
+@pytest.mark.once
 def test_a_search_that_is_not_kept_returns_what_it_has(monkeypatch):
     objective = keras_tuner.Objective("val_loss", "min")
     arguments = {"activations": ["mish"], "trials": 2, "epochs": 1, "verdict": 0, "verbose": 0}

@@ -17,6 +17,9 @@ from keras_acts.search.verdict.judge import judge
 from tests.helpers.models import blobs, mlp
 from tests.helpers.strategies import FoundStrategy
 
+# what is kept and said, by what was found; tests/test_search.py finds it at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(60)
 TEST = blobs(30)
 LIMITS = Limits(
@@ -136,7 +139,7 @@ def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
     result, strategy = ended(asked, {"tanh": 0.2, "mish": 0.25, "relu": 0.75}, models)
     assert str(result.best) == "mish"
     assert strategy.finished == [Candidate.of("mish")]
-    assert "Best: mish, as the verdict suggests, although tanh ranked first" in str(result)
+    assert "Kept: mish, as the verdict suggests, although tanh ranked first" in str(result)
 
 
 def test_samples_that_cannot_be_read_cost_only_themselves(request_, models, monkeypatch):

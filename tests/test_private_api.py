@@ -5,6 +5,7 @@ In two files only, and there as we expect them.
 
 import ast
 import contextlib
+import functools
 import gc
 import inspect
 import weakref
@@ -19,12 +20,9 @@ import tensorflow as tf
 
 from keras_acts import compat
 from keras_acts.search.tuner import kerastuner
+from tests.helpers.sources import FILES, ROOT, parsed
 
-ROOT = Path(__file__).parent.parent
 DOORS = [ROOT / "keras_acts" / "compat.py", Path(kerastuner.__file__)]
-FILES = [
-    file for folder in ("keras_acts", "search") for file in sorted((ROOT / folder).rglob("*.py"))
-]
 PRIVATE_MODULES = ("keras.src", "keras_tuner.src", "tensorflow.python")
 OVERRIDDEN = {
     name
@@ -91,9 +89,17 @@ def modules_in(tree):
             yield from (alias.name for alias in node.names)
 
 
-TREES = {file: ast.parse(file.read_text(encoding="utf-8")) for file in FILES}
-OURS = set().union(*(defined_in(tree) for file, tree in TREES.items() if file not in DOORS))
-THEIRS = {name for file in DOORS for name, _ in read_by_name(TREES[file])}
+@functools.cache
+def ours():
+    """The names that are defined outside the doors."""
+    files = (file for file in FILES if file not in DOORS)
+    return frozenset().union(*(defined_in(parsed(file)) for file in files))
+
+
+@functools.cache
+def theirs():
+    """The names that the doors read."""
+    return frozenset(name for file in DOORS for name, _ in read_by_name(parsed(file)))
 
 
 @pytest.mark.once
@@ -101,13 +107,13 @@ THEIRS = {name for file in DOORS for name, _ in read_by_name(TREES[file])}
     "file", [f for f in FILES if f not in DOORS], ids=lambda file: str(file.relative_to(ROOT))
 )
 def test_no_other_file_knows_a_private_name(file):
-    modules = [name for name in modules_in(TREES[file]) if name.startswith(PRIVATE_MODULES)]
+    modules = [name for name in modules_in(parsed(file)) if name.startswith(PRIVATE_MODULES)]
     assert modules == [], "import it from keras_acts.compat or kerastuner, under a name of ours"
-    for name, of_self in read_by_name(TREES[file]):
+    for name, of_self in read_by_name(parsed(file)):
         if of_self:
-            assert name in OURS | OVERRIDDEN, f"{name} is inherited: list it in OVERRIDDEN"
+            assert name in ours() | OVERRIDDEN, f"{name} is inherited: list it in OVERRIDDEN"
         else:
-            assert name in OURS - THEIRS, (
+            assert name in ours() - theirs(), (
                 f"{name} is private in another library: give it a name of ours"
             )
 
@@ -129,7 +135,7 @@ def test_the_check_sees_what_it_is_for():
         "_learning_rate": False,
     }
     assert list(modules_in(tree)) == ["keras.src"]
-    assert {"_flatten_layers", "_functional"} <= THEIRS
+    assert {"_flatten_layers", "_functional"} <= theirs()
 
 
 @pytest.mark.parametrize(
@@ -402,6 +408,18 @@ def test_tensorflow_tells_and_restores():
     tf.function(traced)()
     tf.function(traced, jit_compile=True)()
     assert seen == [False, True]
+
+
+def test_an_anonymous_variable_is_made_anew_in_each_call():
+    @tf.function
+    def count():
+        name = compat.anonymous_variable()
+        handle = tf.raw_ops.VarHandleOp(dtype=tf.float32, shape=(), shared_name=name)
+        is_new = tf.logical_not(tf.raw_ops.VarIsInitializedOp(resource=handle))
+        tf.raw_ops.AssignVariableOp(resource=handle, value=tf.constant(1.0))
+        return is_new, tf.raw_ops.VarIsInitializedOp(resource=handle)
+
+    assert [tuple(map(bool, count())) for _ in range(2)] == [(True, True)] * 2
 
 
 def test_the_graph_of_a_training_step_is_let_go():

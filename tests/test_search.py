@@ -166,6 +166,7 @@ def test_the_result_as_a_table(result):
     assert plain["trials"][2] == {**plain["trials"][2], "status": "diverged", "score": None}
 
 
+@pytest.mark.once
 def test_scores_rank_and_equal_ones_share_a_rank(tmp_path):
     def ranked(folder, *arguments):
         return [
@@ -201,6 +202,7 @@ def test_the_users_seed_and_settings_are_left_alone(searched):
     assert drawn == undisturbed
 
 
+@pytest.mark.once
 def test_an_interrupt_keeps_what_was_found():
     class Interrupt(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
@@ -227,6 +229,7 @@ def test_an_interrupt_keeps_what_was_found():
         )
 
 
+@pytest.mark.once
 def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(
     tmp_path, monkeypatch, capsys
 ):
@@ -357,6 +360,7 @@ def broken(x):
     raise OSError("no such kernel")
 
 
+@pytest.mark.once
 def test_failures_leave_the_others_their_result():
     activations = ["mish", broken]
     # one callback need not be in a list
@@ -461,6 +465,7 @@ def test_settings_are_the_same_in_another_process_and_after_a_training():
     ]
 
 
+@pytest.mark.once
 def test_no_candidate_trained_says_why():
     options = {
         **FAST,
@@ -472,6 +477,7 @@ def test_no_candidate_trained_says_why():
         search_activations(mlp(), X, Y, **options, learning_rates=None)
 
 
+@pytest.mark.once
 def test_errors_of_the_training_are_shown():
     class Broken(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -511,6 +517,7 @@ def injected(*arguments, **options):
     raise OSError("the disk is gone")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("what", ["scoring", "finishing", "model"])
 def test_what_fails_after_the_training_costs_no_more_than_itself(what, monkeypatch):
     told = "OSError: the disk is gone"
@@ -588,6 +595,7 @@ def test_what_is_not_finite_is_none_in_json(result):
     assert "| loss | not finite |" in card.markdown(made)
 
 
+@pytest.mark.once
 def test_a_report_that_fails_leaves_no_export_and_the_result(result, tmp_path, monkeypatch):
     before = str(result)
     with monkeypatch.context() as patched:
@@ -731,7 +739,9 @@ def test_the_leaders_and_the_baseline_are_judged_on_fresh_seeds(judged):
 
 
 def test_the_verdict_is_in_every_report(judged, tmp_path):
-    assert f"Verdict: {judged.verdict.sentence}." in str(judged)
+    assert str(judged).splitlines()[: len(judged.verdict.first_lines())] == (
+        judged.verdict.first_lines()
+    )
     plain = json.loads(json.dumps(judged.to_dict(), allow_nan=False))["verdict"]
     assert plain["sentence"] == judged.verdict.sentence
     assert len(plain["candidates"]) == 4
@@ -762,7 +772,7 @@ def test_what_is_kept_is_what_the_verdict_suggests(judged):
     first = dataclasses.replace(judged, trials=(other, *rest))
     assert str(first.best) == kept
     assert (
-        f"Best: {kept}, as the verdict suggests, although {other.candidate} ranked first; "
+        f"Kept: {kept}, as the verdict suggests, although {other.candidate} ranked first; "
         in str(first)
     )
     withheld = dataclasses.replace(judged.verdict, withheld="no verdict: for a test")
@@ -824,6 +834,7 @@ def test_choices_for_each_layer_are_judged_too():
     assert any("first: " in s.activation for s in found.verdict.candidates)
 
 
+@pytest.mark.once
 def test_why_there_is_no_verdict_is_said():
     def sentence(found, test_data=None):
         goal = keras_tuner.Objective("val_accuracy", "max")

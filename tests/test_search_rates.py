@@ -165,7 +165,7 @@ def test_a_search_says_its_rates(found):
     result, _ = found
     text = str(result)
     assert f"at learning rate {result.learning_rate}" in text
-    assert "What the learning rate brings by itself" in text
+    assert "The learning rate alone: " in text
     assert not result.verdict.withheld
     assert "(learning rate " in result.verdict.sentence
     table = result.to_pandas()
@@ -250,7 +250,7 @@ def test_a_comparison_is_of_each_at_its_rate():
     assert rates.scores.shape == (2, 3, 2)
     # the better of two rates counts for the baseline
     assert {rates.factor("relu"), rates.twice} == {8.0, 16.0}
-    assert any(line.startswith("relu was trained at ") for line in verdict.summary())
+    assert any(line.startswith("Two rates may suit relu") for line in verdict.summary())
     assert verdict.runs.activations == ("relu", "tanh")
     # a given list is not widened, but said
     assert not rates.widened

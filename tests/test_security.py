@@ -1,6 +1,7 @@
 """What SECURITY.md promises."""
 
 import ast
+import functools
 import json
 import os
 import re
@@ -16,11 +17,9 @@ import keras_acts
 from keras_acts.errors import ActivationError
 from keras_acts.search import export
 from tests.cli.test_cli import command
-from tests.helpers.processes import ROOT
+from tests.helpers.sources import FILES, ROOT, parsed
 
 SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
-FILES = [*(ROOT / "keras_acts").rglob("*.py"), *(ROOT / "search").rglob("*.py")]
-TREES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text("utf-8")) for path in FILES}
 # what runs what it reads, or opens a port
 FORBIDDEN = {
     *("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"),
@@ -35,26 +34,35 @@ OWN_FILES = {
 }
 
 
+def nodes():
+    """All that is in the package's files, each with the name of its file."""
+    for path in FILES:
+        name = path.relative_to(ROOT).as_posix()
+        for node in ast.walk(parsed(path)):
+            yield name, node
+
+
+@functools.cache
 def calls():
     """Each call in the package: file, function as it is written, keywords."""
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call):
-                keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
-                yield name, ast.unparse(node.func), keywords
+    found = []
+    for name, node in nodes():
+        if isinstance(node, ast.Call):
+            keywords = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            found.append((name, ast.unparse(node.func), keywords))
+    return found
 
 
 @pytest.mark.once
 def test_nothing_that_is_read_is_run():
     imported = set()
-    for name, tree in TREES.items():
-        for node in ast.walk(tree):
-            modules = []
-            if isinstance(node, ast.Import):
-                modules = [alias.name for alias in node.names]
-            if isinstance(node, ast.ImportFrom) and not node.level:
-                modules = [node.module]
-            imported |= {(name, module.partition(".")[0]) for module in modules}
+    for name, node in nodes():
+        modules = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            modules = [node.module]
+        imported |= {(name, module.partition(".")[0]) for module in modules}
     assert [pair for pair in imported if pair[1] in FORBIDDEN] == []
     assert len(imported) > 500  # the search has found the imports
     running = re.compile(r"(builtins\.)?(eval|exec|compile|__import__)|os\.(system|popen)")

@@ -17,7 +17,9 @@ from keras_acts.search.space.learning_rates import LearningRates
 
 from . import data as datasets
 from . import files
-from .keras_file import check_keras_file
+from .data.image_format import Wanted, wanted
+from .data.loading import is_of_images
+from .keras_file import check_keras_file, input_shape
 from .options import split_list
 from .places import BUILT, model_for, place_of
 from .tables import command_options
@@ -60,12 +62,26 @@ def task(options: Mapping[str, Any]) -> Task:
         options["target"],
         options["task"],
         reading=reading,
+        images=images_wanted(options),
         validation=options["validation"],
         test=options["test"],
     )
     if model_for(options["model"], dataset) == "cnn":
         check_cnn(dataset)
     return Task(dataset, dataset.split(options["seed"]), reading)
+
+
+def images_wanted(options: Mapping[str, Any]) -> Wanted:
+    """Return what the options say of image files, with the size that the model takes.
+
+    Raises:
+        DataError: if they contradict it.
+    """
+    shape = None
+    model = options["model"]
+    if model is not None and model not in BUILT and is_of_images(options["data"]):
+        shape = input_shape(model)
+    return wanted(options["image_size"], options["skip_broken"], shape)
 
 
 def reading_of(options: Mapping[str, Any]) -> Reading:
@@ -87,6 +103,9 @@ def search_task(options: Mapping[str, Any]) -> tuple[Task, Path]:
         KerasActsError: naming what is wrong.
     """
     check_places(options)
+    if options["out"] is not None:
+        # said before the data are read, which takes a while
+        check_target(options["out"], overwrite=options["overwrite"])
     checked = task(options)
     check_unit(options["unit"], checked.dataset)
     place = place_of(options["out"], options["model"], checked.dataset)

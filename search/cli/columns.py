@@ -48,7 +48,7 @@ def table(dataset: Dataset, parts: Parts) -> TextTable | None:
             name = f"{beside[0][0]} … {beside[-1][0]}"
             numbers = str(len(beside))
             lines.append(
-                (name, NUMBER, numbers, "each less its mean, divided by its standard deviation")
+                (name, NUMBER, numbers, "each minus its mean, divided by its standard deviation")
             )
         else:
             lines += beside
@@ -75,6 +75,8 @@ def facts(dataset: Dataset, parts: Parts, reading: Reading) -> dict[str, Any]:
         how = dataset.how.get(entry["name"])
         if how is not None:
             entry["read"] = {"kind": how.kind, "decimal": how.decimal, "written": how.written}
+            if how.sign:
+                entry["read"]["sign"] = how.sign
     if reading.gaps:
         described["gaps"] = list(reading.gaps)
     return described
@@ -103,5 +105,7 @@ def how_read(described: Mapping[str, Mapping[str, Any]]) -> dict[str, How]:
     for name, entry in described.items():
         read = entry.get("read") or {}
         kind = read.get("kind", TYPED)
-        found[name] = How(kind, read.get("decimal", ""), read.get("written", ""))
+        found[name] = How(
+            kind, read.get("decimal", ""), read.get("written", ""), sign=read.get("sign", "")
+        )
     return found

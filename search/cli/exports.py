@@ -22,6 +22,7 @@ from keras_acts.search.exporting import page
 from keras_acts.search.report.numbers import agreement
 
 from . import files
+from .data.image_format import IN_CARD
 from .jobs import ExportJob, PredictJob
 
 
@@ -36,6 +37,8 @@ def export(
     """Load a ``.keras`` file and export it."""
     loaded = _loaded(job.model)
     card: dict[str, Any] = {}
+    if job.images_as is not None:
+        card[IN_CARD] = job.images_as.card()
     samples = job.samples
     if samples is not None:
         samples = _with_axis(samples, loaded)
@@ -115,7 +118,17 @@ def predict(job: PredictJob) -> None:
     """Write the predictions of an export for each sample, as CSV."""
     outputs = load(job.path).predict(job.x, allow_nan=job.allow_nan)
     table = _table(outputs, job.card.get("class_names") or [], _target(job.card))
+    if job.files:
+        # a layer of the model may be called so too, and is a column all the same
+        table = {"file": list(job.files), **{_beside(name): table[name] for name in table}}
     _write(_as_csv(table), job.out)
+
+
+def _beside(name: str) -> str:
+    """The name of a column beside the one of files."""
+    if name == "file":
+        return "output.file"
+    return name
 
 
 def _as_csv(table: Mapping[str, list[Any]]) -> str:

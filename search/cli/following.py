@@ -39,5 +39,5 @@ def _mlflow(store: str) -> MLflowLogger:
     except Exception as error:
         # MLflow's own errors are of several classes, some of its database's library
         raise SearchError(
-            f"--mlflow must be a store that MLflow knows. Received: {store!r} ({error})"
+            f"--mlflow must be a store that MLflow knows. Received: {store!r} ({str(error).strip()})"
         ) from error

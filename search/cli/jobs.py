@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,10 @@ from keras_acts.search.frames.fit import as_input, rows_with_gaps, unseen_words
 from keras_acts.search.frames.kinds import values_of
 
 from . import columns, files
-from .keras_file import check_keras_file
+from .data.image_folders import is_image, to_predict
+from .data.image_format import ImageFormat, wanted
+from .data.pixels import check_whole, format_for, look, read_all
+from .keras_file import check_keras_file, input_shape
 from .tables.labelled import read_frame
 from .tables.options import Reading
 
@@ -46,12 +50,14 @@ class ExportJob:
     Attributes:
         samples: inputs to compare with; random ones if there are none.
         normalization: what comes first in the graph, if anything.
+        images_as: how image files became the samples; None of others.
     """
 
     model: str
     out: Path
     samples: np.ndarray | None
     normalization: Normalization | None
+    images_as: ImageFormat | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,7 @@ class PredictJob:
     Attributes:
         x: the samples, as the model takes them; columns by name where it takes these.
         card: the model card.
+        files: what each sample is of; empty where they are rows of one file.
     """
 
     path: Path
@@ -68,6 +75,7 @@ class PredictJob:
     card: Mapping[str, Any]
     out: Path | None
     allow_nan: bool
+    files: tuple[str, ...] = ()
 
 
 def prepare_export(
@@ -89,7 +97,10 @@ def prepare_export(
     check_target(out, overwrite=overwrite, versioned=versioned)
     check_formats(formats)
     inputs = None
-    if samples is not None:
+    kind = None
+    if samples is not None and _is_of_images(samples):
+        inputs, kind = _samples_of_images(samples, model)
+    elif samples is not None:
         inputs, _ = files.read_inputs(samples)
     normalization = None
     if normalize is not None:
@@ -97,7 +108,21 @@ def prepare_export(
         normalization = _normalization(values, names, normalize)
         if inputs is None:
             inputs = values
-    return ExportJob(model, out, inputs, normalization)
+    return ExportJob(model, out, inputs, normalization, kind)
+
+
+def _is_of_images(path: Path) -> bool:
+    """Whether a path is a folder, of images then, or an image."""
+    return os.path.isdir(path) or is_image(path)
+
+
+def _samples_of_images(samples: Path, model: str) -> tuple[np.ndarray, ImageFormat]:
+    """The pixels of image files in the size that a model takes."""
+    paths = to_predict(samples)
+    looked = look(paths)
+    check_whole(looked.broken)
+    kind = format_for(looked, wanted(None, False, input_shape(model)))
+    return read_all(paths, kind, str(samples)).astype("float32"), kind
 
 
 def _normalization(values: np.ndarray, columns: tuple[str, ...], path: Path) -> Normalization:
@@ -152,17 +177,15 @@ def prepare_predict(
         files.check_writable(out, "--out", (data,))
         files.check_new(out, "--out", overwrite=overwrite)
     card = read_card(export_at(path))
+    if _is_of_images(data):
+        x, names = _images(data, card)
+        return PredictJob(path, x, card, out, allow_nan, names)
     known = replace(reading, gaps=(*reading.gaps, *card.get("gaps", ())))
     described = columns.of_card(card)
     if any("input" in entry for entry in described.values()):
         inputs = _columns(data, described, known, allow_nan=allow_nan)
         return PredictJob(path, inputs, card, out, True)
-    specs = card["signatures"]["serving_default"]["inputs"]
-    if len(specs) != 1:
-        raise DataError(
-            f"predict reads one table; this model takes {sorted(specs)}. Received: {str(data)!r}"
-        )
-    ((name, spec),) = specs.items()
+    name, spec = _one_input(card, data)
     how = columns.how_read(described)
     x, names = files.read_inputs(data, _features(card, path), known, how)
     kind = unlike(x, spec["dtype"])
@@ -172,8 +195,46 @@ def prepare_predict(
         files.check_no_gaps(x, names, data)
     files.check_place(misfit(x, spec["dtype"]), spec["dtype"], x, names, data)
     x = _in_shape(files.in_axes(x, spec["shape"]), spec["shape"], data)
-    check_shapes({name: x}, specs)
+    check_shapes({name: x}, {name: spec})
     return PredictJob(path, x, card, out, allow_nan)
+
+
+def _one_input(card: Mapping[str, Any], data: Path) -> tuple[str, Mapping[str, Any]]:
+    """The name of a model's input, and what it takes.
+
+    Raises:
+        DataError: if there are several.
+    """
+    specs = card["signatures"]["serving_default"]["inputs"]
+    if len(specs) != 1:
+        raise DataError(
+            f"predict reads one table; this model takes {sorted(specs)}. Received: {str(data)!r}"
+        )
+    ((name, spec),) = specs.items()
+    return name, spec
+
+
+def _images(data: Path, card: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The pixels of image files as a model was trained with them, and the names of the files."""
+    paths = to_predict(data)
+    kind = ImageFormat.of_card(card)
+    if kind is None:
+        raise DataError(
+            "predict reads image files for a model that was trained with such, as its card says; for "
+            f"this one, give their values as an array x in a .npz. Received: {str(data)!r}"
+        )
+    name, spec = _one_input(card, data)
+    values = read_all(paths, kind, str(data))
+    check_shapes({name: values}, {name: spec})
+    if unlike(values, spec["dtype"]) or misfit(values, spec["dtype"]) is not None:
+        raise DataError(
+            f"Image files are for a model that takes numbers from 0 to 255. Received: {str(data)!r} for "
+            f"one that takes {spec['dtype']}"
+        )
+    values = values.astype(spec["dtype"])
+    if not os.path.isdir(data):
+        return values, (str(data),)
+    return values, tuple(path.relative_to(data).as_posix() for path in paths)
 
 
 def _columns(

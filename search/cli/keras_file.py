@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import zipfile
 from pathlib import Path
 
@@ -40,6 +42,21 @@ def check_keras_file(path: str, what: str, others: str = "") -> None:
     if not _is_file(place):
         raise ModelError(f"{what} must be a .keras file that exists. Received: {path!r}")
     _check_parts(place, what)
+
+
+def input_shape(path: str) -> tuple[int | None, ...] | None:
+    """Return what shape the samples have that a model takes, as its file tells.
+
+    None where it does not, or there are several inputs: the model is checked once it is loaded.
+    """
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+        layers = config["config"]["layers"]
+        inputs = [layer for layer in layers if layer["class_name"] == "InputLayer"]
+        if len(inputs) == 1:
+            return tuple(inputs[0]["config"]["batch_shape"][1:])
+    return None
 
 
 def _folder(place: Path) -> str:

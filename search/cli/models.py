@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import TypeAlias
 
 import keras
@@ -16,11 +17,18 @@ from keras_acts.search.runtime.seeding import isolated_seed
 
 from .checks import OR_BUILT, check_cnn
 from .data import Dataset, Parts
+from .data.image_format import LARGEST
 from .keras_file import check_keras_file
 from .places import BUILT, model_for
 
 # float32 has no reciprocal of less
 _LEAST_SCALE = float(np.finfo("float32").tiny)
+
+_SCALING = (
+    keras.layers.Rescaling,
+    keras.layers.Normalization,
+    keras.layers.BatchNormalization,
+)
 
 Loss: TypeAlias = str | keras.losses.Loss
 Metric: TypeAlias = str | keras.metrics.Metric
@@ -46,6 +54,24 @@ def build(model: str | None, dataset: Dataset, parts: Parts, seed: int) -> keras
         elif dataset.classes:
             _check_loss(built, dataset)
     return built
+
+
+def notes(model: keras.Model, dataset: Dataset) -> Iterator[str]:
+    """Yield what a user should look at in a model before it trains on the data."""
+    if dataset.images_as is None or any(isinstance(layer, _SCALING) for layer in _layers(model)):
+        return
+    yield (
+        "The model has no Rescaling or Normalization layer, and takes pixels of 0 to 255 as they are: "
+        "most models train badly on such"
+    )
+
+
+def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """All layers of a model, and those of the models in it."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
 
 
 def _load(path: str) -> keras.Model:
@@ -145,6 +171,9 @@ def _small(model: str, dataset: Dataset, parts: Parts) -> keras.Sequential:
     built = keras.Sequential([keras.Input(x.shape[1:], name="input")], name=model)
     if dataset.images:
         largest = float(np.abs(x).max())
+        if dataset.images_as is not None:
+            # also where no image of the training part has white in it
+            largest = LARGEST
         if largest < _LEAST_SCALE:
             largest = 1.0  # nothing but zeros
         built.add(layers.Rescaling(1.0 / largest, name="scale"))

@@ -49,12 +49,25 @@ TRAINING = (
     click.option(
         "--data",
         default="digits",
-        help="digits, breast_cancer, iris, wine, diabetes; or a file: .csv, .tsv, .csv.gz, .parquet, .npz.",
+        help="digits, breast_cancer, iris, wine, diabetes; a file: .csv, .tsv, .csv.gz, .parquet, .npz; or a "
+        "folder with a folder of images for each class.",
     ),
     click.option(
         "--target",
         default=None,
         help="The column of a table that is predicted.  [default: the last]",
+    ),
+    click.option(
+        "--image-size",
+        default=None,
+        metavar="HxW",
+        help="Of a folder of images: to which size all are brought, in pixels.  [default: the model's, else the "
+        "commonest, at most 64 on the longer side]",
+    ),
+    click.option(
+        "--skip-broken",
+        is_flag=True,
+        help="Of a folder of images: leave out files that cannot be read, and say which.",
     ),
     click.option(
         "--task",

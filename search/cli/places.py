@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .tables.endings import stem_of
+from .tables.endings import ending_of, stem_of
 
 if TYPE_CHECKING:
     from .data import Dataset
@@ -40,13 +41,24 @@ def early_place(data: str, model: str | None) -> Path | None:
     """
     source = Path(data)
     kind = source.suffix.lower()
+    is_folder = data not in BUNDLED and not ending_of(source) and os.path.isdir(source)
+    name = stem_of(source)
+    if is_folder:
+        name = name_of_folder(source)
     if model is not None:
-        return default_place(stem_of(source), Path(model).stem)
+        return default_place(name, Path(model).stem)
     if kind == ".npz":  # of images or not
         return None
     if data in BUNDLED_IMAGES:
         return default_place(data, "cnn")
+    if is_folder:
+        return default_place(name, "cnn")
     return default_place(stem_of(source), "mlp")
+
+
+def name_of_folder(folder: Path) -> str:
+    """Return what the data in a folder are called; a path such as `.` does not tell it."""
+    return folder.resolve().name or "images"
 
 
 def model_for(model: str | None, dataset: Dataset) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from keras_acts.search.rewrite.threshold import threshold_of
 from . import columns, files, models
 from . import data as datasets
 from .checks import Task, rates
+from .data.image_format import IN_CARD
 from .encoded import encoded
 from .following import followers
 from .options import split_list
@@ -119,7 +120,7 @@ def _searched(
     made = encoded(task.parts)
     parts = made.parts
     built = models.build(model, dataset, parts, seed)
-    _tell(dataset, parts, quiet)
+    _tell(dataset, parts, quiet, models.notes(built, dataset))
     facts = {
         "class_names": _class_names(built, dataset),
         "card": _facts(task, unit),
@@ -142,9 +143,13 @@ def _searched(
         **budget,
     )
     with _shown_if_interrupted():
+        verdict = result.verdict
+        if verdict is not None:
+            verdict = replace(verdict, call=call)
         described = replace(
             result,
             call=call,
+            verdict=verdict,
             target=_predicted(dataset, unit),
             columns=columns.rows(dataset, parts),
         )
@@ -229,12 +234,13 @@ def _print_json(plain: Mapping[str, Any], **more: Any) -> None:
 
 
 def _print_result(result: SearchResult) -> None:
+    _to_stdout("\n".join(result.first_lines()))
     print_table(result.drawn_table)
     _to_stdout("\n".join(result.summary()))
-    if result.verdict is None:
-        _to_stdout(result.unproved())
-    else:
-        _print_verdict(result.verdict)
+    if result.verdict is not None:
+        _to_stdout(f"\n{result.verdict.caption}")
+        print_table(result.verdict.drawn_table)
+    _to_stdout("\n".join(result.last_lines()))
 
 
 def _keep_aside(kept: _Kept, model: keras.Model) -> None:
@@ -274,14 +280,16 @@ def _report_beside(result: SearchResult, folder: Path) -> str:
     return f"The report of the search is {file}."
 
 
-def _tell(dataset: datasets.Dataset, parts: datasets.Parts, quiet: bool) -> None:
+def _tell(
+    dataset: datasets.Dataset, parts: datasets.Parts, quiet: bool, more: Iterable[str] = ()
+) -> None:
     """Say what the data are and what is done with them; what is odd about them in any case."""
     if not quiet:
         _to_stderr(dataset.describe(parts))
         table = columns.table(dataset, parts)
         if table is not None:
             print_table(table.drawn, stderr=True)
-    for warning in dataset.warnings(parts):
+    for warning in [*dataset.warnings(parts), *more]:
         _to_stderr(f"Note: {warning}.")
 
 
@@ -292,6 +300,8 @@ def _facts(task: Task, unit: str | None) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {}
     dataset = task.dataset
+    if dataset.images_as is not None:
+        facts[IN_CARD] = dataset.images_as.card()
     if dataset.features:
         facts |= columns.facts(dataset, task.parts, task.reading)
     target = _predicted(dataset, unit)
@@ -307,8 +317,12 @@ def _predicted(dataset: datasets.Dataset, unit: str | None) -> dict[str, Any]:
     target: dict[str, Any] = {}
     if dataset.target:
         target["name"] = dataset.target
+    how = dataset.how.get(dataset.target)
     if unit:
         target["unit"] = unit
+    elif how is not None and how.sign and not dataset.classes:
+        # the sign that its numbers had in the file
+        target["unit"] = how.sign
     if dataset.classes:
         counts = np.bincount(dataset.y, minlength=len(dataset.classes))
         target["classes"] = list(dataset.classes)
@@ -352,7 +366,7 @@ def compare(
     dataset = task.dataset
     parts = encoded(task.parts).parts
     built = models.build(model, dataset, parts, seed)
-    _tell(dataset, parts, quiet)
+    _tell(dataset, parts, quiet, models.notes(built, dataset))
     verdict = compare_activations(
         built,
         *parts.train,
@@ -396,5 +410,6 @@ def _write_files(verdict: Verdict, csv: Path | None, report: Path | None, as_jso
 
 
 def _print_verdict(verdict: Verdict) -> None:
+    _to_stdout("\n".join([*verdict.first_lines(), "", verdict.caption]))
     print_table(verdict.drawn_table)
-    _to_stdout("\n".join(verdict.told()))
+    _to_stdout("\n".join(verdict.last_lines()))

@@ -48,6 +48,13 @@ def one_line_errors() -> Iterator[None]:
         raise Refused(in_options(one_line)) from error
 
 
+def progress(text: str) -> None:
+    """Say what takes a while, unless the running command is to be quiet."""
+    context = click.get_current_context(silent=True)
+    if context is not None and not context.params.get("quiet"):
+        click.echo(text, err=True)
+
+
 def _restart() -> str:
     """What deletes a kept search: an option of one command only."""
     context = click.get_current_context(silent=True)

@@ -27,7 +27,7 @@ _EPOCH = np.datetime64("1970-01-01")
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of numbers: less its mean, divided by its standard deviation.
+    """A column of numbers: minus its mean, divided by its standard deviation.
 
     Attributes:
         name: of the column.
@@ -49,7 +49,7 @@ class Numbers:
 
     def done(self) -> str:
         """Return in words what is done."""
-        return f"less {self.mean:.4g}, divided by {self.variance**0.5:.4g}{_of_gaps(self.gaps)}"
+        return f"minus {self.mean:.4g}, divided by {self.variance**0.5:.4g}{_of_gaps(self.gaps)}"
 
 
 @dataclass(frozen=True)

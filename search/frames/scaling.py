@@ -1,4 +1,4 @@
-"""Columns less their means, divided by their standard deviations, whatever unit they are in."""
+"""Columns minus their means, divided by their standard deviations, whatever unit they are in."""
 
 from __future__ import annotations
 

@@ -1,20 +1,32 @@
 """One call of a population: what each member sees of the batch, and what layers leave behind.
 
 A member sees the same samples as all others, or as those of its seed.
+
+XLA compiles a program for each size of a batch. An epoch's smaller last batch, filled up with copies
+of a sample that do not count, takes the program of the others. That is exact where each sample goes
+through the model by itself, and losses and metrics leave out what is masked: `may_fill_up` tells.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
-from keras_acts.compat import standardize_inputs
+from keras_acts.compat import all_layers, resolved_parts, standardize_inputs
 
+from ..runtime import choices
+from ..space.known import is_of_keras, is_of_keras_or_ours
 from ..vectorize.batch import SEEDED, SHARED, Batch, with_free_axis
 from .members import Member
+
+if TYPE_CHECKING:
+    from .block import LayerPlan
+    from .model import PopulationModel
 
 Tensor = Any
 Structure = Any  # of tensors, as Keras nests them
@@ -28,13 +40,16 @@ class BatchView:
         size: how many members there are, P.
         seed_rows: where each member's seed lies in (S, B, ...), in public order; None for (B, ...),
             which all members see.
+        counted: how many of a batch's samples count, a scalar tensor; those behind them fill it up
+            (`may_fill_up`). None for all.
     """
 
     size: int
     seed_rows: tuple[int, ...] | None = None
+    counted: Any = field(default=None, compare=False)
 
     @property
-    def _sample_axis(self) -> int:
+    def sample_axis(self) -> int:
         """The axis of the samples in the tensors of a batch."""
         if self.seed_rows is None:
             return 0
@@ -75,14 +90,32 @@ class BatchView:
         def spec(value: Tensor | None) -> keras.KerasTensor | None:
             if value is None:
                 return None
-            return keras.KerasTensor((self.size, *value.shape[self._sample_axis :]), value.dtype)
+            return keras.KerasTensor((self.size, *value.shape[self.sample_axis :]), value.dtype)
 
         return keras.tree.map_structure(spec, values)
 
+    def mask_of_counted(self, y: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Return the mask of an output (P, B, ...), (P, B) or longer: what fills a batch up is masked.
+
+        Args:
+            y: the output.
+            mask: that it has already.
+        """
+        if self.counted is None:
+            return mask
+        samples = ops.shape(y)[1]
+        counts = ops.less(ops.arange(samples, dtype="int32"), ops.cast(self.counted, "int32"))
+        if mask is None:
+            return ops.broadcast_to(counts, (self.size, samples))
+        ones = (1,) * (len(mask.shape) - 2)
+        return ops.logical_and(mask, ops.reshape(counts, (1, samples, *ones)))
+
     def samples(self, x: Structure) -> Any:
-        """Return how many samples each member sees."""
+        """Return how many samples of each member count."""
+        if self.counted is not None:
+            return self.counted
         first = next(value for value in keras.tree.flatten(x) if value is not None)
-        return ops.shape(first)[self._sample_axis]
+        return ops.shape(first)[self.sample_axis]
 
 
 def seeds_of(members: tuple[Member, ...]) -> tuple[int, ...]:
@@ -114,3 +147,67 @@ class ForwardPass:
     view: BatchView
     losses: list[Tensor] = field(default_factory=list)
     assigned: list[keras.Variable] = field(default_factory=list)
+
+
+def may_fill_up(population: PopulationModel, *, training: bool) -> bool:
+    """Whether a batch may be filled up: who counts gets what it would get without the others.
+
+    In training it may not where samples see each other (BatchNormalization), nor where random
+    numbers are drawn for the whole batch at once (Dropout): those of the same samples were others.
+    """
+    if not choices.fills_batches():
+        return False
+    for stacked in population.stacked:
+        plan = stacked.plan
+        if plan.rule is None or not _sees_one_sample(plan.layer):
+            return False
+        # members have noise of their own where the model itself may have none
+        if training and (plan.strengths is not None or _mixes_in_training(plan.layer)):
+            return False
+        if not all(map(_is_known, _searched_activations(plan))):
+            return False
+    losses, metrics = resolved_parts(population)
+    if losses is not None and not losses.leave_out_masked:
+        return False
+    return metrics is None or bool(metrics.leave_out_masked)
+
+
+def _sees_one_sample(layer: Any) -> bool:
+    """Whether a layer or operation with a rule is Keras' own: none of these rules mixes samples."""
+    if not is_of_keras(type(layer)):
+        return False
+    if not isinstance(layer, keras.layers.Layer):
+        return True
+    for part in all_layers(layer):
+        # Keras divides what it adds to the loss by the size of the batch
+        if not is_of_keras_or_ours(part) or part.activity_regularizer is not None:
+            return False
+        # a function of the user's may look at the whole batch
+        functions = [value for value in vars(part).values() if inspect.isfunction(value)]
+        if not all(map(_is_known, functions)):
+            return False
+    return True
+
+
+def _mixes_in_training(layer: Any) -> bool:
+    if not isinstance(layer, keras.layers.Layer):
+        return False
+    for part in all_layers(layer):
+        if isinstance(part, keras.layers.BatchNormalization):
+            return True
+        # the weights are all variables but the states of random number generators
+        if len(part.variables) != len(part.weights):
+            return True
+    return False
+
+
+def _searched_activations(plan: LayerPlan) -> Iterator[Any]:
+    for segments in plan.segments.values():
+        for segment in segments:
+            yield from segment.activations
+
+
+def _is_known(activation: Any) -> bool:
+    """Whether an activation is Keras' own, or one of ours."""
+    module = activation.__module__  # of a function, or of an object's class
+    return module.partition(".")[0] in ("keras", "keras_acts")

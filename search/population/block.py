@@ -98,6 +98,8 @@ class LayerPlan:
         shared: whether it runs once for all members, or once for those that draw the same random
             numbers, with the weights that all of them have: part of a frozen prefix. Then its
             blocks are the states of its random number generators.
+        strengths: of a layer of noise, each member's rate or standard deviation, in inside order;
+            None if all have the layer's.
     """
 
     path: str
@@ -107,6 +109,7 @@ class LayerPlan:
     rule: Callable[..., Any] | None
     blocks: list[StackedVariable]
     shared: bool = False
+    strengths: np.ndarray | None = None
 
     @property
     def layer(self) -> Any:

@@ -24,7 +24,7 @@ from ..runtime.tracing import outside_of_traces
 from ..space.assignment import Choice
 from ..space.candidate import Candidate
 from ..space.known import is_of_keras_or_ours
-from .members import Member
+from .members import Member, set_noise
 
 Wanted = Choice | dict[str, Candidate]  # what `with_activations` takes for some slots
 Weights = dict[str, dict[str, np.ndarray]]  # by layer, by variable
@@ -73,7 +73,9 @@ class Blueprint:
         What it starts as.
         """
         with isolated_seed(member.seed):
-            return self.drawn(member.candidate)
+            model = self.drawn(member.candidate)
+        set_noise(model, member)
+        return model
 
     def drawn(self, candidate: Choice) -> keras.Model:
         """Return the candidate's model, not compiled, initialized from the present random numbers."""

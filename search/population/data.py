@@ -95,6 +95,13 @@ def _validation_adapter(validation: Any, batch_size: int | None, options: Mappin
     return (_Arrays(*parts, batch_size=size, steps=options.get("validation_steps")),)
 
 
+def most_samples(x: Any) -> int | None:
+    """Return how many samples a batch of what `as_adapter` gives has at most, if that is known."""
+    if not isinstance(x, _Arrays) or not _are_dense(keras.tree.flatten(x.arrays)):
+        return None
+    return int(min(x.batch_size, x.samples))
+
+
 def are_arrays(*data: Any) -> bool:
     """Whether data are arrays or dense tensors, of which any samples can be picked."""
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
@@ -144,6 +151,16 @@ class _Arrays(ArrayDataAdapter):
         if tf.distribute.has_strategy():
             return self.dataset
         return self._epochs
+
+    @property
+    def arrays(self) -> Structure:
+        """Inputs, targets and weights, as they were given."""
+        return [array for array in keras.tree.flatten(self._inputs) if array is not None]
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return int(self._num_samples)
 
     def on_epoch_begin(self) -> None:
         """Hear that Keras will ask for an iterator to use."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import losses, ops
 
 from keras_acts.compat import (
@@ -32,7 +33,7 @@ from ..rewrite.compiling import fresh_metric
 from ..space.known import as_written
 from ..vectorize.batch import with_logits
 from .batch_view import Structure
-from .block import axes_within
+from .block import axes_within, column_shape
 
 Tensor = Any
 
@@ -60,6 +61,9 @@ _LAST_AXIS_METRICS = (
     keras.metrics.sparse_categorical_accuracy,
 )
 
+# those of them that smooth labels
+_SMOOTHING_LOSSES = (losses.BinaryCrossentropy, losses.CategoricalCrossentropy)
+
 # what a loss must not hold
 _STATE = (keras.Variable, keras.random.SeedGenerator, keras.metrics.Metric)
 
@@ -71,19 +75,33 @@ class MemberLosses(CompileLoss):
     """What `compile(loss=…, loss_weights=…)` means, (P,).
 
     Keras resolves names and structures from one member.
+
+    Args:
+        count: how many members there are.
+        args: as of Keras' own.
+        smoothings: (P,), each member's label smoothing, of losses that smooth labels; None for
+            theirs.
+        kwargs: as of Keras' own.
     """
 
-    def __init__(self, count: int, *args: Any, **kwargs: Any):
+    def __init__(self, count: int, *args: Any, smoothings: np.ndarray | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.count = count
+        self.smoothings = smoothings
 
     def build(self, y_true: Structure, y_pred: Structure) -> None:
         """Resolve the losses, then make each one of all members."""
         super().build(_first_member(y_true), _first_member(y_pred))
         self._flat_losses: list[Any] = [
-            resolved._replace(loss=_MemberLoss(resolved.loss)) for resolved in self._flat_losses
+            resolved._replace(loss=_MemberLoss(resolved.loss, self.smoothings))
+            for resolved in self._flat_losses
         ]
         self._metrics[:] = [MemberMean(self.count, name=metric.name) for metric in self._metrics]
+
+    @property
+    def leave_out_masked(self) -> bool:
+        """Whether samples that are masked change nothing: each has a loss of its own."""
+        return self.built and all(resolved.loss.at_once for resolved in self._flat_losses)
 
 
 class MemberMetrics(CompileMetrics):
@@ -98,6 +116,16 @@ class MemberMetrics(CompileMetrics):
         super().build(_first_member(y_true), _first_member(y_pred))
         for metrics in flat_metrics(self):
             metrics.metrics = [_member_metric(metric, self.count) for metric in metrics.metrics]
+
+    @property
+    def leave_out_masked(self) -> bool:
+        """Whether samples that are masked change nothing: each has a value of its own."""
+        if not self.built:
+            return False
+        for metrics in flat_metrics(self):
+            if not all(isinstance(metric, _MemberFunctionMean) for metric in metrics.metrics):
+                return False
+        return True
 
 
 class MemberMean(keras.metrics.Metric):
@@ -233,10 +261,30 @@ def _member_metric(metric: keras.metrics.Metric, count: int) -> keras.metrics.Me
     return member_metric
 
 
+def label_smoothing_of(loss: object) -> float | None:
+    """Return the label smoothing of a loss; None where members cannot have their own.
+
+    They can with Keras' own cross-entropies of one-hot or binary labels, over the last axis.
+    """
+    # the exact class: a user's own may do more
+    if type(loss) not in _SMOOTHING_LOSSES or not as_written(loss):
+        return None
+    options = function_arguments(loss)
+    if options.get("axis", -1) != -1:
+        return None
+    return float(options["label_smoothing"])
+
+
+def smoothed_loss(loss: keras.losses.Loss, smoothing: float) -> keras.losses.Loss:
+    """Return a loss of which `label_smoothing_of` knows the smoothing, with another."""
+    config = {**loss.get_config(), "label_smoothing": smoothing, "dtype": loss.dtype}
+    return type(loss).from_config(config)
+
+
 class _MemberLoss:
     """A Keras loss of all members: called with (P, B, ...), it returns (P,)."""
 
-    def __init__(self, loss: keras.losses.Loss):
+    def __init__(self, loss: keras.losses.Loss, smoothings: np.ndarray | None = None):
         if getattr(loss, "reduction", None) in (None, "none"):
             raise ModelError(
                 "Each loss must reduce to one number a member. "
@@ -247,6 +295,7 @@ class _MemberLoss:
         self.name = loss.name
         is_function = isinstance(loss, LossFunctionWrapper) and as_written(loss)
         self.at_once = is_function and _reduces_last_axis(loss, loss.fn, _LAST_AXIS_LOSSES)
+        self.smoothings = smoothings
 
     def __call__(
         self, y_true: Structure, y_pred: Structure, sample_weight: Tensor | None = None
@@ -259,7 +308,12 @@ class _MemberLoss:
             y_pred = ops.convert_to_tensor(y_pred, dtype=dtype)  # which ends its logits in Keras
         y_true = ops.convert_to_tensor(y_true, dtype=dtype)
         y_true, y_pred = _same_rank(y_true, y_pred)
-        values = self.loss.fn(y_true, y_pred, **function_arguments(self.loss))  # (P, B, ...)
+        options = function_arguments(self.loss)
+        if self.smoothings is not None:
+            # Keras' function would take one number for all
+            y_true = _smoothed(self.loss, y_true, self.smoothings)
+            options = {**options, "label_smoothing": 0.0}
+        values = self.loss.fn(y_true, y_pred, **options)  # (P, B, ...)
         if mask is not None:
             sample_weight = _weight_of_mask(mask, sample_weight, self.loss.reduction, dtype)
         return _reduced(values, sample_weight, self.loss.reduction, dtype)
@@ -274,6 +328,16 @@ class _MemberLoss:
             )
             losses_of_members.append(loss)
         return ops.stack(losses_of_members)
+
+
+def _smoothed(loss: keras.losses.Loss, y_true: Tensor, smoothings: np.ndarray) -> Tensor:
+    """Labels (P, B, ...) as Keras smooths them, each member's with its own number."""
+    dtype = keras.backend.standardize_dtype(y_true.dtype)
+    column = smoothings.astype(dtype).reshape(column_shape(len(y_true.shape)))
+    kept = y_true * (1 - column)
+    if isinstance(loss, losses.BinaryCrossentropy):
+        return kept + 0.5 * column
+    return kept + column / ops.cast(ops.shape(y_true)[-1], dtype)
 
 
 def _refuse_state(loss: keras.losses.Loss) -> None:

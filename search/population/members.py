@@ -1,19 +1,24 @@
-"""Who is in a population: candidates, each on seeds."""
+"""Who is in a population: candidates, each on seeds, and with noise of a strength of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import numbers
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import keras
+import numpy as np
 
 import keras_acts
 from keras_acts.errors import ModelError, shown
 
+from ..rewrite.walk import layers_of
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 from ..space.rated import Rated
+from ..vectorize.noise import strength_attribute
 
 _MOST_SEED = 2**32  # NumPy's legacy generators take no larger one
 _MOST_SEEDS = 1_000_000
@@ -29,11 +34,14 @@ class Member:
         candidate: what its activation slots have.
         seed: of its initialization.
         factor: what the learning rate of the population's optimizer is multiplied by for it.
+        noise: by path of a layer, how strong its noise is in this member, where that is not as in
+            the model.
     """
 
     candidate: Choice
     seed: int
     factor: float = 1.0
+    noise: tuple[tuple[str, float], ...] = ()
 
     @property
     def rated(self) -> Rated:
@@ -132,3 +140,107 @@ def activation_slots(
                 f"{list(chosen)}. Received: {list(choice)}"
             )
     return chosen
+
+
+def with_noise(
+    members: Sequence[Member], noise: Mapping[str, Iterable[float]] | None, model: keras.Model
+) -> tuple[Member, ...]:
+    """Return members with strengths of noise of their own, beside those that they have.
+
+    Args:
+        members: of a population.
+        noise: for layers, by path, one number a member.
+        model: that the population is made of.
+
+    Raises:
+        ModelError: if there is no such layer of noise, or it has no random numbers, or there is not
+            one number from 0 on, and below 1, for each member.
+    """
+    strengths_of: dict[str, np.ndarray] = {}
+    for path, given in (noise or {}).items():
+        strengths_of[path] = _strengths(path, given, len(members))
+    changed = []
+    for index, member in enumerate(members):
+        own = dict(member.noise)
+        for path, strengths in strengths_of.items():
+            own[path] = float(strengths[index])
+        changed.append(replace(member, noise=tuple(own.items())))
+    _check_layers(noisy_paths(changed), model)
+    return tuple(changed)
+
+
+def noise_layers(model: keras.Model) -> dict[str, str]:
+    """Return the layers of which members can have noise of their own.
+
+    By path, with the attribute that says how strong it is.
+    """
+    attributes = {}
+    for path, layer in layers_of(model):
+        attribute = strength_attribute(layer)
+        if attribute is not None:
+            attributes[path] = attribute
+    return attributes
+
+
+def noisy_paths(members: Iterable[Member]) -> tuple[str, ...]:
+    """Return the paths of the layers of which members have noise of their own."""
+    paths: dict[str, None] = {}
+    for member in members:
+        paths.update(dict.fromkeys(path for path, _ in member.noise))
+    return tuple(paths)
+
+
+def strengths_at(path: str, layer: object, members: Sequence[Member]) -> np.ndarray | None:
+    """Return how strong the noise of a layer is in each member.
+
+    None if it is as strong as the layer says in all.
+    """
+    attribute = strength_attribute(layer)
+    if attribute is None:
+        return None
+    of_layer = float(getattr(layer, attribute))
+    strengths = np.array([dict(member.noise).get(path, of_layer) for member in members])
+    if (strengths == of_layer).all():
+        return None
+    return strengths
+
+
+def set_noise(model: keras.Model, member: Member) -> None:
+    """Give the layers of a member's own model the strengths of its noise."""
+    if not member.noise:
+        return
+    layers = dict(layers_of(model))
+    for path, strength in member.noise:
+        layer = layers[path]
+        attribute = strength_attribute(layer)
+        assert attribute is not None  # else no population was made with it
+        setattr(layer, attribute, strength)
+
+
+def _strengths(path: str, given: Iterable[float], count: int) -> np.ndarray:
+    strengths = np.asarray(list(given), "float64")
+    inside = strengths.shape == (count,) and bool(((strengths >= 0) & (strengths < 1)).all())
+    if not inside:
+        raise ModelError(
+            f"A layer of noise takes one number from 0 on, and below 1, for each of {count} "
+            f"members. Received: {strengths.tolist()} for {path!r}"
+        )
+    return strengths
+
+
+def _check_layers(paths: Iterable[str], model: keras.Model) -> None:
+    layers = dict(layers_of(model))
+    known = noise_layers(model)
+    for path in paths:
+        if path not in known:
+            raise ModelError(
+                "Members have noise of their own in Keras' Dropout, SpatialDropout, AlphaDropout, "
+                f"GaussianDropout and GaussianNoise: {list(known)}. Received: {shown(path)}"
+            )
+        attribute = known[path]
+        # Keras makes the random numbers of a layer once, and none where it has no noise
+        if not getattr(layers[path], attribute) > 0:
+            raise ModelError(
+                "A layer that has no noise has no random numbers either: build the model with a "
+                f"{attribute} above 0, and give members 0. Received: {path!r} with {attribute}=0"
+            )

@@ -5,7 +5,10 @@ Many candidates and seeds as one Keras model, each trained exactly as it would b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -15,17 +18,18 @@ from keras import ops
 from keras_acts.compat import (
     attach_mask,
     compiled_with,
+    mask_of,
     no_automatic_dependency_tracking,
     outputs_struct,
     run_through_graph,
 )
-from keras_acts.errors import ModelError
+from keras_acts.errors import ModelError, shown
 from keras_acts.target import uncompiled
 
 from ..rewrite.compiling import compile_arguments, optimizer_like
 from ..rewrite.learning_rate import scale_learning_rate
 from ..rewrite.walk import graph_of, is_graph, layers_of
-from ..runtime.device import gpus
+from ..runtime import choices
 from ..runtime.graph_optimizer import unoptimized
 from ..runtime.tracing import steps_forgotten
 from ..space.candidate import Candidate
@@ -33,18 +37,25 @@ from ..vectorize.batch import Batch, with_logits
 from ..vectorize.registry import compiles
 from ..vectorize.segments import arrange
 from . import transfer
-from .batch_view import BatchView, ForwardPass, by_seed, seeds_of
+from .batch_view import BatchView, ForwardPass, by_seed, may_fill_up, seeds_of
 from .block import StackedVariable, column_shape
 from .blueprint import Blueprint, Weights
-from .data import BY_SEED, as_adapter
+from .data import BY_SEED, as_adapter, most_samples
 from .diverged import rows_of
 from .frozen_prefix import frozen_prefix
-from .losses import MemberLosses, MemberLossMean, MemberMetrics
-from .members import Member, activation_slots, members
+from .losses import MemberLosses, MemberLossMean, MemberMetrics, label_smoothing_of
+from .members import (
+    Member,
+    activation_slots,
+    members,
+    noisy_paths,
+    strengths_at,
+    with_noise,
+)
 from .optimizers import check_optimizer, clip_per_member
 from .rates import rate_per_member
 from .stacked_layer import StackedLayer
-from .step_jax import jax_train_step
+from .step_jax import Filled, FilledBatches, jax_train_step
 from .step_tensorflow import Announcement, TrainingStep
 from .tables import update_tables_apart
 
@@ -114,10 +125,13 @@ class PopulationModel(keras.Model):
             assignments, else all hidden ones.
         rescale_init: as of `with_activations`: each member's kernels are initialized for the
             activations that they feed.
+        noise: for layers of noise, by their paths, one number a member: the rate of a `Dropout`,
+            `SpatialDropout1D` to `3D`, `AlphaDropout` or `GaussianDropout`, the standard deviation
+            of a `GaussianNoise`. The others have those of the model.
 
     Raises:
         ModelError: if the model cannot be rewritten, or something in it cannot be trained exactly:
-            half precision, optimizers that mix members.
+            half precision, optimizers that mix members, noise of members where the model has none.
         ActivationError: if there is no such activation.
 
     Example:
@@ -126,6 +140,9 @@ class PopulationModel(keras.Model):
         >>> history = population.fit(x, y, epochs=5, validation_data=(x_val, y_val))
         >>> best = population.model(int(np.nanargmin(history.history["val_members/loss"][-1])))
     """
+
+    train_function: Any  # Keras', as it makes them for its backend
+    test_function: Any
 
     def __init__(
         self,
@@ -136,6 +153,7 @@ class PopulationModel(keras.Model):
         name: str = "population",
         slots: Iterable[str] | None = None,
         rescale_init: bool = False,
+        noise: Mapping[str, Iterable[float]] | None = None,
     ):
         _check_backend()
         # whatever the global policy: a scope that casts is for the layers inside
@@ -147,6 +165,7 @@ class PopulationModel(keras.Model):
         else:
             blueprint = Blueprint(model, activation_slots(wanted, slots), rescale_init)
             initial_weights = blueprint.initial
+        wanted = with_noise(wanted, noise, blueprint.model)
         order, _ = arrange([member.candidate for member in wanted])
         inside = tuple(wanted[p] for p in order)
         weights = initial_weights(inside)
@@ -170,7 +189,9 @@ class PopulationModel(keras.Model):
     ) -> list[StackedLayer]:
         blueprint = self.blueprint
         candidates = tuple(member.candidate for member in inside)
-        shared = frozen_prefix(blueprint.model, blueprint.hidden)
+        # what members have for themselves does not run once for all
+        own = (*blueprint.hidden, *noisy_paths(inside))
+        shared = frozen_prefix(blueprint.model, own)
         layers = []
         for path, layer in layers_of(blueprint.reference):
             if isinstance(layer, keras.layers.InputLayer):  # the graph walk never runs it
@@ -178,7 +199,13 @@ class PopulationModel(keras.Model):
             weights_of_layer = [of_member[path] for of_member in weights]
             layers.append(
                 StackedLayer(
-                    path, blueprint, candidates, weights_of_layer, self.random, path in shared
+                    path,
+                    blueprint,
+                    candidates,
+                    weights_of_layer,
+                    self.random,
+                    path in shared,
+                    strengths_at(path, layer, inside),
                 )
             )
         return layers
@@ -240,10 +267,9 @@ class PopulationModel(keras.Model):
         )
 
     def _faster_under_xla(self) -> bool:
-        if gpus():
-            return True
         plans = [layer.plan for layer in self.stacked]
-        return all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+        rules_say_so = all(plan.rule is not None and compiles(plan.layer) for plan in plans)
+        return choices.xla_makes_steps_faster(rules_say_so)
 
     def call(
         self,
@@ -271,19 +297,23 @@ class PopulationModel(keras.Model):
         if forward.losses:
             # from here to `compute_loss` Keras carries them, on each backend in its way
             self.add_loss(self._all_public(forward.losses))
-        return keras.tree.map_structure(self._output, outputs)
+        return keras.tree.map_structure(lambda y: self._output(y, forward.view), outputs)
 
-    def _output(self, y: Batch) -> Tensor:
+    def _output(self, y: Batch, view: BatchView) -> Tensor:
         """What the population returns for one output, in public order."""
         output = with_logits(self._public, y.stacked())
+        mask = None
         if y.mask is not None:
-            attach_mask(output, self._public(y.mask.stacked()))
+            mask = self._public(y.mask.stacked())
+        mask = view.mask_of_counted(output, mask)
+        if mask is not None:
+            attach_mask(output, mask)
         return output
 
     @property
     def _shared_view(self) -> BatchView:
         """How members see a batch if nothing else is said: all of them the same samples."""
-        return BatchView(len(self.members))
+        return BatchView(len(self.members), counted=self._state.counted)
 
     def _through(
         self,
@@ -364,6 +394,7 @@ class PopulationModel(keras.Model):
             compiled_with(self)["jit_compile"] = jit_compile
         self._state.rates = None
         self._state.decays = None
+        self._state.smoothings = None
         self._state.rates_inside = None
         self._state.factors_inside = None
         self._multiply_rates()
@@ -421,7 +452,7 @@ class PopulationModel(keras.Model):
         decays = None
         if self._state.decays is not None:
             decays = self._state.decays[list(self.order)]
-        rate_per_member(
+        rate_of = rate_per_member(
             self.optimizer,
             rates,
             rows_of(self),
@@ -430,7 +461,7 @@ class PopulationModel(keras.Model):
             weight_decays=decays,
         )
         if self.training_step is not None:
-            self.training_step.has_several_rates()
+            self.training_step.has_rates_of_members(self.optimizer, rate_of)
 
     def set_learning_rates(self, rates: Iterable[float]) -> None:
         """Give each member a learning rate of its own, for weight decay too, until it is given another.
@@ -499,6 +530,44 @@ class PopulationModel(keras.Model):
             self._train_at_factors()
         self._forget_training_programs()
 
+    def set_label_smoothing(self, smoothings: Iterable[float]) -> None:
+        """Give each member a label smoothing of its own, until `compile` is called again.
+
+        Args:
+            smoothings: (P,), in the order of `members`.
+
+        Raises:
+            ModelError: if the population is not compiled with one loss that smooths labels,
+                `CategoricalCrossentropy` or `BinaryCrossentropy` of Keras' own, or there is not one
+                number from 0 to 1 a member.
+        """
+        public = np.asarray(list(smoothings), "float64")
+        count = len(self.members)
+        are_shares = public.shape == (count,) and bool(((public >= 0) & (public <= 1)).all())
+        if not self.compiled or not are_shares:
+            raise ModelError(
+                f"A compiled population takes one label smoothing from 0 to 1 for each of its "
+                f"{count} members. Received: smoothings={public.tolist()}"
+            )
+        given = compiled_with(self)
+        loss = given["loss"]
+        if label_smoothing_of(loss) is None:
+            raise ModelError(
+                "Members have label smoothings of their own with one loss: an object of Keras' "
+                f"CategoricalCrossentropy or BinaryCrossentropy. Received: loss={shown(loss)}"
+            )
+        self._state.smoothings = public
+        self._compile_loss = MemberLosses(
+            count, loss, given["loss_weights"], output_names=self.output_names, smoothings=public
+        )
+        self._forget_programs()
+
+    def _forget_programs(self) -> None:
+        """Have those for validation traced anew too."""
+        self._forget_training_programs()
+        if self.test_function is not None:
+            self.make_test_function(force=True)
+
     def _forget_training_programs(self) -> None:
         """Have them traced anew: one that was traced before holds what the members were then."""
         if self.training_step is not None:
@@ -542,7 +611,8 @@ class PopulationModel(keras.Model):
         if orders_of_seeds:
             view = by_seed(self.members)
         layers = (layer.plan.layer for layer in self.stacked)
-        with unoptimized(layers, self.optimizer), step.batches(self, view), steps_forgotten():
+        batches = step.batches(self, view, most_samples(x))
+        with unoptimized(layers, self.optimizer), batches, steps_forgotten():
             return super().fit(x, y, batch_size, epochs, verbose, callbacks, **options)
 
     def _member_losses(
@@ -604,6 +674,10 @@ class PopulationModel(keras.Model):
         if view is None:
             view = self._shared_view
         y = view.per_member(y)
+        if view.counted is not None:
+            # on JAX the gradient's outputs have lost what `call` had attached
+            for output in keras.tree.flatten(y_pred):
+                attach_mask(output, view.mask_of_counted(output, mask_of(output)))
         return super().compute_metrics(x, y, y_pred, view.per_member(sample_weight))
 
     def get_metrics_result(self) -> dict[str, Tensor]:
@@ -622,9 +696,50 @@ class PopulationModel(keras.Model):
     def train_step(self, *arguments: Any) -> Any:
         """Train all members on one batch; those whose loss is not finite stay as they are."""
         if keras.backend.backend() == "jax":
-            return jax_train_step(self, super().train_step, *arguments)
+            state, batch = arguments
+            with self._state.batch_of(batch) as data:
+                return jax_train_step(self, super().train_step, state, data)
         assert self.training_step is not None  # there is one since compile
         return self.training_step(self, *arguments)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Train all members on one batch of any size, as every Keras model."""
+        if self.training_step is not None:
+            self.training_step.forget_filling(self)
+        return super().train_on_batch(*args, **kwargs)
+
+    def test_step(self, *arguments: Any) -> Any:
+        """Evaluate all members on one batch."""
+        if keras.backend.backend() == "jax":
+            state, batch = arguments
+            with self._state.batch_of(batch) as data:
+                return super().test_step(state, data)
+        return super().test_step(*arguments)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make what trains on some batches; Keras asks for it as `fit` begins."""
+        before = self.train_function
+        made = super().make_train_function(force)
+        if keras.backend.backend() == "jax":
+            self.train_function = self._of_one_size(before, self.train_function, training=True)
+        return made
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Make what evaluates some batches; Keras asks for it as `evaluate` begins."""
+        before = self.test_function
+        made = super().make_test_function(force)
+        if keras.backend.backend() == "jax":
+            self.test_function = self._of_one_size(before, self.test_function, training=False)
+        return made
+
+    def _of_one_size(self, before: Any, function: Any, *, training: bool) -> Any:
+        """A function that Keras has made for JAX, or had, with all batches in one size."""
+        if function is not before or not isinstance(function, FilledBatches):
+            function = FilledBatches(
+                function, functools.partial(may_fill_up, self, training=training)
+            )
+        function.begin()
+        return function
 
     def predict_step(self, *arguments: Any) -> Any:
         """Return the outputs with the batch in front, which is the axis that Keras concatenates."""
@@ -652,7 +767,10 @@ class PopulationModel(keras.Model):
         """
         self._check_members([member])
         model = self.blueprint.build(self.members[member])
-        transfer.to_model(self, self.positions[member], model)
+        smoothing = None
+        if self._state.smoothings is not None:
+            smoothing = float(self._state.smoothings[member])
+        transfer.to_model(self, self.positions[member], model, smoothing)
         if self._state.rates is not None:
             model.optimizer.learning_rate = float(self._state.rates[member])
         elif self.compiled:
@@ -691,6 +809,7 @@ class PopulationModel(keras.Model):
         origins: list[transfer.Origin] = []
         rates: list[float] = []
         decays: list[float] = []
+        smoothings: list[float] = []
         for population, members_of_part in chosen:
             for member in members_of_part:
                 joined.append(population.members[member])
@@ -699,6 +818,8 @@ class PopulationModel(keras.Model):
                     rates.append(population._state.rates[member])
                 if population._state.decays is not None:
                     decays.append(population._state.decays[member])
+                if population._state.smoothings is not None:
+                    smoothings.append(population._state.smoothings[member])
         first, _ = chosen[0]
         result = cls(first.blueprint, joined, name=first.name)
         transfer.to_population([origins[member] for member in result.order], result)
@@ -706,14 +827,19 @@ class PopulationModel(keras.Model):
             result.set_learning_rates(rates)
         if decays:
             result.set_weight_decays(decays)
+        if smoothings:
+            result.set_label_smoothing(smoothings)
         return result
 
     def restart(self, members: Sequence[Member]) -> None:
         """Become a population of other members of the same candidates, at their start.
 
-        The optimizer stays as it is, but for the multiples of its learning rate that members have.
+        The optimizer stays as it is, but for the multiples of its learning rate that members have;
+        the noise of each stays too.
         """
         factors = self._factors_inside()
+        pairs = zip(members, self.members, strict=True)
+        members = [replace(member, noise=before.noise) for member, before in pairs]
         self._state.members = tuple(members)
         if self.compiled and not np.array_equal(factors, self._factors_inside()):
             self._change_factors()
@@ -759,10 +885,13 @@ class _State:
         stacked: the layers by path.
         rates: each member's own learning rate, if `set_learning_rates` was called.
         decays: each member's own weight decay, if `set_weight_decays` was called.
+        smoothings: each member's own label smoothing, if `set_label_smoothing` was called.
         rates_inside: the same in inside order, as a variable that the step on TensorFlow reads.
         factors_inside: the multiples of the optimizer's rate, likewise; None on JAX, and as long as
             no member has another than 1.
         step: what trains on TensorFlow.
+        counted: of the batch that a step on JAX is traced for, how many samples count: Keras hands
+            to `call` the inputs and nothing else.
     """
 
     def __init__(self, blueprint: Blueprint, members: tuple[Member, ...], order: tuple[int, ...]):
@@ -774,9 +903,23 @@ class _State:
         self.stacked: dict[str, StackedLayer] = {}
         self.rates: np.ndarray | None = None
         self.decays: np.ndarray | None = None
+        self.smoothings: np.ndarray | None = None
         self.rates_inside: Any = None
         self.factors_inside: Any = None
         self.step: TrainingStep | None = None
+        self.counted: Any = None
+
+    @contextmanager
+    def batch_of(self, data: Structure) -> Iterator[Structure]:
+        """Yield what Keras fed of a batch on JAX; in the scope, what fills it up does not count."""
+        if not isinstance(data, Filled):
+            yield data
+            return
+        self.counted = data.samples
+        try:
+            yield data.data
+        finally:
+            self.counted = None
 
 
 def _check_join(populations: Sequence[PopulationModel]) -> None:
@@ -786,12 +929,13 @@ def _check_join(populations: Sequence[PopulationModel]) -> None:
         has_rates = population._state.rates is not None
         has_decays = population._state.decays is not None
         starts = (id(blueprint.model), blueprint.chosen, blueprint.rescale_init)
-        kinds.add((*starts, _steps_of(population), has_rates, has_decays))
+        has_smoothings = population._state.smoothings is not None
+        kinds.add((*starts, _steps_of(population), has_rates, has_decays, has_smoothings))
     if len(kinds) != 1:
         steps = [_steps_of(population) for population in populations]
         raise ModelError(
             "Populations join if they are of one model, trained for as many steps, and all or none "
-            "have learning rates or weight decays of their members. "
+            "have learning rates, weight decays or label smoothings of their members. "
             f"Received: {len(populations)} populations, "
             f"steps={steps}"
         )

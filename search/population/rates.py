@@ -16,6 +16,7 @@ from keras_acts.compat import decays, replace_weight_decay, restore_update_of_al
 
 from .block import column_shape
 from .diverged import Rows
+from .one_kernel import RateOf
 from .tables import update_step_of
 
 Tensor = Any
@@ -29,7 +30,7 @@ def rate_per_member(
     *,
     are_factors: bool = False,
     weight_decays: np.ndarray | None = None,
-) -> None:
+) -> RateOf:
     """Have an optimizer of stacked variables use a rate for each member, in the update and in weight decay.
 
     Args:
@@ -40,6 +41,9 @@ def rate_per_member(
         are_factors: whether the rates are multiples of the optimizer's own, whatever that is in a
             step: a number, a schedule, or what a callback sets.
         weight_decays: (P,), each member's weight decay, inside order; None for the optimizer's own.
+
+    Returns:
+        What gives the rates of the members that a variable is stacked over, for `one_kernel`.
     """
     rates_of = _by_variable(rates, rows, variables)
     decays_of = None
@@ -47,7 +51,7 @@ def rate_per_member(
         decays_of = _by_variable(weight_decays, rows, variables)
     # the class's own step: the instance's may be one of ours, with other rates
     update_with_rate = update_step_of(optimizer)
-    restore_update_of_all(optimizer)  # `one_kernel` has one rate for all
+    restore_update_of_all(optimizer)  # `one_kernel`'s, with other rates
 
     def column(variable: keras.Variable, own_rate: Tensor) -> Tensor:
         rates_as_tensor = _column(rates_of, variable)
@@ -71,6 +75,7 @@ def rate_per_member(
 
     optimizer.update_step = update_step
     replace_weight_decay(optimizer, apply_weight_decay)
+    return column
 
 
 def _by_variable(

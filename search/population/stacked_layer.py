@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from keras_acts.compat import all_layers
+from keras_acts.errors import ModelError
 from keras_acts.layers import TrainedActivation
 
 from ..rewrite.slots import RECURRENT
@@ -44,6 +45,7 @@ class StackedLayer(keras.layers.Layer):
             that a layer is made with: those of the whole model would take it seconds.
         random: makes the population's own random numbers.
         shared: whether it is part of a frozen prefix, and has no weights of the members' own.
+        strengths: as of `LayerPlan`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class StackedLayer(keras.layers.Layer):
         weights: list[dict[str, np.ndarray]],
         random: keras.random.SeedGenerator,
         shared: bool = False,
+        strengths: np.ndarray | None = None,
     ):
         super().__init__(name=path.replace("/", "_"), autocast=False, dtype=keras.config.floatx())
         slots = blueprint.slots(path)
@@ -66,6 +69,7 @@ class StackedLayer(keras.layers.Layer):
             rule=_common_rule(path, blueprint, candidates[0], of_layer),
             blocks=[],
             shared=shared,
+            strengths=strengths,
         )
         self.random = random
         if shared:
@@ -196,9 +200,11 @@ class StackedLayer(keras.layers.Layer):
         plan = self.plan
         given = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, given):
+            _check_strengths(plan)
             return run_one_by_one(plan, forward, training, inputs, options)
         outputs = plan.rule(self._call(plan.layer, training), *inputs, **given)
         if outputs is NotImplemented:
+            _check_strengths(plan)
             return run_one_by_one(plan, forward, training, inputs, options)
         for block in plan.blocks:
             if block.regularizer is not None and block.variable.trainable:
@@ -211,9 +217,10 @@ class StackedLayer(keras.layers.Layer):
 
     def _call(self, layer: keras.layers.Layer, training: bool) -> RuleCall:
         """What a rule gets to know of the layer, or of one that it holds."""
+        plan = self.plan
         # the variables are the outer layer's, under its keys
-        key_of = {id(variable): key for key, variable in variables_of(self.plan.layer).items()}
-        stacked = {block.key: block for block in self.plan.blocks}
+        key_of = {id(variable): key for key, variable in variables_of(plan.layer).items()}
+        stacked = {block.key: block for block in plan.blocks}
         blocks: dict[str, StackedVariable] = {}
         for key, variable in variables_of(layer).items():
             if not key.startswith(OF_ACTIVATION):
@@ -221,6 +228,9 @@ class StackedLayer(keras.layers.Layer):
         weights = {}
         for name, block in blocks.items():
             weights[name] = block.by_member(ops.convert_to_tensor(block.variable))
+        strengths = None
+        if layer is plan.layer:
+            strengths = plan.strengths
         return RuleCall(
             layer=layer,
             weights=weights,
@@ -230,6 +240,7 @@ class StackedLayer(keras.layers.Layer):
             inside=lambda part: self._call(part, training),
             training=training,
             random=self.random,
+            strengths=strengths,
         )
 
     def _cast(self, x: Any) -> Any:
@@ -259,6 +270,15 @@ class StackedLayer(keras.layers.Layer):
         if variables[0]:
             return with_variables(layer.activation, variables[0], x)
         return apply_to_all(layer.activation, x)
+
+
+def _check_strengths(plan: LayerPlan) -> None:
+    """Refuse numbers of members where a layer runs member after member, each with the layer's own."""
+    if plan.strengths is not None:
+        raise ModelError(
+            "Members have noise of their own in layers that run for all members at once. "
+            f"Received: {plan.path!r}, called with other arguments than a layer of noise takes"
+        )
 
 
 def _common_rule(

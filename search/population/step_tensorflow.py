@@ -5,6 +5,7 @@ Traced once, compiled where that pays, diverged members left alone.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,10 @@ from keras import ops
 from keras_acts.compat import moving_averages, resolved_parts
 from keras_acts.target import uncompiled
 
-from ..runtime import costs
-from ..runtime.device import lacks_onednn
-from .batch_view import BatchView, ForwardPass, Structure
+from ..runtime import choices
+from .batch_view import BatchView, ForwardPass, Structure, may_fill_up
 from .diverged import Healthy, Rows, rows_of
-from .one_kernel import one_kernel
+from .one_kernel import RateOf, one_kernel
 from .tables import has_occurrences, kept_apart
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class TrainingStep:
     """The training step of a compiled population, called in Keras' train function.
 
     Where XLA is faster it compiles the whole step, if the training is long enough for that to pay,
-    for batches of the size that comes first. Any other size, as the last one of an epoch often is,
-    takes the same step in a graph. Elsewhere XLA compiles the update of the weights alone, unless
-    it is `one_kernel`: it depends on no batch, and in a graph an optimizer is a dozen passes over
-    each variable.
+    for batches of one size. An epoch's smaller last batch is filled up where that is exact
+    (`may_fill_up`), else it takes the same step in a graph, as any other size does. Elsewhere XLA
+    compiles the update of the weights alone, unless it is `one_kernel`: it depends on no batch, and
+    in a graph an optimizer is a dozen passes over each variable.
 
     It holds what is traced and how often; the population is handed to each call.
 
@@ -81,6 +81,8 @@ class TrainingStep:
         self._update_too = False
         self._steps = 0.0
         self._traced: dict[Any, Callable[..., Logs]] = {}
+        # how many samples the batches have that a traced step fills up, if one does
+        self._filled_to: int | None = None
         # the first batch's size; made now: once Keras has traced a function, it may make none
         self._usual = tf.Variable(0, trainable=False)
         self._one_kernel = one_kernel(optimizer)
@@ -92,11 +94,11 @@ class TrainingStep:
         total = self._steps + steps
         if np.isfinite(steps):
             self._steps += steps
-        if self._jit_compile != "auto" or self._members < costs.XLA_LEAST_MEMBERS:
+        if self._jit_compile != "auto":
             return
         # what is compiled stays so: compiled anew it would cost again
-        whole = self._whole or (self._faster and _pays(total, self._members))
-        update = self._update_too or total >= costs.XLA_UPDATE_LEAST_STEPS
+        whole = self._whole or choices.compiles_step(total, self._members, self._faster)
+        update = self._update_too or choices.compiles_update(total, self._members)
         update = update and not whole and not self._one_kernel
         if (whole, update) != (self._whole, self._update_too):
             self._whole = whole
@@ -112,9 +114,9 @@ class TrainingStep:
     def decided(self, decided: Decided) -> None:
         self._steps, self._whole, self._update_too = decided
 
-    def has_several_rates(self) -> None:
-        """Hear that members have learning rates of their own, for which `one_kernel` has no place."""
-        self._one_kernel = False
+    def has_rates_of_members(self, optimizer: keras.optimizers.Optimizer, rate_of: RateOf) -> None:
+        """Hear at which learning rates the optimizer trains the members of a variable, from now on."""
+        self._one_kernel = one_kernel(optimizer, rate_of)
 
     def forget_traces(self, population: PopulationModel) -> None:
         """Have the step traced again: what it holds as constants has changed."""
@@ -122,19 +124,36 @@ class TrainingStep:
         self._batches.train_functions.clear()
         population.make_train_function(force=True)
 
+    def forget_filling(self, population: PopulationModel) -> None:
+        """Have a step that fills batches up to one size traced again, before there are larger ones.
+
+        Keras would take it for batches of any size.
+        """
+        if self._filled_to is not None:
+            self._filled_to = None
+            self.forget_traces(population)
+
     @contextmanager
-    def batches(self, population: PopulationModel, view: BatchView) -> Iterator[None]:
+    def batches(
+        self, population: PopulationModel, view: BatchView, most_samples: int | None
+    ) -> Iterator[None]:
         """Take batches that are to be viewed so inside the scope.
+
+        None has more than `most_samples`, if that is known.
 
         Those of each seed have a train function of their own: Keras' would be traced for tensors of
         any rank.
         """
         usual_view = self._batches.view
         self._batches.become(view, population)
+        self._batches.most_samples = most_samples
+        if self._filled_to not in (None, most_samples):
+            self.forget_filling(population)
         try:
             yield
         finally:
             self._batches.become(usual_view, population)
+            self._batches.most_samples = None
 
     def __call__(self, population: PopulationModel, data: Structure) -> Logs:
         """Take a step on one batch and return the logs."""
@@ -159,23 +178,33 @@ class TrainingStep:
         leaves = keras.tree.flatten(specs)
         view = self._batches.view
 
-        def step(*tensors: Tensor) -> Logs:
+        def step(*tensors: Tensor, counted: Tensor | None = None) -> Logs:
             structured = _structured(specs, leaves, tensors)
-            return _step(population, structured, view, update)
+            seen = dataclasses.replace(view, counted=counted)
+            return _step(population, structured, seen, update)
 
         with tf.init_scope():  # outside of Keras' own trace
             _build(population, data, view)
         update = self._update(population)
         arguments = [leaf for leaf in leaves if leaf is not None]
 
-        def traced(jit_compile: bool) -> Callable[..., Logs]:
+        def traced(jit_compile: bool, specs: Sequence[Any], **counted: Any) -> Callable[..., Logs]:
             function = tf.function(step, jit_compile=jit_compile, autograph=False)
-            return function.get_concrete_function(*arguments)
+            return function.get_concrete_function(*specs, **counted)
 
-        plain = traced(False)
         if not self._whole:
-            return plain
-        compiled = traced(True)  # by XLA, when it is first called
+            return traced(False, arguments)
+        is_of_one_size = _known_samples(arguments, view) is not None
+        size = self._batches.most_samples
+        if not is_of_one_size and size is not None and may_fill_up(population, training=True):
+            self._filled_to = size
+            filled = [_with_samples(spec, size, view) for spec in arguments]
+            counted = tf.TensorSpec((), tf.int32)
+            return _filling(traced(True, filled, counted=counted), size, view)
+        compiled = traced(True, arguments)  # by XLA, when it is first called
+        if is_of_one_size:
+            return compiled
+        plain = traced(False, arguments)
 
         def compiled_if_usual(*tensors: Tensor) -> Logs:
             size = view.samples(tensors[0])
@@ -218,11 +247,13 @@ class _Batches:
 
     Attributes:
         view: of the batches of now.
+        most_samples: that one of them has, if that is known.
         train_functions: by the view of the batches that each takes, those that are not in use now.
     """
 
     def __init__(self, view: BatchView):
         self.view = view
+        self.most_samples: int | None = None
         self.train_functions: dict[BatchView, Callable[..., Any] | None] = {}
 
     def become(self, view: BatchView, population: PopulationModel) -> None:
@@ -263,6 +294,43 @@ def _spec(leaf: Tensor | None) -> Any:
     return tf.type_spec_from_value(leaf)
 
 
+def _known_samples(specs: Sequence[Any], view: BatchView) -> int | None:
+    """How many samples a batch has, where the graph knows it."""
+    shape = getattr(specs[0], "shape", None)
+    if shape is None or shape.rank is None:
+        return None
+    samples: int | None = shape[view.sample_axis]
+    return samples
+
+
+def _with_samples(spec: Any, size: int, view: BatchView) -> Any:
+    """The kind of a tensor with so many samples."""
+    import tensorflow as tf
+
+    sizes = list(spec.shape)
+    sizes[view.sample_axis] = size
+    return tf.TensorSpec(sizes, spec.dtype)
+
+
+def _filling(compiled: Callable[..., Logs], size: int, view: BatchView) -> Callable[..., Logs]:
+    """A step for batches of up to so many samples, each filled up with copies of its last one."""
+    import tensorflow as tf
+
+    def filled(*tensors: Tensor) -> Logs:
+        counted = view.samples(tensors[0])
+        # a larger one would lose samples, in silence
+        fits = tf.debugging.assert_less_equal(
+            counted, size, f"This step takes batches of at most {size} samples."
+        )
+        with tf.control_dependencies([fits]):
+            counted = tf.identity(counted)
+        rows = tf.minimum(tf.range(size), counted - 1)
+        full = [tf.gather(tensor, rows, axis=view.sample_axis) for tensor in tensors]
+        return compiled(*full, counted=counted)
+
+    return filled
+
+
 def _structured(specs: Structure, leaves: Sequence[Any], tensors: Sequence[Tensor]) -> Structure:
     """The tensors of a batch as Keras nests them, with None where there is nothing."""
     remaining = iter(tensors)
@@ -272,13 +340,6 @@ def _structured(specs: Structure, leaves: Sequence[Any], tensors: Sequence[Tenso
             leaf = next(remaining)
         filled.append(leaf)
     return keras.tree.pack_sequence_as(specs, filled)
-
-
-def _pays(steps: float, count: int) -> bool:
-    """Whether a whole step under XLA saves, over so many, more than it takes to compile."""
-    if lacks_onednn():
-        return costs.XLA_STEP_WITHOUT_ONEDNN.pays(steps, count)
-    return costs.XLA_STEP_WITH_ONEDNN.pays(steps, count)
 
 
 def _step(population: PopulationModel, data: Structure, view: BatchView, update: Update) -> Logs:

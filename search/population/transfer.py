@@ -14,6 +14,7 @@ from keras_acts.errors import ModelError
 from ..rewrite.compiling import compile_arguments
 from ..rewrite.walk import layers_of, variables_of
 from .block import StackedVariable
+from .losses import smoothed_loss
 
 if TYPE_CHECKING:
     from .model import PopulationModel
@@ -42,13 +43,18 @@ class _Row(NamedTuple):
 _Rows = dict[tuple[str, str, int], _Row]
 
 
-def to_model(population: PopulationModel, position: int, model: keras.Model) -> None:
+def to_model(
+    population: PopulationModel, position: int, model: keras.Model, smoothing: float | None = None
+) -> None:
     """Give an ordinary model the weights of a position inside, and its optimizer the state.
 
-    It is compiled as the population is.
+    It is compiled as the population is, with its own label smoothing if one is given.
     """
     if population.compiled:
-        model.compile(**compile_arguments(population))
+        arguments = compile_arguments(population)
+        if smoothing is not None:
+            arguments["loss"] = smoothed_loss(arguments["loss"], smoothing)
+        model.compile(**arguments)
         if population.optimizer.built:
             model.optimizer.build(model.trainable_variables)
     for variable, value in state_reader(population)(position, model):

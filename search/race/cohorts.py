@@ -33,7 +33,7 @@ from ..report.numbers import counted
 from ..rewrite.compiling import compile_arguments, steps_in_a_call_of
 from ..rewrite.slots import slots as slots_of
 from ..rewrite.walk import layers_of, variables_of
-from ..runtime import costs
+from ..runtime import choices
 from ..runtime.interrupts import Interrupts
 from ..runtime.kept_arrays import why_not_kept
 from ..runtime.kept_files import is_disk_full
@@ -143,7 +143,7 @@ class Cohorts:
         self._memory = memory
         self._order_of_each_seed = order_of_each_seed
         self._rescale_init = rescale_init
-        self._max_members = costs.RACE_MOST_MEMBERS  # fewer, once memory has run out
+        self._max_members = choices.most_members()  # fewer, once memory has run out
         self._cohorts: list[_Cohort] = []
         self._best: dict[Member, BestEpoch] = {}
         # its members' best epochs are kept in any case

@@ -75,6 +75,7 @@ class PerGroupSearch:
         verbose: 0 shows nothing.
         factors: multiples of the model's own learning rate, for the race for the uniform choice.
             Its changes train at the rate of the best one.
+        own_rate: as of `RaceSearch`.
         rescale_init: whether kernels are initialized for the activation that they feed.
         build: as of `RaceSearch`.
         followers: as of `RaceSearch`.
@@ -100,6 +101,7 @@ class PerGroupSearch:
         resumes: bool = False,
         verbose: int = 1,
         factors: Sequence[float] = (1.0,),
+        own_rate: float | None = None,
         rescale_init: bool = False,
         build: Build | None = None,
         followers: Followers | None = None,
@@ -109,6 +111,7 @@ class PerGroupSearch:
         self.interrupted = False
         self.errors: dict[str, str] = {}
         self._model = model
+        self._own_rate = own_rate
         self._rescale_init = rescale_init
         self._build = build
         self._space = space
@@ -127,6 +130,12 @@ class PerGroupSearch:
         self._budget: neighbourhood.Budget | None = None
         if not self._nothing_to_change:
             self._budget = neighbourhood.budget(total, epochs)
+        self._note = ""
+        if self._budget is None and not self._nothing_to_change:
+            why = self._too_few_epochs()
+            self._note = f"{why[:1].upper()}{why[1:]}"
+            # a result without a choice for each group must not look like one of a search for it
+            self.errors["changes"] = why
         if self._budget is not None:
             total = self._budget.race
             starts = len(space.grid(1)) + len(factors) - 1
@@ -139,6 +148,17 @@ class PerGroupSearch:
         self._final: RaceSearch | None = None
         self._uniform: Assignment | None = None
         self._chosen: Assignment | None = None
+
+    def _too_few_epochs(self) -> str:
+        """Why no group gets an activation of its own."""
+        enough = neighbourhood.least_budget(self._epochs)
+        groups_of_it = f"all {len(self._groups)} groups"
+        if len(self._groups) == 2:
+            groups_of_it = "both groups"
+        return (
+            f"{groups_of_it} of layers get the same activation, because {self._total} epochs in all "
+            f"(max_epochs) are too few to try others for each: that takes {enough} or more"
+        )
 
     def _check_journals(self) -> None:
         """Read what is kept of stages to come: a damaged file is told before anything trains."""
@@ -163,8 +183,10 @@ class PerGroupSearch:
         if self._budget is not None:
             label = f"{name}, "
         stage = ""
+        note = self._note
         if name != "race":
             stage = name
+            note = ""
         return RaceSearch(
             self._model,
             race,
@@ -179,7 +201,9 @@ class PerGroupSearch:
             slots=chosen_slots(slots(self._model), self._space.per),
             models=models,
             label=label,
+            note=note,
             factor=self._factor,
+            own_rate=self._own_rate,
             order_of_each_seed=order_of_each_seed,
             rescale_init=self._rescale_init,
             build=self._build,
@@ -241,14 +265,9 @@ class PerGroupSearch:
         if self._nothing_to_change:
             return
         if self._budget is None:
-            enough = neighbourhood.least_budget(self._epochs)
-            self.progress.say(
-                f"{self._total} epochs are too few to improve {len(self._groups)} groups: "
-                f"that takes {enough} at least"
-            )
             return
         self.progress.say(
-            f"Best for all {len(self._groups)} groups: {quoted(first.rated)}. Now its changes"
+            f"Best for all {len(self._groups)} groups: {first.rated.told(self._own_rate)}. Now its changes"
         )
         try:
             changes = self._screened(self._uniform, self._budget)

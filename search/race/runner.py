@@ -22,7 +22,6 @@ from ..population.member_callbacks import of_all, of_members, why_callbacks_alon
 from ..population.members import Member
 from ..population.model import check_model
 from ..report import numbers
-from ..report.names import quoted
 from ..report.numbers import counted
 from ..rewrite.clone import with_activations
 from ..rewrite.groups import chosen_slots
@@ -204,6 +203,7 @@ class RaceSearch:
         note: what is said before it begins.
         memory: the bytes that a population may use; None for half of what is free.
         factor: the multiple of the model's own learning rate for candidates that have none.
+        own_rate: that rate, for what is shown; None where it changes in the training.
         order_of_each_seed: whether each seed has a batch order of its own, for a race of one rung;
             else all have one.
         rescale_init: whether kernels are initialized for the activation that they feed.
@@ -237,6 +237,7 @@ class RaceSearch:
         note: str = "",
         memory: int | None = None,
         factor: float = 1.0,
+        own_rate: float | None = None,
         order_of_each_seed: bool = False,
         rescale_init: bool = False,
         build: Build | None = None,
@@ -258,6 +259,7 @@ class RaceSearch:
         self._label = label
         self._note = note
         self._factor = factor
+        self._own_rate = own_rate
         self._telling = Telling(
             followers or Followers(), race, self.objective.direction, stage, factor
         )
@@ -624,11 +626,15 @@ class RaceSearch:
             return ""
         index = int(np.nanargmax(last.means))
         score = self._better(float(last.means[index]))
-        text = f"best {quoted(last.task.candidates[index])} {numbers.number(score, zeros=True)}"
+        name = Rated.of(last.task.candidates[index]).told(self._own_rate)
+        text = f"best {name} {numbers.number(score, zeros=True)}"
         seeds = last.task.seeds
         if seeds > 1:
             spread = float(last.scores[index].std(ddof=1))
-            text += f" (varies by {numbers.number(spread, 2)} over {seeds} seeds)"
+            varies = f"varies by {numbers.number(spread, 2)} over {seeds} seeds"
+            if spread == 0:
+                varies = f"the same on all {seeds} seeds"
+            text += f" ({varies})"
         return text
 
     def _line(self, task: RungTask) -> str:

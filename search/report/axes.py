@@ -169,6 +169,9 @@ def _rates(picture: LearningRates, ax: Axes) -> None:
 
 
 def _race(picture: RaceRounds, ax: Axes) -> None:
+    if len(picture.rounds) == 1:
+        _one_round(picture, ax)
+        return
     finalists = [runner for runner in picture.runners if runner.colour >= 0]
     scores = [value for runner in picture.runners for value in runner.scores]
     places = range(len(picture.rounds))
@@ -187,6 +190,30 @@ def _race(picture: RaceRounds, ax: Axes) -> None:
     ax.set_ylabel(picture.y_label)
     if finalists:
         ax.legend(frameon=False)
+
+
+def _one_round(picture: RaceRounds, ax: Axes) -> None:
+    """A row each, the best first: nobody left, so that there are no lines to follow."""
+    scores = [runner.scores[0] for runner in picture.runners]
+    low, high = robust_limits(scores, better_up=picture.better_up, reach=1)
+    for place, runner in enumerate(picture.runners):
+        colour = _GREY
+        if runner.colour >= 0:
+            colour = _COLOURS[runner.colour % len(_COLOURS)]
+        score = runner.scores[0]
+        marker = "o"
+        # at the edge where it is far off
+        if score < low:
+            marker = "<"
+        elif score > high:
+            marker = ">"
+        shown = min(max(score, low), high)
+        ax.plot([shown], [place], marker, color=colour, clip_on=False)
+    ax.set_yticks(range(len(picture.runners)), [runner.name for runner in picture.runners])
+    ax.invert_yaxis()
+    ax.set_xlim(low, high)
+    ax.set_xlabel(f"{picture.y_label}, after {picture.rounds[0]}")
+    ax.grid(axis="y", color="#e4e8ec", zorder=0)
 
 
 def _layer_sizes(picture: LayerSizes, ax: Axes) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from . import svg
+from .numbers import number as as_text
 from .scales import Scale, apart, limits, robust_limits, tick_text, ticks, whole_ticks
 from .values import (
     Curve,
@@ -35,6 +36,7 @@ _BELOW_PANEL = 44.0
 
 Box: TypeAlias = tuple[float, float, float, float]  # x, y, width, height
 _WIDEST_LABEL = 200.0  # a longer one is broken into lines
+_MOST_ROWS = 20  # of candidates; those behind them are in the table
 
 
 def drawn(picture: Picture, width: float, title: str, key: str) -> str:
@@ -105,7 +107,12 @@ def _differences_narrow(picture: Differences, width: float, title: str) -> str:
         rows.append(svg.block(12, y + height / 2, lines, "strong"))
         if not has_room:
             height += svg.LINE
-        rows.append(svg.block(width - 12, y + height - svg.LINE / 2, [row.text], "", "end"))
+        middle = y + height - svg.LINE / 2
+        # no line of the axis shows between its digits
+        behind = svg.text_width(row.text)
+        place = (width - 12 - behind, middle - svg.LINE / 2, behind, svg.LINE)
+        rows.append(svg.rectangle(*place, "paper"))
+        rows.append(svg.block(width - 12, middle, [row.text], "", "end"))
         rows.append(_whisker(row, scale, y + height + 14, picture))
         y += height + 36
     return _with_axis(picture, rows, scale, width, y, title)
@@ -116,7 +123,7 @@ def _with_axis(
 ) -> str:
     parts = _horizontal_axis(scale, 26, bottom, picture.unit)
     parts.append(svg.line(scale(0), 24, scale(0), bottom, "zero"))
-    parts.append(_direction(scale))
+    parts.append(_direction(scale, width))
     parts += rows
     return svg.picture("".join(parts), width, bottom + 44, title)
 
@@ -139,15 +146,15 @@ def _limits_of_differences(picture: Differences) -> tuple[float, float]:
     return limits(close, 0.08)
 
 
-def _direction(scale: Scale) -> str:
-    """What left and right of the baseline mean, where there is room for it."""
+def _direction(scale: Scale, width: float) -> str:
+    """What left and right of the baseline mean, where there is room for it: above all rows."""
     zero = scale(0)
     parts = []
     better = "better →"
     worse = "← worse"
-    if scale.end - zero > svg.text_width(better) + 12:
+    if width - zero > svg.text_width(better) + 12:
         parts.append(svg.text(zero + 8, 18, better, "quiet"))
-    if zero - scale.start > svg.text_width(worse) + 12:
+    if zero > svg.text_width(worse) + 12:
         parts.append(svg.text(zero - 8, 18, worse, "quiet", "end"))
     return "".join(parts)
 
@@ -335,6 +342,8 @@ def _rate_points(
 
 
 def _race(picture: RaceRounds, width: float, title: str) -> str:
+    if len(picture.rounds) == 1:
+        return _one_round(picture, width, title)
     wide = is_wide(width)
     labelled = [runner for runner in picture.runners if runner.colour >= 0]
     names = [runner.name for runner in labelled]
@@ -371,6 +380,59 @@ def _race(picture: RaceRounds, width: float, title: str) -> str:
         curves = [Curve(runner.name, indices, runner.scores) for runner in labelled]
         parts.append(_end_labels(curves, vertical, right, _label_room(names), colours))
     return svg.picture("".join(parts), width, bottom + 62, title)
+
+
+def _one_round(picture: RaceRounds, width: float, title: str) -> str:
+    """A row each, the best first: nobody left, so that there are no lines to follow."""
+    scored = [runner for runner in picture.runners if math.isfinite(runner.scores[0])]
+    left_out = scored[_MOST_ROWS:]
+    scored = scored[:_MOST_ROWS]
+    scores = [runner.scores[0] for runner in scored]
+    room = _WIDEST_LABEL
+    if not is_wide(width):
+        room = 0.4 * width
+    names = [svg.wrapped(runner.name, room) for runner in scored]
+    left = max((_widest(lines) for lines in names), default=0.0) + 30
+    ends = robust_limits(scores, better_up=picture.better_up, reach=1)
+    scale = Scale(*ends, left, width - 24)
+    y = 16.0
+    rows = []
+    for runner, lines in zip(scored, names, strict=True):
+        height = _ROW + svg.LINE * (len(lines) - 1)
+        middle = y + height / 2
+        rows.append(svg.block(12, middle, lines, "strong"))
+        rows.append(svg.line(scale.start, middle, scale.end, middle, "grid"))
+        rows.append(_score_dot(runner, scale, middle))
+        y += height
+    label = f"{picture.y_label}, after {picture.rounds[0]}"
+    if left_out:
+        label += f"; {len(left_out)} with lower places are in the table"
+    all_ticks = _fitting_ticks(scale)
+    parts = []
+    for tick in all_ticks:
+        parts.append(svg.line(scale(tick), 12, scale(tick), y, "grid"))
+        parts.append(svg.text(scale(tick), y + 18, tick_text(tick, all_ticks), "quiet", "middle"))
+    parts += rows
+    lines = svg.wrapped(label, scale.end - scale.start)
+    below = y + 29 + svg.LINE * len(lines) / 2
+    parts.append(svg.block((scale.start + scale.end) / 2, below, lines, "quiet", "middle"))
+    return svg.picture("".join(parts), width, y + 36 + svg.LINE * len(lines), title)
+
+
+def _score_dot(runner: Runner, scale: Scale, y: float) -> str:
+    """Where the score of a candidate is; an arrow at the edge where it is far off."""
+    score = runner.scores[0]
+    role = "f-open"
+    if runner.colour >= 0:
+        role = f"f{runner.colour}"
+    mark = svg.circle(scale.inside(score), y, 5.5, role)
+    if score < scale.low:
+        x = scale.start
+        mark = svg.area([(x, y), (x + 10, y - 6), (x + 10, y + 6)], role)
+    elif score > scale.high:
+        x = scale.end
+        mark = svg.area([(x, y), (x - 10, y - 6), (x - 10, y + 6)], role)
+    return svg.titled(mark, f"{runner.name}: {as_text(score)}")
 
 
 def _round_label(x: float, bottom: float, name: str, words: str, *, wide: bool) -> str:

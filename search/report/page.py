@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 _TEMPLATE = "page.html.j2"
+# letters of a cell that a line breaks on a phone only
+_SHORT = 18
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Cell:
 
     words: str
     role: str = ""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a line never breaks it where there is room: ``the baseline``."""
+        return len(self.words) <= _SHORT
 
     @property
     def pieces(self) -> list[str]:
@@ -192,6 +199,20 @@ class Answer:
     certainty: str
     certainty_words: str
     steps: tuple[str, ...] = ()
+
+    @property
+    def in_a_line(self) -> str:
+        """The answer and how sure it is: ``"Use relu (no better one was shown)."``."""
+        how_sure = f"{self.certainty_words[:1].lower()}{self.certainty_words[1:]}"
+        return f"{self.headline.rstrip('.')} ({how_sure})."
+
+    def first_lines(self) -> list[str]:
+        """Return what a text begins with: the answer, then why."""
+        return [f"Answer: {self.in_a_line}", *self.reasons]
+
+    def next_line(self) -> str:
+        """Return what a text ends with: what to do next."""
+        return f"Next: {' '.join(self.steps)}"
 
 
 @dataclass(frozen=True)

@@ -65,14 +65,18 @@ def robust_limits(
     finite = np.array([value for value in values if math.isfinite(value)])
     if len(finite) == 0:
         return 0.0, 1.0
-    median = float(np.median(finite))
+    sign = -1.0
     if better_up:
-        floor = median - reach * (float(finite.max()) - median)
-        shown = finite[finite >= min(floor, median)]
-    else:
-        ceiling = median + reach * (median - float(finite.min()))
-        shown = finite[finite <= max(ceiling, median)]
-    return limits(shown)
+        sign = 1.0
+    up = sign * finite
+    best = float(up.max())
+    for share in (0.5, 0.25, 0.0):
+        # where half of them, or more, are as good as the best, those below tell how far to look
+        typical = float(np.quantile(up, share))
+        if typical < best:
+            break
+    floor = typical - reach * (best - typical)
+    return limits(finite[up >= floor])
 
 
 def ticks(low: float, high: float, count: int = 5) -> tuple[float, ...]:

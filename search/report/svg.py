@@ -51,6 +51,7 @@ def chart_rules() -> str:
         f".chart text {{ font-size: {SIZE}px; fill: var(--ink); }}",
         # grid lines do not run through words
         ".chart text { paint-order: stroke; stroke: var(--paper); stroke-width: 4px; stroke-linejoin: round; }",
+        ".chart .paper { fill: var(--paper); }",
         ".chart .quiet { fill: var(--quiet); }",
         ".chart .strong { font-weight: 650; }",
         ".chart .grid { stroke: var(--rule); stroke-width: 1; }",

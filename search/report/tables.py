@@ -67,10 +67,18 @@ class TextTable:
         return "\n".join(_markdown_row(row) for row in (self.header, rule, *self.rows))
 
 
+def bullets(lines: Sequence[str]) -> str:
+    """Return lines as a Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
 def print_text(text: str, *, stderr: bool = False) -> None:
-    """Print a text as it is: brackets and colons in names are no markup of rich's."""
+    """Print a text as it is: brackets and colons in names are no markup of rich's.
+
+    A terminal breaks lines between words; a file gets them whole.
+    """
     console = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    console.print(text, soft_wrap=True)
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def plain_text(table: Table) -> str:

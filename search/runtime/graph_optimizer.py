@@ -9,7 +9,7 @@ import keras
 
 from keras_acts.compat import all_layers, given_learning_rate
 
-from .device import gpus
+from .choices import optimizes_graphs
 
 # TensorFlow's name for the option that turns Grappler off
 _OFF = "disable_meta_optimizer"
@@ -52,7 +52,7 @@ def _needs_graph_optimizer(
     layers: Iterable[keras.Operation], optimizer: keras.optimizers.Optimizer | None
 ) -> bool:
     """Whether programs are slower or other ones without it, or there is none."""
-    if keras.backend.backend() != "tensorflow" or gpus():
+    if keras.backend.backend() != "tensorflow" or optimizes_graphs():
         return True
     rate = given_learning_rate(optimizer)
     if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from ..report.names import quoted
 from .assignment import Choice
+
+
+def written(factor: float, own: float | None) -> str:
+    """Return a learning rate as one writes it; as a multiple where the model's own changes.
+
+    Example:
+        >>> written(2.0, 0.001), written(2.0, None)
+        ('0.002', 'x2')
+    """
+    if own is None:
+        return f"x{factor:.3g}"
+    return f"{own * factor:.3g}"
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,15 @@ class Rated:
     def kind(self) -> Hashable:
         """What variants of one activation have in common: its name; each assignment is a kind of its own."""
         return getattr(self.choice, "name", self.choice)
+
+    def told(self, own: float | None) -> str:
+        """Return it for a person, who knows the model's own learning rate; None if that changes.
+
+        ``"'relu at learning rate 0.002'"``; at the model's own rate the name alone.
+        """
+        if self.factor == 1:
+            return quoted(self.choice)
+        return quoted(f"{self.choice} at learning rate {written(self.factor, own)}")
 
     def __str__(self) -> str:
         if self.factor == 1:

@@ -90,7 +90,9 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Say a line."""
-        self._console.print(text, markup=False, emoji=False, soft_wrap=True)
+        # a terminal breaks lines between words; a log gets them whole
+        whole = not self._console.is_terminal
+        self._console.print(text, markup=False, emoji=False, soft_wrap=whole)
 
 
 class Terminal(Lines):

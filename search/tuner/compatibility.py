@@ -1,13 +1,15 @@
 """Which models may train as one population.
 
-Those that are the same but for activations, the learning rate and the weight decay.
+Those that are the same but for activations and the numbers that a member may have for itself: the
+learning rate, the weight decay, the label smoothing, and how strong layers of noise are.
 """
 
 from __future__ import annotations
 
+import collections
 import json
 import warnings
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +20,11 @@ from keras_acts.errors import ActivationError, ModelError
 from keras_acts.layers import TrainedActivation
 from keras_acts.rewritten import REGISTERED
 
+from ..population.losses import label_smoothing_of
+from ..population.members import noise_layers
 from ..rewrite.own_training import own_methods
 from ..rewrite.slots import SlotSite, slot_sites
+from ..rewrite.walk import layers_of
 from ..space.assignment import Assignment, Choice
 from ..space.candidate import Candidate
 
@@ -38,6 +43,8 @@ class BuiltModel:
         slots: their names.
         rate: the learning rate, None if it follows a schedule.
         decay: the weight decay of the optimizer, None if it has none.
+        smoothing: the label smoothing of the loss, None if members cannot have their own.
+        noise: how strong each layer of noise is of which members can have their own, by its path.
         custom: whether something in it is not Keras' or ours, so that its config may not tell all.
     """
 
@@ -47,6 +54,8 @@ class BuiltModel:
     slots: tuple[str, ...]
     rate: float | None
     decay: float | None
+    smoothing: float | None
+    noise: dict[str, float]
     custom: bool
 
 
@@ -68,8 +77,11 @@ def inspect_model(model: keras.Model) -> BuiltModel:
     compiled, numbers = _compiled_without_numbers(model)
     # Keras counts up the names of what is built in one process
     names = {name: f"{index}" for index, name in enumerate(_names(model))}
-    layers = {site.layer.name for site in hidden if site.place is None}
-    architecture = _common(model.get_config(), names, layers)
+    left_out = {site.layer.name: "activation" for site in hidden if site.place is None}
+    noise = noise_of(model)
+    for path, attribute in noise.items():
+        left_out[_name_at(path)] = attribute
+    architecture = _common(model.get_config(), names, left_out)
     parts = [*keras.tree.flatten(compiled_with(model)), *all_layers(model)]
     return BuiltModel(
         model,
@@ -78,6 +90,8 @@ def inspect_model(model: keras.Model) -> BuiltModel:
         slots=tuple(site.slot.name for site in hidden),
         rate=numbers.get("learning_rate"),
         decay=numbers.get("weight_decay"),
+        smoothing=numbers.get("label_smoothing"),
+        noise=_strengths(model, noise),
         custom=not all(map(_is_ours, parts)),
     )
 
@@ -87,21 +101,51 @@ _NUMBERS = ("learning_rate", "weight_decay")
 
 
 def _compiled_without_numbers(model: keras.Model) -> tuple[dict[str, Any], dict[str, float]]:
-    """What a model was compiled with, and apart from it those of `_NUMBERS` that are numbers."""
+    """What a model was compiled with, and apart from it what members may have for themselves."""
     with warnings.catch_warnings():
         # nobody loads it
         warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
         compiled = model.get_compile_config()
+    numbers: dict[str, float] = {}
+    smoothing = label_smoothing_of(compiled_with(model)["loss"])
+    if smoothing is not None:
+        numbers["label_smoothing"] = smoothing
+        del compiled["loss"]["config"]["label_smoothing"]
     optimizer = compiled.get("optimizer")
     if not isinstance(optimizer, dict):
-        return compiled, {}
+        return compiled, numbers
     config = optimizer["config"]
     config.pop("name", None)
-    numbers = {}
     for name in _NUMBERS:
         if isinstance(config.get(name), float):
             numbers[name] = config.pop(name)
     return compiled, numbers
+
+
+def noise_of(model: keras.Model) -> dict[str, str]:
+    """Return the layers of noise that may differ in members, by path, with what says how strong it is.
+
+    Those are left out whose name another layer has too: a config would not tell which is meant.
+    """
+    counts = collections.Counter(layer.name for layer in all_layers(model))
+    layers = dict(layers_of(model))
+    attributes = {}
+    for path, attribute in noise_layers(model).items():
+        # of 1, which drops everything, members cannot have their own
+        is_below_one = getattr(layers[path], attribute) < 1
+        if counts[layers[path].name] == 1 and is_below_one:
+            attributes[path] = attribute
+    return attributes
+
+
+def _strengths(model: keras.Model, noise: Mapping[str, str]) -> dict[str, float]:
+    layers = dict(layers_of(model))
+    return {path: float(getattr(layers[path], noise[path])) for path in noise}
+
+
+def _name_at(path: str) -> str:
+    """The name of the layer at a path."""
+    return path.rpartition("/")[2]
 
 
 def check_training(model: keras.Model) -> None:
@@ -187,25 +231,27 @@ def _names(model: keras.Model) -> Iterator[str]:
     yield model.name
 
 
-def _common(config: Any, names: Mapping[str, str], hidden: Container[str]) -> Any:
+def _common(config: Any, names: Mapping[str, str], left_out: Mapping[str, str]) -> Any:
     """A config without what models of one population may differ in.
 
-    Without the activations of hidden slots, and with numbers for the names that Keras counts up.
+    Without what is left out, one entry of each layer's config by its name, and with numbers for the
+    names that Keras counts up.
     """
     if isinstance(config, dict):
         if config.get("registered_name") == REGISTERED:
             # the layer as its constructor makes it
             config = {**config, **config["config"]["layer"]}
-        without: tuple[str, ...] = ()
-        if config.get("name") in hidden:
-            without = ("activation",)
+        name = config.get("name")
+        without = None
+        if isinstance(name, str):
+            without = left_out.get(name)
         common = {}
         for key, value in config.items():
-            if key not in without:
-                common[key] = _common(value, names, hidden)
+            if key != without:
+                common[key] = _common(value, names, left_out)
         return common
     if isinstance(config, list | tuple):
-        return [_common(value, names, hidden) for value in config]
+        return [_common(value, names, left_out) for value in config]
     if isinstance(config, str):
         return names.get(config, config)
     return config

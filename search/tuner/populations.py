@@ -6,9 +6,10 @@ Which of them, in what populations, and what KerasTuner gets to keep of each.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -38,7 +39,13 @@ from ..strategy.own_data import free_copies, own_data
 from ..vectorize.segments import arrange
 from .callbacks import TrialCallbacks
 from .checkpoints import Checkpoints
-from .compatibility import BuiltModel, check_training, differing_slots, inspect_model
+from .compatibility import (
+    BuiltModel,
+    check_training,
+    differing_slots,
+    inspect_model,
+    noise_of,
+)
 from .hypermodel import ActivationHyperModel
 from .keeping import is_remote
 from .kept_population import KeptTraining, TrialScores, file_of, forget_file
@@ -79,6 +86,9 @@ class TrialMember:
         candidate: the activation there, or one for each slot.
         rate: the learning rate, if trials have rates of their own.
         decay: the weight decay, if trials have their own.
+        smoothing: the label smoothing, if trials have their own.
+        noise: how strong its layers of noise are, in their order in the model; none if they are as
+            in the model.
         models: the trial's own, one an execution, if the member must start from their weights.
     """
 
@@ -89,6 +99,8 @@ class TrialMember:
     rate: float | None
     decay: float | None
     models: tuple[keras.Model, ...] | None
+    smoothing: float | None = None
+    noise: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +189,10 @@ class PopulationRunner:
 
     def _bytes_per_member(self, member: TrialMember, fit: Mapping[str, Any]) -> int:
         chosen = member.slots or [slot.name for slot in slots(member.model).hidden]
-        shared = frozen_prefix(member.model, chosen)
+        noise: tuple[str, ...] = ()
+        if member.noise:
+            noise = tuple(noise_of(member.model))
+        shared = frozen_prefix(member.model, [*chosen, *noise])
         return planner.bytes_per_member(member.model, _batch_size(fit), shared)
 
     def groups(self, trials: Iterable[Trial]) -> list[tuple[list[TrialMember], dict[str, Any]]]:
@@ -207,7 +222,8 @@ class PopulationRunner:
             by_key.setdefault(key, []).append(inspected)
         self._note_custom_models(by_key.values())
         groups = []
-        for together in by_key.values():
+        parts = itertools.chain.from_iterable(map(_parts_by_noise, by_key.values()))
+        for together in parts:
             if len(together) > 1:
                 try:
                     members = self._members(together, fixed)
@@ -295,27 +311,26 @@ class PopulationRunner:
             return self._members_of(fixed, trials)
         firsts = [inspected.models[0] for inspected in trials]
         names, candidates = differing_slots(firsts)
-        rates_differ = len({model.rate for model in firsts}) > 1
-        decays_differ = len({model.decay for model in firsts}) > 1
+        rates = _if_they_differ([model.rate for model in firsts])
+        decays = _if_they_differ([model.decay for model in firsts])
+        smoothings = _if_they_differ([model.smoothing for model in firsts])
+        noises = [tuple(model.noise.values()) for model in firsts]
+        noise_differs = len(set(noises)) > 1
         members = []
-        for inspected, candidate in zip(trials, candidates, strict=True):
-            rate = None
-            if rates_differ:
-                rate = inspected.models[0].rate
-            decay = None
-            if decays_differ:
-                decay = inspected.models[0].decay
-            members.append(
-                TrialMember(
-                    inspected.trial,
-                    firsts[0].model,
-                    names,
-                    candidate,
-                    rate=rate,
-                    decay=decay,
-                    models=tuple(built.model for built in inspected.models),
-                )
+        for index, inspected in enumerate(trials):
+            member = TrialMember(
+                inspected.trial,
+                firsts[0].model,
+                names,
+                candidates[index],
+                rate=rates[index],
+                decay=decays[index],
+                smoothing=smoothings[index],
+                models=tuple(built.model for built in inspected.models),
             )
+            if noise_differs:
+                member = replace(member, noise=noises[index])
+            members.append(member)
         return members
 
     def _members_of(
@@ -438,7 +453,11 @@ class PopulationRunner:
     ) -> PopulationModel:
         first = members[0]
         on_one_seed = [Member(member.candidate, seed) for member in members]
-        population = PopulationModel(first.model, on_one_seed, slots=first.slots)
+        noise = None
+        if first.noise:
+            columns = zip(*(member.noise for member in members), strict=True)
+            noise = dict(zip(noise_of(first.model), columns, strict=True))
+        population = PopulationModel(first.model, on_one_seed, slots=first.slots, noise=noise)
         # callbacks that want to see each batch train one by one
         several_steps = steps_per_execution(first.model, {**fit, "callbacks": None})
         population.compile(**{**compile_arguments(first.model), **several_steps})
@@ -448,11 +467,45 @@ class PopulationRunner:
         if first.decay is not None:
             decays = [member.decay or 0.0 for member in members]
             population.set_weight_decays(decays)
+        if first.smoothing is not None:
+            smoothings = [member.smoothing or 0.0 for member in members]
+            population.set_label_smoothing(smoothings)
         if first.models is not None:
             models = [member.models[execution] for member in members if member.models]
             _start_from(models, population)
         population.optimizer.build(population.trainable_variables)
         return population
+
+
+def _if_they_differ(numbers: Sequence[float | None]) -> Sequence[float | None]:
+    """The numbers of the trials, or None for each if all have the same: then the model says it."""
+    if len(set(numbers)) > 1:
+        return numbers
+    return [None] * len(numbers)
+
+
+def _parts_by_noise(trials: Sequence[_InspectedTrial]) -> list[list[_InspectedTrial]]:
+    """The trials of one group in as few parts as their layers of noise allow.
+
+    Keras makes no random numbers for a layer that has no noise. So the first of each part, whose
+    model the population is made of, has noise wherever another of the part has some.
+    """
+    waiting = sorted(trials, key=lambda trial: len(_noisy(trial)), reverse=True)
+    parts = []
+    while waiting:
+        most = _noisy(waiting[0])
+        part = [trial for trial in waiting if _noisy(trial) <= most]
+        waiting = [trial for trial in waiting if not _noisy(trial) <= most]
+        parts.append(part)
+    return parts
+
+
+def _noisy(trial: _InspectedTrial) -> frozenset[int]:
+    """Which layers of noise of a trial's model make some, by their place."""
+    if not trial.models:
+        return frozenset()
+    strengths = trial.models[0].noise.values()
+    return frozenset(place for place, strength in enumerate(strengths) if strength > 0)
 
 
 class _KeptTrials:
@@ -631,9 +684,12 @@ def _start_from(models: Sequence[keras.Model], population: PopulationModel) -> N
             own = {block.key for block in layer.plan.blocks}
             _check_same(weights_of(layer.plan.layer), of_layer, own)
         for block in layer.plan.blocks:
+            of_block = [of_layer[index] for index in order[block.start : block.stop]]
+            own_start = block.by_member(keras.ops.convert_to_numpy(block.variable))
             rows = []
-            for index in order[block.start : block.stop]:
-                rows.append(keras.ops.convert_to_numpy(of_layer[index][block.key]))
+            for of_model, before in zip(of_block, own_start, strict=True):
+                # a layer without noise has no random state, and draws nothing
+                rows.append(keras.ops.convert_to_numpy(of_model.get(block.key, before)))
             block.assign(np.stack(rows))
     population.regroup()
 

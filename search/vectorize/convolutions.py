@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers, ops
 
-from ..runtime import costs
-from ..runtime.device import gpus
+from ..runtime import choices
 from .batch import FOLDED, SHARED, Batch, Tensor, broadcast_parameters, plus
 from .dense import plain
 from .patches import add_shifted, multiply_patches
@@ -57,25 +56,30 @@ def grouped_convolution() -> bool:
 def _convolves(layer: keras.layers.Layer) -> bool:
     if not plain(layer) or not _pads_by_name(layer):
         return False
-    if keras.backend.backend() == "tensorflow":
+    way = _way_of(layer)
+    if way == "loop":
+        return False
+    if way == "grouped" and keras.backend.backend() == "tensorflow":
         # there is no other kernel
         return layer.rank < 3 and layer.compute_dtype == "float32" and grouped_convolution()
-    if gpus() or not hasattr(layer, "kernel"):  # a separable one has two, and none of this name
-        return True
-    return _in_patches(layer.kernel.shape, layer.groups)
+    return True
 
 
-def _in_patches(kernel: Sequence[int], groups: int) -> bool:
-    """Whether a convolution with a kernel (..., C, F) is fastest as a product for each member."""
-    if keras.backend.backend() == "tensorflow" or groups > 1:
-        return False
+def _way_of(layer: keras.layers.Layer) -> str:
+    """How a layer convolves for all members."""
+    if hasattr(layer, "kernel"):
+        return _way(layer.kernel.shape, layer.groups)
+    # a separable one has two kernels, and none of this name
+    way = _way(layer.pointwise_kernel.shape, 1)
+    if way == "patches" and keras.backend.backend() == "tensorflow":
+        return "grouped"  # its depthwise half has no other kernel there
+    return way
+
+
+def _way(kernel: Sequence[int], groups: int) -> str:
+    """How members convolve with a kernel (..., C, F) each."""
     *window, channels, _ = kernel
-    pixels = math.prod(window)
-    if pixels == 1:
-        return True
-    if gpus():
-        return pixels * channels < costs.PATCHES_TOO_MANY_VALUES_ON_GPU
-    return pixels * channels < costs.PATCHES_TOO_MANY_VALUES_ON_CPU
+    return choices.convolves_by(math.prod(window), channels, groups)
 
 
 def patches_per_sample(layer: keras.layers.Layer, output: Sequence[int | None]) -> int:
@@ -86,7 +90,7 @@ def patches_per_sample(layer: keras.layers.Layer, output: Sequence[int | None]) 
     pixels = math.prod(window)
     if pixels == 1:  # the patches are the input itself
         return 0
-    if not _in_patches(layer.kernel.shape, layer.groups) or not _convolves(layer):
+    if _way(layer.kernel.shape, layer.groups) != "patches" or not _convolves(layer):
         return 0
     places = math.prod(size or 1 for size in output[1:-1])
     return places * pixels * channels
@@ -180,7 +184,7 @@ def _sizes(value: Tensor) -> list[Any]:
 def _convolve(x: Batch, kernel: Tensor, window: Window, groups: int) -> Batch:
     """Convolve, with kernels (P, ..., C, F)."""
     is_ordinary = x.layout == SHARED or x.members == 1
-    if not is_ordinary and _in_patches(kernel.shape[1:], groups):
+    if not is_ordinary and _way(kernel.shape[1:], groups) == "patches":
         return multiply_patches(x, kernel, *window)
     return in_groups(x, kernel, *window, groups)
 

@@ -11,8 +11,7 @@ from keras import layers, ops
 from keras_acts.layers import ELU, LeakyReLU, PReLU, TReLU
 from keras_acts.target import is_compiled
 
-from ..runtime import costs
-from ..runtime.device import gpus, lacks_onednn
+from ..runtime import choices
 from .activations import last_axis, with_variables
 from .batch import SHARED, STACKED, Batch, Tensor, broadcast_parameters, plus, with_free_axis
 from .registry import RuleCall, vectorizes
@@ -52,9 +51,7 @@ def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
 def _products(x: Tensor, kernels: Tensor) -> Tensor:
     """Return x (P or 1, N, C) times kernels (P, C, F)."""
     members, *size = kernels.shape
-    few = members <= costs.PRODUCT_A_MEMBER_MOST_MEMBERS
-    large = math.prod(size) >= costs.PRODUCT_A_MEMBER_LEAST_VALUES
-    if not (few and large) or not lacks_onednn() or gpus() or is_compiled():
+    if not choices.multiplies_separately(members, math.prod(size), is_compiled()):
         return ops.matmul(x, kernels)
     if x.shape[0] == 1:
         parts = [x[0]] * members

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 
 from keras_acts.compat import calls_of
 from keras_acts.errors import ModelError
@@ -42,6 +43,8 @@ class RuleCall:
             and activations.
         training: whether the model trains.
         random: a seed generator of the population's own.
+        strengths: of a layer of noise, each member's rate or standard deviation, (P,), inside
+            order; None if all have the layer's.
     """
 
     layer: keras.layers.Layer
@@ -52,6 +55,7 @@ class RuleCall:
     inside: Callable[[keras.layers.Layer], RuleCall]
     training: bool
     random: keras.random.SeedGenerator
+    strengths: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

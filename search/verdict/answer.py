@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..report.names import quoted
 from ..report.numbers import counted
 from ..report.page import Answer
+from .caveats import about_other_data, contradicted
 from .paired import Comparison
 from .pictures import outcome
 from .words import Unit, all_of, named
@@ -17,15 +19,18 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 
+# what a call from the shell begins with
+COMMAND = "keras-acts "
+
+
 def answer(verdict: Verdict) -> Answer:
     """Return what a report says first."""
     if verdict.withheld:
+        why = "No test was possible"
+        if verdict.withheld.startswith("no candidate learned"):
+            why = "Nothing was learned"
         return Answer(
-            "No answer yet.",
-            (_sentence(verdict.withheld),),
-            "none",
-            "No test was possible",
-            tuple(_steps(verdict)),
+            "No answer yet.", (_sentence(verdict.withheld),), "none", why, tuple(_steps(verdict))
         )
     certainty = "open"
     words = "No better one was shown"
@@ -37,7 +42,7 @@ def answer(verdict: Verdict) -> Answer:
     elif _all_worse(verdict):
         certainty = "sure"
         words = f"Shown by a test on {counted(verdict.seeds, 'fresh seed')}"
-    reasons = [*_reasons(verdict), *_failures(verdict)]
+    reasons = [*_reasons(verdict), *about_other_data(verdict), *_failures(verdict)]
     return Answer(headline(verdict), tuple(reasons), certainty, words, tuple(_steps(verdict)))
 
 
@@ -134,8 +139,12 @@ def _too_close(verdict: Verdict, still_open: Sequence[Comparison], *, everyone: 
 
 def _undecided(verdict: Verdict) -> str:
     """Why nothing can be said yet, and how many seeds could."""
-    # it begins with a name, which is written as it is typed
-    words = verdict.sentence.removeprefix("undecided: ").partition("; failed trainings")[0]
+    # it begins with a name, which is written as it is typed; the rates are in the table
+    words = (
+        replace(verdict, rates=None)
+        .sentence.removeprefix("undecided: ")
+        .partition("; failed trainings")[0]
+    )
     return f"{words}."
 
 
@@ -164,6 +173,8 @@ def _steps(verdict: Verdict) -> Iterator[str]:
         yield f"Keep {quoted(name)} in your model{rate}."
     else:
         yield f"Put {quoted(name)} into your model{rate}."
+    if contradicted(verdict):
+        yield "Repeat it with more test data, or on another split, before you rely on it."
     if verdict.improving:
         yield (
             "Train longer: all candidates were still improving when they stopped, so more epochs may change the "
@@ -177,12 +188,19 @@ def _steps(verdict: Verdict) -> Iterator[str]:
     if not verdict.significant and not _all_worse(verdict) and verdict.against_baseline:
         yield (
             "If a smaller difference matters to you, train on more seeds: four times as many notice differences half "
-            f"as large (compare_activations with seeds={4 * verdict.seeds})."
+            f"as large ({_compared_on(verdict, 4 * verdict.seeds)})."
         )
     if any(scored.failed + scored.diverged for scored in verdict.candidates):
         yield "Find out why trainings fail before you rely on one: a lower learning rate is the usual cure."
     if verdict.part == "validation":
         yield "Give test data: scores on validation data that also chose something are a little too good."
+
+
+def _compared_on(verdict: Verdict, seeds: int) -> str:
+    """How to compare on so many seeds, in the words of whoever called."""
+    if verdict.call.startswith(COMMAND):
+        return f"keras-acts compare with --seeds {seeds}"
+    return f"compare_activations with seeds={seeds}"
 
 
 def _verb(names: Sequence[str], one: str, many: str) -> str:

@@ -1,4 +1,6 @@
-"""What a verdict says of scores that are not kind: failed trainings, skewness, one seed that decides.
+"""What a verdict says of scores that are not kind.
+
+Failed trainings, skewness, one seed that decides, validation data that say the opposite.
 
 Nothing but text.
 """
@@ -9,12 +11,15 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from ..report.names import quoted
 from .failures import most_failures
-from .paired import ALPHA, Comparison
+from .paired import ALPHA, Comparison, compare
 from .words import Unit, all_seeds, listed, named
 
 if TYPE_CHECKING:
-    from .verdict import Scored
+    from .verdict import Scored, Verdict
 
 
 def on_seeds(count: int, of: int) -> str:
@@ -141,3 +146,63 @@ def _other(comparison: Comparison, name: str) -> str:
     if name == comparison.first:
         return comparison.second
     return comparison.first
+
+
+def contradicted(verdict: Verdict) -> tuple[Comparison, ...]:
+    """Return the differences of the validation data that are significant the other way round.
+
+    Each is a candidate minus the baseline. A verdict holds for new seeds on its own test data; where
+    two parts of the same data disagree beyond what seeds explain, it hangs on the split.
+    """
+    runs = verdict.runs
+    logged = f"val_{verdict.metric}"
+    if verdict.part != "test" or runs is None or logged not in runs.history or not runs.seeds:
+        return ()
+    healthy = {}
+    scores = runs.scores(verdict.metric, "validation")
+    for name, values in zip(runs.activations, scores.T, strict=True):
+        if np.isfinite(values).all():
+            healthy[name] = values
+    found = {}
+    for comparison in verdict.against_baseline:
+        if comparison.first in healthy and comparison.significant:
+            found[comparison.first] = comparison.difference
+    if verdict.baseline not in healthy or not found or len(runs.seeds) < 2:
+        return ()
+    # the same family as on the test data
+    pairs = [(name, verdict.baseline) for name in healthy if name != verdict.baseline]
+    turned = []
+    for comparison in compare(healthy, pairs, maximize=verdict.maximize):
+        on_test = found.get(comparison.first)
+        if on_test is not None and comparison.significant and comparison.difference * on_test < 0:
+            turned.append(comparison)
+    return tuple(turned)
+
+
+def about_other_data(verdict: Verdict) -> Iterator[str]:
+    """Yield that the answer hangs on which samples the test data hold, if it does."""
+    better = []
+    worse = []
+    for comparison in contradicted(verdict):
+        is_higher = comparison.difference > 0
+        if is_higher == verdict.maximize:
+            better.append(comparison.first)
+        else:
+            worse.append(comparison.first)
+    told = []
+    if better:
+        told.append(f"{named(better)} {_are(better)} better")
+    if worse:
+        told.append(f"{named(worse)} {_are(worse)} worse")
+    if told:
+        yield (
+            "The validation data say the opposite, on the same seeds: there "
+            f"{' and '.join(told)} than {quoted(verdict.baseline)}. So the answer hangs on which samples "
+            "are test data."
+        )
+
+
+def _are(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return "is"
+    return "are"

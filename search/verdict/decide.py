@@ -19,7 +19,7 @@ from ..report.names import quoted
 from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
-from ..space.rated import Rated
+from ..space.rated import Rated, written
 from ..strategy.direction import more_is_better
 from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import is_share, metrics_of
@@ -29,11 +29,12 @@ from .entries import Entries, entries_of
 from .guessing import best_guess, is_mean_square, loss_of
 from .judge import judge
 from .rate_trials import RatedModels, Trainers, choose_rates, who_fails
-from .rates import RateStudy, written
+from .rates import RateStudy
 from .replicates import Replicates
 from .sequential import Look, look
 from .timing import inference_seconds
 from .verdict import Guess, Verdict
+from .words import Unit, is_share_by_name
 
 
 def judged_at_rates(
@@ -156,10 +157,14 @@ def _judged_at_rates(
 
 def _rates_chosen(rates: RateStudy, besides: Sequence[Rated]) -> str:
     """What is trained at which rate; besides, the baseline at another that may suit it as well."""
-    chosen = [f"{quoted(name)} at {rates.rate(name)}" for name in rates.names]
+    different = {rates.rate(name) for name in rates.names}
+    too = []
     for other in besides:
-        chosen.append(f"{quoted(str(other.choice))} at {written(other.factor, rates.own)} too")
-    return f"The learning rates that suit them: {', '.join(chosen)}"
+        too.append(f"{quoted(str(other.choice))} at {written(other.factor, rates.own)} too")
+    if len(different) == 1:
+        return ", ".join([f"The learning rate that suits all: {different.pop()}", *too])
+    chosen = [f"{quoted(name)} at {rates.rate(name)}" for name in rates.names]
+    return f"The learning rates that suit them: {', '.join([*chosen, *too])}"
 
 
 class _NoSuchMetric(SearchError):
@@ -194,14 +199,15 @@ def decide(
         SearchError: if the objective is no metric of the models.
     """
     metric = objective.name.removeprefix("val_")
+    unit = Unit(objective.name, is_share_by_name(metric))
     looks: list[Look] = []
     errors: dict[str, str] = {}
     with _keeping_trained_seeds(replicates, errors, progress):
         for taken in _train_in_looks(replicates, entries, objective, plan, seed, progress):
             looks.append(taken)
-            progress.say(taken.told(entries.baseline, f" of {objective.name}"))
+            progress.say(taken.told(entries.baseline, unit))
             if math.isfinite(taken.difference):
-                progress.lead(taken.ahead(entries.baseline))
+                progress.lead(taken.ahead(entries.baseline, unit))
             if taken.stop:
                 break
     part = "validation"

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..space.rated import Rated
+from ..space.rated import Rated, written
 from ..strategy.direction import more_is_better
 from .rate_trials import RatedModels
-from .rates import RateStudy, written
+from .rates import RateStudy
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
 from .verdict import Guess, Scored, Verdict, reach_one
-from .words import Unit, all_seeds, listed
+from .words import Unit, all_seeds, is_share_by_name, listed
 
 # of what there is to learn: more is no chance, even on two seeds
 _LEARNED = 0.05
@@ -78,7 +78,7 @@ def judge(
     failed = {name: low[name] | ~np.isfinite(values) for name, values in trained.items()}
     candidates = _ranked(given, seconds or {}, low, maximize)
     if share is None:
-        share = metric == "acc" or metric.endswith("accuracy")
+        share = is_share_by_name(metric)
     unit = Unit(metric, share and reach_one(candidates, maximize))
     withheld = withheld or _not_comparable(given, trained, baseline, runs)
     if not withheld and guess is not None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..report.names import quoted
 from ..report.numbers import counted, decimals_for, number, seconds, signed
 from ..report.page import (
     Bullets,
@@ -215,14 +216,20 @@ def ranked(verdict: Verdict) -> DataTable:
     if verdict.rates is not None:
         header.append("learning rate")
         wide_only.add(1)
-    better = f"better (+) or worse (−) than {verdict.baseline}"
-    if verdict.in_points:
-        better += ", points"
-    header += [score_label(verdict, verdict.part), better]
-    columns = len(header)
-    numeric = frozenset(range(1, columns + 1)) | {columns + 2}
-    wide_only |= {columns - 1, columns, columns + 2}
-    header += ["between", "the test says", "ms"]
+    header.append(score_label(verdict, verdict.part))
+    words = set()
+    explained = ""
+    if verdict.against_baseline:
+        # what it is against, and in which unit, is said above: a header of so many words fits no terminal
+        wide_only |= {len(header), len(header) + 1}
+        words.add(len(header) + 2)
+        header += ["difference", "between", "the test says"]
+        explained = (
+            f" {what_differences_are(verdict)} Between: where the true difference lies, as far as "
+            "these seeds tell."
+        )
+    header.append("ms")
+    wide_only.add(len(header) - 1)
     rows = tuple(_row(verdict, scored) for scored in verdict.candidates)
     names = [scored.activation for scored in verdict.candidates]
     marked = -1
@@ -231,12 +238,20 @@ def ranked(verdict: Verdict) -> DataTable:
     return DataTable(
         tuple(header),
         rows,
-        f"Scores on the {verdict.part} data, mean over the seeds, best first. Between: where the true difference "
-        "lies, as far as these seeds tell. ms: milliseconds to predict one batch.",
-        numeric,
+        f"Scores on the {verdict.part} data, mean over the seeds, best first.{explained} "
+        "ms: milliseconds to predict one batch.",
+        frozenset(range(1, len(header))) - words,
         frozenset(wide_only),
         marked,
     )
+
+
+def what_differences_are(verdict: Verdict) -> str:
+    """Return what the column of differences holds, in a sentence."""
+    unit = ""
+    if verdict.in_points:
+        unit = ", in points"
+    return f"Difference: better (+) or worse (−) than {quoted(verdict.baseline)}{unit}."
 
 
 def _row(verdict: Verdict, scored: Scored) -> tuple[Cell | str, ...]:
@@ -259,7 +274,10 @@ def _row(verdict: Verdict, scored: Scored) -> tuple[Cell | str, ...]:
     if not math.isnan(scored.seconds):
         timed = [1000 * each.seconds for each in verdict.candidates if each.seconds > 0]
         milliseconds = f"{1000 * scored.seconds:.{decimals_for(min(timed, default=0.0))}f}"
-    return (*cells, plain_score(verdict, scored.mean), difference, between, says, milliseconds)
+    cells.append(plain_score(verdict, scored.mean))
+    if verdict.against_baseline:
+        cells += [difference, between, says]
+    return (*cells, milliseconds)
 
 
 def plain_gain(verdict: Verdict, comparison: Comparison) -> str:
@@ -314,11 +332,11 @@ def _learning_curves(verdict: Verdict) -> Section:
         caption = caption.replace("far below", "far above")
     figure = Figure(curves(verdict), "Learning curves of the candidates", caption, "curves")
     parts: list[Figure | Text] = [figure]
-    if verdict.savings:
-        epochs = [
-            f"{each.activation} after {counted(round(each.epochs), 'epoch')}"
-            for each in verdict.savings
-        ]
+    epochs = []
+    for each in verdict.savings:
+        if each.epochs < each.whole:
+            epochs.append(f"{each.activation} after {counted(round(each.epochs), 'epoch')}")
+    if epochs:
         parts.append(Text(f"As good as {verdict.baseline} at its end: {', '.join(epochs)}."))
     if verdict.improving:
         parts.append(

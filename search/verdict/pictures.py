@@ -12,9 +12,10 @@ from keras_acts.errors import SearchError
 from ..report.axes import on_axes
 from ..report.numbers import decimals_for, signed
 from ..report.values import Curve, Curves, Difference, Differences, LearningRates, RateLine
+from ..space.rated import written
 from .caveats import better_seeds
 from .paired import Comparison
-from .rates import RateStudy, written
+from .rates import RateStudy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -30,11 +30,12 @@ from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import steps_forgotten
 from ..space.assignment import Choice
 from ..space.learning_rates import next_of, wider
-from ..space.rated import Rated
+from ..space.rated import Rated, written
 from ..strategy.learning_rates import RatePlan
 from ..strategy.progress import Progress
 from .kept_seeds import Keeping, KeepingTrainer
 from .rates import RateStudy, extended, study
+from .words import named
 
 # on so many seeds each rate is tried at most
 RATE_SEEDS = 4
@@ -177,6 +178,8 @@ def choose_rates(
         seed=seed,
         progress=progress,
     )
+    tried = ", ".join(written(factor, plan.own) for factor in plan.factors)
+    progress.say(f"First the learning rate of each: {tried}, on {count} seeds of their own")
     scores = trials.scores(plan.factors)
     if scores is None:
         return None
@@ -192,7 +195,7 @@ def choose_rates(
         beyond = _beyond(found, plan)
         if beyond is None or trials.interrupted:
             break
-        progress.say(f"The {found.best_at_end} learning rate is the best: one beyond it is tried")
+        progress.say(_widening(found, beyond))
         try:
             further = trials.scores([beyond], trials.beside(baseline, beyond))
         except Exception as error:
@@ -215,6 +218,20 @@ def _beyond(found: RateStudy, plan: RatePlan) -> float | None:
     if plan.widens:
         return wider(found.factors, best)
     return next_of(plan.listed, best, end)
+
+
+def _widening(found: RateStudy, beyond: float) -> str:
+    """Which candidates learn best at an end of the range, so that a rate beyond it is tried."""
+    end = found.best_at_end
+    names = found.best_at(end)
+    verb = "learn"
+    if len(names) == 1:
+        verb = "learns"
+    rate = found.rate(names[0])
+    return (
+        f"{named(names)} {verb} best at the {end} learning rate so far, {rate}: "
+        f"{written(beyond, found.own)} is tried too"
+    )
 
 
 @dataclass

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ..report.names import quoted
+from ..space.rated import written
 from .paired import Comparison
-from .rates import RateStudy, written
+from .rates import RateStudy
 from .words import all_seeds
 
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ def tried_twice(verdict: Verdict) -> Iterator[str]:
         return
     baseline = verdict.baseline
     yield (
-        f"{baseline} was trained at {rates.rate(baseline)} and {written(rates.twice, rates.own)}, which may suit it "
-        "as well; the first was better, and counts."
+        f"Two rates may suit {quoted(baseline)}: it was trained at {rates.rate(baseline)}, which "
+        f"was better and counts, and at {written(rates.twice, rates.own)}."
     )
 
 
@@ -56,26 +58,26 @@ def about_both_answers(verdict: Verdict) -> Iterator[str]:
         agrees = at_best.significant and _sign(verdict, at_best) == _sign(verdict, own)
         if agrees:
             continue
-        outcome = f"{_wins_or_loses(verdict, own)} {verdict.gain(own)} against {verdict.baseline}"
         about = "whether that is about the rate cannot be told"
         if rates.explains(own.first, verdict.baseline):
             about = "the difference at one rate is about the rate"
         yield (
-            f"At the model's own learning rate, {written(1.0, rates.own)}, {own.first} {outcome} "
-            f"(validation, {own.n} seeds); each at its best rate {_at_best(verdict, at_best)}: {about}."
+            f"At {written(1.0, rates.own)} for all, {quoted(own.first)} is {verdict.gain(own)} "
+            f"{_better_or_worse(verdict, own)} than {quoted(verdict.baseline)} (validation data, "
+            f"{own.n} seeds); each at its best rate, {_at_best(verdict, at_best)}: {about}."
         )
 
 
 def _at_best(verdict: Verdict, at_best: Comparison) -> str:
     if not at_best.significant:
-        return f"no difference is shown ({verdict.gain(at_best)})"
-    return f"it {_wins_or_loses(verdict, at_best)} {verdict.gain(at_best)}"
+        return "no difference is shown"
+    return f"it is {verdict.gain(at_best)} {_better_or_worse(verdict, at_best)}"
 
 
-def _wins_or_loses(verdict: Verdict, comparison: Comparison) -> str:
+def _better_or_worse(verdict: Verdict, comparison: Comparison) -> str:
     if _sign(verdict, comparison) > 0:
-        return "wins"
-    return "loses"
+        return "better"
+    return "worse"
 
 
 def _sign(verdict: Verdict, comparison: Comparison) -> int:
@@ -98,29 +100,31 @@ def what_rates_bring(verdict: Verdict) -> Iterator[str]:
         gain = rates.gain(name)
         if gain is None:
             continue
-        gains.append(
-            f"{name} at {rates.rate(name)} instead of {written(1.0, rates.own)}: {_gained(verdict, gain)}"
-        )
+        gains.append(_gained(verdict, name, gain))
     if gains:
+        # of the seeds that chose the rates: a little too good
         yield (
-            f"What the learning rate brings by itself (validation, {rates.seeds} seeds, which also chose it): "
-            f"{'; '.join(gains)}."
+            f"The learning rate alone: {'; '.join(gains)} (validation data, the {rates.seeds} seeds that chose "
+            "the rates)."
         )
 
 
-def _gained(verdict: Verdict, gain: Comparison) -> str:
-    """What a rate brings: ``"3.4 ± 0.3 points better"``."""
+def _gained(verdict: Verdict, name: str, gain: Comparison) -> str:
+    """What a rate brings: ``"relu at 0.004 is 3.4 ± 0.3 points better than at 0.001"``."""
+    rates = verdict.rates
+    assert rates is not None
+    at_best = f"{quoted(name)} at {rates.rate(name)}"
+    own = written(1.0, rates.own)
     if gain.difference == 0:
-        return "no difference"
-    direction = "better"
-    if _sign(verdict, gain) < 0:
-        direction = "worse"
+        return f"{at_best} is as good as at {own}"
+    compared = f"{_better_or_worse(verdict, gain)} than at {own}"
     if gain.same:
-        return f"{verdict.amount(abs(gain.difference))} {direction} on {all_seeds(gain.n)}"
+        size = verdict.amount(abs(gain.difference))
+        return f"{at_best} is {size} {compared} on {all_seeds(gain.n)}"
     if not gain.significant:
         size = verdict.gain(gain, margin=False)
-        return f"{size} {direction}, which may be chance"
-    return f"{verdict.gain(gain)} {direction}"
+        return f"{at_best} is {size} {compared}, which may be chance"
+    return f"{at_best} is {verdict.gain(gain)} {compared}"
 
 
 def _how_chosen(rates: RateStudy) -> str:

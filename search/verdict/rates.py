@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..space.rated import written
 from ..strategy.rounding import is_rounding
 from .paired import Comparison, compare
 
@@ -67,12 +68,19 @@ class RateStudy:
 
         Not where its neighbour is as good.
         """
-        ends = {"highest": (len(self.factors) - 1, -2), "lowest": (0, 1)}
-        for name, (end, inner) in ends.items():
-            for k, index in enumerate(self.chosen):
-                if index == end and self._is_better(k, end, inner):
-                    return name
+        for end in ("highest", "lowest"):
+            if self.best_at(end):
+                return end
         return ""
+
+    def best_at(self, end: str) -> tuple[str, ...]:
+        """Return the candidates whose chosen rate is at an end of the range, and better than the next."""
+        outer, inner = {"highest": (len(self.factors) - 1, -2), "lowest": (0, 1)}[end]
+        names = []
+        for k, index in enumerate(self.chosen):
+            if index == outer and self._is_better(k, outer, inner):
+                names.append(self.names[k])
+        return tuple(names)
 
     def _is_better(self, k: int, index: int, other: int) -> bool:
         """Whether a candidate's mean is better at one rate than at another, by more than rounding."""
@@ -162,13 +170,6 @@ class RateStudy:
             "baseline_also_at": self.twice,
             "candidates": candidates,
         }
-
-
-def written(factor: float, own: float | None) -> str:
-    """Return a learning rate as one writes it; as a multiple where the model's own changes."""
-    if own is None:
-        return f"x{factor:.3g}"
-    return f"{own * factor:.3g}"
 
 
 def choose(scores: np.ndarray, factors: Sequence[float], maximize: bool) -> tuple[int, ...]:

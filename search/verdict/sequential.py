@@ -19,7 +19,9 @@ from scipy import optimize, stats
 
 from ..report.names import quoted
 from ..report.numbers import counted, number
+from ..strategy.rounding import is_rounding
 from .paired import ALPHA, Comparison, compare
+from .words import Unit
 
 # else looks would end so early that the test scores, which are others, could not confirm what they
 # saw
@@ -66,22 +68,28 @@ class Look:
     def __str__(self) -> str:
         return self.told("the baseline")
 
-    def told(self, baseline: str, unit: str = "") -> str:
+    def told(self, baseline: str, unit: Unit | None = None) -> str:
         """Return what the look saw, and what follows, in a sentence.
 
         Args:
             baseline: its name.
-            unit: what the difference is counted in; empty does not say it.
+            unit: what the difference is counted in; None does not say it.
         """
         after = f"After {counted(self.seeds, 'seed')}"
         if math.isnan(self.p):
             return f"{after} there is nothing to compare"
-        return f"{after} {self.ahead(baseline, unit)}{_FOLLOWS.get(self.decision, '')}"
+        follows = _FOLLOWS.get(self.decision, "")
+        if self.difference == 0 and self.decision == "more seeds":
+            follows = ": more seeds"
+        return f"{after} {self.ahead(baseline, unit)}{follows}"
 
-    def ahead(self, baseline: str, unit: str = "") -> str:
+    def ahead(self, baseline: str, unit: Unit | None = None) -> str:
         """Return who is ahead, and by how much; see `told`."""
-        size = f"{number(abs(self.difference), 2)}{unit}"
-        leader, first = quoted(self.leader), quoted(baseline)
+        size = number(abs(self.difference), 2)
+        if unit is not None:
+            size = unit.amount(abs(self.difference))
+        leader = quoted(self.leader)
+        first = quoted(baseline)
         if self.difference == 0:
             return f"{leader} and {first} are equal"
         if self.difference < 0:
@@ -206,7 +214,11 @@ def look(scores: Mapping[str, np.ndarray], baseline: str, plan: tuple[int, ...])
     all_worse = not now_and_then and all(_is_worse(c, level) for c in comparisons)
     if decision == "more seeds" and all_worse:
         decision = "worse"
-    return Look(n, level, best.first, best.difference, best.p, decision)
+    difference = best.difference
+    # means of the same scores in another order differ in their last digits
+    if is_rounding(abs(difference), healthy[best.first]):
+        difference = 0.0
+    return Look(n, level, best.first, difference, best.p, decision)
 
 
 def _trained(scores: Mapping[str, np.ndarray]) -> list[str]:

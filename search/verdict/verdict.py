@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..report.names import quoted
-from ..report.numbers import number
-from ..report.tables import plain_text
+from ..report.numbers import counted, number
+from ..report.tables import bullets, plain_text
 from ..runtime.as_json import finite
 from .caveats import (
     about_failures,
@@ -134,7 +134,7 @@ class Verdict:
         rates: at which learning rate each candidate trained, and how that was chosen; None if all
             had the model's own.
         rescale_init: whether kernels were initialized for the activation that they feed.
-        call: how the comparison was called, for the report; empty inside a search, which has its own.
+        call: how it was called, for the report; empty in a search called from Python, which has its own.
     """
 
     metric: str
@@ -276,30 +276,47 @@ class Verdict:
         return f"<Verdict: {self.sentence}>"
 
     def __str__(self) -> str:
-        return plain_text(self.drawn_table()) + "\n".join(self.told())
+        above = [*self.first_lines(), "", self.caption]
+        table = plain_text(self.drawn_table())
+        return "\n".join([*above, table]) + "\n".join(self.last_lines())
 
     def told(self) -> list[str]:
-        """Return what to say first, a sentence or two a line: the answer, why, and what to do next.
+        """Return what `print` says but for the table: the answer, why, and what to do next."""
+        return [*self.first_lines(), *self.last_lines()]
+
+    def first_lines(self) -> list[str]:
+        """Return what to say above the table, a sentence or two a line: the answer, and why.
 
         `summary` has all statistics.
         """
         from .answer import answer
 
-        said = answer(self)
-        how_sure = f"{said.certainty_words[:1].lower()}{said.certainty_words[1:]}"
-        headline = f"{said.headline.rstrip('.')} ({how_sure})."
-        reasons = said.reasons
-        if self.undecided or self.withheld:
-            reasons = ()  # the verdict below says why
-        lines = [f"Answer: {' '.join([headline, *reasons])}", f"Verdict: {self.sentence}."]
-        return [*lines, *self._matters(), f"Next: {' '.join(said.steps)}"]
+        return answer(self).first_lines()
+
+    @property
+    def caption(self) -> str:
+        """What stands in the table, in a line above it."""
+        from .pages import what_differences_are
+
+        scores = f"Mean {self.part} {self.metric} over {counted(self.seeds, 'fresh seed')}."
+        if not self.against_baseline:
+            return scores
+        return f"{scores} {what_differences_are(self)}"
+
+    def last_lines(self) -> list[str]:
+        """Return what to say below the table: what else a decision hangs on, and what to do next."""
+        from .answer import answer
+
+        return [*self._matters(), answer(self).next_line()]
 
     def _matters(self) -> Iterator[str]:
         """What else a decision hangs on, a sentence a line."""
         yield from self._roots()
-        yield from about_both_answers(self)
-        yield from what_rates_bring(self)
-        yield from tried_twice(self)
+        if not self.withheld:
+            # where nothing can be told apart, rates cannot either
+            yield from about_both_answers(self)
+            yield from what_rates_bring(self)
+            yield from tried_twice(self)
         yield from self._what_it_saves()
         yield from self._how_initialized()
         if not self.withheld:
@@ -445,15 +462,24 @@ class Verdict:
         }
         return dict(finite(plain))
 
-    def to_markdown(self) -> str:
-        """Return the answer, the table, and all statistics as Markdown."""
+    def to_markdown(self, *, with_answer: bool = True) -> str:
+        """Return the answer, the table, and all statistics as Markdown.
+
+        Args:
+            with_answer: False where the answer stands above already.
+        """
         from .pages import numbers, ranked
 
-        said = [f"- {line}" for line in self.told()]
-        parts = ["\n".join(said), ranked(self).text().to_markdown()]
+        summary = self.summary()
+        parts = []
+        if with_answer:
+            parts.append(bullets(self.first_lines()))
+        parts += [self.caption, ranked(self).text().to_markdown()]
+        # the statistics below say the rest
+        parts.append(bullets([line for line in self.last_lines() if line not in summary]))
         if self.against_baseline:
             parts += ["### Statistics", numbers(self).text().to_markdown()]
-        parts.append("\n".join(f"- {line}" for line in self.summary()))
+        parts.append(bullets(summary))
         return "\n\n".join(parts)
 
     @property
@@ -492,7 +518,7 @@ class Verdict:
         from .pages import ranked
 
         said = answer(self)
-        return shown(said.headline, said.reasons, ranked(self))
+        return shown(said.in_a_line, (*said.reasons, said.next_line()), ranked(self))
 
     def drawn_table(self, width: int | None = None) -> Table:
         """Return the table for a terminal of so many columns; by default as wide as its content."""
@@ -676,7 +702,7 @@ class Verdict:
     def _what_it_saves(self) -> Iterator[str]:
         """How early what is suggested is as good as the baseline."""
         for saved in self.savings:
-            if saved.activation == self.suggested:
+            if saved.activation == self.suggested and saved.epochs < saved.baseline_epochs:
                 yield about_savings(saved, self.metric, self.baseline)
 
     def _how_to_read(self) -> Iterator[str]:
@@ -723,19 +749,17 @@ class Verdict:
             if scored.mean >= 0:
                 roots.append(f"{quoted(scored.activation)} {number(math.sqrt(scored.mean))}")
         yield (
-            f"The {self.metric} is the mean squared error. Its root, in the unit of the target: "
+            f"The {self.metric} is the mean squared error. Its root (RMSE), in the unit of the target: "
             f"{', '.join(roots)}."
         )
 
     def _about_guessing(self) -> Iterator[str]:
         if self.guess is not None and not self.withheld:
             score = self.score(self.guess.score)
-            unit = ""
+            root = ""
             if self.squared and self.guess.score >= 0:
-                unit = f", whose root is {number(math.sqrt(self.guess.score))}"
-            elif not self.in_points:
-                unit = f" of {self.metric}"
-            yield f"Guessing, {self.guess.what}, has {score}{unit} there."
+                root = f" (RMSE {number(math.sqrt(self.guess.score))})"
+            yield f"Guessing ({self.guess.what}): {self.metric} {score} on the {self.part} data{root}."
 
     def _what_else(self) -> Iterator[str]:
         """What was found besides, and what went wrong."""

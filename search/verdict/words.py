@@ -95,6 +95,11 @@ class Unit:
         return 1
 
 
+def is_share_by_name(metric: str) -> bool:
+    """Whether a metric is a share of the samples as far as its name tells."""
+    return metric == "acc" or metric.endswith("accuracy")
+
+
 def cell(value: float, digits: int, sign: str = "") -> str:
     """Return a number for a table; nothing for nan."""
     if math.isnan(value):

@@ -678,8 +678,9 @@ def test_compare_says_a_sentence(compared):
     folder, done = compared
     assert done.exit_code == 0, done.output
     for text in (
-        "Verdict: ",
-        "The learning rates that suit them: ",
+        "Answer: ",
+        "First the learning rate of each: 0.001, 0.004, on 2 seeds of their own",
+        "The learning rate",
         "trelu(alpha=0.1, theta=0.5)",
         "Every epoch x seed x activation: runs.csv",
     ):

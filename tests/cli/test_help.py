@@ -1,5 +1,6 @@
 """Help pages: each has examples that are right, and none waits for TensorFlow."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from keras_acts_cli import main
+from keras_acts_cli.help_pages import SECTIONS
 
 pytestmark = pytest.mark.once
 DOCS = Path(__file__).parents[2] / "docs"
@@ -33,6 +35,20 @@ def test_each_help_page_has_two_examples_that_parse(name, tmp_path, monkeypatch)
         command.make_context(name, arguments, parent=click.Context(main))
         assert "Examples:" in shown
         assert shlex.join(arguments).split(" ")[-1].strip("'\"") in shown
+
+
+@pytest.mark.parametrize("name", ["search", "compare"])
+def test_each_of_many_options_is_in_a_section(name):
+    command = main.commands[name]
+    shown = CliRunner().invoke(main, [name, "--help"], terminal_width=110).output
+    titles = re.findall(r"^([A-Z][a-z, ]+):$", shown, flags=re.MULTILINE)
+    assert titles == [*SECTIONS, "More"]
+    listed = [option for names in SECTIONS.values() for option in names]
+    assert len(listed) == len(set(listed))
+    for option in command.params:
+        assert option.name in listed
+        assert shown.count(f"\n  {max(option.opts, key=len)} ") == 1
+    assert "-h, --help" in shown.partition("More:")[2]
 
 
 def test_what_a_command_does_is_said_in_a_line():

@@ -1,5 +1,6 @@
 """What a new user gets wrong on the command line is told in a line, before TensorFlow is loaded."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from keras_acts.search.exporting.folder import FILE, FORMAT
 from keras_acts.specs import names
 from tests.cli.test_cli import command, csv
 from tests.exporting.test_staging import exported
+from tests.helpers.images import write_images
 from tests.helpers.models import blobs, contents
 
 # all in one process: of each, its exit code, what it said, and whether Keras was loaded for it
@@ -43,6 +45,26 @@ MISTAKES = {
     "search --data torn.npz": "must be a .npz file of plain arrays",
     "search --data good.csv --target labl": "--target must be a column: f0, f1, f2, f3, label",
     "search --data iris --target species": "--target names a column of a table",
+    "search --data irs": "Did you mean iris?",
+    "search --data nowhere": "Received: 'nowhere', and there is no such folder",
+    # folders of images
+    "search --data images/cross": "with 2 images in no folder of a class",
+    "search --data thesis": "--data must be a folder with a folder of images",
+    "search --data one_kind": "folders of at least two classes. Received: 'one_kind' with 'cross'",
+    "search --data a_gap": "Received: 'a_gap/dot' with no image, but 'notes.txt'",
+    "search --data damaged": "--skip-broken leaves out the others. Received: 'damaged/ring/1.png'",
+    "search --data images --test good.csv": "--test must be of the kind that --data is",
+    "search --data images --image-size big": "--image-size must be HEIGHTxWIDTH in pixels",
+    "search --data images --image-size 0x8": "--image-size must be HEIGHTxWIDTH in pixels",
+    "search --data images --image-size 16000x16000": "--image-size 32x32 makes them 1 MiB",
+    "search --data images --target cross": "--target names a column of a table",
+    "search --data images --task regression": "A folder of images is of classes",
+    "search --data images/ring/0.png": "one image: the data are a folder with a folder of images",
+    "search --data parts": "The classes must be those that train: cross, ring. Received: 'parts/val'",
+    "search --data half": "There must be a folder train beside test",
+    "search --data iris --skip-broken": "--image-size and --skip-broken are of a folder of images",
+    "search --data iris --test images": "--test is of files",
+    "compare --activations relu,mish --data damaged": "(it is no image)",
     # activations and rates
     "search --activations misch": "Unknown activation. Did you mean mish or swish?",
     "search --activations relu,trelu(theta=": "Cannot read the activation",
@@ -56,6 +78,11 @@ MISTAKES = {
     "search --trials many": "Invalid value for '--trials'",
     "search --seed -1": "Invalid value for '--seed'",
     "search --epochs 1.5": "Invalid value for '--epochs'",
+    "search --max-seconds abc": "'abc' is not a valid float",
+    "search --epochs 0": "Invalid value for '--epochs': 0 is not in the range x>=1",
+    "search --batch-size 1e3": "Invalid value for '--batch-size'",
+    "compare --activations relu,mish --seeds 1": "Invalid value for '--seeds'",
+    "compare --activations relu,mish --looks 0": "Invalid value for '--looks'",
     "search --max-seconds 0": "Invalid value for '--max-seconds'",
     "search --trails 3": "No such option",
     "search --validation-split 2": "No such option",
@@ -101,17 +128,29 @@ MISTAKES = {
     "predict export nothere.csv": "The data must be a file that exists",
     "predict export narrow.csv": "A row must have 4 values. Received: 2 in 'narrow.csv'",
     "predict export holes.csv": "--allow-nan predicts rows with gaps too",
+    "predict export images": "give their values as an array x in a .npz",
+    "predict export images/ring/7.png": "must be a file that exists. Received: 'images/ring/7.png'",
+    "report thesis": "FOLDER must keep a search, or hold an export. Received: 'thesis'",
+    "report nothere": "FOLDER must keep a search, or hold an export. Received: 'nothere'",
+    "slots nothere.keras": "MODEL must be a .keras file that exists",
+    "slots good.csv": "MODEL must be a .keras file. Received: 'good.csv'",
+    "show misch": "Did you mean mish or swish?",
+    "show mish --out mish.doc": "--out must be a file of one of .svg, .png, .pdf",
     "predict export good.csv --out no/where.csv": "--out must lie in a folder that exists",
 }
+# where these are not installed
+for library, called in (("mlflow", "MLflow"), ("wandb", "W&B")):
+    if importlib.util.find_spec(library) is None:
+        needed = f'--{library} needs {called}: pip install "keras-acts[{library}]"'
+        MISTAKES[f"search --{library} mine"] = needed
 # of a model that takes four numbers
 SPEC = {"dtype": "float32", "shape": [None, 4]}
 SIGNATURE = {"inputs": {"input": SPEC}, "outputs": {"output": {**SPEC, "shape": [None, 1]}}}
 CARD = {"format": FORMAT, "signatures": {"serving_default": SIGNATURE}}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    place = tmp_path_factory.mktemp("mistakes")
+def write_files(place):
+    """The files that the mistakes are made with."""
     x, y = blobs(30)
     csv(place / "good.csv", x, y)
     csv(place / "one_class.csv", x, np.zeros(30, int))
@@ -130,10 +169,26 @@ def folder(tmp_path_factory):
         for name in ("config.json", "metadata.json"):
             archive.writestr(name, "{}")
     (place / "thesis").mkdir()
+    write_images(place / "images", 2, classes=("cross", "ring"))
+    write_images(place / "one_kind", 2, classes=("cross",))
+    write_images(place / "a_gap", 2, classes=("cross", "ring"))
+    (place / "a_gap" / "dot").mkdir()
+    (place / "a_gap" / "dot" / "notes.txt").write_text("mine")
+    write_images(place / "damaged", 2, classes=("cross", "ring"))
+    (place / "damaged" / "ring" / "1.png").write_text("none")
+    write_images(place / "parts" / "train", 2, classes=("cross", "ring"))
+    write_images(place / "parts" / "val", 2, classes=("cross", "stripe"))
+    write_images(place / "half" / "test", 2, classes=("cross", "ring"))
     (place / "thesis.csv").mkdir()
     exported(place / "export", "theirs")
     (place / "export" / FILE).parent.mkdir()
     (place / "export" / FILE).write_text(json.dumps(CARD))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("mistakes")
+    write_files(place)
     return place
 
 

@@ -10,8 +10,8 @@ from keras import layers
 
 from keras_acts.errors import ModelError
 from keras_acts.search.population.model import PopulationModel
+from keras_acts.search.runtime import choices
 from keras_acts.search.vectorize import convolutions
-from keras_acts.search.vectorize import dense as rules_weighted
 from keras_acts.search.vectorize.batch import Batch
 from keras_acts.search.vectorize.registry import forget, vectorizes, without_rule
 from tests.helpers.populations import (
@@ -166,7 +166,7 @@ def test_dense_layers_of_any_size_with_and_without_onednn(float64, monkeypatch):
     compiled = settings("sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     ordinary, fitted = Ordinary(model, compiled), {"x": x, "y": y, "epochs": 1}
     for without in (True, False):
-        monkeypatch.setattr(rules_weighted, "lacks_onednn", lambda without=without: without)
+        monkeypatch.setattr(choices, "lacks_onednn", lambda without=without: without)
         check(model, ["mish", "tanh"], compiled, fitted, ordinary=ordinary)
 
 

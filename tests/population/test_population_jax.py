@@ -54,6 +54,54 @@ np.testing.assert_allclose(part.predict(x, verbose=0), population.predict(x, ver
 print("same")
 """
 
+FILLED = """
+import keras
+import numpy as np
+from keras_acts.search import PopulationModel
+from keras_acts.search.runtime import choices
+from tests.helpers import populations as t
+
+x, y = t.data(samples=20)
+weight = np.linspace(0.5, 2, 20, dtype="float32")
+
+def trained(model, fills):
+    population = PopulationModel(model, ["relu", "tanh"])
+    population.compile(
+        keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy",
+        metrics=["accuracy"], weighted_metrics=["sparse_categorical_crossentropy"],
+    )
+    sizes = set()
+    call = population.call
+    def counted_call(inputs, training=None, forward=None):
+        sizes.add((bool(training), inputs.shape[0]))
+        return call(inputs, training, forward)
+    population.call = counted_call
+    with choices.using(fill_batches=fills):
+        options = {"validation_data": (x[:13], y[:13]), "sample_weight": weight, "epochs": 2}
+        history = population.fit(x, y, 8, verbose=0, shuffle=False, **options).history
+        population.fit(x, y, 16, verbose=0, shuffle=False)
+    return population, history, sizes
+
+def check(model, expected):
+    filled, history, sizes = trained(model, True)
+    assert sizes == expected, sizes
+    as_it_is, expected_history, _ = trained(model, False)
+    for found, wanted in zip(filled.weights, as_it_is.weights, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6)
+    for name, values in expected_history.items():
+        np.testing.assert_allclose(history[name], values, rtol=2e-5, atol=1e-6, err_msg=name)
+
+plain = [keras.Input((4,)), t.layers.Dense(6, "relu"), t.layers.Dense(3, "softmax")]
+check(keras.Sequential(plain), {(True, 8), (True, 16), (False, 8)})
+normalized = [*plain[:2], t.layers.BatchNormalization(), plain[2]]
+check(keras.Sequential(normalized), {(True, 8), (True, 4), (True, 16), (False, 8)})
+print("same")
+"""
+
 
 def test_a_population_on_jax_is_its_ordinary_models():
     assert python(CODE, KERAS_BACKEND="jax").strip().endswith("same")
+
+
+def test_a_smaller_last_batch_is_filled_up_where_that_is_exact():
+    assert python(FILLED, KERAS_BACKEND="jax").strip().endswith("same")

@@ -10,6 +10,7 @@ from keras_acts.search import ActivationTuner, compare_activations, search_activ
 from keras_acts.search.race import runner
 from keras_acts.search.race.race import Race, RungResult, RungTask
 from keras_acts.search.race.schedule import Rung
+from keras_acts.search.space.rated import Rated
 from tests.helpers.models import blobs, mlp
 
 X, Y = blobs(60)
@@ -53,6 +54,7 @@ def test_the_progress_of_a_race_says_what_its_spread_is():
     No interval would cover it.
     """
     running = runner.RaceSearch.__new__(runner.RaceSearch)
+    running._own_rate = 0.001
     scores = np.array([[0.80, 0.82], [0.90, 0.94], [np.nan, 0.9]])
     rounds = [RungResult(RungTask(("relu", "mish", "elu"), 2, 4), scores)]
     running._race = type("Known", (), {"rounds": rounds})()
@@ -60,6 +62,11 @@ def test_the_progress_of_a_race_says_what_its_spread_is():
     assert running._best_text() == "best mish 0.9200 (varies by 0.028 over 2 seeds)"
     rounds[0] = RungResult(RungTask(("relu", "mish", "elu"), 1, 4), scores[:, :1])
     assert running._best_text() == "best mish 0.9000"
+    twice = (Rated("relu", 2.0), "mish")
+    rounds[0] = RungResult(RungTask(twice, 2, 4), np.array([[1.0, 1.0], [0.5, 0.9]]))
+    assert running._best_text() == (
+        "best 'relu at learning rate 0.002' 1.000 (the same on all 2 seeds)"
+    )
 
 
 @pytest.mark.once

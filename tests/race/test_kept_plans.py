@@ -13,6 +13,9 @@ from keras_acts.search.race.planner import Job, PopulationCosts, kind_of
 from keras_acts.search.strategy.rounds import Kind
 from tests.helpers.models import blobs, mlp
 
+# as what a search goes on; tests/race/test_race_goes_on.py goes on at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(60)
 # a model so small that it would not race, but for what is asked for
 SMALL = {"activations": ["mish"], "trials": 2, "epochs": 2, "verdict": 0, "learning_rates": None}
@@ -93,7 +96,12 @@ def test_a_search_that_was_no_race_does_not_become_one(together, tmp_path, capsy
     said = capsys.readouterr().err
     # what has begun cannot be made a race by advice
     assert "All candidates train to the end" in said
-    assert "the strategy 'race' races all the same" not in said
+    assert "strategy 'race' races anyway" not in said
+    stays = "The rounds are those that were planned when the search began"
+    assert stays not in said
+    timed = searched(tmp_path / "runs", verbose=1, max_seconds=1000)
+    assert rows(timed) == rows(found)
+    assert stays in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -182,6 +182,7 @@ def test_what_cannot_go_on_trains_again(make):
     )
 
 
+@pytest.mark.once
 def test_who_finds_no_memory_begins_again():
     members = members_of("relu", "mish", seeds=[5])
     tight = OneByOne(build, LOSS, FIT, [1, 2], SEED, lambda members: None, memory=1)

@@ -25,6 +25,7 @@ SMALL = PopulationCosts(program=1.2, start=0.03, step=0.002, member=0.0004, step
 LARGE = PopulationCosts(program=4.0, start=0.03, step=0.002, member=0.4, steps=100)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("job", [JOB, WITH_RATES])
 def test_small_models_train_to_the_end_and_large_ones_race(job):
     small = planner.plan(job, SMALL)
@@ -35,6 +36,7 @@ def test_small_models_train_to_the_end_and_large_ones_race(job):
     assert large.rungs == planner.race(job)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("job", [JOB, WITH_RATES])
 @pytest.mark.parametrize("costs", [SMALL, LARGE])
 def test_no_plan_is_slower_and_knows_less_than_the_plain_population(job, costs):
@@ -48,6 +50,7 @@ def test_no_plan_is_slower_and_knows_less_than_the_plain_population(job, costs):
         assert other.seconds > 1.1 * plain.seconds or other.regret >= chosen.regret
 
 
+@pytest.mark.once
 def test_a_limit_of_seconds_leaves_out_what_takes_longer():
     plain, *_ = options(JOB, SMALL)
     assert planner.plan(JOB, SMALL, limit=plain.seconds).seconds <= plain.seconds
@@ -55,6 +58,7 @@ def test_a_limit_of_seconds_leaves_out_what_takes_longer():
     assert planner.plan(JOB, SMALL, limit=0.5).kind is Kind.RACE
 
 
+@pytest.mark.once
 def test_fewer_epochs_than_whole_trainings_are_a_race():
     assert planner.plan(Job(20, 10, 150, 9), SMALL).kind is Kind.RACE
     # and twice as many are two seeds each
@@ -62,6 +66,7 @@ def test_fewer_epochs_than_whole_trainings_are_a_race():
     assert (only.epochs, only.seeds, only.enter) == (10, 2, 19)
 
 
+@pytest.mark.once
 def test_seeds_that_cost_hardly_anything_are_taken_but_not_beyond_the_users_limit():
     tiny = PopulationCosts(program=1.2, start=0.03, step=0.002, member=0.0, steps=5)
     (free,) = planner.plan(Job(4, 6, 24, 4), tiny).rungs
@@ -71,6 +76,7 @@ def test_seeds_that_cost_hardly_anything_are_taken_but_not_beyond_the_users_limi
     assert cost([limited]) == 24
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("job", [JOB, WITH_RATES, Job(4, 1, 4, 3), Job(16, 5, 160, 13, 4)])
 def test_a_plan_trains_whom_it_says_and_costs_what_it_says(job):
     """A race follows it, and the members of its rounds are those that were counted."""
@@ -117,6 +123,7 @@ def test_the_programs_of_a_race_are_those_of_its_populations():
     assert alone == Stretch(48, 10, is_new=True)
 
 
+@pytest.mark.once
 def test_all_in_one_round_are_the_activations_and_random_ones():
     """Not all alphas of one activation: nothing has been seen that they could be proposed from."""
     space = ActivationSpace().with_baseline()
@@ -127,6 +134,7 @@ def test_all_in_one_round_are_the_activations_and_random_ones():
     assert len({rated.choice.name for rated in task.candidates[9:]}) > 2
 
 
+@pytest.mark.once
 def test_the_baseline_comes_first_at_all_rates():
     space = ActivationSpace().with_baseline()
     job = job_of(space, 30, 10, 300, FACTORS)
@@ -207,6 +215,7 @@ def test_what_is_counted():
     assert costs_of(mlp(), {"x": batches.repeat()}) is None
 
 
+@pytest.mark.once
 def test_a_kept_search_goes_on_with_its_plan(tmp_path):
     file = tmp_path / "race.json"
     rungs = planner.together(WITH_RATES, 2, proposes=True)
@@ -218,6 +227,7 @@ def test_a_kept_search_goes_on_with_its_plan(tmp_path):
     assert Journal(file).plan == rungs
 
 
+@pytest.mark.once
 def test_a_journal_without_a_plan_is_of_a_race(tmp_path):
     file = tmp_path / "race.json"
     file.write_text("keras_acts race 1\n")
@@ -226,6 +236,7 @@ def test_a_journal_without_a_plan_is_of_a_race(tmp_path):
     assert not kept.notice
 
 
+@pytest.mark.once
 def test_a_damaged_plan_is_told(tmp_path):
     file = tmp_path / "race.json"
     Journal(file).begin(schedule(8, 4))

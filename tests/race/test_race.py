@@ -125,6 +125,7 @@ def broken(x):
     raise OSError("no such kernel")
 
 
+@pytest.mark.once
 def test_a_candidate_that_raises_is_set_aside(capsys):
     options = {**RACE, "trials": 4, "epochs": 1, "verbose": 1}
     found = search_activations(
@@ -226,6 +227,7 @@ def test_any_error_after_a_rung_costs_no_more_than_the_next(monkeypatch):
     assert found.trials[0].rank == 1
 
 
+@pytest.mark.once
 def test_an_interrupt_gives_the_best_so_far(monkeypatch):
     watch, calls = racing_search.RaceSearch._epoch, []
 
@@ -255,6 +257,7 @@ def test_an_interrupt_gives_the_best_so_far(monkeypatch):
     assert found.model.predict(X[:2], verbose=0).shape == (2, 3)
 
 
+@pytest.mark.once
 def test_the_time_may_end_it():
     notes = Notes()
     found = raced(max_seconds=1e-9, search_callbacks=[notes])
@@ -327,6 +330,7 @@ def test_an_interrupted_race_goes_on(tmp_path, monkeypatch, found):
     assert before > 0
 
 
+@pytest.mark.once
 def test_what_is_no_race_of_populations_says_why(capsys):
     class Watching(keras.callbacks.Callback):
         pass

@@ -161,6 +161,7 @@ def test_a_schedule_by_the_epoch_goes_on(monkeypatch, tmp_path, often, capsys):
     check_each(monkeypatch, capsys, tmp_path, begin, (0.5,))
 
 
+@pytest.mark.once
 def test_too_little_memory_for_a_copy_costs_no_race(monkeypatch, tmp_path, often, capsys, quick):
     def no_memory(arrays, path, meta):
         raise MemoryError
@@ -191,6 +192,7 @@ def test_populations_that_nobody_wants_any_more_are_deleted(tmp_path, often):
     assert (project / "changes-mine.npz").exists()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "damage", ["halved", *(pytest.param(d, marks=pytest.mark.slow) for d in ("flipped", "foreign"))]
 )

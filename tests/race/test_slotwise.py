@@ -134,10 +134,12 @@ def test_one_activation_is_enough():
 def test_a_small_budget_is_for_the_uniform_choice(capsys):
     found = searched(max_epochs=least_budget(4) - 1, verbose=1)
     assert all(isinstance(t.candidate, Candidate) for t in found.trials)
-    assert (
-        f"are too few to improve 2 groups: that takes {least_budget(4)} at least"
-        in capsys.readouterr().err
-    )
+    why = f"are too few to try others for each: that takes {least_budget(4)} or more"
+    said = capsys.readouterr().err
+    # before anything trains, and where the result is read
+    assert said.index(why) < said.index("round 1/")
+    assert why in found.errors["changes"]
+    assert why in str(found)
 
 
 def interrupt_in(monkeypatch, stage):

@@ -9,6 +9,9 @@ from keras_acts.search.race.planner import PopulationCosts, seconds
 from keras_acts.search.race.runner import job_of, race_in
 from keras_acts.search.race.time_left import fit_into
 
+# only our own numbers
+pytestmark = pytest.mark.once
+
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 SPACE = ActivationSpace().with_baseline()
 # a program takes as long as the training of many candidates: more members cost hardly anything

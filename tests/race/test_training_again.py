@@ -113,6 +113,7 @@ def test_training_again_ends_with_the_score_of_its_model():
     assert score["loss"] == pytest.approx(race.runs[MEMBER].best, rel=1e-5)
 
 
+@pytest.mark.once
 def test_no_member_that_waits_holds_a_copy_of_the_data():
     fit = {"x": Batches(), "validation_data": FIT["validation_data"]}
     race = OneByOne(build, LOSS, fit, [1, 2], 7, Watch())
@@ -126,6 +127,7 @@ def test_no_member_that_waits_holds_a_copy_of_the_data():
         assert not any(hasattr(batches, "order") for batches in COPIES)
 
 
+@pytest.mark.once
 def test_weights_that_callbacks_hold_take_memory_too():
     stopping = keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)
     sizes = []
@@ -190,6 +192,7 @@ class Interrupts(keras.callbacks.Callback):
             raise OSError("no space")
 
 
+@pytest.mark.once
 def test_all_callbacks_end_where_a_race_is_interrupted(tmp_path, capsys):
     HEARD.clear()
     found = search_activations(

@@ -8,6 +8,9 @@ from keras_acts.search import pages
 from keras_acts.search.strategy.rounds import ENDED, Kind
 from tests.helpers.reports import EPOCHS, Reader, result, verdict
 
+# only our own words
+pytestmark = pytest.mark.once
+
 EQUAL = "a candidate: the best of many equal ones looks better by luck alone"
 UNEQUAL = "Only scores of as many epochs and seeds compare"
 TO_THE_END = "All trained to the end on as many seeds"

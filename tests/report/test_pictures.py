@@ -1,6 +1,7 @@
 """What is drawn, by value: of a verdict and of a search."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,11 @@ from keras_acts.errors import SearchError
 from keras_acts.search import pictures as of_search
 from keras_acts.search.report import charts, svg
 from keras_acts.search.report.axes import on_axes
+from keras_acts.search.report.scales import robust_limits
 from keras_acts.search.report.values import LayerSizes
+from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.rounds import FINISHED, Entrant, Kind, Round
 from keras_acts.search.verdict import pictures
 from tests.helpers.models import blobs, mlp
 from tests.helpers.reports import EPOCHS, NAMES, result, verdict
@@ -181,6 +186,44 @@ def test_a_picture_of_nothing_finite_is_still_one():
     assert "nan" not in charts.drawn(found, charts.WIDE, "race", "key")
 
 
+def in_one_round(**scores):
+    """A search whose candidates all trained to their end in one round."""
+    entrants = []
+    for name, score in scores.items():
+        entrants.append(Entrant(Rated(Candidate.of(name)), (score,), FINISHED))
+    return result(None, rounds=(Round(4, 1, tuple(entrants)),), kind=Kind.TOGETHER)
+
+
+@pytest.mark.parametrize("width", [charts.WIDE, charts.NARROW])
+def test_one_round_is_a_row_a_candidate_with_an_arrow_for_what_is_far_off(width):
+    search = in_one_round(relu=0.93, mish=0.95, tanh=0.94, elu=0.2)
+    drawn = charts.drawn(of_search.race(search), width, "all", "key")
+    words = [words for _, words, _ in texts(drawn)]
+    names = ["mish", "tanh", "relu", "elu(alpha=1.0)"]
+    assert [each for each in words if each in names] == names
+    assert "validation accuracy, %, after 4 epochs, 1 seed" in " ".join(words)
+    assert "Round 1" not in words
+    assert drawn.count("<circle") == 3
+    assert drawn.count("<polygon") == 1
+
+
+def test_one_round_on_matplotlibs_axes_shows_what_is_far_off_too():
+    ax = in_one_round(relu=0.93, mish=0.95, tanh=0.94, elu=0.2).plot.race()
+    low, high = ax.get_xlim()
+    assert [line.get_marker() for line in ax.lines] == ["o", "o", "o", "<"]
+    for line in ax.lines:
+        assert low <= line.get_xdata()[0] <= high
+
+
+def test_many_candidates_of_one_round_leave_some_to_the_table():
+    found = of_search.race(in_one_round(relu=0.9))
+    many = replace(found, runners=found.runners * 30)
+    drawn = charts.drawn(many, charts.WIDE, "all", "key")
+    assert drawn.count("<circle") == 20
+    words = " ".join(words for _, words, _ in texts(drawn))
+    assert "10 with lower places are in the table" in words
+
+
 # a layer of which nothing is left, and a model that has one layer fewer
 LAYERS = LayerSizes(
     ("stem/convolution_with_a_long_name", "dense", "dense_1"),
@@ -256,3 +299,14 @@ def test_functions_are_drawn_over_what_comes_into_them():
     assert len(search.plot.shapes()) == 3
     # without a model the functions alone
     assert of_search.shapes(result(verdict())).inputs is None
+
+
+def test_where_most_scores_are_the_best_the_others_are_still_seen():
+    low, high = robust_limits([97.78, 97.78, 97.78, 97.22, 96.94], better_up=True, reach=1)
+    assert 96 < low < 96.94 < 97.78 < high < 99
+    worse, best = robust_limits([0.1, 0.1, 0.1, 0.2, 0.25], better_up=False, reach=1)
+    assert worse < 0.1
+    assert 0.25 < best < 0.4
+    # one that is far off does not press the others together
+    low, _ = robust_limits([0.9, 0.9, 0.88, 0.1], better_up=True, reach=1)
+    assert low > 0.5

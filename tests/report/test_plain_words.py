@@ -3,12 +3,13 @@
 import doctest
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from keras_acts.search.report import names, numbers
-from keras_acts.search.report.tables import TextTable, plain_text, print_table
+from keras_acts.search.report.tables import TextTable, plain_text, print_table, print_text
 from keras_acts.search.verdict.sequential import Look
 from keras_acts.search.verdict.words import Unit, named
 from tests.helpers.reports import result, verdict
@@ -85,7 +86,7 @@ def test_large_and_tiny_differences_have_no_exponents():
     assert unit.amount(2_604_504.4, 5_093_251.7) == "2,600,000 ± 5,100,000 of loss"
     assert unit.amount(2e-8) == "2 × 10⁻⁸ of loss"
     look = Look(4, 0.04, "mish", 2e-8, 0.9, "more seeds")
-    assert look.told("relu", " of val_loss") == (
+    assert look.told("relu", Unit("val_loss", share=False)) == (
         "After 4 seeds mish is ahead of relu by 2 × 10⁻⁸ of val_loss, which may be chance: more seeds"
     )
 
@@ -97,6 +98,12 @@ def test_a_look_says_who_is_ahead_and_what_follows():
     )
     behind = Look(1, 0.003, "mish", -0.5, 0.7, "last")
     assert behind.told("relu") == "After 1 seed relu is ahead, mish the next by 0.5"
+    points = Look(4, 0.003, "mish", 0.00284, 0.3, "more seeds")
+    assert points.told("relu", Unit("val_accuracy", share=True)) == (
+        "After 4 seeds mish is ahead of relu by 0.28 points, which may be chance: more seeds"
+    )
+    equal = Look(4, 0.003, "mish", 0.0, 1.0, "more seeds")
+    assert equal.told("relu") == "After 4 seeds mish and relu are equal: more seeds"
     nothing = Look(2, 0.01, "relu", np.nan, np.nan, "nothing")
     assert nothing.told("relu") == "After 2 seeds there is nothing to compare"
 
@@ -107,10 +114,59 @@ def test_names_that_could_be_confused_are_quoted():
 
 def test_what_print_shows_begins_with_the_answer_and_says_nothing_twice():
     for found in (verdict(), verdict((0.93, 0.96, 0.9)), result(verdict()).verdict):
-        lines = found.told()
+        lines = str(found).splitlines()
         assert lines[0].startswith("Answer: Use ")
-        assert lines[1] == f"Verdict: {found.sentence}."
         assert lines[-1].startswith("Next: ")
-        assert len(lines) == len(set(lines))
+        said = [line for line in lines if line]
+        assert len(said) == len(set(said))
+    text = str(result(verdict()))
+    assert text.startswith("Answer: Use ")
+    assert text.count("Answer: ") == 1
+    markdown = result(verdict()).to_markdown()
+    assert markdown.count("Answer: ") == 1
+    assert markdown.index("Answer: ") < markdown.index("## Ranking") < markdown.index("## Verdict")
+
+
+def test_what_to_do_next_is_said_in_the_words_of_whoever_called():
+    asked = verdict()
+    assert "(compare_activations with seeds=32)" in str(asked)
+    typed = replace(asked, call="keras-acts compare --activations relu,mish")
+    assert "(keras-acts compare with --seeds 32)" in str(typed)
+    assert "(verdict=8)" in str(result())
+    assert "(--verdict 8)" in str(result(call="keras-acts search"))
+
+
+def test_an_undecided_verdict_says_why_without_repeating_the_rates():
+    few = verdict((0.93, 0.94), names=("relu", "mish"), seeds=2, sd=0.03, rates=True)
+    assert few.undecided
+    first, why = few.first_lines()
+    assert first.startswith("Answer: Use relu")
+    assert first.endswith("for now (undecided: too few seeds).")
+    assert why.startswith("mish is ahead of relu by ")
+    assert "(learning rate" in few.sentence
+
+
+def test_a_terminal_of_80_columns_has_the_table_of_differences_without_a_tower(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    print_table(verdict(rates=True).drawn_table)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    header = [line for line in text.partition("───")[0].splitlines() if line.strip()]
+    assert len(header) <= 3
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_terminal_breaks_lines_between_words(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    text = "Keep relu in your model, and compile it with learning rate 0.008 [/x] :smile:"
+    print_text(text)
+    printed = terminal.getvalue()
+    assert " ".join(printed.split()) == text
+    assert max(map(len, printed.splitlines())) <= 40
     assert repr(verdict()) == f"<Verdict: {verdict().sentence}>"
     assert repr(result(verdict())).startswith("<SearchResult: ")

@@ -64,5 +64,8 @@ def test_a_choice_says_its_rate_where_it_is_another():
     relu = Candidate.of("relu")
     assert str(Rated(relu)) == "relu"
     assert str(Rated(relu, 0.5)) == "relu at 0.5 times the learning rate"
+    assert Rated(relu, 0.5).told(0.004) == "'relu at learning rate 0.002'"
+    assert Rated(relu, 0.5).told(None) == "'relu at learning rate x0.5'"
+    assert Rated(relu).told(0.004) == "relu"
     assert Rated.of(Rated(relu, 2.0)) == Rated(relu, 2.0)
     assert Rated(Candidate.of("elu", alpha=2.0), 2.0).kind == "elu"

@@ -18,6 +18,9 @@ from keras_acts.search.strategy.base import TrialResult
 from keras_acts.search.tracking.callback import Followers, checked_search_callbacks
 from tests.helpers.followers import Notes
 
+# who hears what; tests/test_search.py has a real one at any version
+pytestmark = pytest.mark.once
+
 
 class Failing(SearchCallback):
     def on_round_end(self, a_round):

@@ -2,11 +2,16 @@
 
 import math
 
+import pytest
+
 from keras_acts.search.space.assignment import Assignment, SlotGroup
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
 from keras_acts.search.tracking.named import Named, trainings_of
 from tests.helpers.reports import EPOCHS, NAMES, verdict
+
+# only our own names
+pytestmark = pytest.mark.once
 
 
 def test_a_candidate_has_its_parameters():

@@ -10,6 +10,10 @@ from keras_acts.search.tuner.trials import TrialSearch
 from tests.helpers.crashes import Snapshots, ended_trials
 from tests.helpers.models import blobs, eager, mlp
 
+# which files are read, and what trains again, with the one version of KerasTuner that there is;
+# tests/tuner/test_kept_population.py and test_checkpoints.py go on at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(60)
 FAST = {"trials": 3, "epochs": 2, "verdict": 0, "verbose": 0, "learning_rates": None}
 

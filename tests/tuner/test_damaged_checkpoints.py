@@ -10,6 +10,10 @@ from keras_acts.search import ActivationTuner
 from keras_acts.search.tuner.racing_oracle import RacingOracle
 from tests.helpers.models import blobs, mlp
 
+# what is done about a damaged file; tests/tuner/test_checkpoints.py writes and reads them at any
+# version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(60)
 EARLIER = "tuner/trial_id"
 

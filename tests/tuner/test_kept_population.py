@@ -144,6 +144,7 @@ def no_memory(arrays, path, meta):
     raise MemoryError
 
 
+@pytest.mark.once
 def test_too_little_memory_for_a_copy_costs_no_training(monkeypatch, tmp_path, caplog):
     expected = searched(tmp_path / "other")
     monkeypatch.setattr(kept_arrays.Arrays, "write", no_memory)
@@ -156,6 +157,7 @@ def test_too_little_memory_for_a_copy_costs_no_training(monkeypatch, tmp_path, c
 FOUR = {"activations": ["relu", "tanh", "elu", "mish"], "max_trials": 4}
 
 
+@pytest.mark.once
 def test_each_wave_has_a_file_of_its_own(monkeypatch, tmp_path, caplog):
     """A kill in the second costs the first no more than the second."""
 
@@ -176,6 +178,7 @@ def test_each_wave_has_a_file_of_its_own(monkeypatch, tmp_path, caplog):
     assert not list(tmp_path.glob("*/p/population*"))
 
 
+@pytest.mark.once
 def test_files_of_a_users_stay(tmp_path):
     (tmp_path / "p").mkdir()
     names = ["population-mine.npz", "population-0123456.npz"]

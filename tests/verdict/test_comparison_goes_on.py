@@ -10,6 +10,9 @@ from keras_acts.search.verdict import kept_seeds
 from tests.helpers.crashes import Snapshots
 from tests.helpers.models import blobs, mlp
 
+# which files are read, and what trains again; tests/verdict/test_compare.py trains at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(90)
 
 

@@ -164,20 +164,21 @@ def verdict_at(means, test_means, **options):
 def test_what_differs_at_one_rate_only_is_said_to_be_about_the_rate():
     equal = verdict_at([[0.85, 0.90, 0.92], [0.80, 0.88, 0.92]], [0.92, 0.92])
     assert equal.sentence.startswith("keep relu (learning rate 0.004): no other was shown")
-    (both,) = [line for line in equal.summary() if "model's own" in line]
-    assert both.startswith("At the model's own learning rate, 0.002, tanh loses ")
-    assert "each at its best rate no difference is shown" in both
+    (both,) = [line for line in equal.summary() if "at its best rate" in line]
+    assert both.startswith("At 0.002 for all, tanh is ")
+    assert " worse than relu (validation data, " in both
+    assert "each at its best rate, no difference is shown" in both
     assert both.endswith("the difference at one rate is about the rate.")
     turned = verdict_at([[0.85, 0.90, 0.92], [0.80, 0.88, 0.93]], [0.92, 0.93])
     assert turned.sentence.startswith("tanh (learning rate 0.004) beats relu (0.004) by ")
-    assert any("each at its best rate it wins 0.9" in line for line in turned.summary())
+    assert any("each at its best rate, it is 0.9" in line for line in turned.summary())
 
 
 def test_what_the_rate_brings_is_said_by_itself():
     verdict = verdict_at([[0.85, 0.90, 0.92], [0.85, 0.90, 0.93]], [0.92, 0.93])
-    (brings,) = [line for line in verdict.summary() if "by itself" in line]
+    (brings,) = [line for line in verdict.summary() if line.startswith("The learning rate alone")]
     for name in ("tanh", "relu"):
-        assert re.search(rf"{name} at 0\.004 instead of 0\.002: [^;]* points[^;]* better", brings)
+        assert re.search(rf"{name} at 0\.004 is [^;]* points[^;]* better than at 0\.002", brings)
     (chosen,) = [line for line in verdict.summary() if line.startswith("Learning rates:")]
     assert "0.001, 0.002, 0.004 were tried on 4 other seeds" in chosen
     assert "all have the same" in chosen
@@ -197,7 +198,7 @@ def test_what_the_seeds_do_not_show_is_not_said_to_be_about_the_rate():
     # worse by the same at each rate, and too noisy to be seen by the verdict
     means = [[0.85, 0.90, 0.92], [0.82, 0.87, 0.89]]
     verdict = verdict_at(means, [0.92, 0.9199])
-    (both,) = [line for line in verdict.summary() if "model's own" in line]
+    (both,) = [line for line in verdict.summary() if "at its best rate" in line]
     assert both.endswith("whether that is about the rate cannot be told.")
 
 

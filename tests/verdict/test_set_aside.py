@@ -11,6 +11,9 @@ from keras_acts.search.race.cohorts import Cohorts
 from keras_acts.search.space.candidate import Candidate
 from tests.helpers.models import blobs, eager, mlp
 
+# who is set aside; tests/verdict/test_compare.py trains at any version
+pytestmark = pytest.mark.once
+
 X, Y = blobs(150)
 FAST = {"epochs": 1, "seeds": 2, "looks": 1, "batch_size": 30, "verbose": 0, "learning_rates": None}
 

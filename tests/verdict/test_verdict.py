@@ -551,7 +551,7 @@ def test_an_error_above_that_of_the_mean_is_no_learning():
         {"relu": 2.1 + noise, "mish": 1.0 - noise}, metric="loss", maximize=False, guess=mean
     )
     assert better.winner == "mish"
-    assert "Guessing, always the mean of the targets, has 2 of " in str(better)
+    assert "Guessing (always the mean of the targets): loss 2 on the test data." in str(better)
 
 
 def test_equal_candidates_that_guess_are_seldom_said_to_have_learned():

@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from .. import keeping, places, written
+from ..help_pages import SectionedCommand
 from ..options import count, examples, new_file, overwriting, training
 from ..running import interruptible, loading, one_line_errors
 from ..tables.command_options import READ
 
 
 @click.command(
+    cls=SectionedCommand,
     short_help="Say whether one of a few activations is really better than relu.",
     context_settings={"show_default": True},
     epilog=examples(

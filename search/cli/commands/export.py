@@ -49,7 +49,7 @@ from ..running import Refused, interruptible, loading, one_line_errors
     "--samples",
     default=None,
     type=click.Path(path_type=Path),
-    help="A .csv or .npz with inputs to compare with.",
+    help="A .csv or .npz, or a folder of images, with inputs to compare with.",
 )
 @as_json("Print path, difference and model card as JSON.")
 @click.pass_context

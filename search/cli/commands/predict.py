@@ -13,7 +13,7 @@ from ..tables import command_options
 
 
 @click.command(
-    short_help="Print the predictions of an export for the rows of a file.",
+    short_help="Print the predictions of an export for the rows of a file, or for images.",
     epilog=examples(
         "keras-acts predict saved_models/price new.csv",
         "keras-acts predict saved_models/digits-cnn images.npz --out predictions.csv",
@@ -40,7 +40,8 @@ def predict(
     """Print the predictions of the export in the folder PATH for each row of DATA, as CSV.
 
     DATA is a table with a header line (.csv, .tsv, packed or not, or .parquet), of which the
-    columns that the model was trained with are taken, or a .npz with an array x. Of a folder of
+    columns that the model was trained with are taken, a .npz with an array x, or an image or a
+    folder of images. Of a folder of
     versions the newest is used. A row with a gap is refused in a column that had none in the
     training.
     """

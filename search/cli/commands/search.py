@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from .. import keeping, kept, places, written
+from ..help_pages import SectionedCommand
 from ..options import count, examples, overwriting, training
 from ..running import Refused, interruptible, loading, one_line_errors
 
 
 @click.command(
+    cls=SectionedCommand,
     short_help="Find the activation that suits a model, and export the best model.",
     context_settings={"show_default": True},
     epilog=examples(

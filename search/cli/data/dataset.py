@@ -16,6 +16,7 @@ from keras_acts.search.frames.notes import of_numbers
 from ..tables.cells import How
 from ..tables.notes import of_target
 from ..words import is_number
+from .image_format import ImageFormat
 
 if TYPE_CHECKING:
     import pandas
@@ -63,6 +64,7 @@ class Dataset:
         how: how a table's columns were read, by name.
         notes: what a user should look at before anything trains.
         guessed: whether the values decided if it is a regression.
+        images_as: how image files became numbers; None of other data.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Dataset:
     how: Mapping[str, How] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     guessed: bool = False
+    images_as: ImageFormat | None = None
 
     @property
     def images(self) -> bool:

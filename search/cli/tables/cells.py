@@ -41,16 +41,20 @@ class How:
         decimal: the sign before the decimals; empty where there are none.
         written: how dates are written.
         gaps: words that were taken for gaps, with how often.
+        sign: a currency's or % that stands beside each number.
     """
 
     kind: str
     decimal: str = ""
     written: str = ""
     gaps: dict[str, int] = field(default_factory=dict)
+    sign: str = ""
 
     def said(self) -> str:
         """Return in words what one should know of it; empty if there is nothing."""
         parts = []
+        if self.sign:
+            parts.append(f"without {self.sign}")
         if self.decimal == ",":
             parts.append("decimal comma")
         if self.kind == DATE and self.written != dates.ISO:
@@ -67,6 +71,7 @@ class Cells:
         name: of the column.
         words: the different ones; an empty cell is none of them.
         codes: of each row, the place of its word; -1 for an empty cell.
+        sign: a currency's or % that stands beside all numbers; empty if there is none.
     """
 
     def __init__(self, name: str, cells: pandas.Series, gaps: Collection[str]):
@@ -81,6 +86,7 @@ class Cells:
         empty = {place for place, word in enumerate(self.words) if self._is_empty(word)}
         self.codes = np.where(np.isin(codes, sorted(empty)), _NONE, codes)
         self._counts = np.bincount(codes, minlength=len(self.words))
+        self.sign = numbers.sign_of(self.numeric())
 
     def _is_empty(self, word: str) -> bool:
         return not word or word in self._gaps
@@ -101,6 +107,12 @@ class Cells:
         """The words that are no gaps, if the column is one of numbers."""
         return [word for word in self.filled() if word not in GAPS]
 
+    def numerals(self) -> list[str]:
+        """The same without the sign that all have."""
+        if not self.sign:
+            return self.numeric()
+        return [numbers.without_sign(word) for word in self.numeric()]
+
     def kind(self) -> str:
         """Return which kind the column is.
 
@@ -115,8 +127,9 @@ class Cells:
             return CATEGORY  # gaps alone are words, such as "none"
         if numbers.truths(numeric) is not None:
             return BOOLEAN
-        if numbers.decimals_of(numeric):
-            if numbers.is_code(numeric):
+        numerals = self.numerals()
+        if numbers.decimals_of(numerals):
+            if numbers.is_code(numerals):
                 return CATEGORY
             return NUMBER
         if dates.format_of(self.name, numeric):
@@ -173,13 +186,14 @@ class Cells:
             TableError: naming a word that is none.
         """
         numeric = self.numeric()
-        for word in numeric:
-            if decimal not in numbers.decimals_of([word]):
+        numerals = self.numerals()
+        for word, numeral in zip(numeric, numerals, strict=True):
+            if decimal not in numbers.decimals_of([numeral]):
                 raise TableError(
                     f"numbers with the decimal sign {decimal!r} in the column {self.name!r}, not "
                     f"{word!r} in row {self.row(word)}"
                 )
-        return self._spread(numeric, numbers.values(numeric, decimal), np.nan)
+        return self._spread(numeric, numbers.values(numerals, decimal), np.nan)
 
     def as_truths(self) -> np.ndarray:
         """Return True and False, or 1.0, 0.0 and NaN where there are gaps.

@@ -62,18 +62,18 @@ _PARTS = (
         "--validation",
         default=None,
         type=click.Path(path_type=Path),
-        help="A file whose rows rank the candidates.  [default: a part of --data]",
+        help="A file, or folder, whose rows rank the candidates.  [default: a part of --data]",
     ),
     click.option(
         "--test",
         default=None,
         type=click.Path(path_type=Path),
-        help="A file whose rows are looked at once.  [default: a part of --data]",
+        help="A file, or folder, whose rows are looked at once.  [default: a part of --data]",
     ),
 )
 # what the data follow from, before TensorFlow is loaded: a search itself takes none of them
 READ = (
-    *("data", "target", "task", "validation", "test"),
+    *("data", "target", "task", "validation", "test", "image_size", "skip_broken"),
     *("separator", "decimal", "encoding", "gaps", "drop", "column"),
 )
 Command: TypeAlias = Callable[..., None]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # what pandas calls a column without a name, so that --drop can name it
 _UNNAMED = "Unnamed: {}"
+# signs that say what a number is a share of
+_SHARES = {"%", "‰"}
 # what pandas and pyarrow raise where a file is no table
 _OF_TABLES = (ValueError, OSError, OverflowError, IndexError, MemoryError, RecursionError)
 
@@ -309,6 +311,7 @@ def _typed(
     for name, each in cells.items():
         sign = decimals.get(name, _Sign("", True))
         columns[name], how[name] = _column(each, kinds[name], sign.decimal)
+        _check_sign(each, how[name], expected.get(name))
         notes += _notes(each, how[name], sign)
         if kinds[name] == CATEGORY and name not in reading.kinds and name not in expected:
             notes += _mostly_numbers(each)
@@ -350,7 +353,7 @@ def _decimals(
     columns: Sequence[Cells], given: str, expected: Mapping[str, How]
 ) -> dict[str, _Sign]:
     """The decimal sign of each column of numbers."""
-    possible = {each.name: numbers.decimals_of(each.numeric()) for each in columns}
+    possible = {each.name: numbers.decimals_of(each.numerals()) for each in columns}
     # what other columns of the file are written with
     of_file = {signs[0] for signs in possible.values() if len(signs) == 1}
     return {name: _sign(name, signs, of_file, given, expected) for name, signs in possible.items()}
@@ -377,7 +380,8 @@ def _sign(
 def _column(cells: Cells, kind: str, decimal: str) -> tuple[object, How]:
     """The values of a column, and how they were read."""
     if kind == NUMBER:
-        return cells.as_numbers(decimal), How(kind, _used(cells, decimal), "", cells.gaps_seen())
+        used = _used(cells, decimal)
+        return cells.as_numbers(decimal), How(kind, used, "", cells.gaps_seen(), cells.sign)
     if kind == BOOLEAN:
         return cells.as_truths(), How(kind, "", "", cells.gaps_seen())
     if kind == CATEGORY:
@@ -390,6 +394,25 @@ def _column(cells: Cells, kind: str, decimal: str) -> tuple[object, How]:
     return cells.as_dates(written), How(DATE, "", written, cells.gaps_seen())
 
 
+def _check_sign(cells: Cells, how: How, expected: How | None) -> None:
+    """Refuse dollars where the training had euros.
+
+    Raises:
+        TableError: naming both signs.
+    """
+    if expected is None or expected.kind != NUMBER or how.kind != NUMBER:
+        return
+    signs = {how.sign, expected.sign}
+    # a file may well leave a currency out, but 12 without % may be another number
+    is_left_out = "" in signs and not signs & _SHARES
+    if len(signs) == 1 or is_left_out or not cells.numeric():
+        return
+    raise TableError(
+        f"numbers with {expected.sign or 'no sign'} in the column {cells.name!r}, as --data has them, "
+        f"not {cells.numeric()[0]!r} in row {cells.row(cells.numeric()[0])}"
+    )
+
+
 def _used(cells: Cells, decimal: str) -> str:
     """The decimal sign, if any number needs one to be read."""
     if any("." in word or "," in word for word in cells.numeric()):
@@ -399,6 +422,12 @@ def _used(cells: Cells, decimal: str) -> str:
 
 def _notes(cells: Cells, how: How, sign: _Sign) -> list[str]:
     notes = []
+    if how.kind == NUMBER and how.sign:
+        first = cells.numeric()[0]
+        read = numbers.values(cells.numerals()[:1], sign.decimal)[0]
+        notes.append(
+            f"{cells.name!r} is read as numbers without the sign {how.sign}: {first!r} is {read:.15g}"
+        )
     if how.kind == NUMBER and not sign.sure:
         notes += _ambiguous(cells, how)
     if how.kind == CATEGORY:
@@ -411,6 +440,13 @@ def _notes(cells: Cells, how: How, sign: _Sign) -> list[str]:
 
 def _mostly_numbers(cells: Cells) -> list[str]:
     """A note on a column of numbers that a few words make one of words."""
+    signs = numbers.signs_in(cells.numeric())
+    if len(signs) > 1:
+        told = " and ".join(sign or "none" for sign in sorted(signs))
+        return [
+            f"{cells.name!r} is read as words, because its numbers have different signs beside them: "
+            f"{told}"
+        ]
     words = cells.words_among_numbers()
     if not words:
         return []
@@ -423,7 +459,7 @@ def _mostly_numbers(cells: Cells) -> list[str]:
 
 def _ambiguous(cells: Cells, how: How) -> list[str]:
     """A note on numbers that may be thousands, or decimals."""
-    found = numbers.either(cells.numeric())
+    found = numbers.either(cells.numerals())
     if not found:
         return []
     other = "."

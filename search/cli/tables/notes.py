@@ -33,8 +33,8 @@ def of_target(dataset: Dataset, parts: Parts) -> Iterator[str]:
     if share > _UNEVEN:
         largest = dataset.classes[int(counts.argmax())]
         yield (
-            f"{share:.0%} of the rows are {largest!r}: a model that always says so has an accuracy of "
-            f"{share:.2f}"
+            f"{100 * share:.0f} % of the rows are {largest!r}: a model that always says so has that "
+            "accuracy"
         )
     trained = np.bincount(parts.train[1], minlength=len(counts))
     unseen = [name for name, count in zip(dataset.classes, trained, strict=True) if not count]

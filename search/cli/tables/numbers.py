@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,6 +16,11 @@ _BLANKS = "[ \u00a0\u2009\u202f'’]"
 _EITHER = re.compile(r"[+\-−]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 # a code: no number is written so
 _ZEROS = re.compile(r"[+\-−]?0\d+", re.ASCII)
+# %, ‰ and the signs of currencies: $, €, £, ¥, ₹, …
+_CURRENCIES = [chr(code) for code in range(0x20D0) if unicodedata.category(chr(code)) == "Sc"]
+_SIGN = f"[{re.escape(''.join(_CURRENCIES))}%‰]"
+_SIGN_BEFORE = re.compile(rf"([+\-−]?)({_SIGN}){_BLANKS}*(.+)")
+_SIGN_BEHIND = re.compile(rf"(.+?){_BLANKS}*({_SIGN})")
 _TRUE = {"true"}
 _FALSE = {"false"}
 
@@ -42,6 +48,51 @@ def decimals_of(words: Iterable[str]) -> tuple[str, ...]:
 def is_number(word: str) -> bool:
     """Whether a word is a number, however it is written."""
     return any(pattern.fullmatch(word) for pattern in _PATTERNS.values())
+
+
+def sign_of(words: Iterable[str]) -> str:
+    """Return the currency's or percent sign that all words have, if all are numbers beside it.
+
+    Empty if one has none, or another.
+
+    Example:
+        >>> sign_of(["$1,200.50", "-$3"]), sign_of(["12 %", "3%"]), sign_of(["$3", "€3"])
+        ('$', '%', '')
+    """
+    found = ""
+    for word in words:
+        sign, number = _parted(word)
+        if not sign or sign != (found or sign) or not is_number(number):
+            return ""
+        found = sign
+    return found
+
+
+def signs_in(words: Iterable[str]) -> set[str]:
+    """Return the signs beside numbers, and an empty one for a number without; nothing if one is none."""
+    signs = set()
+    for word in words:
+        sign, number = _parted(word)
+        if not is_number(number):
+            return set()
+        signs.add(sign)
+    return signs
+
+
+def without_sign(word: str) -> str:
+    """Return a number without the sign beside it."""
+    return _parted(word)[1]
+
+
+def _parted(word: str) -> tuple[str, str]:
+    """The sign beside a number, and the number; the sign is empty if there is none."""
+    before = _SIGN_BEFORE.fullmatch(word)
+    if before is not None:
+        return before[2], before[1] + before[3]
+    behind = _SIGN_BEHIND.fullmatch(word)
+    if behind is not None:
+        return behind[2], behind[1]
+    return "", word
 
 
 def either(words: Iterable[str]) -> str:
