@@ -316,12 +316,13 @@ class _RateTrials:
     def _options(self) -> Mapping[str, Any]:
         """The arguments of `fit`, which validates after the last epoch only where nobody asks before.
 
-        What is kept in the middle of a training has all epochs, and data that come in another order
-        each time are read as often as ever.
+        What is kept in the middle of a training has all epochs, data that come in another order each
+        time are read as often as ever, and nobody knows what a user's own `fit` takes.
         """
-        validation = self.fit.get("validation_data")
+        if not self.trainers.together or self.models.keeping is not None:
+            return self.fit
         asked = keras.tree.flatten(self.fit.get("callbacks") or [])
-        if asked or self.models.keeping is not None or may_be_in_other_orders(validation):
+        if asked or may_be_in_other_orders(self.fit.get("validation_data")):
             return self.fit
         return {**self.fit, "validation_freq": self.fit.get("epochs", 1)}
 
