@@ -9,6 +9,9 @@ verdict chooses the rates on four seeds with the product's own code, and judges 
 - "as it is": `choose`, and the better of the baseline's two rates;
 - "baseline at one": the same with the chosen rate of the baseline only;
 - "one rate for all": the rate with the best mean over all.
+
+A second table: how often a difference of two candidates is falsely said to be about the rate, and how often it is found
+where a candidate loses two deviations by its rate, on the same four seeds, by the product's test and by a paired one.
 """
 
 from __future__ import annotations
@@ -20,10 +23,12 @@ import numpy as np
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
+from scipy import stats
 
 from benchmarks.machine import environment, parsed
 from keras_acts.search.verdict.judge import judge
-from keras_acts.search.verdict.rates import study
+from keras_acts.search.verdict.paired import ALPHA
+from keras_acts.search.verdict.rates import RateStudy, study
 
 NAMES = ("relu", "mish", "gelu", "tanh")
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -86,6 +91,56 @@ def false_beats(rule: Rule, cost: float, step: int, verdicts: int, seeds: int) -
     return count / verdicts
 
 
+OWN = 2  # the model's own rate, of the factors; the last is the chosen one
+CHOSEN = 4
+LOST = 2.0
+KINDS = {
+    "alike": np.ones(len(FACTORS)),
+    "three times from the lowest rate to the highest": np.linspace(0.6, 1.8, len(FACTORS)),
+    "twice at the chosen rate": np.array([1.0, 1.0, 1.0, 1.0, 2.0]),
+}
+NOISIER = 2.5
+
+
+def _explained(candidates: int, noise: np.ndarray, lost: float, count: int) -> tuple[float, float]:
+    """How often the product says that the rate explains a difference, and how often a paired test does."""
+    rng = np.random.default_rng(0)
+    names = [f"candidate {k}" for k in range(candidates)]
+    by_product = 0
+    by_pairs = 0
+    for _ in range(count):
+        common = rng.normal(size=(candidates, 1, SEEDS_OF_CHOICE)) * np.sqrt(0.5)
+        own = rng.normal(size=(candidates, len(FACTORS), SEEDS_OF_CHOICE)) * np.sqrt(0.5)
+        scores = (common + own) * noise
+        scores[1, CHOSEN] += lost
+        found = RateStudy(
+            tuple(names), FACTORS, scores, "score", maximize=True, chosen=(CHOSEN,) * candidates
+        )
+        by_product += found.explains(names[1], names[0])
+        gains = scores[:, CHOSEN] - scores[:, OWN]
+        by_pairs += bool(stats.ttest_1samp(gains[1] - gains[0], 0).pvalue < ALPHA)
+    return by_product / count, by_pairs / count
+
+
+def explanations(count: int) -> Table:
+    """How often a difference is said to be about the rate: where it is not, and where it is."""
+    table = Table("candidates", "noise", box=MARKDOWN)
+    for what in ("falsely", "falsely, by pairs", "found", "found, by pairs"):
+        table.add_column(what, justify="right")
+    # of fewer the product makes a paired test
+    for candidates in (4, 9):
+        one_noisier = np.ones((candidates, 1, 1))
+        one_noisier[1] = NOISIER
+        kinds = {name: of_rates[:, None] for name, of_rates in KINDS.items()}
+        kinds[f"{NOISIER:g} times in one candidate"] = one_noisier
+        for name, noise in kinds.items():
+            falsely = _explained(candidates, noise, 0.0, count)
+            found = _explained(candidates, noise, LOST, count)
+            cells = [f"{100 * share:.1f} %" for share in (*falsely, *found)]
+            table.add_row(f"{candidates}", name, *cells)
+    return table
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(
@@ -105,6 +160,7 @@ def main() -> None:
                 row.append(f"{100 * share:.1f} %")
             table.add_row(name, where, *row)
     console.print(table)
+    console.print(explanations(5 * arguments.verdicts))
 
 
 if __name__ == "__main__":

@@ -275,6 +275,20 @@ MUTANTS = [
         tests="tests/population/test_rates_of_members.py::test_a_member_equals_a_training_at_its_rate",
     ),
     Mutant(
+        name="what a member's own Dropout keeps is scaled by the layer's rate",
+        file="search/vectorize/noise.py",
+        old="scale = _beside(1 / (1 - strengths), x)",
+        new="scale = 1 / (1 - call.layer.rate)",
+        tests="tests/population/test_numbers_of_members.py::test_each_member_has_noise_of_its_own_strength",
+    ),
+    Mutant(
+        name="a layer of noise of the members' own runs once for all in a frozen prefix",
+        file="search/population/model.py",
+        old="own = (*blueprint.hidden, *noisy_paths(inside))",
+        new="own = blueprint.hidden",
+        tests="tests/population/test_numbers_of_members.py::test_the_member_without_dropout_equals_a_training_without_it",
+    ),
+    Mutant(
         name="each candidate takes the rate of its best mean, luck or not",
         file="search/verdict/rates.py",
         old="return max(0.0, 1 - (len(own) - 1) / seeds / seen)",

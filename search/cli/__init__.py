@@ -7,8 +7,10 @@ holds one module a command; `checks.py` refuses what can be refused before Tenso
 
 from __future__ import annotations
 
+import io
 import os
 import platform
+import sys
 
 import click
 
@@ -48,6 +50,10 @@ def main() -> None:
         # TensorFlow leaves it off on CPUs without AVX512-VNNI, and there are no grouped
         # convolutions then
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    for stream in (sys.stdout, sys.stderr):
+        # what a terminal cannot show, or a name of a file that is no text, ends no command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     deferred.defer()
     context = click.get_current_context(silent=True)
     if context is not None:

@@ -21,7 +21,7 @@ from .data.image_format import Wanted, wanted
 from .data.loading import is_of_images
 from .keras_file import check_keras_file, input_shape
 from .options import split_list
-from .places import BUILT, model_for, place_of
+from .places import BUILT, BUNDLED, BUNDLED_IMAGES, BUNDLED_NUMBERS, model_for, place_of
 from .tables import command_options
 from .tables.errors import TableError
 from .tables.options import Reading
@@ -53,6 +53,7 @@ def task(options: Mapping[str, Any]) -> Task:
     Raises:
         KerasActsError: naming what is wrong.
     """
+    check_bundled(options)
     check_activations(options["activations"])
     rates(options["learning_rates"])
     check_model(options["model"])
@@ -69,6 +70,28 @@ def task(options: Mapping[str, Any]) -> Task:
     if model_for(options["model"], dataset) == "cnn":
         check_cnn(dataset)
     return Task(dataset, dataset.split(options["seed"]), reading)
+
+
+def check_bundled(options: Mapping[str, Any]) -> None:
+    """Check what suits no set that comes with scikit-learn: reading one takes a second.
+
+    Raises:
+        DataError: naming what does not.
+    """
+    data = options["data"]
+    if data not in BUNDLED:
+        return
+    if options["model"] == "cnn" and data not in BUNDLED_IMAGES:
+        raise DataError(
+            "The cnn needs images (height, width, channels). Received: --data "
+            f"{data!r}, which is a table"
+        )
+    unit = options.get("unit")
+    is_of_numbers = data in BUNDLED_NUMBERS or options["task"] == "regression"
+    if unit is not None and not is_of_numbers:
+        raise DataError(
+            f"--unit is of a target of numbers. Received: --unit {unit!r} for the classes of {data!r}"
+        )
 
 
 def images_wanted(options: Mapping[str, Any]) -> Wanted:

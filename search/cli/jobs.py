@@ -27,6 +27,7 @@ from .data.pixels import check_whole, format_for, look, read_all
 from .keras_file import check_keras_file, input_shape
 from .tables.labelled import read_frame
 from .tables.options import Reading
+from .words import printable
 
 # Keras' layer divides by 1e-7 at least
 _LEAST_SPREAD = 1e-6
@@ -233,8 +234,8 @@ def _images(data: Path, card: Mapping[str, Any]) -> tuple[np.ndarray, tuple[str,
         )
     values = values.astype(spec["dtype"])
     if not os.path.isdir(data):
-        return values, (str(data),)
-    return values, tuple(path.relative_to(data).as_posix() for path in paths)
+        return values, (printable(str(data)),)
+    return values, tuple(printable(path.relative_to(data).as_posix()) for path in paths)
 
 
 def _columns(

@@ -17,9 +17,10 @@ FOLDER = Path("saved_models")
 # the folder in --directory of a search that has no name of its own, and of a comparison
 SEARCH = "activations"
 COMPARISON = "comparison"
-# the data that come with scikit-learn, and those of images
+# the data that come with scikit-learn, those of images, and those whose target are numbers
 BUNDLED = ("digits", "breast_cancer", "iris", "wine", "diabetes")
 BUNDLED_IMAGES = ("digits",)
+BUNDLED_NUMBERS = ("diabetes",)
 
 
 def default_place(data: str, model: str) -> Path:

@@ -9,6 +9,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from .words import printable
+
 
 def command(context: click.Context) -> str:
     """Return the command with the options that were given to it.
@@ -23,7 +25,7 @@ def command(context: click.Context) -> str:
         if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         words += _words(parameter, context.params[name])
-    return shlex.join(words)
+    return printable(shlex.join(words))
 
 
 def search_with(command: click.Command, options: Mapping[str, Any]) -> str:
@@ -35,7 +37,7 @@ def search_with(command: click.Command, options: Mapping[str, Any]) -> str:
         if value is None or value == parameter.default:
             continue
         words += _words(parameter, value)
-    return shlex.join(words)
+    return printable(shlex.join(words))
 
 
 def _words(parameter: click.Parameter, value: Any) -> list[str]:

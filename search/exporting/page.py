@@ -97,6 +97,11 @@ def _in_and_out(card: Entry) -> Section:
     if card.get("preprocessing"):
         layers = ", ".join(card["preprocessing"])
         parts.append(Text(f"The inputs are raw; inside the graph come first: {layers}."))
+    files = card.get("image_files")
+    # written by the command line, and by a user perhaps as something else
+    if isinstance(files, Mapping) and "read" in files:
+        size = f"{files.get('height')} x {files.get('width')} pixels"
+        parts.append(Text(f"Image files become {size}, read {files['read']}."))
     if card.get("class_names"):
         classes = ", ".join(card["class_names"])
         parts.append(Text(f"Classes, in order: {classes}. The signature classify names them."))

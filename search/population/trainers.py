@@ -102,6 +102,10 @@ class _Stacked(NamedTuple):
     rows: list[np.ndarray]
 
 
+class TooManyTogether(Exception):
+    """Memory ran out in a population of the candidates of one seed."""
+
+
 class PopulationTrainer:
     """Trains a model with K candidates as populations of one size, traced once for all of them.
 
@@ -118,6 +122,8 @@ class PopulationTrainer:
         slots: the names of the slots that the candidates go to; by default all hidden ones.
         builds: as of `OneByOneTrainer`, for where memory is short.
         rescale_init: as of `PopulationModel`.
+        in_parts: whether who asks would rather train fewer candidates at once than one by one:
+            then `train` raises `TooManyTogether`.
 
     Attributes:
         reason: why the candidates are trained one by one; empty as long as they are not.
@@ -134,8 +140,10 @@ class PopulationTrainer:
         slots: Iterable[str] | None = None,
         builds: Sequence[Build] = (),
         rescale_init: bool = False,
+        in_parts: bool = False,
     ):
         self._model = model
+        self._in_parts = in_parts
         self._rescale_init = rescale_init
         self._candidates = list(candidates)
         self._slots = None if slots is None else tuple(slots)
@@ -152,11 +160,14 @@ class PopulationTrainer:
         # of a population: less, once memory has run out
         self._most_seeds = costs.SEEDS_TOGETHER_MOST_MEMBERS
 
-    def become(self, candidates: Sequence[Any], builds: Sequence[Build]) -> None:
+    def become(
+        self, candidates: Sequence[Any], builds: Sequence[Build], in_parts: bool = False
+    ) -> None:
         """Train the same candidates at other learning rates from now on, in the same program.
 
         The arguments are those of `PopulationTrainer`.
         """
+        self._in_parts = in_parts
         self._candidates = list(candidates)
         if self._alone is not None:
             self._alone = OneByOneTrainer(builds, self._candidates)
@@ -215,12 +226,14 @@ class PopulationTrainer:
         return None
 
     def _give_up_populations(self, reason: str) -> None:
-        """Train one by one from now on."""
+        """Train one by one from now on, or have fewer candidates trained at once."""
         self.reason = reason
         # its memory is wanted, and who trains one by one has no use for it
         self._population = None
         self._initial_state = []
         gc.collect()
+        if self._in_parts:
+            raise TooManyTogether(reason)
 
     def _member_bytes(self, fit: Fit) -> int:
         return memory.bytes_per_member(self._model, _largest_batch(fit))
@@ -569,22 +582,35 @@ def trainer_for(
     slots: Iterable[str] | None = None,
     callbacks: Iterable[Any] | None = None,
     rescale_init: bool = False,
+    in_parts: bool = False,
 ) -> Trainer:
     """Return a population's trainer, or that of the single models where the model or a callback needs it.
 
     `builds` have the initializers that `rescale_init` says.
+
+    Raises:
+        TooManyTogether: if memory runs out, and fewer candidates are to be trained at once then.
     """
     alone = OneByOneTrainer(builds, candidates)
     if model.compiled and why_callbacks_alone(callbacks or (), model):
         return alone
     try:
         return PopulationTrainer(
-            model, candidates, slots=slots, builds=builds, rescale_init=rescale_init
+            model,
+            candidates,
+            slots=slots,
+            builds=builds,
+            rescale_init=rescale_init,
+            in_parts=in_parts,
         )
     except Exception as error:
-        if not isinstance(error, ModelError) and not is_out_of_memory(error):
+        has_run_out = is_out_of_memory(error)
+        if not isinstance(error, ModelError) and not has_run_out:
             raise
-        return alone
+    # the error is gone, and with it what it held of the memory
+    if has_run_out and in_parts:
+        raise TooManyTogether("memory ran out")
+    return alone
 
 
 def most_together(model: keras.Model, fit: Fit) -> int:

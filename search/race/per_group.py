@@ -149,14 +149,18 @@ class PerGroupSearch:
         self._uniform: Assignment | None = None
         self._chosen: Assignment | None = None
 
+    @property
+    def _all_groups(self) -> str:
+        """All groups in words."""
+        if len(self._groups) == 2:
+            return "both groups of layers"
+        return f"all {len(self._groups)} groups of layers"
+
     def _too_few_epochs(self) -> str:
         """Why no group gets an activation of its own."""
         enough = neighbourhood.least_budget(self._epochs)
-        groups_of_it = f"all {len(self._groups)} groups"
-        if len(self._groups) == 2:
-            groups_of_it = "both groups"
         return (
-            f"{groups_of_it} of layers get the same activation, because {self._total} epochs in all "
+            f"{self._all_groups} get the same activation, because {self._total} epochs in all "
             f"(max_epochs) are too few to try others for each: that takes {enough} or more"
         )
 
@@ -267,7 +271,7 @@ class PerGroupSearch:
         if self._budget is None:
             return
         self.progress.say(
-            f"Best for all {len(self._groups)} groups: {first.rated.told(self._own_rate)}. Now its changes"
+            f"Best for {self._all_groups}: {first.rated.told(self._own_rate)}. Now its changes"
         )
         try:
             changes = self._screened(self._uniform, self._budget)

@@ -19,6 +19,32 @@ if TYPE_CHECKING:
     from .verdict import Verdict
 
 
+# what to do where there is no verdict, by a part of the reason that `judge` gives
+_STEPS_WITHOUT_VERDICT = (
+    (
+        "no candidate learned",
+        "Train longer, or change the model until it learns; then compare activations. As it is there "
+        "is nothing to tell them apart by.",
+    ),
+    (
+        "on every seed",
+        "If a small difference matters to you, score them on more test data, on which it can show.",
+    ),
+    ("one seed", "Train on more seeds: 8 or more."),
+    (
+        "the seeds change nothing",
+        "Leave the model's initializers without a seed, and shuffle the batches; then compare again.",
+    ),
+    (
+        "diverged",
+        "Lower the learning rate, or scale the inputs to about 1: what diverges cannot be compared.",
+    ),
+    ("interrupted", "Run it again, to its end."),
+    ("no seed was trained", "Run it again, to its end."),
+    ("was not trained to its end", "Run it again, with more epochs in all."),
+    ("fewer than the classes", "Give more test data."),
+    ("needs one metric", "Compare the best few again by one metric, with compare_activations."),
+)
 # what a call from the shell begins with
 COMMAND = "keras-acts "
 
@@ -42,6 +68,9 @@ def answer(verdict: Verdict) -> Answer:
     elif _all_worse(verdict):
         certainty = "sure"
         words = f"Shown by a test on {counted(verdict.seeds, 'fresh seed')}"
+    if contradicted(verdict):
+        certainty = "open"
+        words = "Shown on the test data, not on the validation data"
     reasons = [*_reasons(verdict), *about_other_data(verdict), *_failures(verdict)]
     return Answer(headline(verdict), tuple(reasons), certainty, words, tuple(_steps(verdict)))
 
@@ -160,10 +189,7 @@ def _failures(verdict: Verdict) -> Iterator[str]:
 def _steps(verdict: Verdict) -> Iterator[str]:
     """What to do next, the most useful first."""
     if verdict.withheld:
-        yield (
-            "Train longer, or change the model until it learns; then compare activations. As it is there is "
-            "nothing to tell them apart by."
-        )
+        yield _without_verdict(verdict.withheld)
         return
     name = verdict.suggested
     rate = ""
@@ -194,6 +220,14 @@ def _steps(verdict: Verdict) -> Iterator[str]:
         yield "Find out why trainings fail before you rely on one: a lower learning rate is the usual cure."
     if verdict.part == "validation":
         yield "Give test data: scores on validation data that also chose something are a little too good."
+
+
+def _without_verdict(why: str) -> str:
+    """What to do where no test was possible, by what stands in the reason."""
+    for part, step in _STEPS_WITHOUT_VERDICT:
+        if part in why:
+            return step
+    return "Mend that, then compare activations again."
 
 
 def _compared_on(verdict: Verdict, seeds: int) -> str:

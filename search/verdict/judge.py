@@ -17,7 +17,7 @@ from .rates import RateStudy
 from .runs import Runs
 from .sequential import Look
 from .verdict import Guess, Scored, Verdict, reach_one
-from .words import Unit, all_seeds, is_share_by_name, listed
+from .words import Unit, all_seeds, is_share_by_name, named
 
 # of what there is to learn: more is no chance, even on two seeds
 _LEARNED = 0.05
@@ -239,8 +239,8 @@ def _without_noise(against: Sequence[Comparison], metric: str) -> str:
         return ""
     others = [comparison.first for comparison in against]
     return (
-        f"no verdict: from seed to seed the {metric} differs by nothing at all between {against[0].second} and "
-        f"{listed(others)}, so that nothing can be said about noise"
+        f"no verdict: {named([against[0].second, *others])} have the same {metric} on every seed, so "
+        "that nothing can be said about noise"
     )
 
 

@@ -61,7 +61,7 @@ def differences(verdict: Verdict) -> Differences:
         raise SearchError(
             f"Differences need a verdict that compared something. Received: {verdict.sentence!r}"
         )
-    unit = f"{verdict.metric}, better (+)"
+    unit = f"{verdict.metric} (+ is better)"
     if verdict.in_points:
         unit = f"points of {verdict.metric}"
     rows = tuple(_difference(verdict, comparison) for comparison in compared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..population.data import may_be_in_other_orders
 from ..population.trainers import (
     OneByOneTrainer,
     PopulationTrainer,
+    TooManyTogether,
     Trained,
     Trainer,
     is_less_than_a_program,
@@ -82,13 +83,28 @@ class RatedModels:
         remaining = tuple(choice for choice in self.choices if str(choice) not in names)
         return replace(self, choices=remaining)
 
-    def trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any]) -> Trainer:
-        """Return what trains candidates at their rates; none of their seeds is kept."""
+    def trainer(
+        self, rated: Sequence[Rated], callbacks: Sequence[Any], *, in_parts: bool = False
+    ) -> Trainer:
+        """Return what trains candidates at their rates; none of their seeds is kept.
+
+        Args:
+            rated: the candidates.
+            callbacks: of the user's.
+            in_parts: whether fewer are trained at once where memory runs out, instead of one by
+                one: then it raises `TooManyTogether`.
+        """
         builds = self.builds(rated)
         if self.model is None:  # a function may build each of another shape
             return OneByOneTrainer(builds, rated)
         return trainer_for(
-            self.model, rated, builds, self.slots, callbacks, rescale_init=self.rescale_init
+            self.model,
+            rated,
+            builds,
+            self.slots,
+            callbacks,
+            rescale_init=self.rescale_init,
+            in_parts=in_parts,
         )
 
 
@@ -113,24 +129,25 @@ class Trainers:
         """Whether those that were asked for last train as populations."""
         return self._last is not None and not self._last.reason
 
-    def of(self, rated: Sequence[Rated]) -> Trainer:
+    def of(self, rated: Sequence[Rated], *, in_parts: bool = False) -> Trainer:
         """Return what trains candidates at these rates, and keeps their seeds if any are kept.
 
-        What it returned before is at these rates too from now on.
+        What it returned before is at these rates too from now on. The arguments are those of
+        `RatedModels.trainer`.
         """
-        trainer = self._trainer(rated)
+        trainer = self._trainer(rated, in_parts)
         keeping = self._models.keeping
         if keeping is None:
             return trainer
         return KeepingTrainer(trainer, list(map(str, rated)), keeping)
 
-    def _trainer(self, rated: Sequence[Rated]) -> Trainer:
+    def _trainer(self, rated: Sequence[Rated], in_parts: bool) -> Trainer:
         choices = tuple(each.choice for each in rated)
-        if self._last is not None and choices == self._choices:
-            self._last.become(rated, self._models.builds(rated))
+        if self._last is not None and self.together and choices == self._choices:
+            self._last.become(rated, self._models.builds(rated), in_parts=in_parts)
             return self._last
         self._last = None  # its memory is wanted
-        trainer = self._models.trainer(rated, self._callbacks)
+        trainer = self._models.trainer(rated, self._callbacks, in_parts=in_parts)
         if isinstance(trainer, PopulationTrainer):
             self._last = trainer
             self._choices = choices
@@ -284,11 +301,12 @@ class _RateTrials:
             factors: the rates.
             beside: who trains beside them, if all of them fit into memory, and has no score.
         """
-        self.progress.begin(len(self.seeds), "seed", "learning rates")
         pairs = itertools.product(self.models.choices, factors)
         rated = [Rated(choice, factor) for choice, factor in pairs]
+        parts = self._parts(rated)
+        self.progress.begin(len(parts) * len(self.seeds), "seed", "learning rates")
         columns = []
-        for part in self._parts(rated):
+        for part in parts:
             rows = self._part(part, beside)
             if not rows:
                 return None
@@ -298,16 +316,41 @@ class _RateTrials:
         scores = np.concatenate([part[:, :seeds] for part in columns])
         return scores.reshape(len(self.models.choices), len(factors), seeds)
 
-    def _part(self, rated: Sequence[Rated], beside: Sequence[Rated]) -> list[np.ndarray]:
-        """The scores of some candidates, (N,) of each seed that was trained."""
+    def _part(
+        self, rated: Sequence[Rated], beside: Sequence[Rated] = (), last: bool = True
+    ) -> list[np.ndarray]:
+        """The scores of some candidates, (N,) of each seed that was trained.
+
+        In halves where memory runs out, and nobody beside them; only with the last of them a seed
+        is done.
+        """
+        try:
+            return self._together(rated, beside, last)
+        except TooManyTogether:
+            self.progress.say(
+                f"Memory ran out with {len(rated)} trainings at once: half of them are tried"
+            )
+        half = len(rated) // 2
+        firsts = self._part(rated[:half], last=False)
+        seconds: list[np.ndarray] = []
+        if firsts:
+            seconds = self._part(rated[half:], last=last)
+        # an interrupt leaves fewer seeds
+        return [np.concatenate(rows) for rows in zip(firsts, seconds, strict=False)]
+
+    def _together(
+        self, rated: Sequence[Rated], beside: Sequence[Rated], last: bool
+    ) -> list[np.ndarray]:
+        """The scores of some candidates that train as one population, if the model can be one."""
         rows: list[np.ndarray] = []
         try:
             with isolated_seed(self.seed):
-                trainer = self.trainers.of([*rated, *beside])
+                trainer = self.trainers.of([*rated, *beside], in_parts=len(rated) > 1)
             options = self._options()
             for trained in trainer.train(self.seeds, options, at_once=len(self.seeds)):
                 rows.append(self._row(trained)[: len(rated)])
-                self.progress.advance()
+                if last:
+                    self.progress.advance()
         except KeyboardInterrupt:
             self.interrupted = True
             self.progress.say("Interrupted: the learning rates are chosen by the seeds so far")
@@ -335,13 +378,12 @@ class _RateTrials:
         last = trained.history[logged][-1]
         return np.where(trained.diverged | ~np.isfinite(last), np.nan, last)
 
-    def _parts(self, rated: Sequence[Rated]) -> Iterator[Sequence[Rated]]:
+    def _parts(self, rated: Sequence[Rated]) -> list[Sequence[Rated]]:
         """The candidates in as few parts as fit into memory, each as one population."""
         most = len(rated)
         if self.models.model is not None:
             most = max(1, min(most, most_together(self.models.model, self.fit)))
-        for start in range(0, len(rated), most):
-            yield rated[start : start + most]
+        return [rated[start : start + most] for start in range(0, len(rated), most)]
 
 
 def who_fails(models: RatedModels, fit: Mapping[str, Any], seed: int) -> dict[str, str]:

@@ -6,15 +6,20 @@ a rate that was chosen by luck is not judged by the same luck.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import special
 
 from ..space.rated import written
 from ..strategy.rounding import is_rounding
-from .paired import Comparison, compare
+from .paired import ALPHA, Comparison, compare
+
+# with fewer candidates, others do not tell where a rate makes all of them noisier
+_FEWEST = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,19 +119,18 @@ class RateStudy:
         return replace(self, chosen=tuple(chosen))
 
     def explains(self, name: str, baseline: str) -> bool:
-        """Return whether the rate changes the difference of two candidates: a paired test says so.
+        """Return whether the rate changes the difference of two candidates: a test says so.
 
-        Of their difference at the model's own rate and at the chosen ones, on the same seeds.
+        Of their difference at the model's own rate and at the chosen ones, on the same seeds; see
+        `p_of_change`.
         """
         own = self.factors.index(1.0)
-        differences = []
+        moves = []
         for k in (self.names.index(name), self.names.index(baseline)):
-            differences.append(self.scores[k, own] - self.scores[k, self.chosen[k]])
-        if not np.isfinite(differences).all():
-            return False
-        first, second = differences
-        (changed,) = compare({"first": first, "second": second}, [("first", "second")])
-        return changed.significant
+            if not np.isfinite(self.scores[k, [own, self.chosen[k]]]).all():
+                return False
+            moves.append(Move(k, own, self.chosen[k]))
+        return p_of_change(self.scores, *moves) < ALPHA
 
     def at_own_rate(self, baseline: str) -> tuple[Comparison, ...]:
         """Return each candidate minus the baseline, all at the model's own rate.
@@ -301,3 +305,101 @@ def extended(known: RateStudy, factor: float, scores: np.ndarray) -> RateStudy:
         own=known.own,
     )
     return replace(wider, widened=True)
+
+
+class Move(NamedTuple):
+    """A candidate that goes from one learning rate to another: their indices."""
+
+    candidate: int
+    start: int
+    end: int
+
+
+class _Noise(NamedTuple):
+    """The variance of a change on one seed, and with how many degrees of freedom it is known."""
+
+    variance: float
+    freedom: float
+
+
+def p_of_change(scores: np.ndarray, first: Move, second: Move) -> float:
+    """Return how likely what the moves bring would differ as much if they brought the same.
+
+    Rates are tried on a few seeds, of which the differences alone hardly tell their noise: a paired
+    test of four has three degrees of freedom. But all candidates at all rates are trained on these
+    seeds, and tell it too; how often this errs, `python -m benchmarks.rate_choice` shows.
+
+    The noise is what the two have at these rates (Welch), or, if more, what they have at all rates
+    without what a seed has at each, or what all candidates have at these rates. It is known as well
+    as the second tells it. Few candidates do not tell it so well: then it is a paired test.
+
+    Args:
+        scores: (K, R, S), nan where a training diverged; not at the rates of the two moves.
+        first: of one candidate.
+        second: of another one.
+
+    Returns:
+        The p-value, two-sided; nan for a single seed.
+    """
+    change = _gain(scores, first) - _gain(scores, second)
+    seeds = len(change)
+    if seeds < 2:
+        return math.nan
+    noise = _Noise(_variance(change), seeds - 1)
+    if len(scores) >= _FEWEST:
+        noise = _noise_of(scores, first, second)
+    mean = float(change.mean())
+    known = scores[[first.candidate, second.candidate]]
+    known = known[np.isfinite(known)]
+    if is_rounding(math.sqrt(noise.variance), known):
+        # without any noise there is no t test: each seed has one sign
+        if is_rounding(abs(mean), known):
+            return 1.0
+        return float(2.0 ** (1 - seeds))
+    t = abs(mean) / math.sqrt(noise.variance / seeds)
+    return float(2 * special.stdtr(noise.freedom, -t))
+
+
+def _noise_of(scores: np.ndarray, first: Move, second: Move) -> _Noise:
+    """As `p_of_change` tells it; who stays at a rate has none."""
+    moves = [move for move in (first, second) if move.start != move.end]
+    here = sum(_variance(_gain(scores, move)) for move in moves)
+    of_all = sum(_of_all_candidates(scores, move) for move in moves)
+    at_all_rates = [_at_all_rates(scores[move.candidate]) for move in moves]
+    everywhere = sum(noise.variance for noise in at_all_rates)
+    # of Welch and Satterthwaite
+    squares = sum(noise.variance**2 / noise.freedom for noise in at_all_rates)
+    freedom = scores.shape[2] - 1.0
+    if squares > 0:
+        freedom = everywhere**2 / squares
+    return _Noise(max(here, everywhere, of_all), freedom)
+
+
+def _gain(scores: np.ndarray, move: Move) -> np.ndarray:
+    """What a move brings, one number a seed."""
+    return np.asarray(scores[move.candidate, move.end] - scores[move.candidate, move.start])
+
+
+def _variance(gains: np.ndarray) -> float:
+    return float(np.var(gains, ddof=1))
+
+
+def _at_all_rates(scores: np.ndarray) -> _Noise:
+    """The noise of a candidate's move between any two rates, from all at which none diverged, (R, S)."""
+    healthy = scores[np.isfinite(scores).all(axis=1)]
+    rates, seeds = healthy.shape
+    freedom = (rates - 1) * (seeds - 1)
+    rest = healthy - healthy.mean(axis=1, keepdims=True)
+    rest = rest - rest.mean(axis=0)
+    of_one_training = float((rest**2).sum()) / freedom
+    return _Noise(2 * of_one_training, freedom)
+
+
+def _of_all_candidates(scores: np.ndarray, move: Move) -> float:
+    """The mean variance of what this move brings to each candidate that does not diverge there."""
+    variances = []
+    for candidate in range(len(scores)):
+        gains = _gain(scores, move._replace(candidate=candidate))
+        if np.isfinite(gains).all():
+            variances.append(_variance(gains))
+    return float(np.mean(variances))

@@ -240,6 +240,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     assert run(tmp_path, *arguments, "--rescale-init").exit_code == 0
     unset = {"directory": None, "as_json": False, "quiet": False}
     unset |= {"overwrite": False, "restart": False}
+    unset |= {"tensorboard": None, "mlflow": None, "wandb": None}
     call = given.pop("call")
     dataset = given.pop("task").dataset
     assert (dataset.target, dataset.classes, len(dataset.x)) == ("f1", (), 30)
@@ -688,7 +689,7 @@ def test_compare_says_a_sentence(compared):
     assert len((folder / "runs.csv").read_text().splitlines()) == 1 + 2 * 2
     page = Reader((folder / "r.html").read_text(encoding="utf-8"))
     assert page.wrong == []
-    typed = "--epochs 1 --learning-rates x4 --activations 'relu,trelu(theta=0.5, alpha=0.1)'"
+    typed = "--activations 'relu,trelu(theta=0.5, alpha=0.1)' --epochs 1 --learning-rates x4"
     assert f"keras-acts compare --data iris {typed} --seeds 2 --csv runs.csv" in page.text
     assert "Report with pictures: r.html" in done.output
 

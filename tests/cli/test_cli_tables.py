@@ -168,7 +168,7 @@ def test_other_files_must_be_like_the_first(tmp_path):
     assert any("30 of 30 rows of --test are in --data too" in note for note in data.notes)
     with pytest.raises(DataError, match="--test is of files"):
         load("iris", test=tmp_path / "a.csv")
-    for other, said in (("a.xlsx", "save the sheet as .csv"), (".", "image_dataset_from_dir")):
+    for other, said in (("a.xlsx", "save the sheet as .csv"), (".", "a folder with no images")):
         with pytest.raises(DataError, match=said):
             load(str(tmp_path / other))
     with pytest.raises(DataError, match="are of a table"):

@@ -1,6 +1,7 @@
 """Folders of images with a folder for each class: what is read, as what, and what is refused."""
 
 import json
+import os
 import re
 
 import keras
@@ -194,6 +195,17 @@ def test_the_users_model_says_size_and_channels(tmp_path):
         wanted(None, False, (64,))
 
 
+def test_names_that_are_no_text(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    write_images(tmp_path / "shapes", 1, classes=("cross", name))
+    with pytest.raises(DataError, match="The name of a class must be text in UTF-8"):
+        load(str(tmp_path / "shapes"))
+    # of a file that is predicted it is told all the same
+    path = exported_images(tmp_path, ImageFormat(6, 5, 3).card())
+    job = prepared(path, tmp_path / "shapes")
+    assert job.files == ("caf\\udce9/0.png", "cross/0.png")
+
+
 def exported_images(folder, kind):
     """What looks like an export whose model was trained with image files."""
     exported(folder / "export", "theirs")
@@ -266,6 +278,9 @@ def test_a_search_on_a_folder_and_predictions_of_its_files(tmp_path):
     assert len(rows) == 37
     right = [row.split(",")[1] == row.partition("/")[0] for row in rows]
     assert np.mean(right) > 0.8
+    done = command(tmp_path, "report", str(place), "--out", "page.html")
+    assert done.exit_code == 0, done.output
+    assert "Image files become 6 x 5 pixels" in (tmp_path / "page.html").read_text("utf-8")
     # the folder is found from any other one
     again = command(tmp_path / "saved_models", "export", str(tmp_path / "kept"), "best")
     assert again.exit_code == 0, again.output

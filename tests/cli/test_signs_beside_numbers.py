@@ -89,7 +89,7 @@ def test_another_file_has_the_sign_of_the_training(tmp_path):
     ):
         read(tmp_path / "t.csv", "€5", expected=how)
     for cell, trained in (("0.12", "%"), ("12 %", "")):
-        with pytest.raises(TableError, match="in the column 'x', as --data has them"):
+        with pytest.raises(TableError, match="in the column 'x', as the training's file has them"):
             read(tmp_path / "t.csv", cell, expected={"x": How("number", sign=trained)})
 
 

@@ -268,7 +268,7 @@ def test_no_precision_is_claimed_where_there_is_none():
         ({"relu": given["relu"]}, "no verdict: there is nothing to compare relu with"),
         (
             {"relu": np.full(16, 0.9), "mish": np.full(16, 0.9)},
-            "no verdict: from seed to seed the accuracy differs by",
+            "no verdict: relu and mish have the same accuracy on every seed",
         ),
         (
             dict.fromkeys(given, nan),
@@ -430,7 +430,7 @@ def test_a_lead_that_is_the_same_on_all_seeds_is_said():
         "keep relu: no other was shown to be better (16 seeds, which notice a difference of about "
     )
     assert judge(points(relu, relu)).sentence.startswith(
-        "no verdict: from seed to seed the accuracy differs by nothing"
+        "no verdict: relu and mish have the same accuracy on every seed, so that nothing can be said"
     )
     # among the candidates too
     both = judge(points(relu, relu + 10, relu + 14))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..places import BUNDLED_NUMBERS
 from .dataset import Dataset
 from .labels import labelled
 
@@ -15,6 +16,6 @@ def bundled(name: str, task: str) -> Dataset:
     if name == "digits":
         # images have a channel; scikit-learn's own rows are flat
         x = bunch.images[..., None]
-    if name == "diabetes" and task == "auto":
+    if name in BUNDLED_NUMBERS and task == "auto":
         task = "regression"
     return labelled(name, (x, bunch.target), task, getattr(bunch, "target_names", ()))

@@ -13,6 +13,8 @@ from pathlib import Path
 from keras_acts.errors import DataError
 from keras_acts.search.report.numbers import counted
 
+from ..words import printable
+
 # what Keras takes for images
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 # the part of the data that a folder of such a name holds, by the option that names another one
@@ -96,7 +98,7 @@ def of_classes(folder: Path, what: str) -> ImageFiles:
     """
     rule = f"{what} must be a folder with a folder of images ({', '.join(ENDINGS)}) for each class"
     classes = _folders(folder)
-    loose = [path for path in _listed(folder) if not path.is_dir()]
+    loose = [path for path in _listed(folder) if not os.path.isdir(path)]
     if not classes:
         images = sum(map(is_image, loose))
         told = "no images"
@@ -107,6 +109,10 @@ def of_classes(folder: Path, what: str) -> ImageFiles:
     names: list[str] = []
     others = loose
     for place in classes:
+        if printable(place.name) != place.name:
+            raise DataError(
+                f"The name of a class must be text in UTF-8. Received: the folder {str(place)!r}"
+            )
         files = list(_files(place))
         images_here = [path for path in files if is_image(path)]
         others_here = [path for path in files if not is_image(path)]
@@ -127,8 +133,8 @@ def to_predict(data: Path) -> tuple[Path, ...]:
     Raises:
         DataError: if there is none.
     """
-    if not data.is_dir():
-        if not data.is_file():
+    if not os.path.isdir(data):
+        if not os.path.isfile(data):
             raise DataError(f"The data must be a file that exists. Received: {str(data)!r}")
         return (data,)
     images = tuple(path for path in _files(data) if is_image(path))
@@ -141,7 +147,7 @@ def to_predict(data: Path) -> tuple[Path, ...]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in _listed(folder) if path.is_dir()]
+    return [path for path in _listed(folder) if os.path.isdir(path)]
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -160,7 +166,7 @@ def _files(folder: Path) -> Iterator[Path]:
     while waiting:
         here = waiting.pop(0)
         for path in _listed(here):
-            if not path.is_dir():
+            if not os.path.isdir(path):
                 yield path
                 continue
             real = os.path.realpath(path)

@@ -407,9 +407,11 @@ def _check_sign(cells: Cells, how: How, expected: How | None) -> None:
     is_left_out = "" in signs and not signs & _SHARES
     if len(signs) == 1 or is_left_out or not cells.numeric():
         return
+    first = cells.numeric()[0]
+    wanted = expected.sign or "no sign"
     raise TableError(
-        f"numbers with {expected.sign or 'no sign'} in the column {cells.name!r}, as --data has them, "
-        f"not {cells.numeric()[0]!r} in row {cells.row(cells.numeric()[0])}"
+        f"numbers with {wanted} in the column {cells.name!r}, as the training's file has them, "
+        f"not {first!r} in row {cells.row(first)}"
     )
 
 

@@ -1,7 +1,11 @@
-"""The answer says so where the validation data show the opposite of the test data."""
+"""The answer says so where the validation data show the opposite of the test data, or no test was possible."""
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from keras_acts.search.verdict.judge import judge
 from tests.helpers.reports import verdict
 
 
@@ -19,7 +23,7 @@ def test_an_answer_that_the_validation_data_contradict_says_that_it_hangs_on_the
     assert not any("opposite" in line for line in found.told())
     turned = with_validation(found, {"mish": -0.04})
     lines = turned.first_lines()
-    assert lines[0].startswith("Answer: Use mish ")
+    assert lines[0] == ("Answer: Use mish (shown on the test data, not on the validation data).")
     (told,) = [line for line in lines if "The validation data say the opposite" in line]
     assert "there mish is worse than relu" in told
     assert "on another split, before you rely on it" in turned.last_lines()[-1]
@@ -44,3 +48,21 @@ def test_losses_have_the_sign_right_and_noise_is_no_contradiction():
     assert not any("opposite" in line for line in open_one.told())
     on_validation = replace(turned, part="validation")
     assert not any("opposite" in line for line in on_validation.told())
+
+
+@pytest.mark.parametrize(
+    ("scores", "step"),
+    [
+        ({"relu": [0.5, 0.5], "mish": [0.5, 0.5]}, "score them on more test data"),
+        ({"relu": [0.5], "mish": [0.6]}, "Train on more seeds"),
+        ({"relu": [np.nan] * 2, "mish": [np.nan] * 2}, "Lower the learning rate"),
+        ({"relu": [np.nan] * 2, "mish": [0.5, 0.6]}, "Lower the learning rate"),
+        ({"relu": [], "mish": []}, "Run it again"),
+    ],
+)
+def test_where_no_test_was_possible_the_next_step_is_about_its_reason(scores, step):
+    arrays = {name: np.array(values, float) for name, values in scores.items()}
+    found = judge(arrays, baseline="relu", metric="accuracy")
+    assert found.withheld
+    assert step in found.last_lines()[-1]
+    assert "until it learns" not in found.last_lines()[-1]
