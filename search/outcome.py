@@ -65,6 +65,7 @@ class Outcome:
         self._rates = rates
         self._trials = strategy.results()
         self._verdict: Verdict | None = None
+        self._kept: Rated | None = None
         self._model: keras.Model | None = None
         self._validation: dict[str, float] | None = None
         self._test: dict[str, float] | None = None
@@ -145,7 +146,8 @@ class Outcome:
     def keep(self) -> None:
         """Make the model of what is kept, and score it once on the data that it has not trained on."""
         with self._going_on("model"):
-            self._model = self._model_of(kept(self._trials, self._verdict).rated)
+            self._kept = kept(self._trials, self._verdict).rated
+            self._model = self._model_of(self._kept)
         with self._going_on("rounds"):
             self._rounds = self._strategy.history()
         with self._going_on("curves"):
@@ -162,7 +164,9 @@ class Outcome:
             return
         with self._going_on("baseline"):
             self._find_baseline()
-            if test_data is not None and self._baseline_model is not None:
+            if self._baseline_model is not None and self._baseline_model is self._model:
+                self._baseline_test = self._test
+            elif test_data is not None and self._baseline_model is not None:
                 self._baseline_test = scores(self._baseline_model, test_data)
 
     def _find_baseline(self) -> None:
@@ -171,7 +175,10 @@ class Outcome:
         best_first = [trial.rated for trial in self._trials if trial.rank is not None]
         rated = [each for each in best_first if each.choice == baseline]
         for each in (self._at_judged_rate(Rated(baseline)), *rated):
-            model = self._strategy.model(each)
+            if each == self._kept:
+                model = self._model
+            else:
+                model = self._strategy.model(each)
             if model is not None:
                 self._baseline_model = model
                 self._baseline_factor = each.factor

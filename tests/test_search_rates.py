@@ -13,6 +13,7 @@ from keras_acts.search import (
     compare_activations,
     search_activations,
 )
+from keras_acts.search.population.step_tensorflow import TrainingStep
 from keras_acts.search.race.journal import Journal
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.space.candidate import Candidate
@@ -57,21 +58,30 @@ def slow_learner(rate=0.001):
 SMALL = {**RACE, "activations": ["relu", "mish"], "trials": 3}
 
 HEARD = Notes()
+TRACED: list[int] = []  # of each program the number of its members
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     model = slow_learner()
-    result = search_activations(
-        model,
-        *TRAIN,
-        test_data=TEST,
-        verdict=2,
-        directory=folder,
-        search_callbacks=[HEARD],
-        **SMALL,
-    )
+    trace = TrainingStep._trace
+
+    def noted(step, population, *rest):
+        TRACED.append(len(population.members))
+        return trace(step, population, *rest)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(TrainingStep, "_trace", noted)
+        result = search_activations(
+            model,
+            *TRAIN,
+            test_data=TEST,
+            verdict=2,
+            directory=folder,
+            search_callbacks=[HEARD],
+            **SMALL,
+        )
     return result, folder
 
 
@@ -128,6 +138,14 @@ def test_a_search_finds_a_rate_and_its_model_has_it(found):
     assert result.kept.factor == factor
     assert float(result.model.optimizer.learning_rate) == pytest.approx(0.001 * factor)
     assert result.learning_rate == rates.rate(str(result.best))
+
+
+def test_rates_beyond_the_range_and_the_verdict_are_one_program(found):
+    result, _ = found
+    # more than one rate beyond was tried
+    assert max(result.verdict.rates.factors) > 8
+    # on two seeds: both candidates, and the baseline a second time
+    assert TRACED.count(2 * 3) == 1
 
 
 def test_a_score_is_what_the_kept_model_evaluates_to(found):

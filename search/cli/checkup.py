@@ -19,6 +19,7 @@ from packaging.specifiers import SpecifierSet
 
 from keras_acts.search import PopulationModel
 from keras_acts.search.runtime import choices, device, programs
+from keras_acts.search.runtime.cores import usable_cores
 from keras_acts.search.runtime.memory import free_memory
 from keras_acts.search.runtime.ram import free_ram
 
@@ -147,7 +148,7 @@ def look() -> Machine:
         gpus=gpus,
         backend=keras.backend.backend(),
         onednn=onednn,
-        cores=_usable_cores(),
+        cores=usable_cores(),
         load=_load(),
         free_ram=free_ram(),
         free=free_memory(),
@@ -164,13 +165,6 @@ def _multiplies_in_tf32(gpus: tuple[str, ...]) -> bool | None:
     import tensorflow as tf
 
     return bool(tf.config.experimental.tensor_float_32_execution_enabled())
-
-
-def _usable_cores() -> int:
-    # a container or `taskset` may leave fewer than there are
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _load() -> float | None:

@@ -10,41 +10,103 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from keras_acts.errors import ExportError
+
+from ..runtime.cores import usable_cores
+from ..runtime.ram import free_ram
 
 Arrays = Mapping[str, np.ndarray]
 
 # how long another process may take for one export
 LIMIT_VARIABLE = "KERAS_ACTS_EXPORT_SECONDS"
 _DEFAULT_LIMIT = 1800.0
+# bytes that must be free for a process that waits: with TensorFlow it takes about 0.6e9
+_ROOM_AHEAD = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A process that loads TensorFlow, or has.
+
+    Attributes:
+        process: the process.
+        errors: what it says on standard error.
+    """
+
+    process: subprocess.Popen[bytes]
+    errors: IO[bytes]
+
+
+# the process that was started ahead, for the next export
+_waiting: ContextVar[_Started | None] = ContextVar("waiting", default=None)
+
+
+def _started() -> _Started:
+    # a pipe would be full at some time, as nobody reads it meanwhile
+    errors = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+    process = subprocess.Popen(
+        # -P: this folder's files must not be taken for modules that TensorFlow imports
+        [sys.executable, "-P", str(Path(__file__).with_name("verify_process.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=environment(),
+        start_new_session=True,  # so that what it starts can be ended with it
+    )
+    return _Started(process, errors)
+
+
+@contextlib.contextmanager
+def started_ahead() -> Iterator[None]:
+    """Have the process of the first export inside the scope load TensorFlow before it is needed.
+
+    It ends with the scope at the latest; and by itself when this process ends, as nothing can come
+    any more on its standard input. Where memory is short, or one core does all the work, nothing is
+    started ahead.
+
+    Raises:
+        ExportError: if the environment says of the time limit what is no time.
+    """
+    time_limit()
+    if free_ram() < _ROOM_AHEAD or usable_cores() < 2:
+        yield
+        return
+    started = _started()
+    token = _waiting.set(started)
+    try:
+        yield
+    finally:
+        _waiting.reset(token)
+        end(started.process)
+        started.errors.close()
 
 
 class Checker:
     """The other process.
 
-    Used as a context, it is started at once and ended at the end; it checks as many as come.
+    Used as a context, it is started at once, unless `started_ahead` has, and ended at the end; it
+    checks as many as come.
     """
 
     def __enter__(self) -> Checker:
         self._limit = time_limit()  # what is wrong with it is said before the work
-        # a pipe would be full at some time, as nobody reads it meanwhile
-        self._errors = tempfile.TemporaryFile()
-        # -P: this folder's files must not be taken for modules that TensorFlow imports
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("verify_process.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env=environment(),
-            start_new_session=True,  # so that what it starts can be ended with it
-        )
+        waiting = _waiting.get()
+        self._is_fresh = waiting is None
+        self._begin(waiting or _started())
+        _waiting.set(None)
         return self
+
+    def _begin(self, started: _Started) -> None:
+        self._process = started.process
+        self._errors = started.errors
 
     def __exit__(self, *_: object) -> None:
         end(self._process)
@@ -69,7 +131,15 @@ class Checker:
         predictions = {f"y:{name}": value for name, value in y.items()}
         save_arrays(samples, {**inputs, **predictions})
         request = {"folder": str(folder), "samples": str(samples), "formats": list(formats)}
-        reply = self._ask(json.dumps(request).encode() + b"\n")
+        question = json.dumps(request).encode() + b"\n"
+        reply = self._ask(question)
+        if reply is None and not self._is_fresh:
+            # it may have ended while it waited, as where memory ran out
+            end(self._process)
+            self._errors.close()
+            self._is_fresh = True
+            self._begin(_started())
+            reply = self._ask(question)
         if reply is None:
             self._errors.seek(0)
             reason = last_line(self._errors.read())

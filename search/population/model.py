@@ -396,6 +396,7 @@ class PopulationModel(keras.Model):
         self._state.decays = None
         self._state.smoothings = None
         self._state.rates_inside = None
+        self._state.factors_inside = None
         self._multiply_rates()
         self._resolve_per_member(loss, loss_weights, metrics, weighted_metrics)
 
@@ -416,14 +417,36 @@ class PopulationModel(keras.Model):
 
     def _multiply_rates(self) -> None:
         """Have the optimizer train each member at its own multiple of the learning rate."""
-        factors = np.array([member.factor for member in self.members])
-        if (factors == 1).all():
-            return
-        self._train_at(factors, are_factors=True)
+        if any(member.factor != 1 for member in self.members):
+            self._train_at_factors()
 
-    def _train_at(self, rates: np.ndarray, *, are_factors: bool) -> None:
-        """Have the optimizer train each member at its own rate, or multiple of the rate."""
-        self._train_at_inside(rates[list(self.order)], are_factors=are_factors)
+    def _train_at_factors(self) -> None:
+        """Have the optimizer multiply its rate by the factor of each member."""
+        factors: Any = self._factors_inside()
+        if self.training_step is not None:
+            import tensorflow as tf
+
+            # no constants, so that members at other rates need no other program
+            if self._state.factors_inside is None:
+                self._state.factors_inside = tf.Variable(factors, trainable=False)
+            factors = self._state.factors_inside
+        self._train_at_inside(factors, are_factors=True)
+
+    def _factors_inside(self) -> np.ndarray:
+        """The multiple of the learning rate of each member, in inside order."""
+        return np.array([self.members[member].factor for member in self.order])
+
+    def _change_factors(self) -> None:
+        """Train at the factors that the members have now."""
+        if self._state.factors_inside is not None:
+            self._state.factors_inside.assign(self._factors_inside())
+        elif self._state.rates is None:  # else the members have rates, whatever their factors
+            self._train_at_factors()
+            self._forget_training_programs()
+
+    def _train_at(self, rates: np.ndarray) -> None:
+        """Have the optimizer train each member at its own rate."""
+        self._train_at_inside(rates[list(self.order)], are_factors=False)
 
     def _train_at_inside(self, rates: Any, *, are_factors: bool) -> None:
         decays = None
@@ -462,7 +485,7 @@ class PopulationModel(keras.Model):
             )
         self._state.rates = public_rates
         if self.training_step is None:
-            self._train_at(public_rates, are_factors=False)
+            self._train_at(public_rates)
             self._forget_training_programs()
             return
         inside = public_rates[list(self.order)]
@@ -502,10 +525,9 @@ class PopulationModel(keras.Model):
         if self._state.rates_inside is not None:
             self._train_at_inside(self._state.rates_inside, are_factors=False)
         elif self._state.rates is not None:
-            self._train_at(self._state.rates, are_factors=False)
+            self._train_at(self._state.rates)
         else:
-            factors = np.array([member.factor for member in self.members])
-            self._train_at(factors, are_factors=True)
+            self._train_at_factors()
         self._forget_training_programs()
 
     def set_label_smoothing(self, smoothings: Iterable[float]) -> None:
@@ -810,13 +832,17 @@ class PopulationModel(keras.Model):
         return result
 
     def restart(self, members: Sequence[Member]) -> None:
-        """Become a population of other members of the same candidates and rates, at their start.
+        """Become a population of other members of the same candidates, at their start.
 
-        The optimizer stays as it is, and the noise of each.
+        The optimizer stays as it is, but for the multiples of its learning rate that members have;
+        the noise of each stays too.
         """
+        factors = self._factors_inside()
         pairs = zip(members, self.members, strict=True)
         members = [replace(member, noise=before.noise) for member, before in pairs]
         self._state.members = tuple(members)
+        if self.compiled and not np.array_equal(factors, self._factors_inside()):
+            self._change_factors()
         inside = tuple(members[member] for member in self.order)
         weights = self.blueprint.initial(inside)
         for path, block in self.blocks():
@@ -861,6 +887,8 @@ class _State:
         decays: each member's own weight decay, if `set_weight_decays` was called.
         smoothings: each member's own label smoothing, if `set_label_smoothing` was called.
         rates_inside: the same in inside order, as a variable that the step on TensorFlow reads.
+        factors_inside: the multiples of the optimizer's rate, likewise; None on JAX, and as long as
+            no member has another than 1.
         step: what trains on TensorFlow.
         counted: of the batch that a step on JAX is traced for, how many samples count: Keras hands
             to `call` the inputs and nothing else.
@@ -877,6 +905,7 @@ class _State:
         self.decays: np.ndarray | None = None
         self.smoothings: np.ndarray | None = None
         self.rates_inside: Any = None
+        self.factors_inside: Any = None
         self.step: TrainingStep | None = None
         self.counted: Any = None
 

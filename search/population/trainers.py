@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -159,6 +160,18 @@ class PopulationTrainer:
         # of a population: less, once memory has run out
         self._most_seeds = costs.SEEDS_TOGETHER_MOST_MEMBERS
 
+    def become(
+        self, candidates: Sequence[Any], builds: Sequence[Build], in_parts: bool = False
+    ) -> None:
+        """Train the same candidates at other learning rates from now on, in the same program.
+
+        The arguments are those of `PopulationTrainer`.
+        """
+        self._in_parts = in_parts
+        self._candidates = list(candidates)
+        if self._alone is not None:
+            self._alone = OneByOneTrainer(builds, self._candidates)
+
     def _new_population(self, members: Sequence[Member]) -> PopulationModel:
         return PopulationModel(
             self._model, members, slots=self._slots, rescale_init=self._rescale_init
@@ -170,7 +183,11 @@ class PopulationTrainer:
     def train(self, seeds: Sequence[int], fit: Fit, at_once: int = 1) -> Iterator[Trained]:
         """Train the candidates of each seed.
 
-        `at_once` divides the number of seeds, and says how many may be one.
+        Args:
+            seeds: the seeds.
+            fit: the arguments of `fit`, data included.
+            at_once: of how many seeds nobody wants to know before all of them are trained. As many
+                are one population, or the largest equal parts of them that may be one.
         """
         waiting = list(seeds)
         size = self._size(fit, at_once)
@@ -179,13 +196,15 @@ class PopulationTrainer:
             self._give_up_populations(memory.too_little(self._member_bytes(fit)))
         while waiting and not self.reason:
             can_do_otherwise = size > 1 or alone is not None
-            trained = self._wave_if_it_fits(waiting[:size], fit, can_do_otherwise)
+            wave = self._filled_up(waiting[:size], size, fit)
+            trained = self._wave_if_it_fits(wave, fit, can_do_otherwise)
             if trained is not None:
-                yield from trained
+                count = min(size, len(waiting))
+                yield from [one._replace(together=count) for one in trained[:count]]
                 waiting = waiting[size:]
             elif size > 1:
                 self._most_seeds = size // 2
-                size = _largest_divisor(at_once, self._most_seeds)
+                size = _largest_part(at_once, self._most_seeds)
             else:
                 self._give_up_populations("memory ran out")
         if waiting:
@@ -327,7 +346,20 @@ class PopulationTrainer:
             return 1
         most_members = min(costs.SEEDS_TOGETHER_MOST_MEMBERS, self._fitting(fit))
         most_seeds = min(self._most_seeds, most_members // len(self._candidates))
-        return _largest_divisor(at_once, max(1, most_seeds))
+        return _largest_part(at_once, max(1, most_seeds))
+
+    def _filled_up(self, seeds: Sequence[int], size: int, fit: Fit) -> list[int]:
+        """The last seeds, and others that nobody wants, where a smaller population would cost more.
+
+        It does not ask what this process has traced: one that goes on trains the same populations.
+        """
+        missing = size - len(seeds)
+        if not missing:
+            return list(seeds)
+        if not is_less_than_a_program(missing / size, fit):
+            return list(seeds)
+        others = (seed for seed in itertools.count() if seed not in seeds)
+        return [*seeds, *itertools.islice(others, missing)]
 
     def _seeds_train_together(self, fit: Fit) -> bool:
         """Whether each seed of a population can have its own batch order."""
@@ -358,6 +390,20 @@ class PopulationTrainer:
 
     def _rows_of_seeds(self, seed_at: np.ndarray) -> list[np.ndarray]:
         return [np.flatnonzero(seed_at == seed) for seed in range(self._seeds)]
+
+
+def is_less_than_a_program(share: float, fit: Fit) -> bool:
+    """Return whether members that nobody wants cost less than a program without them.
+
+    Args:
+        share: of a population that they are.
+        fit: the arguments of `fit`, data included.
+    """
+    if not are_arrays(fit.get("x"), fit.get("y"), fit.get("sample_weight")):
+        return False  # nobody knows how many steps it takes
+    samples = keras.tree.flatten(fit["x"])[0].shape[0]
+    steps = fit.get("epochs", 1) * math.ceil(samples / _batch_size(fit))
+    return bool(share * steps < costs.SMALLER_POPULATION_LEAST_STEPS)
 
 
 def several_orders_at_once(fit: Fit) -> bool:
@@ -593,12 +639,10 @@ def _largest_batch(fit: Fit) -> int:
     return max(_batch_size(fit), fit.get("validation_batch_size") or 0)
 
 
-def _largest_divisor(count: int, most: int) -> int:
-    """The largest number up to `most` that divides `count`.
-
-    Populations of one size are traced once.
-    """
-    return max(size for size in range(1, most + 1) if count % size == 0)
+def _largest_part(count: int, most: int) -> int:
+    """The size of the fewest equal parts of `count` that have up to `most` each; the last may have less."""
+    parts = math.ceil(count / most)
+    return math.ceil(count / parts)
 
 
 def _in_parts(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

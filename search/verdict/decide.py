@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from ..strategy.scoring import Data
 from .entries import Entries, entries_of
 from .guessing import best_guess, is_mean_square, loss_of
 from .judge import judge
-from .rate_trials import RatedModels, choose_rates, who_fails
+from .rate_trials import RatedModels, Trainers, choose_rates, who_fails
 from .rates import RateStudy
 from .replicates import Replicates
 from .sequential import Look, look
@@ -117,12 +116,20 @@ def _judged_at_rates(
 ) -> Verdict:
     """Judge candidates all of which can be trained, or raise what the training of one raises."""
     names = models.names
-    callbacks = fit.get("callbacks") or []
+    trainers = Trainers(models, keras.tree.flatten(fit.get("callbacks") or []))
     rates = None
     if rate_plan.searches:
         with expected_traces():
             rates = choose_rates(
-                models, rate_plan, fit, objective, seed=seed, most_seeds=plan[-1], progress=progress
+                models,
+                trainers,
+                rate_plan,
+                fit,
+                objective,
+                baseline=baseline,
+                seed=seed,
+                most_seeds=plan[-1],
+                progress=progress,
             )
         if rates is None:
             none: dict[str, list[float]] = {name: [] for name in names}
@@ -132,7 +139,7 @@ def _judged_at_rates(
     if rates is not None:
         progress.say(_rates_chosen(rates, entries.rated[len(names) :]))
     with isolated_seed(seed):
-        trainer = models.trainer(entries.rated, callbacks)
+        trainer = trainers.of(entries.rated)
     progress.begin(plan[-1], "seed", "verdict")
     with Replicates(trainer, entries.columns, fit, progress.show) as replicates:
         progress.say(announcement)
@@ -261,27 +268,38 @@ def _train_in_looks(
         _NoSuchMetric: if the objective is no metric of the models.
     """
     metric = objective.name.removeprefix("val_")
-    # steps of as many seeds as divide all of the plan: so populations of one size train all
-    at_once = math.gcd(*np.diff((0, *plan)))
+    seeds = [derive(seed, Stream.VERDICT, index) for index in range(plan[-1])]
     told_why_alone = False
-    for start, stop in itertools.pairwise((0, *plan)):
-        fresh = [derive(seed, Stream.VERDICT, index) for index in range(start, stop)]
-        for _ in replicates.train(fresh, at_once=at_once):
-            progress.advance()
-            if replicates.reason and not told_why_alone:
-                told_why_alone = True
-                progress.say(f"Training one by one: {replicates.reason}")
-            logged = replicates.runs.history
-            if f"val_{metric}" not in logged:
-                raise _NoSuchMetric(
-                    f"The objective must be one of {sorted(logged)}. Received: {objective.name!r}"
-                )
-        if len(plan) > 1:
-            signed = {}
-            for name, values in replicates.scores(metric, "validation").items():
-                signed[name] = more_is_better(values, objective.direction)
-            columns = entries.chosen(signed, "max")
-            yield look(entries.of_candidates(signed, columns), entries.baseline, plan)
+    # the first look comes after as many; where later ones lie closer together, seeds that train
+    # beside those of a look cost less than a population of their own
+    training = replicates.train(seeds, at_once=plan[0])
+    for count, _ in enumerate(training, start=1):
+        progress.advance()
+        if replicates.reason and not told_why_alone:
+            told_why_alone = True
+            progress.say(f"Training one by one: {replicates.reason}")
+        logged = replicates.runs.history
+        if f"val_{metric}" not in logged:
+            raise _NoSuchMetric(
+                f"The objective must be one of {sorted(logged)}. Received: {objective.name!r}"
+            )
+        if len(plan) > 1 and count in plan:
+            yield _look_at(replicates, entries, objective, plan)
+
+
+def _look_at(
+    replicates: Replicates,
+    entries: Entries,
+    objective: keras_tuner.Objective,
+    plan: tuple[int, ...],
+) -> Look:
+    """What the validation scores of the seeds so far say."""
+    metric = objective.name.removeprefix("val_")
+    signed = {}
+    for name, values in replicates.scores(metric, "validation").items():
+        signed[name] = more_is_better(values, objective.direction)
+    columns = entries.chosen(signed, "max")
+    return look(entries.of_candidates(signed, columns), entries.baseline, plan)
 
 
 @contextlib.contextmanager

@@ -28,6 +28,8 @@ Tensor: TypeAlias = Any
 Shape: TypeAlias = tuple[int | None, ...]
 
 _SMALLEST = 1e-7  # a share, before its logarithm: as Keras' losses have it (`keras.config.epsilon`)
+# 50 of Keras' batches: each takes some milliseconds by itself, a program a quarter of a second
+_FEW_SAMPLES = 50 * 32
 _CLASS = "always the most frequent class"
 _MEAN = "always the mean of the targets"
 _MEDIAN = "always the median of the targets"
@@ -423,7 +425,7 @@ def _evaluated(
 ) -> float | None:
     """The score of constant answers; None if it is no single number."""
     count = len(labelled.parts[0])
-    logs = _constant_model(model, constants).evaluate(
+    logs = _constant_model(model, constants, count).evaluate(
         np.zeros((count, 1), "float32"),
         labelled.targets,
         sample_weight=labelled.weights,
@@ -435,8 +437,8 @@ def _evaluated(
     return float(logs[metric])
 
 
-def _constant_model(model: keras.Model, constants: list[np.ndarray]) -> keras.Model:
-    """A model that gives constant answers, compiled with the loss and the metrics of another."""
+def _constant_model(model: keras.Model, constants: list[np.ndarray], samples: int) -> keras.Model:
+    """A model that gives constant answers to so many samples, compiled with another's loss and metrics."""
     names = _output_names(model) or [f"output_{index}" for index in range(len(constants))]
     x = keras.Input((1,))
     outputs = []
@@ -447,7 +449,12 @@ def _constant_model(model: keras.Model, constants: list[np.ndarray]) -> keras.Mo
         guessing = keras.Model(x, outputs[0])
     else:
         guessing = keras.Model(x, keras.tree.pack_sequence_as(model.output, outputs))
-    # it learns nothing, and is evaluated once
-    once = {"optimizer": "sgd", "steps_per_execution": 1, "jit_compile": False}
+    # it learns nothing, and is evaluated once: for few batches that is done before it is traced
+    once = {
+        "optimizer": "sgd",
+        "steps_per_execution": 1,
+        "jit_compile": False,
+        "run_eagerly": samples <= _FEW_SAMPLES,
+    }
     guessing.compile(**{**compile_arguments(model), **once})
     return guessing

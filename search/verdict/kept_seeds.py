@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,14 +79,13 @@ class KeepingTrainer:
         if not rest:
             return
         self._trainer.keeping = partial(self._kept_epochs, what)
-        place = 0
-        for seed, trained in zip(rest, self._trainer.train(rest, fit, at_once), strict=True):
-            place = place % trained.together
-            self._keep(seed, what, trained, place)
-            place += 1
-            if place == trained.together:
-                self._forget_epochs(rest, what)
-            yield trained
+        for of_seeds in _trained_together(self._trainer.train(rest, fit, at_once)):
+            # all of them before anybody looks at the first: who ends the training then has them
+            for place, trained in enumerate(of_seeds):
+                self._keep(rest[place], what, trained, place)
+            self._forget_epochs(rest, what)
+            rest = rest[len(of_seeds) :]
+            yield from of_seeds
 
     def test(
         self, weights: Iterable[list[np.ndarray]], data: Any
@@ -182,3 +182,9 @@ class KeepingTrainer:
             self._say(f"Seeds cannot be kept: {reason}")
             self._folder = None
             self._trainer.keeping = None
+
+
+def _trained_together(training: Iterator[Trained]) -> Iterator[list[Trained]]:
+    """The seeds of one population after those of another."""
+    for first in training:
+        yield [first, *itertools.islice(training, first.together - 1)]

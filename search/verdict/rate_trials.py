@@ -13,11 +13,14 @@ import numpy as np
 
 from keras_acts.errors import SearchError
 
+from ..population.data import may_be_in_other_orders
 from ..population.trainers import (
     OneByOneTrainer,
+    PopulationTrainer,
     TooManyTogether,
     Trained,
     Trainer,
+    is_less_than_a_program,
     most_together,
     trainer_for,
 )
@@ -83,7 +86,7 @@ class RatedModels:
     def trainer(
         self, rated: Sequence[Rated], callbacks: Sequence[Any], *, in_parts: bool = False
     ) -> Trainer:
-        """Return what trains candidates at their rates.
+        """Return what trains candidates at their rates; none of their seeds is kept.
 
         Args:
             rated: the candidates.
@@ -91,12 +94,6 @@ class RatedModels:
             in_parts: whether fewer are trained at once where memory runs out, instead of one by
                 one: then it raises `TooManyTogether`.
         """
-        trainer = self._trainer(rated, callbacks, in_parts)
-        if self.keeping is None:
-            return trainer
-        return KeepingTrainer(trainer, list(map(str, rated)), self.keeping)
-
-    def _trainer(self, rated: Sequence[Rated], callbacks: Sequence[Any], in_parts: bool) -> Trainer:
         builds = self.builds(rated)
         if self.model is None:  # a function may build each of another shape
             return OneByOneTrainer(builds, rated)
@@ -111,12 +108,60 @@ class RatedModels:
         )
 
 
+class Trainers:
+    """What trains candidates at their rates: the last one again, where only the rates are others.
+
+    They are numbers in a program, so that it is traced once for all of them.
+
+    Args:
+        models: the candidates.
+        callbacks: of their `fit`.
+    """
+
+    def __init__(self, models: RatedModels, callbacks: Sequence[Any]):
+        self._models = models
+        self._callbacks = list(callbacks)
+        self._last: PopulationTrainer | None = None
+        self._choices: tuple[Choice, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether those that were asked for last train as populations."""
+        return self._last is not None and not self._last.reason
+
+    def of(self, rated: Sequence[Rated], *, in_parts: bool = False) -> Trainer:
+        """Return what trains candidates at these rates, and keeps their seeds if any are kept.
+
+        What it returned before is at these rates too from now on. The arguments are those of
+        `RatedModels.trainer`.
+        """
+        trainer = self._trainer(rated, in_parts)
+        keeping = self._models.keeping
+        if keeping is None:
+            return trainer
+        return KeepingTrainer(trainer, list(map(str, rated)), keeping)
+
+    def _trainer(self, rated: Sequence[Rated], in_parts: bool) -> Trainer:
+        choices = tuple(each.choice for each in rated)
+        if self._last is not None and self.together and choices == self._choices:
+            self._last.become(rated, self._models.builds(rated), in_parts=in_parts)
+            return self._last
+        self._last = None  # its memory is wanted
+        trainer = self._models.trainer(rated, self._callbacks, in_parts=in_parts)
+        if isinstance(trainer, PopulationTrainer):
+            self._last = trainer
+            self._choices = choices
+        return trainer
+
+
 def choose_rates(
     models: RatedModels,
+    trainers: Trainers,
     plan: RatePlan,
     fit: Mapping[str, Any],
     objective: keras_tuner.Objective,
     *,
+    baseline: str,
     seed: int,
     most_seeds: int,
     progress: Progress,
@@ -128,9 +173,11 @@ def choose_rates(
 
     Args:
         models: the candidates.
+        trainers: what trains them.
         plan: which rates are tried.
         fit: the arguments of `fit`, data included.
         objective: what ranks.
+        baseline: the name of the candidate that the verdict trains at two rates.
         seed: that the seeds are derived from.
         most_seeds: of the verdict that follows: with few there, there are few here.
         progress: shows what happens.
@@ -141,6 +188,7 @@ def choose_rates(
     count = max(_LEAST_SEEDS, min(RATE_SEEDS, most_seeds // 2))
     trials = _RateTrials(
         models=models,
+        trainers=trainers,
         fit=fit,
         metric=objective.name.removeprefix("val_"),
         seeds=[derive(seed, Stream.RATES, index) for index in range(count)],
@@ -166,7 +214,7 @@ def choose_rates(
             break
         progress.say(_widening(found, beyond))
         try:
-            further = trials.scores([beyond])
+            further = trials.scores([beyond], trials.beside(baseline, beyond))
         except Exception as error:
             progress.say(f"None beyond it could be tried: {first_line(error)}")
             break
@@ -209,6 +257,7 @@ class _RateTrials:
 
     Attributes:
         models: the candidates.
+        trainers: what trains them.
         fit: the arguments of `fit`, data included.
         metric: that ranks, without ``val_``.
         seeds: of the trainings.
@@ -218,6 +267,7 @@ class _RateTrials:
     """
 
     models: RatedModels
+    trainers: Trainers
     fit: Mapping[str, Any]
     metric: str
     seeds: Sequence[int]
@@ -225,10 +275,31 @@ class _RateTrials:
     progress: Progress
     interrupted: bool = False
 
-    def scores(self, factors: Sequence[float]) -> np.ndarray | None:
+    def beside(self, baseline: str, factor: float) -> list[Rated]:
+        """Return who trains beside all candidates at one rate, so that they are those of the verdict.
+
+        The verdict trains the baseline twice, and what trains both is traced once. Nobody, where
+        that costs more than it saves.
+        """
+        choices = self.models.choices
+        together = len(choices) + 1
+        model = self.models.model
+        if model is None or not self.trainers.together:
+            return []
+        if together > most_together(model, self.fit):
+            return []
+        if not is_less_than_a_program(1 / together, self.fit):
+            return []
+        return [Rated(choices[self.models.names.index(baseline)], factor)]
+
+    def scores(self, factors: Sequence[float], beside: Sequence[Rated] = ()) -> np.ndarray | None:
         """Return the validation scores of all candidates at some rates, (K, R, S).
 
         Nan where a training diverged. None if no seed was trained.
+
+        Args:
+            factors: the rates.
+            beside: who trains beside them, if all of them fit into memory, and has no score.
         """
         pairs = itertools.product(self.models.choices, factors)
         rated = [Rated(choice, factor) for choice, factor in pairs]
@@ -236,7 +307,7 @@ class _RateTrials:
         self.progress.begin(len(parts) * len(self.seeds), "seed", "learning rates")
         columns = []
         for part in parts:
-            rows = self._part(part)
+            rows = self._part(part, beside)
             if not rows:
                 return None
             columns.append(np.stack(rows, axis=1))
@@ -245,13 +316,16 @@ class _RateTrials:
         scores = np.concatenate([part[:, :seeds] for part in columns])
         return scores.reshape(len(self.models.choices), len(factors), seeds)
 
-    def _part(self, rated: Sequence[Rated], last: bool = True) -> list[np.ndarray]:
+    def _part(
+        self, rated: Sequence[Rated], beside: Sequence[Rated] = (), last: bool = True
+    ) -> list[np.ndarray]:
         """The scores of some candidates, (N,) of each seed that was trained.
 
-        In halves where memory runs out; only with the last of them a seed is done.
+        In halves where memory runs out, and nobody beside them; only with the last of them a seed
+        is done.
         """
         try:
-            return self._together(rated, last)
+            return self._together(rated, beside, last)
         except TooManyTogether:
             self.progress.say(
                 f"Memory ran out with {len(rated)} trainings at once: half of them are tried"
@@ -260,25 +334,40 @@ class _RateTrials:
         firsts = self._part(rated[:half], last=False)
         seconds: list[np.ndarray] = []
         if firsts:
-            seconds = self._part(rated[half:], last)
+            seconds = self._part(rated[half:], last=last)
         # an interrupt leaves fewer seeds
         return [np.concatenate(rows) for rows in zip(firsts, seconds, strict=False)]
 
-    def _together(self, rated: Sequence[Rated], last: bool) -> list[np.ndarray]:
+    def _together(
+        self, rated: Sequence[Rated], beside: Sequence[Rated], last: bool
+    ) -> list[np.ndarray]:
         """The scores of some candidates that train as one population, if the model can be one."""
-        callbacks = keras.tree.flatten(self.fit.get("callbacks") or [])
         rows: list[np.ndarray] = []
         try:
             with isolated_seed(self.seed):
-                trainer = self.models.trainer(rated, callbacks, in_parts=len(rated) > 1)
-            for trained in trainer.train(self.seeds, self.fit, at_once=len(self.seeds)):
-                rows.append(self._row(trained))
+                trainer = self.trainers.of([*rated, *beside], in_parts=len(rated) > 1)
+            options = self._options()
+            for trained in trainer.train(self.seeds, options, at_once=len(self.seeds)):
+                rows.append(self._row(trained)[: len(rated)])
                 if last:
                     self.progress.advance()
         except KeyboardInterrupt:
             self.interrupted = True
             self.progress.say("Interrupted: the learning rates are chosen by the seeds so far")
         return rows
+
+    def _options(self) -> Mapping[str, Any]:
+        """The arguments of `fit`, which validates after the last epoch only where nobody asks before.
+
+        What is kept in the middle of a training has all epochs, data that come in another order each
+        time are read as often as ever, and nobody knows what a user's own `fit` takes.
+        """
+        if not self.trainers.together or self.models.keeping is not None:
+            return self.fit
+        asked = keras.tree.flatten(self.fit.get("callbacks") or [])
+        if asked or may_be_in_other_orders(self.fit.get("validation_data")):
+            return self.fit
+        return {**self.fit, "validation_freq": self.fit.get("epochs", 1)}
 
     def _row(self, trained: Trained) -> np.ndarray:
         logged = f"val_{self.metric}"

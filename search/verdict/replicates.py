@@ -68,7 +68,7 @@ class Replicates:
 
         Args:
             seeds: the seeds.
-            at_once: how many may be trained together, a divisor of their number.
+            at_once: of how many nobody looks before all of them are trained; see `Trainer`.
         """
         training = self._trainer.train(seeds, self._fit, at_once)
         for seed, trained in zip(seeds, training, strict=True):

@@ -167,15 +167,19 @@ FIT = {"x": X[:50], "y": Y[:50], "validation_data": (X[50:], Y[50:]), "epochs": 
 
 
 def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
-    """A diverging candidate too, in waves, and tested in waves of another size."""
+    """A diverging candidate too, in waves, and tested in waves of another size.
+
+    The last wave is filled up with a seed that nobody wants.
+    """
     trainer = PopulationTrainer(
         models.mlp(), map(Candidate.of, ("prelu", "leaky_relu(alpha=1e38)"))
     )
     monkeypatch.setattr(costs, "SEEDS_TOGETHER_MOST_MEMBERS", 4)
-    alone = list(trainer.train([5, 6, 7, 8], FIT))
-    together = list(trainer.train([5, 6, 7, 8], FIT, at_once=4))
-    assert len(trainer._population.members) == 4
-    assert [list(one.diverged) for one in together] == [[False, True]] * 4
+    alone = list(trainer.train([5, 6, 7, 8, 0], FIT))
+    together = list(trainer.train([5, 6, 7, 8, 0], FIT, at_once=5))
+    assert [member.seed for member in trainer._population.members] == [0, 0, 1, 1]
+    assert [one.together for one in together] == [2, 2, 2, 2, 1]
+    assert [list(one.diverged) for one in together] == [[False, True]] * 5
     weights = [one.weights for one in (*alone, *together, alone[2])]
     *tested, last = trainer.test(weights, FIT["validation_data"])
     for s, (a, b) in enumerate(zip(alone, together, strict=True)):
@@ -185,9 +189,11 @@ def test_together_seeds_are_what_each_is_by_itself(monkeypatch):
         for name, values in a.history.items():
             np.testing.assert_allclose(b.history[name], values, rtol=1e-4, atol=1e-6)
         for name, values in tested[s].items():
-            np.testing.assert_allclose(tested[4 + s][name], values, rtol=1e-4, atol=1e-6)
+            np.testing.assert_allclose(tested[5 + s][name], values, rtol=1e-4, atol=1e-6)
             np.testing.assert_allclose(values[:1], a.history[f"val_{name}"][-1, :1], rtol=1e-4)
     np.testing.assert_array_equal(last["loss"], tested[2]["loss"])
+    # where a smaller population saves many steps, it is made
+    assert trainer._filled_up([5], 2, {**FIT, "epochs": 1000}) == [5]
 
 
 def test_seeds_for_which_memory_runs_out_are_halved(monkeypatch):
@@ -283,7 +289,7 @@ def test_how_many_seeds_train_together(monkeypatch):
     def size(at_once, **changed):
         return trainer._size({**FIT, **changed}, at_once)
 
-    assert [size(n) for n in (1, 2, 4, 5, 7, 8, 12, 16, 22)] == [1, 2, 4, 5, 7, 8, 6, 8, 2]
+    assert [size(n) for n in (1, 2, 4, 5, 7, 8, 12, 16, 22)] == [1, 2, 4, 5, 7, 8, 6, 8, 8]
     schedule, stop = (
         keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
         keras.callbacks.EarlyStopping(),

@@ -9,6 +9,7 @@ import pytest
 import keras_acts
 from keras_acts.errors import ModelError
 from keras_acts.search import PopulationModel, with_activations
+from keras_acts.search.population.step_tensorflow import TrainingStep
 from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer
 from keras_acts.search.rewrite.compiling import compile_arguments
 from keras_acts.search.rewrite.learning_rate import (
@@ -20,7 +21,7 @@ from keras_acts.search.rewrite.learning_rate import (
 from keras_acts.search.runtime.seeding import isolated_seed
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
-from tests.helpers.models import blobs, mlp
+from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(64)
 FIT = {"batch_size": 16, "epochs": 2, "verbose": 0}
@@ -160,6 +161,43 @@ def test_members_that_are_joined_keep_their_rates():
         with isolated_seed(8):
             single.fit(X, Y, **FIT)
         assert_same(single, joined.model(index))
+
+
+def test_other_rates_train_in_the_program_that_is_there(monkeypatch):
+    model = compiled(keras.optimizers.Adam(0.01))
+    fit = {"x": X, "y": Y, "batch_size": 16, "epochs": 2}
+    trainer = PopulationTrainer(model, CHOICES)
+    list(trainer.train([5], fit))
+    others = [Rated(rated.choice, factor) for rated, factor in zip(CHOICES, (2, 1, 8), strict=True)]
+    trainer.become(others, [])
+    with monkeypatch.context() as patched:
+        # no program is traced for them
+        patched.setattr(TrainingStep, "_trace", None)
+        (trained,) = trainer.train([6], fit)
+    builds = [
+        at_factor(lambda: eager(with_activations(model, "relu")), factor) for factor in (2.0, 8.0)
+    ]
+    (alone,) = OneByOneTrainer(builds).train([6], fit)
+    np.testing.assert_allclose(trained.history["loss"][:, [0, 2]], alone.history["loss"], rtol=1e-5)
+    assert [member.factor for member in trainer._population.members] == [2, 1, 8]
+
+
+@pytest.mark.slow
+def test_where_all_trained_at_the_models_own_rate_others_are_traced():
+    """One kernel updates all of them at one rate."""
+    model = compiled(keras.optimizers.Adam(0.01))
+    population = PopulationModel(model, [rated.choice for rated in CHOICES], seeds=[5])
+    with isolated_seed(7):
+        population.fit(X, Y, **FIT)
+    initial = [np.zeros(variable.shape) for variable in population.optimizer.variables[2:]]
+    population.restart(PopulationModel(model, CHOICES, seeds=[5]).members)
+    population.optimizer.iterations.assign(0)
+    for variable, value in zip(population.optimizer.variables[2:], initial, strict=True):
+        variable.assign(value)
+    with isolated_seed(7):
+        population.fit(X, Y, **FIT)
+    for index in (0, 1):
+        assert_same(alone(model, CHOICES[index]), population.model(index))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from keras_acts.search.rewrite.learning_rate import at_factor
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.strategy.learning_rates import RatePlan
 from keras_acts.search.strategy.progress import Progress
-from keras_acts.search.verdict.rate_trials import RatedModels, choose_rates
+from keras_acts.search.verdict.rate_trials import RatedModels, Trainers, choose_rates
 from tests.helpers.models import blobs, eager, mlp
 
 X, Y = blobs(64)
@@ -35,7 +35,18 @@ def studied(say=None):
     objective = keras_tuner.Objective("val_loss", "min")
     progress = Progress(0, verbose=0)
     progress.say = say or progress.say
-    return choose_rates(models(), PLAN, FIT, objective, seed=3, most_seeds=4, progress=progress)
+    chosen = models()
+    return choose_rates(
+        chosen,
+        Trainers(chosen, ()),
+        PLAN,
+        FIT,
+        objective,
+        baseline="relu",
+        seed=3,
+        most_seeds=4,
+        progress=progress,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,11 @@ def search(context: click.Context, quiet: bool, **options: Any) -> None:
             from .. import checks
 
             task, place = checks.search_task(options)
+        with one_line_errors():
+            from keras_acts.search.exporting import verify
+
+            # the process that checks the export loads TensorFlow too, on another core
+            context.with_resource(verify.started_ahead())
         with loading(announced=not quiet):
             from .. import resuming, run
         left = {name: value for name, value in options.items() if name not in kept.READ}
