@@ -24,9 +24,10 @@ HIDDEN = 64
 FILTERS = (16, 32)
 WINDOW = 3
 
-# of accuracy, 0 to 1: so far the mean over the members may be from ours. Ours differs by less from
-# itself under other seeds, and a model that does not learn, or learns with one activation for all, by more
-TOLERANCE = 0.03
+# of accuracy, 0 to 1: so far the mean over the members may be from ours. All members share their batches,
+# whose order alone moves it by some hundredths early on; one activation for all, or a step that is wrong,
+# moves it further
+TOLERANCE = 0.05
 
 
 @dataclass(frozen=True)

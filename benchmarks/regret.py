@@ -66,6 +66,7 @@ from keras_acts.search.plan import MORE_WITH_RATES
 from keras_acts.search.race.planner import plan
 from keras_acts.search.race.runner import job_of, race_in
 from keras_acts.search.race.schedule import Rung
+from keras_acts.search.runtime.seeding import Stream, derive
 from keras_acts.search.space.embedding import embeddings
 from keras_acts.search.space.learning_rates import LearningRates
 from keras_acts.search.space.rated import Rated
@@ -73,6 +74,7 @@ from keras_acts.search.space.rated import Rated
 SPACE = ActivationSpace().with_baseline()
 BUDGETS = (10, 20)  # trials that a user asks for
 OWN_RATE = (1.0,)
+_DRAWN = 256
 # as KerasTuner and Optuna know it
 RATE = "learning_rate_factor"
 
@@ -202,9 +204,12 @@ def plain(replay: Replay, grid: Grid, budget: int, *, seeds: int) -> None:
     Where there are rates, each but the baseline's is drawn.
     """
     seed = int(replay.rng.integers(2**31))
-    choices = dict.fromkeys([*SPACE.grid(1), *SPACE.sample(budget, seed)])
+    # the same as in a search of ours; many, as an activation without parameters is there already
+    drawn = SPACE.sample(_DRAWN, derive(seed, Stream.CANDIDATES))
+    choices = dict.fromkeys([*SPACE.grid(1), *drawn])
     factors = [1.0, *replay.rng.choice(grid.factors, size=budget - 1)]
     tried = [Rated(choice, factor) for choice, factor in zip(choices, factors, strict=False)]
+    assert len(tried) == budget
     places = [grid.nearest(rated) for rated in tried]
     scores = np.array(
         [[replay.run(k, s, replay.whole).max() for s in range(seeds)] for k in places]

@@ -21,8 +21,11 @@ from rich.box import MARKDOWN
 from rich.table import Table
 from sklearn.datasets import load_digits
 
-from keras_acts.search import SearchResult, search_activations
+from keras_acts.search import ActivationSpace, SearchResult, search_activations
 from keras_acts.search.population.step_tensorflow import TrainingStep
+from keras_acts.search.race.effort import costs_of
+from keras_acts.search.race.planner import options
+from keras_acts.search.race.runner import job_of
 
 SIDE = 32
 _ENLARGED = 24
@@ -30,6 +33,7 @@ _NOISE = 0.3
 FILTERS = (32, 64, 128)
 BLOCKS = 2
 BATCH_SIZE = 32
+VALIDATION_SPLIT = 0.2
 TEST_IMAGES = 500
 STRATEGIES = ("auto", "random")
 
@@ -117,7 +121,7 @@ def searches(trials: int, epochs: int, count: int, seed: int = 0) -> Iterator[Se
                 model,
                 data.x,
                 data.y,
-                validation_split=0.2,
+                validation_split=VALIDATION_SPLIT,
                 test_data=(data.x_test, data.y_test),
                 trials=trials,
                 epochs=epochs,
@@ -145,12 +149,22 @@ def epochs_of(result: SearchResult) -> int:
     return len(result.to_pandas(epochs="search"))
 
 
+def planned(trials: int, epochs: int, count: int) -> str:
+    """Return the seconds that the planner expects of a race, and of all to the end, in words."""
+    fit = {"x": images(count).x, "batch_size": BATCH_SIZE, "validation_split": VALIDATION_SPLIT}
+    counted = costs_of(resnet(), fit)
+    assert counted is not None  # the data are arrays
+    space = ActivationSpace().with_baseline()
+    job = job_of(space, trials, epochs, trials * epochs)
+    together, *_, race = options(job, counted)
+    return f"planned: {together.kind} {together.seconds:.0f} s, {race.kind} {race.seconds:.0f} s"
+
+
 def resnet_table(trials: int, epochs: int, count: int) -> Table:
     """Return what the searches took and found."""
-    model = resnet()
     title = (
-        f"ResNet of {model.count_params():,} parameters, {count} images of {SIDE} x {SIDE}, "
-        f"{trials} trials of {epochs} epochs"
+        f"ResNet of {resnet().count_params():,} parameters, {count} images of {SIDE} x {SIDE}, "
+        f"{trials} trials of {epochs} epochs; {planned(trials, epochs, count)}"
     )
     table = Table(
         "strategy",
