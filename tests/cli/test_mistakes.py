@@ -127,6 +127,7 @@ MISTAKES = {
     "predict nothere good.csv": "The path must be a folder with an export",
     "predict export nothere.csv": "The data must be a file that exists",
     "predict export narrow.csv": "A row must have 4 values. Received: 2 in 'narrow.csv'",
+    "predict named narrow.csv": "without ['c', 'd']",
     "predict export holes.csv": "--allow-nan predicts rows with gaps too",
     "predict export images": "give their values as an array x in a .npz",
     "predict export images/ring/7.png": "must be a file that exists. Received: 'images/ring/7.png'",
@@ -180,9 +181,10 @@ def write_files(place):
     write_images(place / "parts" / "val", 2, classes=("cross", "stripe"))
     write_images(place / "half" / "test", 2, classes=("cross", "ring"))
     (place / "thesis.csv").mkdir()
-    exported(place / "export", "theirs")
-    (place / "export" / FILE).parent.mkdir()
-    (place / "export" / FILE).write_text(json.dumps(CARD))
+    for name, card in (("export", CARD), ("named", {**CARD, "features": ["a", "b", "c", "d"]})):
+        exported(place / name, "theirs")
+        (place / name / FILE).parent.mkdir()
+        (place / name / FILE).write_text(json.dumps(card))
 
 
 @pytest.fixture(scope="module")
