@@ -31,6 +31,8 @@ from .population.model import PopulationModel
 from .result import SearchResult
 from .rewrite.clone import with_activations
 from .rewrite.slots import Slot, slots
+from .runtime.choices import let_memory_grow
+from .runtime.programs import keep_on_disk
 from .space.assignment import Assignment
 from .space.candidate import Candidate
 from .space.space import ActivationSpace
@@ -45,6 +47,10 @@ from .tuner.tuner import ActivationTuner
 from .vectorize.registry import vectorizes
 from .verdict.compare import compare_activations
 from .verdict.verdict import Verdict
+
+# TensorFlow and JAX look at both once, when they first compile and first use a GPU
+keep_on_disk()
+let_memory_grow()
 
 __all__ = [
     "ActivationHyperModel",

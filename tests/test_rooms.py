@@ -119,6 +119,8 @@ OF_THE_COMMAND_LINE = {
     "runtime.device": "`doctor` says what trains here",
     "runtime.memory": "and how much memory it has",
     "runtime.ram": "data that do not fit into memory are refused before they are read",
+    "runtime.choices": "and what is chosen by hand",
+    "runtime.programs": "and where compiled programs are kept",
     "runtime.seeding": "the model of a user's script is built from the seed",
 }
 # what the command line imports before TensorFlow is loaded, to refuse at once what is wrong; with all

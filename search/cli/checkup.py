@@ -8,8 +8,9 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -17,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from keras_acts.search import PopulationModel
-from keras_acts.search.runtime import device
+from keras_acts.search.runtime import choices, device, programs
 from keras_acts.search.runtime.memory import free_memory
 from keras_acts.search.runtime.ram import free_ram
 
@@ -69,6 +70,10 @@ class Machine:
         load: how many processes wanted a core in the last minute; None where nobody says.
         free_ram: bytes.
         free: bytes where populations train.
+        dtype_policy: of layers that name none.
+        programs: the folder where compiled programs are kept; None where they are not.
+        tf32: whether TensorFlow multiplies in TF32 on a GPU; None without one.
+        chosen: what is set by hand (`KERAS_ACTS_CHOICES`), by name.
     """
 
     device: str
@@ -79,6 +84,10 @@ class Machine:
     load: float | None
     free_ram: int
     free: int
+    dtype_policy: str = "float32"
+    programs: str | None = None
+    tf32: bool | None = None
+    chosen: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,11 +98,15 @@ class Steps:
         one: of one model, in Keras' `fit`.
         together: of all members of a population.
         members: how many those are.
+        begin_one: seconds to trace, and perhaps compile, the program of the one model.
+        begin_together: the same of the population.
     """
 
     one: float
     together: float
     members: int = _MEMBERS
+    begin_one: float = 0.0
+    begin_together: float = 0.0
 
     @property
     def times(self) -> float:
@@ -124,16 +137,33 @@ def look() -> Machine:
     onednn = None
     if device.has_onednn():
         onednn = not device.lacks_onednn()
+    gpus = tuple(device.gpus())
+    kept_in = programs.kept_in()
+    set_by_hand = {
+        name: value for name, value in asdict(choices.now()).items() if value is not None
+    }
     return Machine(
         device=device.describe(),
-        gpus=tuple(device.gpus()),
+        gpus=gpus,
         backend=keras.backend.backend(),
         onednn=onednn,
         cores=_usable_cores(),
         load=_load(),
         free_ram=free_ram(),
         free=free_memory(),
+        dtype_policy=keras.config.dtype_policy().name,
+        programs=str(kept_in) if kept_in else None,
+        tf32=_multiplies_in_tf32(gpus),
+        chosen=set_by_hand,
     )
+
+
+def _multiplies_in_tf32(gpus: tuple[str, ...]) -> bool | None:
+    if not gpus or keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    return bool(tf.config.experimental.tensor_float_32_execution_enabled())
 
 
 def _usable_cores() -> int:
@@ -183,7 +213,14 @@ def measure() -> Steps:
     template = _mlp(steps_per_execution=_STEPS)
     seeds = _MEMBERS // len(_CANDIDATES)
     population = PopulationModel(template, list(_CANDIDATES), seeds=seeds)
-    return Steps(one=_seconds_a_step(alone, x, y), together=_seconds_a_step(population, x, y))
+    one = _timed(alone, x, y)
+    together = _timed(population, x, y)
+    return Steps(
+        one=one.step,
+        together=together.step,
+        begin_one=one.begin,
+        begin_together=together.begin,
+    )
 
 
 def _mlp(steps_per_execution: int) -> keras.Model:
@@ -202,19 +239,26 @@ def _mlp(steps_per_execution: int) -> keras.Model:
     return model
 
 
-def _seconds_a_step(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
-    """The fastest epoch: whatever else runs makes others slower."""
+class _Timed(NamedTuple):
+    """Seconds of a training step, and of what comes before the first."""
+
+    step: float
+    begin: float
+
+
+def _timed(model: keras.Model, x: np.ndarray, y: np.ndarray) -> _Timed:
+    """Train, and take the fastest epoch: whatever else runs makes others slower."""
 
     def train() -> float:
         begun = time.perf_counter()
         model.fit(x, y, batch_size=_BATCH, epochs=1, verbose=0)
         return time.perf_counter() - begun
 
-    train()  # traces the program
+    first = train()  # traces the program
     taken = [train()]
     while sum(taken) < _MEASURED:
         taken.append(train())
-    return min(taken) / _STEPS
+    return _Timed(min(taken) / _STEPS, max(0.0, first - min(taken)))
 
 
 def lines(machine: Machine, found: tuple[Version, ...], steps: Steps | None) -> Iterator[str]:
@@ -231,6 +275,11 @@ def lines(machine: Machine, found: tuple[Version, ...], steps: Steps | None) -> 
             f"{steps.members} models": f"{_ms(steps.together)} together, {_ms(each)} each: "
             f"{steps.times:.1f} times as fast as one after the other",
         }
+        if steps.begin_together > 0:
+            rows["to begin"] = (
+                f"{steps.begin_one:.1f} s the one, {steps.begin_together:.1f} s the "
+                f"{steps.members}: each is made a program"
+            )
         yield from _section("", rows)
         yield ""
     yield "What would make it faster here"
@@ -264,9 +313,17 @@ def _facts(machine: Machine) -> dict[str, str]:
     facts["free memory"] = f"{machine.free_ram / 2**30:.1f} GiB"
     if machine.gpus:
         facts["on the GPU"] = f"{machine.free / 2**30:.1f} GiB"
+    if machine.tf32:
+        facts["products"] = "in TF32: float32 with 10 bits behind the point"
+    if machine.dtype_policy != "float32":
+        facts["dtype policy"] = machine.dtype_policy
+    for name, value in machine.chosen.items():
+        facts[f"chosen: {name}"] = str(value)
     facts["kept on disk"] = (
-        "no cache: only exports, and searches with --resume or --directory, in their folders"
+        "exports, and searches with --resume or --directory, in their folders; no compiled programs"
     )
+    if machine.programs:
+        facts["kept on disk"] = f"also what is compiled, in {machine.programs}"
     return facts
 
 
@@ -295,6 +352,17 @@ def advice(machine: Machine, found: tuple[Version, ...]) -> list[str]:
         )
     if machine.free < _LITTLE_MEMORY:
         tips.append("more free memory: where it is short, fewer models train together")
+    compiles = bool(machine.gpus) or machine.backend == "jax"
+    if compiles and can_search(machine) and not machine.programs:
+        tips.append(
+            f"{programs.VARIABLE}=FOLDER: most of the first seconds here XLA compiles, and a second "
+            "search of a model takes what is in the folder"
+        )
+    if machine.gpus and machine.dtype_policy == "float32":
+        tips.append(
+            'keras.config.set_dtype_policy("mixed_bfloat16") before the model is built: half of the '
+            "memory for what layers put out, where the model trains as well so"
+        )
     for one in found:
         if not one.fits:
             tips.append(f"{one.name} {one.supported}: only these versions are tested")

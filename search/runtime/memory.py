@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import keras
 
 from keras_acts.compat import gpu_memory_limit
@@ -13,6 +16,8 @@ from .ram import free_ram
 # by their names: whichever backend is not used need not be installed
 _ERRORS_OF_XLA = ("XlaRuntimeError", "JaxRuntimeError", "InternalError")
 
+# that nvidia-smi may take: a driver that hangs shall not hang a search
+_ASKED_SECONDS = 10
 # what else of the system may run out
 _NO_MEMORY = ("too many open files", "too many links", "too many users")
 
@@ -47,8 +52,34 @@ def _free_on_gpu() -> int:
         import tensorflow as tf
 
         info = tf.config.experimental.get_memory_info("GPU:0")
-        return int(gpu_memory_limit() - info["current"])
+        ours = int(gpu_memory_limit() - info["current"])
+        beside_others = free_beside_others()
+        if beside_others is None:
+            return ours
+        # TensorFlow keeps what it has once had: at least the most that was in use
+        return min(ours, beside_others + int(info["peak"] - info["current"]))
     import jax
 
     stats: dict[str, int] = jax.local_devices()[0].memory_stats()
     return stats["bytes_limit"] - stats["bytes_in_use"]
+
+
+def free_beside_others() -> int | None:
+    """Return the bytes of the first visible GPU that no process has; None where nobody tells.
+
+    TensorFlow counts its own alone.
+    """
+    first, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
+    command = ["nvidia-smi", f"--id={first.strip()}", "--query-gpu=memory.free"]
+    try:
+        told = subprocess.run(
+            [*command, "--format=csv,noheader,nounits"],
+            capture_output=True,
+            text=True,
+            timeout=_ASKED_SECONDS,
+            check=True,
+        )
+        return int(told.stdout.split()[0]) * 2**20
+    # no such program, a driver that does not answer, a part of a GPU whose memory it does not tell
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None

@@ -51,8 +51,29 @@ def test_a_gpu_that_the_backend_does_not_see_is_told(tmp_path):
     (tmp_path / "nvidia0").touch()
     (tip,) = checkup.advice(MACHINE, VERSIONS)
     assert 'pip install "keras-acts[cuda]"' in tip
-    seen = dataclasses.replace(MACHINE, gpus=("NVIDIA H100",))
+    seen = dataclasses.replace(
+        MACHINE, gpus=("NVIDIA H100",), programs="programs", dtype_policy="mixed_bfloat16"
+    )
     assert checkup.advice(seen, VERSIONS) == ["nothing that we know of"]
+
+
+@pytest.mark.once
+def test_on_a_gpu_compiled_programs_and_half_precision_are_advised():
+    on_gpu = dataclasses.replace(MACHINE, gpus=("NVIDIA H100",), tf32=True)
+    programs, precision = checkup.advice(on_gpu, VERSIONS)
+    assert programs.startswith("KERAS_ACTS_PROGRAMS=FOLDER")
+    assert "mixed_bfloat16" in precision
+    text = "\n".join(checkup.lines(on_gpu, VERSIONS, None))
+    assert "in TF32" in text
+    assert "no compiled programs" in text
+
+
+@pytest.mark.once
+def test_what_is_set_by_hand_is_shown():
+    machine = dataclasses.replace(MACHINE, programs="/a/folder", chosen={"convolutions": "loop"})
+    text = "\n".join(checkup.lines(machine, VERSIONS, None))
+    assert "chosen: convolutions  loop" in text
+    assert "also what is compiled, in /a/folder" in text
 
 
 @pytest.mark.once
