@@ -7,10 +7,12 @@ Each part is a process of its own with a share of the minutes, so that none cost
 ``search``, a search as users call it: its score is what the model evaluates to, and its export
 predicts what the model does; ``again``, the same search twice: is it the same; ``speed``, whole
 searches against KerasTuner on the same device; ``population``, how the time grows with the members,
-with and without XLA; ``population-jax``, the same on JAX, if it is there; ``convolutions``, the ways
-to convolve for all members; ``activations``, ours against Keras' own. FOLDER holds ``letters.csv``
-(column ``letter``) and ``optdigits.csv`` (column ``digit``); without it the tasks that need them are
-left out. Everything runs on a CPU too, where its numbers are those of the CPU.
+with and without XLA; ``population-jax``, the same on JAX, if it is there; ``choices``, what is chosen
+by the device, each both ways, and what to set; ``disk``, the first search of two processes with
+compiled programs on disk; ``convolutions``, the ways to convolve for all members; ``activations``,
+ours against Keras' own. FOLDER holds ``letters.csv`` (column ``letter``) and ``optdigits.csv``
+(column ``digit``); without it the tasks that need them are left out. Everything runs on a CPU too,
+where its numbers are those of the CPU.
 """
 
 from __future__ import annotations
@@ -84,6 +86,8 @@ def parts(data: Path | None, quick: bool) -> list[Part]:
         found.append(Part("population without XLA", (*growth, "--jit", "no"), 0.2))
         if importlib.util.find_spec("jax") is not None:
             found.append(Part("population-jax", growth, 0.2, {"KERAS_BACKEND": "jax"}))
+    found.append(Part("choices", ("-m", "benchmarks.choices", *flags), 0.2))
+    found.append(_own("disk", 0.2))
     found.append(Part("convolutions", ("-m", "benchmarks.convolutions", *flags), 0.2))
     found.append(Part("activations", ("-m", "benchmarks.activations", *flags), 0.2))
     return found
@@ -189,7 +193,37 @@ def again() -> None:
     print("the same" if scores[0] == scores[1] else "not the same: kernels add in another order")
 
 
-OWN: dict[str, Callable[[], None]] = {"devices": devices, "search": search, "again": again}
+def disk() -> None:
+    """Say what a process takes that finds its compiled programs on disk, and one that does not."""
+    code = "from benchmarks.choices import measured; print(measured('mlp', 32).begin)"
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("first", "second"):
+            process = subprocess.run(
+                [sys.executable, "-c", code],
+                env={
+                    **os.environ,
+                    "KERAS_ACTS_PROGRAMS": folder,
+                    "KERAS_ACTS_CHOICES": "xla_steps=yes",
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if process.returncode:
+                raise SystemExit(process.stderr)
+            seconds = float(process.stdout.split()[-1])
+            print(f"{name} process: {seconds:.2f} s until the first epoch is over")
+        programs = [path for path in Path(folder).rglob("*") if path.is_file()]
+        size = sum(path.stat().st_size for path in programs)
+        print(f"{len(programs)} files, {size / 2**20:.1f} MiB")
+
+
+OWN: dict[str, Callable[[], None]] = {
+    "devices": devices,
+    "search": search,
+    "again": again,
+    "disk": disk,
+}
 
 
 # ---- one after the other
