@@ -109,14 +109,15 @@ TASKS: dict[str, Callable[[], keras.Model]] = {"mlp": mlp, "cnn": cnn}
 def measured(task: str, members: int) -> Taken:
     """Train a population as things are chosen now."""
     model = TASKS[task]()
-    # RMSprop, as Adam has a kernel of its own for the update on TensorFlow
-    model.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"])
     rng = np.random.default_rng(0)
     x = rng.normal(size=(SAMPLES, *model.input_shape[1:])).astype("float32")
     y = rng.integers(0, 10, SAMPLES)
     seeds = max(1, members // len(ACTIVATIONS))
     begun = time.perf_counter()
     population = PopulationModel(model, ACTIVATIONS, seeds=seeds)
+    # RMSprop, as Adam has a kernel of its own for the update on TensorFlow. Compiled itself: in a
+    # model that is compiled, Keras has already said what "auto" is
+    population.compile("rmsprop", "sparse_categorical_crossentropy", metrics=["accuracy"])
     times = EpochTimes()
     population.fit(x, y, BATCH, epochs=EPOCHS, verbose=0, callbacks=[times])
     steps = -(-SAMPLES // BATCH)
