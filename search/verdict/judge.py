@@ -225,7 +225,8 @@ def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> 
 
 def _only_guessed(candidates: Sequence[Scored], unit: Unit, guess: Guess) -> str:
     """The sentence where nothing has learned, and what to try."""
-    best = next(scored for scored in candidates if not scored.diverged)
+    # one that diverged on some of its seeds has a score on the others
+    best = next(scored for scored in candidates if scored.n)
     return (
         f"no candidate learned more than guessing: the best, {best.activation}, has "
         f"{unit.score(best.mean)} {unit.metric}, and {guess.what} has {unit.score(guess.score)}; try more "

@@ -538,6 +538,15 @@ def test_nothing_that_only_guesses_is_kept():
         assert flat.sentence.startswith("no candidate") != learned
 
 
+def test_candidates_that_guess_and_each_diverged_on_a_seed_have_an_answer():
+    given = {"relu": [0.34, 0.33, np.nan, 0.34], "mish": [0.33, np.nan, 0.34, 0.33]}
+    found = judge({**given, "elu": [np.nan] * 4}, guess=CHANCE)
+    assert found.withheld.startswith(
+        "no candidate learned more than guessing: the best, relu, has 33.67 % accuracy"
+    )
+    assert "relu" in str(found)
+
+
 def test_an_error_above_that_of_the_mean_is_no_learning():
     mean = Guess(2.0, "always the mean of the targets")
     noise = np.array([-0.05, 0.03, 0.04, -0.02])
