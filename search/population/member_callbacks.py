@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -214,7 +215,16 @@ class MemberTrainings:
         return bool(self._given)
 
     def begin(self, population: PopulationModel) -> None:
-        """Have the members of a population trained with their callbacks, from now on or further on."""
+        """Have the members of a population trained with their callbacks, from now on or further on.
+
+        Raises:
+            ValueError: if two members are equal: callbacks would hear of both as one training.
+        """
+        twice = [member for member, count in Counter(population.members).items() if count > 1]
+        if self and twice:
+            raise ValueError(
+                f"Members with callbacks must differ. Received: {twice[0]} more than once"
+            )
         for index, member in enumerate(population.members):
             if member not in self._of:
                 self._start(member)

@@ -31,6 +31,7 @@ from .member_callbacks import (
     MemberCallbacks,
     MemberTrainings,
     of_all,
+    of_members,
     put_rows,
     rows_of_member,
     why_callbacks_alone,
@@ -356,7 +357,7 @@ class PopulationTrainer:
         missing = size - len(seeds)
         if not missing:
             return list(seeds)
-        if not is_less_than_a_program(missing / size, fit):
+        if not unwanted_members_pay(missing / size, fit):
             return list(seeds)
         others = (seed for seed in itertools.count() if seed not in seeds)
         return [*seeds, *itertools.islice(others, missing)]
@@ -392,13 +393,18 @@ class PopulationTrainer:
         return [np.flatnonzero(seed_at == seed) for seed in range(self._seeds)]
 
 
-def is_less_than_a_program(share: float, fit: Fit) -> bool:
+def unwanted_members_pay(share: float, fit: Fit) -> bool:
     """Return whether members that nobody wants cost less than a program without them.
+
+    Never, where members have callbacks of the user's: these would write files of trainings that
+    nobody asked for, or hear of two trainings at once that have one name.
 
     Args:
         share: of a population that they are.
         fit: the arguments of `fit`, data included.
     """
+    if of_members(_of_the_user(fit)):
+        return False
     if not are_arrays(fit.get("x"), fit.get("y"), fit.get("sample_weight")):
         return False  # nobody knows how many steps it takes
     samples = keras.tree.flatten(fit["x"])[0].shape[0]

@@ -20,9 +20,9 @@ from ..population.trainers import (
     TooManyTogether,
     Trained,
     Trainer,
-    is_less_than_a_program,
     most_together,
     trainer_for,
+    unwanted_members_pay,
 )
 from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
@@ -279,7 +279,7 @@ class _RateTrials:
         """Return who trains beside all candidates at one rate, so that they are those of the verdict.
 
         The verdict trains the baseline twice, and what trains both is traced once. Nobody, where
-        that costs more than it saves.
+        that costs more than it saves, or members have callbacks of the user's.
         """
         choices = self.models.choices
         together = len(choices) + 1
@@ -288,7 +288,7 @@ class _RateTrials:
             return []
         if together > most_together(model, self.fit):
             return []
-        if not is_less_than_a_program(1 / together, self.fit):
+        if not unwanted_members_pay(1 / together, self.fit):
             return []
         return [Rated(choices[self.models.names.index(baseline)], factor)]
 
