@@ -26,7 +26,7 @@ from .runtime import device
 from .runtime.reasons import first_line, headline
 from .space.candidate import Candidate
 from .space.rated import Rated
-from .strategy.base import Strategy, TrialResult
+from .strategy.base import NO_CHANGES, Strategy, TrialResult
 from .strategy.curves import Curve
 from .strategy.learning_rates import RatePlan
 from .strategy.rounds import Round
@@ -189,7 +189,7 @@ class Outcome:
         request, strategy = self._request, self._strategy
         errors = {**strategy.errors, **self._errors, **self._followers.errors}
         for what, reason in errors.items():
-            if what in self._followers.errors or what == "changes":
+            if what in self._followers.errors or what == NO_CHANGES:
                 continue  # that was said at once
             strategy.progress.say(f"What failed besides: {what}: {reason}")
         return SearchResult(

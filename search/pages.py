@@ -32,7 +32,7 @@ from .report.tables import COLUMNS
 from .rewrite.activity import SlotActivity
 from .rewrite.slots import slots
 from .runtime.reasons import headline
-from .strategy.base import TrialResult
+from .strategy.base import NO_CHANGES, TrialResult
 from .strategy.rounds import DIVERGED, FINISHED, Kind
 from .verdict import pages as of_verdict
 from .verdict.answer import COMMAND
@@ -80,9 +80,9 @@ def answer(result: SearchResult) -> Answer:
     if verdict is None:
         return _unproved(result)
     said = answer_of_verdict(verdict)
-    steps = list(said.steps)
     if verdict.withheld:
-        return said
+        return replace(said, reasons=(*said.reasons, *_ended_before(result)))
+    steps = list(said.steps)
     if result.model is not None:
         steps[0] = f"{steps[0]} This search has trained such a model: see below how to use it."
     reasons = list(said.reasons)
@@ -122,13 +122,17 @@ def _unproved(result: SearchResult) -> Answer:
 
 def _ended_before(result: SearchResult) -> list[str]:
     """What to say of a search that ended before it was done."""
+    said = []
+    if NO_CHANGES in result.errors:
+        said.append(f"Nothing was found out about single layers: {result.errors[NO_CHANGES]}.")
     if "changes" in result.errors:
-        return [f"Nothing was found out about single layers: {result.errors['changes']}."]
-    if result.interrupted:
-        return ["The search was interrupted: this is about what it had found by then."]
-    if not result.is_complete:
-        return ["Not all were trained as far as planned: this is about what was found by then."]
-    return []
+        reason = result.errors["changes"].rstrip(".")
+        said.append(f"The search failed while it changed single layers: {reason}.")
+    elif result.interrupted:
+        said.append("The search was interrupted: this is about what it had found by then.")
+    elif not result.is_complete:
+        said.append("Not all were trained as far as planned: this is about what was found by then.")
+    return said
 
 
 def score_text(result: SearchResult, value: float) -> str:
@@ -430,7 +434,8 @@ def _failures(result: SearchResult) -> Iterator[str]:
     if result.verdict is not None:
         yield from of_verdict.failures(result.verdict)
     for what, reason in result.errors.items():
-        yield f"{what}: {reason}"
+        if what != NO_CHANGES:  # it was planned so, and the answer says it
+            yield f"{what}: {reason}"
 
 
 def _all_candidates(result: SearchResult) -> Section:

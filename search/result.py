@@ -30,7 +30,7 @@ from .runtime.reasons import headline, reason_of
 from .space.assignment import Assignment, SlotGroup
 from .space.candidate import Candidate
 from .space.rated import written
-from .strategy.base import ENDED_EARLY, TrialResult
+from .strategy.base import ENDED_EARLY, NO_CHANGES, TrialResult
 from .strategy.curves import Curve
 from .strategy.rounds import Kind, Round
 from .verdict.verdict import Verdict
@@ -128,7 +128,8 @@ class SearchResult:
             for all.
         errors: what failed once the training was done, by what was done then: ``"verdict"``,
             ``"finish"``, ``"model"``, ``"validation"``, ``"test"``, …. What they would have found
-            is missing; the rest is as good as ever.
+            is missing; the rest is as good as ever. Under ``"no changes"`` stands why a search for
+            each layer was too short to try others than one activation for all.
         own_rate: the learning rate that the user's model is compiled with; None if it changes in the
             training, or other rates were not searched.
         with_rates: whether other learning rates than the model's own were tried.
@@ -280,9 +281,9 @@ class SearchResult:
                 lines.append(f"Failed: {quoted(trial.rated)}: {headline(trial.message)}.")
         lines += self._ended_early()
         for what, reason in self.errors.items():
-            if what == "changes":
-                continue  # the answer says it
-            lines.append(f"What failed besides: {what}: {reason}.")
+            if what == NO_CHANGES:
+                continue  # nothing failed, and the answer says it
+            lines.append(f"What failed besides: {what}: {reason.rstrip('.')}.")
         if not self._keeps_what_is_suggested:
             assert self.verdict is not None
             suggested = self._at_rate(self.verdict.suggested, _suggested_factor(self.verdict))

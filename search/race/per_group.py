@@ -30,7 +30,7 @@ from ..space.candidate import Candidate
 from ..space.embedding import embeddings
 from ..space.rated import Rated
 from ..space.space import ActivationSpace
-from ..strategy.base import TrialResult
+from ..strategy.base import NO_CHANGES, TrialResult
 from ..strategy.curves import Curve
 from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
@@ -81,7 +81,8 @@ class PerGroupSearch:
         followers: as of `RaceSearch`.
 
     Attributes:
-        errors: what ended the search before its end, once there was a choice.
+        errors: what ended the search before its end, once there was a choice; under `NO_CHANGES`
+            why single groups were never to get activations of their own.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class PerGroupSearch:
             why = self._too_few_epochs()
             self._note = f"{why[:1].upper()}{why[1:]}"
             # a result without a choice for each group must not look like one of a search for it
-            self.errors["changes"] = why
+            self.errors[NO_CHANGES] = why
         if self._budget is not None:
             total = self._budget.race
             starts = len(space.grid(1)) + len(factors) - 1
@@ -291,7 +292,12 @@ class PerGroupSearch:
             stage.seconds = share * max(self._begun + self._seconds - time.monotonic(), 0.0)
         stage.run()
         self.interrupted |= stage.interrupted
-        self.errors |= stage.errors
+        for what, reason in stage.errors.items():
+            if what == "race" and stage is not self._race:
+                # the race for the uniform choice is whole
+                self.errors["changes"] = reason
+            else:
+                self.errors[what] = reason
         return not stage.interrupted and "race" not in stage.errors
 
     def _screened(self, uniform: Assignment, budget: neighbourhood.Budget) -> list[Assignment]:

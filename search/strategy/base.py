@@ -19,6 +19,8 @@ from .rounds import Kind, Round
 DIVERGED = "diverged"
 # how the message of a trial begins that has a score all the same
 ENDED_EARLY = "a callback ended it"
+# among the errors of a search for each layer, though nothing failed: why it had none to try
+NO_CHANGES = "no changes"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Strategy(Protocol):
     it has scores: then `run` returns all the same.
 
     Attributes:
-        errors: what failed once there were scores, by what was done then.
+        errors: what failed once there were scores, by what was done then; and under `NO_CHANGES`
+            what was never planned.
         interrupted: whether the user ended it with Ctrl-C.
     """
 

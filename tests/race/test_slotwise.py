@@ -138,7 +138,7 @@ def test_a_small_budget_is_for_the_uniform_choice(capsys):
     said = capsys.readouterr().err
     # before anything trains, and where the result is read
     assert said.index(why) < said.index("round 1/")
-    assert why in found.errors["changes"]
+    assert why in found.errors["no changes"]
     assert why in str(found)
 
 
@@ -193,6 +193,30 @@ def test_an_interrupt_between_stages_gives_the_best_so_far(stage, monkeypatch):
         ),
         stage,
     )
+
+
+@pytest.mark.parametrize("where", ["between stages", "in a stage"])
+def test_a_failure_among_the_changes_leaves_the_uniform_choice_and_is_told(where, monkeypatch):
+    def failing(*args):
+        raise RuntimeError("out of luck")
+
+    if where == "between stages":
+        monkeypatch.setattr(per_group.neighbourhood, "screening", failing)
+    else:
+        run_rungs = runner.RaceSearch._run_rungs
+
+        def failing_later(self):
+            run_rungs(self)
+            if self._label == "changes, ":
+                failing()
+
+        monkeypatch.setattr(runner.RaceSearch, "_run_rungs", failing_later)
+    space = ActivationSpace(["relu", "tanh"], per="layer")
+    options = {**OPTIONS, "epochs": 1, "batch_size": 160, "learning_rates": None}
+    found = search_activations(eager(branches()), X[:200], Y[:200], activations=space, **options)
+    assert found.best.only is not None
+    assert found.errors == {"changes": "RuntimeError: out of luck"}
+    assert "What failed besides: changes: RuntimeError: out of luck." in str(found)
 
 
 @pytest.mark.slow

@@ -96,3 +96,43 @@ def test_trials_of_their_own_are_no_race():
     text, page = said(replace(made, rounds=(), trials=trials))
     assert EQUAL in text
     assert UNEQUAL not in text + page
+
+
+WITHHELD = "no verdict: mish, relu have the same accuracy on every seed"
+
+
+@pytest.mark.parametrize("withheld", ["", WITHHELD])
+def test_what_failed_while_single_layers_were_changed_is_told_with_any_verdict(withheld):
+    errors = {"changes": "ValueError: no such shape."}
+    judged = replace(verdict(), withheld=withheld)
+    found = replace(together(is_complete=False), verdict=judged, errors=errors)
+    text, page = said(found)
+    failed = "The search failed while it changed single layers: ValueError: no such shape."
+    assert failed in text
+    assert failed in page
+    assert "What failed besides: changes: ValueError: no such shape.\n" in text
+    assert "changes: ValueError: no such shape." in page.replace(failed, "")
+    # something was: what ended before is kept
+    assert "Nothing was found out" not in text + page
+
+
+@pytest.mark.parametrize("withheld", ["", WITHHELD])
+def test_a_search_planned_without_changes_says_why_and_that_nothing_failed(withheld):
+    why = "both groups of layers get the same activation, because 8 epochs are too few"
+    judged = replace(verdict(), withheld=withheld)
+    found = replace(result(None), verdict=judged, errors={"no changes": why})
+    text, page = said(found)
+    told = f"Nothing was found out about single layers: {why}."
+    assert told in text
+    assert told in page
+    assert "What failed besides" not in text
+    assert "no changes" not in text + page
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_an_answer_without_a_verdict_sentence_says_that_the_search_ended(interrupted):
+    judged = replace(verdict(), withheld=WITHHELD)
+    found = replace(together(is_complete=False, interrupted=interrupted), verdict=judged)
+    reasons = " ".join(pages.answer(found).reasons)
+    assert "found by then" in reasons
+    assert ("interrupted" in reasons) == interrupted
