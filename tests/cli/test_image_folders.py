@@ -141,6 +141,21 @@ def test_broken_files_are_named_or_left_out(tmp_path):
     assert found.notes[0].startswith("3 files cannot be read, and are left out: ")
 
 
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_class_that_cannot_be_read_is_not_left_out(tmp_path, part):
+    for name in ("train", "val"):
+        write_images(tmp_path / name, 2)
+    whole = (tmp_path / part / "ring" / "1.png").read_bytes()
+    (tmp_path / part / "ring" / "0.png").write_bytes(b"none")
+    # that it is cut off is seen once its pixels are read
+    for content in (b"none", whole[:100]):
+        (tmp_path / part / "ring" / "1.png").write_bytes(content)
+        with pytest.raises(
+            DataError, match=rf"\({part}\w*\), where no image of 'ring' can be read"
+        ):
+            load(str(tmp_path), images=wanted(None, True))
+
+
 def test_a_damaged_file_is_read_or_named(tmp_path):
     write_images(tmp_path)
     rng = np.random.default_rng(0)

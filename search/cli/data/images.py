@@ -71,12 +71,15 @@ def of_images(
         pixels.check_whole(broken, _SKIP)
     if not parts["--data"].looked.paths:
         pixels.check_whole(broken)
+    _check_left(parts, broken)
     kind = pixels.format_for(parts["--data"].looked, wanted)
     count = sum(len(part.looked.paths) for part in parts.values())
     pixels.check_memory(count, kind, str(folder), may_shrink=wanted.may_shrink)
     arrays = {option: _arrays(part, kind, broken) for option, part in parts.items()}
     if not wanted.skip_broken:
         pixels.check_whole(broken, _SKIP)
+    # that the pixels are cut off is seen only where they are read
+    _check_left(parts, broken)
     dataset = labelled(
         name_of_folder(folder),
         arrays["--data"],
@@ -117,6 +120,27 @@ def _check_classes(parts: Mapping[str, ImageFiles]) -> None:
                 f"The classes must be those that train: {', '.join(known[:10])}. Received: "
                 f"{str(files.folder)!r} with {unknown[0]!r}"
             )
+
+
+def _check_left(parts: Mapping[str, _Part], broken: Mapping[Path, str]) -> None:
+    """Check that each class still has an image in each part that had one.
+
+    Without, it would be no class any more, or no score would be of it.
+    """
+    for option, part in parts.items():
+        lost = set(part.files.classes)
+        for path, name in part.classes().items():
+            if path not in broken:
+                lost.discard(name)
+        if not lost:
+            continue
+        name = min(lost)
+        first = next(path for path, of in part.classes().items() if of == name)
+        raise DataError(
+            "Each class must have an image that can be read. Received: "
+            f"{str(part.files.folder)!r} ({_NAMES[option]}), where no image of {name!r} can be read: "
+            f"{str(first)!r} ({broken[first]})"
+        )
 
 
 def _arrays(part: _Part, kind: ImageFormat, broken: dict[Path, str]) -> Pair:
