@@ -125,7 +125,7 @@ def test_report_and_card_name_target_classes_and_limits():
         target={"name": "kind", "classes": ["ok", "fraud"], "shares": [0.92, 0.08]},
     )
     text = Reader(pages.page(found).to_html()).text
-    for words in ("kind", "ok 92.0 %, fraud 8.0 %", "Balanced accuracy", "71.00 %", "Limits"):
+    for words in ("kind", "ok: 92.0 %, fraud: 8.0 %", "Balanced accuracy", "71.00 %", "Limits"):
         assert words in text
     assert "Classes are uneven: the rarest has 10.0 %" in text
     card = found.card()
