@@ -17,8 +17,9 @@ LearningRatesLike: TypeAlias = "str | Iterable[float | str] | LearningRates | No
 _STEP = 2.0
 _AUTOMATIC = (0.25, 0.5, 1.0, 2.0, 4.0)
 _FACTOR = re.compile(r"x\s*(.+)$")
-# two numbers that stand for one rate
-_SAME = 1e-6
+# two numbers that stand for one rate: closer, they would have one name, with six digits of the
+# factor, and callbacks would write the files of both trainings into one
+_SAME = 1e-5
 
 
 @dataclass(frozen=True)

@@ -69,3 +69,11 @@ def test_a_choice_says_its_rate_where_it_is_another():
     assert Rated(relu).told(0.004) == "relu"
     assert Rated.of(Rated(relu, 2.0)) == Rated(relu, 2.0)
     assert Rated(Candidate.of("elu", alpha=2.0), 2.0).kind == "elu"
+
+
+@pytest.mark.parametrize("own", [0.001, 0.0102])
+def test_rates_that_are_close_have_names_of_their_own_or_are_one(own):
+    values = [own * factor * (1 + index * 4e-6) for factor in (1, 9.3) for index in range(9)]
+    factors = LearningRates.of(values).for_model(own)
+    names = {str(Rated(Candidate.of("relu"), factor)) for factor in factors}
+    assert len(names) == len(factors) > 4
