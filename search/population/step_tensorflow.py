@@ -61,7 +61,7 @@ class TrainingStep:
     Args:
         members: how many the population has.
         optimizer: that it is compiled with.
-        jit_compile: as in `compile`; ``"auto"`` for where it pays.
+        jit_compile: as in `compile`; ``"auto"`` for where it pays. What `choices` has set wins.
         faster: whether XLA makes the whole step faster.
     """
 
@@ -94,16 +94,34 @@ class TrainingStep:
         total = self._steps + steps
         if np.isfinite(steps):
             self._steps += steps
-        if self._jit_compile != "auto":
-            return
-        # what is compiled stays so: compiled anew it would cost again
-        whole = self._whole or choices.compiles_step(total, self._members, self._faster)
-        update = self._update_too or choices.compiles_update(total, self._members)
-        update = update and not whole and not self._one_kernel
+        whole = self._compiles_whole(total)
+        update = self._compiles_update(total) and not whole and not self._one_kernel
         if (whole, update) != (self._whole, self._update_too):
             self._whole = whole
             self._update_too = update
             self.forget_traces(population)
+
+    def _compiles_whole(self, total: float) -> bool:
+        """Whether XLA compiles the whole step, of which so many are taken in all.
+
+        What is set by hand wins: a model that is compiled never says "auto", Keras has resolved it.
+        """
+        chosen = choices.now().xla_steps
+        if chosen is not None:
+            return chosen
+        # what is compiled stays so: compiled anew it would cost again
+        if self._whole or self._jit_compile != "auto":
+            return self._whole
+        return choices.compiles_step(total, self._members, self._faster)
+
+    def _compiles_update(self, total: float) -> bool:
+        """Whether XLA compiles the update of the weights, where not the whole step."""
+        chosen = choices.now().xla_updates
+        if chosen is not None:
+            return chosen
+        if self._update_too or self._jit_compile != "auto":
+            return self._update_too
+        return choices.compiles_update(total, self._members)
 
     @property
     def decided(self) -> Decided:

@@ -8,8 +8,10 @@ import keras
 import pytest
 
 from keras_acts.errors import SearchError
+from keras_acts.search.population.model import PopulationModel
+from keras_acts.search.rewrite.compiling import compile_arguments
 from keras_acts.search.runtime import choices, costs
-from tests.helpers.populations import check, cnn, data, settings
+from tests.helpers.populations import check, cnn, data, settings, two_slots
 from tests.helpers.processes import ROOT
 
 
@@ -57,6 +59,30 @@ def test_xla_compiles_what_is_set():
         assert not choices.compiles_update(steps=1e9, members=128)
     assert choices.compiles_step(steps=1e9, members=128, faster=True)
     assert choices.compiles_update(steps=1e9, members=128)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles all")
+@pytest.mark.parametrize("jit_compile", ["auto", False, True])
+def test_what_is_set_wins_over_what_the_model_of_a_search_is_compiled_with(jit_compile):
+    model = two_slots()
+    model.compile("rmsprop", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+    population = PopulationModel(model, ["relu", "tanh"])
+    # as every way to search compiles it: of "auto" Keras has made yes or no
+    population.compile(**compile_arguments(model))
+    step = population.training_step
+    compiled = step.decided.whole
+    assert compiled in (False, True)
+    step.expect(population, 1)
+    assert step.decided == (1, compiled, False)
+    with choices.using(xla_steps=True, xla_updates=True):
+        step.expect(population, 1)
+    assert step.decided == (2, True, False)
+    with choices.using(xla_steps=False, xla_updates=True):
+        step.expect(population, 1)
+    assert step.decided == (3, False, True)
+    with choices.using(xla_steps=False, xla_updates=False):
+        step.expect(population, 1)
+    assert step.decided == (4, False, False)
 
 
 @pytest.mark.once
