@@ -52,6 +52,27 @@ def test_numbers_that_words_make_categories_are_told(tmp_path):
     assert not read(tmp_path, ["012", "013", "none known"]).notes
 
 
+@pytest.mark.parametrize("written", ["2024-03-{:02}", "{}.3.2024", "3/{}/2024 10:30"])
+def test_a_slip_among_dates_is_refused_and_of_few_it_is_told(tmp_path, written):
+    cells = [*(written.format(day) for day in range(1, 29)), "n.v."]
+    with pytest.raises(TableError, match=r"not 'n\.v\.' in row 29 among dates: --gaps 'n\.v\.'"):
+        read(tmp_path, cells)
+    assert read(tmp_path, cells, Reading(gaps=("n.v.",))).how["a"].kind == "date"
+    (note,) = read(tmp_path, cells[-3:]).notes
+    assert note.startswith("'a' is read as words, though most of it is dates: 'n.v.' stands in 1")
+    assert not read(tmp_path, [cells[0], "spring", "summer"]).notes
+
+
+def test_dates_that_are_written_in_two_ways_are_told(tmp_path):
+    table = read(tmp_path, ["2024-03-05", "5.3.2024", "6.3.2024"])
+    assert table.how["a"].kind == "category"
+    assert table.notes == (
+        "'a' is read as words, because its dates are not all written in one way",
+    )
+    # versions are no dates
+    assert not read(tmp_path, ["1.2.10", "1.2.9", "1.3.0"]).notes
+
+
 @pytest.mark.parametrize("cells", [["1.5", "1,5"], ["1.5", "1,5", "2", "3", "other"]])
 def test_two_decimal_signs_are_refused_however_few(tmp_path, cells):
     with pytest.raises(TableError, match=r"one decimal sign in the column 'a', not '1.5' in row 1"):

@@ -67,6 +67,63 @@ def test_different_signs_stay_words_and_that_is_told(tmp_path, cells, signs):
     )
 
 
+@pytest.mark.parametrize(
+    ("sign", "word"), [("$", "n.v."), ("%", "unknown"), ("$", "€3x"), ("", "n.v.")]
+)
+def test_a_slip_among_numbers_with_a_sign_is_refused_as_among_others(tmp_path, sign, word):
+    cells = [*(f"{number}.5{sign}" for number in range(30)), word]
+    with pytest.raises(TableError, match=rf"not '{word}' in row 31 among numbers: --gaps '{word}'"):
+        read(tmp_path / "t.csv", *cells)
+    asked = Reading(separator=";", gaps=(word,))
+    assert read(tmp_path / "t.csv", *cells, reading=asked).frame["x"][:2].tolist() == [0.5, 1.5]
+    # what is said to be a number is named where it is none, and not its neighbours
+    asked = Reading(separator=";", kinds={"x": "number"})
+    with pytest.raises(TableError, match=rf"not '{word}' in row 31"):
+        read(tmp_path / "t.csv", *cells, reading=asked)
+    with pytest.raises(TableError, match=rf"not '{word}' in row 31"):
+        read(tmp_path / "t.csv", *cells, expected={"x": How("number", ".", sign=sign)})
+
+
+def test_words_among_few_numbers_with_a_sign_are_told(tmp_path):
+    table = read(tmp_path / "t.csv", "12 %", "3 %", "unknown", "4 %")
+    assert table.how["x"].kind == "category"
+    (note,) = table.notes
+    assert note.startswith("'x' is read as words, though most of it is numbers: 'unknown' stands")
+    # fewer than half are numbers
+    assert read(tmp_path / "t.csv", "12 %", "3", "low", "high", "none of it").notes == ()
+
+
+@pytest.mark.parametrize("cells", [["$1.5", "$1,5", "$7"], ["$1.5", "$1,5", "$7", "n.v."]])
+def test_two_decimal_signs_beside_a_currency_are_refused(tmp_path, cells):
+    with pytest.raises(
+        TableError, match=r"one decimal sign in the column 'x', not '\$1.5' in row 1"
+    ):
+        read(tmp_path / "t.csv", *cells)
+
+
+@pytest.mark.parametrize("dash", ["$ -", "- $", "-$", "$NA"])
+def test_a_dash_beside_a_currency_may_be_a_gap_or_0(tmp_path, dash):
+    cells = [dash, "$5", "$6"]
+    with pytest.raises(TableError, match=r"in row 1: it may be a gap \(--gaps '.*or 0, as spread"):
+        read(tmp_path / "t.csv", *cells)
+    asked = Reading(separator=";", gaps=(dash,))
+    table = read(tmp_path / "t.csv", *cells, reading=asked)
+    np.testing.assert_array_equal(table.frame["x"], [np.nan, 5, 6])
+    assert table.how["x"].gaps == {dash: 1}
+
+
+def test_a_currency_in_brackets_is_below_zero(tmp_path):
+    cells = ["$5", "($3.50)", "$ (1,200)", "(7 $)", "-$2"]
+    table = read(tmp_path / "t.csv", *cells)
+    assert table.frame["x"].tolist() == [5, -3.5, -1200, -7, -2]
+    assert table.notes[1] == (
+        "Brackets in 'x' are a minus, as accountants write it: '($3.50)' is -3.5"
+    )
+    # of others nobody knows what they mean
+    for other in ("(3.50)", "(3 %)", "($-3)", "(-$3)"):
+        assert read(tmp_path / "t.csv", other, "$5").frame["x"].tolist() == [other, "$5"]
+
+
 @pytest.mark.parametrize("cells", [["$a", "$b"], ["$", "$"], ["%", "5%%"], ["$5$", "$6$"]])
 def test_words_with_a_sign_are_words(tmp_path, cells):
     assert read(tmp_path / "t.csv", *cells).frame["x"].tolist() == cells

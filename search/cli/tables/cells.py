@@ -5,7 +5,7 @@ All is looked at once a word, however many rows have it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,8 @@ class Cells:
         name: of the column.
         words: the different ones; an empty cell is none of them.
         codes: of each row, the place of its word; -1 for an empty cell.
-        sign: a currency's or % that stands beside all numbers; empty if there is none.
+        sign: a currency's or % that stands beside all numbers; empty if there is none. Words
+            among the numbers do not count: they are what is to be told.
     """
 
     def __init__(self, name: str, cells: pandas.Series, gaps: Collection[str]):
@@ -108,7 +109,7 @@ class Cells:
         return [word for word in self.filled() if word not in GAPS]
 
     def numerals(self) -> list[str]:
-        """The same without the sign that all have."""
+        """The same without the sign that all numbers have."""
         if not self.sign:
             return self.numeric()
         return [numbers.without_sign(word) for word in self.numeric()]
@@ -137,41 +138,74 @@ class Cells:
         self._check_words(numeric)
         return CATEGORY
 
-    def words_among_numbers(self) -> list[str]:
-        """The words of a column of which more than half are numbers, the most frequent first."""
+    def is_mostly_numbers(self) -> bool:
+        """Whether more than half of what stands there are numbers, with signs beside them or not."""
         numeric = self.numeric()
-        known = [word for word in numeric if numbers.is_number(word)]
-        others = [word for word in numeric if not numbers.is_number(word)]
-        if numbers.is_code(known) or self._share(known, numeric) <= _HALF:
-            return []
+        known, _ = _parted(numeric, _is_number)
+        return not self._is_of_codes(known) and self._share(known, numeric) > _HALF
+
+    def is_mostly_dates(self) -> bool:
+        """Whether more than half of what stands there are dates."""
+        numeric = self.numeric()
+        known, _ = _parted(numeric, dates.is_date)
+        return self._share(known, numeric) > _HALF
+
+    def words_among_numbers(self) -> list[str]:
+        """The words that are no numbers, the most frequent first."""
+        _, others = _parted(self.numeric(), _is_number)
         return sorted(others, key=self.count, reverse=True)
+
+    def words_among_dates(self) -> list[str]:
+        """The words that are no dates, the most frequent first."""
+        _, others = _parted(self.numeric(), dates.is_date)
+        return sorted(others, key=self.count, reverse=True)
+
+    def _is_of_codes(self, known: Sequence[str]) -> bool:
+        return numbers.is_code(map(numbers.without_sign, known))
 
     def _share(self, some: Sequence[str], words: Sequence[str]) -> float:
         """In which share of the rows that have one of the words some of them stand."""
         return sum(map(self.count, some)) / max(1, sum(map(self.count, words)))
 
     def _check_words(self, numeric: Sequence[str]) -> None:
-        known = [word for word in numeric if numbers.is_number(word)]
-        others = [word for word in numeric if not numbers.is_number(word)]
-        if numbers.is_code(known):
+        """Check that a column that would be one of words is not one of numbers, or dates, with slips."""
+        self._check_slips("dates", numeric, *_parted(numeric, dates.is_date))
+        known, others = _parted(numeric, _is_number)
+        if self._is_of_codes(known):
             return
         share = self._share(known, numeric)
-        if share > _HALF and not numbers.decimals_of(known):  # 1.5 and 1,5
+        if share > _HALF and not _decimals_of(known):  # 1.5 and 1,5
             raise TableError(
                 f"one decimal sign in the column {self.name!r}, not "
                 f"{self._both(known)}; --column {self.name!r}=category takes words"
             )
-        if len(known) <= _FEW or share < _MOSTLY:
+        # of a currency, "$ -" is no category, but a program's way to write 0, or a gap
+        dashes = [word for word in others if numbers.without_sign(word) in GAPS]
+        if dashes and share > _HALF:
+            raise TableError(
+                f"numbers or gaps in the column {self.name!r}, not {dashes[0]!r} in row "
+                f"{self.row(dashes[0])}: it may be a gap (--gaps {dashes[0]!r}), or 0, as spreadsheets "
+                f"show it (then the file must say 0); --column {self.name!r}=category takes all for "
+                "words"
+            )
+        self._check_slips("numbers", numeric, known, others)
+
+    def _check_slips(
+        self, what: str, words: Sequence[str], known: Sequence[str], others: Sequence[str]
+    ) -> None:
+        """Check that no few words stand among many numbers or dates, which are known."""
+        is_few = len(known) <= _FEW or self._share(known, words) < _MOSTLY
+        if is_few or not others:
             return
         raise TableError(
-            f"numbers or words in the column {self.name!r}, not {others[0]!r} in row "
-            f"{self.row(others[0])} among numbers: --gaps {others[0]!r} takes it for a gap, "
+            f"{what} or words in the column {self.name!r}, not {others[0]!r} in row "
+            f"{self.row(others[0])} among {what}: --gaps {others[0]!r} takes it for a gap, "
             f"--column {self.name!r}=category takes all for words"
         )
 
     def _both(self, known: Sequence[str]) -> str:
-        point = next(word for word in known if "," not in numbers.decimals_of([word]))
-        comma = next(word for word in known if "." not in numbers.decimals_of([word]))
+        point = next(word for word in known if "," not in _decimals_of([word]))
+        comma = next(word for word in known if "." not in _decimals_of([word]))
         return f"{point!r} in row {self.row(point)} and {comma!r} in row {self.row(comma)}"
 
     def gaps_seen(self) -> dict[str, int]:
@@ -244,3 +278,25 @@ class Cells:
         spread = np.full(len(places), gap, dtype)
         spread[~is_gap] = values[places[~is_gap]]
         return spread
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is a number, with a sign beside it or not."""
+    return numbers.is_number(numbers.without_sign(word))
+
+
+def _parted(words: Sequence[str], is_one: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """The words that are some, numbers or dates, and the others."""
+    known = []
+    others = []
+    for word in words:
+        if is_one(word):
+            known.append(word)
+        else:
+            others.append(word)
+    return known, others
+
+
+def _decimals_of(known: Sequence[str]) -> tuple[str, ...]:
+    """With which decimal signs all numbers are some, without the signs beside them."""
+    return numbers.decimals_of(map(numbers.without_sign, known))

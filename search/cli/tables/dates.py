@@ -27,6 +27,14 @@ def is_iso(words: Sequence[str]) -> bool:
     return all(map(_ISO.fullmatch, words))
 
 
+def is_date(word: str) -> bool:
+    """Whether a word is a date with a year of four figures, however it is written."""
+    if _ISO.fullmatch(word) is not None:
+        return True
+    match = _OTHER.fullmatch(word)
+    return match is not None and 4 in (len(match["first"]), len(match["third"]))
+
+
 def format_of(name: str, words: Sequence[str]) -> str:
     """Return how dates are written; empty if not all words are dates.
 

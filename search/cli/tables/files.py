@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 # what pandas calls a column without a name, so that --drop can name it
 _UNNAMED = "Unnamed: {}"
-# signs that say what a number is a share of
-_SHARES = {"%", "‰"}
 # what pandas and pyarrow raise where a file is no table
 _OF_TABLES = (ValueError, OSError, OverflowError, IndexError, MemoryError, RecursionError)
 
@@ -315,6 +313,7 @@ def _typed(
         notes += _notes(each, how[name], sign)
         if kinds[name] == CATEGORY and name not in reading.kinds and name not in expected:
             notes += _mostly_numbers(each)
+            notes += _mostly_dates(each)
     columns.update(typed)
     for name in typed:
         how[name] = How("typed")
@@ -404,7 +403,7 @@ def _check_sign(cells: Cells, how: How, expected: How | None) -> None:
         return
     signs = {how.sign, expected.sign}
     # a file may well leave a currency out, but 12 without % may be another number
-    is_left_out = "" in signs and not signs & _SHARES
+    is_left_out = "" in signs and not signs & numbers.SHARES
     if len(signs) == 1 or is_left_out or not cells.numeric():
         return
     first = cells.numeric()[0]
@@ -430,6 +429,7 @@ def _notes(cells: Cells, how: How, sign: _Sign) -> list[str]:
         notes.append(
             f"{cells.name!r} is read as numbers without the sign {how.sign}: {first!r} is {read:.15g}"
         )
+        notes += _in_brackets(cells, sign)
     if how.kind == NUMBER and not sign.sure:
         notes += _ambiguous(cells, how)
     if how.kind == CATEGORY:
@@ -440,23 +440,50 @@ def _notes(cells: Cells, how: How, sign: _Sign) -> list[str]:
     return notes
 
 
+def _in_brackets(cells: Cells, sign: _Sign) -> list[str]:
+    """A note on numbers that are below zero because of the brackets around them."""
+    words = list(filter(numbers.is_in_brackets, cells.numeric()))
+    if not words:
+        return []
+    read = numbers.values([numbers.without_sign(words[0])], sign.decimal)[0]
+    return [
+        f"Brackets in {cells.name!r} are a minus, as accountants write it: {words[0]!r} is {read:.15g}"
+    ]
+
+
 def _mostly_numbers(cells: Cells) -> list[str]:
-    """A note on a column of numbers that a few words make one of words."""
+    """Notes on a column of numbers that a few words, or their signs, make one of words."""
+    if not cells.is_mostly_numbers():
+        return []
+    notes = []
     signs = numbers.signs_in(cells.numeric())
     if len(signs) > 1:
         told = " and ".join(sign or "none" for sign in sorted(signs))
-        return [
+        notes.append(
             f"{cells.name!r} is read as words, because its numbers have different signs beside them: "
             f"{told}"
-        ]
+        )
     words = cells.words_among_numbers()
-    if not words:
+    if words:
+        notes.append(_word_among(cells, "numbers", words[0]))
+    return notes
+
+
+def _mostly_dates(cells: Cells) -> list[str]:
+    """A note on a column of dates that a few words, or other ways to write them, make one of words."""
+    if not cells.is_mostly_dates():
         return []
-    first = words[0]
-    return [
-        f"{cells.name!r} is read as words, though most of it is numbers: {first!r} stands in "
-        f"{cells.count(first)} of its rows; --gaps {first!r} takes it for a gap"
-    ]
+    words = cells.words_among_dates()
+    if words:
+        return [_word_among(cells, "dates", words[0])]
+    return [f"{cells.name!r} is read as words, because its dates are not all written in one way"]
+
+
+def _word_among(cells: Cells, what: str, word: str) -> str:
+    return (
+        f"{cells.name!r} is read as words, though most of it is {what}: {word!r} stands in "
+        f"{cells.count(word)} of its rows; --gaps {word!r} takes it for a gap"
+    )
 
 
 def _ambiguous(cells: Cells, how: How) -> list[str]:

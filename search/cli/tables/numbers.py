@@ -11,16 +11,19 @@ import numpy as np
 from .options import DECIMALS
 
 # spaces and apostrophes between thousands, whatever the decimals are written with
-_BLANKS = "[ \u00a0\u2009\u202f'’]"
+_BLANK = " \u00a0\u2009\u202f'’"
+_BLANKS = f"[{_BLANK}]"
 # it may be a thousand and more, or a little more than one
 _EITHER = re.compile(r"[+\-−]?[1-9]\d{0,2}[.,]\d{3}", re.ASCII)
 # a code: no number is written so
 _ZEROS = re.compile(r"[+\-−]?0\d+", re.ASCII)
 # %, ‰ and the signs of currencies: $, €, £, ¥, ₹, …
-_CURRENCIES = [chr(code) for code in range(0x20D0) if unicodedata.category(chr(code)) == "Sc"]
-_SIGN = f"[{re.escape(''.join(_CURRENCIES))}%‰]"
-_SIGN_BEFORE = re.compile(rf"([+\-−]?)({_SIGN}){_BLANKS}*(.+)")
-_SIGN_BEHIND = re.compile(rf"(.+?){_BLANKS}*({_SIGN})")
+_CURRENCIES = {chr(code) for code in range(0x20D0) if unicodedata.category(chr(code)) == "Sc"}
+# signs that say what a number is a share of
+SHARES = frozenset("%‰")
+_SIGNS = _CURRENCIES | SHARES
+_EACH_SIGN = tuple(_SIGNS)
+_PLUS_MINUS = ("+", "-", "−")
 _TRUE = {"true"}
 _FALSE = {"false"}
 
@@ -51,47 +54,93 @@ def is_number(word: str) -> bool:
 
 
 def sign_of(words: Iterable[str]) -> str:
-    """Return the currency's or percent sign that all words have, if all are numbers beside it.
+    """Return the currency's or percent sign that all numbers among the words have.
 
     Empty if one has none, or another.
 
     Example:
         >>> sign_of(["$1,200.50", "-$3"]), sign_of(["12 %", "3%"]), sign_of(["$3", "€3"])
         ('$', '%', '')
+        >>> sign_of(["$3", "($4.50)", "not known"])
+        '$'
     """
-    found = ""
-    for word in words:
-        sign, number = _parted(word)
-        if not sign or sign != (found or sign) or not is_number(number):
-            return ""
-        found = sign
-    return found
+    signs = signs_in(words)
+    if len(signs) != 1:
+        return ""
+    return signs.pop()
 
 
 def signs_in(words: Iterable[str]) -> set[str]:
-    """Return the signs beside numbers, and an empty one for a number without; nothing if one is none."""
+    """Return the signs beside the numbers among the words; an empty one for a number without."""
     signs = set()
     for word in words:
         sign, number = _parted(word)
-        if not is_number(number):
-            return set()
-        signs.add(sign)
+        if is_number(number):
+            signs.add(sign)
     return signs
 
 
 def without_sign(word: str) -> str:
-    """Return a number without the sign beside it."""
+    """Return a number without the sign beside it.
+
+    Example:
+        >>> without_sign("$ 1,200"), without_sign("($3.50)"), without_sign("(3.50)")
+        ('1,200', '-3.50', '(3.50)')
+    """
     return _parted(word)[1]
+
+
+def is_in_brackets(word: str) -> bool:
+    """Whether a word is a number below zero because of the brackets around it."""
+    number = without_sign(word)
+    return number.startswith("-") and "(" in word and is_number(number)
 
 
 def _parted(word: str) -> tuple[str, str]:
     """The sign beside a number, and the number; the sign is empty if there is none."""
-    before = _SIGN_BEFORE.fullmatch(word)
-    if before is not None:
-        return before[2], before[1] + before[3]
-    behind = _SIGN_BEHIND.fullmatch(word)
-    if behind is not None:
-        return behind[2], behind[1]
+    # most words have none, and need no look at their ends
+    if _SIGNS.isdisjoint(word):
+        return "", word
+    inside = _in_brackets(word)
+    if inside:
+        sign, number = _beside(inside)
+    else:
+        sign, number = _beside(word)
+        inside = _in_brackets(number)
+        if not inside:
+            return sign, number
+        number = inside
+    # without a currency they may be anything: a standard error, a remark
+    if sign not in _CURRENCIES:
+        return "", word
+    return sign, "-" + number
+
+
+def _in_brackets(word: str) -> str:
+    """What stands in the brackets around a word; empty if there are none.
+
+    An accountant writes so what is less than zero: ($3.50), $ (3.50).
+    """
+    if not word.startswith("(") or not word.endswith(")"):
+        return ""
+    return word[1:-1].strip(_BLANK)
+
+
+def _beside(word: str) -> tuple[str, str]:
+    """The sign before or behind a word, and the word without it."""
+    # no regular expression: on a cell of many blanks it would take its time
+    if word.endswith(_EACH_SIGN):
+        number = word[:-1].rstrip(_BLANK)
+        if number:
+            return word[-1], number
+    minus = ""
+    if word.startswith(_PLUS_MINUS):
+        minus = word[0]
+    number = word[len(minus) :]
+    if number.startswith(_EACH_SIGN):
+        behind = number[1:].lstrip(_BLANK)
+        if behind:
+            return number[0], minus + behind
     return "", word
 
 
