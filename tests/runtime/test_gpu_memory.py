@@ -1,8 +1,10 @@
 """What is free on a GPU beside other processes is what its driver says."""
 
+import keras
 import pytest
 
-from keras_acts.search.runtime.memory import free_beside_others
+from keras_acts.search.runtime import choices
+from keras_acts.search.runtime.memory import Pool, free_beside_others
 
 pytestmark = pytest.mark.once
 
@@ -37,3 +39,63 @@ def test_a_driver_that_does_not_tell_is_no_number(answers, answer):
 def test_without_the_program_nobody_tells(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert free_beside_others() is None
+
+
+POOL = Pool(limit=22 * 2**30, in_use=2**30, most_in_use=2 * 2**30)
+
+
+@pytest.fixture
+def variables(monkeypatch):
+    """Set what the backend reads of how it takes a GPU's memory."""
+
+    def say(growth):
+        if keras.backend.backend() == "jax":
+            preallocates = {"true": "false", "false": "true"}
+            monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", preallocates[growth])
+        else:
+            monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", growth)
+
+    monkeypatch.setattr(choices, "_asked_too_late", False)
+    return say
+
+
+def test_what_the_backend_has_taken_at_first_is_free_though_the_driver_says_it_is_not(
+    answers, variables
+):
+    answers("echo 512")
+    variables("false")
+    assert POOL.free() == 21 * 2**30
+
+
+def test_memory_that_grows_is_what_the_driver_and_the_idle_pool_have(answers, variables):
+    answers("echo 512")
+    variables("true")
+    assert POOL.free() == 512 * 2**20 + 2**30
+    answers("echo 99999")
+    assert POOL.free() == 21 * 2**30
+    answers("exit 6")
+    assert POOL.free() == 21 * 2**30
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX is not asked")
+def test_what_tensorflow_was_asked_too_late_it_has_not_heard(answers, monkeypatch):
+    import tensorflow as tf  # may be missing beside JAX
+
+    keras.Variable(1.0)  # TensorFlow has its devices
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    monkeypatch.setattr(choices, "_asked_too_late", False)
+    choices.let_memory_grow()
+    devices = tf.config.get_visible_devices("GPU")
+    grow_by_script = any(map(tf.config.experimental.get_memory_growth, devices))
+    assert choices.memory_grows() == grow_by_script
+    if not grow_by_script:
+        answers("echo 512")
+        assert POOL.free() == 21 * 2**30
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX is not asked")
+def test_what_the_user_said_stays_said(monkeypatch):
+    monkeypatch.setattr(choices, "_asked_too_late", False)
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
+    choices.let_memory_grow()
+    assert not choices.memory_grows()
