@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import NamedTuple
 
 import keras
@@ -12,14 +11,13 @@ from keras_acts.compat import gpu_memory_limit
 
 from .choices import memory_grows
 from .device import gpus
+from .driver import told_by_driver
 from .kept_files import is_disk_full
 from .ram import free_ram
 
 # by their names: whichever backend is not used need not be installed
 _ERRORS_OF_XLA = ("XlaRuntimeError", "JaxRuntimeError", "InternalError")
 
-# that nvidia-smi may take: a driver that hangs shall not hang a search
-_ASKED_SECONDS = 10
 # what else of the system may run out
 _NO_MEMORY = ("too many open files", "too many links", "too many users")
 
@@ -101,16 +99,8 @@ def free_beside_others() -> int | None:
     TensorFlow and JAX count their own alone.
     """
     first, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-    command = ["nvidia-smi", f"--id={first.strip()}", "--query-gpu=memory.free"]
-    try:
-        told = subprocess.run(
-            [*command, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_ASKED_SECONDS,
-            check=True,
-        )
-        return int(told.stdout.split()[0]) * 2**20
-    # no such program, a driver that does not answer, a part of a GPU whose memory it does not tell
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+    told = told_by_driver("memory.free", first.strip())
+    # of a part of a GPU it does not tell the memory
+    if not told or not told[0].isdecimal():
         return None
+    return int(told[0]) * 2**20

@@ -1,9 +1,9 @@
-"""What is free on a GPU beside other processes is what its driver says."""
+"""What NVIDIA's driver says of a GPU: what is free beside other processes, and which one it is."""
 
 import keras
 import pytest
 
-from keras_acts.search.runtime import choices
+from keras_acts.search.runtime import choices, programs
 from keras_acts.search.runtime.memory import Pool, free_beside_others
 
 pytestmark = pytest.mark.once
@@ -27,7 +27,11 @@ def test_the_driver_tells_of_the_first_gpu_that_this_process_sees(answers, monke
     asked = answers("echo 1024")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1")
     assert free_beside_others() == 2**30
-    assert "--id=3 --query-gpu=memory.free" in asked.read_text()
+    assert asked.read_text().split() == [
+        "--query-gpu=memory.free",
+        "--format=csv,noheader,nounits",
+        "--id=3",
+    ]
 
 
 @pytest.mark.parametrize("answer", ["echo [N/A]", "echo", "exit 6"])
@@ -99,3 +103,32 @@ def test_what_the_user_said_stays_said(monkeypatch):
     monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
     choices.let_memory_grow()
     assert not choices.memory_grows()
+
+
+@pytest.fixture
+def folder_of(answers, monkeypatch, tmp_path):
+    """Return where a process keeps its programs whose driver answers so."""
+    monkeypatch.setenv(programs.VARIABLE, str(tmp_path))
+
+    def asked(answer):
+        answers(answer)
+        programs._what_compiles.cache_clear()
+        return programs.kept_in()
+
+    yield asked
+    programs._what_compiles.cache_clear()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX tells them itself")
+def test_programs_of_one_gpu_are_not_taken_for_those_of_another(folder_of, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    without = folder_of("exit 9")
+    t4 = folder_of("echo Tesla T4, 550.54")
+    assert folder_of("echo Tesla T4, 550.54; echo Tesla T4, 550.54") == t4
+    newer_driver = folder_of("echo Tesla T4, 570.1")
+    h200 = folder_of("echo NVIDIA H200, 550.54")
+    both = "echo Tesla T4, 550.54; echo NVIDIA H200, 550.54"
+    first = folder_of(both)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    second = folder_of(both)
+    assert len({without, t4, newer_driver, h200, first, second}) == 6
