@@ -544,6 +544,14 @@ def onednn_is_on() -> bool:
     return bool(_pywrap_util_port.IsMklEnabled())
 
 
+def devices_are_in_use() -> bool:
+    """Return whether TensorFlow has begun to use its devices: what it is asked of them then is late."""
+    from tensorflow.python.eager import context
+
+    state = context.context_safe()
+    return state is not None and state._context_handle is not None
+
+
 def gpu_memory_limit() -> int:
     """Return the bytes that TensorFlow may take of the first GPU."""
     from tensorflow.python.client import device_lib

@@ -399,6 +399,7 @@ def test_tensorflow_tells_and_restores():
     restore()
     assert [float(tf.random.uniform(())) for _ in range(2)] == expected
     assert compat.onednn_is_on() in (True, False)
+    assert compat.devices_are_in_use()
     seen = []
 
     def traced():

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import keras
 
+from keras_acts.compat import devices_are_in_use
 from keras_acts.errors import SearchError
 
 from . import costs
@@ -28,6 +29,11 @@ from .device import gpus, lacks_onednn
 _VARIABLE = "KERAS_ACTS_CHOICES"
 # TensorFlow reads it when it first uses a GPU
 _GROWTH = "TF_FORCE_GPU_ALLOW_GROWTH"
+# what it understands, letter for letter
+_GROWTH_SAYS = {"true": True, "false": False}
+# of JAX, which takes three quarters of a GPU at first unless it says one of these
+_PREALLOCATES = "XLA_PYTHON_CLIENT_PREALLOCATE"
+_NOT_AT_FIRST = ("0", "false", "False")
 _YES = {"yes": True, "no": False}
 CONVOLUTIONS = ("grouped", "patches", "loop")
 PRODUCTS = ("batched", "separate")
@@ -209,16 +215,33 @@ def most_members() -> int:
     return _set.most_members or costs.RACE_MOST_MEMBERS
 
 
+# whether TensorFlow used its devices when it was asked, so that it has not heard it
+_asked_too_late = False
+
+
 def let_memory_grow() -> None:
     """Ask TensorFlow to take a GPU's memory as it needs it, if the user has not said how.
 
     Other processes on the GPU keep theirs then. It is too late where TensorFlow uses the GPU
     already: `memory_grows` tells.
     """
-    if _set.memory_growth is not False:
-        os.environ.setdefault(_GROWTH, "true")
+    global _asked_too_late
+    if _set.memory_growth is False or _GROWTH in os.environ:
+        return
+    if keras.backend.backend() == "tensorflow":
+        _asked_too_late = devices_are_in_use()
+    # for the processes that this one starts, too
+    os.environ[_GROWTH] = "true"
 
 
 def memory_grows() -> bool:
-    """Whether TensorFlow has been asked to."""
-    return os.environ.get(_GROWTH, "").lower() in ("true", "1")
+    """Whether the backend takes a GPU's memory as it needs it, and not most of it at first."""
+    if keras.backend.backend() == "jax":
+        return os.environ.get(_PREALLOCATES) in _NOT_AT_FIRST
+    told = os.environ.get(_GROWTH)
+    if told in _GROWTH_SAYS and not _asked_too_late:
+        return _GROWTH_SAYS[told]
+    import tensorflow as tf
+
+    # what the user's script has set, the same for all that are used
+    return any(map(tf.config.experimental.get_memory_growth, tf.config.get_visible_devices("GPU")))

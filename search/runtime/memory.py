@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import subprocess
+from typing import NamedTuple
 
 import keras
 
 from keras_acts.compat import gpu_memory_limit
 
+from .choices import memory_grows
 from .device import gpus
+from .driver import told_by_driver
 from .kept_files import is_disk_full
 from .ram import free_ram
 
 # by their names: whichever backend is not used need not be installed
 _ERRORS_OF_XLA = ("XlaRuntimeError", "JaxRuntimeError", "InternalError")
 
-# that nvidia-smi may take: a driver that hangs shall not hang a search
-_ASKED_SECONDS = 10
 # what else of the system may run out
 _NO_MEMORY = ("too many open files", "too many links", "too many users")
 
@@ -52,34 +52,55 @@ def _free_on_gpu() -> int:
         import tensorflow as tf
 
         info = tf.config.experimental.get_memory_info("GPU:0")
-        ours = int(gpu_memory_limit() - info["current"])
+        return Pool(gpu_memory_limit(), int(info["current"]), int(info["peak"])).free()
+    import jax
+
+    stats: dict[str, int] | None = jax.local_devices()[0].memory_stats()
+    if stats is not None:
+        in_use = stats["bytes_in_use"]
+        return Pool(stats["bytes_limit"], in_use, stats.get("peak_bytes_in_use", in_use)).free()
+    # XLA_PYTHON_CLIENT_ALLOCATOR=platform: JAX has no pool, and counts nothing
+    beside_others = free_beside_others()
+    if beside_others is None:
+        # that of a device whose driver does not tell either, such as one that shares the RAM
+        return free_ram()
+    return beside_others
+
+
+class Pool(NamedTuple):
+    """What the backend has of a GPU's memory, in bytes.
+
+    Attributes:
+        limit: that it may take.
+        in_use: by tensors now.
+        most_in_use: by tensors, at any time.
+    """
+
+    limit: int
+    in_use: int
+    most_in_use: int
+
+    def free(self) -> int:
+        """Return the bytes that are free for tensors."""
+        ours = self.limit - self.in_use
+        # all of it is taken already: for the driver, what is idle in it is in use
+        if not memory_grows():
+            return ours
         beside_others = free_beside_others()
         if beside_others is None:
             return ours
-        # TensorFlow keeps what it has once had: at least the most that was in use
-        return min(ours, beside_others + int(info["peak"] - info["current"]))
-    import jax
-
-    stats: dict[str, int] = jax.local_devices()[0].memory_stats()
-    return stats["bytes_limit"] - stats["bytes_in_use"]
+        # the backend keeps what it has once had: at least the most that was in use
+        return min(ours, beside_others + self.most_in_use - self.in_use)
 
 
 def free_beside_others() -> int | None:
     """Return the bytes of the first visible GPU that no process has; None where nobody tells.
 
-    TensorFlow counts its own alone.
+    TensorFlow and JAX count their own alone.
     """
     first, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-    command = ["nvidia-smi", f"--id={first.strip()}", "--query-gpu=memory.free"]
-    try:
-        told = subprocess.run(
-            [*command, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=_ASKED_SECONDS,
-            check=True,
-        )
-        return int(told.stdout.split()[0]) * 2**20
-    # no such program, a driver that does not answer, a part of a GPU whose memory it does not tell
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+    told = told_by_driver("memory.free", first.strip())
+    # of a part of a GPU it does not tell the memory
+    if not told or not told[0].isdecimal():
         return None
+    return int(told[0]) * 2**20

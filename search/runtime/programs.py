@@ -2,7 +2,8 @@
 
 They are kept where a user names a folder, ``KERAS_ACTS_PROGRAMS=FOLDER``, and nowhere else. XLA
 compares each with what it would compile, so that another model takes no wrong one. What does not
-tell itself from it, the version and the processor, makes a folder of its own inside.
+tell itself from it, the version, the processor and for TensorFlow the GPU, makes a folder of its own
+inside.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ import keras
 
 from keras_acts.errors import SearchError
 
+from .driver import told_by_driver
+
 VARIABLE = "KERAS_ACTS_PROGRAMS"
 _FLAGS = "TF_XLA_FLAGS"
 _FOLDER_FLAG = "--tf_xla_persistent_cache_directory"
 _CHECKSUMS = "checksums.json"
+_WHICH_GPU = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 _PROCESSORS = Path("/proc/cpuinfo")
 
 
@@ -82,7 +86,22 @@ def _what_compiles() -> str:
 
         versions = tf.__version__
     processor = f"{platform.machine()} {platform.processor()} {_instructions()}"
+    # JAX tells one GPU from another itself
+    if backend == "tensorflow":
+        processor += gpus_and_driver()
     return f"{backend}-{versions}-{hashlib.sha256(processor.encode()).hexdigest()[:12]}"
+
+
+def gpus_and_driver() -> str:
+    """Return the GPUs for which TensorFlow may compile, and their driver; empty without any.
+
+    TensorFlow itself is not asked: it would begin to use them.
+    """
+    kinds = sorted(set(told_by_driver("name,driver_version")))
+    if len(kinds) > 1:
+        # which of them comes first, is told by these alone
+        kinds += [os.environ.get(name, "") for name in _WHICH_GPU]
+    return "; ".join(kinds)
 
 
 def _instructions() -> str:
