@@ -35,6 +35,8 @@ def export(
     **options: Any,
 ) -> None:
     """Load a ``.keras`` file and export it."""
+    for note in job.notes:
+        print(f"Note: {note}.", file=sys.stderr)
     loaded = _loaded(job.model)
     card: dict[str, Any] = {}
     if job.images_as is not None:

@@ -31,8 +31,12 @@ from .words import printable
 
 # Keras' layer divides by 1e-7 at least
 _LEAST_SPREAD = 1e-6
-# rows that are named
+# rows and sizes that are named
 _FEW = 5
+_COMPARED_ONLY = (
+    "The images are compared with as pixels of 0 to 255, and the card does not say so: if the model was "
+    "trained on such, --takes-pixels writes it, and predict reads image files"
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ class ExportJob:
     Attributes:
         samples: inputs to compare with; random ones if there are none.
         normalization: what comes first in the graph, if anything.
-        images_as: how image files became the samples; None of others.
+        images_as: how predictions are to read image files; None where the user did not say that the
+            model takes such.
+        notes: what a user should know of it.
     """
 
     model: str
@@ -59,6 +65,7 @@ class ExportJob:
     samples: np.ndarray | None
     normalization: Normalization | None
     images_as: ImageFormat | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,7 @@ def prepare_export(
     formats: Sequence[str],
     samples: Path | None,
     normalize: Path | None,
+    takes_pixels: bool = False,
 ) -> ExportJob:
     """Check the places, and read the data.
 
@@ -99,17 +107,27 @@ def prepare_export(
     check_formats(formats)
     inputs = None
     kind = None
-    if samples is not None and _is_of_images(samples):
+    notes: tuple[str, ...] = ()
+    of_images = samples is not None and _is_of_images(samples)
+    if takes_pixels and not of_images:
+        raise DataError(
+            f"--takes-pixels needs --samples with images. Received: --samples {samples}"
+        )
+    if samples is not None and of_images:
         inputs, kind = _samples_of_images(samples, model)
     elif samples is not None:
         inputs, _ = files.read_inputs(samples)
+    if of_images and not takes_pixels:
+        # a model that takes 0 to 1 exports as well, and would predict from wrong numbers
+        kind = None
+        notes = (_COMPARED_ONLY,)
     normalization = None
     if normalize is not None:
         values, names = files.read_inputs(normalize)
         normalization = _normalization(values, names, normalize)
         if inputs is None:
             inputs = values
-    return ExportJob(model, out, inputs, normalization, kind)
+    return ExportJob(model, out, inputs, normalization, kind, notes)
 
 
 def _is_of_images(path: Path) -> bool:
@@ -118,11 +136,23 @@ def _is_of_images(path: Path) -> bool:
 
 
 def _samples_of_images(samples: Path, model: str) -> tuple[np.ndarray, ImageFormat]:
-    """The pixels of image files in the size that a model takes."""
+    """The pixels of image files in the size that a model takes, else in their own.
+
+    Raises:
+        DataError: if the model takes any size, and theirs differ: nobody has said one.
+    """
     paths = to_predict(samples)
     looked = look(paths)
     check_whole(looked.broken)
-    kind = format_for(looked, wanted(None, False, input_shape(model)))
+    taken = wanted(None, False, input_shape(model))
+    if len(looked.sizes) > 1 and None in (taken.height, taken.width):
+        sizes = sorted(f"{height}x{width}" for height, width in looked.sizes)
+        raise DataError(
+            "Images for a model that takes any size must be of one size. Received: "
+            f"{str(samples)!r} with {', '.join(sizes[:_FEW])}"
+        )
+    # of one size, none is made smaller: that is for what trains on them
+    kind = format_for(looked, taken, most=None)
     return read_all(paths, kind, str(samples)).astype("float32"), kind
 
 

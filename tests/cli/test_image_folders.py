@@ -273,6 +273,36 @@ def test_predictions_of_files_need_a_card_that_says_how(tmp_path, kind, error, m
         prepared(path, tmp_path / "new")
 
 
+def export_job(tmp_path, shape, **options):
+    """The export of a model that takes such images, with those of a folder as samples."""
+    model = keras.Sequential([keras.Input(shape), keras.layers.GlobalAveragePooling2D()])
+    path = str(tmp_path / "mine.keras")
+    model.save(path)
+    plain = {"overwrite": False, "versioned": False, "formats": (), "normalize": None}
+    given = {"samples": tmp_path / "images", **plain, **options}
+    return jobs.prepare_export(path, tmp_path / "out", **given)
+
+
+def test_an_export_claims_to_take_pixels_only_if_it_is_said(tmp_path):
+    write_images(tmp_path / "images", 1, size=(96, 80))
+    job = export_job(tmp_path, (None, None, 3))
+    # nobody has asked for smaller ones
+    assert job.samples.shape == (3, 96, 80, 3)
+    assert job.images_as is None
+    (note,) = job.notes
+    assert "--takes-pixels writes it" in note
+    said = export_job(tmp_path, (None, None, 3), takes_pixels=True)
+    assert said.images_as == ImageFormat(96, 80, 3)
+    assert said.notes == ()
+    assert export_job(tmp_path, (8, 7, 1), takes_pixels=True).images_as == ImageFormat(8, 7, 1)
+    with pytest.raises(DataError, match="--takes-pixels needs --samples with images"):
+        export_job(tmp_path, (8, 7, 1), takes_pixels=True, samples=None)
+    write_images(tmp_path / "images" / "others", 1)
+    with pytest.raises(DataError, match=r"must be of one size\. Received: .* with 6x5, 96x80"):
+        export_job(tmp_path, (None, None, 3))
+    assert export_job(tmp_path, (8, 7, 3)).samples.shape == (6, 8, 7, 3)
+
+
 @pytest.mark.slow
 def test_a_search_on_a_folder_and_predictions_of_its_files(tmp_path):
     write_images(tmp_path / "shapes", 12)
@@ -299,10 +329,10 @@ def test_a_search_on_a_folder_and_predictions_of_its_files(tmp_path):
     # the folder is found from any other one
     again = command(tmp_path / "saved_models", "export", str(tmp_path / "kept"), "best")
     assert again.exit_code == 0, again.output
-    # of a model of one's own, what is compared with says how files are read
+    # of a model of one's own it is to be said how it takes images
     model = str(place.parent / "mine.keras")
     keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]).save(model)
-    own = command(tmp_path, "export", model, "own", "--samples", "shapes")
+    own = command(tmp_path, "export", model, "own", "--samples", "shapes", "--takes-pixels")
     assert own.exit_code == 0, own.output
     before = contents(tmp_path / "shapes")
     done = command(tmp_path, "predict", "own", "shapes/cross/0.png")

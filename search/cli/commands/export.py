@@ -51,6 +51,11 @@ from ..running import Refused, interruptible, loading, one_line_errors
     type=click.Path(path_type=Path),
     help="A .csv or .npz, or a folder of images, with inputs to compare with.",
 )
+@click.option(
+    "--takes-pixels",
+    is_flag=True,
+    help="MODEL takes pixels of 0 to 255: predict reads image files for it, in its size, or that of --samples.",
+)
 @as_json("Print path, difference and model card as JSON.")
 @click.pass_context
 def export(context: click.Context, model: str, out: Path, **options: Any) -> None:
@@ -79,8 +84,8 @@ def export(context: click.Context, model: str, out: Path, **options: Any) -> Non
 
 
 # what is looked at before TensorFlow is loaded, and what of it is done by then
-_CHECKED = ("overwrite", "versioned", "formats", "samples", "normalize")
-_READ = ("samples", "normalize")
+_CHECKED = ("overwrite", "versioned", "formats", "samples", "normalize", "takes_pixels")
+_READ = ("samples", "normalize", "takes_pixels")
 # what is left to say of a search, whose data say the rest
 _OF_SEARCHES = ("overwrite", "versioned", "formats", "as_json")
 

@@ -77,13 +77,19 @@ def look(paths: Sequence[Path]) -> Looked:
     return Looked(tuple(readable), sizes, gray, oddities, broken)
 
 
-def format_for(looked: Looked, wanted: Wanted) -> ImageFormat:
-    """Return what files become: as it is wanted, else as most of them are, and not too large."""
+def format_for(looked: Looked, wanted: Wanted, most: int | None = MOST_PIXELS) -> ImageFormat:
+    """Return what files become: as it is wanted, else as most of them are, and not too large.
+
+    Args:
+        looked: the files.
+        wanted: what is said of them.
+        most: of how many pixels the longer side may be; of any number if it is None.
+    """
     (height, width), _ = looked.sizes.most_common(1)[0]
     longer = max(height, width)
-    if longer > MOST_PIXELS:
-        height = max(1, round(height * MOST_PIXELS / longer))
-        width = max(1, round(width * MOST_PIXELS / longer))
+    if most is not None and longer > most:
+        height = max(1, round(height * most / longer))
+        width = max(1, round(width * most / longer))
     channels = 3
     if looked.gray == len(looked.paths):
         channels = 1
