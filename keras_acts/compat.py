@@ -555,8 +555,10 @@ def devices_are_in_use() -> bool:
 def gpu_memory_limit() -> int:
     """Return the bytes that TensorFlow may take of the first GPU."""
     from tensorflow.python.client import device_lib
+    from tensorflow.python.eager import context
 
-    devices = device_lib.list_local_devices()
+    # with other settings than TensorFlow itself has, such as which GPUs are visible, it fails
+    devices = device_lib.list_local_devices(context.context().config)
     return int(next(device.memory_limit for device in devices if device.device_type == "GPU"))
 
 

@@ -400,6 +400,12 @@ def test_tensorflow_tells_and_restores():
     assert [float(tf.random.uniform(())) for _ in range(2)] == expected
     assert compat.onednn_is_on() in (True, False)
     assert compat.devices_are_in_use()
+    if tf.config.get_visible_devices("GPU"):
+        assert compat.gpu_memory_limit() > 0
+    else:
+        # it goes through the devices, with the settings of this process
+        with pytest.raises(StopIteration):
+            compat.gpu_memory_limit()
     seen = []
 
     def traced():

@@ -52,7 +52,9 @@ def _free_on_gpu() -> int:
         import tensorflow as tf
 
         info = tf.config.experimental.get_memory_info("GPU:0")
-        return Pool(gpu_memory_limit(), int(info["current"]), int(info["peak"])).free()
+        visible, *_ = tf.config.get_visible_devices("GPU")
+        place = tf.config.list_physical_devices("GPU").index(visible)
+        return Pool(gpu_memory_limit(), int(info["current"]), int(info["peak"]), place).free()
     import jax
 
     stats: dict[str, int] | None = jax.local_devices()[0].memory_stats()
@@ -74,11 +76,13 @@ class Pool(NamedTuple):
         limit: that it may take.
         in_use: by tensors now.
         most_in_use: by tensors, at any time.
+        place: of the GPU among those that the process may use.
     """
 
     limit: int
     in_use: int
     most_in_use: int
+    place: int = 0
 
     def free(self) -> int:
         """Return the bytes that are free for tensors."""
@@ -86,20 +90,30 @@ class Pool(NamedTuple):
         # all of it is taken already: for the driver, what is idle in it is in use
         if not memory_grows():
             return ours
-        beside_others = free_beside_others()
+        beside_others = free_beside_others(self.place)
         if beside_others is None:
             return ours
         # the backend keeps what it has once had: at least the most that was in use
         return min(ours, beside_others + self.most_in_use - self.in_use)
 
 
-def free_beside_others() -> int | None:
-    """Return the bytes of the first visible GPU that no process has; None where nobody tells.
+def free_beside_others(place: int = 0) -> int | None:
+    """Return the bytes of a GPU that no process has; None where nobody tells.
 
     TensorFlow and JAX count their own alone.
+
+    Args:
+        place: of the GPU among those that the process may use: a script may take the second.
     """
-    first, *_ = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-    told = told_by_driver("memory.free", first.strip())
+    gpu = str(place)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        named = visible.split(",")
+        # set anew, after the backend has read it
+        if place >= len(named):
+            return None
+        gpu = named[place].strip()
+    told = told_by_driver("memory.free", gpu)
     # of a part of a GPU it does not tell the memory
     if not told or not told[0].isdecimal():
         return None

@@ -34,6 +34,17 @@ def test_the_driver_tells_of_the_first_gpu_that_this_process_sees(answers, monke
     ]
 
 
+def test_the_driver_tells_of_the_gpu_that_a_script_has_made_visible(answers, monkeypatch):
+    asked = answers("echo 1024")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 1")
+    free_beside_others(place=1)
+    assert asked.read_text().split()[-1] == "--id=1"
+    assert free_beside_others(place=2) is None
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    free_beside_others(place=2)
+    assert asked.read_text().split()[-1] == "--id=2"
+
+
 @pytest.mark.parametrize("answer", ["echo [N/A]", "echo", "exit 6"])
 def test_a_driver_that_does_not_tell_is_no_number(answers, answer):
     answers(answer)
