@@ -9,7 +9,6 @@ through the model by itself, and losses and metrics leave out what is masked: `m
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,8 @@ from keras import ops
 from keras_acts.compat import all_layers, resolved_parts, standardize_inputs
 
 from ..runtime import choices
-from ..space.known import is_of_keras, is_of_keras_or_ours
 from ..vectorize.batch import SEEDED, SHARED, Batch, with_free_axis
+from ..vectorize.samples import acts_on_each_sample, is_known_activation
 from .members import Member
 
 if TYPE_CHECKING:
@@ -159,34 +158,17 @@ def may_fill_up(population: PopulationModel, *, training: bool) -> bool:
         return False
     for stacked in population.stacked:
         plan = stacked.plan
-        if plan.rule is None or not _sees_one_sample(plan.layer):
+        if not acts_on_each_sample(plan.layer, plan.rule):
             return False
         # members have noise of their own where the model itself may have none
         if training and (plan.strengths is not None or _mixes_in_training(plan.layer)):
             return False
-        if not all(map(_is_known, _searched_activations(plan))):
+        if not all(map(is_known_activation, _searched_activations(plan))):
             return False
     losses, metrics = resolved_parts(population)
     if losses is not None and not losses.leave_out_masked:
         return False
     return metrics is None or bool(metrics.leave_out_masked)
-
-
-def _sees_one_sample(layer: Any) -> bool:
-    """Whether a layer or operation with a rule is Keras' own: none of these rules mixes samples."""
-    if not is_of_keras(type(layer)):
-        return False
-    if not isinstance(layer, keras.layers.Layer):
-        return True
-    for part in all_layers(layer):
-        # Keras divides what it adds to the loss by the size of the batch
-        if not is_of_keras_or_ours(part) or part.activity_regularizer is not None:
-            return False
-        # a function of the user's may look at the whole batch
-        functions = [value for value in vars(part).values() if inspect.isfunction(value)]
-        if not all(map(_is_known, functions)):
-            return False
-    return True
 
 
 def _mixes_in_training(layer: Any) -> bool:
@@ -205,9 +187,3 @@ def _searched_activations(plan: LayerPlan) -> Iterator[Any]:
     for segments in plan.segments.values():
         for segment in segments:
             yield from segment.activations
-
-
-def _is_known(activation: Any) -> bool:
-    """Whether an activation is Keras' own, or one of ours."""
-    module = activation.__module__  # of a function, or of an object's class
-    return module.partition(".")[0] in ("keras", "keras_acts")

@@ -14,6 +14,7 @@ from keras import ops
 
 from ..rewrite.walk import variables_of
 from ..vectorize.batch import SEEDED, SHARED, Batch, with_free_axis
+from ..vectorize.samples import acts_on_each_sample
 from .block import LayerPlan
 from .loop import MemberRun, run_member, with_training
 
@@ -112,12 +113,11 @@ class _Call:
     def acts_on_each_sample(self) -> bool:
         """Whether no sample has a say in another's output, whatever batch it is in.
 
-        A layer with a rule and one input is such. An operation may mix samples, and so may what has
-        several inputs: ``x - mean`` or ``einsum("id,jd->ij", x, x)``.
+        What has several inputs may put them together in its way: ``x - mean``.
         """
-        has_rule = self.plan.rule is not None
         is_layer = isinstance(self.plan.layer, keras.layers.Layer)
-        return has_rule and is_layer and len(self._batches) == 1
+        has_one_input = is_layer and len(self._batches) == 1
+        return has_one_input and acts_on_each_sample(self.plan.layer, self.plan.rule)
 
     def on(self, member: int) -> Structure:
         """Return what the layer makes of what a member sees."""

@@ -1,6 +1,7 @@
 """Rules for the operations of `keras.ops` between layers, such as `x + y` and ``x[:, 0]``.
 
-None of them mixes samples: one that does, or may, runs member after member.
+None of them mixes members. Most of what mixes samples runs member after member; `samples.py` knows
+the rest.
 """
 
 from __future__ import annotations

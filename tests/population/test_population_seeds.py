@@ -21,20 +21,34 @@ from tests.helpers.populations import cnn, data, mlp, settings
 SEEDS = 3, 11
 
 
-def check(model, candidates, fitted, members, *, compiled=None, seeds=SEEDS, rtol=1e-8, **options):
+def check(
+    model,
+    candidates,
+    fitted,
+    members,
+    *,
+    compiled=None,
+    seeds=SEEDS,
+    rtol=1e-8,
+    slots=None,
+    **options,
+):
     """Train a population and, under their seeds, its members one by one.
 
     The last batch of an epoch is a smaller one.
     """
     compiled = compiled or settings()
     fitted = {"batch_size": 8, "epochs": 3, "verbose": 0, **fitted}
-    population = PopulationModel(model, candidates, seeds)
+    population = PopulationModel(model, candidates, seeds, slots=slots)
     population.compile(**compiled(), **options)
     history = population.fit(**fitted, shuffle="seed").history
     for p in members:
         member = population.members[p]
         with isolated_seed(member.seed):
-            alone = with_activations(model, member.candidate)
+            chosen = member.candidate
+            if slots is not None:
+                chosen = dict.fromkeys(slots, chosen)
+            alone = with_activations(model, chosen)
             alone.compile(**compiled())
             log = alone.fit(**fitted).history
         same = population.model(p)
@@ -119,16 +133,22 @@ def test_a_frozen_prefix_runs_for_each_seed(float64):
     assert [layer.plan.shared for layer in population.stacked] == [True] * 5 + [False] * 2
 
 
+@keras.saving.register_keras_serializable("tests")
+def centred(x):
+    return x - keras.ops.mean(x, axis=0)
+
+
 def test_a_frozen_prefix_mixes_the_samples_of_a_seed_only(float64):
     x = keras.Input((4,))
     h = layers.Dense(3, trainable=False)(x)
+    h = layers.Dense(3, activation=centred, trainable=False)(h)
     h = h - keras.ops.mean(h, axis=0, keepdims=True)
     h = keras.ops.einsum("id,jd->ij", h, h)
     h = keras.ops.mean(h, axis=1, keepdims=True)
-    model = keras.Model(x, layers.Dense(3, "softmax")(layers.Dense(4, "relu")(h)))
+    model = keras.Model(x, layers.Dense(3, "softmax")(layers.Dense(4, "relu", name="searched")(h)))
     x, y = data((4,), samples=16)
-    population = check(model, ["relu"], {"x": x, "y": y}, (0, 1))
-    assert [layer.plan.shared for layer in population.stacked] == [True] * 5 + [False] * 2
+    population = check(model, ["relu"], {"x": x, "y": y}, (0, 1), slots=["searched"])
+    assert [layer.plan.shared for layer in population.stacked] == [True] * 6 + [False] * 2
 
 
 @pytest.mark.slow
