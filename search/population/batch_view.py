@@ -154,7 +154,7 @@ def may_fill_up(population: PopulationModel, *, training: bool) -> bool:
     In training it may not where samples see each other (BatchNormalization), nor where random
     numbers are drawn for the whole batch at once (Dropout): those of the same samples were others.
     """
-    if not choices.fills_batches():
+    if not choices.fills_batches() or not _has_one_value_a_sample(population):
         return False
     for stacked in population.stacked:
         plan = stacked.plan
@@ -169,6 +169,16 @@ def may_fill_up(population: PopulationModel, *, training: bool) -> bool:
     if losses is not None and not losses.leave_out_masked:
         return False
     return metrics is None or bool(metrics.leave_out_masked)
+
+
+def _has_one_value_a_sample(population: PopulationModel) -> bool:
+    """Whether each output is (P, B, C), of which a loss over the last axis has one value a sample.
+
+    Of sequences and images it has more, and Keras lays a mask of samples along the axis behind
+    them; of (P, B) it has one for the whole batch.
+    """
+    outputs = keras.tree.flatten(population.output_spec)
+    return all(len(output.shape) == 3 for output in outputs)
 
 
 def _mixes_in_training(layer: Any) -> bool:

@@ -130,6 +130,77 @@ def _built(population):
         part.build(np.stack([y, y]), population.output_spec)
 
 
+def model_of(shape, outputs):
+    x = keras.Input(shape)
+    h = layers.Dense(2, activation="relu", name="searched")(x)
+    model = keras.Model(x, outputs(layers.Dense(2)(h)))
+    model.compile("sgd", "mse", metrics=["mae"])
+    return model
+
+
+def seen_population(model):
+    """As it is once a batch has come."""
+    population = PopulationModel(model, ["relu", "tanh"], slots=["searched"])
+    population.compile("sgd", "mse", metrics=["mae"] * len(model.outputs))
+    labels = keras.tree.map_structure(
+        lambda y: np.zeros((2, 8, *y.shape[2:]), "float32"), population.output_spec
+    )
+    population._compile_loss.build(labels, population.output_spec)
+    population._compile_metrics.build(labels, population.output_spec)
+    return population
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "fills"),
+    [
+        ((4,), lambda h: h, True),
+        ((4,), lambda h: [h, layers.Dense(1)(h)], True),
+        ((4,), lambda h: h[:, 0], False),
+        ((8, 4), lambda h: h, False),
+        ((5, 5, 4), lambda h: h, False),
+        ((8, 4), lambda h: [h, layers.Flatten()(h)], False),
+    ],
+    ids=["values", "two", "one for all", "steps", "pixels", "steps and values"],
+)
+def test_outputs_with_more_values_than_samples_get_the_batch_as_it_is(shape, outputs, fills):
+    """Keras lays a mask of samples along the steps: with 8 of both it says nothing."""
+    population = seen_population(model_of(shape, outputs))
+    assert may_fill_up(population, training=True) is fills
+    assert may_fill_up(population, training=False) is fills
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        # (B, 2) each, so that nothing but the operation stands in the way
+        lambda h: keras.ops.matmul(keras.ops.einsum("bd,cd->bc", h, h), h),
+        lambda h: keras.ops.mean(h[:, None] - h, axis=1),
+    ],
+    ids=["einsum", "differences"],
+)
+def test_operations_across_samples_get_the_batch_as_it_is(outputs):
+    population = seen_population(model_of((4,), outputs))
+    assert not may_fill_up(population, training=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outputs", [lambda h: h, lambda h: h[:, 0, 0]], ids=["steps", "rank 1"])
+def test_sequences_train_as_without_filling(outputs):
+    model = model_of((8, 4), outputs)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(14, 8, 4)).astype("float32")
+    y = rng.normal(size=(14, *model.output_shape[1:])).astype("float32")
+    losses = []
+    for fills in (True, False):
+        population = PopulationModel(model, ["relu", "tanh"])
+        population.compile(**population_settings(model), jit_compile=True)
+        with choices.using(fill_batches=fills):
+            history = population.fit(x, y, 8, verbose=0, shuffle=False, validation_data=(x, y))
+        losses.append({name: np.ravel(values) for name, values in history.history.items()})
+    for name, values in losses[1].items():
+        np.testing.assert_allclose(losses[0][name], values, rtol=1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

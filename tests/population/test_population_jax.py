@@ -95,6 +95,20 @@ plain = [keras.Input((4,)), t.layers.Dense(6, "relu"), t.layers.Dense(3, "softma
 check(keras.Sequential(plain), {(True, 8), (True, 16), (False, 8)})
 normalized = [*plain[:2], t.layers.BatchNormalization(), plain[2]]
 check(keras.Sequential(normalized), {(True, 8), (True, 4), (True, 16), (False, 8)})
+
+# as many steps as samples in a batch: nothing would fail
+rng = np.random.default_rng(0)
+x = rng.normal(size=(14, 8, 4)).astype("float32")
+y = rng.integers(0, 3, (14, 8))
+losses = []
+for fills in (True, False):
+    model = keras.Sequential([keras.Input((8, 4)), *plain[1:]])
+    population = PopulationModel(model, ["relu", "tanh"])
+    population.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    with choices.using(fill_batches=fills):
+        history = population.fit(x, y, 8, verbose=0, shuffle=False, validation_data=(x, y)).history
+    losses.append([history["loss"], history["val_loss"], history["val_accuracy"]])
+np.testing.assert_allclose(*losses, rtol=1e-5)
 print("same")
 """
 
