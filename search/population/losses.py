@@ -74,6 +74,10 @@ _STATE = (keras.Variable, keras.random.SeedGenerator, keras.metrics.Metric)
 _OF_CLASSES = (losses.sparse_categorical_crossentropy, keras.metrics.sparse_categorical_accuracy)
 
 
+class _Built(Exception):
+    """Losses are built, which was all that they were called for."""
+
+
 class MemberLosses(CompileLoss):
     """What `compile(loss=…, loss_weights=…)` means, (P,).
 
@@ -91,9 +95,29 @@ class MemberLosses(CompileLoss):
         super().__init__(*args, **kwargs)
         self.count = count
         self.smoothings = smoothings
+        self._only_builds = False
+
+    def build_for(self, y_true: Structure, y_pred: Structure) -> None:
+        """Build as the first call does, with the labels as users nest them, and compute nothing.
+
+        Users may nest them otherwise than the outputs. It is Keras' call that nests them alike,
+        by names or order, before it builds; so it is asked, and left where it has built.
+        """
+        self._only_builds = True
+        try:
+            self.call(y_true, y_pred)
+        except _Built:
+            pass
+        finally:
+            self._only_builds = False
 
     def build(self, y_true: Structure, y_pred: Structure) -> None:
         """Resolve the losses, then make each one of all members."""
+        self._resolve(y_true, y_pred)
+        if self._only_builds:
+            raise _Built
+
+    def _resolve(self, y_true: Structure, y_pred: Structure) -> None:
         super().build(_first_member(y_true), _first_member(y_pred))
         self._flat_losses: list[Any] = [
             resolved._replace(loss=_MemberLoss(resolved.loss, self.smoothings))
@@ -113,6 +137,10 @@ class MemberMetrics(CompileMetrics):
     def __init__(self, count: int, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.count = count
+
+    def build_for(self, y_true: Structure, y_pred: Structure) -> None:
+        """Build as the first call does, with the labels as users nest them."""
+        self.build(y_true, y_pred)
 
     def build(self, y_true: Structure, y_pred: Structure) -> None:
         """Resolve the metrics, then make each one of all members."""

@@ -153,8 +153,8 @@ def with_noise(
         model: that the population is made of.
 
     Raises:
-        ModelError: if there is no such layer of noise, or it has no random numbers, or there is not
-            one number from 0 on, and below 1, for each member.
+        ModelError: if there is no such layer of noise, or there is not one number from 0 on, and
+            below 1, for each member, or one is above 0 where the layer has no random numbers.
     """
     strengths_of: dict[str, np.ndarray] = {}
     for path, given in (noise or {}).items():
@@ -165,7 +165,7 @@ def with_noise(
         for path, strengths in strengths_of.items():
             own[path] = float(strengths[index])
         changed.append(replace(member, noise=tuple(own.items())))
-    _check_layers(noisy_paths(changed), model)
+    _check_layers(changed, model)
     return tuple(changed)
 
 
@@ -228,18 +228,23 @@ def _strengths(path: str, given: Iterable[float], count: int) -> np.ndarray:
     return strengths
 
 
-def _check_layers(paths: Iterable[str], model: keras.Model) -> None:
+def _check_layers(members: Sequence[Member], model: keras.Model) -> None:
     layers = dict(layers_of(model))
     known = noise_layers(model)
-    for path in paths:
+    with_random_numbers: set[str] = set()
+    for member in members:
+        with_random_numbers.update(path for path, strength in member.noise if strength > 0)
+    for path in noisy_paths(members):
         if path not in known:
             raise ModelError(
                 "Members have noise of their own in Keras' Dropout, SpatialDropout, AlphaDropout, "
                 f"GaussianDropout and GaussianNoise: {list(known)}. Received: {shown(path)}"
             )
         attribute = known[path]
-        # Keras makes the random numbers of a layer once, and none where it has no noise
-        if not getattr(layers[path], attribute) > 0:
+        # Keras makes the random numbers of a layer once, and none where it has no noise; where no
+        # member has any either, none are missed
+        has_none = not getattr(layers[path], attribute) > 0
+        if has_none and path in with_random_numbers:
             raise ModelError(
                 "A layer that has no noise has no random numbers either: build the model with a "
                 f"{attribute} above 0, and give members 0. Received: {path!r} with {attribute}=0"

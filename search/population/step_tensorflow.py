@@ -440,4 +440,4 @@ def _build(population: PopulationModel, data: Structure, view: BatchView) -> Non
         return
     for part in resolved_parts(population):
         if part is not None and not part.built:
-            part.build(view.specs(y), population.output_spec)
+            part.build_for(view.specs(y), population.output_spec)

@@ -9,7 +9,7 @@ import functools
 import itertools
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -44,7 +44,6 @@ from .compatibility import (
     check_training,
     differing_slots,
     inspect_model,
-    noise_of,
 )
 from .hypermodel import ActivationHyperModel
 from .keeping import is_remote
@@ -87,8 +86,8 @@ class TrialMember:
         rate: the learning rate, if trials have rates of their own.
         decay: the weight decay, if trials have their own.
         smoothing: the label smoothing, if trials have their own.
-        noise: how strong its layers of noise are, in their order in the model; none if they are as
-            in the model.
+        noise: how strong its layers of noise are, by their paths in the model, where that differs
+            from trial to trial.
         models: the trial's own, one an execution, if the member must start from their weights.
     """
 
@@ -100,7 +99,7 @@ class TrialMember:
     decay: float | None
     models: tuple[keras.Model, ...] | None
     smoothing: float | None = None
-    noise: tuple[float, ...] = ()
+    noise: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,9 +188,7 @@ class PopulationRunner:
 
     def _bytes_per_member(self, member: TrialMember, fit: Mapping[str, Any]) -> int:
         chosen = member.slots or [slot.name for slot in slots(member.model).hidden]
-        noise: tuple[str, ...] = ()
-        if member.noise:
-            noise = tuple(noise_of(member.model))
+        noise = [path for path, _ in member.noise]
         shared = frozen_prefix(member.model, [*chosen, *noise])
         return planner.bytes_per_member(member.model, _batch_size(fit), shared)
 
@@ -314,8 +311,7 @@ class PopulationRunner:
         rates = _if_they_differ([model.rate for model in firsts])
         decays = _if_they_differ([model.decay for model in firsts])
         smoothings = _if_they_differ([model.smoothing for model in firsts])
-        noises = [tuple(model.noise.values()) for model in firsts]
-        noise_differs = len(set(noises)) > 1
+        noises = _noise_that_differs(firsts)
         members = []
         for index, inspected in enumerate(trials):
             member = TrialMember(
@@ -327,9 +323,8 @@ class PopulationRunner:
                 decay=decays[index],
                 smoothing=smoothings[index],
                 models=tuple(built.model for built in inspected.models),
+                noise=noises[index],
             )
-            if noise_differs:
-                member = replace(member, noise=noises[index])
             members.append(member)
         return members
 
@@ -452,12 +447,8 @@ class PopulationRunner:
         self, members: Sequence[TrialMember], seed: int, execution: int, fit: Mapping[str, Any]
     ) -> PopulationModel:
         first = members[0]
-        on_one_seed = [Member(member.candidate, seed) for member in members]
-        noise = None
-        if first.noise:
-            columns = zip(*(member.noise for member in members), strict=True)
-            noise = dict(zip(noise_of(first.model), columns, strict=True))
-        population = PopulationModel(first.model, on_one_seed, slots=first.slots, noise=noise)
+        on_one_seed = [Member(one.candidate, seed, noise=one.noise) for one in members]
+        population = PopulationModel(first.model, on_one_seed, slots=first.slots)
         # callbacks that want to see each batch train one by one
         several_steps = steps_per_execution(first.model, {**fit, "callbacks": None})
         population.compile(**{**compile_arguments(first.model), **several_steps})
@@ -482,6 +473,21 @@ def _if_they_differ(numbers: Sequence[float | None]) -> Sequence[float | None]:
     if len(set(numbers)) > 1:
         return numbers
     return [None] * len(numbers)
+
+
+def _noise_that_differs(models: Sequence[BuiltModel]) -> list[tuple[tuple[str, float], ...]]:
+    """How strong the noise of each model is, by the first one's paths, where not all have the same.
+
+    The others say so by place: Keras counts up the names of what is built in one process.
+    """
+    noises: list[list[tuple[str, float]]] = [[] for _ in models]
+    strengths = [model.noise.values() for model in models]
+    for path, column in zip(models[0].noise, zip(*strengths, strict=True), strict=True):
+        if len(set(column)) == 1:
+            continue
+        for noise, strength in zip(noises, column, strict=True):
+            noise.append((path, strength))
+    return [tuple(noise) for noise in noises]
 
 
 def _parts_by_noise(trials: Sequence[_InspectedTrial]) -> list[list[_InspectedTrial]]:

@@ -79,6 +79,33 @@ def test_several_outputs_and_any_metric(float64):
     check(two_headed(), ["tanh", "relu"], compiled, {"x": {"in": x}, "y": targets}, members=(0, 1))
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")  # of the output without a loss
+@pytest.mark.parametrize("case", ["names", "order", "one"])
+def test_targets_may_be_nested_otherwise_than_outputs(case):
+    """As in Keras: by names beside a list, in the order of a dict's keys, and for some outputs."""
+    x, y = data(classes=2)
+    model = two_headed()
+    targets = {"value": x.sum(axis=1), "kind": y}
+    loss = {"value": "mse", "kind": "binary_crossentropy"}
+    if case == "order":
+        targets = [targets["kind"], targets["value"]]
+    else:
+        model = keras.Model(model.inputs, [model.output["value"], model.output["kind"]])
+    if case == "one":
+        del targets["kind"]
+        loss = ["mse", None]
+    population = PopulationModel(model, ["tanh"])
+    alone = population.model(0)
+    for one in (population, alone):
+        one.compile(keras.optimizers.SGD(0.1), loss)
+    given = {"epochs": 2, "batch_size": 32, "shuffle": False, "verbose": 0}
+    inputs = keras.tree.pack_sequence_as(model.input, [x])
+    history = population.fit(inputs, targets, **given).history
+    expected = alone.fit(inputs, targets, **given).history
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.ravel(history[f"members/{name}"]), values, rtol=1e-5)
+
+
 def test_a_batch_may_be_one_sample():
     x, y = data()
     population = PopulationModel(mlp(), ["relu", "mish"])

@@ -214,3 +214,8 @@ def test_noise_of_members_is_refused_where_it_cannot_be():
             PopulationModel(dropping(), NAMES[:2], noise={path: [0.5, 0.1]})
     with pytest.raises(ModelError, match=r"Received: 'drop' with rate=0"):
         PopulationModel(dropping(0.0), NAMES[:2], noise={"drop": [0.5, 0.0]})
+
+
+def test_no_noise_in_a_layer_without_any_is_not_refused():
+    population = PopulationModel(dropping(0.0), NAMES[:2], noise={"drop": [0.0, 0.0]})
+    np.testing.assert_array_equal(population(X, training=True), population(X))

@@ -31,18 +31,18 @@ def model(rate=0.01, decay=0.1, smoothing=0.0, dropout=0.0, noise=0.0, act="relu
     return built
 
 
-def searched(folder, values, eagerly=False, **arguments):
-    """A search over all values of hyperparameters, each with both activations."""
+def searched(folder, values, eagerly=False, space=("relu", "mish"), **arguments):
+    """A search over all values of hyperparameters, each with all activations."""
 
     def build(hp):
         index = hp.Int("index", 0, len(values) - 1)
-        act = activation_choice(hp, space=["relu", "mish"])
+        act = activation_choice(hp, space=list(space))
         return model(**values[index], act=act, eagerly=eagerly)
 
     tuner = ActivationTuner(
         build,
         oracle=keras_tuner.oracles.RandomSearchOracle(
-            "val_loss", max_trials=2 * len(values), seed=3
+            "val_loss", max_trials=len(space) * len(values), seed=3
         ),
         directory=folder,
         project_name=f"eagerly_{eagerly}",
@@ -133,6 +133,13 @@ def test_trials_without_noise_train_beside_those_with_it(tmp_path, sizes):
         assert kept.layers[2].rate == own.get("dropout", 0.0)
         score = kept.evaluate(X[72:], ONE_HOT[72:], verbose=0)
         assert score == pytest.approx(trial.score, rel=1e-5)
+
+
+def test_a_layer_without_noise_in_all_trials_keeps_none_from_training_together(tmp_path, sizes):
+    """Here the first one of the model; Keras has made no random numbers for it."""
+    together = searched(tmp_path, [{"dropout": 0.2}, {"dropout": 0.3}], space=["relu"])
+    assert sizes == [2]
+    assert together.said == []
 
 
 @pytest.mark.slow
