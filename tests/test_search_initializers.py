@@ -267,7 +267,8 @@ def test_the_kept_model_of_any_search_has_them(options):
         model, *TRAIN, test_data=TEST, rescale_init=True, **{**few, **options}
     )
     assert scales(result.model) == scales(alone(model, result.best, 0))
-    assert not result.errors
+    # three trials are too few to try changes of single layers, and the search says so
+    assert set(result.errors) <= {"no changes"}
     assert str(result).count("has kernels initialized for it") == 1
 
 

@@ -700,7 +700,11 @@ def test_compare_says_the_same_as_json(tmp_path, compared):
     assert again.stderr == ""
     plain = json.loads(again.stdout)
     _, done = compared
-    assert plain["sentence"] in done.output
+    # the terminal has the answer first, and learning rates once, where the sentence has all in one
+    told = " ".join(done.output.split())
+    _, noticed = plain["sentence"].split(", but ")
+    assert f"Answer: Use {plain['suggested']} at learning rate 0.004" in told
+    assert noticed in told
     assert (plain["baseline"], plain["part"], plain["seeds"]) == ("relu", "test", 2)
 
 
