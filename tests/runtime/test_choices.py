@@ -17,11 +17,13 @@ from tests.helpers.processes import ROOT
 
 def test_a_choice_holds_inside_the_scope_only():
     before = choices.now()
+    by_device = choices.convolves_by(9, 4, 1)  # JAX on a CPU takes another than TensorFlow
+    assert by_device != "loop"
     with choices.using(convolutions="loop", most_members=4):
         assert choices.convolves_by(9, 4, 1) == "loop"
         assert choices.most_members() == 4
         with choices.using(convolutions=None):
-            assert choices.convolves_by(9, 4, 1) == "grouped"
+            assert choices.convolves_by(9, 4, 1) == by_device
             assert choices.most_members() == 4
     assert choices.now() == before
     assert choices.most_members() == costs.RACE_MOST_MEMBERS
