@@ -60,7 +60,7 @@ def searched(folder, make=wide, **options):
     return found, [(str(t.candidate), t.score, t.status) for t in found.trials]
 
 
-@pytest.mark.parametrize("population", ["auto", 1])
+@pytest.mark.parametrize("population", [pytest.param("auto", marks=pytest.mark.once), 1])
 def test_a_search_of_trials_goes_on_when_there_is_room(tmp_path, population):
     options = {"population": population}
     if population == "auto":

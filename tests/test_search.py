@@ -419,6 +419,7 @@ def test_datasets_validate_and_test():
     assert found.test["accuracy"] == pytest.approx(found.score, abs=1e-6)
 
 
+@pytest.mark.once
 def test_a_loss_is_minimized_over_several_seeds():
     plain = mlp()
     plain.compile(optimizer="sgd", loss="sparse_categorical_crossentropy")

@@ -186,6 +186,7 @@ def test_a_comparison_trains_ordinary_models_with_these_initializers(verdict):
         np.testing.assert_allclose(losses, trained.history["val_loss"][:, index], rtol=1e-5)
 
 
+@pytest.mark.once
 def test_a_verdict_says_so(verdict):
     assert "has kernels initialized for it" in str(verdict)
     assert verdict.to_dict()["rescale_init"] is True
@@ -206,6 +207,7 @@ def found(tmp_path_factory):
     return model, options, search_activations(model, *TRAIN, rescale_init=True, **options)
 
 
+@pytest.mark.once
 def test_the_kept_model_of_a_race_has_them_and_the_report_says_so(found):
     model, _, result = found
     assert scales(result.model) == scales(alone(model, result.best, 0))
@@ -214,6 +216,7 @@ def test_the_kept_model_of_a_race_has_them_and_the_report_says_so(found):
     assert result.to_dict()["rescale_init"] is True
 
 
+@pytest.mark.once
 def test_a_kept_search_goes_on_with_the_initializers_it_began_with(found):
     model, options, _ = found
     with pytest.raises(SearchError, match=r"Expected: rescale_init=True. Received: .*nothing"):

@@ -184,6 +184,7 @@ def test_the_batch_size_is_used(tmp_path, iris):
     )  # 23 steps instead of 3
 
 
+@pytest.mark.once
 def test_a_failed_export_keeps_the_result_and_the_model(tmp_path, monkeypatch):
     def write(*arguments, **options):
         raise OSError("the disk is gone")
@@ -257,6 +258,7 @@ def test_every_option_reaches_the_search(tmp_path, monkeypatch):
     assert "--rescale-init" in typed
 
 
+@pytest.mark.once
 def test_a_regression_beats_the_mean_and_its_predictions_say_what_they_are(tmp_path):
     diabetes = load("diabetes")
     rows = [

@@ -162,6 +162,7 @@ def averaged(choice):
     return model
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("make", [own_fit, averaged])
 def test_what_cannot_go_on_trains_again(make):
     said, counted = [], []

@@ -74,6 +74,7 @@ def test_with_rates_a_verdict_and_a_resume(tmp_path, monkeypatch):
     assert table(resumed) == table(raced(weighing, **{**options, "verdict": 0}))
 
 
+@pytest.mark.once
 def test_an_instance_with_a_step_of_its_own_races_by_itself(capsys):
     class Still(keras.Model):
         """It does not learn."""
@@ -102,6 +103,7 @@ def test_a_race_of_groups_trains_one_by_one_too():
     assert set(found.best) == {"first", "second"}
 
 
+@pytest.mark.once
 def test_what_is_no_race_of_functions_is_refused():
     def own(hp, activation):
         hp.Int("units", 4, 8)

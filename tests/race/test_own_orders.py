@@ -91,6 +91,7 @@ def test_a_run_is_the_ordinary_training_under_its_seed(fit):
         assert kept == pytest.approx(min(losses), rel=1e-5)
 
 
+@pytest.mark.once
 def test_a_run_is_the_same_beside_other_seeds_and_alone(monkeypatch):
     together = trained(mlp())
     assert several_orders_at_once(FIT)

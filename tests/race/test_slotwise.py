@@ -93,6 +93,7 @@ def found(whole):
     return whole[0]
 
 
+@pytest.mark.once
 def test_each_group_gets_what_suits_it(found):
     assert str(found.best) == "first: relu, second: tanh"
     assert isinstance(found.best, Assignment)
@@ -108,6 +109,7 @@ def test_each_group_gets_what_suits_it(found):
     assert not found.compares_all
 
 
+@pytest.mark.once
 def test_its_model_has_the_choice_and_is_the_best_run(found):
     assert [slot.current for slot in slots(found.model).hidden] == ["relu", "tanh"]
     x, y = X[160:200], Y[160:200]  # what validated
@@ -115,6 +117,7 @@ def test_its_model_has_the_choice_and_is_the_best_run(found):
     assert found.test["loss"] < found.baseline_test["loss"]
 
 
+@pytest.mark.once
 def test_the_verdict_judges_choice_uniform_choice_and_baseline(found):
     uniform = {str(t.candidate) for t in found.trials if isinstance(t.candidate, Candidate)}
     judged = {s.activation for s in found.verdict.candidates}
@@ -155,6 +158,7 @@ def interrupt_in(monkeypatch, stage):
     monkeypatch.setattr(runner.RaceSearch, "_epoch", interrupting)
 
 
+@pytest.mark.once
 def test_all_stages_share_one_budget(whole):
     _, counts = whole
     assert set(counts) == {"race, ", "changes, ", "final, "}
@@ -195,6 +199,7 @@ def test_an_interrupt_between_stages_gives_the_best_so_far(stage, monkeypatch):
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("where", ["between stages", "in a stage"])
 def test_a_failure_among_the_changes_leaves_the_uniform_choice_and_is_told(where, monkeypatch):
     def failing(*args):

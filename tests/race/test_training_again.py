@@ -79,6 +79,7 @@ class Watch:
             raise KeyboardInterrupt
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["one by one", "own fit", "together"])
 def test_a_score_stays_where_training_again_is_ended(kind):
     trainer = {"one by one": OneByOne, "own fit": OneByOne, "together": Cohorts}[kind]

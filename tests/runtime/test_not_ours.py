@@ -17,6 +17,10 @@ from keras_acts.search.runtime.ownership import clear_project
 from tests.helpers.models import blobs, contents, mlp
 from tests.helpers.processes import ROOT
 
+# what is looked at before anything trains; tests/runtime/test_ownership.py clears a search at any
+# version
+pytestmark = pytest.mark.once
+
 
 def search(directory, **options):
     x, y = blobs()
@@ -120,7 +124,6 @@ def test_a_directory_that_cannot_be_written_is_refused_before_the_training(nobod
         search(nobody / "searches", project_name="mine")
 
 
-@pytest.mark.once
 def test_the_lock_stays_where_a_project_is_cleared(tmp_path):
     project(tmp_path / "mine")
     (tmp_path / "mine" / "keras_acts.lock").touch()

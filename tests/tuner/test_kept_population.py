@@ -85,7 +85,7 @@ STOP = keras.callbacks.EarlyStopping(patience=1)
 OTHER = [
     pytest.param("y", {"y": -10 * Y}, model),
     pytest.param("epochs", {"epochs": 4}, model, marks=slow),
-    pytest.param("compile", {}, partial(model, rate=0.001)),
+    pytest.param("compile", {}, partial(model, rate=0.001), marks=pytest.mark.once),
     pytest.param("x", {"x": 2 * X}, model, marks=slow),
     pytest.param("batch_size", {"batch_size": 16}, model, marks=slow),
     pytest.param("callbacks", {"callbacks": [STOP]}, model, marks=slow),
@@ -129,6 +129,7 @@ def test_batches_that_nobody_compared_are_told(monkeypatch, tmp_path, caplog):
     assert "nobody has compared" in caplog.text
 
 
+@pytest.mark.once
 def test_what_cannot_be_described_is_never_the_same(monkeypatch, tmp_path, caplog):
     def fails(value):
         raise RecursionError

@@ -313,6 +313,7 @@ def test_the_users_seed_is_left_alone(compared):
     assert drawn == undisturbed
 
 
+@pytest.mark.once
 def test_what_diverges_gets_no_numbers():
     options = {**DATA, **FAST, "seeds": 2, "epochs": 1}
     others = compare_activations(

@@ -57,6 +57,7 @@ def test_rates_of_functions_are_compared_where_they_are_listed():
     assert verdict.seeds == 2
 
 
+@pytest.mark.once
 def test_what_is_no_builder_is_refused():
     class Looping(keras_tuner.HyperModel):
         def build(self, hp):

@@ -248,6 +248,7 @@ def test_training_with_weights_is_seen():
     assert not weighs({"x": iter([(X, Y, weights)])})
 
 
+@pytest.mark.once
 def test_a_training_with_weights_is_not_measured_by_guessing():
     found = compare_activations(
         *(mlp(), X, Y, ["elu", "relu"]),
@@ -315,6 +316,7 @@ def test_validation_data_are_those_that_keras_takes():
     assert validation_part({"x": tf.data.Dataset.from_tensors((X, Y))}) is None
 
 
+@pytest.mark.once
 def test_a_model_that_cannot_learn_gets_no_verdict():
     def dead(inputs, outputs):
         model = keras.Sequential(
