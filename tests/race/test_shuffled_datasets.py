@@ -36,19 +36,23 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    # how a dataset is read is TensorFlow's; what kinds of them there are, is not
+    ["unseeded", *(pytest.param(k, marks=pytest.mark.once) for k in ("seeded", "twice", "mapped"))],
+)
 def test_members_see_one_order_in_however_many_rungs(kind):
     fit = {"x": KINDS[kind](), **OPTIONS}
     order = DataOrder(fit)
     assert order.why_not == ""
     best = []
-    for name, ends in (("relu", [1, 3]), ("tanh", [3]), ("mish", [2, 3])):
+    for name, ends in (("relu", [1, 2, 3]), ("tanh", [3])):
         race = OneByOne(build, LOSS, fit, [1, 2, 3], 7, lambda count: None, data_order=order)
         for end in ends:
             race.train([Member(Candidate.of(name), 5)], end)
         (record,) = race.runs.values()
         best.append(record.best)
-    assert best[0] == best[1] == best[2]
+    assert best[0] == best[1]
 
 
 def test_members_of_a_rung_see_one_order_and_epochs_several():

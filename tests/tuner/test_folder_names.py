@@ -25,29 +25,53 @@ def rows(result):
     return [(str(row.candidate), row.score) for row in result.trials]
 
 
-@pytest.mark.parametrize(
-    ("name", "as_directory"), [*((name, False) for name in NAMES), ("neighbour[1]", True)]
-)
-def test_trials_are_those_of_the_own_folder(tmp_path, name, as_directory):
+def tuner_at(folder):
+    options = {"activations": ["relu", "mish"], "directory": folder.parent}
+    return ActivationTuner(eager(mlp()), "val_loss", 2, project_name=folder.name, **options)
+
+
+def searched_at(folder):
+    """The scores of a search in a folder, by trial."""
     x, y = blobs()
-    place = {"directory": tmp_path, "project_name": name}
+    tuner = tuner_at(folder)
+    tuner.search(x, y, epochs=1, validation_split=0.2, verbose=0)
+    return {key: trial.score for key, trial in tuner.oracle.trials.items()}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A search in a folder with an ordinary name, and its scores."""
+    folder = tmp_path_factory.mktemp("elsewhere") / "plain"
+    return folder, searched_at(folder)
+
+
+# by the name of the folder: whether the search is a project in it, and whether it trained there
+# rather than elsewhere, before it was moved
+PLACES = [
+    *((name, False, False) for name in NAMES[:-1]),
+    (NAMES[-1], False, True),
+    ("neighbour[1]", True, True),
+]
+
+
+@pytest.mark.parametrize(("name", "as_directory", "trains"), PLACES)
+def test_trials_are_those_of_the_own_folder(tmp_path, name, as_directory, trains, elsewhere):
+    folder, neighbour = tmp_path / name, tmp_path / "neighbour1"
+    project = folder
     if as_directory:
-        place = {"directory": tmp_path / name, "project_name": "mine"}
-    options = {"activations": ["relu", "mish"], **place}
-    first = ActivationTuner(eager(mlp()), "val_loss", 2, **options)
-    first.search(x, y, epochs=1, validation_split=0.2, verbose=0)
-    found = {key: trial.score for key, trial in first.oracle.trials.items()}
+        project = folder / "mine"
+    if trains:
+        found = searched_at(project)
+    else:
+        moved, found = elsewhere
+        shutil.copytree(moved, project)
     # a neighbour with a trial more, and other scores
-    folder = tmp_path / name
-    shutil.copytree(folder, tmp_path / "neighbour1")
-    project = tmp_path / "neighbour1"
-    if as_directory:
-        project /= "mine"
-    (trial,) = project.glob("trial_0")
-    shutil.copytree(trial, project / "trial_9")
+    shutil.copytree(folder, neighbour)
+    (trial,) = neighbour.rglob("trial_0")
+    shutil.copytree(trial, trial.parent / "trial_9")
     other = (trial / "trial.json").read_text().replace('"score": ', '"score": 1')
     (trial / "trial.json").write_text(other)
-    again = ActivationTuner(eager(mlp()), "val_loss", 2, **options)
+    again = tuner_at(project)
     assert {key: trial.score for key, trial in again.oracle.trials.items()} == found
     assert len(found) == 2
 
