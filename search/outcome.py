@@ -7,7 +7,7 @@ of the result says what failed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from .strategy.rounds import Round
 from .tracking.callback import Followers
 from .verdict import retrain
 from .verdict.guessing import validation_part
+from .verdict.replicates import BestRuns
 from .verdict.verdict import Verdict
 
 # the verdict judges so many besides the baseline: each more makes all intervals wider
@@ -93,6 +94,7 @@ class Outcome:
             )
         with self._going_on("verdict"):
             leaders = _leaders(strategy, request.baseline)
+            take = partial(self._take, leaders)
             self._verdict = retrain.retrain_leaders(
                 request.model,
                 leaders,
@@ -108,6 +110,7 @@ class Outcome:
                 rate_plan=self._rates,
                 rescale_init=request.rescale_init,
                 folder=self._folder(),
+                hand_over=take,
             )
         if self._verdict is not None:
             self._verdict = replace(self._verdict, rescale_init=request.rescale_init)
@@ -119,6 +122,24 @@ class Outcome:
             strategy.finish(*map(self._at_judged_rate, wanted))
         with self._going_on("results"):
             self._trials = strategy.results()
+
+    def _take(self, leaders: Sequence[Rated], verdict: Verdict, runs: BestRuns) -> None:
+        """Have trainings of the verdict be those that would be made anew for what is kept.
+
+        All that is wanted, if any of it is not trained: what is kept and what it is compared with
+        are then the best of as many trainings.
+        """
+        # the user's see each training of the search, and write of it
+        if verdict.withheld or keras.tree.flatten(self._request.fit.get("callbacks") or []):
+            return
+        self._verdict = verdict
+        wanted = [leader for leader in leaders if self._is_wanted(leader)]
+        if all(self._strategy.has_finished(self._at_judged_rate(each)) for each in wanted):
+            return
+        for leader in wanted:
+            run = runs.best(str(leader.choice))
+            if run is not None:
+                self._strategy.adopt(run)
 
     def _folder(self) -> Path | None:
         """Where the seeds of the verdict are kept; None if the search is not."""

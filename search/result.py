@@ -304,7 +304,7 @@ class SearchResult:
         """Whether all were planned to train to the end, and did, on as many seeds: then all scores compare."""
         if self.kind is not Kind.TOGETHER or not self.is_complete or not self.rounds:
             return False
-        scored = [trial for trial in self.trials if trial.score is not None]
+        scored = [trial for trial in self.trials if trial.score is not None and not trial.judged]
         return len({(trial.epochs, trial.seeds) for trial in scored}) == 1
 
     @property

@@ -11,6 +11,8 @@ from keras_acts.search import outcome, with_activations
 from keras_acts.search.outcome import Outcome
 from keras_acts.search.request import Limits, checked_request
 from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.base import JudgedRun
 from keras_acts.search.strategy.learning_rates import RatePlan
 from keras_acts.search.verdict import retrain
 from keras_acts.search.verdict.judge import judge
@@ -140,6 +142,44 @@ def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
     assert str(result.best) == "mish"
     assert strategy.finished == [Candidate.of("mish")]
     assert "Kept: mish, as the verdict suggests, although tanh ranked first" in str(result)
+
+
+class Runs:
+    """Trainings that a verdict has judged: one of each candidate."""
+
+    def __init__(self, models):
+        self.models = models
+
+    def best(self, name):
+        metrics = {"val_loss": (0.5,)}
+        return JudgedRun(Rated(Candidate.of(name)), 7, 0.5, 0.5, 1, 0.5, metrics, self.models[name])
+
+
+@pytest.mark.parametrize("with_callbacks", [False, True])
+def test_a_training_of_the_verdict_is_kept_where_no_callback_waits_for_another(
+    request_, models, monkeypatch, with_callbacks
+):
+    runs = Runs({"mish": build(request_)(Candidate.of("mish"))})
+
+    def judged(*arguments, hand_over, **options):
+        better, worse = np.random.default_rng(0).normal(size=(2, 8)) / 100
+        verdict = judge({"mish": 0.9 + better, "relu": 0.4 + worse})
+        hand_over(verdict, runs)
+        return verdict
+
+    monkeypatch.setattr(retrain, "retrain_leaders", judged)
+    callbacks = None
+    if with_callbacks:
+        callbacks = [keras.callbacks.LambdaCallback()]
+    asked = dataclasses.replace(
+        request_,
+        limits=dataclasses.replace(LIMITS, verdict=8),
+        fit={**request_.fit, "callbacks": callbacks},
+    )
+    result, strategy = ended(asked, {"mish": 0.25, "relu": 0.75}, models)
+    assert (result.model is runs.models["mish"]) == (not with_callbacks)
+    # the strategy is asked all the same, and trains what it has not
+    assert strategy.finished == [Candidate.of("mish")]
 
 
 def test_samples_that_cannot_be_read_cost_only_themselves(request_, models, monkeypatch):

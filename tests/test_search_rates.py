@@ -148,6 +148,19 @@ def test_rates_beyond_the_range_and_the_verdict_are_one_program(found):
     assert TRACED.count(2 * 3) == 1
 
 
+def test_what_is_kept_is_a_run_of_the_verdict_and_trained_no_more(found):
+    result, _ = found
+    assert result.kept.judged
+    assert result.kept.seeds == 2
+    logged = result.verdict.runs.history["val_loss"]
+    column = result.verdict.runs.activations.index(str(result.best))
+    # the better of both is the model, and their mean the score in the table
+    assert result.score == pytest.approx(logged[:, -1, column].min(), rel=1e-5)
+    assert result.kept.score == pytest.approx(logged[:, :, column].min(axis=1).mean(), rel=1e-5)
+    # nobody was trained after the verdict: what is kept and the baseline
+    assert not {1, 2} & set(TRACED)
+
+
 def test_a_score_is_what_the_kept_model_evaluates_to(found):
     result, _ = found
     assert result.errors == {}

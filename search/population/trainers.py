@@ -15,6 +15,7 @@ from keras_acts.errors import ModelError
 
 from ..rewrite.compiling import compile_arguments
 from ..rewrite.first_inputs import built
+from ..rewrite.learning_rate import scale_learning_rate
 from ..runtime import costs
 from ..runtime.memory import is_out_of_memory
 from ..runtime.seeding import isolated_seed
@@ -39,6 +40,7 @@ from .member_callbacks import (
 from .members import Member, members, rated
 from .model import PopulationModel, check_model
 from .step_tensorflow import Decided
+from .transfer import state_reader
 
 Item = TypeVar("Item")
 Fit = Mapping[str, Any]  # the arguments of `fit`
@@ -94,6 +96,17 @@ class Trainer(Protocol):
         self, weights: Iterable[list[np.ndarray]], data: Any
     ) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
+
+    def model(self, weights: list[np.ndarray], candidate: int, inputs: Any) -> keras.Model | None:
+        """Return a candidate of a seed as an ordinary model, with weights that `train` returned.
+
+        It is compiled, and its optimizer has trained nothing. None where memory is short.
+
+        Args:
+            weights: of the seed.
+            candidate: its index.
+            inputs: that it trained on.
+        """
 
 
 class _Stacked(NamedTuple):
@@ -257,6 +270,20 @@ class PopulationTrainer:
             for seed in range(len(wave)):
                 yield {name: values[seed] for name, values in by_seed.items()}
 
+    def model(self, weights: list[np.ndarray], candidate: int, inputs: Any) -> keras.Model | None:
+        """Return a candidate of a seed as an ordinary model; see `Trainer`."""
+        population = self._population
+        if population is None:
+            return None
+        self._assign([weights])
+        model: keras.Model = population.blueprint.build(population.members[candidate])
+        model.compile(**compile_arguments(self._model))
+        read = state_reader(population)
+        for variable, value in read(population.positions[candidate], model):
+            variable.assign(value)
+        scale_learning_rate(model.optimizer, rated(self._candidates[candidate]).factor)
+        return model
+
     def _assign(self, wave: Sequence[list[np.ndarray]]) -> None:
         """Give the population the weights of several seeds."""
         for i, (variable, rows) in enumerate(self._stacked()):
@@ -301,7 +328,8 @@ class PopulationTrainer:
 
     def _begin(self, members: list[Member], fit: Fit) -> None:
         """Have the population be these members, at their start."""
-        if len(members) != len(self._population.members):
+        is_new = len(members) != len(self._population.members)
+        if is_new:
             self._population = self._new_population(members)
             self._initial_state = []
         population = self._population
@@ -313,6 +341,8 @@ class PopulationTrainer:
                 self.decided = None
             population.optimizer.build(population.trainable_variables)
             self._initial_state = _values(population.optimizer.variables)
+        if is_new:
+            return  # it was made at their start
         _assign(population.optimizer.variables, self._initial_state)
         population.restart(members)
 
@@ -539,23 +569,32 @@ class OneByOneTrainer:
 
     def _test(self, weights: list[np.ndarray], data: Any) -> dict[str, np.ndarray]:
         x = data[0] if isinstance(data, tuple | list) else data
+        return _per_candidate(
+            [numbers(evaluated(model, data)) for model in self._with_weights(weights, x)]
+        )
+
+    def _with_weights(self, weights: list[np.ndarray], inputs: Any) -> Iterator[keras.Model]:
+        """Each candidate's model, with its part of the weights of a seed."""
         remaining = weights
-        scores = []
         for build in self._builds:
             with isolated_seed(0):
                 model = build()
             # a model that is not built takes no weights, and says nothing
-            built(model, x)
+            built(model, inputs)
             count = len(model.weights)
             model.set_weights(remaining[:count])
             remaining = remaining[count:]
-            scores.append(numbers(evaluated(model, data)))
+            yield model
         if remaining:
             raise ModelError(
                 "Every weight that was trained must be scored. "
                 f"Received: {len(remaining)} without a place"
             )
-        return _per_candidate(scores)
+
+    def model(self, weights: list[np.ndarray], candidate: int, inputs: Any) -> keras.Model | None:
+        """Return a candidate of a seed as an ordinary model; see `Trainer`."""
+        models = self._with_weights(weights, inputs)
+        return next(itertools.islice(models, candidate, None))
 
 
 class Shown(keras.callbacks.Callback):

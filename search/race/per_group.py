@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ from ..space.candidate import Candidate
 from ..space.embedding import embeddings
 from ..space.rated import Rated
 from ..space.space import ActivationSpace
-from ..strategy.base import NO_CHANGES, TrialResult
+from ..strategy.base import NO_CHANGES, JudgedRun, TrialResult
 from ..strategy.curves import Curve
 from ..strategy.direction import more_is_better
 from ..strategy.progress import RaceProgress
@@ -52,6 +52,13 @@ _CHANGES_TIME = 0.4
 # by these rungs of the race the candidates for single groups are told apart: every candidate
 # starts in one of them
 _SCREENING_RUNGS = 2
+
+
+class _Place(NamedTuple):
+    """A stage of the search, and what it knows a choice as."""
+
+    stage: RaceSearch
+    rated: Rated
 
 
 class PerGroupSearch:
@@ -490,20 +497,35 @@ class PerGroupSearch:
 
         Nothing, if they are in the final, or no such choices.
         """
-        in_final = []
-        in_race = []
-        tried = {row.candidate for row in self._race.results()}
+        stages: dict[RaceSearch, list[Rated]] = {}
         for candidate in candidates:
-            rated = self._assigned(candidate)
-            choice = self._assignment(rated.choice)
-            final = self._final_result
-            if final is not None and choice in final.task.candidates:
-                in_final.append(rated)
-            elif choice.only in tried:
-                in_race.append(Rated(choice.only, rated.factor))
-        if self._final is not None:
-            self._final.finish(*in_final)
-        self._race.finish(*in_race)
+            place = self._stage_of(candidate)
+            if place is not None:
+                stages.setdefault(place.stage, []).append(place.rated)
+        for stage, wanted in stages.items():
+            stage.finish(*wanted)
+
+    def has_finished(self, candidate: Rated) -> bool:
+        """Return whether `finish` would train nothing for a choice."""
+        place = self._stage_of(candidate)
+        return place is None or place.stage.has_finished(place.rated)
+
+    def adopt(self, run: JudgedRun) -> None:
+        """Take a training of the verdict for one of its own."""
+        place = self._stage_of(run.rated)
+        if place is not None:
+            place.stage.adopt(replace(run, rated=place.rated))
+
+    def _stage_of(self, candidate: Rated) -> _Place | None:
+        """The stage that finishes a choice, and what it is called there; None if none does."""
+        rated = self._assigned(candidate)
+        choice = self._assignment(rated.choice)
+        final = self._final_result
+        if self._final is not None and final is not None and choice in final.task.candidates:
+            return _Place(self._final, rated)
+        if choice.only in {row.candidate for row in self._race.results()}:
+            return _Place(self._race, Rated(choice.only, rated.factor))
+        return None
 
     def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
         """Return what builds the model of a choice."""

@@ -35,7 +35,7 @@ from ..space.embedding import rated_embeddings
 from ..space.rated import Rated
 from ..space.space import ActivationSpace
 from ..strategy.appended_logs import AppendedLogs
-from ..strategy.base import DIVERGED, ENDED_EARLY, TrialResult
+from ..strategy.base import DIVERGED, ENDED_EARLY, JudgedRun, TrialResult
 from ..strategy.curves import Curve
 from ..strategy.data_order import DataOrder
 from ..strategy.direction import more_is_better
@@ -305,6 +305,7 @@ class RaceSearch:
         if journal is not None and isinstance(self._cohorts, Cohorts):
             self._cohorts.keep_in(journal.with_suffix(".npz"))
         self._finished: dict[Member, keras.Model | None] = {}
+        self._judged: dict[Rated, JudgedRun] = {}
         self._costs = costs
         self._expected = 0.0  # seconds of the rounds that this process has trained, by the costs
         self._said_entering = math.inf
@@ -434,7 +435,8 @@ class RaceSearch:
         for member, run in self._cohorts.runs.items():
             if run.epochs or run.error:
                 tried[member.rated] = None
-        rows = [self._row(candidate) for candidate in tried]
+        rows = [self._row(candidate) for candidate in tried if not self._is_replaced(candidate)]
+        rows += [self._judged_row(rated) for rated in self._judged if self._is_replaced(rated)]
         scored = sorted((row for row in rows if row.score is not None), key=self._rank_key)
         keys = [self._rank_key(row) for row in scored]
         # equal ones share a rank, so that a tie with the baseline shows
@@ -460,13 +462,46 @@ class RaceSearch:
         if any(run.diverged or run.error for run in runs.values()):
             return None
         best_first = sorted(runs, key=lambda member: -self._better(runs[member].best))
+        judged = self._judged.get(candidate)
         for member in best_first:
+            if judged is not None and self._is_better(judged, runs[member]):
+                return judged.model
             model = self._finished.get(member)
             if model is None:
                 model = self._cohorts.model(member)
             if model is not None:
                 return model
+        if judged is not None:
+            return judged.model
         return None
+
+    def _is_better(self, judged: JudgedRun, run: MemberRecord) -> bool:
+        """Whether a training of the verdict is better than one of the race, or went further."""
+        if run.epochs < judged.epochs:
+            return True
+        return self._better(judged.score) > self._better(run.best)
+
+    def has_finished(self, candidate: Rated) -> bool:
+        """Return whether `finish` would train nothing for a candidate."""
+        return not self._is_unfinished(candidate)
+
+    def adopt(self, run: JudgedRun) -> None:
+        """Take a training of the verdict for one of its own: `finish` trains that candidate no more."""
+        self._judged[run.rated] = run
+        if not self._is_replaced(run.rated):
+            return
+        member = Member(run.rated.choice, run.seed, run.rated.factor)
+        for epoch in range(run.epochs):
+            logged = {name: values[epoch] for name, values in run.metrics.items()}
+            self._telling.epoch(member, epoch + 1, logged)
+
+    def _is_replaced(self, candidate: Rated) -> bool:
+        """Whether the verdict's trainings of a candidate stand for its own, which went less far."""
+        if candidate not in self._judged or self._has_diverged(candidate):
+            return False
+        runs = self._runs_of(candidate).values()
+        trained = max((run.epochs for run in runs), default=0)
+        return trained < self._race.rungs[-1].epochs
 
     def finish(self, *candidates: Rated) -> None:
         """Train candidates to the end that left the race, that was ended, or that were not in it.
@@ -503,6 +538,8 @@ class RaceSearch:
         return Member(candidate.choice, first_seed, candidate.factor)
 
     def _is_unfinished(self, candidate: Rated) -> bool:
+        if candidate in self._judged:
+            return False
         runs = self._runs_of(candidate).values()
         if self._has_diverged(candidate):
             return False
@@ -529,7 +566,10 @@ class RaceSearch:
         return more_is_better(score, self.objective.direction)
 
     def _rank_key(self, row: TrialResult) -> tuple[float, ...]:
-        return (-(row.epochs or 0), -(row.seeds or 0), -self._better(row.score or 0.0))
+        seeds = row.seeds or 0
+        if row.judged:
+            seeds = self._race.rungs[-1].seeds
+        return (-(row.epochs or 0), -seeds, -self._better(row.score or 0.0))
 
     def _runs_of(self, candidate: Rated) -> dict[Member, MemberRecord]:
         runs = self._cohorts.runs.items()
@@ -556,6 +596,22 @@ class RaceSearch:
             seeds=len(furthest),
         )
 
+    def _judged_row(self, rated: Rated) -> TrialResult:
+        """What the verdict has trained at a rate that the race trained to no end."""
+        judged = self._judged[rated]
+        return TrialResult(
+            rank=None,
+            candidate=rated.choice,
+            factor=rated.factor,
+            score=judged.mean,
+            status="completed",
+            seconds=judged.seconds,
+            hyperparameters=self._hyperparameters(rated.choice),
+            epochs=judged.epochs,
+            seeds=judged.seeds,
+            judged=True,
+        )
+
     def _status(
         self, runs: Sequence[MemberRecord], furthest: Sequence[MemberRecord]
     ) -> tuple[str, str]:
@@ -573,7 +629,11 @@ class RaceSearch:
 
     def curves(self) -> tuple[Curve, ...]:
         """Return the learning curve of each training, as far as they are known."""
-        return curves_of(self._cohorts.runs)
+        curves = list(curves_of(self._cohorts.runs))
+        for rated, judged in self._judged.items():
+            if self._is_replaced(rated):
+                curves.append(judged.curve)
+        return tuple(curves)
 
     def _seeds_of(self, count: int) -> list[int]:
         """The seeds of a rung with so many."""

@@ -45,6 +45,8 @@ class TrialResult:
             that train on.
         seeds: how many runs the score is the mean of, in a race.
         factor: what the model's own learning rate was multiplied by.
+        judged: whether its runs are those of the verdict, at a rate that had no run to the end
+            before. They count as if they were as many as those of the others.
     """
 
     rank: int | None
@@ -57,11 +59,47 @@ class TrialResult:
     epochs: int | None = None
     seeds: int | None = None
     factor: float = 1.0
+    judged: bool = False
 
     @property
     def rated(self) -> Rated:
         """What was tried: the candidate and its rate."""
         return Rated(self.candidate, self.factor)
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedRun:
+    """The best training of a candidate among those of a verdict, by the validation data.
+
+    Attributes:
+        rated: the candidate and its rate.
+        seed: of its initialization and batch order.
+        score: the objective after its last epoch, which its weights are of.
+        mean: of the objective at the best epoch, over all trainings of the candidate.
+        seeds: how many these are.
+        seconds: the candidate's share of the time that the verdict's training took.
+        metrics: for each name that Keras logs, a value an epoch.
+        model: compiled, with the weights; its optimizer has trained nothing yet.
+    """
+
+    rated: Rated
+    seed: int
+    score: float
+    mean: float
+    seeds: int
+    seconds: float
+    metrics: Mapping[str, tuple[float, ...]]
+    model: keras.Model
+
+    @property
+    def epochs(self) -> int:
+        """How many it has."""
+        return self.curve.epochs
+
+    @property
+    def curve(self) -> Curve:
+        """Its learning curve."""
+        return Curve(self.rated, self.seed, self.metrics)
 
 
 class Strategy(Protocol):
@@ -113,6 +151,12 @@ class Strategy(Protocol):
 
     def finish(self, *candidates: Rated) -> None:
         """Train candidates to their end that are not, also at rates that they had not in the search."""
+
+    def has_finished(self, candidate: Rated) -> bool:
+        """Return whether `finish` would train nothing for a candidate."""
+
+    def adopt(self, run: JudgedRun) -> None:
+        """Take a training of the verdict for one of its own: `finish` trains that candidate no more."""
 
     def model(self, candidate: Rated) -> keras.Model | None:
         """Return a candidate's best model; None if it diverged or is not kept."""

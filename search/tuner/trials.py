@@ -29,7 +29,7 @@ from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import steps_forgotten
 from ..space.assignment import Choice
 from ..space.rated import Rated
-from ..strategy.base import DIVERGED, TrialResult
+from ..strategy.base import DIVERGED, JudgedRun, TrialResult
 from ..strategy.callbacks import label, own_copies
 from ..strategy.curves import Curve, Values, add_epoch, curve_of, plain_curve
 from ..strategy.direction import more_is_better
@@ -55,11 +55,14 @@ class _Finished:
         model: with the weights of its best epoch.
         score: the objective then.
         seconds: that it took.
+        judged: whether the verdict has trained it, and then on how many seeds: the score is the
+            mean; 0 if it has not.
     """
 
     model: keras.Model
     score: float
     seconds: float
+    judged: int = 0
 
 
 class TrialSearch(ActivationTuner):
@@ -267,6 +270,8 @@ class TrialSearch(ActivationTuner):
             status="completed",
             seconds=finished.seconds,
             hyperparameters=values,
+            seeds=finished.judged or None,
+            judged=finished.judged > 0,
         )
 
     @property
@@ -332,6 +337,15 @@ class TrialSearch(ActivationTuner):
         seconds = time.perf_counter() - begun
         self._finished[candidate] = _Finished(model, float(best.best), seconds)
         return ""
+
+    def has_finished(self, candidate: Rated) -> bool:
+        """Return whether `finish` would train nothing for a candidate."""
+        return self.model(candidate) is not None
+
+    def adopt(self, run: JudgedRun) -> None:
+        """Take a training of the verdict for one of its own, where a trial has none at its rate."""
+        if self._best_of(run.rated) is None:
+            self._finished[run.rated] = _Finished(run.model, run.mean, run.seconds, run.seeds)
 
     def model(self, candidate: Rated) -> keras.Model | None:
         """Return the best model of a candidate; None if it has none."""

@@ -30,7 +30,7 @@ from .guessing import best_guess, is_mean_square, loss_of
 from .judge import judge
 from .rate_trials import RatedModels, Trainers, choose_rates, who_fails
 from .rates import RateStudy
-from .replicates import Replicates
+from .replicates import BestRuns, HandOver, Replicates, hand_over_to_nobody
 from .sequential import Look, look
 from .timing import inference_seconds
 from .verdict import Guess, Verdict
@@ -49,6 +49,7 @@ def judged_at_rates(
     test_data: Data,
     progress: Progress,
     announcement: str,
+    hand_over: HandOver = hand_over_to_nobody,
 ) -> Verdict:
     """Choose a learning rate for each candidate, train all on fresh seeds at their rates, and judge.
 
@@ -66,6 +67,7 @@ def judged_at_rates(
         test_data: what to score at the end; None for the validation scores.
         progress: shows what happens.
         announcement: what is said before the fresh seeds are trained.
+        hand_over: gets the verdict with the trainings that it has judged.
 
     Raises:
         SearchError: if the objective is no metric of the models.
@@ -83,6 +85,7 @@ def judged_at_rates(
         test_data=test_data,
         progress=progress,
         announcement=announcement,
+        hand_over=hand_over,
     )
     try:
         return judged(models)
@@ -113,6 +116,7 @@ def _judged_at_rates(
     test_data: Data,
     progress: Progress,
     announcement: str,
+    hand_over: HandOver,
 ) -> Verdict:
     """Judge candidates all of which can be trained, or raise what the training of one raises."""
     names = models.names
@@ -152,6 +156,7 @@ def _judged_at_rates(
             seed=seed,
             test_data=test_data,
             progress=progress,
+            hand_over=hand_over,
         )
 
 
@@ -182,6 +187,7 @@ def decide(
     seed: int,
     test_data: Data,
     progress: Progress,
+    hand_over: HandOver = hand_over_to_nobody,
 ) -> Verdict:
     """Train seeds until a planned look ends it, then score the test data, and judge.
 
@@ -194,6 +200,7 @@ def decide(
         seed: that the seeds are derived from.
         test_data: what to score at the end; None for the validation scores.
         progress: shows what happens.
+        hand_over: gets the verdict with the trainings that it has judged.
 
     Raises:
         SearchError: if the objective is no metric of the models.
@@ -249,7 +256,11 @@ def decide(
         share=yardstick.share,
         rates=entries.rates_of(columns),
     )
-    return replace(verdict, errors=errors, squared=yardstick.squared)
+    verdict = replace(verdict, errors=errors, squared=yardstick.squared)
+    # who wants a training and cannot have it trains another
+    with _noted(errors, "hand over"):
+        hand_over(verdict, BestRuns(replicates, entries.rated, columns, entries.names, objective))
+    return verdict
 
 
 def _train_in_looks(

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from ..population.kept_epochs import KeptEpochs
@@ -92,6 +93,10 @@ class KeepingTrainer:
     ) -> Iterator[dict[str, np.ndarray]]:
         """Return each metric, (K,), of each seed, with weights that `train` returned."""
         return self._trainer.test(weights, data)
+
+    def model(self, weights: list[np.ndarray], candidate: int, inputs: Any) -> keras.Model | None:
+        """Return a candidate of a seed as an ordinary model; see `Trainer`."""
+        return self._trainer.model(weights, candidate, inputs)
 
     def _kept_epochs(self, what: Sequence[str], seeds: Sequence[int]) -> KeptEpochs:
         """What keeps seeds that train together before they end."""

@@ -1,20 +1,32 @@
-"""The same candidates trained on more and more fresh seeds, and scored on the test data afterwards."""
+"""The same candidates trained on more and more fresh seeds, scored on the test data afterwards.
+
+And the best training of each, so that none is trained again for its model.
+"""
 
 from __future__ import annotations
 
 import itertools
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
+import keras_tuner
 import numpy as np
 
 from ..population.trainers import Shown, Trainer, pad_and_stack
+from ..space.rated import Rated
+from ..strategy.base import JudgedRun
+from ..strategy.direction import more_is_better
 from ..strategy.scoring import Data
 from .guessing import validation_part, weighs
 from .runs import Runs
+
+if TYPE_CHECKING:
+    from .verdict import Verdict
 
 
 class Replicates:
@@ -31,6 +43,9 @@ class Replicates:
         names: of its candidates.
         fit: the arguments of `keras.Model.fit`, data included.
         show: gets a text about each epoch.
+
+    Attributes:
+        seconds: that training took.
     """
 
     def __init__(
@@ -46,6 +61,7 @@ class Replicates:
         if show is not None:
             callbacks = keras.tree.flatten(self._fit.get("callbacks") or [])
             self._fit["callbacks"] = [*callbacks, Shown(show)]
+        self.seconds = 0.0
         self._seeds: list[int] = []
         self._histories: list[dict[str, np.ndarray]] = []
         self._diverged: list[np.ndarray] = []
@@ -71,13 +87,16 @@ class Replicates:
             at_once: of how many nobody looks before all of them are trained; see `Trainer`.
         """
         training = self._trainer.train(seeds, self._fit, at_once)
+        begun = time.perf_counter()
         for seed, trained in zip(seeds, training, strict=True):
+            self.seconds += time.perf_counter() - begun
             np.savez(self._path(len(self._seeds)), *trained.weights)
             self._histories.append(trained.history)
             self._diverged.append(trained.diverged)
             self._trained_by.append(trained.by)
             self._seeds.append(seed)
             yield seed
+            begun = time.perf_counter()
 
     def test(self, data: Data) -> None:
         """Score the candidates of all seeds on the test data, as they were after the last epoch."""
@@ -99,6 +118,14 @@ class Replicates:
         """The weights of a seed after its last epoch."""
         with np.load(self._path(index)) as file:
             return [file[name] for name in file.files]
+
+    def model(self, index: int, column: int) -> keras.Model | None:
+        """Return what a candidate became on a seed, by their places, as an ordinary model.
+
+        It is compiled, and its optimizer has trained nothing. None where memory is short.
+        """
+        trainer = self._trained_by[index]
+        return trainer.model(self._weights(index), column, self.inputs)
 
     @property
     def reason(self) -> str:
@@ -144,6 +171,75 @@ class Replicates:
 
     def _path(self, index: int) -> Path:
         return Path(self._folder.name) / f"{index}.npz"
+
+
+# gets a verdict and what it has judged, as long as the weights are there
+HandOver: TypeAlias = "Callable[[Verdict, BestRuns], None]"
+
+
+def hand_over_to_nobody(verdict: Verdict, runs: BestRuns) -> None:
+    """Want none of the trainings."""
+
+
+@dataclass(frozen=True)
+class BestRuns:
+    """The trainings that a verdict has judged, with their weights.
+
+    Attributes:
+        replicates: what has trained them.
+        rated: what each column trained.
+        columns: which of them counts for each candidate.
+        names: of the candidates.
+        objective: that ranks.
+    """
+
+    replicates: Replicates
+    rated: Sequence[Rated]
+    columns: Sequence[int]
+    names: Sequence[str]
+    objective: keras_tuner.Objective
+
+    def best(self, name: str) -> JudgedRun | None:
+        """Return the best training of a candidate, with its model.
+
+        Its weights are those after the last epoch, as all that a verdict judges. A training of its
+        own would keep those of the best epoch, by the same validation data. So it is None where
+        that is more to expect: where the best of the trainings is not as good at its end as they
+        are on average at their best epochs. None too where one diverged, or where another objective
+        than one of the validation data ranks.
+        """
+        column = self.columns[list(self.names).index(name)]
+        runs = self.replicates.runs
+        logged = self.objective.name
+        if not logged.startswith("val_") or logged not in runs.history:
+            return None
+        scores = runs.history[logged][:, :, column]
+        epochs = max(values.shape[1] for values in runs.history.values())
+        if scores.shape[1] < epochs:
+            return None  # it was not validated after each epoch: nobody knows the last one's score
+        signed = more_is_better(scores, self.objective.direction)
+        if runs.diverged[:, column].any() or not np.isfinite(signed).all():
+            return None
+        index = int(np.argmax(signed[:, -1]))
+        expected = float(signed.max(axis=1).mean())
+        if signed[index, -1] < expected:
+            return None
+        model = self.replicates.model(index, column)
+        if model is None:
+            return None
+        metrics = {}
+        for each, values in runs.history.items():
+            metrics[each] = tuple(float(value) for value in values[index, :, column])
+        return JudgedRun(
+            rated=self.rated[column],
+            seed=runs.seeds[index],
+            score=float(scores[index, -1]),
+            mean=float(more_is_better(expected, self.objective.direction)),
+            seeds=len(runs.seeds),
+            seconds=self.replicates.seconds / len(self.rated),
+            metrics=metrics,
+            model=model,
+        )
 
 
 def _by_name(

@@ -23,6 +23,7 @@ from .decide import judged_at_rates
 from .judge import judge
 from .kept_seeds import Keeping
 from .rate_trials import Builder, RatedModels
+from .replicates import HandOver, hand_over_to_nobody
 from .sequential import planned
 from .verdict import Verdict
 from .words import named
@@ -55,6 +56,7 @@ def retrain_leaders(
     rate_plan: RatePlan | None = None,
     rescale_init: bool = False,
     folder: Path | None = None,
+    hand_over: HandOver = hand_over_to_nobody,
 ) -> Verdict | None:
     """Return the verdict on the leaders of a search.
 
@@ -80,6 +82,7 @@ def retrain_leaders(
             again, to choose one for each. None: none but the model's own.
         rescale_init: whether `builder` initializes kernels for the activation that they feed.
         folder: where seeds are kept once they are trained; None keeps nothing.
+        hand_over: gets the verdict, if there is one, with the trainings that it has judged.
     """
     names = [str(leader.choice) for leader in leaders]
     if len(names) < 2 and baseline in names:
@@ -126,6 +129,7 @@ def retrain_leaders(
             test_data=test_data,
             progress=progress,
             announcement=f"For the verdict {named(names)} train again, on up to {seeds} fresh seeds",
+            hand_over=hand_over,
         )
     except Exception as error:
         return _withheld(names, baseline, f"training again failed, {first_line(error)}")

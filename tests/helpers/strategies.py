@@ -8,7 +8,7 @@ import keras_tuner
 from keras_acts.search.space.assignment import Choice
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
-from keras_acts.search.strategy.base import TrialResult
+from keras_acts.search.strategy.base import JudgedRun, TrialResult
 from keras_acts.search.strategy.curves import Curve
 from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.strategy.rounds import Round
@@ -93,6 +93,12 @@ class FoundStrategy:
         for rated in candidates:
             self.finished.append(rated.choice)
             self._models.setdefault(str(rated.choice), self._build(rated.choice))
+
+    def has_finished(self, candidate: Rated) -> bool:
+        return str(candidate.choice) in self._models
+
+    def adopt(self, run: JudgedRun) -> None:
+        self._models[str(run.rated.choice)] = run.model
 
     def model(self, candidate: Rated) -> keras.Model | None:
         return self._models.get(str(candidate.choice))
