@@ -292,13 +292,15 @@ def _refuse(model: keras.Model) -> None:
 
 
 def _refuse_layer(path: str, layer: keras.layers.Layer) -> None:
-    policy = layer.dtype_policy
-    is_half = {policy.compute_dtype, policy.variable_dtype} & {"float16", "bfloat16"}
-    if is_half and policy.name != "mixed_bfloat16":
-        raise ModelError(
-            "A population trains in float32, float64 or mixed_bfloat16: in float16 each model has a "
-            f"loss scale of its own, and skips steps of its own. Received: {path!r} with {policy.name!r}"
-        )
+    for part in all_layers(layer):  # what a wrapper holds may have a policy of its own
+        policy = part.dtype_policy
+        is_half = {policy.compute_dtype, policy.variable_dtype} & {"float16", "bfloat16"}
+        if is_half and policy.name != "mixed_bfloat16":
+            raise ModelError(
+                "A population trains in float32, float64 or mixed_bfloat16: in float16 each model "
+                "has a loss scale of its own, and skips steps of its own. "
+                f"Received: {path!r} with {policy.name!r}"
+            )
     for variable in layer.trainable_variables:
         if getattr(variable, "overwrite_with_gradient", False):
             raise ModelError(f"A population trains no quantized weights. Received: {path!r}")
