@@ -109,6 +109,19 @@ class BatchView:
         ones = (1,) * (len(mask.shape) - 2)
         return ops.logical_and(mask, ops.reshape(counts, (1, samples, *ones)))
 
+    def known_samples(self, y_pred: Structure) -> Any:
+        """Return how many samples of each member count, as an ordinary model would know it.
+
+        None in a graph of TensorFlow's for batches of any size: there Keras weights the logged losses
+        of its outputs by nothing.
+
+        Args:
+            y_pred: the outputs, (P, B, ...).
+        """
+        if self.counted is not None and keras.backend.backend() == "jax":
+            return self.counted
+        return keras.tree.flatten(y_pred)[0].shape[1]
+
     def samples(self, x: Structure) -> Any:
         """Return how many samples of each member count."""
         if self.counted is not None:
