@@ -61,7 +61,8 @@ def told_by_config(layer: keras.Operation) -> Arguments | None:
     """
     try:
         config = _quietly(layer)
-    except (NotImplementedError, OSError):  # OSError: of a lambda whose source is nowhere
+    # OSError: of a lambda whose source is nowhere; TypeError: of a partial, say, without a config
+    except (NotImplementedError, OSError, TypeError):
         try:
             config = _quietly(_without_parts(layer, {}))
         except (NotImplementedError, OSError):
