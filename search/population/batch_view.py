@@ -159,6 +159,17 @@ class ForwardPass:
     view: BatchView
     losses: list[Tensor] = field(default_factory=list)
     assigned: list[keras.Variable] = field(default_factory=list)
+    _regularized: set[str] = field(default_factory=set)
+
+    def is_to_regularize(self, path: str) -> bool:
+        """Return whether the weights of the layer at a path are to be regularized now.
+
+        They are once, however often the model calls the layer, as in Keras.
+        """
+        if path in self._regularized:
+            return False
+        self._regularized.add(path)
+        return True
 
 
 def may_fill_up(population: PopulationModel, *, training: bool) -> bool:

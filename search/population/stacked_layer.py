@@ -206,9 +206,10 @@ class StackedLayer(keras.layers.Layer):
         if outputs is NotImplemented:
             _check_strengths(plan)
             return run_one_by_one(plan, forward, training, inputs, options)
-        for block in plan.blocks:
-            if block.regularizer is not None and block.variable.trainable:
-                forward.losses.append(penalties(block, plan.size))
+        if forward.is_to_regularize(plan.path):
+            for block in plan.blocks:
+                if block.regularizer is not None and block.variable.trainable:
+                    forward.losses.append(penalties(block, plan.size))
         regularizer = getattr(plan.layer, "activity_regularizer", None)
         if regularizer is not None:
             for output in keras.tree.flatten(outputs):
