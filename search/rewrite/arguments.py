@@ -156,7 +156,9 @@ def _without_parts(layer: keras.Operation, twins: dict[int, Any]) -> Any:
     twins[id(layer)] = twin
     for name, value in vars(layer).items():
         if _is_part_of_users(name, value):
-            vars(twin)[name] = None
+            # Keras asks an activation for its config even where it is None
+            stand_in = keras.activations.linear if name.endswith("activation") else None
+            vars(twin)[name] = stand_in
         else:
             vars(twin)[name] = _with_twins(value, twins)
     return twin
