@@ -109,6 +109,19 @@ class BatchView:
         ones = (1,) * (len(mask.shape) - 2)
         return ops.logical_and(mask, ops.reshape(counts, (1, samples, *ones)))
 
+    def known_samples(self, y_pred: Structure) -> Any:
+        """Return how many samples of each member count, as an ordinary model would know it.
+
+        None in a graph of TensorFlow's for batches of any size: there Keras weights the logged losses
+        of its outputs by nothing.
+
+        Args:
+            y_pred: the outputs, (P, B, ...).
+        """
+        if self.counted is not None and keras.backend.backend() == "jax":
+            return self.counted
+        return keras.tree.flatten(y_pred)[0].shape[1]
+
     def samples(self, x: Structure) -> Any:
         """Return how many samples of each member count."""
         if self.counted is not None:
@@ -146,6 +159,17 @@ class ForwardPass:
     view: BatchView
     losses: list[Tensor] = field(default_factory=list)
     assigned: list[keras.Variable] = field(default_factory=list)
+    _regularized: set[str] = field(default_factory=set)
+
+    def is_to_regularize(self, path: str) -> bool:
+        """Return whether the weights of the layer at a path are to be regularized now.
+
+        They are once, however often the model calls the layer, as in Keras.
+        """
+        if path in self._regularized:
+            return False
+        self._regularized.add(path)
+        return True
 
 
 def may_fill_up(population: PopulationModel, *, training: bool) -> bool:

@@ -5,7 +5,7 @@ Where its graph, its settings and its initial weights come from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -292,16 +292,35 @@ def _refuse(model: keras.Model) -> None:
 
 
 def _refuse_layer(path: str, layer: keras.layers.Layer) -> None:
-    policy = layer.dtype_policy
-    is_half = {policy.compute_dtype, policy.variable_dtype} & {"float16", "bfloat16"}
-    if is_half and policy.name != "mixed_bfloat16":
-        raise ModelError(
-            "A population trains in float32, float64 or mixed_bfloat16: in float16 each model has a "
-            f"loss scale of its own, and skips steps of its own. Received: {path!r} with {policy.name!r}"
-        )
+    for part in all_layers(layer):  # what a wrapper holds may have a policy of its own
+        policy = part.dtype_policy
+        is_half = {policy.compute_dtype, policy.variable_dtype} & {"float16", "bfloat16"}
+        if is_half and policy.name != "mixed_bfloat16":
+            raise ModelError(
+                "A population trains in float32, float64 or mixed_bfloat16: in float16 each model "
+                "has a loss scale of its own, and skips steps of its own. "
+                f"Received: {path!r} with {policy.name!r}"
+            )
     for variable in layer.trainable_variables:
         if getattr(variable, "overwrite_with_gradient", False):
             raise ModelError(f"A population trains no quantized weights. Received: {path!r}")
+    for variable in _untracked(layer):
+        raise ModelError(
+            "Members have variables of their own of those that Keras knows of a layer; what it "
+            "keeps beside them, as a recurrent layer with stateful=True its states, they would "
+            f"share. Received: {path!r} with the variable {variable.path!r}"
+        )
+
+
+def _untracked(layer: keras.layers.Layer) -> Iterator[keras.Variable]:
+    """The variables that a layer, or one in it, has as attributes, and not among its `variables`."""
+    known = {id(variable) for variable in layer.variables}
+    for part in all_layers(layer):
+        for value in vars(part).values():
+            held = value if isinstance(value, list | tuple) else [value]
+            for each in held:
+                if isinstance(each, keras.Variable) and id(each) not in known:
+                    yield each
 
 
 def _refuse_shared(model: keras.Model) -> None:
@@ -315,4 +334,11 @@ def _refuse_shared(model: keras.Model) -> None:
                 raise ModelError(
                     "A population has no layer that a model and one inside of it share. "
                     f"Received: {first_path!r}, which is {path!r} too"
+                )
+        for variable in layer.variables:
+            first_path = paths.setdefault(id(variable), path)
+            if first_path != path:
+                raise ModelError(
+                    "A population has no variable that two layers share: each would have its own. "
+                    f"Received: {variable.path!r} in {first_path!r} and {path!r}"
                 )

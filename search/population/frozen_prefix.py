@@ -31,7 +31,11 @@ def frozen_prefix(model: keras.Model, searched: Iterable[str]) -> frozenset[str]
     """
     walk = _PrefixWalk(tuple(searched))
     graph = graph_of(model)
-    walk.through(graph, [_Flow(shared=True) for _ in graph.inputs], "")
+    before: dict[str, bool] | None = None
+    # a later call of a layer may show that it does not run once, nor then what its first call feeds
+    while walk.shared != before:
+        before = dict(walk.shared)
+        walk.through(graph, [_Flow(shared=True) for _ in graph.inputs], "")
     shared = frozenset(path for path, is_shared in walk.shared.items() if is_shared)
     for path, layer in layers_of(model):
         if path in shared and _gains(layer):

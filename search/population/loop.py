@@ -5,8 +5,9 @@ Always right, just not faster.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -36,10 +37,14 @@ def run_one_by_one(
     if not isinstance(plan.layer, keras.layers.Layer):
         return _run_operation(plan, arguments)
     weights = _weights_of_members(plan)
+    regularized = forward.is_to_regularize(plan.path)
     runs = []
     for member in range(plan.size):
         args, kwargs = arguments.of(member)
-        runs.append(run_member(plan, member, weights[member], training, args, kwargs))
+        run = run_member(
+            plan, member, weights[member], training, args, kwargs, regularized=regularized
+        )
+        runs.append(run)
     arguments.take_masks_off()
     forward.assigned.extend(_assign_states(plan, runs))
     if any(run.losses for run in runs):
@@ -213,8 +218,13 @@ def run_member(
     training: bool,
     args: Any,
     kwargs: dict[str, Any],
+    *,
+    regularized: bool = True,
 ) -> MemberRun:
-    """Return what the layer of one member makes of its arguments, with weights by key."""
+    """Return what the layer of one member makes of its arguments, with weights by key.
+
+    Without what regularizers add for its weights, if so asked.
+    """
     layer = plan.layer
     if plan.segments:
         layer = plan.blueprint.layer(plan.candidates[member], plan.path)
@@ -222,8 +232,23 @@ def run_member(
     keys = {id(variable): key for key, variable in variables_of(layer).items()}
     trained = [weights[keys[id(variable)]] for variable in layer.trainable_variables]
     others = [weights[keys[id(variable)]] for variable in layer.non_trainable_variables]
-    with functions_as_written():
+    with functions_as_written(), contextlib.ExitStack() as stack:
+        if not regularized:
+            stack.enter_context(_without_regularizers(layer))
         return _run_with(layer, keys, [*trained, *others], args, kwargs)
+
+
+@contextlib.contextmanager
+def _without_regularizers(layer: keras.layers.Layer) -> Iterator[None]:
+    """Have the weights of a layer of ours not regularized inside the scope."""
+    before = [(variable, variable.regularizer) for variable in layer.trainable_variables]
+    try:
+        for variable, _ in before:
+            variable.regularizer = None
+        yield
+    finally:
+        for variable, regularizer in before:
+            variable.regularizer = regularizer
 
 
 def _run_with(

@@ -7,7 +7,7 @@ Labels, predictions and weights are (P, B, ...): each member has its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -89,12 +89,17 @@ class MemberLosses(CompileLoss):
         smoothings: (P,), each member's label smoothing, of losses that smooth labels; None for
             theirs.
         kwargs: as of Keras' own.
+
+    Attributes:
+        samples: how many samples of a batch count, as `BatchView.known_samples` says: set before a
+            call, for the loss of each output is shown as a mean weighted by them.
     """
 
     def __init__(self, count: int, *args: Any, smoothings: np.ndarray | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.count = count
         self.smoothings = smoothings
+        self.samples: Any = None
         self._only_builds = False
 
     def build_for(self, y_true: Structure, y_pred: Structure) -> None:
@@ -123,7 +128,13 @@ class MemberLosses(CompileLoss):
             resolved._replace(loss=_MemberLoss(resolved.loss, self.smoothings))
             for resolved in self._flat_losses
         ]
-        self._metrics[:] = [MemberMean(self.count, name=metric.name) for metric in self._metrics]
+        self._metrics[:] = [
+            _OutputLossMean(self.count, self._weight_of_batch, name=metric.name)
+            for metric in self._metrics
+        ]
+
+    def _weight_of_batch(self) -> Any:
+        return self.samples
 
     @property
     def leave_out_masked(self) -> bool:
@@ -204,6 +215,26 @@ class MemberLossMean(MemberMean):
             return
         super().update_state(values, sample_weight)
         self.healthy.assign(healthy)
+
+
+class _OutputLossMean(MemberMean):
+    """The mean loss of one output, for each member.
+
+    Keras weights a batch by the first size of the output, which is that of the members here.
+
+    Args:
+        count: how many members there are.
+        weight_of_batch: returns how many samples the batch has; None where Keras would not know.
+        kwargs: as of every metric.
+    """
+
+    def __init__(self, count: int, weight_of_batch: Callable[[], Any], **kwargs: Any):
+        super().__init__(count, **kwargs)
+        self._weight_of_batch = weight_of_batch
+
+    def update_state(self, values: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Add (P,) with the weight of the batch."""
+        super().update_state(values, self._weight_of_batch())
 
 
 class _Weighted(NamedTuple):

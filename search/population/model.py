@@ -473,14 +473,16 @@ class PopulationModel(keras.Model):
             rates: (P,), in the order of `members`.
 
         Raises:
-            ModelError: if the population is not compiled, or there is not one positive number a
-                member.
+            ModelError: if the population is not compiled, or there is not one finite number from 0
+                on a member.
         """
         public_rates = np.asarray(list(rates), "float64")
         count = len(self.members)
-        if not self.compiled or public_rates.shape != (count,) or not (public_rates > 0).all():
+        # a schedule that warms up begins at 0
+        are_rates = public_rates.shape == (count,) and bool((public_rates >= 0).all())
+        if not self.compiled or not are_rates or not np.isfinite(public_rates).all():
             raise ModelError(
-                f"A compiled population takes one learning rate > 0 for each of its {count} "
+                f"A compiled population takes one learning rate >= 0 for each of its {count} "
                 f"members. Received: rates={public_rates.tolist()}"
             )
         self._state.rates = public_rates
@@ -592,9 +594,10 @@ class PopulationModel(keras.Model):
 
         Raises:
             ModelError: on ``shuffle="seed"`` with other data than arrays, or with another backend
-                than TensorFlow.
+                than TensorFlow; on a callback that saves whole models, which a population is not.
         """
         if not isinstance(callbacks, keras.callbacks.CallbackList):
+            _check_saving(keras.tree.flatten(callbacks))
             epochs_to_come = epochs - options.get("initial_epoch", 0)
             callbacks = [Announcement(epochs_to_come), *keras.tree.flatten(callbacks or [])]
         orders_of_seeds = options.get("shuffle") == BY_SEED
@@ -628,6 +631,7 @@ class PopulationModel(keras.Model):
         if self._compile_loss is not None:
             y = view.per_member(y)
             sample_weight = view.per_member(sample_weight)
+            self._compile_loss.samples = view.known_samples(y_pred)
             losses = self._compile_loss(y, y_pred, sample_weight)
         for loss in added:
             losses = losses + ops.cast(loss, losses.dtype)
@@ -920,6 +924,19 @@ class _State:
             yield data.data
         finally:
             self.counted = None
+
+
+def _check_saving(callbacks: Iterable[Any]) -> None:
+    """Refuse before the training what would fail at the end of its first epoch."""
+    for callback in callbacks:
+        saves = isinstance(callback, keras.callbacks.ModelCheckpoint)
+        if saves and not callback.save_weights_only:
+            raise ModelError(
+                "A population is saved member by member, population.model(member).save(path); in "
+                "its training BestWeights keeps each member's best epoch, or "
+                "ModelCheckpoint(..., save_weights_only=True) the weights of all. "
+                f"Received: ModelCheckpoint({shown(callback.filepath)})"
+            )
 
 
 def _check_join(populations: Sequence[PopulationModel]) -> None:

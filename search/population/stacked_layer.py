@@ -206,9 +206,10 @@ class StackedLayer(keras.layers.Layer):
         if outputs is NotImplemented:
             _check_strengths(plan)
             return run_one_by_one(plan, forward, training, inputs, options)
-        for block in plan.blocks:
-            if block.regularizer is not None and block.variable.trainable:
-                forward.losses.append(penalties(block, plan.size))
+        if forward.is_to_regularize(plan.path):
+            for block in plan.blocks:
+                if block.regularizer is not None and block.variable.trainable:
+                    forward.losses.append(penalties(block, plan.size))
         regularizer = getattr(plan.layer, "activity_regularizer", None)
         if regularizer is not None:
             for output in keras.tree.flatten(outputs):
@@ -293,7 +294,7 @@ def _common_rule(
         return None
     layer = blueprint.layer(first, path)
     is_layer = isinstance(layer, keras.layers.Layer)
-    if is_layer and (_regularizes_inside(layer) or _computes_in_half(layer)):
+    if is_layer and (_regularizes_inside(layer) or _computes_in_another_dtype(layer)):
         return None
     if not is_layer and of_layer:  # an operation says nothing of candidates
         return None
@@ -336,11 +337,19 @@ def _regularizes_inside(layer: keras.layers.Layer) -> bool:
     return any(part.activity_regularizer is not None for part in parts)
 
 
-def _computes_in_half(layer: keras.layers.Layer) -> bool:
-    """Whether a rule would round otherwise than the layer itself, which casts its weights."""
-    if layer.compute_dtype == layer.variable_dtype:
-        return False
-    return bool(layer.weights) or hasattr(layer, "activation")
+def _computes_in_another_dtype(layer: keras.layers.Layer) -> bool:
+    """Whether a rule would round otherwise than the layer itself, which casts its weights.
+
+    Or otherwise than a layer in it, which Keras casts inputs for: a wrapper's may have a dtype of
+    its own.
+    """
+    for part in all_layers(layer):
+        if part.compute_dtype != layer.compute_dtype:
+            return True
+        is_cast = part.compute_dtype != part.variable_dtype
+        if is_cast and (part.weights or hasattr(part, "activation")):
+            return True
+    return False
 
 
 def _keys_of_random_states(layer: Any) -> list[str]:

@@ -61,7 +61,8 @@ def told_by_config(layer: keras.Operation) -> Arguments | None:
     """
     try:
         config = _quietly(layer)
-    except (NotImplementedError, OSError):  # OSError: of a lambda whose source is nowhere
+    # OSError: of a lambda whose source is nowhere; TypeError: of a partial, say, without a config
+    except (NotImplementedError, OSError, TypeError):
         try:
             config = _quietly(_without_parts(layer, {}))
         except (NotImplementedError, OSError):
@@ -155,7 +156,9 @@ def _without_parts(layer: keras.Operation, twins: dict[int, Any]) -> Any:
     twins[id(layer)] = twin
     for name, value in vars(layer).items():
         if _is_part_of_users(name, value):
-            vars(twin)[name] = None
+            # Keras asks an activation for its config even where it is None
+            stand_in = keras.activations.linear if name.endswith("activation") else None
+            vars(twin)[name] = stand_in
         else:
             vars(twin)[name] = _with_twins(value, twins)
     return twin

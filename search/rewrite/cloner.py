@@ -77,6 +77,8 @@ class ModelCloner:
         self._from_config: set[int] = set()
         # by the identity of a layer, what stands for it in the copy
         self._twins: dict[int, keras.Operation] = {}
+        # by the identity of a variable, what stands for it in the copy
+        self._twins_of_variables: dict[int, keras.Variable] = {}
         # by the identity of a layer, its arguments that are activations, and others in the copy
         self._changed: dict[int, set[str]] = {}
         # layers whose constructor got the values of attributes: only their output shows a copy
@@ -171,6 +173,19 @@ class ModelCloner:
                 "from_config() to Keras in a class whose constructor takes a layer. "
                 f"Received: {old.name!r} of class {type(old).__name__}, of which the copy has two"
             )
+        if isinstance(old, keras.layers.Layer) and isinstance(new, keras.layers.Layer):
+            self._check_shared_variables(old, new)
+
+    def _check_shared_variables(self, old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+        """Check that a variable that two layers have is one in the copy too: tied weights."""
+        for variable, copied in zip(own_variables(old), own_variables(new), strict=False):
+            if self._twins_of_variables.setdefault(id(variable), copied) is not copied:
+                raise ModelError(
+                    "Layers that share a variable must do so in a copy of the model too: have the "
+                    "one layer hold the other, as an argument of its constructor, or give a function "
+                    f"build(hp, activation) instead. Received: {variable.path!r}, which "
+                    f"{old.name!r} shares with another layer"
+                )
 
     def _layers_of_models(self, old: keras.Model, new: keras.Model) -> list[_Pair]:
         """The layers of a model, each with its copy."""

@@ -460,7 +460,10 @@ def _printed_relu(layer: keras.layers.ReLU) -> str:
 def _printed_operation(operation: keras.Operation) -> str | None:
     """An operation of a functional model; None if it is no activation."""
     if isinstance(operation, Apply):
-        return str(Candidate.of(operation.function, **operation.parameters))
+        try:
+            return str(Candidate.of(operation.function, **operation.parameters))
+        except ActivationError:  # an array of parameters, one a channel: no candidate has that
+            return operation.function
     kind = type(operation)
     if not is_of_keras(kind) or kind.__name__.lower() not in _KINDS:
         return None

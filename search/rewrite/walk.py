@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_acts.compat import Functional, all_layers, functional_of
+from keras_acts.inside import RECURRENT
 from keras_acts.layers import TrainedActivation
 
 # what the keys of an `activation=` layer's variables begin with; see `variables_of`
@@ -37,8 +38,9 @@ def models_of(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras
 
 def slots_at(path: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return those of the slots that belong to the layer at a path, or to one that it holds."""
-    inside = (f"{path}/", f"{path}.")
-    return tuple(name for name in names if name == path or name.startswith(inside))
+    # a layer's own name may have a dot, "dense.1": not all that begins with "dense." is inside
+    own = (path, f"{path}.{RECURRENT}")
+    return tuple(name for name in names if name in own or name.startswith(f"{path}/"))
 
 
 def is_graph(layer: keras.Operation) -> bool:

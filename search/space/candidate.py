@@ -251,9 +251,11 @@ def _registered_name(identifier: Activation) -> str:
         )
     # with a dot for Keras' ">", because KerasTuner would read a registered name as the object
     # itself
-    name = ".".join(keras.saving.get_registered_name(activation).rsplit(">", 1))
-    if activation in (_registered(name), getattr(keras.activations, name, None)):
-        return name
+    # Keras asks what is not registered for the name of a function, which an object need not have
+    if hasattr(activation, "__name__"):
+        name = ".".join(keras.saving.get_registered_name(activation).rsplit(">", 1))
+        if activation in (_registered(name), getattr(keras.activations, name, None)):
+            return name
     raise ActivationError(
         "A function of your own must be registered, or a saved model could not be loaded: decorate "
         f"it with @keras.saving.register_keras_serializable(). Received: {shown(activation)}"

@@ -453,7 +453,7 @@ class PopulationRunner:
         several_steps = steps_per_execution(first.model, {**fit, "callbacks": None})
         population.compile(**{**compile_arguments(first.model), **several_steps})
         if first.rate is not None:
-            rates = [member.rate or 0.0 for member in members]
+            rates = [member.rate for member in members if member.rate is not None]
             population.set_learning_rates(rates)
         if first.decay is not None:
             decays = [member.decay or 0.0 for member in members]

@@ -43,7 +43,10 @@ def projected(x: Batch, kernel: Tensor, bias: Tensor | None) -> Batch:
     if bias is not None:
         y = plus(y, ops.expand_dims(bias, 1))
     if x.rank != 2:
-        sizes = with_free_axis(value, 1)[1:-1]
+        # what is known stays known: a loop over steps may be unrolled by their number
+        unknown = [axis for axis in range(1, x.rank) if value.shape[axis] is None]
+        free_axis = next(iter(unknown), 1)
+        sizes = with_free_axis(value, free_axis)[1:-1]
         y = ops.reshape(y, (x.members, *sizes, kernel.shape[-1]))
     return Batch(y, STACKED, x.members)
 

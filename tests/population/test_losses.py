@@ -187,3 +187,18 @@ def test_what_layers_add_is_told_for_each_member_and_of_the_last_call_only():
         assert len(population.losses) == len(expected[0])
         for loss, of_members in zip(population.losses, zip(*expected, strict=True), strict=True):
             np.testing.assert_allclose(loss, of_members, rtol=1e-5)
+
+
+def test_the_loss_of_each_output_weights_batches_by_their_samples():
+    """Where Keras does: eagerly, and on JAX."""
+    inputs = keras.Input((4,))
+    h = layers.Dense(3, activation="relu")(inputs)
+    model = keras.Model(inputs, {name: layers.Dense(1, name=name)(h) for name in ("one", "two")})
+    model.compile("sgd", "mse", run_eagerly=True)
+    x = np.arange(12, dtype="float32").reshape(3, 4)
+    y = {"one": x[:, :1], "two": -x[:, :1]}
+    population = PopulationModel(model, ["relu"])
+    given = {"batch_size": 2, "verbose": 0, "return_dict": True}
+    found = population.evaluate(x, y, **given)
+    for name, value in population.model(0).evaluate(x, y, **given).items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-6, err_msg=name)

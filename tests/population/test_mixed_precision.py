@@ -79,3 +79,22 @@ def test_the_logits_of_a_layer_without_a_rule_reach_the_loss():
     population.fit(values, np.arange(3), verbose=0)
     after = population.model(0).layers[-1].get_weights()[0]
     assert np.abs(after - before).max() > 1
+
+
+def held(policy):
+    """A wrapper of another policy than the layer in it."""
+    inputs = keras.Input((3, 4))
+    h = layers.Dense(4, activation="relu")(inputs)
+    return keras.Model(inputs, layers.Bidirectional(layers.SimpleRNN(3, dtype=policy))(h))
+
+
+def test_a_layer_in_a_wrapper_computes_in_its_own_precision():
+    population = PopulationModel(held("mixed_bfloat16"), ["relu", "tanh"])
+    x, _ = data((3, 4), samples=4)
+    for member, y in enumerate(np.asarray(population(x))):
+        np.testing.assert_allclose(y, population.model(member)(x), rtol=1e-5, atol=1e-6)
+
+
+def test_half_precision_in_a_wrapper_is_refused_too():
+    with pytest.raises(ModelError, match=r"Received: 'bidirectional\w*' with 'mixed_float16'"):
+        PopulationModel(held("mixed_float16"), ["relu", "tanh"])

@@ -169,3 +169,28 @@ def test_optimizers_that_mix_members_are_refused(optimizer, rule):
     population = PopulationModel(mlp(), ["relu"])
     with pytest.raises(ModelError, match=rule):
         population.compile(optimizer(), "mse")
+
+
+def test_a_member_at_the_rate_0_stays_as_it_is():
+    """As a schedule that warms up begins."""
+    x, y = data(samples=8)
+    population = PopulationModel(small(), ["relu", "relu"])
+    population.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
+    population.set_learning_rates([0.0, 0.1])
+    before = population.model(0).get_weights()
+    population.fit(x, y, batch_size=8, verbose=0)
+    for value, other, first in zip(
+        population.model(0).get_weights(), population.model(1).get_weights(), before, strict=True
+    ):
+        np.testing.assert_array_equal(value, first)
+        assert np.abs(other - first).max() > 0
+
+
+def test_a_callback_that_saves_whole_models_is_refused_before_the_training():
+    x, y = data(samples=8)
+    population = PopulationModel(small(), ["relu"])
+    population.compile("adam", "sparse_categorical_crossentropy")
+    saving = keras.callbacks.ModelCheckpoint("all.keras")
+    for callbacks in (saving, [saving]):
+        with pytest.raises(ModelError, match=r"saved member by member.*ModelCheckpoint\('all"):
+            population.fit(x, y, callbacks=callbacks, verbose=0)

@@ -153,3 +153,16 @@ def test_what_a_user_wrote_or_trains_is_no_part_of_it():
     trained = augmented(layers.GaussianNoise(0.1), base=False)
     names = [layer.name for layer in trained.layers]
     assert frozen_prefix(trained, ["head"]) == set(names[1:3])
+
+
+def test_what_a_layer_feeds_that_is_called_again_later_is_no_part_of_it():
+    """The second call shows that the layer does not run once for all, nor then what it fed first."""
+    inputs = keras.Input((4,))
+    twice = layers.Dense(4, trainable=False, name="twice")
+    after = layers.Dense(3, trainable=False, name="after")(twice(inputs))
+    trained = twice(layers.Dense(4, activation="relu", name="head")(inputs))
+    model = keras.Model(inputs, layers.Concatenate()([after, trained]))
+    assert frozen_prefix(model, ["head"]) == set()
+    population = PopulationModel(model, ["relu", "tanh"])
+    x = np.ones((3, 4), "float32")
+    np.testing.assert_allclose(population(x)[1], population.model(1)(x), rtol=1e-5)

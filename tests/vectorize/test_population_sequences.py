@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from keras_acts.search.population.model import PopulationModel
@@ -159,3 +160,14 @@ def test_a_call_with_a_mask_runs_member_after_member():
         members=(1,),
         rtol=1e-4,
     )
+
+
+def test_loops_are_unrolled_whatever_the_size_of_a_batch():
+    """A data set's last batch may be smaller, and so its size unknown to the graph."""
+    inputs = keras.Input((2, 3))
+    h = layers.Dense(3, activation="relu")(inputs)
+    population = PopulationModel(keras.Model(inputs, layers.SimpleRNN(2, unroll=True)(h)), ["relu"])
+    spec = tf.TensorSpec((None, 2, 3), "float32")
+    traced = tf.function(lambda x: population(x)).get_concrete_function(spec)
+    x = tf.ones((5, 2, 3))
+    np.testing.assert_allclose(traced(x), population(x), rtol=1e-5)
