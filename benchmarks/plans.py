@@ -2,7 +2,8 @@
 
     python -m benchmarks.plans --data FOLDER [--tasks letters-mlp ...] [--rates] [--finalists] [--searches 100]
     python -m benchmarks.plans --costs
-    python -m benchmarks.plans --resnet [--trials 12] [--epochs 8] [--images 1200]
+    python -m benchmarks.plans --ratios
+    python -m benchmarks.plans --resnet [--trials 12] [--epochs 8] [--images 1200] [--strategies auto random]
 
 The first command searches the tables of `benchmarks.regret` (trained once, 17 activations, at five
 learning rates with ``--rates``, 12 seeds) in each of the ways that `search/race/planner.py` knows, and
@@ -14,7 +15,10 @@ program of its own.
 The second trains populations of 8 and 32 members, and prints what a program and a step take of this
 process' own CPU time, next to what is expected of them.
 
-The third searches a large model for real (`benchmarks.resnet`).
+The third does the same with models of several sizes, of which 16 train to the end or as a short race,
+and prints how long the race takes, as a multiple, by what was measured and by what is expected.
+
+The fourth searches a large model for real (`benchmarks.resnet`).
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +54,7 @@ from benchmarks.regret_ground_truth import (
     prepared,
     runs_of,
 )
-from benchmarks.resnet import resnet_table
+from benchmarks.resnet import SIDE, STRATEGIES, resnet, resnet_table
 from benchmarks.verdict_bank import default_cache
 from keras_acts.search import PopulationModel
 from keras_acts.search.population.members import Member
@@ -66,6 +71,13 @@ POINTS = 2
 SEEDS = 12
 MEMBERS = (8, 32)
 STEPS = 30
+EPOCHS = 8
+# a step of many large models takes a second
+FEW_STEPS = 6
+FEW_EPOCHS = 3
+# members that race, and steps an epoch for which it is told how long that takes
+RACING = 16
+EPOCH_STEPS = (10, 20, 50, 200)
 # of the table no seconds are wanted
 _NO_COSTS = Costs((0.0, 0.0), (0.0, 0.0), (1,), (0.0,), (0.0,))
 # how many of the best train on how many seeds at last, the baseline besides
@@ -141,6 +153,8 @@ def ways(truth: Truth, trials: int, count: int, finalists: bool) -> Iterator[Fou
         seeds = option.rungs[0].seeds
         if option.kind is Kind.TOGETHER:
             kind += f", {seeds} seeds, {len(option.rungs)} rounds"
+        elif option.rungs == planner.short(job):
+            kind = "short race"
         regrets = _regrets(truth, trials, count, option.rungs)
         times = option.seconds / plain
         programs = planner.programs(option.rungs)
@@ -187,13 +201,21 @@ def regrets_of(truth: Truth, trials: Sequence[int], count: int, finalists: bool)
     return table
 
 
-def models() -> dict[str, tuple[Callable[[], keras.Model], tuple[int, ...], int]]:
-    """Return what builds each model whose costs are measured, with its inputs and batch size."""
+class Measured(NamedTuple):
+    """A model whose costs are measured: what builds it, the shape of a sample, samples a batch."""
+
+    build: Callable[[], keras.Model]
+    shape: tuple[int, ...]
+    batch_size: int
+
+
+def models() -> dict[str, Measured]:
+    """Return the models whose programs and steps are measured."""
     return {
-        "MLP 64-64": (population.mlp(16, 26), (16,), 128),
-        "the same, batches of 32": (population.mlp(16, 26), (16,), 32),
-        "MLP 512-512": (_wide_mlp, (64,), 128),
-        "CNN": (population.cnn(8, 10, normalized=False), (8, 8, 1), 32),
+        "MLP 64-64": Measured(population.mlp(16, 26), (16,), 128),
+        "the same, batches of 32": Measured(population.mlp(16, 26), (16,), 32),
+        "MLP 512-512": Measured(_wide_mlp, (64,), 128),
+        "CNN": Measured(population.cnn(8, 10, normalized=False), (8, 8, 1), 32),
     }
 
 
@@ -201,6 +223,32 @@ def _wide_mlp() -> keras.Model:
     hidden = [keras.layers.Dense(512, activation="relu") for _ in range(2)]
     head = keras.layers.Dense(10, activation="softmax")
     return keras.Sequential([keras.Input((64,)), *hidden, head])
+
+
+def _larger_cnn() -> keras.Model:
+    """Return a CNN of some 400,000 parameters, ten times those of the default one."""
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(128, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(256, 3, padding="same", activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+def in_between() -> dict[str, Measured]:
+    """Return models between the small ones, which train to the end, and the large ones, which race."""
+    return {
+        "MLP 512-512": Measured(_wide_mlp, (64,), 128),
+        "CNN of 370,000 parameters": Measured(_larger_cnn, (16, 16, 3), 32),
+        "ResNet of 700,000 parameters": Measured(resnet, (SIDE, SIDE, 1), 32),
+    }
 
 
 class _EpochClock(keras.callbacks.Callback):
@@ -219,14 +267,15 @@ class _EpochClock(keras.callbacks.Callback):
 
 
 def measured(
-    build: Callable[[], keras.Model], shape: tuple[int, ...], batch_size: int, members: int
+    of: Measured, members: int, steps: int = STEPS, epochs: int = EPOCHS
 ) -> tuple[float, float, planner.PopulationCosts]:
     """Return the CPU seconds of a program and of a step, and what is expected of them."""
     random = np.random.default_rng(0)
-    x = random.normal(size=(batch_size * STEPS, *shape)).astype("float32")
+    batch_size = of.batch_size
+    x = random.normal(size=(batch_size * steps, *of.shape)).astype("float32")
     y = random.integers(0, 10, len(x))
     fit = {"x": x, "y": y, "batch_size": batch_size}
-    model = compiled(build())
+    model = compiled(of.build())
     choices = list(itertools.islice(itertools.cycle(SPACE.grid(3)), members))
     begun = time.process_time()
     together = PopulationModel(
@@ -237,11 +286,11 @@ def measured(
     together.fit(**fit, epochs=1, validation_data=validation, verbose=0)
     start = time.process_time() - begun
     clock = _EpochClock()
-    together.fit(**fit, epochs=8, validation_data=validation, verbose=0, callbacks=[clock])
+    together.fit(**fit, epochs=epochs, validation_data=validation, verbose=0, callbacks=[clock])
     epoch = float(np.median(clock.seconds))
     expected = costs_of(model, fit)
     assert expected is not None  # the data are arrays
-    return start - epoch, epoch / STEPS, expected
+    return start - epoch, epoch / steps, expected
 
 
 def costs_table() -> Table:
@@ -249,9 +298,9 @@ def costs_table() -> Table:
     table = Table(
         "model", "members", "program, s", "expected", "step, ms", "expected", box=MARKDOWN
     )
-    for name, (build, shape, batch_size) in models().items():
+    for name, of in models().items():
         for members in MEMBERS:
-            program, step, expected = measured(build, shape, batch_size, members)
+            program, step, expected = measured(of, members)
             row = (
                 f"{program:.2f}",
                 f"{expected.program + members * expected.start:.2f}",
@@ -259,6 +308,34 @@ def costs_table() -> Table:
                 f"{1000 * (expected.step + members * expected.member):.1f}",
             )
             table.add_row(name, str(members), *row)
+    return table
+
+
+def ratios_table() -> Table:
+    """Return how long a short race takes beside all to the end, measured and expected."""
+    columns = ("model", "steps an epoch", "measured", "expected", "planned")
+    table = Table(*columns, box=MARKDOWN)
+    job = planner.Job(RACING, EPOCHS, RACING * EPOCHS, starts=9)
+    first, last = planner.short(job)
+    for name, of in in_between().items():
+        parts = {}
+        for members in (RACING, last.keep + 1):
+            program, step, expected = measured(of, members, steps=FEW_STEPS, epochs=FEW_EPOCHS)
+            parts[members] = (program, step)
+            told = f"{name}: {members} members, program {program:.2f} s, step {1000 * step:.1f} ms"
+            print(told, flush=True)  # should it be interrupted
+        all_program, all_step = parts[RACING]
+        few_program, few_step = parts[last.keep + 1]
+        for steps in EPOCH_STEPS:
+            whole = all_program + EPOCHS * steps * all_step
+            raced = all_program + first.epochs * steps * all_step
+            raced += few_program + (last.epochs - first.epochs) * steps * few_step
+            costs = replace(expected, steps=steps)
+            plain = planner.options(job, costs)[0].seconds
+            times = planner.seconds((first, last), costs) / plain
+            chosen = str(planner.plan(job, costs).kind)
+            row = (name, str(steps), f"{raced / whole:.2f}", f"{times:.2f}", chosen)
+            table.add_row(*row)
     return table
 
 
@@ -276,10 +353,14 @@ def main() -> None:
     )
     parser.add_argument("--searches", type=int, default=100, help="(default: %(default)s)")
     parser.add_argument("--costs", action="store_true", help="measure programs and steps instead")
+    parser.add_argument("--ratios", action="store_true", help="how long a short race takes instead")
     parser.add_argument("--resnet", action="store_true", help="search a large model instead")
     parser.add_argument("--trials", type=int, default=12, help="of that (default: %(default)s)")
     parser.add_argument("--epochs", type=int, default=8, help="of that (default: %(default)s)")
     parser.add_argument("--images", type=int, default=1200, help="of that (default: %(default)s)")
+    parser.add_argument(
+        "--strategies", nargs="+", default=STRATEGIES, help="of that (default: auto random)"
+    )
     parser.add_argument("--cache", type=Path, default=default_cache())
     arguments = parser.parse_args()
     console = Console(width=140, highlight=False)
@@ -287,8 +368,12 @@ def main() -> None:
     if arguments.costs:
         console.print(costs_table())
         return
+    if arguments.ratios:
+        console.print(ratios_table())
+        return
     if arguments.resnet:
-        console.print(resnet_table(arguments.trials, arguments.epochs, arguments.images))
+        size = (arguments.trials, arguments.epochs, arguments.images)
+        console.print(resnet_table(*size, arguments.strategies))
         return
     factors: tuple[float, ...] = (1.0,)
     if arguments.rates:

@@ -11,7 +11,7 @@ with noise. They are trained for real, with ``strategy="auto"``, for which the p
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from unittest import mock
 
@@ -24,7 +24,7 @@ from sklearn.datasets import load_digits
 from keras_acts.search import ActivationSpace, SearchResult, search_activations
 from keras_acts.search.population.step_tensorflow import TrainingStep
 from keras_acts.search.race.effort import costs_of
-from keras_acts.search.race.planner import options
+from keras_acts.search.race.planner import options, plan
 from keras_acts.search.race.runner import job_of
 
 SIDE = 32
@@ -106,11 +106,13 @@ def _normalized(x: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.BatchNormalization(momentum=0.9)(x)
 
 
-def searches(trials: int, epochs: int, count: int, seed: int = 0) -> Iterator[Searched]:
+def searches(
+    trials: int, epochs: int, count: int, strategies: Sequence[str] = STRATEGIES, seed: int = 0
+) -> Iterator[Searched]:
     """Yield a search with each strategy: the same trials, epochs and images."""
     data = images(count)
     trace = TrainingStep._trace
-    for strategy in STRATEGIES:
+    for strategy in strategies:
         keras.backend.clear_session()
         keras.utils.set_random_seed(seed)
         model = resnet()
@@ -150,17 +152,23 @@ def epochs_of(result: SearchResult) -> int:
 
 
 def planned(trials: int, epochs: int, count: int) -> str:
-    """Return the seconds that the planner expects of a race, and of all to the end, in words."""
+    """Return the seconds that the planner expects of all to the end, and of what it chooses, in words."""
     fit = {"x": images(count).x, "batch_size": BATCH_SIZE, "validation_split": VALIDATION_SPLIT}
     counted = costs_of(resnet(), fit)
     assert counted is not None  # the data are arrays
     space = ActivationSpace().with_baseline()
     job = job_of(space, trials, epochs, trials * epochs)
-    together, *_, race = options(job, counted)
-    return f"planned: {together.kind} {together.seconds:.0f} s, {race.kind} {race.seconds:.0f} s"
+    plain = options(job, counted)[0]
+    chosen = plan(job, counted)
+    return (
+        f"planned: {plain.kind} {plain.seconds:.0f} s, {chosen.kind} in {len(chosen.rungs)} rounds "
+        f"{chosen.seconds:.0f} s"
+    )
 
 
-def resnet_table(trials: int, epochs: int, count: int) -> Table:
+def resnet_table(
+    trials: int, epochs: int, count: int, strategies: Sequence[str] = STRATEGIES
+) -> Table:
     """Return what the searches took and found."""
     title = (
         f"ResNet of {resnet().count_params():,} parameters, {count} images of {SIDE} x {SIDE}, "
@@ -180,7 +188,7 @@ def resnet_table(trials: int, epochs: int, count: int) -> Table:
         title_justify="left",
         box=MARKDOWN,
     )
-    for each in searches(trials, epochs, count):
+    for each in searches(trials, epochs, count, strategies):
         result = each.result
         test = "-"
         if result.test is not None:

@@ -23,6 +23,7 @@ from .race.per_group import PerGroupSearch
 from .race.planner import Job, PopulationCosts, kind_of
 from .race.planner import plan as plan_rungs
 from .race.planner import race as race_rungs
+from .race.planner import short as short_rungs
 from .race.runner import RaceSearch, job_of, race_in, why_not_race, why_one_by_one
 from .race.schedule import Rung, cost
 from .request import SearchRequest
@@ -46,10 +47,15 @@ _LEAST_TRIALS = 2
 
 _TOGETHER = "All candidates train to the end: with a model of this size a race takes longer"
 _AS_PLANNED = (
-    "The rounds are those that were planned when the search began: another time limit or strategy "
-    "does not change them"
+    "The rounds are those that were planned when the search began: another time limit, strategy or "
+    "version does not change them"
 )
 _ADVICE = "strategy 'race' races anyway"
+_SHORT = (
+    "{trials} candidates train {half} of {epochs} epochs, and the best {keep} of them and {baseline} go on "
+    "to the end: with a model of this size that takes less time, and finds as much"
+)
+_SHORT_ADVICE = "strategy 'random' trains all to the end"
 
 
 class Way(StrEnum):
@@ -258,13 +264,7 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
         rungs = _rungs(request, plan)
     race = race_in(space, size.trials, limits.epochs, size.epochs, limits.seed, factors, rungs)
     progress = RaceProgress(cost(race.rungs), limits.verbose)
-    note = ""
-    if _is_instead_of_race(request, plan, race.rungs):
-        note = _TOGETHER
-        if not is_kept:  # what has begun goes on as it is
-            note = f"{_TOGETHER} ({_ADVICE})"
-    if is_kept and _is_planned_otherwise(request, plan, race.rungs):
-        note = ". ".join([*filter(None, [note]), _AS_PLANNED])
+    note = _note(request, plan, race.rungs, is_kept=is_kept)
     return RaceSearch(
         request.model,
         race,
@@ -282,6 +282,36 @@ def _race(request: SearchRequest, plan: Plan, place: Place, followers: Followers
         rescale_init=request.rescale_init,
         build=_build_one_by_one(request, plan),
         followers=followers,
+    )
+
+
+def _note(request: SearchRequest, plan: Plan, rungs: tuple[Rung, ...], *, is_kept: bool) -> str:
+    """What is said of the rounds before they begin."""
+    note = ""
+    advice = ""
+    if _is_instead_of_race(request, plan, rungs):
+        note = _TOGETHER
+        advice = _ADVICE
+    elif rungs == short_rungs(_job(request, plan)):
+        note = _told_short(request, rungs)
+        advice = _SHORT_ADVICE
+    if note and not is_kept:  # what has begun goes on as it is
+        note = f"{note} ({advice})"
+    if is_kept and _is_planned_otherwise(request, plan, rungs):
+        note = ". ".join([*filter(None, [note]), _AS_PLANNED])
+    return note
+
+
+def _told_short(request: SearchRequest, rungs: tuple[Rung, ...]) -> str:
+    """How a short race goes, and why, in words."""
+    first = rungs[0]
+    last = rungs[-1]
+    return _SHORT.format(
+        trials=1 + sum(rung.enter for rung in rungs),
+        half=first.epochs,
+        epochs=last.epochs,
+        keep=last.keep,
+        baseline=request.baseline,
     )
 
 

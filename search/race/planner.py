@@ -3,6 +3,9 @@
 A race trains fewer epochs for what it finds out; but each of its populations is a program that is
 traced, and on a small model a program takes as long as the training of several candidates. So what
 costs less is a matter of the model: of its multiplications, its steps and the number of candidates.
+
+A race may be short, in which most candidates train half of their epochs; or whole, in which those
+that leave make room for more seeds of the others. A whole one trains as many epochs as all to the end.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 
 from ..runtime import costs as measured
 from ..strategy.rounds import Kind
-from .schedule import Rung, in_two_rounds, schedule
+from .schedule import Rung, in_two_rounds, schedule, short_race
 
 # the baseline takes one
 _LEAST_TRIALS = 2
@@ -126,9 +129,17 @@ def kind_of(rungs: Sequence[Rung]) -> Kind:
 
 
 def race(job: Job) -> tuple[Rung, ...]:
-    """Return the rungs of a race."""
+    """Return the rungs of a whole race."""
     rungs = schedule(job.trials, job.epochs, job.total, job.starts)
     return in_two_rounds(rungs, job.rates)
+
+
+def short(job: Job) -> tuple[Rung, ...]:
+    """Return the rungs of a short race; none where the search is too small for one."""
+    seeds = job.total // (job.trials * job.epochs)
+    if not seeds:
+        return ()
+    return in_two_rounds(short_race(job.trials, job.epochs, seeds), job.rates)
 
 
 def together(job: Job, seeds: int, *, proposes: bool) -> tuple[Rung, ...]:
@@ -173,11 +184,10 @@ class Planned:
 def options(job: Job, costs: PopulationCosts) -> tuple[Planned, ...]:
     """Return the ways to search that come into question, the fastest that trains all first.
 
-    Where the epochs are not enough for whole trainings of all, only a race keeps to them. And where
-    only the baseline may start, only a race has another activation beside it.
+    Where the epochs are not enough for whole trainings of all, only a whole race keeps to them. And
+    where only the baseline may start, only a race has another activation beside it.
     """
-    rungs = race(job)
-    racing = Planned(Kind.RACE, rungs, seconds(rungs, costs), measured.RACE_REGRET)
+    racing = _expected(Kind.RACE, race(job), costs, measured.RACE_REGRET)
     seeds = job.total // (job.trials * job.epochs)
     if not seeds or job.trials < _LEAST_TRIALS:
         return (racing,)
@@ -188,20 +198,30 @@ def options(job: Job, costs: PopulationCosts) -> tuple[Planned, ...]:
         rungs = together(job, times * seeds, proposes=True)
         if job.rates or len(rungs) == 1:
             # all that is proposed comes after the rates, or there is nothing to propose
-            found.append(Planned(Kind.TOGETHER, rungs, seconds(rungs, costs), unseen))
+            found.append(_expected(Kind.TOGETHER, rungs, costs, unseen))
             continue
         at_once = together(job, times * seeds, proposes=False)
-        found.append(Planned(Kind.TOGETHER, at_once, seconds(at_once, costs), unseen))
-        found.append(Planned(Kind.TOGETHER, rungs, seconds(rungs, costs), proposed))
+        found.append(_expected(Kind.TOGETHER, at_once, costs, unseen))
+        found.append(_expected(Kind.TOGETHER, rungs, costs, proposed))
+    shorter = short(job)
+    if shorter:
+        found.append(_expected(Kind.RACE, shorter, costs, measured.SHORT_RACE_REGRET))
     return (*found, racing)
+
+
+def _expected(
+    kind: Kind, rungs: tuple[Rung, ...], costs: PopulationCosts, regret: float
+) -> Planned:
+    return Planned(kind, rungs, seconds(rungs, costs), regret)
 
 
 def plan(job: Job, costs: PopulationCosts, limit: float = math.inf) -> Planned:
     """Return the way to search from which most is expected, of those that take no longer.
 
-    No longer than to train all candidates to their end as one population, or than the limit. Of ways
-    that promise the same it is the fastest; where none fits, it is the race, which ends where the
-    time does.
+    No longer than to train all candidates to their end as one population, or than the limit. More
+    seeds for all, which surely tell more, may take a little longer; a race must take less. Of ways
+    that promise nearly the same it is the fastest; where none fits, it is the whole race, which ends
+    where the time does.
 
     Args:
         job: what is searched.
@@ -209,8 +229,14 @@ def plan(job: Job, costs: PopulationCosts, limit: float = math.inf) -> Planned:
         limit: the seconds that the search may take.
     """
     possible = options(job, costs)
-    allowed = min(limit, measured.LONGER_THAN_TOGETHER * possible[0].seconds)
-    fitting = [each for each in possible if each.seconds <= allowed]
+    plain = possible[0].seconds
+    longest = {
+        Kind.TOGETHER: measured.LONGER_THAN_TOGETHER * plain,
+        Kind.RACE: measured.RACE_OF_TOGETHER * plain,
+    }
+    fitting = [each for each in possible if each.seconds <= min(limit, longest[each.kind])]
     if not fitting:
         return possible[-1]
-    return min(fitting, key=lambda each: (each.regret, each.seconds))
+    least = min(each.regret for each in fitting)
+    alike = [each for each in fitting if each.regret - least <= measured.REGRET_ERROR]
+    return min(alike, key=lambda each: (each.seconds, each.regret))

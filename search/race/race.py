@@ -253,7 +253,9 @@ class Race:
             # a second rung of proposed candidates, if there is one, does not
             coming = tuple(rung for rung in coming if not rung.enter)
         ends = [rung.epochs for rung in coming]
-        self.rungs = (*finished, *later_rungs(before, ends, left, alive))
+        # where the plan has one seed for all, a second one would take the places of finalists
+        later = later_rungs(before, ends, left, alive, final_seeds=self._planned[-1].seeds)
+        self.rungs = (*finished, *later)
 
     def _least(self, rung: Rung) -> int:
         """How many must start in a rung, so that each kind that must has started."""

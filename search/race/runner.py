@@ -174,8 +174,8 @@ def race_in(
     for pair in zip(activations[:_FIRST_RATES], rates[:_FIRST_RATES], strict=False):
         starts += pair
     starts += [each for each in (*activations, *rates) if each not in starts]
-    if len(rungs) == 1:
-        # nothing will have been seen that others could be proposed from
+    if not any(rung.enter for rung in rungs[1:]):
+        # all start before anything is seen that others could be proposed from
         starts += [each for each in dict.fromkeys(map(Rated, drawn)) if each not in starts]
     return Race(starts, rungs, proposer, attrgetter("kind"))
 

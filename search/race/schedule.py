@@ -18,6 +18,17 @@ _FINALISTS = 4
 # with one seed there is nothing to measure a difference by
 _LEAST_FINAL_SEEDS = 2
 
+# of a short race (`python -m benchmarks.short_races`): where its first round ends, and how many of
+# the candidates go on, as shares. Where that is after a quarter, or fewer go on, it loses the best in
+# trainings that end while models still learn fast, and the lucky run of another that one would keep
+_SHORT_END = 0.5
+_SHORT_KEPT = 0.5
+_SHORT_LEAST_KEPT = 7
+# in trainings of four epochs it loses the best more often than all to the end do
+_SHORT_LEAST_EPOCHS = 5
+# with fewer hardly anybody leaves
+_SHORT_LEAST_TRIALS = 10
+
 
 @dataclass(frozen=True)
 class Rung:
@@ -79,20 +90,52 @@ def schedule(
     return (*rungs, *later_rungs(rungs[-1], later_ends, left, challengers))
 
 
+def short_race(trials: int, epochs: int, seeds: int = 1) -> tuple[Rung, ...]:
+    """Return the rungs of a race that trains fewer epochs than `trials` whole trainings.
+
+    All start at once and train half of their epochs; half of them, seven at least, and the
+    baseline train on to their end, on the seeds that they have. Empty where the search is too small
+    for that.
+
+    Args:
+        trials: how many candidates start, the baseline among them.
+        epochs: of a whole training.
+        seeds: of each candidate.
+
+    Example:
+        >>> [(r.epochs, r.seeds, r.keep, r.enter) for r in short_race(20, 10)]
+        [(5, 1, 0, 19), (10, 1, 10, 0)]
+    """
+    if trials < _SHORT_LEAST_TRIALS or epochs < _SHORT_LEAST_EPOCHS:
+        return ()
+    keep = max(_SHORT_LEAST_KEPT, math.ceil(_SHORT_KEPT * trials))
+    first_end = math.ceil(_SHORT_END * epochs)
+    return (
+        Rung(first_end, seeds, keep=0, enter=trials - 1),
+        Rung(epochs, seeds, keep, enter=0),
+    )
+
+
 def in_two_rounds(rungs: Sequence[Rung], first: int) -> tuple[Rung, ...]:
     """Return rungs whose first is trained in two rounds, of which the first starts so many candidates.
 
     The baseline comes besides. So the second can be chosen by what the first has shown.
     """
-    whole = rungs[0]
-    if not 0 < first < whole.enter:
+    if not rungs or not 0 < first < rungs[0].enter:
         return tuple(rungs)
+    whole = rungs[0]
     one = replace(whole, enter=first)
     other = replace(whole, keep=first, enter=whole.enter - first)
     return (one, other, *rungs[1:])
 
 
-def later_rungs(before: Rung, ends: Sequence[int], left: int, alive: int) -> list[Rung]:
+def later_rungs(
+    before: Rung,
+    ends: Sequence[int],
+    left: int,
+    alive: int,
+    final_seeds: int = _LEAST_FINAL_SEEDS,
+) -> list[Rung]:
     """Return the rungs that follow one.
 
     Args:
@@ -100,11 +143,12 @@ def later_rungs(before: Rung, ends: Sequence[int], left: int, alive: int) -> lis
         ends: where they end, rising.
         left: how many epochs they train together, about.
         alive: how many candidates there are besides the baseline.
+        final_seeds: how many seeds the finalists are to have: at least two, if it is not one.
     """
     rungs: list[Rung] = []
     for index, end in enumerate(ends):
         if end == ends[-1]:
-            rung = _last_rung(before, end, left, alive)
+            rung = _last_rung(before, end, left, alive, min(final_seeds, _LEAST_FINAL_SEEDS))
         else:
             share = left / (len(ends) - index)
             rung = _middle_rung(before, end, share, alive)
@@ -124,12 +168,12 @@ def _middle_rung(before: Rung, end: int, share: float, alive: int) -> Rung:
     return Rung(end, full.seeds, keep, enter=0)
 
 
-def _last_rung(before: Rung, end: int, left: int, alive: int) -> Rung:
+def _last_rung(before: Rung, end: int, left: int, alive: int, least_seeds: int) -> Rung:
     """A rung with more finalists rather than more seeds.
 
     Who learns slowly at first is not among the first two yet.
     """
-    least = Rung(end, max(before.seeds, _LEAST_FINAL_SEEDS), keep=alive, enter=0)
+    least = Rung(end, max(before.seeds, least_seeds), keep=alive, enter=0)
     # where nothing is left to train, the rung is there for another seed
     price = _epochs_of_each(before, least) or end
     keep = max(1, min(alive, _FINALISTS, left // price - 1))

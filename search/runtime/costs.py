@@ -102,8 +102,17 @@ PRODUCTS_A_SECOND = 1e10
 # function, 30 and 40 searches each, 28 November 2026; docs/racing.md has the tables
 
 RACE_REGRET = 0.16
+# half of the epochs for all, and the rest for half of them: as one seed of all to the end, as it finds
+# the same one in 97 to 100 of 100 searches. `python -m benchmarks.short_races`, the same tables, and
+# these as if trainings ended after 5, 6 and 8 epochs, 10 to 20 trials, 200 searches each, 29 November 2026
+SHORT_RACE_REGRET = 0.18
 # all to the end: with one, two and three seeds a candidate, each without and with a round of proposals
 # from what the activations have shown
 TOGETHER_REGRET = ((0.18, 0.174), (0.135, 0.123), (0.1, 0.085))
-# no measurement: a search may take so many times what one seed of all candidates takes as one population
+# the standard error of such a share: what differs by less is taken for equal
+REGRET_ERROR = 0.01
+# no measurements. More seeds for all, which surely tell more, may take so many times what one seed of all
+# candidates takes as one population
 LONGER_THAN_TOGETHER = 1.1
+# and a race this share of it: as these seconds are counted, what seems hardly faster may be slower
+RACE_OF_TOGETHER = 0.9

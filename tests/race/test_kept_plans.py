@@ -6,10 +6,12 @@ import zlib
 import pytest
 
 from keras_acts.errors import SearchError
+from keras_acts.search import plan as plan_module
 from keras_acts.search import search_activations
 from keras_acts.search.race import planner
 from keras_acts.search.race.journal import Journal
 from keras_acts.search.race.planner import Job, PopulationCosts, kind_of
+from keras_acts.search.runtime import costs
 from keras_acts.search.strategy.rounds import Kind
 from tests.helpers.models import blobs, mlp
 
@@ -19,6 +21,8 @@ pytestmark = pytest.mark.once
 X, Y = blobs(60)
 # a model so small that it would not race, but for what is asked for
 SMALL = {"activations": ["mish"], "trials": 2, "epochs": 2, "verdict": 0, "learning_rates": None}
+# enough trials and epochs for a short race
+LARGE = {"activations": None, "trials": 16, "epochs": 5}
 
 
 def searched(folder, **options):
@@ -120,5 +124,43 @@ def test_with_one_trial_another_activation_races_with_the_baseline(tmp_path, cap
 
 
 def test_the_baseline_alone_is_no_plan():
-    costs = PopulationCosts(program=1.2, start=0.03, step=0.002, member=0.0, steps=5)
-    assert planner.plan(Job(1, 10, 10, 9), costs).kind is Kind.RACE
+    tiny = PopulationCosts(program=1.2, start=0.03, step=0.002, member=0.0, steps=5)
+    assert planner.plan(Job(1, 10, 10, 9), tiny).kind is Kind.RACE
+
+
+@pytest.mark.slow
+def test_a_short_race_says_what_it_does_and_its_winner_has_trained_to_the_end(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(costs, "PRODUCTS_A_SECOND", 1e3)  # as if the model were large
+    found = searched(tmp_path, **LARGE, verbose=1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "16 candidates train 3 of 5 epochs, and the best 8 of them and relu go on" in said
+    assert "strategy 'random' trains all to the end" in said
+    assert found.kind is Kind.RACE
+    assert sorted(trial.epochs for trial in found.trials) == [3] * 7 + [5] * 9
+    assert {trial.epochs for trial in found.trials if trial.candidate == found.best} == {5}
+    again = searched(tmp_path, **LARGE, verbose=1)
+    assert rows(again) == rows(found)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "16 candidates train 3 of 5 epochs" in said
+    assert "strategy 'random'" not in said
+    assert "The rounds are those that were planned" not in said
+
+
+@pytest.mark.slow
+def test_a_search_planned_by_an_earlier_version_goes_on_as_it_was(tmp_path, capsys, monkeypatch):
+    """Which knew no short race, and let a large model race as a whole."""
+    monkeypatch.setattr(costs, "PRODUCTS_A_SECOND", 1e3)
+    whole = planner.Planned(Kind.RACE, planner.race(Job(16, 5, 80, 9)), seconds=0.0, regret=0.16)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(plan_module, "plan_rungs", lambda job, costs, limit: whole)
+        undisturbed = searched(tmp_path, **LARGE)
+    file = tmp_path / "activations" / "race.json"
+    assert Journal(file).plan == whole.rungs
+    title, planned, *records = file.read_text().splitlines()
+    file.write_text("\n".join([title, planned, *records[:1], ""]))
+    resumed = searched(tmp_path, **LARGE, verbose=1)
+    assert rows(resumed) == rows(undisturbed)
+    assert Journal(file).plan == whole.rungs
+    assert "The rounds are those that were planned" in capsys.readouterr().err
