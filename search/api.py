@@ -90,9 +90,10 @@ def search_activations(
         strategy: ``"race"``: all candidates train at once, as populations; who falls behind leaves,
             who stays trains longer and on more seeds, about ``trials * epochs`` epochs in all.
             Models that cannot be a population race one by one. ``"random"``: each trial trains to its
-            end, those that can together. ``"auto"``: a race where it takes no longer than to train all
-            candidates to their end at once; on small models it does, and all of them train to the
-            end. Models that a function builds may train together as trials. With an `ActivationSpace` that chooses
+            end, those that can together. ``"auto"``: what is expected to miss least and takes no longer
+            than to train all candidates to their end at once. On small models all train to the end;
+            on large ones all train half of their epochs, and half of them the rest. Models that a
+            function builds may train together as trials. With an `ActivationSpace` that chooses
             for layers, blocks or groups, a race finds the best choice for all of them, and goes on
             among changes of it, within the same epochs.
         max_epochs: how many epochs all runs of a race may take together, instead of ``trials *
