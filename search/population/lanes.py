@@ -89,8 +89,9 @@ class Lane:
             numbers = {}
             for name, column in segment.numbers.items():
                 numbers[name] = column[start - segment.start : stop - segment.start]
-            within = {"start": start - self.start, "stop": stop - self.start}
-            found.append(dataclasses.replace(segment, **within, numbers=numbers))
+            first = start - self.start
+            after = stop - self.start
+            found.append(dataclasses.replace(segment, start=first, stop=after, numbers=numbers))
         return found
 
 
@@ -115,8 +116,8 @@ class Laned:
         if all(each is not None for each in logits):
             attach_logits(value, ops.concatenate(logits, axis=0))
         joined = Batch(value, STACKED, sum(part.members for part in self.parts))
-        masks = [part.mask for part in self.parts]
-        if all(mask is not None for mask in masks):
+        masks = [part.mask for part in self.parts if part.mask is not None]
+        if len(masks) == len(self.parts):
             joined.mask = Laned(self.starts, tuple(masks)).joined()
         return joined
 

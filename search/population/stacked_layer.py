@@ -28,9 +28,9 @@ from ..vectorize.segments import Segment, segments
 from .batch_view import ForwardPass
 from .block import LayerPlan, StackedVariable, axes_within
 from .blueprint import Blueprint
+from .frozen_prefix import groups, run_once
 from .lanes import Lane, NotInLanes, assign_together, lanes_of, side_by_side
 from .loop import run_one_by_one
-from .once import groups, run_once
 
 Tensor = Any
 
