@@ -6,7 +6,7 @@ For each choice of `search/runtime/choices.py`: the seconds until the first epoc
 traced, and perhaps compiled), the milliseconds of a step afterwards, and what so many steps take in
 all. A way that is 5 % faster than what is chosen by itself is printed as what to set. How many
 members a population shall have, `most_members`, `python -m benchmarks.population` shows. For JAX set
-KERAS_BACKEND.
+KERAS_BACKEND. Lanes are to be tried with TF_NUM_INTRAOP_THREADS=1.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Choice(NamedTuple):
     """
 
     name: str
-    values: tuple[bool | str, ...]
+    values: tuple[bool | str | int, ...]
     task: str
     on_jax: bool
 
@@ -71,6 +71,7 @@ CHOICES = (
     Choice("xla_updates", BOTH, "mlp", on_jax=False),
     Choice("fill_batches", BOTH, "mlp", on_jax=True),
     Choice("products", choices.PRODUCTS, "mlp", on_jax=True),
+    Choice("lanes", (1, 2), "cnn", on_jax=False),
     Choice("convolutions", choices.CONVOLUTIONS, "cnn", on_jax=True),
     Choice("graph_optimizer", BOTH, "cnn", on_jax=False),
 )
@@ -142,7 +143,7 @@ def ways(choice: Choice, members: int, repeats: int) -> dict[str, Taken]:
 
     They train in turn, so that what else runs on the machine slows all of them.
     """
-    fixed: dict[str, bool | str] = {}
+    fixed: dict[str, bool | str | int] = {}
     if choice.name == "fill_batches" and keras.backend.backend() == "tensorflow":
         fixed["xla_steps"] = True  # a smaller last batch matters to XLA alone
     settings = {"by itself": fixed}

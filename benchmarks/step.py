@@ -4,8 +4,10 @@
 
 Trains as many members of the MLP 64-64 and of the default CNN on random data, with the eight activations of
 `benchmarks.population`, and records one epoch with TensorFlow's profiler. "ms a step" are those of the kernels
-of one kind, all threads together, "nodes" how many ran in a step. The first line is this process' own CPU time
-of a step without the profiler. With ``--rates`` each member has a learning rate of its own, as in a default search.
+of one kind, all threads together, "nodes" how many ran in a step. The first line is what a step takes without the
+profiler, by the clock and of this process' own CPU time. With ``--rates`` each member has a learning rate of its
+own, as in a default search. TF_NUM_INTRAOP_THREADS=1 parts the members into two lanes (`search/population/lanes.py`),
+with KERAS_ACTS_CHOICES=lanes=1 too it does not.
 """
 
 from __future__ import annotations
@@ -66,13 +68,16 @@ def population(task: Task, members: int, *, rates: bool) -> PopulationModel:
 
 
 class Profiled(keras.callbacks.Callback):
-    """Measures the CPU time of each epoch after the first, and records the last with the profiler."""
+    """Measures each epoch after the first, and records the last with the profiler."""
 
     def __init__(self, folder: str):
         super().__init__()
         self.folder = folder
-        self.milliseconds: list[float] = []  # of a step
+        # of a step, by the clock and of CPU time
+        self.milliseconds: list[float] = []
+        self.of_cpu: list[float] = []
         self._begun = 0.0
+        self._begun_cpu = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         """Start the clock, or the profiler."""
@@ -80,17 +85,20 @@ class Profiled(keras.callbacks.Callback):
             import tensorflow as tf
 
             tf.profiler.experimental.start(self.folder)
-        self._begun = time.process_time()
+        self._begun = time.perf_counter()
+        self._begun_cpu = time.process_time()
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Stop it."""
-        seconds = time.process_time() - self._begun
+        seconds = time.perf_counter() - self._begun
+        of_cpu = time.process_time() - self._begun_cpu
         if epoch == self.params["epochs"] - 1:
             import tensorflow as tf
 
             tf.profiler.experimental.stop()
         elif epoch > 0:
             self.milliseconds.append(1000 * seconds / _STEPS)
+            self.of_cpu.append(1000 * of_cpu / _STEPS)
 
 
 def kinds(folder: str) -> dict[str, tuple[float, float]]:
@@ -125,10 +133,13 @@ def measured(task: Task, arguments: argparse.Namespace) -> Table:
         made.fit(**fitted, callbacks=[profiled])
         found = kinds(folder)
     step = statistics.median(profiled.milliseconds)
+    of_cpu = statistics.median(profiled.of_cpu)
     table = Table("node", "a step", "ms a step", box=MARKDOWN)
     nodes = sum(count for count, _ in found.values())
     milliseconds = sum(each for _, each in found.values())
-    table.title = f"{task.name}, {arguments.members} members: {step:.2f} ms of CPU time a step"
+    table.title = (
+        f"{task.name}, {arguments.members} members: {step:.2f} ms a step, {of_cpu:.2f} of CPU"
+    )
     table.add_row("all", f"{nodes:.0f}", f"{milliseconds:.2f}")
     for kind, (count, each) in list(found.items())[: arguments.top]:
         table.add_row(kind, f"{count:.1f}", f"{each:.3f}")

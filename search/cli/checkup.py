@@ -18,7 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from keras_acts.search import PopulationModel
-from keras_acts.search.runtime import choices, device, programs
+from keras_acts.search.runtime import choices, costs, device, programs
 from keras_acts.search.runtime.cores import usable_cores
 from keras_acts.search.runtime.memory import free_memory
 from keras_acts.search.runtime.ram import free_ram
@@ -75,6 +75,7 @@ class Machine:
         programs: the folder where compiled programs are kept; None where they are not.
         tf32: whether TensorFlow multiplies in TF32 on a GPU; None without one.
         chosen: what is set by hand (`KERAS_ACTS_CHOICES`), by name.
+        may_have_lanes: whether small models would train on both cores with one thread a kernel.
     """
 
     device: str
@@ -89,6 +90,7 @@ class Machine:
     programs: str | None = None
     tf32: bool | None = None
     chosen: Mapping[str, object] = field(default_factory=dict)
+    may_have_lanes: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,14 @@ def look() -> Machine:
         programs=str(kept_in) if kept_in else None,
         tf32=_multiplies_in_tf32(gpus),
         chosen=set_by_hand,
+        may_have_lanes=_may_have_lanes(gpus),
     )
+
+
+def _may_have_lanes(gpus: tuple[str, ...]) -> bool:
+    if gpus or keras.backend.backend() != "tensorflow" or usable_cores() != costs.LANES:
+        return False
+    return device.threads_a_kernel() > 1
 
 
 def _multiplies_in_tf32(gpus: tuple[str, ...]) -> bool | None:
@@ -338,6 +347,11 @@ def advice(machine: Machine, found: tuple[Version, ...]) -> list[str]:
     if machine.onednn is False:
         tips.append(
             "TF_ENABLE_ONEDNN_OPTS=1: without oneDNN, TensorFlow has no grouped convolutions on CPUs"
+        )
+    if machine.may_have_lanes:
+        tips.append(
+            "TF_NUM_INTRAOP_THREADS=1 for small models: half of the members train on each core; large "
+            "models are slower so"
         )
     if machine.load is not None and machine.load > _BUSY * machine.cores:
         tips.append(

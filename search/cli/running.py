@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -13,6 +14,7 @@ from types import FrameType
 import click
 
 from . import deferred
+from .places import BUILT
 
 # a shell says of a process that a signal has ended this plus the signal's number
 _EXIT_CODE_OF_SIGNALS = 128
@@ -107,6 +109,7 @@ def loading(*, announced: bool = False) -> Iterator[None]:
     """
     if announced:
         click.echo("Loading TensorFlow …", err=True)
+    one_thread_a_kernel()
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "0":
         deferred.run()
         yield
@@ -121,6 +124,23 @@ def loading(*, announced: bool = False) -> Iterator[None]:
     finally:
         os.dup2(terminal, 2)
         os.close(terminal)
+
+
+def one_thread_a_kernel() -> None:
+    """Have each kernel run on one thread where a small model that is built here trains.
+
+    Half of the members on each core are faster then (`search/population/lanes.py`). TensorFlow reads
+    it when it loads; who has set it has the last word.
+    """
+    context = click.get_current_context(silent=True)
+    is_built_here = context is not None and context.params.get("model", "") in (None, *BUILT)
+    if not is_built_here or "tensorflow" in sys.modules:
+        return
+    from keras_acts.search.runtime import costs
+    from keras_acts.search.runtime.cores import usable_cores
+
+    if usable_cores() == costs.LANES:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
 class Interrupts:

@@ -154,11 +154,13 @@ class ForwardPass:
         view: how the batch is seen.
         losses: what layers add to the members' losses, (P,) in inside order each.
         assigned: the trained variables that layers themselves assign.
+        lanes: how many members go through the layers in each lane; nothing for all at once.
     """
 
     view: BatchView
     losses: list[Tensor] = field(default_factory=list)
     assigned: list[keras.Variable] = field(default_factory=list)
+    lanes: tuple[int, ...] = ()
     _regularized: set[str] = field(default_factory=set)
 
     def is_to_regularize(self, path: str) -> bool:

@@ -28,8 +28,9 @@ from ..vectorize.segments import Segment, segments
 from .batch_view import ForwardPass
 from .block import LayerPlan, StackedVariable, axes_within
 from .blueprint import Blueprint
+from .frozen_prefix import groups, run_once
+from .lanes import Lane, NotInLanes, assign_together, lanes_of, side_by_side
 from .loop import run_one_by_one
-from .once import groups, run_once
 
 Tensor = Any
 
@@ -174,17 +175,37 @@ class StackedLayer(keras.layers.Layer):
         training = bool(training)
         if plan.shared:
             return run_once(plan, self.draws, training, inputs, options)
+        if not forward.lanes:
+            return self._run(forward, training, inputs, options)
+        lanes = lanes_of(plan, forward.lanes)
+        outputs = []
+        for lane in lanes:
+            args, kwargs = keras.tree.map_structure(lane.of, (inputs, options))
+            outputs.append(self._run(forward, training, args, kwargs, lane))
+        assign_together(plan, lanes)
+        return side_by_side(lanes, outputs)
+
+    def _run(
+        self,
+        forward: ForwardPass,
+        training: bool,
+        inputs: Any,
+        options: dict[str, Any],
+        lane: Lane | None = None,
+    ) -> Any:
+        """Run for all members, or for those of a lane."""
+        plan = self.plan
         of_graph = keras.tree.flatten((inputs, options))
         inputs, options = keras.tree.map_structure(_unseeded, (inputs, options))
         if not isinstance(plan.layer, keras.layers.Layer):  # an operation ends a mask
-            outputs = self._run_for_all(forward, training, inputs, options)
+            outputs = self._run_for_all(forward, training, inputs, options, lane)
             return keras.tree.map_structure(_unmasked, outputs)
         has_masks = masks.any_mask((inputs, options))
         seen = keras.tree.flatten((inputs, options))
         if has_masks:
             options = masks.filled_in(plan.layer, inputs, options)
         previous = masks.previous(inputs, options)
-        outputs = self._run_for_all(forward, training, inputs, options)
+        outputs = self._run_for_all(forward, training, inputs, options, lane)
         if has_masks:
             # attention takes the masks off the tensors that it gets
             masks.take_off(seen, of_graph)
@@ -194,18 +215,21 @@ class StackedLayer(keras.layers.Layer):
         return outputs
 
     def _run_for_all(
-        self, forward: ForwardPass, training: bool, inputs: Any, options: dict[str, Any]
+        self,
+        forward: ForwardPass,
+        training: bool,
+        inputs: Any,
+        options: dict[str, Any],
+        lane: Lane | None,
     ) -> Any:
         """By the rule, if it takes these arguments, or member after member."""
         plan = self.plan
         given = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, given):
-            _check_strengths(plan)
-            return run_one_by_one(plan, forward, training, inputs, options)
-        outputs = plan.rule(self._call(plan.layer, training), *inputs, **given)
+            return _one_by_one(plan, forward, training, inputs, options)
+        outputs = plan.rule(self._call(plan.layer, training, lane), *inputs, **given)
         if outputs is NotImplemented:
-            _check_strengths(plan)
-            return run_one_by_one(plan, forward, training, inputs, options)
+            return _one_by_one(plan, forward, training, inputs, options)
         if forward.is_to_regularize(plan.path):
             for block in plan.blocks:
                 if block.regularizer is not None and block.variable.trainable:
@@ -216,7 +240,7 @@ class StackedLayer(keras.layers.Layer):
                 forward.losses.append(activity_penalties(regularizer, output))
         return outputs
 
-    def _call(self, layer: keras.layers.Layer, training: bool) -> RuleCall:
+    def _call(self, layer: keras.layers.Layer, training: bool, lane: Lane | None) -> RuleCall:
         """What a rule gets to know of the layer, or of one that it holds."""
         plan = self.plan
         # the variables are the outer layer's, under its keys
@@ -228,17 +252,17 @@ class StackedLayer(keras.layers.Layer):
                 blocks[variable.name] = stacked[key_of[id(variable)]]
         weights = {}
         for name, block in blocks.items():
-            weights[name] = block.by_member(ops.convert_to_tensor(block.variable))
+            weights[name] = _value(block, lane)
         strengths = None
         if layer is plan.layer:
             strengths = plan.strengths
         return RuleCall(
             layer=layer,
             weights=weights,
-            table=lambda name: _table(blocks[name]),
-            activate=partial(self._activate, layer),
-            assign=lambda name, value: blocks[name].assign(value),
-            inside=lambda part: self._call(part, training),
+            table=lambda name: _table(blocks[name], lane),
+            activate=partial(self._activate, layer, lane),
+            assign=lambda name, value: _assign(blocks[name], value, lane),
+            inside=lambda part: self._call(part, training, lane),
             training=training,
             random=self.random,
             strengths=strengths,
@@ -256,21 +280,51 @@ class StackedLayer(keras.layers.Layer):
         cast.mask = x.mask
         return cast
 
-    def _activate(self, layer: keras.layers.Layer, x: Batch) -> Batch:
+    def _activate(self, layer: keras.layers.Layer, lane: Lane | None, x: Batch) -> Batch:
         plan = self.plan
         slot = plan.path if layer is plan.layer else f"{plan.path}/{layer.name}"
-        of_slot = plan.segments.get(slot, ())
-        starts = [segment.start for segment in of_slot] or [0]
+        of_slot: Sequence[Segment] = plan.segments.get(slot, ())
+        first = 0
+        if lane is not None:
+            first = lane.start
+            of_slot = lane.segments(of_slot)
+        starts = [first + segment.start for segment in of_slot] or [first]
         variables: list[dict[str, Tensor]] = [{} for _ in starts]
         for block in plan.blocks:
-            if block.key.startswith(OF_ACTIVATION):
-                of_segment = variables[starts.index(block.start)]
-                of_segment[block.name] = ops.convert_to_tensor(block.variable)
+            if not block.key.startswith(OF_ACTIVATION):
+                continue
+            for start, of_segment in zip(starts, variables, strict=True):
+                if block.start <= start < block.stop:
+                    of_segment[block.name] = _value(block, lane)
         if of_slot:
             return apply_by_segment(of_slot, variables, x)
         if variables[0]:
             return with_variables(layer.activation, variables[0], x)
         return apply_to_all(layer.activation, x)
+
+
+def _value(block: StackedVariable, lane: Lane | None) -> Tensor:
+    """What a stacked variable holds for all members, or for those of a lane, (n, ...)."""
+    if lane is not None:
+        return lane.value(block)
+    return block.by_member(ops.convert_to_tensor(block.variable))
+
+
+def _assign(block: StackedVariable, value: Tensor, lane: Lane | None) -> None:
+    if lane is not None:
+        lane.assign(block, value)
+    else:
+        block.assign(value)
+
+
+def _one_by_one(
+    plan: LayerPlan, forward: ForwardPass, training: bool, inputs: Any, options: dict[str, Any]
+) -> Any:
+    """Run a layer member after member, which its rule does not run with these arguments."""
+    if forward.lanes:
+        raise NotInLanes
+    _check_strengths(plan)
+    return run_one_by_one(plan, forward, training, inputs, options)
 
 
 def _check_strengths(plan: LayerPlan) -> None:
@@ -306,11 +360,11 @@ def _common_rule(
     return rule
 
 
-def _table(block: StackedVariable) -> Tensor:
+def _table(block: StackedVariable, lane: Lane | None) -> Tensor:
     """A stacked variable as (n*T, ...)."""
-    value = ops.convert_to_tensor(block.variable)
     if block.is_table:
-        return value
+        return ops.convert_to_tensor(block.variable)
+    value = _value(block, lane)
     return ops.reshape(value, (-1, *value.shape[2:]))
 
 

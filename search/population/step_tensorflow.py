@@ -21,6 +21,7 @@ from keras_acts.target import uncompiled
 from ..runtime import choices
 from .batch_view import BatchView, ForwardPass, Structure, may_fill_up
 from .diverged import Healthy, Rows, rows_of
+from .lanes import sizes_now
 from .one_kernel import RateOf, one_kernel
 from .tables import has_occurrences, kept_apart
 
@@ -368,7 +369,7 @@ def _step(population: PopulationModel, data: Structure, view: BatchView, update:
     # a diverged member gets back what its layers assign
     before = [(v, tf.identity(v.value)) for v in _may_be_assigned(population, rows)]
     with tf.GradientTape() as tape:
-        forward = ForwardPass(view)
+        forward = ForwardPass(view, lanes=sizes_now(population))
         y_pred = population(x, training=True, forward=forward)
         loss = population.compute_loss(x, y, y_pred, sample_weight, training=True, view=view)
         # the optimizer divides gradients by its `loss_scale_factor`

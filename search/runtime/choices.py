@@ -24,7 +24,8 @@ from keras_acts.compat import devices_are_in_use
 from keras_acts.errors import SearchError
 
 from . import costs
-from .device import gpus, lacks_onednn
+from .cores import usable_cores
+from .device import gpus, lacks_onednn, threads_a_kernel
 
 _VARIABLE = "KERAS_ACTS_CHOICES"
 # TensorFlow reads it when it first uses a GPU
@@ -37,6 +38,7 @@ _NOT_AT_FIRST = ("0", "false", "False")
 _YES = {"yes": True, "no": False}
 CONVOLUTIONS = ("grouped", "patches", "loop")
 PRODUCTS = ("batched", "separate")
+_NUMBERS = ("lanes", "most_members")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Choices:
             own.
         convolutions: "grouped", the members as groups of one convolution; "patches", products of
             what the windows see; "loop", member after member.
+        lanes: in how many lanes, side by side in a program, the members go through the layers.
         products: "batched", of the matrices of all members at once, or "separate", one a member.
         graph_optimizer: whether TensorFlow's graph optimizer runs before programs of populations.
         memory_growth: whether TensorFlow takes a GPU's memory as it needs it, and not all at first;
@@ -61,6 +64,7 @@ class Choices:
     xla_updates: bool | None = None
     fill_batches: bool | None = None
     convolutions: str | None = None
+    lanes: int | None = None
     products: str | None = None
     graph_optimizer: bool | None = None
     memory_growth: bool | None = None
@@ -69,10 +73,10 @@ class Choices:
     def __post_init__(self) -> None:
         _check("convolutions", self.convolutions, CONVOLUTIONS)
         _check("products", self.products, PRODUCTS)
-        if self.most_members is not None and self.most_members < 1:
-            raise SearchError(
-                f"most_members must be at least 1. Received: most_members={self.most_members}"
-            )
+        for name in _NUMBERS:
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise SearchError(f"{name} must be at least 1. Received: {name}={number}")
 
 
 def _check(name: str, value: str | None, known: tuple[str, ...]) -> None:
@@ -102,9 +106,9 @@ def parsed(text: str) -> Choices:
 def _value(name: str, written: str) -> bool | str | int:
     if name in ("convolutions", "products"):
         return written
-    if name == "most_members":
+    if name in _NUMBERS:
         if not written.isdecimal():
-            raise SearchError(f"most_members must be a whole number. Received: {name}={written!r}")
+            raise SearchError(f"{name} must be a whole number. Received: {name}={written!r}")
         return int(written)
     if written not in _YES:
         raise SearchError(f"{name} must be yes or no. Received: {name}={written!r}")
@@ -201,6 +205,17 @@ def multiplies_separately(members: int, values: int, compiled: bool) -> bool:
     few = members <= costs.PRODUCT_A_MEMBER_MOST_MEMBERS
     large = values >= costs.PRODUCT_A_MEMBER_LEAST_VALUES
     return few and large and lacks_onednn() and not gpus() and not compiled
+
+
+def lanes(members: int) -> int:
+    """Return in how many lanes so many members go through the layers: one where they are not parted."""
+    if _set.lanes is not None:
+        return min(_set.lanes, members)
+    if gpus() or usable_cores() < costs.LANES or threads_a_kernel() > 1:
+        return 1
+    if members < costs.LANES * costs.LANE_LEAST_MEMBERS:
+        return 1
+    return costs.LANES
 
 
 def optimizes_graphs() -> bool:

@@ -10,7 +10,10 @@ import keras
 from keras_acts.compat import onednn_is_on
 from keras_acts.errors import SearchError
 
+from .cores import usable_cores
+
 # what the processors are called for which TensorFlow comes with oneDNN
+KERNEL_THREADS = "TF_NUM_INTRAOP_THREADS"
 _WITH_ONEDNN = ("x86_64", "amd64")
 
 
@@ -53,6 +56,19 @@ def describe() -> str:
     if lacks_onednn():
         return f"CPU ({cores}, faster with TF_ENABLE_ONEDNN_OPTS=1)"
     return f"CPU ({cores})"
+
+
+def threads_a_kernel() -> int:
+    """Return among how many threads TensorFlow divides the work of one of its kernels."""
+    import tensorflow as tf
+
+    told = tf.config.threading.get_intra_op_parallelism_threads()
+    if told == 0:
+        # what TensorFlow itself hears where a script has said nothing
+        written = os.environ.get(KERNEL_THREADS, "")
+        if written.isdecimal():
+            told = int(written)
+    return told or usable_cores()
 
 
 def has_onednn() -> bool:

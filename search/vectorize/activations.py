@@ -136,15 +136,16 @@ def _apply(segment: Segment, variables: Mapping[str, Tensor], x: Batch) -> Tenso
     activation = segment.activation
     if isinstance(activation, TrainedActivation):
         return _trained(activation, _parameter_tensors(segment, variables, x), x.value)
-    if not isinstance(activation, keras_acts.Activation) or _has_one_function(segment):
+    if not isinstance(activation, keras_acts.Activation) or _is_of_all(activation, segment):
         return apply_to_all(activation, x).value
     parameters = {**activation.parameters, **_parameter_tensors(segment, {}, x)}
     return activation.spec.function(x.value, **parameters)
 
 
-def _has_one_function(segment: Segment) -> bool:
-    """Whether all members have the same parameters too."""
-    return all(bool((column == column[0]).all()) for column in segment.numbers.values())
+def _is_of_all(activation: keras_acts.Activation, segment: Segment) -> bool:
+    """Whether all members have its parameters too."""
+    own = activation.parameters
+    return all(bool((column == own[name]).all()) for name, column in segment.numbers.items())
 
 
 def _trained(activation: TrainedActivation, values: Mapping[str, Tensor], x: Tensor) -> Tensor:

@@ -29,8 +29,8 @@ class Segment:
     Attributes:
         start: the first member, in inside order.
         stop: the member after the last.
-        candidate: the first member's.
-        activations: the first member's: values, functions, or layers with trained parameters.
+        candidate: one member's.
+        activations: that member's: values, functions, or layers with trained parameters.
         numbers: the fixed numeric parameters of the first activation, one value a member each.
     """
 
@@ -42,7 +42,7 @@ class Segment:
 
     @property
     def activation(self) -> Activation:
-        """The only activation of the first member."""
+        """The only activation of that member."""
         return self.activations[0]
 
     @property

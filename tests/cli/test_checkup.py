@@ -39,6 +39,7 @@ def test_what_is_fast_already_is_told_nothing():
         ({"onednn": False}, "TF_ENABLE_ONEDNN_OPTS=1"),
         ({"load": 9.0}, "fewer other processes"),
         ({"free": GIB}, "more free memory"),
+        ({"may_have_lanes": True}, "TF_NUM_INTRAOP_THREADS=1 for small models"),
     ],
 )
 def test_only_what_is_true_here_is_advised(differing, said):

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import click
 import keras
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 from keras_acts.errors import ModelError
 from keras_acts.search import slots
 from keras_acts.search.exporting import savedmodel
-from keras_acts_cli import main
+from keras_acts_cli import main, running
 from keras_acts_cli.data import Dataset, load
 from keras_acts_cli.models import build
 from keras_acts_cli.options import split_list
@@ -50,6 +51,32 @@ def test_onednn_is_on_but_for_who_turned_it_off(monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
     main.callback()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("model", "cores", "set_before", "expected"),
+    [
+        (None, 2, None, "1"),
+        ("mlp", 2, None, "1"),
+        ("mine.keras", 2, None, None),
+        ("cnn", 8, None, None),
+        ("cnn", 2, "2", "2"),
+    ],
+)
+def test_kernels_have_one_thread_where_small_models_train_on_two_cores(
+    model, cores, set_before, expected, monkeypatch
+):
+    monkeypatch.delitem(sys.modules, "tensorflow")  # which has heard what it hears
+    monkeypatch.setattr("keras_acts.search.runtime.cores.usable_cores", lambda: cores)
+    environment = {}
+    if set_before is not None:
+        environment["TF_NUM_INTRAOP_THREADS"] = set_before
+    monkeypatch.setattr("os.environ", environment)
+    with click.Context(main) as context:
+        context.params["model"] = model
+        running.one_thread_a_kernel()
+    assert environment.get("TF_NUM_INTRAOP_THREADS") == expected
 
 
 def run(tmp_path, *arguments):
