@@ -27,6 +27,7 @@ from keras_acts.search import (
 from keras_acts.search.exporting import card
 from keras_acts.search.exporting.atomic import check_target
 from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.base import JudgedRun
 from keras_acts.search.strategy.checks import check_data
 from keras_acts.search.strategy.description import (
     fingerprint_data,
@@ -111,6 +112,25 @@ def told(folder, scores, direction="max"):
             trial.status = "COMPLETED"
         found.on_trial_end(trial)
     return found
+
+
+def test_trials_take_a_training_of_the_verdict_at_a_rate_that_none_had(tmp_path):
+    search = told(tmp_path, [0.5, 0.7, 0.6])
+    best, second, _ = search.results()
+    rated = Rated(second.candidate, 4.0)
+    assert not search.has_finished(rated)
+    metrics = {"val_own": (0.5, 0.8)}
+    run = JudgedRun(rated, 7, 0.8, 0.65, 4, 1.5, metrics, mlp())
+    search.adopt(run)
+    assert search.has_finished(rated)
+    search.finish(rated)
+    assert search.model(rated) is run.model
+    row = search.results()[1]
+    assert (row.rated, row.rank, row.score, row.seconds) == (rated, 2, 0.65, 1.5)
+    assert row.judged
+    # where a trial has one, its own stays
+    search.adopt(dataclasses.replace(run, rated=best.rated))
+    assert [row.rated for row in search.results()].count(best.rated) == 1
 
 
 def test_who_follows_trials_hears_of_each(result):

@@ -340,7 +340,7 @@ class TrialSearch(ActivationTuner):
 
     def has_finished(self, candidate: Rated) -> bool:
         """Return whether `finish` would train nothing for a candidate."""
-        return self.model(candidate) is not None
+        return self._best_of(candidate) is not None or candidate in self._finished
 
     def adopt(self, run: JudgedRun) -> None:
         """Take a training of the verdict for one of its own, where a trial has none at its rate."""

@@ -1,5 +1,7 @@
 """Searches as races on real populations."""
 
+import dataclasses
+
 import keras
 import keras_tuner
 import numpy as np
@@ -11,6 +13,7 @@ from keras_acts.search.population.members import Member
 from keras_acts.search.race import runner as racing_search
 from keras_acts.search.race.cohorts import Cohorts
 from keras_acts.search.report.numbers import number
+from keras_acts.search.strategy.base import JudgedRun
 from keras_acts.search.strategy.rounds import Kind
 from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, mlp
@@ -94,6 +97,36 @@ def test_a_loss_is_minimized_and_who_left_is_finished_for_the_verdict():
     assert (row.epochs, row.seeds) == (2, 1)
     score = race.model(left).evaluate(X[72:90], Y[72:90], verbose=0, return_dict=True)["loss"]
     assert score == pytest.approx(row.score, rel=1e-5)
+    check_trainings_of_the_verdict(race, first)
+
+
+def check_trainings_of_the_verdict(race, first):
+    """A race takes those of a verdict where it has none to the end, or theirs is better."""
+
+    def judged(rated, score):
+        metrics = {"val_loss": (score + 1, score)}
+        return JudgedRun(rated, 7, score, score + 0.5, 4, 1.5, metrics, mlp())
+
+    left = next(t.rated for t in race.results() if t.epochs == 1)
+    assert not race.has_finished(left)
+    run = judged(left, -2.0)
+    race.adopt(run)
+    assert race.has_finished(left)
+    race.finish(left)
+    assert race.model(left) is run.model
+    row = race.results()[0]  # by its mean, though it is of more seeds
+    assert (row.rated, row.rank, row.score, row.seeds) == (left, 1, -1.5, 4)
+    assert row.judged
+    assert run.curve in race.curves()
+    worse = judged(first.rated, 1e9)
+    race.adopt(worse)
+    assert race.model(first.rated) is not worse.model
+    better = judged(first.rated, -1.0)
+    race.adopt(better)
+    assert race.model(first.rated) is better.model
+    # its row is of its trainings in the race
+    assert dataclasses.replace(race.results()[1], rank=1) == first
+    assert better.curve not in race.curves()
 
 
 def test_what_is_said_of_the_model_is_what_it_evaluates_to():
