@@ -39,6 +39,7 @@ from .strategy.checks import (
     check_strategy,
     check_targets,
     check_verdict,
+    check_weights,
     may_mask,
     validation_options,
 )
@@ -297,6 +298,7 @@ def checked_request(
         fit["callbacks"] = keras.tree.flatten(fit["callbacks"])
         check_callbacks(fit["callbacks"], model)
     goal = checked_objectives(objective or default_objective(example), example)
+    check_weights(fit, validation_data, test_data)
     check_readable_again(fit)
     check_own_data(fit)
     rehearse(example, goal, fit, ranking=validation_data, test=test_data)

@@ -20,6 +20,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
 from ..space.rated import Rated, written
+from ..strategy.callbacks import may_put_weights_back
 from ..strategy.direction import more_is_better
 from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import is_share, metrics_of
@@ -226,6 +227,9 @@ def decide(
         if "test" in errors:
             # what the looks have seen cannot be judged as if they had not
             withheld = f"no verdict: the test data could not be scored, {errors['test']}"
+    elif replicates.runs.seeds and _may_end_otherwise(replicates, builds, seed):
+        with _noted(errors, "validation"):
+            replicates.validate(metric)
     yardstick = _Yardstick()
     with _noted(errors, "guess"), isolated_seed(seed):
         # any candidate would do: all have the same loss, metrics and outputs
@@ -344,6 +348,18 @@ def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         errors[what] = first_line(error)
+
+
+def _may_end_otherwise(
+    replicates: Replicates, builds: Sequence[Callable[[], keras.Model]], seed: int
+) -> bool:
+    """Whether trainings may end with other weights than their last epochs were validated with."""
+    if may_put_weights_back(replicates.callbacks):
+        return True
+    with isolated_seed(seed):
+        model = builds[0]()
+    # averages take the place of the weights when a training ends
+    return bool(getattr(model.optimizer, "use_ema", False))
 
 
 def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> None:

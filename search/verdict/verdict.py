@@ -112,7 +112,7 @@ class Verdict:
     themselves.
 
     Attributes:
-        metric: what was scored, after the last epoch.
+        metric: what was scored, of the models as their trainings ended.
         maximize: whether higher is better.
         part: the scored data, ``"test"`` or ``"validation"``.
         baseline: what the others have to beat.
