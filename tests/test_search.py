@@ -358,6 +358,13 @@ def test_bad_input_is_refused_before_training(arguments, message):
         search_activations(mlp(), **arguments, learning_rates=None)
 
 
+def test_a_search_waits_for_no_other_process(monkeypatch):
+    for name, value in (("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "8000"), ("TUNER_ID", "chief")):
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    with pytest.raises(SearchError, match=r"in one process.*KERASTUNER_ORACLE_IP='127\.0\.0\.1'"):
+        search_activations(mlp(), X, Y, **{**FAST, "strategy": "random"}, learning_rates=None)
+
+
 @keras.saving.register_keras_serializable(package="test_search")
 def broken(x):
     raise OSError("no such kernel")

@@ -72,6 +72,7 @@ from .kerastuner import (
     end_if_trained,
     folders_as_written,
     has_chief_oracle,
+    is_worker,
     tuner_file,
 )
 from .oracle import ActivationOracle, Objectives
@@ -202,7 +203,8 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def on_search_begin(self) -> None:
         """Say what trains."""
-        if not self.oracle.verbose:
+        # a worker of a distributed search has a client of the chief's oracle, which does not tell it
+        if not getattr(self.oracle, "verbose", True):
             return
         print(f"Training on {device.describe()}")
         searched = getattr(self.hypermodel, "model", None)
@@ -303,8 +305,11 @@ class ActivationTuner(keras_tuner.Tuner):
         """Go on after a search of this process that ended early as another process would."""
         # trained with what that search was given
         self._trained.clear()
+        # what is in flight in a distributed search is the chief's
+        if is_remote(self.directory) or has_chief_oracle():
+            return
         in_flight = list(self.oracle.ongoing_trials.values())
-        if not in_flight or is_remote(self.directory) or has_chief_oracle():
+        if not in_flight:
             return
         for trial in in_flight:
             end_if_trained(self.oracle, trial)
@@ -616,7 +621,8 @@ def _clear(kwargs: dict[str, Any]) -> None:
         check_project_name(name, nested=True)
     overwrite = kwargs.pop("overwrite", False)
     check_flag("overwrite", overwrite)
-    if not overwrite:
+    # a worker would delete what the others of its search have trained by then: the chief clears
+    if not overwrite or is_worker():
         return
     directory = _directory(kwargs)
     if is_remote(directory):
