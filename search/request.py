@@ -52,6 +52,7 @@ from .strategy.description import (
 from .strategy.objective import Objectives, checked_objectives, default_objective
 from .strategy.own_data import check_own_data
 from .strategy.rehearsal import rehearse
+from .strategy.scoring import without_series
 from .tuner.hypermodel import ActivationHyperModel
 
 
@@ -261,6 +262,10 @@ def checked_request(
     """
     device.check_backend()
     limits.check()
+    x, y, validation_data, test_data = map(without_series, (x, y, validation_data, test_data))
+    fit_options = {**fit_options}
+    if "sample_weight" in fit_options:
+        fit_options["sample_weight"] = without_series(fit_options["sample_weight"])
     model = build_of(model)
     check_every_epoch(fit_options)
     check_from_the_start(fit_options)

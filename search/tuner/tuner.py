@@ -26,6 +26,7 @@ from keras_acts.errors import ModelError, SearchError, shown
 from ..rewrite.building import takes_activation
 from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
+from ..rewrite.own_training import own_methods
 from ..rewrite.slots import left_alone
 from ..runtime import device
 from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
@@ -238,6 +239,7 @@ class ActivationTuner(keras_tuner.Tuner):
         fit.pop("self")
         check_every_epoch(fit)
         self._check_kinds(fit)
+        self._check_validated(fit)
         self._inputs = fit.get("x")
         with self._alone():
             self._search(fit_args, fit_kwargs, fit)
@@ -249,6 +251,30 @@ class ActivationTuner(keras_tuner.Tuner):
         if are_complex(*data):
             # built for this only: most data are not
             check_kinds(_example(self.hypermodel, self.seed), *data)
+
+    def _check_validated(self, fit: Mapping[str, Any]) -> None:
+        """Check that there are data to validate with, if trials rank by what these say.
+
+        Raises:
+            SearchError: if there are none, and nothing of the user's may log it.
+        """
+        if fit.get("validation_data") is not None or fit.get("validation_split"):
+            return
+        of_user = type(self.hypermodel).fit is not keras_tuner.HyperModel.fit
+        of_user = of_user or type(self).run_trial is not ActivationTuner.run_trial
+        goal = self.oracle.objective
+        needed = []
+        for one in getattr(goal, "objectives", [goal]):
+            if getattr(one, "name", "").startswith("val_"):
+                needed.append(one.name)
+        if of_user or fit.get("callbacks") or not needed:
+            return
+        example = _example(self.hypermodel, self.seed)
+        if not isinstance(example, keras.Model) or own_methods(example):
+            return
+        raise SearchError(
+            f"The objective {needed[0]!r} needs validation_data or a validation_split. Received: neither"
+        )
 
     def _alone(self) -> contextlib.AbstractContextManager[None, bool | None]:
         """No other process searches in the project meanwhile.

@@ -48,7 +48,7 @@ from ..strategy.objective import checked_objective, default_objective
 from ..strategy.own_data import check_own_data
 from ..strategy.progress import Progress
 from ..strategy.rehearsal import rehearse
-from ..strategy.scoring import Data
+from ..strategy.scoring import Data, without_series
 from ..tracking.callback import Followers, checked_search_callbacks
 from ..tracking.records import COMPARISON, SearchRecord
 from .decide import judged_at_rates
@@ -166,6 +166,9 @@ def compare_activations(
     check_seed(seed)
     place = Place(directory, project_name, overwrite)
     followers = Followers(checked_search_callbacks(search_callbacks))
+    x, y, validation_data, test_data = map(without_series, (x, y, validation_data, test_data))
+    if "sample_weight" in fit_options:
+        fit_options["sample_weight"] = without_series(fit_options["sample_weight"])
     check_every_epoch(fit_options)
     check_from_the_start(fit_options)
     model = build_of(model)

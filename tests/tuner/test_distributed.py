@@ -2,7 +2,7 @@
 
 from concurrent import futures
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import keras_tuner
 import pytest
 from keras_tuner.src import protos

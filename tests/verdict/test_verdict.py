@@ -477,6 +477,8 @@ def test_two_seeds_decide_nothing():
     )
     close = judge({"relu": [0.90, 0.93], "tanh": [0.93, 0.9002]}).sentence
     assert "about 16 seeds would notice " in close
+    # not "below 119 points": no two shares are so far apart
+    assert "but 2 seeds notice no difference that there can be; " in close
     level = judge({"relu": [1.0, 2.0], "tanh": [2.0, 1.0]}, metric="mae", maximize=False).sentence
     assert level.startswith(
         "undecided: tanh and relu are equal, but 2 seeds notice no difference below "
