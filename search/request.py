@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import keras
@@ -262,6 +262,8 @@ def checked_request(
     """
     device.check_backend()
     limits.check()
+    # Keras and KerasTuner take no integers of NumPy for a seed
+    limits = replace(limits, seed=int(limits.seed))
     x, y, validation_data, test_data = map(without_series, (x, y, validation_data, test_data))
     fit_options = {**fit_options}
     if "sample_weight" in fit_options:

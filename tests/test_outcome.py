@@ -34,7 +34,7 @@ LIMITS = Limits(
     max_seconds=None,
     verdict=0,
     population="auto",
-    seed=0,
+    seed=np.int64(0),  # type: ignore[arg-type]
     directory=None,
     project_name="activations",
     overwrite=False,
@@ -65,6 +65,11 @@ def request_():
 @pytest.fixture(scope="module")
 def models(request_):
     return {name: build(request_)(Candidate.of(name)) for name in ("relu", "tanh")}
+
+
+def test_a_seed_of_numpy_is_a_seed(request_):
+    """Keras takes none: the trials trained, and the verdict failed."""
+    assert type(request_.limits.seed) is int
 
 
 def test_columns_of_pandas_are_arrays_in_their_order(request_):

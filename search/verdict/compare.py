@@ -164,6 +164,7 @@ def compare_activations(
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_seed(seed)
+    seed = int(seed)  # Keras takes no integers of NumPy for a seed
     place = Place(directory, project_name, overwrite)
     followers = Followers(checked_search_callbacks(search_callbacks))
     x, y, validation_data, test_data = map(without_series, (x, y, validation_data, test_data))

@@ -82,6 +82,7 @@ def compared():
         **DATA,
         **FAST,
         learning_rates=None,
+        seed=np.int64(0),
         search_callbacks=[Away(), HEARD],
     )
     return found, undisturbed, draws()
