@@ -218,6 +218,11 @@ def decide(
                 progress.lead(taken.ahead(entries.baseline, unit))
             if taken.stop:
                 break
+    example: keras.Model | None = None
+    with _noted(errors, "guess"), isolated_seed(seed):
+        # any candidate would do: all have the same loss, metrics, outputs and optimizer
+        example = builds[entries.names.index(entries.baseline)]()
+    ends_otherwise = _may_end_otherwise(replicates, example)
     part = "validation"
     withheld = ""
     if test_data is not None:
@@ -227,14 +232,13 @@ def decide(
         if "test" in errors:
             # what the looks have seen cannot be judged as if they had not
             withheld = f"no verdict: the test data could not be scored, {errors['test']}"
-    elif replicates.runs.seeds and _may_end_otherwise(replicates, builds, seed):
+    elif replicates.runs.seeds and ends_otherwise:
         with _noted(errors, "validation"):
             replicates.validate(metric)
     yardstick = _Yardstick()
-    with _noted(errors, "guess"), isolated_seed(seed):
-        # any candidate would do: all have the same loss, metrics and outputs
-        model = builds[entries.names.index(entries.baseline)]()
-        yardstick.measure(model, replicates, objective, part, test_data)
+    if example is not None:
+        with _noted(errors, "guess"), isolated_seed(seed):
+            yardstick.measure(example, replicates, objective, part, test_data)
     seconds: dict[str, float] = {}
     with _noted(errors, "timing"):
         seconds = _timed(entries.names, builds, replicates.inputs, seed)
@@ -261,9 +265,12 @@ def decide(
         rates=entries.rates_of(columns),
     )
     verdict = replace(verdict, errors=errors, squared=yardstick.squared)
-    # who wants a training and cannot have it trains another
-    with _noted(errors, "hand over"):
-        hand_over(verdict, BestRuns(replicates, entries.rated, columns, entries.names, objective))
+    # the scores of their last epochs are not those of other weights that trainings may end with
+    if not ends_otherwise:
+        runs = BestRuns(replicates, entries.rated, columns, entries.names, objective)
+        # who wants a training and cannot have it trains another
+        with _noted(errors, "hand over"):
+            hand_over(verdict, runs)
     return verdict
 
 
@@ -350,16 +357,11 @@ def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
         errors[what] = first_line(error)
 
 
-def _may_end_otherwise(
-    replicates: Replicates, builds: Sequence[Callable[[], keras.Model]], seed: int
-) -> bool:
+def _may_end_otherwise(replicates: Replicates, example: keras.Model | None) -> bool:
     """Whether trainings may end with other weights than their last epochs were validated with."""
-    if may_put_weights_back(replicates.callbacks):
-        return True
-    with isolated_seed(seed):
-        model = builds[0]()
     # averages take the place of the weights when a training ends
-    return bool(getattr(model.optimizer, "use_ema", False))
+    has_averages = bool(getattr(getattr(example, "optimizer", None), "use_ema", False))
+    return has_averages or may_put_weights_back(replicates.callbacks)
 
 
 def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> None:

@@ -26,9 +26,12 @@ from keras_acts.search.population.trainers import (
     steps_per_execution,
 )
 from keras_acts.search.runtime.seeding import isolated_seed
+from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.verdict.compare import checked_candidates
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.replicates import Replicates
+from keras_acts.search.verdict.retrain import retrain_leaders
 from keras_acts.search.verdict.timing import inference_seconds
 from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, eager, mlp
@@ -269,6 +272,27 @@ def test_what_is_validated_is_the_model_that_a_training_ends_with(averages):
     last = found.runs.scores("loss", "validation").mean(axis=0)
     assert abs(last - [means[name] for name in found.runs.activations]).max() > 1e-2
     assert not found.errors
+
+
+def test_no_training_is_handed_over_whose_scores_are_of_other_weights():
+    model = mlp()
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True)
+    model.compile(optimizer, "sparse_categorical_crossentropy", run_eagerly=True)
+    handed = []
+    found = retrain_leaders(
+        model,
+        [Rated(Candidate.of("tanh")), Rated(Candidate.of("relu"))],
+        lambda rated: lambda: with_activations(model, rated.choice),
+        "relu",
+        {**FIT, "epochs": 1, "batch_size": 60},
+        keras_tuner.Objective("val_loss", "min"),
+        seeds=2,
+        seed=0,
+        test_data=None,
+        progress=Progress(2, 0, "seed"),
+        hand_over=lambda *judged: handed.append(judged),
+    )
+    assert (found.seeds, handed) == (2, [])
 
 
 def test_a_seed_leaves_nothing_for_the_next():
