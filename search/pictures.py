@@ -69,7 +69,9 @@ class Scale:
 
 def scale(result: SearchResult) -> Scale:
     """Return how the objective is shown: a share of samples in per cent, as the verdict tells."""
-    label = result.objective.replace("val_", "validation ", 1)
+    label = result.objective
+    if label.startswith("val_"):
+        label = f"validation {label.removeprefix('val_')}"
     better_up = result.direction == "max"
     if _is_share(result):
         return Scale(100.0, f"{label}, %", better_up)

@@ -38,6 +38,7 @@ from .strategy.resume import check_resume
 from .strategy.rounds import Kind
 from .tracking.callback import Followers
 from .tracking.records import SearchRecord
+from .tuner.kerastuner import has_chief_oracle
 from .tuner.trials import TrialSearch
 
 # with learning rates a race starts so many times the candidates, and trains so many times the epochs
@@ -104,11 +105,25 @@ def planned(request: SearchRequest) -> Plan:
         # each model that a function builds may have another
         rates = replace(rates, own=None)
     if why_not:
+        _check_one_process()
         return Plan(Way.TRIALS, why_not_race=why_not, rates=rates)
     way = Way.RACE_BY_GROUP
     if request.space.per == "model":
         way = Way.RACE
     return Plan(way, why_one_by_one=alone, rates=rates)
+
+
+def _check_one_process() -> None:
+    """Check that KerasTuner is not set to share out trials: a search would wait for workers, or for a chief.
+
+    Raises:
+        SearchError: if it is.
+    """
+    if has_chief_oracle():
+        raise SearchError(
+            "A search of trials runs in one process; ActivationTuner shares them out to several. "
+            f"Received: KERASTUNER_ORACLE_IP={os.environ['KERASTUNER_ORACLE_IP']!r} in the environment"
+        )
 
 
 def _why_not_race(request: SearchRequest) -> str:

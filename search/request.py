@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import keras
@@ -39,6 +39,7 @@ from .strategy.checks import (
     check_strategy,
     check_targets,
     check_verdict,
+    check_weights,
     may_mask,
     validation_options,
 )
@@ -51,6 +52,7 @@ from .strategy.description import (
 from .strategy.objective import Objectives, checked_objectives, default_objective
 from .strategy.own_data import check_own_data
 from .strategy.rehearsal import rehearse
+from .strategy.scoring import without_series
 from .tuner.hypermodel import ActivationHyperModel
 
 
@@ -260,6 +262,12 @@ def checked_request(
     """
     device.check_backend()
     limits.check()
+    # Keras and KerasTuner take no integers of NumPy for a seed
+    limits = replace(limits, seed=int(limits.seed))
+    x, y, validation_data, test_data = map(without_series, (x, y, validation_data, test_data))
+    fit_options = {**fit_options}
+    if "sample_weight" in fit_options:
+        fit_options["sample_weight"] = without_series(fit_options["sample_weight"])
     model = build_of(model)
     check_every_epoch(fit_options)
     check_from_the_start(fit_options)
@@ -297,6 +305,7 @@ def checked_request(
         fit["callbacks"] = keras.tree.flatten(fit["callbacks"])
         check_callbacks(fit["callbacks"], model)
     goal = checked_objectives(objective or default_objective(example), example)
+    check_weights(fit, validation_data, test_data)
     check_readable_again(fit)
     check_own_data(fit)
     rehearse(example, goal, fit, ranking=validation_data, test=test_data)

@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import pandas
 import pytest
 
 from keras_acts.errors import SearchError
@@ -33,7 +34,7 @@ LIMITS = Limits(
     max_seconds=None,
     verdict=0,
     population="auto",
-    seed=0,
+    seed=np.int64(0),  # type: ignore[arg-type]
     directory=None,
     project_name="activations",
     overwrite=False,
@@ -46,13 +47,13 @@ def request_():
     return checked_request(
         mlp(),
         X,
-        Y,
+        pandas.Series(Y, index=range(len(Y), 0, -1)),
         activations=["relu", "tanh", "mish"],
         baseline="relu",
         objective="val_loss",
         validation_data=None,
         validation_split=0.2,
-        test_data=TEST,
+        test_data=(TEST[0], pandas.Series(TEST[1])),
         batch_size=None,
         learning_rates=None,
         rescale_init=False,
@@ -64,6 +65,18 @@ def request_():
 @pytest.fixture(scope="module")
 def models(request_):
     return {name: build(request_)(Candidate.of(name)) for name in ("relu", "tanh")}
+
+
+def test_a_seed_of_numpy_is_a_seed(request_):
+    """Keras takes none: the trials trained, and the verdict failed."""
+    assert type(request_.limits.seed) is int
+
+
+def test_columns_of_pandas_are_arrays_in_their_order(request_):
+    """A model that Keras has evaluated on a column takes no array after it."""
+    for column, array in ((request_.fit["y"], Y), (request_.test_data[1], TEST[1])):
+        assert isinstance(column, np.ndarray)
+        np.testing.assert_array_equal(column, array)
 
 
 def build(request):

@@ -351,6 +351,9 @@ def test_a_kept_search_goes_on_after_an_interrupt_and_only_as_what_it_was(
         ({"x": np.where(X > 2, np.nan, X)}, "inputs must be finite"),
         ({"y": np.where(Y > 1, np.nan, Y)}, "labels must be finite"),
         ({"y": np.array(["a", "b", "c"])[Y]}, "labels must be numbers"),
+        ({"sample_weight": np.where(Y > 1, np.nan, 1.0)}, "The sample_weight must be finite"),
+        ({"class_weight": {0: 1.0, 1: np.inf}}, "The class_weight must be finite"),
+        ({"test_data": (X, Y, np.where(Y > 1, np.nan, 1.0))}, "weights of test_data must be"),
         ({"test_data": (X, Y[:3])}, "120 inputs and 3 labels"),
         ({"validation_data": (X, Y + 7)}, "whole numbers"),
         ({"x": tf.data.Dataset.from_tensors((X, Y)), "y": None}, "validation_data is needed"),
@@ -373,6 +376,13 @@ def test_bad_input_is_refused_before_training(arguments, message):
     arguments = {"x": X, "y": Y, **FAST, **arguments}
     with pytest.raises(KerasActsError, match=message):
         search_activations(mlp(), **arguments, learning_rates=None)
+
+
+def test_a_search_waits_for_no_other_process(monkeypatch):
+    for name, value in (("ORACLE_IP", "127.0.0.1"), ("ORACLE_PORT", "8000"), ("TUNER_ID", "chief")):
+        monkeypatch.setenv(f"KERASTUNER_{name}", value)
+    with pytest.raises(SearchError, match=r"in one process.*KERASTUNER_ORACLE_IP='127\.0\.0\.1'"):
+        search_activations(mlp(), X, Y, **{**FAST, "strategy": "random"}, learning_rates=None)
 
 
 @keras.saving.register_keras_serializable(package="test_search")

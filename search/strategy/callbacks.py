@@ -32,6 +32,16 @@ _FILES = {
     keras.callbacks.TensorBoard: "log_dir",
 }
 _FOLDERS = (keras.callbacks.TensorBoard,)
+# they leave a model with the weights of its last epoch; what another callback does nobody knows
+_LEAVE_WEIGHTS = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.LearningRateScheduler,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.ReduceLROnPlateau,
+    keras.callbacks.RemoteMonitor,
+    keras.callbacks.TensorBoard,
+    keras.callbacks.TerminateOnNaN,
+)
 # a file system takes 255 bytes a name, and the user's own part wants some of them
 _LONGEST_LABEL = 80
 
@@ -80,6 +90,17 @@ def _why_not_copied(callback: keras.callbacks.Callback, model: object) -> str:
     except Exception as error:
         return f"which cannot be copied: {first_line(error)}"
     return ""
+
+
+def may_put_weights_back(callbacks: Iterable[Any]) -> bool:
+    """Whether a training may end with other weights than those that its last epoch was scored with."""
+    for callback in callbacks:
+        if type(callback) is keras.callbacks.EarlyStopping:
+            if callback.restore_best_weights:
+                return True
+        elif type(callback) not in _LEAVE_WEIGHTS:
+            return True
+    return False
 
 
 def own_copies(callbacks: Sequence[Any], name: str, factor: float) -> list[Any]:

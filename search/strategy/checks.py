@@ -152,7 +152,9 @@ def check_every_epoch(fit: Mapping[str, Any]) -> None:
 
 
 def check_from_the_start(fit: Mapping[str, Any]) -> None:
-    """Check that trainings begin with their first epoch: a race has stretches of its own.
+    """Check that trainings begin with their first epoch.
+
+    A race has stretches of its own, and a verdict says after how many epochs it was.
 
     Raises:
         SearchError: if they do not.
@@ -160,7 +162,7 @@ def check_from_the_start(fit: Mapping[str, Any]) -> None:
     first = fit.get("initial_epoch", 0)
     if first:
         raise SearchError(
-            "initial_epoch must be 0: every candidate of a search trains from its beginning, for `epochs`. "
+            "initial_epoch must be 0: every candidate trains from its beginning, for `epochs`. "
             f"Received: initial_epoch={shown(first)}"
         )
 
@@ -228,6 +230,31 @@ def _have_no_targets(validation_data: Data) -> bool:
         return False  # a dataset's batches are not looked at
     _, targets, _ = keras.utils.unpack_x_y_sample_weight(parts)
     return targets is None
+
+
+def check_weights(fit: Mapping[str, Any], *scored: Data) -> None:
+    """Check weights of samples and classes: one that is no number makes a score that is none.
+
+    Args:
+        fit: the arguments of `fit`.
+        *scored: validation and test data, of which tuples may hold weights of samples.
+
+    Raises:
+        DataError: naming the rule and the value.
+    """
+    _check_weights("sample_weight", fit.get("sample_weight"))
+    for name, data in zip(("validation_data", "test_data"), scored, strict=True):
+        if isinstance(data, tuple | list) and len(data) > 2:
+            _check_weights(f"weights of {name}", data[2])
+    of_classes = fit.get("class_weight")
+    if isinstance(of_classes, Mapping):
+        _check_weights("class_weight", list(of_classes.values()))
+
+
+def _check_weights(what: str, weights: Data) -> None:
+    for part in keras.tree.flatten(weights):
+        if part is not None:
+            _check_finite(what, part)
 
 
 def check_readable_again(fit: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -16,6 +17,29 @@ Data: TypeAlias = Any
 def have_shapes(data: Data) -> bool:
     """Whether data are arrays, or a structure of nothing else."""
     return all(hasattr(part, "shape") for part in keras.tree.flatten(data))
+
+
+def without_series(data: Data) -> Data:
+    """Return the data with arrays in place of columns of pandas.
+
+    Keras traces a step for one without a shape, in which some metrics fail; and a model that has
+    seen one takes no array after it.
+    """
+    if not any(map(_is_series, keras.tree.flatten(data))):
+        return data
+    return keras.tree.map_structure(_array_of_series, data)
+
+
+def _is_series(part: Any) -> bool:
+    """Whether it is a column of pandas, which only a process that has loaded pandas can have."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(part, pandas.Series)
+
+
+def _array_of_series(part: Any) -> Any:
+    if _is_series(part):
+        return part.to_numpy()
+    return part
 
 
 def evaluated(model: keras.Model, data: Data, **options: Any) -> dict[str, np.ndarray]:

@@ -87,6 +87,19 @@ def _parameters(candidate: Candidate) -> dict[str, str | float]:
     return values
 
 
+def name_for_mlflow(name: str) -> str:
+    """Return the name of a metric or parameter as MLflow takes it, which refuses others.
+
+    A metric with a value a class is called ``"f1_score[0]"``, and one of the user's, or a group of
+    slots, as they like.
+
+    Example:
+        >>> name_for_mlflow("f1_score[0]"), name_for_mlflow("recall@5")
+        ('f1_score_0', 'recall_5')
+    """
+    return re.sub(r"[^\w./ -]", "_", name.replace("]", ""))
+
+
 @dataclass(frozen=True)
 class Training:
     """A training of a verdict.

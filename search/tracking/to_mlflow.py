@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keras_acts.errors import SearchError
 
 from .callback import SearchCallback
-from .named import Named, trainings_of
+from .named import Named, name_for_mlflow, trainings_of
 from .records import EpochRecord, RoundRecord, SearchRecord, TrialRecord
 from .summary import summary_of
 
@@ -122,7 +122,7 @@ class MLflowLogger(SearchCallback):
         summary = summary_of(result)
         self._client.set_tag(self._run, "best", summary.best)
         for name, value in summary.scores.items():
-            self._client.log_metric(self._run, name, value)
+            self._client.log_metric(self._run, name_for_mlflow(name), value)
         self._end(self._run, kept=True)
         # last, as a server without a place for files refuses it
         self._client.log_text(self._run, result.to_html(), "report.html")
@@ -145,7 +145,9 @@ class MLflowLogger(SearchCallback):
     def _log_parameters(self, run: str, values: Mapping[str, object]) -> None:
         from mlflow.entities import Param
 
-        parameters = [Param(name, str(value)) for name, value in values.items()]
+        parameters = []
+        for name, value in values.items():
+            parameters.append(Param(name_for_mlflow(name), str(value)))
         self._client.log_batch(run, params=parameters)
 
     def _note(self, run: str, metrics: Mapping[str, float], epoch: int) -> None:
@@ -154,9 +156,7 @@ class MLflowLogger(SearchCallback):
         now = int(1000 * time.time())
         waiting = self._waiting.setdefault(run, [])
         for name, value in metrics.items():
-            # MLflow has names without brackets, which those of metrics with a value a class have
-            plain = name.replace("[", "_").replace("]", "")
-            waiting.append(Metric(plain, value, now, epoch))
+            waiting.append(Metric(name_for_mlflow(name), value, now, epoch))
 
     def _send(self, run: str) -> None:
         waiting = self._waiting.pop(run, [])

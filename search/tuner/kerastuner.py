@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import keras_tuner
 from keras_tuner.src.backend import io
-from keras_tuner.src.distribute.utils import has_chief_oracle
+from keras_tuner.src.distribute.utils import has_chief_oracle, is_chief_oracle
 from keras_tuner.src.engine.hyperparameters import Choice, HyperParameter
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 from keras_tuner.src.utils import save_json
@@ -45,6 +45,11 @@ OVERRIDDEN: dict[type, tuple[str, ...]] = {
         "_try_run_and_update_trial",
     ),
 }
+
+
+def is_worker() -> bool:
+    """Return whether this process trains the trials that another one, the chief, gives out."""
+    return has_chief_oracle() and not is_chief_oracle()
 
 
 def checkpoint_file(tuner: keras_tuner.Tuner, trial_id: str) -> str:
@@ -104,8 +109,10 @@ def oracle_file(oracle: keras_tuner.Oracle) -> str:
 
 
 def trial_folder(oracle: keras_tuner.Oracle, trial_id: str) -> str:
-    """Return the folder of a trial."""
-    return str(oracle._get_trial_dir(trial_id))
+    """Return the folder of a trial, which the processes of a distributed search share."""
+    # a worker has a client of the chief's oracle, around one of its own
+    own = getattr(oracle, "_oracle", oracle)
+    return str(own._get_trial_dir(trial_id))
 
 
 def project_folder(oracle: keras_tuner.Oracle) -> str:

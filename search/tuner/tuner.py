@@ -26,6 +26,7 @@ from keras_acts.errors import ModelError, SearchError, shown
 from ..rewrite.building import takes_activation
 from ..rewrite.compiling import compile_arguments, first_metric_names
 from ..rewrite.first_inputs import built
+from ..rewrite.own_training import own_methods
 from ..rewrite.slots import left_alone
 from ..runtime import device
 from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
@@ -72,6 +73,7 @@ from .kerastuner import (
     end_if_trained,
     folders_as_written,
     has_chief_oracle,
+    is_worker,
     tuner_file,
 )
 from .oracle import ActivationOracle, Objectives
@@ -202,7 +204,8 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def on_search_begin(self) -> None:
         """Say what trains."""
-        if not self.oracle.verbose:
+        # a worker of a distributed search has a client of the chief's oracle, which does not tell it
+        if not getattr(self.oracle, "verbose", True):
             return
         print(f"Training on {device.describe()}")
         searched = getattr(self.hypermodel, "model", None)
@@ -236,6 +239,7 @@ class ActivationTuner(keras_tuner.Tuner):
         fit.pop("self")
         check_every_epoch(fit)
         self._check_kinds(fit)
+        self._check_validated(fit)
         self._inputs = fit.get("x")
         with self._alone():
             self._search(fit_args, fit_kwargs, fit)
@@ -247,6 +251,30 @@ class ActivationTuner(keras_tuner.Tuner):
         if are_complex(*data):
             # built for this only: most data are not
             check_kinds(_example(self.hypermodel, self.seed), *data)
+
+    def _check_validated(self, fit: Mapping[str, Any]) -> None:
+        """Check that there are data to validate with, if trials rank by what these say.
+
+        Raises:
+            SearchError: if there are none, and nothing of the user's may log it.
+        """
+        if fit.get("validation_data") is not None or fit.get("validation_split"):
+            return
+        of_user = type(self.hypermodel).fit is not keras_tuner.HyperModel.fit
+        of_user = of_user or type(self).run_trial is not ActivationTuner.run_trial
+        goal = self.oracle.objective
+        needed = []
+        for one in getattr(goal, "objectives", [goal]):
+            if getattr(one, "name", "").startswith("val_"):
+                needed.append(one.name)
+        if of_user or fit.get("callbacks") or not needed:
+            return
+        example = _example(self.hypermodel, self.seed)
+        if not isinstance(example, keras.Model) or own_methods(example):
+            return
+        raise SearchError(
+            f"The objective {needed[0]!r} needs validation_data or a validation_split. Received: neither"
+        )
 
     def _alone(self) -> contextlib.AbstractContextManager[None, bool | None]:
         """No other process searches in the project meanwhile.
@@ -303,8 +331,11 @@ class ActivationTuner(keras_tuner.Tuner):
         """Go on after a search of this process that ended early as another process would."""
         # trained with what that search was given
         self._trained.clear()
+        # what is in flight in a distributed search is the chief's
+        if is_remote(self.directory) or has_chief_oracle():
+            return
         in_flight = list(self.oracle.ongoing_trials.values())
-        if not in_flight or is_remote(self.directory) or has_chief_oracle():
+        if not in_flight:
             return
         for trial in in_flight:
             end_if_trained(self.oracle, trial)
@@ -616,7 +647,8 @@ def _clear(kwargs: dict[str, Any]) -> None:
         check_project_name(name, nested=True)
     overwrite = kwargs.pop("overwrite", False)
     check_flag("overwrite", overwrite)
-    if not overwrite:
+    # a worker would delete what the others of its search have trained by then: the chief clears
+    if not overwrite or is_worker():
         return
     directory = _directory(kwargs)
     if is_remote(directory):

@@ -13,7 +13,7 @@ from ..report.page import Answer
 from .caveats import about_other_data, contradicted
 from .paired import Comparison
 from .pictures import outcome
-from .words import Unit, all_of, named
+from .words import Unit, named
 
 if TYPE_CHECKING:
     from .verdict import Verdict
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 # what to do where there is no verdict, by a part of the reason that `judge` gives
 _STEPS_WITHOUT_VERDICT = (
+    (
+        "can be better than guessing",
+        "Score them where one answer is not right for all: on data of all classes (shuffle the rows before they are "
+        "split), by a metric that tells these apart.",
+    ),
     (
         "no candidate learned",
         "Train longer, or change the model until it learns; then compare activations. As it is there "
@@ -101,7 +106,7 @@ def _reasons(verdict: Verdict) -> Iterator[str]:
         leaders = verdict.leaders
         yield (
             f"{named(leaders)} beat {baseline} on {counted(verdict.seeds, 'fresh seed')}; which of "
-            f"{all_of(len(leaders)).replace('all ', 'the ')} is best is too close to call. "
+            "them is best is too close to call. "
             f"{quoted(verdict.suggested)} is {verdict.suggested_because}."
         )
     elif verdict.undecided:

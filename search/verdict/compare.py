@@ -30,12 +30,14 @@ from ..strategy.checks import (
     check_budget,
     check_data,
     check_every_epoch,
+    check_from_the_start,
     check_kinds,
     check_names_of_fit,
     check_readable_again,
     check_rescaling,
     check_seed,
     check_targets,
+    check_weights,
     may_mask,
     validation_options,
 )
@@ -46,7 +48,7 @@ from ..strategy.objective import checked_objective, default_objective
 from ..strategy.own_data import check_own_data
 from ..strategy.progress import Progress
 from ..strategy.rehearsal import rehearse
-from ..strategy.scoring import Data
+from ..strategy.scoring import Data, without_series
 from ..tracking.callback import Followers, checked_search_callbacks
 from ..tracking.records import COMPARISON, SearchRecord
 from .decide import judged_at_rates
@@ -89,7 +91,8 @@ def compare_activations(
     A seed changes initialization, batch order and Dropout; initialization and batch order are the
     same for all activations of the seed. Planned looks at the validation scores end the training
     when the leader is clear, or the baseline is clearly better than all; then the test data are
-    scored, once. Scores are those after the last epoch.
+    scored, once. Scores are those of the models as their trainings end: after the last epoch, or
+    with the weights that a callback such as `EarlyStopping` puts back then.
 
     Args:
         model: a compiled Sequential or Functional model, whose hidden activation slots are changed;
@@ -161,9 +164,14 @@ def compare_activations(
     device.check_backend()
     check_budget(epochs=epochs, looks=looks, seeds=seeds)
     check_seed(seed)
+    seed = int(seed)  # Keras takes no integers of NumPy for a seed
     place = Place(directory, project_name, overwrite)
     followers = Followers(checked_search_callbacks(search_callbacks))
+    x, y, validation_data, test_data = map(without_series, (x, y, validation_data, test_data))
+    if "sample_weight" in fit_options:
+        fit_options["sample_weight"] = without_series(fit_options["sample_weight"])
     check_every_epoch(fit_options)
+    check_from_the_start(fit_options)
     model = build_of(model)
     _check_seeds_and_model(seeds, model, rescale_init)
     check_callbacks(_with_flat_callbacks(fit_options).get("callbacks") or [], model)
@@ -186,6 +194,7 @@ def compare_activations(
         "batch_size": batch_size,
         **_with_flat_callbacks(fit_options),
     }
+    check_weights(fit, validation_data, test_data)
     check_readable_again(fit)
     check_own_data(fit)
     rehearse(example, ranking, fit, ranking=validation_data, test=test_data)

@@ -20,6 +20,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
 from ..space.rated import Rated, written
+from ..strategy.callbacks import may_put_weights_back
 from ..strategy.direction import more_is_better
 from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import is_share, metrics_of
@@ -217,6 +218,11 @@ def decide(
                 progress.lead(taken.ahead(entries.baseline, unit))
             if taken.stop:
                 break
+    example: keras.Model | None = None
+    with _noted(errors, "guess"), isolated_seed(seed):
+        # any candidate would do: all have the same loss, metrics, outputs and optimizer
+        example = builds[entries.names.index(entries.baseline)]()
+    ends_otherwise = _may_end_otherwise(replicates, example)
     part = "validation"
     withheld = ""
     if test_data is not None:
@@ -226,11 +232,13 @@ def decide(
         if "test" in errors:
             # what the looks have seen cannot be judged as if they had not
             withheld = f"no verdict: the test data could not be scored, {errors['test']}"
+    elif replicates.runs.seeds and ends_otherwise:
+        with _noted(errors, "validation"):
+            replicates.validate(metric)
     yardstick = _Yardstick()
-    with _noted(errors, "guess"), isolated_seed(seed):
-        # any candidate would do: all have the same loss, metrics and outputs
-        model = builds[entries.names.index(entries.baseline)]()
-        yardstick.measure(model, replicates, objective, part, test_data)
+    if example is not None:
+        with _noted(errors, "guess"), isolated_seed(seed):
+            yardstick.measure(example, replicates, objective, part, test_data)
     seconds: dict[str, float] = {}
     with _noted(errors, "timing"):
         seconds = _timed(entries.names, builds, replicates.inputs, seed)
@@ -257,9 +265,12 @@ def decide(
         rates=entries.rates_of(columns),
     )
     verdict = replace(verdict, errors=errors, squared=yardstick.squared)
-    # who wants a training and cannot have it trains another
-    with _noted(errors, "hand over"):
-        hand_over(verdict, BestRuns(replicates, entries.rated, columns, entries.names, objective))
+    # the scores of their last epochs are not those of other weights that trainings may end with
+    if not ends_otherwise:
+        runs = BestRuns(replicates, entries.rated, columns, entries.names, objective)
+        # who wants a training and cannot have it trains another
+        with _noted(errors, "hand over"):
+            hand_over(verdict, runs)
     return verdict
 
 
@@ -344,6 +355,13 @@ def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         errors[what] = first_line(error)
+
+
+def _may_end_otherwise(replicates: Replicates, example: keras.Model | None) -> bool:
+    """Whether trainings may end with other weights than their last epochs were validated with."""
+    # averages take the place of the weights when a training ends
+    has_averages = bool(getattr(getattr(example, "optimizer", None), "use_ema", False))
+    return has_averages or may_put_weights_back(replicates.callbacks)
 
 
 def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> None:

@@ -71,10 +71,10 @@ def constant_guess(model: keras.Model, data: Data, metric: str, maximize: bool) 
         # the guess has no penalties, so that even a model that has learned may look worse
         return None
     guesses = []
-    for what, constants in _answers(model, scored):
+    for center, constants in _answers(model, scored):
         score = _evaluated(model, constants, scored, metric)
         if score is not None and math.isfinite(score):
-            guesses.append(Guess(score, what))
+            guesses.append(Guess(score, _in_words(model, metric, scored, center)))
 
     def goodness(guess: Guess) -> float:
         if maximize:
@@ -144,6 +144,26 @@ def _answers(model: keras.Model, labelled: _Labelled) -> Iterator[tuple[str, lis
         yield what, constants
 
 
+def _in_words(model: keras.Model, metric: str, labelled: _Labelled, center: str) -> str:
+    """What is answered to all samples, as far as it decides a metric.
+
+    Args:
+        model: that has it.
+        metric: its name.
+        labelled: the data that are scored.
+        center: what is answered where targets are numbers.
+    """
+    are_classes = list(map(_are_classes, labelled.parts, labelled.shapes))
+    of_output = _output_of(model, metric)
+    if of_output:
+        are_classes = [are_classes[_output_names(model).index(of_output)]]
+    if all(are_classes):
+        return _CLASS
+    if any(are_classes):
+        return f"{center}, and {_CLASS.removeprefix('always ')}"
+    return center
+
+
 def validation_part(fit: Mapping[str, Any]) -> Data:
     """Return the data that `fit` validates with: those given, or the last part of arrays.
 
@@ -197,14 +217,19 @@ def loss_of(model: keras.Model, metric: str) -> str:
 
     That of the metric's output, if there are several.
     """
+    of_output = _output_of(model, metric)
+    if not of_output:
+        return "loss"
+    return f"{of_output}_loss"
+
+
+def _output_of(model: keras.Model, metric: str) -> str:
+    """Return the name of the output that a metric is of; empty if it is of all, or of the only one."""
     names = _output_names(model)
     if len(names) < 2:
-        return "loss"  # Keras names no output where there is one only
-    of_metric = [name for name in names if metric.startswith(f"{name}_")]
-    if not of_metric:
-        return "loss"
+        return ""  # Keras names no output where there is one only
     # a name may begin as another does
-    return f"{max(of_metric, key=len)}_loss"
+    return max([name for name in names if metric.startswith(f"{name}_")], key=len, default="")
 
 
 def is_mean_square(model: keras.Model, metric: str) -> bool:

@@ -225,6 +225,11 @@ def _learned(scores: np.ndarray, guess: float, maximize: bool, level: float) -> 
 
 def _only_guessed(candidates: Sequence[Scored], unit: Unit, guess: Guess) -> str:
     """The sentence where nothing has learned, and what to try."""
+    if unit.share and guess.score == 1:
+        return (
+            f"no candidate can be better than guessing: {guess.what} has {unit.score(1.0)} "
+            f"{unit.metric} on the scored data"
+        )
     # one that diverged on some of its seeds has a score on the others
     best = next(scored for scored in candidates if scored.n)
     return (

@@ -398,11 +398,14 @@ def functions(names: Sequence[str], inputs: Histogram | None = None) -> Iterator
 
 def use(verdict: Verdict) -> Section:
     """Return how to use what is suggested."""
+    options = ""
+    if verdict.rescale_init:
+        options = ", rescale_init=True"
     lines = [
         "import keras_acts",
         "from keras_acts.search import with_activations",
         "",
-        f"model = with_activations(model, {verdict.suggested!r})",
+        f"model = with_activations(model, {verdict.suggested!r}{options})",
     ]
     if verdict.rates is not None and verdict.rates.factor(verdict.suggested) != 1:
         lines.append(f"# train it at learning rate {verdict.rates.rate(verdict.suggested)}")

@@ -396,7 +396,6 @@ def who_fails(models: RatedModels, fit: Mapping[str, Any], seed: int) -> dict[st
     """
     # without callbacks: what one of these raises is no candidate's fault
     options = {**fit, "callbacks": None, "epochs": 1, "steps_per_epoch": 1, "verbose": 0}
-    options.pop("initial_epoch", None)
     if fit.get("validation_data") is not None:
         options["validation_steps"] = 1
     failed: dict[str, str] = {}

@@ -17,6 +17,8 @@ import keras
 import keras_tuner
 import numpy as np
 
+from keras_acts.errors import SearchError
+
 from ..population.trainers import Shown, Trainer, pad_and_stack
 from ..space.rated import Rated
 from ..strategy.base import JudgedRun
@@ -68,6 +70,7 @@ class Replicates:
         # of each seed what trained it: where memory runs short it is another from then on
         self._trained_by: list[Trainer] = []
         self._tested: list[dict[str, np.ndarray]] = []
+        self._validated: list[dict[str, np.ndarray]] = []
         # a folder that cannot be removed costs no verdict
         self._folder = tempfile.TemporaryDirectory(prefix="keras-acts-", ignore_cleanup_errors=True)
 
@@ -99,13 +102,44 @@ class Replicates:
             begun = time.perf_counter()
 
     def test(self, data: Data) -> None:
-        """Score the candidates of all seeds on the test data, as they were after the last epoch."""
-        tested: list[dict[str, np.ndarray]] = []
+        """Score the candidates of all seeds on the test data, as their trainings ended."""
+        self._tested = self._scored(data)
+
+    def validate(self, metric: str) -> None:
+        """Score the candidates of all seeds on the validation data, as their trainings ended.
+
+        What their last epochs logged was of other weights where some were put back after them.
+
+        Args:
+            metric: that is wanted.
+
+        Raises:
+            SearchError: if the validation data cannot be read again, as `fit` has read them, or do
+                not tell the metric.
+        """
+        data = self.validation
+        if data is None or hasattr(data, "__next__") or self._fit.get("validation_steps"):
+            raise SearchError(
+                "The scores are those of each last epoch: to score weights that are put back after it takes "
+                "validation data that can be read again, without validation_steps. "
+                f"Received: validation_data of type {type(data).__name__}"
+            )
+        scored = self._scored(data)
+        if metric not in scored[0]:
+            raise SearchError(
+                f"The scores are those of each last epoch: what is evaluated must have {metric!r}. "
+                f"Received: {sorted(scored[0])}"
+            )
+        self._validated = scored
+
+    def _scored(self, data: Data) -> list[dict[str, np.ndarray]]:
+        """The scores of all seeds on data, with the weights that their trainings ended with."""
+        scored: list[dict[str, np.ndarray]] = []
         for trainer, indices in self._by_trainer():
             # one after the other: the weights of all seeds may not fit into memory
             weights = map(self._weights, indices)
-            tested += trainer.test(weights, data)
-        self._tested = tested
+            scored += trainer.test(weights, data)
+        return scored
 
     def _by_trainer(self) -> Iterator[tuple[Trainer, list[int]]]:
         """What trained seeds, and which ones, in their order."""
@@ -161,11 +195,23 @@ class Replicates:
             diverged=np.array(self._diverged, bool).reshape(-1, len(self.names)),
         )
 
+    @property
+    def callbacks(self) -> list[keras.callbacks.Callback]:
+        """The user's."""
+        given = keras.tree.flatten(self._fit.get("callbacks") or [])
+        return [callback for callback in given if not isinstance(callback, Shown)]
+
     def scores(self, metric: str, part: str) -> dict[str, np.ndarray]:
-        """Return a score a seed for each candidate; see `Runs.scores`. None if no seed was trained."""
+        """Return a score a seed for each candidate; see `Runs.scores`. None if no seed was trained.
+
+        Those of the validation data are those after the last epoch, until `validate` scores them.
+        """
         runs = self.runs
         scores = np.empty((0, len(self.names)))
-        if runs.seeds:
+        if part == "validation" and self._validated:
+            validated = _by_name(self._validated, np.stack)
+            scores = np.where(runs.diverged, np.nan, validated[metric])
+        elif runs.seeds:
             scores = runs.scores(metric, part)
         return dict(zip(self.names, scores.T, strict=True))
 

@@ -26,7 +26,7 @@ from .rate_trials import Builder, RatedModels
 from .replicates import HandOver, hand_over_to_nobody
 from .sequential import planned
 from .verdict import Verdict
-from .words import named
+from .words import listed, named
 
 # the models of a verdict are not kept, and there are many: nobody reads what is written of them
 _WATCHING = (
@@ -161,7 +161,9 @@ def _why_no_verdict(
         return f"the test data are fewer than the classes, {too_few}"
     # one of several is another class, derived from this one
     if type(objective) is not keras_tuner.Objective:
-        return f"it needs one metric, and the objective is {objective!r}"
+        several = getattr(objective, "objectives", objective)
+        metrics = listed([one.name for one in several])
+        return f"it needs one metric, and the objective is {metrics}"
     return ""
 
 

@@ -22,8 +22,9 @@ class Runs:
         activations: the candidates, K.
         seeds: of initialization and batch order, S.
         history: for each name that Keras logs (``loss``, ``val_accuracy``, …) an array (S, E, K).
-        test: for each metric an array (S, K): the scores on the test data after the last epoch;
-            empty without them.
+            Where a callback ended a training early, its last epoch stands for those that follow.
+        test: for each metric an array (S, K): the scores on the test data of the models as their
+            trainings ended; empty without them.
         diverged: (S, K), whether the run's loss was no longer finite.
     """
 
@@ -62,6 +63,8 @@ class Runs:
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a tidy table: a row each epoch x seed x activation, epochs from 1 on.
+
+        Where a callback ended a training early, its last epoch stands for those that follow.
 
         The test scores, ``test_loss`` and so on, stand in the rows of the last epoch.
         """

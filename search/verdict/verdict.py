@@ -112,7 +112,7 @@ class Verdict:
     themselves.
 
     Attributes:
-        metric: what was scored, after the last epoch.
+        metric: what was scored, of the models as their trainings ended.
         maximize: whether higher is better.
         part: the scored data, ``"test"`` or ``"validation"``.
         baseline: what the others have to beat.
@@ -670,9 +670,13 @@ class Verdict:
                 f"at least {needed_signs(self._level)} seeds would decide"
             )
         if not closest.same:
+            unseen = f"no difference below {self.amount(closest.detectable)}"
+            if self.in_points and closest.detectable > 1:
+                # no two shares differ by more than 100 points
+                unseen = "no difference that there can be"
             return (
-                f"undecided: {lead}, but {closest.n} seeds notice no difference below "
-                f"{self.amount(closest.detectable)}; {self._what_would_decide(closest)}"
+                f"undecided: {lead}, but {closest.n} seeds notice {unseen}; "
+                f"{self._what_would_decide(closest)}"
             )
         if closest.difference == 0:
             return (

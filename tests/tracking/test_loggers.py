@@ -86,6 +86,8 @@ def test_mlflow_has_a_run_for_each_training(tmp_path, monkeypatch):
     search = runs["digits: race"]
     assert search.data.tags["best"]
     assert search.data.metrics["test_accuracy"] == pytest.approx(0.95)
+    # MLflow refuses brackets
+    assert search.data.metrics["test_f1_score_0"] == pytest.approx(0.9)
     files = [file.path for file in client.list_artifacts(search.info.run_id)]
     assert files == ["report.html"]
     trained = runs["trelu(alpha=0.2, theta=-0.3) x4, seed 7"]

@@ -7,7 +7,7 @@ import pytest
 from keras_acts.search.space.assignment import Assignment, SlotGroup
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
-from keras_acts.search.tracking.named import Named, trainings_of
+from keras_acts.search.tracking.named import Named, name_for_mlflow, trainings_of
 from tests.helpers.reports import EPOCHS, NAMES, verdict
 
 # only our own names
@@ -33,6 +33,20 @@ def test_one_for_each_layer_is_named_layer_by_layer():
     assert named.parameters["activation.second"] == "mish"
     # a verdict knows its words only
     assert Named.of_words(str(choice), 1.0).parameters["activation"] == str(choice)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("val_f1_score[0]", "val_f1_score_0"),
+        ("recall@5", "recall_5"),
+        ("activation.encoder (1)", "activation.encoder _1_"),
+        ("members/loss", "members/loss"),
+        ("genauigkeit_für_äpfel", "genauigkeit_für_äpfel"),
+    ],
+)
+def test_mlflow_takes_the_name_of_every_metric_and_group(name, expected):
+    assert name_for_mlflow(name) == expected
 
 
 def test_folders_of_different_candidates_differ():

@@ -209,6 +209,9 @@ def test_bad_arguments_are_refused(tmp_path):
         tuner(tmp_path, max_trials=0)
     with pytest.raises(SearchError, match=r"seed must be an integer >= 0\. Received: seed=-1"):
         tuner(tmp_path, seed=-1)
+    # it would end with failed trials, and no word of why
+    with pytest.raises(SearchError, match="'val_accuracy' needs validation_data or a"):
+        tuner(tmp_path).search(X, Y, epochs=1, verbose=0)
     with pytest.raises(SearchError, match="activations goes with a model"):
         tuner(tmp_path, lambda hp: mlp(activation_choice(hp)), activations=["relu"])
 

@@ -2,10 +2,16 @@
 
 from dataclasses import replace
 
+import keras_tuner
 import numpy as np
 import pytest
 
+from keras_acts.search.space.candidate import Candidate
+from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.verdict.judge import judge
+from keras_acts.search.verdict.retrain import retrain_leaders
+from tests.helpers.models import mlp
 from tests.helpers.reports import verdict
 
 
@@ -66,3 +72,23 @@ def test_where_no_test_was_possible_the_next_step_is_about_its_reason(scores, st
     assert found.withheld
     assert step in found.last_lines()[-1]
     assert "until it learns" not in found.last_lines()[-1]
+
+
+def test_several_metrics_are_named_where_they_allow_no_verdict():
+    goals = [keras_tuner.Objective("val_accuracy", "max"), keras_tuner.Objective("val_loss", "min")]
+    leaders = [Rated(Candidate.of(name)) for name in ("relu", "mish")]
+    found = retrain_leaders(
+        mlp(),
+        leaders,
+        lambda rated: mlp,
+        "relu",
+        {},
+        goals,
+        seeds=2,
+        seed=0,
+        test_data=None,
+        progress=Progress(2, 0, "seed"),
+    )
+    assert found.withheld == (
+        "no verdict: it needs one metric, and the objective is val_accuracy and val_loss"
+    )

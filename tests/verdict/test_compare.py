@@ -26,9 +26,12 @@ from keras_acts.search.population.trainers import (
     steps_per_execution,
 )
 from keras_acts.search.runtime.seeding import isolated_seed
+from keras_acts.search.space.rated import Rated
+from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.verdict.compare import checked_candidates
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.replicates import Replicates
+from keras_acts.search.verdict.retrain import retrain_leaders
 from keras_acts.search.verdict.timing import inference_seconds
 from tests.helpers.followers import Notes
 from tests.helpers.models import blobs, eager, mlp
@@ -82,6 +85,7 @@ def compared():
         **DATA,
         **FAST,
         learning_rates=None,
+        seed=np.int64(0),
         search_callbacks=[Away(), HEARD],
     )
     return found, undisturbed, draws()
@@ -229,6 +233,66 @@ def test_early_stopping_ends_each_model_by_itself():
         lengths.append(len(history))
     assert len(set(lengths)) > 1
     assert max(lengths) == found.history["val_loss"].shape[1]
+
+
+@pytest.mark.parametrize("averages", [False, True])
+def test_what_is_validated_is_the_model_that_a_training_ends_with(averages):
+    """Without test data the scores were those of a last epoch whose weights were not kept."""
+    model = mlp()
+    model.compile(
+        keras.optimizers.SGD(1.0, use_ema=averages),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        run_eagerly=True,
+    )
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)
+    callbacks = [stop]
+    if averages:
+        callbacks = None
+    options = {**FAST, "seeds": 2, "epochs": 3, "batch_size": 60, "callbacks": callbacks}
+    found = compare_activations(
+        model,
+        *TRAIN,
+        ["tanh", "relu"],
+        validation_data=DATA["validation_data"],
+        objective="val_loss",
+        **options,
+        learning_rates=None,
+    )
+    means = {scored.activation: scored.mean for scored in found.candidates}
+    for name in ("tanh", "relu"):
+        losses = []
+        for seed in found.runs.seeds:
+            with isolated_seed(seed):
+                alone = with_activations(model, name)
+                fit = {**FIT, "epochs": 3, "batch_size": 60}
+                alone.fit(**fit, callbacks=callbacks, verbose=0)
+            losses.append(alone.evaluate(*DATA["validation_data"], verbose=0)[0])
+        assert means[name] == pytest.approx(np.mean(losses), rel=1e-3)
+    last = found.runs.scores("loss", "validation").mean(axis=0)
+    assert abs(last - [means[name] for name in found.runs.activations]).max() > 1e-2
+    assert not found.errors
+
+
+def test_no_training_is_handed_over_whose_scores_are_of_other_weights():
+    model = mlp()
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True)
+    model.compile(optimizer, "sparse_categorical_crossentropy", run_eagerly=True)
+    handed = []
+    found = retrain_leaders(
+        model,
+        [Rated(Candidate.of("tanh")), Rated(Candidate.of("relu"))],
+        lambda rated: lambda: with_activations(model, rated.choice),
+        "relu",
+        {**FIT, "epochs": 1, "batch_size": 60},
+        keras_tuner.Objective("val_loss", "min"),
+        seeds=2,
+        seed=0,
+        test_data=None,
+        progress=Progress(2, 0, "seed"),
+        hand_over=lambda *judged: handed.append(judged),
+    )
+    assert (found.seeds, handed) == (2, [])
 
 
 def test_a_seed_leaves_nothing_for_the_next():
@@ -456,6 +520,8 @@ def test_an_interrupt_or_a_failure_keeps_the_populations_so_far(monkeypatch, err
         ({"seeds": 2.5}, r"seeds must be an integer >= 1\. Received: seeds=2.5"),
         ({"looks": 0}, "looks must be an integer >= 1"),
         ({"epochs": 0}, "epochs must be"),
+        ({"initial_epoch": 1}, r"initial_epoch must be 0.*Received: initial_epoch=1"),
+        ({"sample_weight": np.where(TRAIN[1] > 1, np.nan, 1.0)}, "sample_weight must be finite"),
         ({"activations": "mish"}, "list of activations. Received: activations='mish'"),
         ({"activations": ["relu"]}, r"another one than the baseline relu. Received: \['relu'\]"),
         ({"activations": ["swish", "silu"]}, "silu more than once"),

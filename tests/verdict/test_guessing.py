@@ -122,12 +122,15 @@ def test_labels_of_tokens_and_several_outputs():
     losses = {"kind": "sparse_categorical_crossentropy", "size": "mse"}
     model.compile("sgd", losses, metrics={"kind": ["accuracy"]}, run_eagerly=True)
     targets = {"kind": Y, "size": SKEWED}
-    assert constant_guess(model, (X, targets), "kind_accuracy", True).score == pytest.approx(
-        SHARES.max()
-    )
-    assert constant_guess(model, (X, targets), "loss", False).score == pytest.approx(
-        ENTROPY + SKEWED.var(), rel=1e-5
-    )
+    of_kind = constant_guess(model, (X, targets), "kind_accuracy", True)
+    assert of_kind.score == pytest.approx(SHARES.max())
+    # what is answered is said of the output that is scored
+    assert of_kind.what == "always the most frequent class"
+    of_size = constant_guess(model, (X, targets), "size_loss", False)
+    assert of_size.what == "always the mean of the targets"
+    of_both = constant_guess(model, (X, targets), "loss", False)
+    assert of_both.score == pytest.approx(ENTROPY + SKEWED.var(), rel=1e-5)
+    assert of_both.what == "always the mean of the targets, and the most frequent class"
 
 
 def test_an_output_without_an_axis_of_units_is_guessed():

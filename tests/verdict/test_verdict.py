@@ -1,12 +1,13 @@
 """The verdict's arithmetic: against known values and SciPy, by simulation, and in words."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from keras_acts.search.verdict import learning_curves, paired, sequential, words
+from keras_acts.search.verdict import learning_curves, pages, paired, sequential, words
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.runs import Runs
 from keras_acts.search.verdict.verdict import Guess
@@ -476,6 +477,8 @@ def test_two_seeds_decide_nothing():
     )
     close = judge({"relu": [0.90, 0.93], "tanh": [0.93, 0.9002]}).sentence
     assert "about 16 seeds would notice " in close
+    # not "below 119 points": no two shares are so far apart
+    assert "but 2 seeds notice no difference that there can be; " in close
     level = judge({"relu": [1.0, 2.0], "tanh": [2.0, 1.0]}, metric="mae", maximize=False).sentence
     assert level.startswith(
         "undecided: tanh and relu are equal, but 2 seeds notice no difference below "
@@ -545,6 +548,26 @@ def test_candidates_that_guess_and_each_diverged_on_a_seed_have_an_answer():
         "no candidate learned more than guessing: the best, relu, has 33.67 % accuracy"
     )
     assert "relu" in str(found)
+
+
+def test_where_guessing_is_always_right_the_data_are_at_fault():
+    always = Guess(1.0, "always the most frequent class")
+    found = judge({"relu": [1.0, 1.0, 1.0], "mish": [1.0, 0.5, 1.0]}, guess=always)
+    assert found.sentence == (
+        "no candidate can be better than guessing: always the most frequent class has 100.00 % accuracy on the "
+        "scored data"
+    )
+    assert found.suggested == "relu"
+    assert "Score them where one answer is not right for all" in str(found)
+    assert "Train longer" not in str(found)
+
+
+def test_the_code_to_use_initializes_as_the_candidates_were():
+    found = judge({"relu": [0.8, 0.81, 0.8], "mish": [0.9, 0.911, 0.9]})
+    assert "model = with_activations(model, 'mish')" in pages.use(found).parts[1].lines
+    rescaled = dataclasses.replace(found, rescale_init=True)
+    code = pages.use(rescaled).parts[1].lines
+    assert "model = with_activations(model, 'mish', rescale_init=True)" in code
 
 
 def test_an_error_above_that_of_the_mean_is_no_learning():
