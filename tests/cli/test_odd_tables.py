@@ -71,7 +71,9 @@ def test_lines_that_end_as_on_old_macs(tmp_path):
 
 def test_a_quote_that_is_not_closed_is_told(tmp_path):
     path = table_at(tmp_path / "t.csv", ["a,b", '1,"x', *["2,y"] * 40_000])
-    with pytest.raises(TableError, match=r"131,072 .* a quote that is not closed makes it in line \d+"):
+    with pytest.raises(
+        TableError, match=r"131,072 .* a quote that is not closed makes it in line \d+"
+    ):
         files.read_table(path, Reading(), FREE)
 
 
