@@ -267,6 +267,8 @@ def check_folder(folder: Path, option: str) -> None:
             raise SearchError(f"{rule}. Received: {str(folder)!r}, but {nearest} is no folder")
         if not os.access(nearest, os.W_OK | os.X_OK):
             raise SearchError(f"{rule}. Received: {str(folder)!r}, but {nearest} is read-only")
+    except SearchError:  # a ValueError too
+        raise
     except (OSError, ValueError) as error:  # a name that no folder can have
         raise SearchError(f"{rule}. Received: {shown(str(folder))} ({error})") from None
 

@@ -43,7 +43,7 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
         raise ExportError(
             f"The export's path must end in the name of a folder. Received: path={str(path)!r}"
         )
-    check_no_pattern(target)
+    check_plain_path(target)
     # the root of a disk has no parent
     parent = next((folder for folder in target.parents if folder.exists()), target)
     if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -59,15 +59,22 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool, versioned: bo
         return target
 
 
-def check_no_pattern(path: Path) -> None:
+def check_plain_path(path: Path) -> None:
     """Check that TensorFlow reads a path as it is written.
 
     It looks for the variables of a SavedModel by a pattern that begins with the path: it would find
-    none, or those of another.
+    none, or those of another. And it takes each path for UTF-8.
 
     Raises:
-        ExportError: if the path holds a character that means something in patterns.
+        ExportError: if the path holds a character that means something in patterns, or bytes that
+            are no text.
     """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ExportError(
+            f"TensorFlow reads only paths in UTF-8: choose another. Received: path={str(path)!a}"
+        ) from None
     found = [character for character in _OF_PATTERNS if character in str(path)]
     if found:
         raise ExportError(

@@ -10,7 +10,7 @@ from typing import Any
 from keras_acts.errors import ExportError
 
 from ..runtime.reasons import reason_of
-from .atomic import check_no_pattern
+from .atomic import check_plain_path
 from .card_rules import MOST_BYTES, BrokenRule, check_card
 
 FILE = Path("assets", "model_card.json")
@@ -24,7 +24,7 @@ def export_at(path: str | os.PathLike[str]) -> Path:
     Raises:
         ExportError: if there is none.
     """
-    check_no_pattern(Path(path))
+    check_plain_path(Path(path))
     try:
         folder = _newest(Path(path))
     except OSError as error:

@@ -65,6 +65,11 @@ class LoadedModel(keras.layers.TFSMLayer):
                 numbers, for one.
             ExportError: if the export does not run.
         """
+        is_count = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+        if not is_count or batch_size < 1:
+            raise DataError(
+                f"batch_size must be an integer >= 1. Received: batch_size={shown(batch_size)}"
+            )
         signatures = self.card["signatures"]
         name = "serving_default"
         if "classify" in signatures:
@@ -234,12 +239,19 @@ def _by_name(x: Any, specs: Specs) -> Arrays:
     if not isinstance(x, Mapping):
         if len(specs) > 1:
             raise _unnamed(specs, type(x).__name__)
-        return {name: np.asarray(x) for name in specs}
+        return {name: _array(name, x) for name in specs}
     given_names = {name: spec.get("given", name) for name, spec in specs.items()}
     by_name = by_export_names(x, given_names)
     if by_name is None:
         raise _unnamed(specs, sorted(x))
-    return {name: np.asarray(by_name[name]) for name in specs}
+    return {name: _array(name, by_name[name]) for name in specs}
+
+
+def _array(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError:  # rows of several lengths
+        raise DataError(f"The input {name!r} must be an array. Received: {shown(values)}") from None
 
 
 def _unnamed(specs: Specs, received: str | list[str]) -> DataError:

@@ -9,6 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from keras_acts.errors import shown
+
 from .kinds import CATEGORY, DATE, NUMBER
 
 # of a column of words, the most frequent
@@ -184,7 +186,7 @@ def _categories(name: str, values: np.ndarray) -> Column:
     if not counts:
         return LeftOut(name, CATEGORY, "no training row has a value")
     if len(counts) == 1 and not gaps:
-        return LeftOut(name, CATEGORY, f"{next(iter(counts))!r} in all training rows")
+        return LeftOut(name, CATEGORY, f"{shown(next(iter(counts)))} in all training rows")
     alone = sum(count == 1 for count in counts.values())
     if len(counts) > _FEW and alone > _MOST_OWN * filled:
         return LeftOut(name, CATEGORY, f"{len(counts)} different words in {filled} rows")

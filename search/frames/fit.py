@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_acts.errors import DataError
+from keras_acts.errors import DataError, shown
 
 from ..report.tables import COLUMNS, TextTable, plain_text
 from . import notes
@@ -141,8 +141,11 @@ def as_input(values: np.ndarray, kind: str) -> np.ndarray:
     """Return the values of a column as the graph takes them, of shape (n, 1)."""
     if kind != CATEGORY:
         return values.astype("float32")[:, None]
-    words = ["" if word is None else word for word in values]
-    return np.array(words, str)[:, None]
+    words = np.array(values, object)
+    words[[word is None for word in words]] = ""
+    # not as NumPy's own text, in which each would be as long as the longest: one long remark among
+    # 100,000 rows would take gigabytes
+    return words[:, None]
 
 
 def _unseen(column: Column, values: np.ndarray) -> list[str]:
@@ -170,7 +173,7 @@ def unseen_words(name: str, known: Collection[str], values: np.ndarray) -> list[
             counts[value] = counts.get(value, 0) + 1
     if not counts:
         return []
-    first = ", ".join(map(repr, list(counts)[:3]))
+    first = ", ".join(map(shown, list(counts)[:3]))
     return [
         f"{name!r} has {sum(counts.values())} rows with a category that the training has not, or "
         f"hardly: {first}"

@@ -119,7 +119,7 @@ def values_of(name: str, column: pandas.Series, kind: str) -> np.ndarray:
     if not column.notna().any():
         return np.full(len(column), np.nan)
     if kind == DATE:
-        return _days(column)
+        return _days(name, column)
     return _finite(name, column)
 
 
@@ -146,11 +146,17 @@ def _words(column: pandas.Series) -> np.ndarray:
     return words
 
 
-def _days(column: pandas.Series) -> np.ndarray:
+def _days(name: str, column: pandas.Series) -> np.ndarray:
     import pandas
 
-    dates = pandas.to_datetime(column, utc=True).dt.tz_localize(None)
-    array = dates.to_numpy("datetime64[ns]")
+    try:
+        dates = pandas.to_datetime(column, utc=True).dt.tz_localize(None)
+    except ValueError as error:  # pandas before 3 knows the years 1678 to 2261 only
+        raise DataError(
+            f"Dates must be such as pandas knows. Received: {name!r} ({error})"
+        ) from None
+    # not nanoseconds, of which 64 bits end in 2262: 9999-12-31 would be a day of 1816
+    array = dates.to_numpy("datetime64[us]")
     days = (array - _EPOCH) / _DAY
     days[np.isnat(array)] = np.nan
     return days

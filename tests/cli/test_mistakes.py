@@ -47,6 +47,7 @@ MISTAKES = {
     "search --data iris --target species": "--target names a column of a table",
     "search --data irs": "Did you mean iris?",
     "search --data nowhere": "Received: 'nowhere', and there is no such folder",
+    "search --data iris --directory good.csv": "Received: 'good.csv', but ",
     # folders of images
     "search --data images/cross": "with 2 images in no folder of a class",
     "search --data thesis": "--data must be a folder with a folder of images",

@@ -193,6 +193,13 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path, name)
 
 
 @pytest.mark.once
+def test_a_name_that_is_no_text_is_found_before_the_work(tmp_path):
+    """TensorFlow takes paths for UTF-8: it failed when all was trained."""
+    with pytest.raises(ExportError, match=r"only paths in UTF-8.*caf\\udce9"):
+        check_target(tmp_path / os.fsdecode(b"caf\xe9"), overwrite=True)
+
+
+@pytest.mark.once
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="it needs a folder of the system's")
 def test_a_folder_of_the_systems_is_found_before_the_work():
     with pytest.raises(ExportError, match=r"must be writable|needs a writable folder"):

@@ -92,6 +92,19 @@ def test_predict_refuses_what_would_become_infinite(exported):
     assert found.tolist() == [[2.0, 3.0]]
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, None])
+def test_predict_refuses_a_size_of_batches_that_is_none(exported, size):
+    with pytest.raises(
+        DataError, match=r"batch_size must be an integer >= 1\. Received: batch_size="
+    ):
+        exported.predict([[1.0, 2.0]], batch_size=size)
+
+
+def test_predict_refuses_rows_of_several_lengths(exported):
+    with pytest.raises(DataError, match=r"must be an array\. Received:"):
+        exported.predict([[1.0, 2.0], [1.0]])
+
+
 def test_samples_of_another_kind_are_refused_and_not_compared_as_others(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     for values, said in OTHERS.values():

@@ -97,6 +97,9 @@ def _checked(name: str, x_name: str, y_name: str, x: Rows, y: np.ndarray) -> Pai
         raise DataError(f"--data must not be empty. Received: {name}, {x_name} of shape {x.shape}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    if y.dtype.kind == "S":
+        # as text: a class is called cat, not b'cat'
+        y = np.char.decode(y, "utf-8", "backslashreplace")
     if y.ndim != 1:
         raise DataError(f"The labels must be one a sample. Received: {y_name} of shape {y.shape}")
     if len(x) != len(y):
@@ -130,5 +133,8 @@ def _finite(what: str, values: np.ndarray) -> np.ndarray:
         values = values.astype("float32")
     others = int((~np.isfinite(values)).sum())
     if others:
-        raise DataError(f"The {what} must be finite. Received: {others} NaN or infinite values")
+        raise DataError(
+            f"The {what} must be finite, and such as float32 can hold. Received: {others} NaN, "
+            "infinite or larger values"
+        )
     return values

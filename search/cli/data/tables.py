@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_acts.errors import DataError
 from keras_acts.search.frames.fit import is_plain
+from keras_acts.search.frames.kinds import NUMBER, kind_of, values_of
 from keras_acts.search.frames.notes import of_rounding
 
 from ..tables.endings import stem_of
@@ -17,6 +20,9 @@ from ..tables.notes import of_parts
 from ..tables.options import Reading
 from .dataset import Dataset, Rows
 from .labels import labelled
+
+if TYPE_CHECKING:
+    import pandas
 
 
 def of_tables(
@@ -48,6 +54,8 @@ def of_tables(
             frames[option] = other.frame
             labels[option] = other.labels
             notes += [note for note in other.notes if note not in notes]
+    for option, frame in frames.items():
+        _check_numbers(option, frame)
     rows: dict[str, Rows] = dict(frames)
     if all(map(is_plain, frames.values())):
         rows = {option: frame.to_numpy("float64") for option, frame in frames.items()}
@@ -72,3 +80,14 @@ def of_tables(
         how=table.how,
         notes=(*notes, *of_parts(frames)),
     )
+
+
+def _check_numbers(option: str, frame: pandas.DataFrame) -> None:
+    """Check that all numbers are finite, while the rows stand as in the file, so that one is named."""
+    for name in frame:
+        if kind_of(name, frame[name]) != NUMBER:
+            continue
+        try:
+            values_of(name, frame[name], NUMBER)
+        except DataError as error:
+            raise DataError(f"{error} of {option}") from None

@@ -84,6 +84,7 @@ class Cells:
         stripped = cells.astype(object).where(cells.notna(), "").astype(str).str.strip()
         codes, words = pandas.factorize(stripped)
         self.words = [str(word) for word in words]
+        self._places = {word: place for place, word in enumerate(self.words)}
         empty = {place for place, word in enumerate(self.words) if self._is_empty(word)}
         self.codes = np.where(np.isin(codes, sorted(empty)), _NONE, codes)
         self._counts = np.bincount(codes, minlength=len(self.words))
@@ -94,11 +95,11 @@ class Cells:
 
     def count(self, word: str) -> int:
         """In how many rows a word stands."""
-        return int(self._counts[self.words.index(word)])
+        return int(self._counts[self._places[word]])
 
     def row(self, word: str) -> int:
         """The first row with a word, counted from 1."""
-        return int(np.argmax(self.codes == self.words.index(word))) + 1
+        return int(np.argmax(self.codes == self._places[word])) + 1
 
     def filled(self) -> list[str]:
         """The words that stand for something."""

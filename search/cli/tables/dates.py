@@ -124,4 +124,5 @@ def days_of(name: str, words: Sequence[str], written: str) -> np.ndarray:
         raise TableError(
             f"dates written as {how} in the column {name!r}, not {words[missing[0]]!r}"
         )
-    return dates.tz_localize(None).to_numpy("datetime64[ns]")
+    # not nanoseconds, of which 64 bits end in 2262: 9999-12-31 would be a day of 1816
+    return dates.tz_localize(None).to_numpy("datetime64[us]")

@@ -19,7 +19,7 @@ from .cells import Cells, How
 from .endings import PARQUET, ending_of
 from .errors import TableError, UnreadableTable, WrongOption
 from .options import BOOLEAN, CATEGORY, DATE, EMPTY, NUMBER, Reading
-from .separators import Headed, checked_separator, headed, separator_of, word
+from .separators import Headed, checked_separator, headed, said, separator_of, word
 from .text import read_text
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _checked_lines(table: Headed, separator: str) -> _Lines:
             empty = 0
     except csv.Error as error:
         line = table.first + lines.line_num
-        raise TableError(f"cells that can be read, not {error} in line {line}") from None
+        raise TableError(f"cells that can be read, not {said(error)} in line {line}") from None
     return _Lines(rows, skipped)
 
 

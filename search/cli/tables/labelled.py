@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_acts.errors import DataError
+from keras_acts.errors import DataError, shown
 from keras_acts.search.frames.kinds import CATEGORY, DATE, NUMBER, kind_of
 from keras_acts.search.runtime.ram import free_ram
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # nothing is said of the file
 AS_FOUND = Reading()
+# what is longer names no class
+_LONGEST_LABEL = 1000
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,15 @@ def _labels(name: str, labels: pandas.Series) -> np.ndarray:
     if kind == DATE:
         raise DataError(f"--target must be numbers or words. Received: {name!r} of dates")
     if kind == CATEGORY:
-        return np.array(labels.astype(str).tolist())
+        words = labels.astype(str).tolist()
+        longest = max(words, key=len)
+        # the target is the last column unless it is said, which may well be one of texts
+        if len(longest) > _LONGEST_LABEL:
+            raise DataError(
+                f"--target must be numbers, or words of at most {_LONGEST_LABEL:,} characters. "
+                f"Received: {name!r} with {shown(longest)}"
+            )
+        return np.array(words)
     return np.asarray(labels.to_numpy())
 
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_acts.errors import shown
+
 from ..words import is_number
+from .cells import GAPS
 
 if TYPE_CHECKING:
     import pandas
@@ -29,6 +32,12 @@ def of_target(dataset: Dataset, parts: Parts) -> Iterator[str]:
     counts = np.bincount(y, minlength=len(dataset.classes))
     if len(counts) > _MANY_CLASSES:
         yield _many(target, dataset, int(np.median(counts)))
+    for name, count in zip(dataset.classes, counts, strict=True):
+        if not name.strip() or name in GAPS:
+            yield (
+                f"{name!r} is taken for a class of {target!r}, with {count} rows: leave them out if it "
+                "stands for a label that nobody knows"
+            )
     share = counts.max() / counts.sum()
     if share > _UNEVEN:
         largest = dataset.classes[int(counts.argmax())]
@@ -58,7 +67,7 @@ def _many(target: str, dataset: Dataset, rows: int) -> str:
 
 def _listed(names: list[str]) -> str:
     """Classes in words, the first few by name."""
-    first = ", ".join(map(repr, names[:_FEW]))
+    first = ", ".join(map(shown, names[:_FEW]))
     if len(names) == 1:
         return f"There is a class, {first},"
     more = ""

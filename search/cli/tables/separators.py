@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from dataclasses import dataclass
@@ -83,8 +84,21 @@ def headed(text: str, separator: str) -> Headed:
                     rows = rows.rstrip()
                 return Headed(cells, rows, lines.line_num)
     except csv.Error as error:
-        raise TableError(f"cells separated by {word(separator)}, not {error}") from None
+        raise TableError(f"cells separated by {word(separator)}, not {said(error)}") from None
     raise TableError("a header line, not nothing")
+
+
+def said(error: csv.Error) -> str:
+    """Return what Python's reader does not take, in words for who wrote the file."""
+    text = str(error)
+    if text.startswith("field larger than"):
+        return (
+            f"one of more than {csv.field_size_limit():,} characters, as a quote that is not closed "
+            "makes it"
+        )
+    if text.startswith("new-line character seen"):
+        return "a carriage return without quotes around it"
+    return text
 
 
 def word(separator: str) -> str:
@@ -100,10 +114,11 @@ def _widths(text: str, separator: str) -> list[int]:
     """How many cells each of the first lines has."""
     lines = csv.reader(io.StringIO(text[:_BEGIN]), delimiter=separator)
     counts: list[int] = []
-    try:
-        counts = [len(cells) for cells in islice(lines, _LINES) if cells]
-    except csv.Error:
-        return []
+    # what cannot be read is told later; the lines above it say what separates cells
+    with contextlib.suppress(csv.Error):
+        for cells in islice(lines, _LINES):
+            if cells:
+                counts.append(len(cells))
     if len(text) > _BEGIN and len(counts) < _LINES:
         counts = counts[:-1]  # cut off
     return counts

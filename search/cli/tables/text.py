@@ -51,7 +51,14 @@ def read_text(path: Path, encoding: str, free: int) -> Text:
         TableError: with the reason.
         OSError: if the file cannot be read.
     """
-    data = _bytes(path, free)
+    read = _read(_bytes(path, free), encoding)
+    if "\n" in read.text:
+        return read
+    # as Excel's "CSV (Macintosh)" ends lines
+    return Text(read.text.replace("\r", "\n"), read.note)
+
+
+def _read(data: bytes, encoding: str) -> Text:
     if encoding:
         return Text(_decoded(data, encoding).removeprefix("\ufeff"))
     for mark, name in _MARKS.items():
