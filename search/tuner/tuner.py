@@ -6,7 +6,6 @@ Paired seeds, divergence as a result, and a process left as it was found.
 from __future__ import annotations
 
 import contextlib
-import gc
 import inspect
 import itertools
 import logging
@@ -29,6 +28,7 @@ from ..rewrite.first_inputs import built
 from ..rewrite.own_training import own_methods
 from ..rewrite.slots import left_alone
 from ..runtime import device
+from ..runtime.garbage import Garbage
 from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
 from ..runtime.ownership import (
     check_clearable,
@@ -160,6 +160,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._announced: set[str] = set()
         self._inputs: Data = None  # of the training
         self._executions = itertools.count()
+        self._garbage = Garbage()
         self.execution = 0  # of the trials, that trains now
         self._writing = ""  # the trial whose checkpoint is not whole yet
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
@@ -348,8 +349,7 @@ class ActivationTuner(keras_tuner.Tuner):
 
     def _train(self, trials: list[Trial], fit: dict[str, Any], settings: KeptSettings) -> None:
         """Train trials, in populations where that is possible, and end each."""
-        if self.oracle.end_order:
-            gc.collect()  # the models of earlier trials are full of cycles
+        self._garbage.collect()
         runner = PopulationRunner(self, fit, settings, self.memory)
         groups: list[tuple[list[TrialMember], dict[str, Any]]] = []
         if len(trials) > 1:
@@ -509,7 +509,7 @@ class ActivationTuner(keras_tuner.Tuner):
             trial.message = f"{first_line(error)}\n{traceback.format_exc()}"
 
     def _build_and_fit_model(self, trial: Trial, *args: Any, **kwargs: Any) -> Any:
-        gc.collect()
+        self._garbage.collect()
         execution = next(self._executions)
         self.execution = execution
         # KerasTuner has copied them, and given TensorBoard a folder for each trial
@@ -604,6 +604,7 @@ class ActivationTuner(keras_tuner.Tuner):
             )
         # without weights there are none that can be loaded
         model = self._built(model)
+        self._garbage.add(model)
         optimizer = getattr(model, "optimizer", None)
         if model.built and optimizer is not None:
             # a checkpoint holds the optimizer's variables too, and Keras warns if they have no
