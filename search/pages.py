@@ -316,9 +316,8 @@ _RACE = _RaceWords(
     "The race",
     "The race, round by round",
     "who left when, and why",
-    "Each round trains the best of the one before further, and on more seeds. A coloured line reached {end}, a "
-    "grey one ends where its candidate left. Scores of different rounds do not compare; very bad ones are drawn at "
-    "the edge.",
+    "Each round trains the best of the one before further{seeds}. A coloured line reached {end}, a grey one ends "
+    "where its candidate left. Scores of different rounds do not compare; very bad ones are drawn at the edge.",
 )
 _ALL = _RaceWords(
     "All candidates",
@@ -342,7 +341,10 @@ def _race_words(result: SearchResult) -> _RaceWords:
     end = "the end"
     if not result.is_complete:
         end = "the last round that was finished before the search ended"
-    return _RACE._replace(how=_RACE.how.format(end=end))
+    seeds = ""
+    if len({a_round.seeds for a_round in result.rounds}) > 1:
+        seeds = ", and on more seeds"
+    return _RACE._replace(how=_RACE.how.format(seeds=seeds, end=end))
 
 
 def _race(result: SearchResult) -> Section:

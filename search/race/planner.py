@@ -220,15 +220,17 @@ def plan(job: Job, costs: PopulationCosts, limit: float = math.inf) -> Planned:
 
     No longer than to train all candidates to their end as one population, or than the limit. More
     seeds for all, which surely tell more, may take a little longer; a race must take less. Of ways
-    that promise nearly the same it is the fastest; where none fits, it is the whole race, which ends
-    where the time does.
+    that promise nearly the same it is the fastest. Where none fits, and only there, it is the whole
+    race, which ends where the time does: its first round ends too early to know who learns slowly.
 
     Args:
         job: what is searched.
         costs: of its model's populations.
         limit: the seconds that the search may take.
     """
-    possible = options(job, costs)
+    *possible, whole_race = options(job, costs)
+    if not possible:
+        return whole_race
     plain = possible[0].seconds
     longest = {
         Kind.TOGETHER: measured.LONGER_THAN_TOGETHER * plain,
@@ -236,7 +238,7 @@ def plan(job: Job, costs: PopulationCosts, limit: float = math.inf) -> Planned:
     }
     fitting = [each for each in possible if each.seconds <= min(limit, longest[each.kind])]
     if not fitting:
-        return possible[-1]
+        return whole_race
     least = min(each.regret for each in fitting)
     alike = [each for each in fitting if each.regret - least <= measured.REGRET_ERROR]
     return min(alike, key=lambda each: (each.seconds, each.regret))

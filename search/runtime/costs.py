@@ -111,9 +111,10 @@ PRODUCTS_A_SECOND = 1e10
 # function, 30 and 40 searches each, 28 November 2026; docs/racing.md has the tables
 
 RACE_REGRET = 0.16
-# half of the epochs for all, and the rest for half of them: as one seed of all to the end, as it finds
-# the same one in 97 to 100 of 100 searches. `python -m benchmarks.short_races`, the same tables, and
-# these as if trainings ended after 5, 6 and 8 epochs, 10 to 20 trials, 200 searches each, 29 November 2026
+# half of the epochs for all, and the rest for half of them: as one seed of all to the end, as both keep the
+# same run in 97 to 100 of 100 searches, and what is found differs by 0.01 at most. `python -m
+# benchmarks.short_races`, the same tables, and these as if trainings ended after 5, 6 and 8 epochs, 10 to
+# 20 trials, 200 searches each, 29 November 2026
 SHORT_RACE_REGRET = 0.18
 # all to the end: with one, two and three seeds a candidate, each without and with a round of proposals
 # from what the activations have shown

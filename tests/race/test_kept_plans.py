@@ -140,6 +140,7 @@ def test_a_short_race_says_what_it_does_and_its_winner_has_trained_to_the_end(
     assert found.kind is Kind.RACE
     assert sorted(trial.epochs for trial in found.trials) == [3] * 7 + [5] * 9
     assert {trial.epochs for trial in found.trials if trial.candidate == found.best} == {5}
+    assert "trains the best of the one before further. " in found.to_html()  # not on more seeds
     again = searched(tmp_path, **LARGE, verbose=1)
     assert rows(again) == rows(found)
     said = " ".join(capsys.readouterr().err.split())

@@ -49,7 +49,9 @@ def test_no_plan_is_slower_and_knows_less_than_the_plain_population(job, costs):
         assert chosen.regret < plain.regret - 0.01
     longest = {Kind.TOGETHER: 1.1 * plain.seconds, Kind.RACE: 0.9 * plain.seconds}
     assert chosen.seconds <= longest[chosen.kind]
-    for other in options(job, costs):
+    *others, whole_race = options(job, costs)
+    assert whole_race.rungs == planner.race(job) != chosen.rungs
+    for other in others:
         # nothing that may be taken promises more, but for what cannot be told apart
         may_be_taken = other.seconds <= longest[other.kind]
         assert not may_be_taken or other.regret >= chosen.regret - 0.01
