@@ -604,7 +604,7 @@ class SearchResult:
         return TextTable(header, rows, bold=best)
 
     def _best_line(self) -> str:
-        score = f"{self.objective} {_score(self.score)} (on the data that ranked it{self._mean_beside()})"
+        score = f"{self.objective} {_score(self.score)} ({self._about_score()})"
         best = self._at_rate(self.best, self.kept.factor)
         if not self._verdict_chose():
             return f"Kept: {best}, which ranked first; {score}."
@@ -624,6 +624,16 @@ class SearchResult:
         if not self.with_rates:
             return quoted(activation)
         return f"{quoted(activation)} at learning rate {written(factor, self.own_rate)}"
+
+    def _about_score(self) -> str:
+        """On which data the score is, and what it is the best of."""
+        row = self.kept
+        if row.judged and row.score is not None:
+            return (
+                f"the best of the verdict's {row.seeds} runs on the validation data; {_score(row.score)} is the "
+                "mean of their best epochs"
+            )
+        return f"on the data that ranked it{self._mean_beside()}"
 
     def _mean_beside(self) -> str:
         """The score in the row of what is kept, where the model has another."""

@@ -157,6 +157,7 @@ def test_what_is_kept_is_a_run_of_the_verdict_and_trained_no_more(found):
     # the better of both is the model, and their mean the score in the table
     assert result.score == pytest.approx(logged[:, -1, column].min(), rel=1e-5)
     assert result.kept.score == pytest.approx(logged[:, :, column].min(axis=1).mean(), rel=1e-5)
+    assert "the best of the verdict's 2 runs on the validation data" in str(result)
     # nobody was trained after the verdict: what is kept and the baseline
     assert not {1, 2} & set(TRACED)
 
