@@ -937,7 +937,8 @@ class _State:
 def _check_saving(callbacks: Iterable[Any]) -> None:
     """Refuse before the training what would fail at the end of its first epoch."""
     for callback in callbacks:
-        saves = isinstance(callback, keras.callbacks.ModelCheckpoint)
+        # the exact class: one of a user's own may save in another way
+        saves = type(callback) is keras.callbacks.ModelCheckpoint
         if saves and not callback.save_weights_only:
             raise ModelError(
                 "A population is saved member by member, population.model(member).save(path); in "

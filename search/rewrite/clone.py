@@ -53,8 +53,9 @@ def with_activations(
 
     Raises:
         ModelError: if the model has no hidden slot, or none of a name in the mapping; if an
-            activation that mixes the elements of a sample is meant for a hidden slot; or if a layer
-            cannot be made again from its config.
+            activation that mixes the elements of a sample is meant for a hidden slot; if a layer
+            cannot be made again from its config; or if layers share a variable that their copies
+            would not share.
         ActivationError: if there is no such activation.
 
     Example:
