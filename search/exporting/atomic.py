@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -26,6 +27,8 @@ _EXPORT = "export"
 _PREVIOUS = "previous"
 # a backslash separates folders on Windows
 _OF_PATTERNS = "*?[" if os.name == "nt" else "*?[\\"
+# a folder that others keep on removing
+_TIMES = 20
 _SIGN = "An export of keras_acts is made here; the next one to the same place deletes it if it was killed.\n"
 
 
@@ -123,15 +126,7 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
     with contextlib.ExitStack() as held:
         held.callback(_remove_empty, missing)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # versions may lie on a volume of their own, and a folder moves in one step only inside
-            # a volume
-            beside = target.parent
-            if versioned and target.is_dir():
-                beside = target
-            for place in {beside, target.parent}:
-                _sweep(place, target)
-            folder = Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
+            folder = _folder_beside(target, versioned)
             # not only removed: an interrupt may have left in it what was at the target
             held.callback(_clear_up, folder, target)
             # inside of `try`: its file may be the one that a full disk has no room for
@@ -142,6 +137,23 @@ def staged(target: Path, *, versioned: bool = False, overwrite: bool = True) -> 
                 f"The export must be writable: {error.strerror}. Received: path={str(target)!r}"
             ) from error
         yield stage
+
+
+def _folder_beside(target: Path, versioned: bool) -> Path:
+    """Make a new folder beside the target, and its parents; remove what killed exports left there."""
+    for _ in range(_TIMES):
+        with contextlib.suppress(FileNotFoundError):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # versions may lie on a volume of their own, and a folder moves in one step only inside
+            # a volume
+            beside = target.parent
+            if versioned and target.is_dir():
+                beside = target
+            for place in {beside, target.parent}:
+                _sweep(place, target)
+            return Path(tempfile.mkdtemp(prefix=_prefix(target), dir=beside))
+        # another process made the parents too, and has removed them as empty meanwhile
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
 
 
 class Staging:

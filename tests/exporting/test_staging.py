@@ -193,6 +193,25 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path, name)
 
 
 @pytest.mark.once
+def test_a_parent_that_another_process_removes_is_made_again(tmp_path, monkeypatch):
+    """Of two that began at once one said that there was no such folder."""
+    make = atomic.tempfile.mkdtemp
+    removed = []
+
+    def raced(*arguments, **options):
+        if not removed:
+            removed.append(options["dir"])
+            os.rmdir(options["dir"])
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(atomic.tempfile, "mkdtemp", raced)
+    target = tmp_path / "new" / "model"
+    assert check_target(target, overwrite=False) == target
+    assert removed == [target.parent]
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.once
 def test_a_name_that_is_no_text_is_found_before_the_work(tmp_path):
     """TensorFlow takes paths for UTF-8: it failed when all was trained."""
     with pytest.raises(ExportError, match=r"only paths in UTF-8.*caf\\udce9"):
