@@ -2,7 +2,7 @@
 
 import json
 import os
-import random
+import re
 import shutil
 from pathlib import Path
 
@@ -23,21 +23,30 @@ class Snapshots:
         self._into = into
         self._rename = os.replace
         self.taken: list[Path] = []
+        # by kind of file, and whether one was there already: where its writes begin in `taken`
+        self._writes: dict[tuple[str, bool], list[int]] = {}
         into.mkdir()
         monkeypatch.setattr(os, "replace", self._replace)
 
-    def one_of_each_write(self, seed: int) -> list[Path]:
-        """Return for each write one of its three copies: just before it, half written, just after it.
+    def of_each_kind(self, copies: int = 1) -> list[Path]:
+        """Return copies of the first and of the last write of each kind of file.
 
-        What a write leaves behind repeats from trial to trial, so that together they see all three of each kind.
+        What is written repeats from trial to trial.
+
+        Args:
+            copies: how many of the three of a write: just before it, half written, just after it.
+                Which of them comes first is another one from write to write.
         """
-        dice = random.Random(seed)
-        return [
-            dice.choice(self.taken[first : first + 3]) for first in range(0, len(self.taken), 3)
-        ]
+        chosen = set()
+        for number, writes in enumerate(self._writes.values()):
+            for end, write in enumerate((writes[0], writes[-1])):
+                chosen |= {write + (number + end + copy) % 3 for copy in range(copies)}
+        return [self.taken[place] for place in sorted(chosen)]
 
     def _replace(self, source, target):
         if self._folder in Path(target).parents:
+            kind = re.sub(r"\d+", "", str(target)), Path(target).exists()
+            self._writes.setdefault(kind, []).append(len(self.taken))
             self._take()
             whole = self.taken[-1] / Path(source).relative_to(self._folder)
             self._take()

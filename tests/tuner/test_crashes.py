@@ -36,12 +36,12 @@ class Trained:
         monkeypatch.setattr(ActivationTuner, "_try_run_and_update_trial", noting)
 
 
-def every_point(snapshots):
-    return snapshots.taken
+def each_point_of_each_kind(snapshots):
+    return snapshots.of_each_kind(copies=3)
 
 
-def a_point_of_each_write(snapshots):
-    return snapshots.one_of_each_write(seed=3)
+def a_point_of_each_kind(snapshots):
+    return snapshots.of_each_kind()
 
 
 def points_at(*shares):
@@ -94,8 +94,8 @@ def test_random_goes_on_wherever_it_was_killed(monkeypatch, tmp_path, population
 
 @pytest.mark.slow
 @pytest.mark.parametrize("population", ["auto", 1])
-def test_random_goes_on_wherever_it_was_killed_at_each_write(monkeypatch, tmp_path, population):
-    check_points(monkeypatch, tmp_path, random(population), a_point_of_each_write)
+def test_random_goes_on_after_each_kind_of_write(monkeypatch, tmp_path, population):
+    check_points(monkeypatch, tmp_path, random(population), a_point_of_each_kind)
 
 
 def grid(hp):
@@ -144,15 +144,20 @@ def test_an_oracle_of_kerastuners_goes_on_where_it_was_killed(monkeypatch, tmp_p
     check_points(monkeypatch, tmp_path, tuned(grid_search), points_at(0.4))
 
 
-# what an oracle keeps it writes in the same way for each of them: all points of one, the first, the last and some
-# in the middle of the others
+# what an oracle keeps it writes in the same way for each of them: all kinds of points of one, the first, the last and
+# some in the middle of the others
 SOME = points_at(0, 0.2, 0.35, 0.5, 0.65, 0.8, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make_oracle", "choose"),
-    [(plain_random, every_point), (grid_search, SOME), (bayesian, SOME), (hyperband, SOME)],
+    [
+        (plain_random, each_point_of_each_kind),
+        (grid_search, SOME),
+        (bayesian, SOME),
+        (hyperband, SOME),
+    ],
 )
 def test_kerastuners_oracles_go_on_wherever_they_were_killed_at_each_point(
     monkeypatch, tmp_path, make_oracle, choose
@@ -196,7 +201,7 @@ class Epochs:
         monkeypatch.setattr(TrialSearch, "on_epoch_end", counting)
 
 
-def check_epochs(monkeypatch, tmp_path, options, points=None):
+def check_epochs(monkeypatch, tmp_path, options, choose):
     def begin(folder):
         model = regular()
         found = search_activations(
@@ -227,10 +232,8 @@ def check_epochs(monkeypatch, tmp_path, options, points=None):
     chosen = list(kept.values())
     assert len(chosen) > 3
     assert not list(tmp_path.glob("runs/activations/population-*"))
-    if points is not None:
-        chosen = [chosen[round(share * len(chosen))] for share in points]
     left = []
-    for folder in chosen:
+    for folder in choose(chosen):
         epochs.trained = 0
         assert begin(folder) == undisturbed, folder
         left.append(epochs.trained)
@@ -238,7 +241,10 @@ def check_epochs(monkeypatch, tmp_path, options, points=None):
 
 
 def test_trials_together_go_on_in_the_middle_of_their_epochs(monkeypatch, tmp_path, often):
-    of_all, (left,) = check_epochs(monkeypatch, tmp_path, lambda: {"epochs": 6}, (0.5,))
+    def in_the_middle(kept):
+        return [kept[round(len(kept) / 2)]]
+
+    of_all, (left,) = check_epochs(monkeypatch, tmp_path, lambda: {"epochs": 6}, in_the_middle)
     assert of_all == 24
     assert 4 <= left <= 12
 
@@ -250,6 +256,9 @@ def test_trials_together_go_on_wherever_they_were_killed(monkeypatch, tmp_path, 
         slower = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9)
         return {"epochs": 8, "executions_per_trial": 2, "callbacks": [stop, slower]}
 
-    of_all, left = check_epochs(monkeypatch, tmp_path, options)
+    def every_second(kept):
+        return [*kept[:-1:2], kept[-1]]
+
+    of_all, left = check_epochs(monkeypatch, tmp_path, options, every_second)
     assert left == sorted(left, reverse=True)
     assert left[0] < of_all
