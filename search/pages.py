@@ -98,7 +98,7 @@ def _unproved(result: SearchResult) -> Answer:
     """The answer without a verdict: a ranking."""
     name = result.name_of_kept
     score = score_text(result, result.score)
-    why = "no verdict was asked for"
+    why = "there is no verdict"
     asked = "verdict=8"
     compared = "compare_activations"
     if result.call.startswith(COMMAND):

@@ -105,7 +105,8 @@ def export(
         The path, the measured difference and the card.
 
     Raises:
-        ExportError: if `path` is taken or cannot be written, if the model cannot be exported so, or
+        ExportError: if `path` is taken or cannot be written, if a trained weight is NaN or infinite,
+            if the model cannot be exported so, or
             if the export differs from `model.predict` by more than 1e-6 (LiteRT and ONNX: 1e-5),
             relative to max(1, |prediction|); where the model's own predictions differ by more
             between batch sizes, four times that, up to 1e-4. The export of a model in another
@@ -120,6 +121,7 @@ def export(
     check_formats(formats)
     if not isinstance(model, keras.Model) or not model.built:
         raise ExportError(f"The model must be a built Keras model. Received: {model!r}")
+    _check_finite(model)
     facts_given: Mapping[str, Any] = {}
     if card is not None:
         facts_given = card
@@ -155,6 +157,19 @@ def export(
             encoded = text.encode("utf-8", errors="backslashreplace")
             (stage.folder / name).write_bytes(encoded)
         return Exported(stage.publish(), difference, written_card)
+
+
+def _check_finite(model: keras.Model) -> None:
+    """Refuse a model that has diverged: it predicts NaN, and so does its export, which are alike then."""
+    for variable in model.trainable_variables:
+        if "float" not in variable.dtype:
+            continue
+        unlike_numbers = int(keras.ops.sum(~keras.ops.isfinite(variable)))
+        if unlike_numbers:
+            raise ExportError(
+                "The trained weights of an export must be finite. "
+                f"Received: {variable.path!r} with {unlike_numbers} that are NaN or infinite"
+            )
 
 
 def _in_float32(

@@ -347,6 +347,15 @@ def test_bad_options_are_refused_before_anything_is_written(tmp_path, options, m
     assert os.listdir(tmp_path) == []
 
 
+def test_a_model_that_has_diverged_is_refused(tmp_path):
+    model = mlp()
+    kernel = model.trainable_variables[0]
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(ExportError, match=r"must be finite.*kernel'.* that are NaN"):
+        export(model, tmp_path / "model")
+    assert os.listdir(tmp_path) == []
+
+
 def test_only_built_models_and_plain_cards_are_exported(tmp_path):
     with pytest.raises(ExportError, match="built Keras model"):
         export(keras.Sequential([keras.layers.Dense(3)]), tmp_path / "model")
