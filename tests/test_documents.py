@@ -91,6 +91,16 @@ def runs(page):
 
 # tests/tracking/test_docs.py runs that page, and looks at what it writes
 RUN = [page for page in PAGES if runs(page) and page.stem != "tracking"]
+RATES = "learning_rates"
+
+
+def is_about_rates(block):
+    """Whether a block, or a picture on its page, is about learning rates: they are tried there.
+
+    To try them takes most of the time of a small search.
+    """
+    page = block.page.read_text(encoding="utf-8")
+    return RATES in block.code or f"plot.{RATES}" in page
 
 
 @pytest.mark.slow
@@ -108,6 +118,9 @@ def test_the_blocks_of_a_page_run_in_order(page, tmp_path, monkeypatch):
         if block.why_not:
             continue
         if block.kind == "python":
+            for function in DEFAULTS:
+                rates = "auto" if is_about_rates(block) else None
+                monkeypatch.setitem(function.__kwdefaults__, RATES, rates)
             exec(compile(smaller(block.code), page.name, "exec"), names)
         elif block.kind == "sh":
             for arguments in commands(block.code):
