@@ -41,6 +41,20 @@ class Mutant:
 
 MUTANTS = [
     Mutant(
+        name="a race is planned that is a little slower than to train all to the end",
+        file="search/race/planner.py",
+        old="Kind.RACE: measured.RACE_OF_TOGETHER * plain,",
+        new="Kind.RACE: measured.LONGER_THAN_TOGETHER * plain,",
+        tests="tests/race/test_planner.py::test_a_race_that_would_be_slower_is_not_planned",
+    ),
+    Mutant(
+        name="where the time is short a short race gives its finalists a second seed",
+        file="search/race/race.py",
+        old="final_seeds=self._planned[-1].seeds)",
+        new="final_seeds=2)",
+        tests="tests/race/test_planner.py::test_where_the_time_is_short_a_short_race_lets_fewer_train_on",
+    ),
+    Mutant(
         name="a trained activation inside a wrapper starts as another candidate's",
         file="search/rewrite/walk.py",
         old='yield f"{OF_ACTIVATION}{number}.{variable.name}", variable',

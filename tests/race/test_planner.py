@@ -143,6 +143,9 @@ def test_where_the_time_is_short_a_short_race_lets_fewer_train_on():
 def test_a_limit_of_seconds_leaves_out_what_takes_longer():
     plain, *_ = options(JOB, SMALL)
     assert planner.plan(JOB, SMALL, limit=plain.seconds).seconds <= plain.seconds
+    # what is faster than to train all to the end fits where that does not
+    plain, *_ = options(JOB, LARGE)
+    assert planner.plan(JOB, LARGE, limit=0.9 * plain.seconds).rungs == planner.short(JOB)
     # nothing fits: a race has something to show whenever it ends
     assert planner.plan(JOB, SMALL, limit=0.5).kind is Kind.RACE
 
