@@ -75,9 +75,10 @@ LANE_LEAST_MEMBERS = 4
 # 6 s instead of 9 (a machine and day nobody wrote down); `python -m benchmarks.population` has 125
 # in all rows
 MOST_STEPS_PER_EXECUTION = 100
-# members of a population of several seeds: `python -m benchmarks.seeds`, 2 cores, 26 November 2026.
-# Beyond, a run is hardly faster, and Ctrl-C loses more of them
-SEEDS_TOGETHER_MOST_MEMBERS = 32
+# members of a population of several seeds, 4 activations x 4 rates on the digits of the command line, 2 busy
+# cores, 29 November 2026: 64 at once take 14 % less CPU time than twice 32 (CNN: 5 epochs 6.2 to 6.9 s instead
+# of 7.5 to 8.0), or 23 % (MLP: 10 epochs 2.4 to 2.5 s instead of 2.8 to 3.4). Ctrl-C loses more of them
+SEEDS_TOGETHER_MOST_MEMBERS = 64
 # values that the layers of such a population put out a member and batch: `python -m benchmarks.seeds`,
 # 2 cores, 26 November 2026. With 0.6 million seeds together were 1.3 times faster, with 1.7 and 2.5
 # million between 0.8 and 1.3 (CNNs, folded and member after member)

@@ -309,7 +309,7 @@ def test_how_many_seeds_train_together(monkeypatch):
     def size(at_once, **changed):
         return trainer._size({**FIT, **changed}, at_once)
 
-    assert [size(n) for n in (1, 2, 4, 5, 7, 8, 12, 16, 22)] == [1, 2, 4, 5, 7, 8, 6, 8, 8]
+    assert [size(n) for n in (1, 2, 4, 5, 7, 8, 12, 16, 22)] == [1, 2, 4, 5, 7, 8, 12, 16, 11]
     schedule, stop = (
         keras.callbacks.LearningRateScheduler(lambda epoch: 0.1),
         keras.callbacks.EarlyStopping(),
