@@ -43,6 +43,13 @@ def tuner(folder, model=None, **arguments):
     return ActivationTuner(model or mlp(), **arguments)
 
 
+def untraced(model):
+    """What a search trains one by one, which would be traced for each trial."""
+    if isinstance(model, keras.Model):
+        return eager(model)
+    return lambda hp: eager(model(hp))
+
+
 def both(tmp_path, model=None, fit=None, **arguments):
     """The same search together and one by one."""
     found = []
@@ -54,8 +61,9 @@ def both(tmp_path, model=None, fit=None, **arguments):
         trained = model
         if model is None:
             own.setdefault("activations", NAMES)
-            # one by one it would be traced for each trial
-            trained = mlp() if population == "auto" else eager(mlp())
+            trained = mlp()
+        if population == 1:
+            trained = untraced(trained)
         searched = tuner(tmp_path / str(population), trained, population=population, **own)
         searched.said = []
         searched.say = searched.said.append
