@@ -133,8 +133,12 @@ def one_thread_a_kernel() -> None:
     it when it loads; who has set it has the last word.
     """
     context = click.get_current_context(silent=True)
-    is_built_here = context is not None and context.params.get("model", "") in (None, *BUILT)
-    if not is_built_here or "tensorflow" in sys.modules:
+    if context is None or "tensorflow" in sys.modules:
+        return
+    options = context.params
+    is_built_here = options.get("model", "") in (None, *BUILT)
+    # what photographs take is worth being divided, where one model trains by itself too
+    if not is_built_here or os.path.isdir(options.get("data") or ""):
         return
     from keras_acts.search.runtime import costs
     from keras_acts.search.runtime.cores import usable_cores

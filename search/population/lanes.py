@@ -22,7 +22,7 @@ from keras_acts.compat import all_layers, attach_logits, logits_of
 from keras_acts.target import in_xla
 
 from ..runtime import choices
-from ..vectorize.batch import STACKED, Batch
+from ..vectorize.batch import SEEDED, SHARED, STACKED, Batch
 from ..vectorize.segments import Segment
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ Sizes = tuple[int, ...]
 
 
 class NotInLanes(Exception):
-    """A layer was called in a way in which it runs member after member."""
+    """A layer was called in a way in which it runs for all members only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,10 @@ class Lane:
         if x.mask is not None:
             # attention takes it off the batch itself
             raise NotInLanes
-        return Batch(x.value, x.layout, self.size, x.seed_rows[self.start : self.stop])
+        if x.layout in (SHARED, SEEDED):
+            return Batch(x.value, x.layout, self.size, x.seed_rows[self.start : self.stop])
+        # behind a layer that ran for all members
+        return Batch(x.stacked()[self.start : self.stop], STACKED, self.size)
 
     def segments(self, of_all: Sequence[Segment]) -> list[Segment]:
         """Return what is theirs of the segments of all members."""
@@ -120,6 +123,13 @@ class Laned:
         if len(masks) == len(self.parts):
             joined.mask = Laned(self.starts, tuple(masks)).joined()
         return joined
+
+
+def joined(x: Any) -> Any:
+    """Return what flows through the graph for all members."""
+    if isinstance(x, Laned):
+        return x.joined()
+    return x
 
 
 def lanes_of(plan: LayerPlan, sizes: Sizes) -> list[Lane]:

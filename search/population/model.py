@@ -43,7 +43,7 @@ from .blueprint import Blueprint, Weights
 from .data import BY_SEED, as_adapter, most_samples
 from .diverged import rows_of
 from .frozen_prefix import frozen_prefix
-from .lanes import Laned, NotInLanes, sizes_now
+from .lanes import Laned, joined, sizes_now
 from .losses import MemberLosses, MemberLossMean, MemberMetrics, label_smoothing_of
 from .members import (
     Member,
@@ -294,12 +294,7 @@ class PopulationModel(keras.Model):
         batches = forward.view.inputs(self.member_graph, inputs, self.order)
         # activations are no programs of their own here: XLA would take tens of milliseconds for each
         with uncompiled():
-            try:
-                outputs = self._through(self.member_graph, batches, "", forward, training)
-            except NotInLanes:
-                # what was traced of the lanes is nobody's input
-                forward = ForwardPass(forward.view, assigned=forward.assigned)
-                outputs = self._through(self.member_graph, batches, "", forward, training)
+            outputs = self._through(self.member_graph, batches, "", forward, training)
         if forward.losses:
             # from here to `compute_loss` Keras carries them, on each backend in its way
             self.add_loss(self._all_public(forward.losses))
@@ -307,8 +302,7 @@ class PopulationModel(keras.Model):
 
     def _output(self, y: Batch | Laned, view: BatchView) -> Tensor:
         """What the population returns for one output, in public order."""
-        if isinstance(y, Laned):
-            y = y.joined()
+        y = joined(y)
         output = with_logits(self._public, y.stacked())
         mask = None
         if y.mask is not None:

@@ -29,7 +29,7 @@ from .batch_view import ForwardPass
 from .block import LayerPlan, StackedVariable, axes_within
 from .blueprint import Blueprint
 from .frozen_prefix import groups, run_once
-from .lanes import Lane, NotInLanes, assign_together, lanes_of, side_by_side
+from .lanes import Lane, NotInLanes, assign_together, joined, lanes_of, side_by_side
 from .loop import run_one_by_one
 
 Tensor = Any
@@ -168,21 +168,36 @@ class StackedLayer(keras.layers.Layer):
             options: its keyword arguments.
         """
         plan = self.plan
-        inputs, options = keras.tree.map_structure(self._cast, (inputs, options))
         training_of_call = options.pop("training", None)
         if training is None:  # as in a Functional model
             training = training_of_call
         training = bool(training)
+        if forward.lanes and not plan.shared:
+            try:
+                return self._run_in_lanes(forward, training, inputs, options)
+            except NotInLanes:
+                # nothing has been assigned yet
+                inputs, options = keras.tree.map_structure(joined, (inputs, options))
+        inputs, options = keras.tree.map_structure(self._cast, (inputs, options))
         if plan.shared:
             return run_once(plan, self.draws, training, inputs, options)
-        if not forward.lanes:
-            return self._run(forward, training, inputs, options)
-        lanes = lanes_of(plan, forward.lanes)
+        return self._run(forward, training, inputs, options)
+
+    def _run_in_lanes(
+        self, forward: ForwardPass, training: bool, inputs: Any, options: dict[str, Any]
+    ) -> Any:
+        """Run for the members of each lane.
+
+        Raises:
+            NotInLanes: where it runs for all members at once only; it has left nothing behind then.
+        """
+        lanes = lanes_of(self.plan, forward.lanes)
         outputs = []
         for lane in lanes:
-            args, kwargs = keras.tree.map_structure(lane.of, (inputs, options))
+            of_lane = keras.tree.map_structure(lane.of, (inputs, options))
+            args, kwargs = keras.tree.map_structure(self._cast, of_lane)
             outputs.append(self._run(forward, training, args, kwargs, lane))
-        assign_together(plan, lanes)
+        assign_together(self.plan, lanes)
         return side_by_side(lanes, outputs)
 
     def _run(
@@ -226,10 +241,10 @@ class StackedLayer(keras.layers.Layer):
         plan = self.plan
         given = {name: value for name, value in options.items() if value is not None}
         if plan.rule is None or not takes(plan.rule, inputs, given):
-            return _one_by_one(plan, forward, training, inputs, options)
+            return _one_by_one(plan, forward, training, inputs, options, lane)
         outputs = plan.rule(self._call(plan.layer, training, lane), *inputs, **given)
         if outputs is NotImplemented:
-            return _one_by_one(plan, forward, training, inputs, options)
+            return _one_by_one(plan, forward, training, inputs, options, lane)
         if forward.is_to_regularize(plan.path):
             for block in plan.blocks:
                 if block.regularizer is not None and block.variable.trainable:
@@ -318,10 +333,15 @@ def _assign(block: StackedVariable, value: Tensor, lane: Lane | None) -> None:
 
 
 def _one_by_one(
-    plan: LayerPlan, forward: ForwardPass, training: bool, inputs: Any, options: dict[str, Any]
+    plan: LayerPlan,
+    forward: ForwardPass,
+    training: bool,
+    inputs: Any,
+    options: dict[str, Any],
+    lane: Lane | None,
 ) -> Any:
     """Run a layer member after member, which its rule does not run with these arguments."""
-    if forward.lanes:
+    if lane is not None:
         raise NotInLanes
     _check_strengths(plan)
     return run_one_by_one(plan, forward, training, inputs, options)

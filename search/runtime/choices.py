@@ -213,9 +213,7 @@ def lanes(members: int) -> int:
         return min(_set.lanes, members)
     if gpus() or usable_cores() < costs.LANES or threads_a_kernel() > 1:
         return 1
-    if members < costs.LANES * costs.LANE_LEAST_MEMBERS:
-        return 1
-    return costs.LANES
+    return min(costs.LANES, members)
 
 
 def optimizes_graphs() -> bool:

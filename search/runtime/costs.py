@@ -62,11 +62,10 @@ PATCHES_TOO_MANY_VALUES_ON_GPU = 512  # NVIDIA H200
 
 # ---- Lanes: `TF_NUM_INTRAOP_THREADS=1 python -m benchmarks.step --rates`, 2 cores with AVX-512 and
 # oneDNN, 29 November 2026. A step of 32 CNNs takes 9.1 to 9.5 ms in one lane and 7.7 in two, of 32
-# MLPs 1.9 and 1.6 to 1.9; in four lanes as long as in two
+# MLPs 1.9 and 1.6 to 1.9; in four lanes as long as in two. Of 2, 4 and 8 CNNs 1.19, 1.85 and 3.51 ms
+# in one lane, 0.94, 1.49 and 2.63 in two; of MLPs 0.36, 0.51 and 0.79, and 0.39, 0.56 and 0.78
 
 LANES = 2
-# members: a guess; with 4 a lane's kernels are small already
-LANE_LEAST_MEMBERS = 4
 
 
 # ---- How large a population is, and how often it comes back to Python

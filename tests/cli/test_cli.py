@@ -55,17 +55,18 @@ def test_onednn_is_on_but_for_who_turned_it_off(monkeypatch):
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    ("model", "cores", "set_before", "expected"),
+    ("model", "data", "cores", "set_before", "expected"),
     [
-        (None, 2, None, "1"),
-        ("mlp", 2, None, "1"),
-        ("mine.keras", 2, None, None),
-        ("cnn", 8, None, None),
-        ("cnn", 2, "2", "2"),
+        (None, "digits", 2, None, "1"),
+        ("mlp", "mine.csv", 2, None, "1"),
+        ("mine.keras", "digits", 2, None, None),
+        ("cnn", ".", 2, None, None),
+        ("cnn", "digits", 8, None, None),
+        ("cnn", "digits", 2, "2", "2"),
     ],
 )
 def test_kernels_have_one_thread_where_small_models_train_on_two_cores(
-    model, cores, set_before, expected, monkeypatch
+    model, data, cores, set_before, expected, monkeypatch
 ):
     monkeypatch.delitem(sys.modules, "tensorflow")  # which has heard what it hears
     monkeypatch.setattr("keras_acts.search.runtime.cores.usable_cores", lambda: cores)
@@ -74,7 +75,7 @@ def test_kernels_have_one_thread_where_small_models_train_on_two_cores(
         environment["TF_NUM_INTRAOP_THREADS"] = set_before
     monkeypatch.setattr("os.environ", environment)
     with click.Context(main) as context:
-        context.params["model"] = model
+        context.params.update(model=model, data=data)
         running.one_thread_a_kernel()
     assert environment.get("TF_NUM_INTRAOP_THREADS") == expected
 

@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_acts.search.population import lanes
 from keras_acts.search.population.model import PopulationModel
-from keras_acts.search.runtime import choices, costs, device
+from keras_acts.search.runtime import choices, device
 from tests.helpers.populations import branches, cnn, data, mlp, settings, two_slots
 
 pytestmark = pytest.mark.skipif(
@@ -81,16 +81,38 @@ def test_one_who_diverges_leaves_the_others_alone():
     assert_alike(two_slots(), (4,), candidates=["relu", "exponential", "tanh", "elu"])
 
 
-def test_what_is_called_otherwise_than_its_rule_runs_in_no_lanes():
+def test_a_layer_that_runs_for_all_members_is_between_lanes():
     x = keras.Input((4,))
     h = layers.Dense(4, activation="relu")(x)
+    h = layers.BatchNormalization(momentum=0.5)(h)
     # sizes that broadcast: the members run one after the other
     h = layers.Add()([h, layers.Dense(1)(h)])
-    model = keras.Model(x, layers.Dense(3, activation="softmax")(h))
-    weights, _, _ = trained(model, (4,), 1)
-    of_lanes, _, _ = trained(model, (4,), 2)
-    for one, other in zip(weights, of_lanes, strict=True):
-        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-7)
+    h = layers.BatchNormalization(momentum=0.5)(h)
+    assert_alike(keras.Model(x, layers.Dense(3, activation="softmax")(h)), (4,))
+
+
+def test_a_mask_of_the_inputs_is_for_all_members():
+    x = keras.Input((3, 4))
+    h = layers.BatchNormalization(momentum=0.5)(layers.Masking()(x))
+    h = layers.GlobalAveragePooling1D()(layers.Dense(4, activation="relu")(h))
+    assert_alike(keras.Model(x, layers.Dense(3, activation="softmax")(h)), (3, 4))
+
+
+def test_layers_of_another_precision_compute_in_it():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(4, activation="relu"),
+            layers.Dense(4, dtype="float64"),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    x, _ = data((4,))
+    with choices.using(lanes=2):
+        population = PopulationModel(model, ["relu", "tanh"], 2)
+        population.compile("sgd", "sparse_categorical_crossentropy")
+        assert population.predict(x, verbose=0).dtype == "float32"
+    assert_alike(model, (4,))
 
 
 @pytest.mark.parametrize(
@@ -115,17 +137,16 @@ def test_what_is_of_all_members_at_once_parts_no_members(layer):
 
 @pytest.mark.once
 def test_members_are_parted_where_each_kernel_has_one_thread(monkeypatch):
-    few = costs.LANES * costs.LANE_LEAST_MEMBERS
     monkeypatch.setattr(choices, "usable_cores", lambda: 2)
     monkeypatch.setattr(choices, "gpus", list)
     monkeypatch.setattr(choices, "threads_a_kernel", lambda: 1)
-    assert choices.lanes(few) == 2
-    assert choices.lanes(few - 1) == 1
+    assert choices.lanes(2) == 2
+    assert choices.lanes(1) == 1
     monkeypatch.setattr(choices, "threads_a_kernel", lambda: 2)
-    assert choices.lanes(few) == 1
+    assert choices.lanes(8) == 1
     monkeypatch.setattr(choices, "threads_a_kernel", lambda: 1)
     monkeypatch.setattr(choices, "usable_cores", lambda: 1)
-    assert choices.lanes(few) == 1
+    assert choices.lanes(8) == 1
 
 
 @pytest.mark.once
