@@ -43,7 +43,7 @@ from .blueprint import Blueprint, Weights
 from .data import BY_SEED, as_adapter, most_samples
 from .diverged import rows_of
 from .frozen_prefix import frozen_prefix
-from .lanes import Laned, joined, sizes_now
+from .lanes import joined, sizes_now
 from .losses import MemberLosses, MemberLossMean, MemberMetrics, label_smoothing_of
 from .members import (
     Member,
@@ -298,11 +298,11 @@ class PopulationModel(keras.Model):
         if forward.losses:
             # from here to `compute_loss` Keras carries them, on each backend in its way
             self.add_loss(self._all_public(forward.losses))
+        outputs = keras.tree.map_structure(joined, outputs)
         return keras.tree.map_structure(lambda y: self._output(y, forward.view), outputs)
 
-    def _output(self, y: Batch | Laned, view: BatchView) -> Tensor:
+    def _output(self, y: Batch, view: BatchView) -> Tensor:
         """What the population returns for one output, in public order."""
-        y = joined(y)
         output = with_logits(self._public, y.stacked())
         mask = None
         if y.mask is not None:
