@@ -126,20 +126,36 @@ class Outcome:
     def _take(self, leaders: Sequence[Rated], verdict: Verdict, runs: BestRuns) -> None:
         """Have trainings of the verdict be those that would be made anew for what is kept.
 
-        All that is wanted, if any of it is not trained: what is kept and what it is compared with
-        are then the best of as many trainings.
+        None, if what is kept is trained already, and what it is compared with. Else either all of
+        these or none: they are scored side by side, and the best of many trainings beside a single
+        one would look better than it is.
         """
         # the user's see each training of the search, and write of it
         if verdict.withheld or keras.tree.flatten(self._request.fit.get("callbacks") or []):
             return
         self._verdict = verdict
         wanted = [leader for leader in leaders if self._is_wanted(leader)]
-        if all(self._strategy.has_finished(self._at_judged_rate(each)) for each in wanted):
+        if all(map(self._has_finished, wanted)):
             return
-        for leader in wanted:
-            run = runs.best(str(leader.choice))
-            if run is not None:
-                self._strategy.adopt(run)
+        adopted = []
+        for leader in leaders:
+            if leader in wanted or self._is_scored_beside(leader):
+                run = runs.best(str(leader.choice))
+                if run is None:
+                    return
+                adopted.append(run)
+        for run in adopted:
+            self._strategy.adopt(run)
+
+    def _has_finished(self, leader: Rated) -> bool:
+        """Whether a leader's model is there at the rate at which the verdict judged it."""
+        return self._strategy.has_finished(self._at_judged_rate(leader))
+
+    def _is_scored_beside(self, leader: Rated) -> bool:
+        """Whether a leader is the baseline, whose model is there and is scored on the test data."""
+        if self._request.test_data is None or leader.choice != self._request.baseline:
+            return False
+        return self._has_finished(leader)
 
     def _folder(self) -> Path | None:
         """Where the seeds of the verdict are kept; None if the search is not."""

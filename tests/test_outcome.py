@@ -17,6 +17,7 @@ from keras_acts.search.strategy.base import JudgedRun
 from keras_acts.search.strategy.learning_rates import RatePlan
 from keras_acts.search.verdict import retrain
 from keras_acts.search.verdict.judge import judge
+from keras_acts.search.verdict.rates import RateStudy
 from tests.helpers.models import blobs, mlp
 from tests.helpers.strategies import FoundStrategy
 
@@ -158,41 +159,90 @@ def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
 
 
 class Runs:
-    """Trainings that a verdict has judged: one of each candidate."""
+    """Trainings that a verdict has judged: the best of each candidate, where it has one."""
 
     def __init__(self, models):
         self.models = models
 
     def best(self, name):
+        if name not in self.models:
+            return None
         metrics = {"val_loss": (0.5,)}
         return JudgedRun(Rated(Candidate.of(name)), 7, 0.5, 0.5, 1, 0.5, metrics, self.models[name])
 
 
-@pytest.mark.parametrize("with_callbacks", [False, True])
-def test_a_training_of_the_verdict_is_kept_where_no_callback_waits_for_another(
-    request_, models, monkeypatch, with_callbacks
-):
-    runs = Runs({"mish": build(request_)(Candidate.of("mish"))})
+def judged_with(monkeypatch, request, runs, callbacks=None, at_rates=False):
+    """What is asked of a search whose verdict suggests mish, and hands its trainings over."""
 
     def judged(*arguments, hand_over, **options):
         better, worse = np.random.default_rng(0).normal(size=(2, 8)) / 100
-        verdict = judge({"mish": 0.9 + better, "relu": 0.4 + worse})
+        names = ("mish", "relu")
+        rates = None
+        if at_rates:
+            rates = RateStudy(names, (1.0,), np.zeros((2, 1, 4)), "val_loss", False, (0, 0))
+        scores = zip(names, (0.9 + better, 0.4 + worse), strict=True)
+        verdict = judge(dict(scores), rates=rates)
         hand_over(verdict, runs)
         return verdict
 
     monkeypatch.setattr(retrain, "retrain_leaders", judged)
+    return dataclasses.replace(
+        request,
+        limits=dataclasses.replace(LIMITS, verdict=8),
+        fit={**request.fit, "callbacks": callbacks},
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(request_):
+    return Runs({name: build(request_)(Candidate.of(name)) for name in ("mish", "relu")})
+
+
+FOUND = {"mish": 0.25, "relu": 0.75}
+
+
+@pytest.mark.parametrize("with_callbacks", [False, True])
+def test_a_training_of_the_verdict_is_kept_where_no_callback_waits_for_another(
+    request_, models, runs, monkeypatch, with_callbacks
+):
     callbacks = None
     if with_callbacks:
         callbacks = [keras.callbacks.LambdaCallback()]
-    asked = dataclasses.replace(
-        request_,
-        limits=dataclasses.replace(LIMITS, verdict=8),
-        fit={**request_.fit, "callbacks": callbacks},
-    )
-    result, strategy = ended(asked, {"mish": 0.25, "relu": 0.75}, models)
+    asked = judged_with(monkeypatch, request_, runs, callbacks)
+    result, strategy = ended(asked, FOUND, models)
     assert (result.model is runs.models["mish"]) == (not with_callbacks)
+    # what it is compared with is the best of as many trainings
+    assert (result.baseline_model is runs.models["relu"]) == (not with_callbacks)
     # the strategy is asked all the same, and trains what it has not
     assert strategy.finished == [Candidate.of("mish")]
+
+
+@pytest.mark.parametrize("has_none", ["mish", "relu"])
+@pytest.mark.parametrize("at_rates", [False, True])
+def test_the_best_of_many_trainings_is_compared_with_no_single_one(
+    request_, models, runs, monkeypatch, has_none, at_rates
+):
+    some = {name: model for name, model in runs.models.items() if name != has_none}
+    asked = judged_with(monkeypatch, request_, Runs(some), at_rates=at_rates)
+    if at_rates:
+        models = {}  # the search has trained none at the rates of the verdict
+    result, strategy = ended(asked, FOUND, models)
+    assert Candidate.of("mish") in strategy.finished
+    for model in (result.model, result.baseline_model):
+        assert isinstance(model, keras.Model)
+        assert all(model is not other for other in runs.models.values())
+    assert set(result.errors) == set()
+
+
+def test_what_is_compared_with_nothing_is_the_best_of_many_trainings(
+    request_, models, runs, monkeypatch
+):
+    """Without test data no score of the baseline's model is shown, so it may have none of these."""
+    asked = judged_with(monkeypatch, request_, Runs({"mish": runs.models["mish"]}))
+    asked = dataclasses.replace(asked, test_data=None)
+    result, _ = ended(asked, FOUND, models)
+    assert result.model is runs.models["mish"]
+    assert result.baseline_model is models["relu"]
 
 
 def test_samples_that_cannot_be_read_cost_only_themselves(request_, models, monkeypatch):

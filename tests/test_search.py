@@ -128,9 +128,29 @@ def test_trials_take_a_training_of_the_verdict_at_a_rate_that_none_had(tmp_path)
     row = search.results()[1]
     assert (row.rated, row.rank, row.score, row.seconds) == (rated, 2, 0.65, 1.5)
     assert row.judged
-    # where a trial has one, its own stays
-    search.adopt(dataclasses.replace(run, rated=best.rated))
+    # where a trial has one, its row stays, and its model if it is the better one
+    better = dataclasses.replace(run, rated=best.rated)
+    search.adopt(better)
     assert [row.rated for row in search.results()].count(best.rated) == 1
+    assert search.results()[0] == best
+    assert search.model(best.rated) is better.model
+    search.adopt(dataclasses.replace(better, score=0.6))
+    with pytest.raises(SearchError, match="checkpoint"):  # it is read, and was not written here
+        search.model(best.rated)
+
+
+def test_a_training_of_the_verdict_is_measured_against_the_best_execution_of_a_trial(tmp_path):
+    search = told(tmp_path, [0.5])
+    (row,) = search.results()
+    (trial_id,) = search.oracle.trials
+    # its model is that of the better one, its score the mean
+    search._curves[trial_id] = {0: {"val_own": [0.1, 0.3]}, 1: {"val_own": [0.7, 0.2]}}
+    run = JudgedRun(row.rated, 7, 0.6, 0.55, 4, 1.5, {"val_own": (0.5, 0.6)}, mlp())
+    search.adopt(run)
+    with pytest.raises(SearchError, match="checkpoint"):
+        search.model(row.rated)
+    search.adopt(dataclasses.replace(run, score=0.75))
+    assert search.model(row.rated) is run.model
 
 
 def test_who_follows_trials_hears_of_each(result):

@@ -156,7 +156,10 @@ class Strategy(Protocol):
         """Return whether `finish` would train nothing for a candidate."""
 
     def adopt(self, run: JudgedRun) -> None:
-        """Take a training of the verdict for one of its own: `finish` trains that candidate no more."""
+        """Take a training of the verdict for one of its own: `finish` trains that candidate no more.
+
+        It is the candidate's model, unless the candidate has a better one.
+        """
 
     def model(self, candidate: Rated) -> keras.Model | None:
         """Return a candidate's best model; None if it diverged or is not kept."""

@@ -91,6 +91,7 @@ class TrialSearch(ActivationTuner):
         self._told: set[str] = set()
         self._seconds: dict[str, float] = {}
         self._finished: dict[Rated, _Finished] = {}
+        self._judged: dict[Rated, JudgedRun] = {}
         # of each trial, the learning curve of each of its executions
         self._curves: dict[str, dict[int, Values]] = {}
         super().__init__(*args, **kwargs)
@@ -343,7 +344,11 @@ class TrialSearch(ActivationTuner):
         return self._best_of(candidate) is not None or candidate in self._finished
 
     def adopt(self, run: JudgedRun) -> None:
-        """Take a training of the verdict for one of its own, where a trial has none at its rate."""
+        """Take a training of the verdict for one of its own.
+
+        Where a trial has one at its rate, its row stays, and the better of the two is the model.
+        """
+        self._judged[run.rated] = run
         if self._best_of(run.rated) is None:
             self._finished[run.rated] = _Finished(run.model, run.mean, run.seconds, run.seeds)
 
@@ -355,7 +360,22 @@ class TrialSearch(ActivationTuner):
             if finished is None:
                 return None
             return finished.model
+        judged = self._judged.get(candidate)
+        if judged is not None and self._is_better(judged, trial):
+            return judged.model
         return self.load_model(trial)
+
+    def _is_better(self, judged: JudgedRun, trial: Trial) -> bool:
+        """Whether a training of the verdict is better than all of a trial."""
+        direction = self.objective.direction
+        score = self._score(trial)
+        assert score is not None  # a trial that is ranked has one
+        own = [more_is_better(score, direction)]
+        # the score is the mean of its executions, and the model is that of the best one
+        for values in self._curves_of(trial.trial_id).values():
+            for value in values.get(self.objective.name, []):
+                own.append(more_is_better(value, direction))
+        return more_is_better(judged.score, direction) > max(own)
 
     def builder(self, candidate: Rated) -> Callable[[], keras.Model] | None:
         """Return what builds the model of an activation's best trial, at the candidate's rate.
