@@ -88,7 +88,7 @@ def planned(request: SearchRequest) -> Plan:
     """Return how a search goes.
 
     Raises:
-        SearchError: if a race is asked for, and is not possible.
+        SearchError: if a race is asked for, or a limit that only a race keeps, and is not possible.
     """
     why_not = _why_not_race(request)
     alone = ""
@@ -97,9 +97,13 @@ def planned(request: SearchRequest) -> Plan:
         if alone:
             why_not = _why_not_race_one_by_one(request, alone)
     limits = request.limits
-    only_as_race = limits.max_epochs is not None or limits.max_seconds is not None
-    if why_not and (limits.strategy == "race" or only_as_race):
+    if why_not and limits.strategy == "race":
         raise SearchError(f"A race is not possible here. Received: {why_not}")
+    if why_not and limits.only_of_races:
+        given = ", ".join(f"{name}={value}" for name, value in limits.only_of_races.items())
+        raise SearchError(
+            f"max_epochs and max_seconds need a race. Received: {given}, and {why_not}"
+        )
     rates = plan_rates(request.learning_rates, request.example, request.callbacks, why_not or alone)
     if not isinstance(request.model, keras.Model):
         # each model that a function builds may have another
@@ -154,7 +158,7 @@ def _why_not_race_one_by_one(request: SearchRequest, alone: str) -> str:
     if request.space.per != "model":
         return "the function may return models of different slots"
     limits = request.limits
-    if limits.strategy == "race" or limits.max_epochs is not None or limits.max_seconds is not None:
+    if limits.strategy == "race" or limits.only_of_races:
         return ""
     # as trials they may train together
     return alone
@@ -309,8 +313,10 @@ def _note(request: SearchRequest, plan: Plan, rungs: tuple[Rung, ...], *, is_kep
         advice = _ADVICE
     elif rungs == short_rungs(_job(request, plan)):
         note = _told_short(request, rungs)
-        advice = _SHORT_ADVICE
-    if note and not is_kept:  # what has begun goes on as it is
+        # trials that train to the end keep no such limits, and are refused with them
+        if not request.limits.only_of_races:
+            advice = _SHORT_ADVICE
+    if advice and not is_kept:  # what has begun goes on as it is
         note = f"{note} ({advice})"
     if is_kept and _is_planned_otherwise(request, plan, rungs):
         note = ". ".join([*filter(None, [note]), _AS_PLANNED])
@@ -372,8 +378,7 @@ def _job(request: SearchRequest, plan: Plan) -> Job:
     size = size_of(request, plan)
     job = job_of(request.space, size.trials, limits.epochs, size.epochs, plan.rates.factors)
     # more seeds would take more than the user allows
-    is_limited = limits.max_epochs is not None or limits.max_seconds is not None
-    return replace(job, limited=is_limited)
+    return replace(job, limited=bool(limits.only_of_races))
 
 
 def _rungs(request: SearchRequest, plan: Plan) -> tuple[Rung, ...]:

@@ -90,6 +90,12 @@ class Limits:
     overwrite: bool
     verbose: int
 
+    @property
+    def only_of_races(self) -> dict[str, float]:
+        """Those that the user has set and only a race keeps, by their names."""
+        all_of_them = {"max_epochs": self.max_epochs, "max_seconds": self.max_seconds}
+        return {name: value for name, value in all_of_them.items() if value is not None}
+
     def check(self) -> None:
         """Check what makes no sense whatever the model.
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import special
 
 from ..strategy.rounding import is_rounding
-from .schedule import Rung, cost, later_rungs
+from .schedule import Rung, cost, later_rungs, with_fewer
 
 # how often a race may let the best of equal candidates go; the verdict's level is another fact
 ALPHA = 0.05
@@ -252,10 +252,17 @@ class Race:
             left = max(0, left - entering * before.seeds * before.epochs)
             # a second rung of proposed candidates, if there is one, does not
             coming = tuple(rung for rung in coming if not rung.enter)
-        ends = [rung.epochs for rung in coming]
-        # where the plan has one seed for all, a second one would take the places of finalists
-        later = later_rungs(before, ends, left, alive, final_seeds=self._planned[-1].seeds)
+        if self._gives_more_seeds:
+            ends = [rung.epochs for rung in coming]
+            later = later_rungs(before, ends, left, alive)
+        else:
+            later = with_fewer(before, coming, left, alive)
         self.rungs = (*finished, *later)
+
+    @property
+    def _gives_more_seeds(self) -> bool:
+        """Whether the finalists were planned to have more seeds than who leaves: a short race's have none."""
+        return self._planned[-1].seeds > self._planned[0].seeds
 
     def _least(self, rung: Rung) -> int:
         """How many must start in a rung, so that each kind that must has started."""
@@ -269,6 +276,23 @@ class Race:
         now = sum(rung.enter for rung in self.rungs[done:])
         at_first = sum(rung.enter for rung in self._planned[done:])
         return now, at_first
+
+    @property
+    def going_on(self) -> tuple[int, int]:
+        """How many go on into the next round, as it is planned now, and as it was at first.
+
+        Besides the baseline; the same where others start in it, since all go on there.
+        """
+        done = len(self.rounds)
+        coming = self.rungs[done:]
+        if not done or not coming or coming[0].enter:
+            return 0, 0
+        challengers = len(self.rounds[-1].task.candidates) - 1
+        now = min(coming[0].keep, challengers)
+        for planned in self._planned[done:]:
+            if planned.epochs == coming[0].epochs and not planned.enter:
+                return now, min(planned.keep, challengers)
+        return now, now
 
     def tell(self, scores: np.ndarray) -> None:
         """Take the scores of the task that was asked for, (K, S).

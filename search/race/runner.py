@@ -405,17 +405,26 @@ class RaceSearch:
         else:
             self._race.replan(int(time_left / taken * self.trained))
         self.progress.expect(cost(self._race.rungs) - planned)
+        self._say_how_few()
+
+    def _say_how_few(self) -> None:
+        """Say how many fewer start, and go on into the next round, than were planned at first."""
         entering, at_first = self._race.entering
         if entering < min(at_first, self._said_entering):
             self._said_entering = entering
             few = f"only {entering} can start"
             if not entering:
                 few = "none can start"
-            candidates = counted(at_first, "further candidate")
-            words = "The time is short"
-            if self._label:
-                words = "the time is short"
-            self._say(f"{words}: of {candidates} {few}")
+            self._say_short(f"of {counted(at_first, 'further candidate')} {few}")
+        going_on, at_first = self._race.going_on
+        if going_on < at_first:
+            self._say_short(f"of {counted(at_first, 'candidate')} only {going_on} can go on")
+
+    def _say_short(self, what: str) -> None:
+        words = "The time is short"
+        if self._label:
+            words = "the time is short"
+        self._say(f"{words}: {what}")
 
     def _expect(self, number: int) -> None:
         """Count what a round should have taken."""

@@ -134,7 +134,6 @@ def later_rungs(
     ends: Sequence[int],
     left: int,
     alive: int,
-    final_seeds: int = _LEAST_FINAL_SEEDS,
 ) -> list[Rung]:
     """Return the rungs that follow one.
 
@@ -143,12 +142,11 @@ def later_rungs(
         ends: where they end, rising.
         left: how many epochs they train together, about.
         alive: how many candidates there are besides the baseline.
-        final_seeds: how many seeds the finalists are to have: at least two, if it is not one.
     """
     rungs: list[Rung] = []
     for index, end in enumerate(ends):
         if end == ends[-1]:
-            rung = _last_rung(before, end, left, alive, min(final_seeds, _LEAST_FINAL_SEEDS))
+            rung = _last_rung(before, end, left, alive)
         else:
             share = left / (len(ends) - index)
             rung = _middle_rung(before, end, share, alive)
@@ -160,6 +158,34 @@ def later_rungs(
     return rungs
 
 
+def with_fewer(before: Rung, coming: Sequence[Rung], left: int, alive: int) -> list[Rung]:
+    """Return rungs of a short race in which as many go on as there are epochs for.
+
+    They go on as they were planned, on the seeds that they have: whoever leaves early may be the
+    best, and more seeds for a few would not bring it back.
+
+    Args:
+        before: the rung that they follow.
+        coming: as they were planned; nobody starts in them.
+        left: how many epochs they train together, about.
+        alive: how many candidates there are besides the baseline.
+    """
+    rungs: list[Rung] = []
+    for index, planned in enumerate(coming):
+        price = _epochs_of_each(before, planned)
+        if not price:
+            # nobody would train
+            continue
+        share = left // (len(coming) - index)
+        affordable = share // price - 1  # the baseline takes one place
+        rung = replace(planned, keep=max(1, min(planned.keep, alive, affordable)))
+        alive = rung.keep
+        left -= (rung.keep + 1) * price
+        rungs.append(rung)
+        before = rung
+    return rungs
+
+
 def _middle_rung(before: Rung, end: int, share: float, alive: int) -> Rung:
     """A rung with twice the seeds, and as many candidates as its share of the epochs allows."""
     full = Rung(end, 2 * before.seeds, keep=alive, enter=0)
@@ -168,12 +194,12 @@ def _middle_rung(before: Rung, end: int, share: float, alive: int) -> Rung:
     return Rung(end, full.seeds, keep, enter=0)
 
 
-def _last_rung(before: Rung, end: int, left: int, alive: int, least_seeds: int) -> Rung:
+def _last_rung(before: Rung, end: int, left: int, alive: int) -> Rung:
     """A rung with more finalists rather than more seeds.
 
     Who learns slowly at first is not among the first two yet.
     """
-    least = Rung(end, max(before.seeds, least_seeds), keep=alive, enter=0)
+    least = Rung(end, max(before.seeds, _LEAST_FINAL_SEEDS), keep=alive, enter=0)
     # where nothing is left to train, the rung is there for another seed
     price = _epochs_of_each(before, least) or end
     keep = max(1, min(alive, _FINALISTS, left // price - 1))

@@ -131,12 +131,19 @@ def test_where_the_time_is_short_a_short_race_lets_fewer_train_on():
     race = Race(list(range(20)), planner.short(JOB), lambda rounds, known, count: [])
     race.ask()
     race.tell(np.linspace(0, 1, 20)[:, None])
+    # one epoch less than planned costs one candidate, and no more
+    race.replan(54)
+    assert race.rungs[-1] == Rung(10, 1, 9, 0)
+    assert race.going_on == (9, 10)
     race.replan(27)
     assert race.rungs[-1] == Rung(10, 1, 4, 0)
     race.replan(16)
     assert race.rungs[-1] == Rung(10, 1, 2, 0)
+    race.replan(0)
+    assert race.rungs[-1] == Rung(10, 1, 1, 0)
     race.replan(55)
     assert race.rungs == planner.short(JOB)
+    assert race.going_on == (10, 10)
 
 
 @pytest.mark.once

@@ -376,8 +376,9 @@ def test_what_is_no_race_of_populations_says_why(capsys):
         "A race of models that train one by one: the callback Watching belongs to a single model"
         in capsys.readouterr().err
     )
-    with pytest.raises(SearchError, match="strategy is 'random'"):
-        raced(strategy="random", max_seconds=3)
+    limits = r"need a race. Received: max_epochs=9, max_seconds=3, and strategy is 'random'"
+    with pytest.raises(SearchError, match=limits):
+        raced(strategy="random", max_epochs=9, max_seconds=3)
     with pytest.raises(SearchError, match="population=4 says"):
         raced(population=4)
 
