@@ -190,6 +190,7 @@ def search_activations(
             outcome = Outcome(request, searching, how.rates, followers)
             outcome.judge()
             outcome.keep()
+            outcome.hand_over()
             result = replace(outcome.result(), call=call)
         finally:
             # whatever ends the search, who follows it closes what is open

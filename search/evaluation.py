@@ -139,14 +139,23 @@ def _on_parts(model: keras.Model, arrays: Arrays) -> list[dict[str, float]]:
     parts: list[dict[str, float]] = []
     at_once = _takes_a_batch(model) and len(x) <= _PARTS * _MOST_IN_A_BATCH
     for rows in np.array_split(order, _PARTS):
-        weight_of_part = None if weight is None else weight[rows]
+        weight_of_part = None
+        if weight is not None:
+            weight_of_part = weight[rows]
         part = (x[rows], y[rows], weight_of_part)
         if at_once:
-            logs = model.test_on_batch(*part, return_dict=True)
+            logs = model.test_on_batch(*map(_as_evaluate_casts, part), return_dict=True)
         else:
             logs = evaluated(model, part)
         parts.append({name: float(value) for name, value in numbers(logs).items()})
     return parts
+
+
+def _as_evaluate_casts(array: np.ndarray | None) -> np.ndarray | None:
+    """An array in the dtype in which `evaluate` hands it to losses and metrics; a batch stays as it is."""
+    if array is None or not np.issubdtype(array.dtype, np.floating):
+        return array
+    return array.astype(keras.config.floatx())
 
 
 def _takes_a_batch(model: keras.Model) -> bool:

@@ -206,6 +206,18 @@ class Outcome:
             elif test_data is not None and self._baseline_model is not None:
                 self._baseline_test = scores(self._baseline_model, test_data)
 
+    def hand_over(self) -> None:
+        """Have the kept models take the user's arrays, whatever they were scored on.
+
+        A step that Keras has traced for targets (N, 1), as it has a column of pandas, takes none (N,).
+        """
+        if not self._request.had_columns:
+            return
+        for model in (self._model, self._baseline_model):
+            if model is not None:
+                model.make_train_function(force=True)
+                model.make_test_function(force=True)
+
     def _find_baseline(self) -> None:
         """Find the model of the baseline at the rate at which it was judged, else at its best one."""
         baseline = self._request.baseline

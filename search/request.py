@@ -52,7 +52,7 @@ from .strategy.description import (
 from .strategy.objective import Objectives, checked_objectives, default_objective
 from .strategy.own_data import check_own_data
 from .strategy.rehearsal import rehearse
-from .strategy.scoring import without_series
+from .strategy.scoring import has_series, without_series
 from .tuner.hypermodel import ActivationHyperModel
 
 
@@ -137,6 +137,7 @@ class SearchRequest:
         data: what tells the data from others, for the result and for a resume.
         learning_rates: which are tried; None for the model's own.
         own_hyperparameters: the names of those that the user's function declares.
+        had_columns: whether the user's data had columns of pandas, which are arrays (N, 1) here.
     """
 
     model: Any
@@ -150,6 +151,7 @@ class SearchRequest:
     data: Mapping[str, Any]
     learning_rates: LearningRates | None = None
     own_hyperparameters: tuple[str, ...] = ()
+    had_columns: bool = False
 
     @property
     def callbacks(self) -> list[keras.callbacks.Callback]:
@@ -270,6 +272,7 @@ def checked_request(
     limits.check()
     # Keras and KerasTuner take no integers of NumPy for a seed
     limits = replace(limits, seed=int(limits.seed))
+    had_columns = has_series((x, y, validation_data, test_data))
     x, y, validation_data, test_data = map(without_series, (x, y, validation_data, test_data))
     fit_options = {**fit_options}
     if "sample_weight" in fit_options:
@@ -339,6 +342,7 @@ def checked_request(
         data=described,
         learning_rates=rates,
         own_hyperparameters=_own_hyperparameters(hypermodel, hp),
+        had_columns=had_columns,
     )
 
 

@@ -85,6 +85,20 @@ def test_the_interval_of_an_accuracy_over_tokens_is_that_of_its_samples():
     assert "interval" not in always
 
 
+def distance(y_true, y_pred):
+    """Return how far off each value is: a metric that is a function of the user's."""
+    return keras.ops.abs(y_true - y_pred)
+
+
+def test_a_metric_of_the_users_sees_the_dtype_that_it_sees_in_evaluate():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(loss="mse", metrics=[distance])
+    x = np.random.default_rng(0).normal(size=(60, 1))
+    values = model.evaluate(x, x, return_dict=True, verbose=0)
+    found = with_intervals(model, (x, x, np.ones(60)), values)
+    assert {"loss", "distance"} == {name for name in found if "interval" in found[name]}
+
+
 def test_test_data_need_as_many_labels_as_classes_not_samples():
     def made(*shape):
         model = keras.Sequential(

@@ -74,10 +74,13 @@ def test_a_seed_of_numpy_is_a_seed(request_):
 
 
 def test_columns_of_pandas_are_arrays_in_their_order(request_):
-    """A model that Keras has evaluated on a column takes no array after it."""
+    """A model that Keras has evaluated on a column takes no array after it.
+
+    They are (N, 1), as Keras has columns: a metric that is a plain function would broadcast others.
+    """
     for column, array in ((request_.fit["y"], Y), (request_.test_data[1], TEST[1])):
         assert isinstance(column, np.ndarray)
-        np.testing.assert_array_equal(column, array)
+        np.testing.assert_array_equal(column, array[:, np.newaxis])
 
 
 def build(request):
@@ -89,6 +92,7 @@ def ended(request, *arguments, **options):
     ending = Outcome(request, strategy, RatePlan())
     ending.judge()
     ending.keep()
+    ending.hand_over()
     return ending.result(), strategy
 
 

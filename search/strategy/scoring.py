@@ -19,13 +19,18 @@ def have_shapes(data: Data) -> bool:
     return all(hasattr(part, "shape") for part in keras.tree.flatten(data))
 
 
-def without_series(data: Data) -> Data:
-    """Return the data with arrays in place of columns of pandas.
+def has_series(data: Data) -> bool:
+    """Whether there are columns of pandas among the data."""
+    return any(map(_is_series, keras.tree.flatten(data)))
 
-    Keras traces a step for one without a shape, in which some metrics fail; and a model that has
-    seen one takes no array after it.
+
+def without_series(data: Data) -> Data:
+    """Return the data with arrays (N, 1) in place of columns of pandas, as Keras takes them.
+
+    Of a column itself Keras traces a step for one without a shape, in which some metrics fail; and a
+    model that has seen one takes no array after it.
     """
-    if not any(map(_is_series, keras.tree.flatten(data))):
+    if not has_series(data):
         return data
     return keras.tree.map_structure(_array_of_series, data)
 
@@ -38,7 +43,8 @@ def _is_series(part: Any) -> bool:
 
 def _array_of_series(part: Any) -> Any:
     if _is_series(part):
-        return part.to_numpy()
+        # (N,) would broadcast against (N, 1) of an output in a metric that is a plain function
+        return part.to_numpy()[:, np.newaxis]
     return part
 
 
