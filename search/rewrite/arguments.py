@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import keras
 
-from keras_acts.compat import is_tensorflow_variable, recorded_arguments
+from keras_acts.compat import is_tensorflow_variable, layers_held_by, recorded_arguments
 from keras_acts.errors import ModelError
 from keras_acts.rewritten import RewrittenLayer, user_class
 
@@ -240,6 +240,33 @@ def _is_kept(layer: keras.Operation, name: str) -> bool:
         return False
     leaves = keras.tree.flatten(_attribute(layer, name))
     return not any(isinstance(leaf, _STATES) or is_tensorflow_variable(leaf) for leaf in leaves)
+
+
+def with_copies(layer: keras.Operation, told: Arguments, copied: Copies) -> Arguments:
+    """Return what a config tells, with copies of the layers in it.
+
+    A config may tell the very layers that a layer holds: a copy with those would train the
+    original's weights. Layers that `get_config` makes anew are the copy's own already.
+
+    Args:
+        layer: that the config is of.
+        told: by its config.
+        copied: makes the copies.
+    """
+    if not isinstance(layer, keras.layers.Layer):
+        return told
+    held = {id(part) for part in layers_held_by(layer)}
+
+    def own(part: keras.Operation) -> keras.Operation:
+        if id(part) in held:
+            return copied(part)
+        return part
+
+    arguments = dict(told)
+    for name, value in told.items():
+        if any(id(leaf) in held for leaf in keras.tree.flatten(value)):
+            arguments[name] = _copied(value, own)
+    return arguments
 
 
 def _copied(value: Any, copied: Copies) -> Any:

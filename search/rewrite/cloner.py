@@ -77,6 +77,8 @@ class ModelCloner:
         self._from_config: set[int] = set()
         # by the identity of a layer, what stands for it in the copy
         self._twins: dict[int, keras.Operation] = {}
+        # all layers that may have variables, each with its copy
+        self._with_variables: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
         # by the identity of a variable, what stands for it in the copy
         self._twins_of_variables: dict[int, keras.Variable] = {}
         # by the identity of a layer, its arguments that are activations, and others in the copy
@@ -137,7 +139,18 @@ class ModelCloner:
         return copy
 
     def restore(self, old: keras.Operation, new: keras.Operation, weights: bool) -> None:
-        """Give a copy its `trainable`, and the weights of what is not trained, or of all."""
+        """Give a copy its `trainable`, and the weights of what is not trained, or of all.
+
+        Raises:
+            ModelError: if the copy is not what it is a copy of.
+        """
+        self._restore(old, new, weights)
+        # last: a layer of which the copy has two has two variables as well, and says more
+        for old_layer, new_layer in self._with_variables:
+            self._check_shared_variables(old_layer, new_layer)
+
+    def _restore(self, old: keras.Operation, new: keras.Operation, weights: bool) -> None:
+        """Restore a copy, then what it holds."""
         check_same_methods(old, new)
         self._check_shared(old, new)
         if new.trainable != old.trainable:
@@ -152,7 +165,7 @@ class ModelCloner:
             copy_assets(old, new)
             pairs = self._layers_held(old, new)
         for old_layer, new_layer in pairs:
-            self.restore(old_layer, new_layer, weights)
+            self._restore(old_layer, new_layer, weights)
 
     def compile(self) -> None:
         """Compile the copies of what is compiled, alike."""
@@ -167,18 +180,32 @@ class ModelCloner:
         """
         twin = self._twins.setdefault(id(old), new)
         has_variables = isinstance(old, keras.layers.Layer) and bool(old.variables)
+        if new is old and has_variables:
+            raise ModelError(
+                "A copy of a model must have layers of its own: have the layer that holds this one "
+                "make it, or take it as an argument of its constructor, or give a function "
+                f"build(hp, activation) instead. Received: {old.name!r} of class "
+                f"{type(old).__name__}, which the copy holds too"
+            )
         if twin is not new and (has_variables or id(old) in self._changes):
             raise ModelError(
                 "A layer that several layers hold must be one in a copy of the model too: leave "
-                "from_config() to Keras in a class whose constructor takes a layer. "
-                f"Received: {old.name!r} of class {type(old).__name__}, of which the copy has two"
+                "from_config() to Keras in a class whose constructor takes a layer, and have its "
+                "get_config() return that layer itself; or give a function build(hp, activation) "
+                f"instead. Received: {old.name!r} of class {type(old).__name__}, of which the copy has two"
             )
         if isinstance(old, keras.layers.Layer) and isinstance(new, keras.layers.Layer):
-            self._check_shared_variables(old, new)
+            self._with_variables.append((old, new))
 
     def _check_shared_variables(self, old: keras.layers.Layer, new: keras.layers.Layer) -> None:
         """Check that a variable that two layers have is one in the copy too: tied weights."""
         for variable, copied in zip(own_variables(old), own_variables(new), strict=False):
+            if copied is variable and variable.trainable:
+                raise ModelError(
+                    "A copy of a model must have weights of its own: have the layer make them, in "
+                    "build() with add_weight(), or give a function build(hp, activation) instead. "
+                    f"Received: {variable.path!r} of {old.name!r}, which the copy has too"
+                )
             if self._twins_of_variables.setdefault(id(variable), copied) is not copied:
                 raise ModelError(
                     "Layers that share a variable must do so in a copy of the model too: have the "

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_acts.compat import all_layers, own_variables
+from keras_acts.compat import all_layers, layers_held_by, own_variables
 from keras_acts.errors import ModelError
 
 from ..runtime.seeding import isolated_seed
@@ -92,12 +92,26 @@ def _tried(layer: keras.layers.Layer, arguments: Arguments) -> Outcome | None:
 
 def _build(layer: keras.layers.Layer, copy: keras.layers.Layer, arguments: Arguments) -> None:
     try:
+        _build_tied(layer, copy)
         copy(*arguments.args, **arguments.options)
     except Exception as error:
         raise ModelError(
             "The copy of a layer must take what the layer takes. "
             f"Received: {_named(layer)}, whose copy ends with {type(error).__name__}: {error}"
         ) from error
+
+
+def _build_tied(layer: keras.layers.Layer, copy: keras.layers.Layer) -> None:
+    """Build what a copy takes variables of, as the model does that calls it before."""
+    own = {id(variable) for variable in own_variables(layer)}
+    held = layers_held_by(layer)
+    copies = layers_held_by(copy)
+    if len(held) != len(copies):  # refused by who compares them
+        return
+    for part, copied in zip(held, copies, strict=True):
+        is_tied = any(id(variable) in own for variable in part.variables)
+        if is_tied and not copied.built:
+            copied.build_from_config(part.get_build_config())
 
 
 def _compare(

@@ -35,6 +35,7 @@ from .arguments import (
     completed,
     has_own_from_config,
     told_by_config,
+    with_copies,
     without_untaken,
 )
 from .own_training import own_methods, set_on_object
@@ -99,6 +100,8 @@ def made_again(
     """
     kind = user_class(layer)
     told = told_by_config(layer)
+    if told is not None:
+        told = with_copies(layer, told, copied)
     guessed = False
     if is_of_keras_or_ours(layer) or has_own_from_config(kind):
         if told is None:

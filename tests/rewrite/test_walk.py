@@ -72,3 +72,109 @@ def test_tied_weights_that_a_copy_would_not_tie_are_refused():
     assert len(model.trainable_variables) == 4
     with pytest.raises(ModelError, match=r"share a variable.*'source/kernel', which 'tied' shares"):
         with_activations(model, "tanh")
+
+
+class TiedAsKerasShows(layers.Layer):
+    """Holds the layer whose kernel it multiplies by, and serializes it as Keras' guide does."""
+
+    def __init__(self, source, **kwargs):
+        super().__init__(**kwargs)
+        self.source = source
+
+    def build(self, input_shape):
+        self.kernel = self.source.kernel
+        super().build(input_shape)
+
+    def call(self, x):
+        return ops.matmul(x, ops.transpose(self.kernel))
+
+    def get_config(self):
+        source = keras.saving.serialize_keras_object(self.source)
+        return {**super().get_config(), "source": source}
+
+    @classmethod
+    def from_config(cls, config):
+        source = keras.saving.deserialize_keras_object(config.pop("source"))
+        return cls(source, **config)
+
+
+def test_a_tied_layer_that_holds_the_other_is_not_told_to_hold_it():
+    inputs = keras.Input((2,))
+    source = layers.Dense(3, activation="relu", name="source")
+    h = layers.Dense(3, activation="relu")(source(inputs))
+    model = keras.Model(inputs, TiedAsKerasShows(source, name="tied")(h))
+    with pytest.raises(
+        ModelError, match=r"leave from_config\(\) to Keras.*'source' of class Dense"
+    ):
+        with_activations(model, "tanh")
+
+
+class Holds(layers.Layer):
+    """Its config tells the very layer that it holds."""
+
+    def __init__(self, source, **kwargs):
+        super().__init__(**kwargs)
+        self.source = source
+
+    def call(self, x):
+        return self.source(x)
+
+    def get_config(self):
+        return {**super().get_config(), "source": self.source}
+
+
+class TiedByItsConfig(Holds):
+    def build(self, input_shape):
+        self.kernel = self.source.kernel
+        super().build(input_shape)
+
+    def call(self, x):
+        return ops.matmul(x, ops.transpose(self.kernel))
+
+
+class HoldsAlways(Holds):
+    """Whatever its config tells, it holds this one."""
+
+    always = layers.Dense(3, name="always")
+
+    def __init__(self, **kwargs):
+        super().__init__(self.always, **kwargs)
+
+    def get_config(self):
+        return layers.Layer.get_config(self)
+
+
+class ReadsOneOfAll(layers.Layer):
+    factor = keras.Variable(1.0, name="factor")
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = ReadsOneOfAll.factor
+
+    def call(self, x):
+        return x * self.factor
+
+
+def test_a_copy_has_layers_of_its_own_where_a_config_tells_the_original():
+    """The copy held the layer of the user's model, and would have trained it."""
+    inputs = keras.Input((2,))
+    source = layers.Dense(3, activation="relu", name="source")
+    h = Holds(layers.Dense(3))(source(inputs))
+    model = keras.Model(inputs, TiedByItsConfig(source, name="tied")(h))
+    copy = with_activations(model, "relu", weights=True)
+    shared = {id(variable) for variable in model.variables}
+    assert not any(id(variable) in shared for variable in copy.variables)
+    assert len(copy.trainable_variables) == len(model.trainable_variables) == 4
+    assert copy.get_layer("tied").source is copy.get_layer("source")
+    x = np.ones((1, 2), "float32")
+    np.testing.assert_allclose(copy(x), model(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [(HoldsAlways, "layers of its own.*'always'"), (ReadsOneOfAll, "weights of its own.*'factor'")],
+)
+def test_a_copy_that_would_train_the_original_is_refused(layer, message):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(3, "relu"), layer()])
+    with pytest.raises(ModelError, match=message):
+        with_activations(model, "tanh")
