@@ -92,15 +92,28 @@ def _why_not_copied(callback: keras.callbacks.Callback, model: object) -> str:
     return ""
 
 
-def may_put_weights_back(callbacks: Iterable[Any]) -> bool:
-    """Whether a training may end with other weights than those that its last epoch was scored with."""
+def put_weights_back(callbacks: Iterable[Any]) -> bool:
+    """Whether a training ends with other weights than those that its last epoch was scored with."""
     for callback in callbacks:
-        if type(callback) is keras.callbacks.EarlyStopping:
-            if callback.restore_best_weights:
-                return True
-        elif type(callback) not in _LEAVE_WEIGHTS:
+        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.restore_best_weights:
             return True
     return False
+
+
+def may_put_weights_back(callbacks: Iterable[Any]) -> list[str]:
+    """Return the classes of callbacks after which a training may end with other weights.
+
+    Other than those that its last epoch was scored with: as `put_weights_back`, or nobody knows.
+    """
+    names: dict[str, None] = {}
+    for callback in callbacks:
+        if type(callback) is keras.callbacks.EarlyStopping:
+            leaves_weights = not callback.restore_best_weights
+        else:
+            leaves_weights = type(callback) in _LEAVE_WEIGHTS
+        if not leaves_weights:
+            names[type(callback).__name__] = None
+    return list(names)
 
 
 def own_copies(callbacks: Sequence[Any], name: str, factor: float) -> list[Any]:

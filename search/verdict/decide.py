@@ -20,7 +20,7 @@ from ..runtime.reasons import first_line
 from ..runtime.seeding import Stream, derive, isolated_seed
 from ..runtime.tracing import expected_traces
 from ..space.rated import Rated, written
-from ..strategy.callbacks import may_put_weights_back
+from ..strategy.callbacks import may_put_weights_back, put_weights_back
 from ..strategy.direction import more_is_better
 from ..strategy.learning_rates import RatePlan
 from ..strategy.objective import is_share, metrics_of
@@ -223,6 +223,7 @@ def decide(
         # any candidate would do: all have the same loss, metrics, outputs and optimizer
         example = builds[entries.names.index(entries.baseline)]()
     ends_otherwise = _may_end_otherwise(replicates, example)
+    caveat = ""
     part = "validation"
     withheld = ""
     if test_data is not None:
@@ -233,8 +234,10 @@ def decide(
             # what the looks have seen cannot be judged as if they had not
             withheld = f"no verdict: the test data could not be scored, {errors['test']}"
     elif replicates.runs.seeds and ends_otherwise:
-        with _noted(errors, "validation"):
-            replicates.validate(metric)
+        caveat = _caveat(replicates, example)
+        if not caveat:
+            with _noted(errors, "validation"):
+                replicates.validate(metric)
     yardstick = _Yardstick()
     if example is not None:
         with _noted(errors, "guess"), isolated_seed(seed):
@@ -264,7 +267,7 @@ def decide(
         share=yardstick.share,
         rates=entries.rates_of(columns),
     )
-    verdict = replace(verdict, errors=errors, squared=yardstick.squared)
+    verdict = replace(verdict, errors=errors, squared=yardstick.squared, caveat=caveat)
     # the scores of their last epochs are not those of other weights that trainings may end with
     if not ends_otherwise:
         runs = BestRuns(replicates, entries.rated, columns, entries.names, objective)
@@ -359,9 +362,27 @@ def _noted(errors: dict[str, str], what: str) -> Iterator[None]:
 
 def _may_end_otherwise(replicates: Replicates, example: keras.Model | None) -> bool:
     """Whether trainings may end with other weights than their last epochs were validated with."""
-    # averages take the place of the weights when a training ends
-    has_averages = bool(getattr(getattr(example, "optimizer", None), "use_ema", False))
-    return has_averages or may_put_weights_back(replicates.callbacks)
+    return _has_averages(example) or bool(may_put_weights_back(replicates.callbacks))
+
+
+def _has_averages(example: keras.Model | None) -> bool:
+    """Whether averages take the place of the weights when a training ends."""
+    return bool(getattr(getattr(example, "optimizer", None), "use_ema", False))
+
+
+def _caveat(replicates: Replicates, example: keras.Model | None) -> str:
+    """What to say where weights may have been put back, and nothing can score them.
+
+    Empty where they are scored, and where they are put back for sure: that fails, as an error.
+    """
+    reason = replicates.why_not_validated
+    if not reason or _has_averages(example) or put_weights_back(replicates.callbacks):
+        return ""
+    names = " or ".join(may_put_weights_back(replicates.callbacks))
+    return (
+        f"{names} may have put other weights back as a training ended: the scores are those of each "
+        f"last epoch, because with {reason} none can be scored afterwards."
+    )
 
 
 def _score_test_data(replicates: Replicates, test_data: Data, metric: str) -> None:

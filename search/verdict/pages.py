@@ -376,6 +376,8 @@ def failures(verdict: Verdict) -> Iterator[str]:
                 f"{scored.activation}: {scored.failed} of {of} learned no more than guessing, or ended far below its "
                 "others."
             )
+    if verdict.caveat:
+        yield verdict.caveat
     for what, reason in verdict.errors.items():
         yield f"{what}: {reason}"
 

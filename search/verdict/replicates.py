@@ -117,14 +117,13 @@ class Replicates:
             SearchError: if the validation data cannot be read again, as `fit` has read them, or do
                 not tell the metric.
         """
-        data = self.validation
-        if data is None or hasattr(data, "__next__") or self._fit.get("validation_steps"):
+        reason = self.why_not_validated
+        if reason:
             raise SearchError(
                 "The scores are those of each last epoch: to score weights that are put back after it takes "
-                "validation data that can be read again, without validation_steps. "
-                f"Received: validation_data of type {type(data).__name__}"
+                f"validation data that can be read again, without validation_steps. Received: {reason}"
             )
-        scored = self._scored(data)
+        scored = self._scored(self.validation)
         if metric not in scored[0]:
             raise SearchError(
                 f"The scores are those of each last epoch: what is evaluated must have {metric!r}. "
@@ -178,6 +177,17 @@ class Replicates:
     def validation(self) -> Data:
         """The data that validate; None where they are not known."""
         return validation_part(self._fit)
+
+    @property
+    def why_not_validated(self) -> str:
+        """What `validate` cannot do with: an argument of `fit`; empty if it can."""
+        steps = self._fit.get("validation_steps")
+        if steps:
+            return f"validation_steps={steps}"
+        data = self.validation
+        if data is None or hasattr(data, "__next__"):
+            return f"validation_data of type {type(data).__name__}"
+        return ""
 
     @property
     def weighted(self) -> bool:

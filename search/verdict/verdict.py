@@ -112,7 +112,8 @@ class Verdict:
     themselves.
 
     Attributes:
-        metric: what was scored, of the models as their trainings ended.
+        metric: what was scored, of the models as their trainings ended; `caveat` and `errors` say so
+            where it was of those after their last epochs.
         maximize: whether higher is better.
         part: the scored data, ``"test"`` or ``"validation"``.
         baseline: what the others have to beat.
@@ -131,6 +132,8 @@ class Verdict:
         errors: what failed besides, by what was done then: ``"training"`` of further seeds,
             ``"test"``, ``"guess"``, ``"timing"``; and which candidates could not be trained, such as
             ``"mish is set aside"``, with the reason.
+        caveat: the sentence where callbacks may have put other weights back than those that were
+            scored; else empty.
         rates: at which learning rate each candidate trained, and how that was chosen; None if all
             had the model's own.
         rescale_init: whether kernels were initialized for the activation that they feed.
@@ -151,6 +154,7 @@ class Verdict:
     share: bool = False
     squared: bool = False
     errors: Mapping[str, str] = field(default_factory=dict, compare=False)
+    caveat: str = field(default="", compare=False)
     rates: RateStudy | None = field(default=None, repr=False, compare=False)
     rescale_init: bool = field(default=False, compare=False)
     call: str = field(default="", repr=False, compare=False)
@@ -322,6 +326,7 @@ class Verdict:
         if not self.withheld:
             yield from why_seeds_failed(self.candidates)
         yield from self._about_guessing()
+        yield from filter(None, [self.caveat])
         yield from self._what_failed_besides()
 
     @property
@@ -457,6 +462,7 @@ class Verdict:
             "among": [dataclasses.asdict(comparison) for comparison in self.among],
             "looks": [dataclasses.asdict(look) for look in self.looks],
             "errors": dict(self.errors),
+            "caveat": self.caveat,
             "learning_rates": rates,
             "rescale_init": self.rescale_init,
         }
@@ -774,6 +780,7 @@ class Verdict:
             seeds = ", ".join(str(look.seeds) for look in self.looks)
             ended = _ENDED.get(self.looks[-1].decision, "interrupted")
             yield f"Looked at the validation scores after {seeds} seeds; {ended}."
+        yield from filter(None, [self.caveat])
         yield from self._what_failed_besides()
 
     def _what_failed_besides(self) -> Iterator[str]:

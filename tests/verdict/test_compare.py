@@ -274,6 +274,35 @@ def test_what_is_validated_is_the_model_that_a_training_ends_with(averages):
     assert not found.errors
 
 
+@pytest.mark.parametrize("restores", [False, True])
+def test_weights_that_are_perhaps_put_back_are_no_failure(restores):
+    """A logger made a verdict say that its validation had failed, and named the wrong argument."""
+    callback = keras.callbacks.LambdaCallback()
+    if restores:
+        callback = keras.callbacks.EarlyStopping("val_loss", restore_best_weights=True)
+    options = {**FAST, "seeds": 2, "epochs": 1, "batch_size": 60, "learning_rates": None}
+    found = compare_activations(
+        eager(mlp()),
+        *TRAIN,
+        ["tanh", "relu"],
+        validation_data=DATA["validation_data"],
+        validation_steps=1,
+        callbacks=[callback],
+        **options,
+    )
+    text = str(found)
+    if restores:
+        assert found.errors["validation"].endswith("Received: validation_steps=1")
+        assert not found.caveat
+    else:
+        assert not found.errors
+        assert found.to_dict()["caveat"] == found.caveat
+        assert found.caveat.startswith("LambdaCallback may have put other weights back")
+        assert "with validation_steps=1 none" in text
+        assert found.caveat in text
+        assert found.caveat in found.to_markdown()
+
+
 def test_no_training_is_handed_over_whose_scores_are_of_other_weights():
     model = mlp()
     optimizer = keras.optimizers.SGD(0.1, use_ema=True)
