@@ -338,7 +338,11 @@ def _refuse_shared(model: keras.Model) -> None:
         for variable in layer.variables:
             first_path = paths.setdefault(id(variable), path)
             if first_path != path:
+                # one that no optimizer trains too: it may be there for a layer or a callback to set,
+                # and nothing tells where that happens
                 raise ModelError(
-                    "A population has no variable that two layers share: each would have its own. "
+                    "A population has no variable that two layers share, trained or not: each would "
+                    "have its own, and what sets one would not set the other. A number that never "
+                    "changes can be an argument of both layers. "
                     f"Received: {variable.path!r} in {first_path!r} and {path!r}"
                 )
