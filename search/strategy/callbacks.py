@@ -85,6 +85,13 @@ def _why_not_copied(callback: keras.callbacks.Callback, model: object) -> str:
                     f"whose {name} is the model that is searched, which never trains: "
                     "self.model is the one that does"
                 )
+    for name, value in vars(callback).items():
+        if isinstance(value, keras.Variable):
+            # a copy of the callback would set a copy of the variable, which no layer reads
+            return (
+                f"whose {name} is a variable, of which each copy would have another than the models: "
+                "take it from self.model"
+            )
     try:
         _copied([callback])
     except Exception as error:
