@@ -22,7 +22,7 @@ from .space.assignment import SlotGroup
 from .space.candidate import Candidate
 from .space.learning_rates import LearningRates, LearningRatesLike
 from .space.space import ActivationSpace
-from .strategy.callbacks import check_callbacks
+from .strategy.callbacks import check_callbacks, check_validated_weights
 from .strategy.checks import (
     check_budget,
     check_data,
@@ -313,6 +313,7 @@ def checked_request(
     if fit.get("callbacks") is not None:
         fit["callbacks"] = keras.tree.flatten(fit["callbacks"])
         check_callbacks(fit["callbacks"], model)
+        check_validated_weights(fit["callbacks"])
     goal = checked_objectives(objective or default_objective(example), example)
     check_weights(fit, validation_data, test_data)
     check_readable_again(fit)

@@ -6,11 +6,13 @@ And in the orders of several seeds at once.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from keras_acts.compat import (
     ArrayDataAdapter,
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 Tensor = Any
 Structure = Any  # of arrays or tensors, as Keras nests them
+
+# Keras' own, where `fit` is given none
+_BATCH_SIZE = 32
 
 BY_SEED = "seed"  # a `shuffle` that Keras has not
 
@@ -106,6 +111,44 @@ def are_arrays(*data: Any) -> bool:
     """Whether data are arrays or dense tensors, of which any samples can be picked."""
     leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
     return bool(leaves) and _are_dense(leaves)
+
+
+def as_in_first_fit(fit: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
+    """Return what has a `fit` of a model on JAX shuffle as the model's first one, under the same seed.
+
+    In a first `fit` Keras looks at a batch, for shapes, and on JAX that draws an order of NumPy's
+    random numbers. A model that is built already would train on the batches of another order than one
+    that is new, such as a population after somebody has left it.
+
+    To be asked for right before `fit`, and given to it as its first callbacks.
+
+    Args:
+        fit: its arguments.
+    """
+    shuffle = fit.get("shuffle", True)
+    data = (fit.get("x"), fit.get("y"), fit.get("sample_weight"))
+    if keras.backend.backend() != "jax" or not shuffle or not are_arrays(*data):
+        return []
+    samples = len(keras.tree.flatten(fit["x"])[0])
+    if fit.get("validation_data") is None:
+        samples = math.floor(samples * (1.0 - (fit.get("validation_split") or 0.0)))
+    if shuffle == "batch":
+        samples = min(samples, fit.get("batch_size") or _BATCH_SIZE)
+    return [_Look(samples)]
+
+
+class _Look(keras.callbacks.Callback):
+    """Draws one order of samples before the first epoch, whatever was drawn since this was made."""
+
+    def __init__(self, samples: int):
+        super().__init__()
+        self._samples = samples
+        self._before = np.random.get_state()
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Draw it."""
+        np.random.set_state(self._before)
+        np.random.permutation(self._samples)
 
 
 def may_be_in_other_orders(data: Any) -> bool:

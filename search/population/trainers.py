@@ -26,7 +26,7 @@ from ..strategy.data_order import DataOrder
 from ..strategy.own_data import free_copies, own_data
 from ..strategy.scoring import evaluated, numbers
 from . import memory
-from .data import BY_SEED, are_arrays
+from .data import BY_SEED, are_arrays, as_in_first_fit
 from .kept_epochs import KeptEpochs
 from .member_callbacks import (
     MemberCallbacks,
@@ -320,6 +320,8 @@ class PopulationTrainer:
             kept = self.keeping(seeds)
             options["callbacks"] = kept.callbacks(self._population, fit, ending.callbacks)
         with isolated_seed(seeds[0]):
+            # a population that trained other seeds before
+            options["callbacks"] = [*as_in_first_fit(own), *options["callbacks"]]
             logs = self._population.fit(**options).history
         free_copies(own, fit)
         if kept is not None:

@@ -21,7 +21,7 @@ from keras_acts.errors import KerasActsError, ModelError, SearchError
 from ..population import memory as planner
 from ..population.batch_view import seeds_of
 from ..population.best_weights import BestWeights
-from ..population.data import BY_SEED, may_be_in_other_orders
+from ..population.data import BY_SEED, as_in_first_fit, may_be_in_other_orders
 from ..population.frozen_prefix import frozen_prefix
 from ..population.member_callbacks import MemberCallbacks, MemberTrainings, member_logs
 from ..population.members import Member
@@ -511,6 +511,8 @@ class Cohorts:
                 options["shuffle"] = BY_SEED
         try:
             with isolated_seed(seed):
+                # whoever trains this stretch does on the same batches, however it came to it
+                options["callbacks"] = [*as_in_first_fit(own), *options["callbacks"]]
                 cohort.population.fit(**options)
             free_copies(own, self._fit)
         finally:

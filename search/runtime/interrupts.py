@@ -35,8 +35,24 @@ class Interrupts:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
+    def not_an_error(self) -> Iterator[None]:
+        """Have no error that a library has made of a signal stand for what failed inside.
+
+        Raises:
+            KeyboardInterrupt: instead of an error, if a signal came.
+        """
+        try:
+            yield
+        except Exception:
+            self.raise_if_lost()
+            raise
+
+    @contextlib.contextmanager
     def noted(self) -> Iterator[None]:
         """Note signals, which whoever handled them handles as before.
+
+        One whose handler raises nothing is no interrupt: what a program of the user's does with it is
+        its own.
 
         Raises:
             KeyboardInterrupt: at the end, if one came and nothing was raised.
@@ -59,7 +75,10 @@ class Interrupts:
 
     def _noting(self, handler: Handler) -> Handler:
         def note(number: int, frame: FrameType | None) -> None:
-            self._came = True
-            handler(number, frame)
+            try:
+                handler(number, frame)
+            except BaseException:
+                self._came = True
+                raise
 
         return note

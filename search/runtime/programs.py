@@ -126,9 +126,26 @@ def _keep_those_of_tensorflow(folder: Path) -> None:
     flags = os.environ.get(_FLAGS, "")
     if _FOLDER_FLAG in flags:  # the user's own
         return
+    flag = f"{_FOLDER_FLAG}={_quoted(folder)}"
     forget_damaged(folder)
     atexit.register(write_checksums, folder)
-    os.environ[_FLAGS] = f"{flags} {_FOLDER_FLAG}='{folder}'".strip()
+    os.environ[_FLAGS] = f"{flags} {flag}".strip()
+
+
+def _quoted(folder: Path) -> str:
+    """A folder as TensorFlow reads it in a list of flags.
+
+    It takes what stands between two quotes of one kind. From another name it would read the first part
+    only, and keep programs there, which nobody checks.
+
+    Raises:
+        SearchError: if the name has quotes of both kinds.
+    """
+    name = str(folder)
+    for quote in ("'", '"'):
+        if quote not in name:
+            return f"{quote}{name}{quote}"
+    raise SearchError(_refusal("TensorFlow takes no folder with quotes of both kinds in its name"))
 
 
 def forget_damaged(folder: Path) -> None:

@@ -69,6 +69,24 @@ def check_callbacks(callbacks: Iterable[Any], model: object = None) -> None:
             )
 
 
+def check_validated_weights(callbacks: Iterable[Any]) -> None:
+    """Check that each epoch is scored with the weights that it ends with, which a search keeps.
+
+    Args:
+        callbacks: the user's.
+
+    Raises:
+        SearchError: naming the callback that validates with others.
+    """
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.SwapEMAWeights):
+            raise SearchError(
+                "A search keeps the weights that an epoch ends with, so these must be the ones that it "
+                f"is validated with. Received: {type(callback).__name__}, which validates with averages "
+                "and puts the weights back: leave it out, or compare with compare_activations"
+            )
+
+
 def _why_not_copied(callback: keras.callbacks.Callback, model: object) -> str:
     """Why a callback is not the same for each of many models; empty if it is."""
     if isinstance(callback, keras.callbacks.CallbackList):

@@ -169,8 +169,10 @@ class PopulationRunner:
                 if fitting == 1 and len(members) > 1:
                     self._note(planner.too_little(member_bytes, self._memory))
                 continue
+            self._tuner.interrupts.raise_if_lost()
             try:
-                histories |= self._train_population(wave, fit)
+                with self._tuner.interrupts.not_an_error():
+                    histories |= self._train_population(wave, fit)
             except ModelError as error:
                 self._note(str(error))
             except Exception as error:

@@ -29,6 +29,7 @@ from ..rewrite.own_training import own_methods
 from ..rewrite.slots import left_alone
 from ..runtime import device
 from ..runtime.garbage import Garbage
+from ..runtime.interrupts import Interrupts
 from ..runtime.kept_files import DiskFullError, put_in_place, read_kept, telling_full_disk
 from ..runtime.ownership import (
     check_clearable,
@@ -163,6 +164,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._garbage = Garbage()
         self.execution = 0  # of the trials, that trains now
         self._writing = ""  # the trial whose checkpoint is not whole yet
+        self.interrupts = Interrupts()
         options = {key: kwargs.pop(key) for key in _ORACLE_OPTIONS if key in kwargs}
         if oracle is None:
             example = _example_for(objective, searched, seed, kwargs)
@@ -242,7 +244,7 @@ class ActivationTuner(keras_tuner.Tuner):
         self._check_kinds(fit)
         self._check_validated(fit)
         self._inputs = fit.get("x")
-        with self._alone():
+        with self._alone(), self.interrupts.noted():
             self._search(fit_args, fit_kwargs, fit)
 
     def _check_kinds(self, fit: Mapping[str, Any]) -> None:
@@ -493,8 +495,11 @@ class ActivationTuner(keras_tuner.Tuner):
     def _try_run_and_update_trial(self, trial: Trial, *args: Any, **kwargs: Any) -> None:
         # as in KerasTuner, but its traceback goes into the trial's message only, not onto the
         # screen
+        if trial.trial_id not in self._trained:
+            # one that came while the trial before trained, which went on to its end
+            self.interrupts.raise_if_lost()
         try:
-            with telling_full_disk(self.project_dir):
+            with telling_full_disk(self.project_dir), self.interrupts.not_an_error():
                 self._run_and_update_trial(trial, *args, **kwargs)
             trial.status = TrialStatus.COMPLETED
         except keras_tuner.errors.FatalError:

@@ -24,6 +24,7 @@ from ..population.trainers import (
     trainer_for,
     unwanted_members_pay,
 )
+from ..runtime.interrupts import Interrupts
 from ..runtime.kept_files import is_disk_full
 from ..runtime.memory import is_out_of_memory
 from ..runtime.reasons import first_line
@@ -399,17 +400,22 @@ def who_fails(models: RatedModels, fit: Mapping[str, Any], seed: int) -> dict[st
     if fit.get("validation_data") is not None:
         options["validation_steps"] = 1
     failed: dict[str, str] = {}
-    for name, choice in zip(models.names, models.choices, strict=True):
-        with isolated_seed(seed), steps_forgotten():
-            reason = _why_not(models.builder(Rated(choice)), options)
-        if reason:
-            failed[name] = reason
+    interrupts = Interrupts()
+    with interrupts.noted():
+        for name, choice in zip(models.names, models.choices, strict=True):
+            with isolated_seed(seed), steps_forgotten():
+                reason = _why_not(models.builder(Rated(choice)), options, interrupts)
+            if reason:
+                failed[name] = reason
     return failed
 
 
-def _why_not(build: Callable[[], keras.Model], options: Mapping[str, Any]) -> str:
+def _why_not(
+    build: Callable[[], keras.Model], options: Mapping[str, Any], interrupts: Interrupts
+) -> str:
     try:
-        build().fit(**options)
+        with interrupts.not_an_error():
+            build().fit(**options)
     except Exception as error:
         if is_disk_full(error):
             raise  # no candidate is at fault

@@ -112,6 +112,41 @@ np.testing.assert_allclose(*losses, rtol=1e-5)
 print("same")
 """
 
+ORDERS = """
+from functools import partial
+import keras_tuner
+import numpy as np
+from keras_acts.search import Candidate, with_activations
+from keras_acts.search.population.members import Member
+from keras_acts.search.population.trainers import OneByOneTrainer, PopulationTrainer
+from keras_acts.search.race.cohorts import Cohorts
+from tests.helpers.models import blobs, mlp
+
+x, y = blobs(40)
+fit = {"x": x, "y": y, "validation_split": 0.3, "batch_size": 8, "verbose": 0}
+model = mlp()
+relu, tanh = map(Candidate.of, ("relu", "tanh"))
+stays, leaves = Member(relu, 1), Member(tanh, 1)
+
+def curve(*rungs):
+    race = Cohorts(model, keras_tuner.Objective("val_loss", "min"), fit, [1, 3], 0, lambda count: None)
+    for epochs, members in zip((1, 3), rungs):
+        race.train(members, epochs)
+    return race.runs[stays].curve["val_loss"]
+
+alone = curve([stays], [stays])
+np.testing.assert_allclose(curve([stays, leaves], [stays]), alone, rtol=1e-5)
+np.testing.assert_allclose(curve([leaves], [stays]), alone, rtol=1e-5)
+
+builds = [partial(with_activations, model, one) for one in (relu, tanh)]
+whole = {**fit, "epochs": 2}
+together = PopulationTrainer(model, [relu, tanh], builds=builds)
+by_itself = OneByOneTrainer(builds, [relu, tanh])
+for one, other in zip(together.train([3, 4], whole), by_itself.train([3, 4], whole), strict=True):
+    np.testing.assert_allclose(one.history["val_loss"], other.history["val_loss"], rtol=1e-4)
+print("same")
+"""
+
 
 def test_a_population_on_jax_is_its_ordinary_models():
     assert python(CODE, KERAS_BACKEND="jax").strip().endswith("same")
@@ -119,3 +154,7 @@ def test_a_population_on_jax_is_its_ordinary_models():
 
 def test_a_smaller_last_batch_is_filled_up_where_that_is_exact():
     assert python(FILLED, KERAS_BACKEND="jax").strip().endswith("same")
+
+
+def test_the_batches_come_in_one_order_however_often_a_population_has_trained():
+    assert python(ORDERS, KERAS_BACKEND="jax").strip().endswith("same")

@@ -40,6 +40,15 @@ def test_what_is_no_folder_is_refused(tmp_path, monkeypatch):
         programs.keep_on_disk()
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX takes any name")
+def test_a_folder_that_tensorflow_would_read_otherwise_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_XLA_FLAGS", "")
+    monkeypatch.setenv(programs.VARIABLE, str(tmp_path / 'it\'s "here"'))
+    with pytest.raises(SearchError, match="quotes of both kinds in its name"):
+        programs.keep_on_disk()
+    assert os.environ["TF_XLA_FLAGS"] == ""
+
+
 @pytest.mark.once
 def test_only_what_is_as_it_was_written_stays(tmp_path):
     whole, damaged, unknown, others = (
@@ -69,7 +78,7 @@ def test_only_what_is_as_it_was_written_stays(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX checks its own")
 def test_a_second_process_takes_the_programs_and_none_that_is_damaged(tmp_path):
-    folder = tmp_path / "with a space"
+    folder = tmp_path / "it's with a space"
     kept = {"KERAS_ACTS_PROGRAMS": str(folder), "KERAS_BACKEND": "tensorflow"}
     assert python(FIT, **kept).split()[-1] == "2.0"
     (program,) = folder.rglob("*.pb")
