@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import keras
 import numpy as np
 
+from keras_acts.compat import all_layers
 from keras_acts.errors import SearchError
 
 from ..runtime.reasons import first_line
@@ -96,24 +97,35 @@ def _why_not_copied(callback: keras.callbacks.Callback, model: object) -> str:
         return "which would begin a model in the middle of its training: directory= keeps a search"
     if type(callback).__name__ == "OrbaxCheckpoint":
         return "which manages one folder for one model: ModelCheckpoint writes a file for each"
-    if isinstance(model, keras.Model):
-        for name, value in vars(callback).items():
-            if value is model and name != "_model":
-                return (
-                    f"whose {name} is the model that is searched, which never trains: "
-                    "self.model is the one that does"
-                )
     for name, value in vars(callback).items():
-        if isinstance(value, keras.Variable):
-            # a copy of the callback would set a copy of the variable, which no layer reads
-            return (
-                f"whose {name} is a variable, of which each copy would have another than the models: "
-                "take it from self.model"
-            )
+        reason = _why_not_held(value, model)
+        if reason and name != "_model":
+            return f"whose {name} {reason}"
     try:
         _copied([callback])
     except Exception as error:
         return f"which cannot be copied: {first_line(error)}"
+    return ""
+
+
+def _why_not_held(value: object, model: object) -> str:
+    """Why a callback cannot have a value, or a list of some, as an attribute; empty if it can."""
+    parts: list[object] = []
+    if isinstance(model, keras.Model):
+        parts = [*all_layers(model), getattr(model, "optimizer", None)]
+    for held in keras.tree.flatten(value):
+        if held is model and isinstance(model, keras.Model):
+            return (
+                "is the model that is searched, which never trains: self.model is the one that does"
+            )
+        if held is not None and any(held is part for part in parts):
+            return "is a part of the model that is searched, which never trains: take it from self.model"
+        if isinstance(held, keras.Variable):
+            # a copy of the callback would set a copy of the variable, which no layer reads
+            return (
+                "is a variable, of which each copy would have another than the models: take it "
+                "from self.model"
+            )
     return ""
 
 
