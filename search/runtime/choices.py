@@ -155,6 +155,9 @@ def compiles_step(steps: float, members: int, faster: bool) -> bool:
         return _set.xla_steps
     if not faster or members < costs.XLA_LEAST_MEMBERS:
         return False
+    # XLA divides its own kernels, and has one thread for them where lanes are chosen
+    if keras.backend.backend() == "tensorflow" and lanes(members) > 1:
+        return False
     if lacks_onednn():
         return costs.XLA_STEP_WITHOUT_ONEDNN.pays(steps, members)
     return costs.XLA_STEP_WITH_ONEDNN.pays(steps, members)
