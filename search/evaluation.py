@@ -144,6 +144,8 @@ def _on_parts(model: keras.Model, arrays: Arrays) -> list[dict[str, float]]:
             weight_of_part = weight[rows]
         part = (x[rows], y[rows], weight_of_part)
         if at_once:
+            # Keras 3.12 adds each batch to those before
+            model.reset_metrics()
             logs = model.test_on_batch(*map(_as_evaluate_casts, part), return_dict=True)
         else:
             logs = evaluated(model, part)
