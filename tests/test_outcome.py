@@ -10,7 +10,7 @@ import pytest
 from keras_acts.errors import SearchError
 from keras_acts.search import outcome, with_activations
 from keras_acts.search.outcome import Outcome
-from keras_acts.search.request import Limits, checked_request
+from keras_acts.search.request import checked_request
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
 from keras_acts.search.strategy.base import JudgedRun
@@ -19,28 +19,15 @@ from keras_acts.search.verdict import retrain
 from keras_acts.search.verdict.judge import judge
 from keras_acts.search.verdict.rates import RateStudy
 from tests.helpers.models import blobs, mlp
-from tests.helpers.strategies import FoundStrategy
+from tests.helpers.strategies import LIMITS, FoundStrategy
 
 # what is kept and said, by what was found; tests/test_search.py finds it at any version
 pytestmark = pytest.mark.once
 
 X, Y = blobs(60)
 TEST = blobs(30)
-LIMITS = Limits(
-    trials=3,
-    epochs=1,
-    executions_per_trial=1,
-    strategy="auto",
-    max_epochs=None,
-    max_seconds=None,
-    verdict=0,
-    population="auto",
-    seed=np.int64(0),  # type: ignore[arg-type]
-    directory=None,
-    project_name="activations",
-    overwrite=False,
-    verbose=0,
-)
+# of a seed that Keras takes for none
+FEW = dataclasses.replace(LIMITS, trials=3, epochs=1, seed=np.int64(0))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +46,7 @@ def request_():
         learning_rates=None,
         rescale_init=False,
         fit_options={},
-        limits=LIMITS,
+        limits=FEW,
     )
 
 
@@ -154,7 +141,7 @@ def test_the_verdict_decides_what_is_kept(request_, models, monkeypatch):
         return judge(dict(zip(means, (mean + seeds for mean, seeds in scores), strict=True)))
 
     monkeypatch.setattr(retrain, "retrain_leaders", judged)
-    limits = dataclasses.replace(LIMITS, verdict=8)
+    limits = dataclasses.replace(FEW, verdict=8)
     asked = dataclasses.replace(request_, limits=limits)
     result, strategy = ended(asked, {"tanh": 0.2, "mish": 0.25, "relu": 0.75}, models)
     assert str(result.best) == "mish"
@@ -192,7 +179,7 @@ def judged_with(monkeypatch, request, runs, callbacks=None, at_rates=False):
     monkeypatch.setattr(retrain, "retrain_leaders", judged)
     return dataclasses.replace(
         request,
-        limits=dataclasses.replace(LIMITS, verdict=8),
+        limits=dataclasses.replace(FEW, verdict=8),
         fit={**request.fit, "callbacks": callbacks},
     )
 

@@ -5,7 +5,8 @@ runs each on one thread (``TF_NUM_INTRAOP_THREADS=1``), half of the members go t
 one lane of the graph, and half as another. TensorFlow runs them at the same time, and each core
 finds in its own cache what it made before. Weights, optimizer and losses are of all members, as ever.
 
-Layers of a frozen prefix run once, before the lanes part.
+Layers of a frozen prefix run once, before the lanes part. A layer that is called in a way in which
+it runs member after member only does so for all members, between lanes.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Lane:
             raise NotInLanes
         if x.layout in (SHARED, SEEDED):
             return Batch(x.value, x.layout, self.size, x.seed_rows[self.start : self.stop])
-        # behind a layer that ran for all members
+        # what a layer that ran for all members has put out
         return Batch(x.stacked()[self.start : self.stop], STACKED, self.size)
 
     def segments(self, of_all: Sequence[Segment]) -> list[Segment]:
@@ -118,11 +119,11 @@ class Laned:
         logits = [logits_of(each) for each in values]
         if all(each is not None for each in logits):
             attach_logits(value, ops.concatenate(logits, axis=0))
-        joined = Batch(value, STACKED, sum(part.members for part in self.parts))
+        batch = Batch(value, STACKED, sum(part.members for part in self.parts))
         masks = [part.mask for part in self.parts if part.mask is not None]
         if len(masks) == len(self.parts):
-            joined.mask = Laned(self.starts, tuple(masks)).joined()
-        return joined
+            batch.mask = Laned(self.starts, tuple(masks)).joined()
+        return batch
 
 
 def joined(x: Any) -> Any:
@@ -196,8 +197,8 @@ def sizes_now(population: PopulationModel) -> Sizes:
     lanes = choices.lanes(len(population.members))
     if lanes < 2 or not all(_runs_in_lanes(layer.plan) for layer in population.stacked):
         return ()
-    quotient, rest = divmod(len(population.members), lanes)
-    return tuple(quotient + (number < rest) for number in range(lanes))
+    least, larger = divmod(len(population.members), lanes)
+    return (least + 1,) * larger + (least,) * (lanes - larger)
 
 
 def _runs_in_lanes(plan: LayerPlan) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import keras_tuner
 
+from keras_acts.search.request import Limits
 from keras_acts.search.space.assignment import Choice
 from keras_acts.search.space.candidate import Candidate
 from keras_acts.search.space.rated import Rated
@@ -12,6 +13,23 @@ from keras_acts.search.strategy.base import JudgedRun, TrialResult
 from keras_acts.search.strategy.curves import Curve
 from keras_acts.search.strategy.progress import Progress
 from keras_acts.search.strategy.rounds import Round
+
+# of a search without a verdict, kept nowhere
+LIMITS = Limits(
+    trials=16,
+    epochs=5,
+    executions_per_trial=1,
+    strategy="auto",
+    max_epochs=None,
+    max_seconds=None,
+    verdict=0,
+    population="auto",
+    seed=0,
+    directory=None,
+    project_name="activations",
+    overwrite=False,
+    verbose=0,
+)
 
 
 class Listening(Progress):

@@ -140,15 +140,16 @@ def test_members_are_parted_where_each_kernel_has_one_thread(monkeypatch):
     monkeypatch.setattr(choices, "usable_cores", lambda: 2)
     monkeypatch.setattr(choices, "gpus", list)
     monkeypatch.setattr(choices, "threads_a_kernel", lambda: 1)
-    assert choices.lanes(2) == 2
-    assert not choices.compiles_step(steps=1e9, members=128, faster=True)
-    assert choices.lanes(1) == 1
-    monkeypatch.setattr(choices, "threads_a_kernel", lambda: 2)
-    assert choices.compiles_step(steps=1e9, members=128, faster=True)
-    assert choices.lanes(8) == 1
-    monkeypatch.setattr(choices, "threads_a_kernel", lambda: 1)
-    monkeypatch.setattr(choices, "usable_cores", lambda: 1)
-    assert choices.lanes(8) == 1
+    with choices.using(lanes=None, xla_steps=None):
+        assert choices.lanes(2) == 2
+        assert not choices.compiles_step(steps=1e9, members=128, faster=True)
+        assert choices.lanes(1) == 1
+        monkeypatch.setattr(choices, "threads_a_kernel", lambda: 2)
+        assert choices.compiles_step(steps=1e9, members=128, faster=True)
+        assert choices.lanes(8) == 1
+        monkeypatch.setattr(choices, "threads_a_kernel", lambda: 1)
+        monkeypatch.setattr(choices, "usable_cores", lambda: 1)
+        assert choices.lanes(8) == 1
 
 
 @pytest.mark.once

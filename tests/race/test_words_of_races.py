@@ -11,29 +11,15 @@ from keras_acts.search.race import runner
 from keras_acts.search.race.planner import seconds
 from keras_acts.search.race.runner import RaceSearch
 from keras_acts.search.race.schedule import cost
-from keras_acts.search.request import Limits, checked_request
+from keras_acts.search.request import checked_request
 from keras_acts.search.runtime import costs
 from keras_acts.search.tracking.callback import Followers
 from tests.helpers.models import blobs, mlp
+from tests.helpers.strategies import LIMITS
 
 # words only: nothing trains
 pytestmark = pytest.mark.once
 
-LIMITS = Limits(
-    trials=16,
-    epochs=5,
-    executions_per_trial=1,
-    strategy="auto",
-    max_epochs=None,
-    max_seconds=None,
-    verdict=0,
-    population="auto",
-    seed=0,
-    directory=None,
-    project_name="activations",
-    overwrite=False,
-    verbose=0,
-)
 ADVICE = "(strategy 'random' trains all to the end)"
 
 
