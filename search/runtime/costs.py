@@ -61,9 +61,10 @@ PATCHES_TOO_MANY_VALUES_ON_GPU = 512  # NVIDIA H200
 
 
 # ---- Lanes: `TF_NUM_INTRAOP_THREADS=1 python -m benchmarks.step --rates`, 2 cores with AVX-512 and
-# oneDNN, 29 November 2026. A step of 32 CNNs takes 9.1 to 9.5 ms in one lane and 7.7 in two, of 32
-# MLPs 1.9 and 1.6 to 1.9; in four lanes as long as in two. Of 2, 4 and 8 CNNs 1.19, 1.85 and 3.51 ms
-# in one lane, 0.94, 1.49 and 2.63 in two; of MLPs 0.36, 0.51 and 0.79, and 0.39, 0.56 and 0.78
+# oneDNN, 29 November 2026; with KERAS_ACTS_CHOICES=lanes=1 in one lane. A step of 32 CNNs takes 9.1 to
+# 9.5 ms in one and 7.7 in two, of 32 MLPs 1.9, and 1.6 to 1.9; four lanes are no faster. Of 2, 4 and 8
+# CNNs (`--members`) 0.90, 1.37 and 2.24 ms in one, 0.86, 1.11 and 1.86 in two; of MLPs 0.35, 0.44 and
+# 0.57, and 0.43, 0.40 and 0.56
 
 LANES = 2
 
